@@ -1,0 +1,17 @@
+"""What goes wrong through no fault of the code: shown to the user as one line, without a traceback."""
+
+
+class UserError(Exception):
+    """Something the user can mend; the message says what is wrong and what to do."""
+
+    exit_status = 1
+
+
+class UsageError(UserError):
+    """A command line or a config that cannot be obeyed."""
+
+    exit_status = 2
+
+
+class DataError(UserError):
+    """A data set that is missing, damaged or not in MNIST's format."""
