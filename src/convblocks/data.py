@@ -1,0 +1,126 @@
+"""MNIST in memory and how it becomes batches."""
+
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from convblocks import mnist
+from convblocks.errors import UsageError
+from convblocks.mnist import DigitFiles, Digits
+from convblocks.sampling import BatchSampler
+
+# Mean and standard deviation of the training set's pixels, scaled to [0, 1]; the course's numbers.
+MEAN = 0.1307
+STD = 0.3081
+
+# Which images are held out must not change with the run's seed, or runs would be selected on different images.
+SPLIT_SEED = 1998
+
+Batch = tuple[Tensor, Tensor]
+
+
+def normalize(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Scale uint8 images (B, 28, 28) to [0, 1], then to mean 0 and standard deviation 1: (B, 1, 28, 28) ``dtype``."""
+    return images.unsqueeze(1).to(dtype).div_(255).sub_(MEAN).div_(STD)
+
+
+class MNISTDataModule(LightningDataModule):
+    """MNIST, or another data set in its format, held in memory and normalised on the device.
+
+    By default a run trains on all training images and is evaluated on the test images after every epoch. With
+    ``val_size`` it is evaluated on held-out training images instead, and the test set is looked at once, at the end.
+
+    Args:
+        root: Folder with the four files (in it, in ``raw/`` or in ``<Name>/raw/``). The repository's ``data/`` if
+            not given.
+        batch_size: Images per optimizer step, over all processes together.
+        eval_batch_size: Images per batch in evaluation, over all processes together.
+        val_size: Number of training images held out for validation; the same images whatever the seed.
+        seed: With the epoch, determines the order of the training images.
+
+    Raises:
+        UsageError: a batch size or a validation size that is out of range.
+        DataError: the files are missing or damaged.
+    """
+
+    def __init__(
+        self,
+        root: str | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int = 1000,
+        val_size: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or eval_batch_size < 1:
+            raise UsageError("a batch size must be at least 1")
+        if val_size < 0:
+            raise UsageError(f"--data.val_size must not be negative, but is {val_size}")
+        self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.val_size = val_size
+        self.seed = seed
+        self.files: DigitFiles | None = None
+
+    @property
+    def evaluation_split(self) -> Literal["val", "test"]:
+        """Which images a run is evaluated on after every epoch."""
+        return "val" if self.val_size else "test"
+
+    def prepare_data(self) -> None:
+        """Unpack or download the files; Lightning calls it in one process."""
+        mnist.prepare(self.root)
+
+    def setup(self, stage: str) -> None:
+        """Read the files into memory; Lightning calls it in every process, before each of fit and test."""
+        if self.files is not None:
+            return
+        self.files = mnist.load(self.root)
+        size = len(self.files.train.labels)
+        if self.val_size >= size:
+            raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        held_out, kept = order[: self.val_size], order[self.val_size :]
+        if self.batch_size > len(kept):
+            raise UsageError(f"--batch_size {self.batch_size} is above the {len(kept):,} training images")
+        self.train = _select(self.files.train, kept) if self.val_size else self.files.train
+        self.val = _select(self.files.train, held_out) if self.val_size else self.files.test
+        self.test = self.files.test
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.train, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.val, self.eval_batch_size, shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self.test, self.eval_batch_size, shuffle=False)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Normalise a batch where it is: images (B, 28, 28) uint8 become (B, 1, 28, 28) in the module's dtype."""
+        images, targets = batch
+        assert self.trainer is not None
+        return normalize(images, cast(torch.dtype, self.trainer.lightning_module.dtype)), targets
+
+    def _loader(self, digits: Digits, batch_size: int, shuffle: bool) -> DataLoader[Batch]:
+        """Loads a whole batch with one index operation: no per-image work, and nothing for worker processes to do."""
+        sampler = BatchSampler(
+            len(digits.labels),
+            batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            num_replicas=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer else 0,
+        )
+        dataset = TensorDataset(digits.images, digits.labels)
+        pin_memory = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return DataLoader(cast(Dataset[Batch], dataset), sampler=sampler, batch_size=None, pin_memory=pin_memory)
+
+
+def _select(digits: Digits, indices: Tensor) -> Digits:
+    return Digits(digits.images[indices], digits.labels[indices])

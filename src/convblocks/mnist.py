@@ -1,0 +1,202 @@
+"""MNIST on disk: finds the four files below a root, unpacks or downloads what is missing, checks what it reads.
+
+Other data sets in the same format (Fashion-MNIST, KMNIST, QMNIST) are read just the same.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zlib
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+from torch import Tensor
+from torchvision.datasets import MNIST
+
+from convblocks import idx
+from convblocks.atomic import atomic_write
+from convblocks.errors import DataError
+
+DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "data"
+
+CLASSES = 10
+IMAGE_SHAPE = (28, 28)
+
+# MD5 of the unpacked originals: those of gunzip's output on the archives that torchvision's MNIST.resources names.
+ORIGINAL_MD5 = {
+    "6bbc9ace898e44ae57da46a324031adb",
+    "a25bea736e30d166cdddb491f175f624",
+    "2646ac647ad5339dbf082846283269ea",
+    "27ae3e4e09519cfbb04c329615203637",
+}
+
+# The names of each file: MNIST's own, then QMNIST's.
+TRAIN_IMAGES = ("train-images-idx3-ubyte", "qmnist-train-images-idx3-ubyte")
+TRAIN_LABELS = ("train-labels-idx1-ubyte", "qmnist-train-labels-idx2-int")
+TEST_IMAGES = ("t10k-images-idx3-ubyte", "qmnist-test-images-idx3-ubyte")
+TEST_LABELS = ("t10k-labels-idx1-ubyte", "qmnist-test-labels-idx2-int")
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (N, 28, 28) uint8, 0 is background, and their labels (N,) int64 in 0..9."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class DigitFiles:
+    """The training and the test set of one folder; ``original`` if they are MNIST's own, byte for byte."""
+
+    train: Digits
+    test: Digits
+    folder: Path
+    original: bool
+
+
+def prepare(root: Path) -> None:
+    """Make sure that the four files below ``root`` are there, intact and unpacked.
+
+    What is missing is unpacked from the archive beside it, or downloaded by torchvision where there is neither. A
+    root that cannot be written to is left as it is: ``load`` reads archives too. Safe to call from several processes.
+
+    Raises:
+        DataError: the files are missing and cannot be downloaded, or an archive is damaged.
+    """
+    if root.exists() and not root.is_dir():
+        raise DataError(f"the data root {root} is a file: point --data.root to a folder")
+    if not root.exists() or _find_folder(root) is None:
+        _download(root)
+        return
+    with _lock(root):
+        folder = _find_folder(root)
+        if folder is not None and os.access(folder, os.W_OK):
+            for names in FILES:
+                _unpack_if_needed(folder, names)
+
+
+def load(root: Path) -> DigitFiles:
+    """Read both sets into memory.
+
+    Raises:
+        DataError: a file is missing, damaged, or does not hold 28x28 images with as many labels in 0..9.
+    """
+    folder = _find_folder(root)
+    if folder is None:
+        raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
+    contents = [_read(folder, names) for names in FILES]
+    originals = [_md5(content) in ORIGINAL_MD5 for _, content in contents]
+    if sum(originals) == len(FILES) - 1:
+        path, _ = contents[originals.index(False)]
+        raise DataError(f"{path} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
+    train_images, train_labels, test_images, test_labels = contents
+    return DigitFiles(
+        train=_digits(*train_images, *train_labels),
+        test=_digits(*test_images, *test_labels),
+        folder=folder,
+        original=all(originals),
+    )
+
+
+def _lock(root: Path) -> FileLock | nullcontext[None]:
+    """A lock against other processes on the same disk; none where nothing can be written anyway."""
+    return FileLock(root / ".lock") if os.access(root, os.W_OK) else nullcontext()
+
+
+def _find_folder(root: Path) -> Path | None:
+    """The folder that holds the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others."""
+    named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
+    candidates = [root, root / "raw", *named]
+    found = [folder for folder in candidates if any(_path(folder, names) for names in FILES)]
+    if not found:
+        return None
+    chosen = found[0]
+    if chosen in named and chosen.parent.name != "MNIST" and len(found) > 1:
+        several = ", ".join(str(folder.parent) for folder in found)
+        raise DataError(f"{root} holds several data sets: point --data.root to one of {several}")
+    missing = [names[0] for names in FILES if _path(chosen, names) is None]
+    if missing:
+        raise DataError(f"{chosen} lacks {' and '.join(missing)}: put the file or its .gz archive there")
+    return chosen
+
+
+def _path(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The unpacked file of one of these names, without its archive's ``.gz``, if either of the two is there."""
+    for name in names:
+        path = folder / name
+        if path.is_file() or _archive(path).is_file():
+            return path
+    return None
+
+
+def _archive(path: Path) -> Path:
+    return path.with_name(path.name + ".gz")
+
+
+def _read(folder: Path, names: tuple[str, ...]) -> tuple[Path, bytes]:
+    """A file's path and unpacked content, from its archive where the unpacked file is missing or damaged."""
+    path = _path(folder, names)
+    assert path is not None  # _find_folder has seen all four
+    if path.is_file():
+        content = idx.read_bytes(path)
+        if _is_intact(content, _archive(path)):
+            return path, content
+    return _archive(path), idx.read_bytes(_archive(path))
+
+
+def _is_intact(content: bytes, archive: Path) -> bool:
+    """Whether an unpacked file is what its archive holds. Without an archive there is nothing to hold it against."""
+    if _md5(content) in ORIGINAL_MD5 or not archive.is_file():
+        return True
+    # RFC 1952: a gzip file ends in the CRC-32 and the length of what it holds, 32-bit little-endian each.
+    trailer = archive.read_bytes()[-8:]
+    return trailer == zlib.crc32(content).to_bytes(4, "little") + len(content).to_bytes(4, "little")
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _unpack_if_needed(folder: Path, names: tuple[str, ...]) -> None:
+    path = _path(folder, names)
+    assert path is not None  # _find_folder has seen all four
+    if path.is_file() and _is_intact(idx.read_bytes(path), _archive(path)):
+        return
+    content = idx.read_bytes(_archive(path))
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def _download(root: Path) -> None:
+    """Let torchvision download MNIST beside ``root``, and move it there once it is complete."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.with_name(root.name + ".lock")), tempfile.TemporaryDirectory(dir=root.parent) as unfinished:
+            if root.exists() and _find_folder(root) is not None:
+                return  # by another process, while this one waited for the lock
+            MNIST(unfinished, download=True)
+            shutil.copytree(unfinished, root, dirs_exist_ok=True)
+    except (RuntimeError, OSError) as error:
+        names = ", ".join(f"{names[0]}.gz" for names in FILES)
+        raise DataError(
+            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}"
+        ) from error
+
+
+def _digits(images_path: Path, images_content: bytes, labels_path: Path, labels_content: bytes) -> Digits:
+    images = idx.parse(images_content, images_path)
+    labels = idx.parse(labels_content, labels_path)
+    if labels.ndim == 2:
+        labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
+    if images.shape[1:] != IMAGE_SHAPE:
+        raise DataError(f"{images_path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
+    if len(images) == 0 or labels.shape != (len(images),):
+        raise DataError(f"{images_path} holds {len(images):,} images, but {labels_path} {len(labels):,} labels")
+    if labels.min() < 0 or labels.max() >= CLASSES:
+        raise DataError(f"{labels_path} holds the label {int(labels.max())}, which is not in 0..{CLASSES - 1}")
+    return Digits(images, labels.long())

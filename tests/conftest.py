@@ -1,0 +1,54 @@
+"""What the tests share: real digits, a directory to run in, and the project's commands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from convblocks import mnist
+from convblocks.mnist import DigitFiles
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+# Lightning 2.6's CLI calls a method that jsonargparse 4.49 renamed.
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
+DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
+
+
+@pytest.fixture(scope="session")
+def digits() -> DigitFiles:
+    """The original MNIST, from the archives in the repository."""
+    mnist.prepare(mnist.DEFAULT_ROOT)
+    return mnist.load(mnist.DEFAULT_ROOT)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_script(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run ``scripts/<name>.py`` as a user would, and wait for it."""
+    command = [sys.executable, str(REPOSITORY / "scripts" / f"{name}.py"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def write_idx(path: Path, array: Tensor) -> None:
+    """Write uint8 values as an IDX file."""
+    header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(header + array.numpy().astype(np.uint8).tobytes())
+
+
+def write_digits(folder: Path, digits: DigitFiles, train: int = 200, test: int = 100) -> None:
+    """Write the first few real digits as the four files of a small data set."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_idx(folder / "train-images-idx3-ubyte", digits.train.images[:train])
+    write_idx(folder / "train-labels-idx1-ubyte", digits.train.labels[:train])
+    write_idx(folder / "t10k-images-idx3-ubyte", digits.test.images[:test])
+    write_idx(folder / "t10k-labels-idx1-ubyte", digits.test.labels[:test])
