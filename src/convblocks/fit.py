@@ -1,0 +1,185 @@
+"""One training run, from the command line to a finished run directory."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
+from torchinfo import summary as torchinfo_summary
+
+from convblocks.atomic import atomic_write
+from convblocks.callbacks.history import shortest_float
+from convblocks.checkpoints import read_checkpoint
+from convblocks.cli import FitCLI
+from convblocks.errors import UsageError
+from convblocks.runs import LOGS
+
+# What a network reaches by giving every image the same answer, and a little more.
+COLLAPSED_BELOW = 0.15
+
+
+def main(arguments: list[str]) -> None:
+    """Train as the command line says.
+
+    Raises:
+        UserError: anything that the user can mend.
+        KeyboardInterrupt: Ctrl-C; what was finished by then is in the run directory.
+    """
+    cli = FitCLI(["--help"] if "--help_all" in arguments else arguments)
+    check_run(cli)
+    if cli.config.resume and cli.run.state(cli.config.epochs) == "done":
+        print(f"{cli.run.path} is finished: it has {cli.config.epochs} epochs. To extend it, give more --epochs.")
+        return
+    cli.datamodule.prepare_data()
+    cli.datamodule.setup("fit")
+    logger = open_run(cli)
+    if cli.trainer.is_global_zero:
+        introduce(cli)
+    train(cli)
+    metrics = final_metrics(cli, logger)
+    if cli.trainer.is_global_zero:
+        record(cli, logger, metrics)
+        conclude(cli, metrics)
+
+
+def check_run(cli: FitCLI) -> None:
+    """Refuse a run that would overwrite another, or carry on with other settings than it began with."""
+    run, config = cli.run, cli.config
+    if not run.exists():
+        return
+    if not config.resume:
+        if cli.trainer.is_global_zero:
+            raise UsageError(f"{run.path} exists: carry on with --resume, or choose another --name")
+        return
+    if not run.config.is_file():
+        raise UsageError(f"{run.path} is not a run that can be resumed: it has no {run.config.name}")
+    saved = _flat(yaml.safe_load(run.config.read_text()))
+    current = _flat(cli.settings())
+    changed = sorted(option for option in saved | current if saved.get(option) != current.get(option))
+    if changed == ["epochs"] and current["epochs"] > saved["epochs"] and current["model.schedule"] == "constant":
+        return
+    if changed:
+        option = changed[0]
+        raise UsageError(
+            f"{run.path} was begun with {option}={saved.get(option)}, not {current.get(option)}: "
+            "resume it with its own settings, or choose another --name"
+        )
+
+
+def open_run(cli: FitCLI) -> TensorBoardLogger:
+    """Make the run directory, note the settings there and let the Trainer log into it."""
+    purge_step = None
+    if cli.run.last_checkpoint.is_file():
+        purge_step = read_checkpoint(cli.run.last_checkpoint)["global_step"] + 1
+    if cli.trainer.is_global_zero:
+        cli.run.create()
+        with atomic_write(cli.run.config) as file:
+            file.write(yaml.safe_dump(cli.settings(), sort_keys=False).encode())
+    logger = TensorBoardLogger(
+        LOGS,
+        name="",
+        version=cli.run.name,
+        default_hp_metric=False,
+        purge_step=purge_step,  # TensorBoard forgets what was logged after the checkpoint
+    )
+    cli.trainer.logger = logger
+    return logger
+
+
+def introduce(cli: FitCLI) -> None:
+    """Print what is about to be trained, and on what."""
+    files = cli.datamodule.files
+    if not files.original:
+        print(f"The data in {files.folder} is not the original MNIST.")
+    print(torchinfo_summary(cli.model.network, input_size=(cli.config.batch_size, 1, 28, 28), verbose=0))
+    print(f"{cli.run.path}: {cli.config.arch} on {cli.trainer.strategy.root_device}, seed {cli.config.seed}")
+
+
+def train(cli: FitCLI) -> None:
+    """Run the Trainer, from the last checkpoint if there is one."""
+    checkpoint = cli.run.last_checkpoint if cli.run.last_checkpoint.is_file() else None
+    try:
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as exit_of_lightning:
+        if cli.trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
+            raise KeyboardInterrupt from exit_of_lightning
+        raise
+
+
+def final_metrics(cli: FitCLI, logger: TensorBoardLogger) -> dict[str, float]:
+    """The last epoch's metrics or, with a validation split, those of the best epoch's weights on the test set."""
+    if cli.datamodule.val_size:
+        # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
+        cli.model.load_state_dict(read_checkpoint(cli.run.best_checkpoint)["state_dict"])
+        cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
+        metrics = {name: shortest_float(value) for name, value in cli.trainer.callback_metrics.items()}
+        logger.log_metrics(metrics, step=int(cli.history.rows[-1]["step"]))
+        return metrics
+    return {name: value for name, value in cli.history.rows[-1].items() if "/" in name}
+
+
+def record(cli: FitCLI, logger: TensorBoardLogger, metrics: dict[str, float]) -> None:
+    """Write what the run came to: ``summary.json``, and TensorBoard's HParams tab."""
+    # Tags of their own: under test/loss they would put a false point into its curve.
+    tags = {f"hp/{name.replace('/', '_')}": value for name, value in metrics.items()}
+    logger.log_hyperparams(_flat(cli.settings()), tags, step=int(cli.history.rows[-1]["step"]))
+    logger.finalize("success")
+    cli.run.write_summary(
+        {
+            "arch": cli.config.arch,
+            "parameters": sum(parameter.numel() for parameter in cli.model.parameters()),
+            "seed": cli.config.seed,
+            "epochs": cli.history.rows,
+            "final": metrics,
+            "collapsed": collapsed(cli),
+            "seconds": round(sum(row["seconds"] for row in cli.history.rows), 3),
+            "device": str(cli.trainer.strategy.root_device),
+            "processes": cli.trainer.world_size,
+            "threads": torch.get_num_threads(),
+            "versions": {"python": platform.python_version()}
+            | {package: version(package) for package in ("torch", "torchvision", "lightning", "torchmetrics")},
+            "git_commit": git_commit(),
+            "settings": cli.settings(),
+        }
+    )
+
+
+def conclude(cli: FitCLI, metrics: dict[str, float]) -> None:
+    """Print the result and what to do next."""
+    seconds = sum(row["seconds"] for row in cli.history.rows)
+    print(f"\n{cli.run.path}: {len(cli.history.rows)} epochs in {seconds:.1f} s")
+    print(f"test accuracy {100 * metrics['test/acc']:.2f} %, test loss {metrics['test/loss']:.4f}")
+    if collapsed(cli):
+        print(
+            f"This run collapsed: it never got above {COLLAPSED_BELOW:.0%} accuracy. Its ReLUs died; "
+            "another --seed or a lower --lr helps."
+        )
+    print(f"View the curves:       tensorboard --logdir {LOGS}")
+    print(f"Compare over seeds:    python scripts/compare.py --arch {cli.config.arch}")
+
+
+def collapsed(cli: FitCLI) -> bool:
+    """Whether no epoch reached an accuracy worth the name on the images it was evaluated on."""
+    accuracy = f"{cli.datamodule.evaluation_split}/acc"
+    return all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in cli.history.rows)
+
+
+def git_commit() -> str | None:
+    """The commit of the code that ran, with ``-dirty`` where files differ from it; None outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted options: ``{"model": {"lr": 1}}`` becomes ``{"model.lr": 1}``."""
+    flat: dict[str, Any] = {}
+    for option, value in settings.items():
+        flat |= _flat(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
+    return flat

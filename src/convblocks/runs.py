@@ -1,0 +1,106 @@
+"""What a run directory is called and what it holds: the one interface between training and all that comes after."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from convblocks.atomic import atomic_write
+from convblocks.errors import UsageError, UserError
+
+LOGS = Path("lightning_logs")
+
+State = Literal["missing", "incomplete", "done"]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """``lightning_logs/<name>``, below the current directory.
+
+    It holds TensorBoard's events, ``config.yaml`` (the settings), ``metrics.csv`` (a row an epoch),
+    ``checkpoints/last.ckpt`` (the last finished epoch), with a validation split also ``checkpoints/best.ckpt``, and
+    ``summary.json``, which is written last: a run that has one is done.
+
+    Raises:
+        UsageError: a name that leads out of ``lightning_logs``.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        parts = PurePosixPath(self.name).parts
+        if not parts or parts[0] == "/" or ".." in parts:
+            raise UsageError(f"--name {self.name!r} must be a relative path below {LOGS}/, such as mlp/first")
+
+    @property
+    def path(self) -> Path:
+        return LOGS / self.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    def exists(self) -> bool:
+        """Whether anything stands under this name; an empty folder does not count."""
+        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+
+    def state(self, epochs: int) -> State:
+        """Whether a run of that many epochs is missing, incomplete or done here."""
+        if not self.exists():
+            return "missing"
+        return "done" if self.summary.is_file() and len(self.read_summary()["epochs"]) >= epochs else "incomplete"
+
+    def read_summary(self) -> dict[str, Any]:
+        """The content of ``summary.json``.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        try:
+            summary = json.loads(self.summary.read_text())
+            summary["epochs"] = list(summary["epochs"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.summary} is damaged ({error}): delete it and resume the run") from error
+        return dict(summary)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        with atomic_write(self.summary) as file:
+            file.write((json.dumps(summary, indent=2) + "\n").encode())
+
+    def create(self) -> None:
+        """Make the directory.
+
+        Raises:
+            UserError: it cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.path / ".writable"):
+                pass
+            (self.path / ".writable").unlink()
+        except OSError as error:
+            raise UserError(f"cannot write to {self.path}: {error.strerror}") from error
+
+
+def next_version(arch: str) -> RunDirectory:
+    """The first free ``<arch>/version_N`` after those that exist."""
+    versions = [path.name.removeprefix("version_") for path in (LOGS / arch).glob("version_*")]
+    number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
+    return RunDirectory(f"{arch}/version_{number}")
