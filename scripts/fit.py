@@ -1,0 +1,31 @@
+"""usage: python scripts/fit.py --arch {mlp,maxpool,batchnorm} [options]
+
+Train one network on MNIST. The run is kept in lightning_logs/ below the current directory.
+
+  --arch NAME          the network to train: mlp, maxpool or batchnorm (required)
+  --epochs N           passes over the training images (default: 5)
+  --batch_size N       images per optimizer step (default: 64)
+  --lr X               learning rate (default: 0.01)
+  --seed N             seed of the weights and of the order of the images (default: 0)
+  --threads N          CPU threads; they change how sums round (default: as many as torch takes)
+  --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
+  --resume             carry on the run of that name, or extend it with more --epochs
+  --running_loss       also print the loss every few batches, as the course's notebook does
+  --config FILE        read options from a YAML file; those on the command line win
+  --print_config       print all options with their values, and do nothing else
+  --help_all           list all options: --trainer.* of the Trainer, --data.* and --model.*
+
+Examples:
+  python scripts/fit.py --arch maxpool
+  python scripts/fit.py --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow
+  python scripts/fit.py --name mlp/slow --resume
+  python scripts/fit.py --arch batchnorm --data.val_size 5000 --trainer.accelerator cpu
+  python scripts/fit.py --config configs/debug.yaml --arch mlp
+"""
+
+import sys
+
+from convblocks.command import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("convblocks.fit", __doc__))

@@ -1,0 +1,85 @@
+"""Every setting can be given in one way, is written down, and can be fed back."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from convblocks.cli import LINKS, FitCLI
+from convblocks.errors import UsageError
+from tests.conftest import REPOSITORY, run_script
+
+HELP = (REPOSITORY / "scripts" / "fit.py").read_text().split('"""')[1]
+
+
+def test_help_lists_the_parsers_options_and_defaults(workspace: Path) -> None:
+    defaults = FitCLI(["--arch", "mlp"]).parser.get_defaults()
+    options = {option for option in vars(defaults) if option not in ("trainer", "model", "data")}
+    described = set(re.findall(r"^  --(\w+)", HELP, flags=re.MULTILINE)) - {"help_all", "print_config"}
+    assert described == options
+    for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
+        assert float(default) == defaults[option]
+
+
+def test_help_fits_a_screen() -> None:
+    lines = HELP.strip().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+
+
+def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = run_script("fit", "--help", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (0, HELP.strip() + "\n")
+
+
+def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
+    config = REPOSITORY / "configs" / "notebook.yaml"
+    assert FitCLI(["--arch", "mlp", "--config", str(config)]).settings() == FitCLI(["--arch", "mlp"]).settings()
+    assert {"epochs", "batch_size", "lr", "seed"} <= yaml.safe_load(config.read_text()).keys()
+
+
+def test_settings_can_be_fed_back(workspace: Path) -> None:
+    flags = ["--arch", "batchnorm", "--lr", "0.003", "--seed", "5", "--data.val_size", "1000", "--threads", "1"]
+    settings = FitCLI(flags).settings()
+    (workspace / "saved.yaml").write_text(yaml.safe_dump(settings))
+    again = FitCLI(["--config", "saved.yaml"])
+    assert again.settings() == settings
+    assert (again.model.hparams["lr"], again.datamodule.seed, again.datamodule.val_size) == (0.003, 5, 1000)
+
+
+@pytest.mark.parametrize(("option", "target"), LINKS.items())
+def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=f"{re.escape(target)} is set with --{option}"):
+        FitCLI(["--arch", "mlp", f"--{target}", "3"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--arch is required"),
+        (["--arch", "resnet"], "unknown architecture 'resnet'"),
+        (["--arch", "mlp", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--epochs", "-1"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--epochs", "many"], "epochs.*many"),
+        (["--arch", "mlp", "--threads", "0"], "--threads must be at least 1"),
+        (["--arch", "mlp", "--seed", "-1"], "--seed must be in"),
+        (["--arch", "mlp", "--batch_size", "0"], "at least 1"),
+        (["--arch", "mlp", "--name", "/tmp/run"], "below lightning_logs"),
+        (["--arch", "mlp", "--name", "../run"], "below lightning_logs"),
+        (["--arch", "mlp", "--resume"], "--resume needs the --name"),
+        (["--arch", "mlp", "--unknown", "1"], "unrecognized arguments: --unknown"),
+        (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
+        (["--arch", "mlp", "--trainer.overfit_batches", "3"], "overfit_batches is not available.*limit_train_batches"),
+        (["--arch", "mlp", "--trainer.fast_dev_run", "true"], r"fast_dev_run is not available.*debug\.yaml"),
+        (["--arch", "mlp", "--trainer.logger", "false"], "logger is not available"),
+        (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
+    ],
+)
+def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        FitCLI(flags)
+    assert "\n" not in str(caught.value)
+    assert list(workspace.iterdir()) == []
