@@ -191,5 +191,7 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     # A resume writes into the same directory on purpose.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # A machine that has Slurm may still be used without it.
+    warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
     # Curves writes the logs, at intervals of its own.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")

@@ -25,7 +25,10 @@ class EpochLine(Callback):
         every = self.running_loss_every
         if every and trainer.is_global_zero and (batch_idx + 1) % every == 0:
             batches = trainer.num_training_batches
-            print(f"epoch {trainer.current_epoch + 1}  batch {batch_idx + 1}/{batches}  loss {outputs['loss']:.4f}")
+            show(
+                trainer,
+                f"epoch {trainer.current_epoch + 1}  batch {batch_idx + 1}/{batches}  loss {outputs['loss']:.4f}",
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
@@ -35,4 +38,12 @@ class EpochLine(Callback):
                 if f"{split}/loss" in row:
                     parts.append(f"{split} loss {row[f'{split}/loss']:.4f} acc {100 * row[f'{split}/acc']:5.2f} %")
             parts.append(f"{row['seconds']:.1f} s")
-            print("  ".join(parts), flush=True)
+            show(trainer, "  ".join(parts))
+
+
+def show(trainer: Trainer, line: str) -> None:
+    """Print a line, above the progress bar where there is one."""
+    if trainer.progress_bar_callback is None:
+        print(line, flush=True)
+    else:
+        trainer.progress_bar_callback.print(line)
