@@ -11,15 +11,23 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 def run_command(module: str, help_text: str) -> int:
-    """Call ``main(arguments)`` of a module with the command line's arguments and return the exit status.
+    """Call ``main`` of a module with the command line's arguments and return the exit status.
 
-    0 for success, 2 for wrong usage, 1 for anything else the user can mend, 130 after Ctrl-C. The module is imported
-    only here, so that ``--help`` answers at once. Errors of the program itself keep their traceback.
+    The module is imported only here, so that ``--help`` answers at once.
     """
     arguments = sys.argv[1:]
     if "-h" in arguments or "--help" in arguments:
         print(help_text.strip())
         return 0
+    return run_module(module, arguments)
+
+
+def run_module(module: str, arguments: list[str]) -> int:
+    """Call ``main(arguments)`` of a module and return the exit status.
+
+    0 for success, 2 for wrong usage, 1 for anything else the user can mend, 130 after Ctrl-C. Errors of the program
+    itself keep their traceback.
+    """
     try:
         import_module(module).main(arguments)
         sys.stdout.flush()

@@ -4,19 +4,19 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
-from torchinfo import summary as torchinfo_summary
 
 from convblocks.atomic import atomic_write
 from convblocks.callbacks.history import shortest_float
 from convblocks.checkpoints import read_checkpoint
 from convblocks.cli import FitCLI
 from convblocks.errors import UsageError
-from convblocks.runs import LOGS
+from convblocks.memory import keep_freed_memory
+from convblocks.runs import LOGS, flatten
+from convblocks.summary import describe
 
 # What a network reaches by giving every image the same answer, and a little more.
 COLLAPSED_BELOW = 0.15
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> None:
     cli.datamodule.prepare_data()
     cli.datamodule.setup("fit")
     logger = open_run(cli)
+    keep_freed_memory()
     if cli.trainer.is_global_zero:
         introduce(cli)
     train(cli)
@@ -57,17 +58,10 @@ def check_run(cli: FitCLI) -> None:
         return
     if not run.config.is_file():
         raise UsageError(f"{run.path} is not a run that can be resumed: it has no {run.config.name}")
-    saved = _flat(yaml.safe_load(run.config.read_text()))
-    current = _flat(cli.settings())
-    changed = sorted(option for option in saved | current if saved.get(option) != current.get(option))
-    if changed == ["epochs"] and current["epochs"] > saved["epochs"] and current["model.schedule"] == "constant":
-        return
-    if changed:
-        option = changed[0]
-        raise UsageError(
-            f"{run.path} was begun with {option}={saved.get(option)}, not {current.get(option)}: "
-            "resume it with its own settings, or choose another --name"
-        )
+    # A schedule other than a constant one is shaped by the number of epochs it began with.
+    longer = config.epochs > run.read_config()["epochs"] and config.model.schedule == "constant"
+    if changed := run.changed_settings(cli.settings(), ignored=("epochs",) if longer else ()):
+        raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
 
 def open_run(cli: FitCLI) -> TensorBoardLogger:
@@ -95,7 +89,7 @@ def introduce(cli: FitCLI) -> None:
     files = cli.datamodule.files
     if not files.original:
         print(f"The data in {files.folder} is not the original MNIST.")
-    print(torchinfo_summary(cli.model.network, input_size=(cli.config.batch_size, 1, 28, 28), verbose=0))
+    print(describe(cli.model.network, cli.config.batch_size))
     print(f"{cli.run.path}: {cli.config.arch} on {cli.trainer.strategy.root_device}, seed {cli.config.seed}")
 
 
@@ -126,7 +120,7 @@ def record(cli: FitCLI, logger: TensorBoardLogger, metrics: dict[str, float]) ->
     """Write what the run came to: ``summary.json``, and TensorBoard's HParams tab."""
     # Tags of their own: under test/loss they would put a false point into its curve.
     tags = {f"hp/{name.replace('/', '_')}": value for name, value in metrics.items()}
-    logger.log_hyperparams(_flat(cli.settings()), tags, step=int(cli.history.rows[-1]["step"]))
+    logger.log_hyperparams(flatten(cli.settings()), tags, step=int(cli.history.rows[-1]["step"]))
     logger.finalize("success")
     cli.run.write_summary(
         {
@@ -175,11 +169,3 @@ def git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted options: ``{"model": {"lr": 1}}`` becomes ``{"model.lr": 1}``."""
-    flat: dict[str, Any] = {}
-    for option, value in settings.items():
-        flat |= _flat(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
-    return flat

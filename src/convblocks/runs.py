@@ -1,10 +1,13 @@
 """What a run directory is called and what it holds: the one interface between training and all that comes after."""
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
+
+import yaml
 
 from convblocks.atomic import atomic_write
 from convblocks.errors import UsageError, UserError
@@ -62,23 +65,56 @@ class RunDirectory:
         return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
 
     def state(self, epochs: int) -> State:
-        """Whether a run of that many epochs is missing, incomplete or done here."""
+        """Whether a run of that many epochs is missing, incomplete or done here.
+
+        One with a damaged summary is incomplete: resumed, it finds its epochs in the checkpoint and writes it anew.
+        """
         if not self.exists():
             return "missing"
-        return "done" if self.summary.is_file() and len(self.read_summary()["epochs"]) >= epochs else "incomplete"
+        try:
+            return "done" if len(self.read_summary()["epochs"]) >= epochs else "incomplete"
+        except UserError:
+            return "incomplete"
 
     def read_summary(self) -> dict[str, Any]:
         """The content of ``summary.json``.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: it is missing or damaged.
         """
         try:
             summary = json.loads(self.summary.read_text())
             summary["epochs"] = list(summary["epochs"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.summary} is damaged ({error}): delete it and resume the run") from error
+            raise UserError(f"cannot read {self.summary} ({error}): resume the run to write it anew") from error
         return dict(summary)
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """The rows of ``metrics.csv``, none where there is no such file yet."""
+        if not self.metrics.is_file():
+            return []
+        with self.metrics.open() as file:
+            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+    def read_config(self) -> dict[str, Any]:
+        """The settings that the run was begun with.
+
+        Raises:
+            UserError: ``config.yaml`` is missing or damaged.
+        """
+        try:
+            return dict(yaml.safe_load(self.config.read_text()))
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise UserError(f"cannot read {self.config}: it is missing or damaged") from error
+
+    def changed_settings(self, settings: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
+        """What the run was begun with and these settings lack or have otherwise, as a phrase; None if nothing."""
+        saved = flatten(self.read_config())
+        current = flatten(settings)
+        for option in sorted(saved | current):
+            if saved.get(option) != current.get(option) and option not in ignored:
+                return f"{self.path} was begun with {option}={saved.get(option)}, not {current.get(option)}"
+        return None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         with atomic_write(self.summary) as file:
@@ -104,3 +140,11 @@ def next_version(arch: str) -> RunDirectory:
     versions = [path.name.removeprefix("version_") for path in (LOGS / arch).glob("version_*")]
     number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
     return RunDirectory(f"{arch}/version_{number}")
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted options: ``{"model": {"lr": 1}}`` becomes ``{"model.lr": 1}``."""
+    flat: dict[str, Any] = {}
+    for option, value in settings.items():
+        flat |= flatten(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
+    return flat

@@ -24,11 +24,8 @@ class EpochLine(Callback):
     ) -> None:
         every = self.running_loss_every
         if every and trainer.is_global_zero and (batch_idx + 1) % every == 0:
-            batches = trainer.num_training_batches
-            show(
-                trainer,
-                f"epoch {trainer.current_epoch + 1}  batch {batch_idx + 1}/{batches}  loss {outputs['loss']:.4f}",
-            )
+            batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
+            show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {outputs['loss']:.4f}")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:

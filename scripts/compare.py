@@ -1,0 +1,29 @@
+"""usage: python scripts/compare.py [options] [options of fit.py]
+
+Train the networks over several seeds, side by side, and report which is better, by how much, and how sure that is.
+What is there already is not trained again; what was interrupted is resumed.
+
+  --arch NAME ...      the networks to compare (default: all)
+  --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
+  --epochs N           passes over the training images (default: 5)
+  --grid KEY=V1,V2     sweep an option of fit.py, such as lr=1e-3,1e-2; may be given several times
+  --jobs N             trials side by side (default: as many as CPUs)
+  --threads N          CPU threads of each trial, part of its settings (default: 1)
+  --name NAME          runs and report go to lightning_logs/NAME (default: compare)
+  --no-fit             only report on the runs that are there
+
+Any other option is handed to fit.py for all trials. With --data.val_size and a grid, each network is tested at the
+setting that is best for it on held-out training images.
+
+Examples:
+  python scripts/compare.py --seeds 5
+  python scripts/compare.py --name rates --grid lr=1e-3,3e-3,1e-2 --data.val_size 5000
+  python scripts/compare.py --name cycle --model.schedule onecycle --no-fit
+"""
+
+import sys
+
+from convblocks.command import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("convblocks.compare", __doc__))
