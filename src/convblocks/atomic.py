@@ -13,7 +13,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
 
     Whatever happens before, a kill or a full disk included, an earlier file of that name stays as it was.
     """
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with unfinished.open("wb") as file:
             yield file

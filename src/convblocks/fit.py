@@ -36,8 +36,18 @@ def main(arguments: list[str]) -> None:
         return
     cli.datamodule.prepare_data()
     cli.datamodule.setup("fit")
-    logger = open_run(cli)
     keep_freed_memory()
+    if not cli.trainer.is_global_zero:
+        run(cli)
+        return
+    cli.run.create()
+    with cli.run.lock():
+        run(cli)
+
+
+def run(cli: FitCLI) -> None:
+    """Train in the run directory, which is there, and leave its files."""
+    logger = open_run(cli)
     if cli.trainer.is_global_zero:
         introduce(cli)
     train(cli)
@@ -65,12 +75,11 @@ def check_run(cli: FitCLI) -> None:
 
 
 def open_run(cli: FitCLI) -> TensorBoardLogger:
-    """Make the run directory, note the settings there and let the Trainer log into it."""
+    """Note the settings in the run directory and let the Trainer log into it."""
     purge_step = None
     if cli.run.last_checkpoint.is_file():
         purge_step = read_checkpoint(cli.run.last_checkpoint)["global_step"] + 1
     if cli.trainer.is_global_zero:
-        cli.run.create()
         with atomic_write(cli.run.config) as file:
             file.write(yaml.safe_dump(cli.settings(), sort_keys=False).encode())
     logger = TensorBoardLogger(

@@ -2,17 +2,21 @@
 
 import csv
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import yaml
+from filelock import FileLock, Timeout
 
 from convblocks.atomic import atomic_write
 from convblocks.errors import UsageError, UserError
 
 LOGS = Path("lightning_logs")
+
+LOCK_SECONDS = 5
 
 State = Literal["missing", "incomplete", "done"]
 
@@ -61,8 +65,10 @@ class RunDirectory:
         return self.path / "checkpoints" / "best.ckpt"
 
     def exists(self) -> bool:
-        """Whether anything stands under this name; an empty folder does not count."""
-        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+        """Whether anything stands under this name, but for an empty folder or hidden files left by a kill."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        return any(not path.name.startswith(".") for path in self.path.iterdir())
 
     def state(self, epochs: int) -> State:
         """Whether a run of that many epochs is missing, incomplete or done here.
@@ -119,6 +125,19 @@ class RunDirectory:
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         with atomic_write(self.summary) as file:
             file.write((json.dumps(summary, indent=2) + "\n").encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from working on the run; waits a moment for one that is just ending.
+
+        Raises:
+            UserError: another process is working on it.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise UserError(f"another process is working on {self.path}: wait for it, or stop it") from error
 
     def create(self) -> None:
         """Make the directory.
