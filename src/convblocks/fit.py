@@ -1,8 +1,6 @@
 """One training run, from the command line to a finished run directory."""
 
-import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ from convblocks.callbacks.history import shortest_float
 from convblocks.checkpoints import read_checkpoint
 from convblocks.cli import FitCLI
 from convblocks.errors import UsageError
+from convblocks.machine import versions
 from convblocks.memory import keep_freed_memory
 from convblocks.runs import LOGS, flatten
 from convblocks.summary import describe
@@ -143,8 +142,7 @@ def record(cli: FitCLI, logger: TensorBoardLogger, metrics: dict[str, float]) ->
             "device": str(cli.trainer.strategy.root_device),
             "processes": cli.trainer.world_size,
             "threads": torch.get_num_threads(),
-            "versions": {"python": platform.python_version()}
-            | {package: version(package) for package in ("torch", "torchvision", "lightning", "torchmetrics")},
+            "versions": versions(),
             "git_commit": git_commit(),
             "settings": cli.settings(),
         }

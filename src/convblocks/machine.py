@@ -1,0 +1,29 @@
+"""What a run ran on, for whoever reads its numbers later."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that can change a result."""
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+
+
+def describe_machine() -> str:
+    """Processor, system and versions in one line."""
+    parts = [f"{os.cpu_count()} CPUs ({_processor()})", platform.system()]
+    return ", ".join(parts + [f"{name} {number}" for name, number in versions().items()])
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere the standard library knows
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
