@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torchmetrics import Metric
 
+from convblocks.distributed import global_count, synchronize_batch_norm
 from convblocks.errors import UsageError
 from convblocks.networks import ARCHITECTURES
 
@@ -40,9 +41,9 @@ class LossAndAccuracy(Metric):
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
 
-    def update(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Add a batch: its mean loss (), logits (B, 10) and targets (B,)."""
-        self.loss_sum += loss * len(targets)
+    def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
+        self.loss_sum += loss_sum
         self.correct += (logits.argmax(dim=1) == targets).sum()
         self.count += len(targets)
 
@@ -86,13 +87,26 @@ class DigitClassifier(LightningModule):
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
+    def setup(self, stage: str) -> None:
+        if self.trainer.world_size > 1:
+            synchronize_batch_norm(self.network)
+        if self.dtype == torch.float64:  # torchmetrics keeps its own dtype when a module's changes
+            self.train_metrics.set_dtype(torch.float64)
+            self.eval_metrics.set_dtype(torch.float64)
+
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 1, 28, 28) -> logits (B, 10)."""
         logits: Tensor = self.network(images)
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self._loss(batch, self.train_metrics)
+        """This process's part of the mean loss over the global batch.
+
+        Its gradient, averaged over the processes as DistributedDataParallel does, is that of the mean over all
+        images, also where the shares of a short batch differ in size or are empty.
+        """
+        loss_sum = self._loss_sum(batch, self.train_metrics)
+        return loss_sum * self.trainer.world_size / global_count(len(batch[1]), self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Before validation rather than in on_train_epoch_end, which Lightning calls after that of the callbacks: they
@@ -101,14 +115,14 @@ class DigitClassifier(LightningModule):
             self._log_epoch("train", self.train_metrics)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._loss(batch, self.eval_metrics)
+        self._loss_sum(batch, self.eval_metrics)
 
     def on_validation_epoch_end(self) -> None:
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]  # which Lightning sets at run time
         self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._loss(batch, self.eval_metrics)
+        self._loss_sum(batch, self.eval_metrics)
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
@@ -135,12 +149,12 @@ class DigitClassifier(LightningModule):
         except RuntimeError:  # a device without fused kernels
             return optimizer_class(self.network.parameters(), **settings)
 
-    def _loss(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
+    def _loss_sum(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
         images, targets = batch
         logits = self(images)
-        loss = functional.cross_entropy(logits, targets)
-        metrics.update(loss.detach(), logits.detach(), targets)
-        return loss
+        loss_sum = functional.cross_entropy(logits, targets, reduction="sum")
+        metrics.update(loss_sum.detach(), logits.detach(), targets)
+        return loss_sum
 
     def _log_epoch(self, split: str, metrics: LossAndAccuracy) -> None:
         # logger=False: the run recorder writes the curves, before the checkpoint that a resume starts from.

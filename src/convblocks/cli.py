@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import torch
 import yaml
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
@@ -18,6 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from convblocks.callbacks.curves import Curves
 from convblocks.callbacks.epoch_line import EpochLine
 from convblocks.callbacks.history import EpochHistory
+from convblocks.callbacks.preemption import Preemption
 from convblocks.checkpoints import AtomicCheckpointIO
 from convblocks.classifier import DigitClassifier
 from convblocks.data import MNISTDataModule
@@ -39,6 +41,7 @@ REFUSED = {
     "logger": "every run writes TensorBoard events and metrics.csv",
     "enable_checkpointing": "every run keeps its last checkpoint",
     "default_root_dir": "choose the run directory with --name",
+    "sync_batchnorm": "batch normalisation is synchronised anyway, on CPU too",
     "use_distributed_sampler": "the data module's own sampler shares batches between processes",
     "overfit_batches": "it would swap the sampler; use --trainer.limit_train_batches",
     "fast_dev_run": "use --config configs/debug.yaml",
@@ -133,8 +136,9 @@ class FitCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         del self.config["seed_everything"]
         seed_everything(self.config.seed, verbose=False)
-        if self.config.threads is not None:
-            torch.set_num_threads(self.config.threads)
+        if self.config.threads is None:
+            self.config.threads = torch.get_num_threads()  # noted, since a resume must round the same sums alike
+        torch.set_num_threads(self.config.threads)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.run = next_version(self.config.arch) if self.config.name is None else RunDirectory(self.config.name)
@@ -144,11 +148,15 @@ class FitCLI(LightningCLI):
             self.history,
             Curves(self.history, every_n_steps),
             EpochLine(self.history, every_n_steps if self.config.running_loss else None),
+            Preemption(self.run.last_checkpoint),
         ]
         checkpoints = self.run.last_checkpoint.parent
         if self.datamodule.val_size:
             callbacks.append(_checkpoint(checkpoints, self.run.best_checkpoint.stem, monitor="val/loss"))
         callbacks.append(_checkpoint(checkpoints, self.run.last_checkpoint.stem, monitor=None))
+        plugins: list[Any] = [AtomicCheckpointIO(keep_previous=self.run.last_checkpoint)]
+        if SLURMEnvironment.detect():
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
         show_bar = self.config.trainer.enable_progress_bar is not False and sys.stdout.isatty()
         if show_bar:
             callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
@@ -156,7 +164,7 @@ class FitCLI(LightningCLI):
             logger=False,  # fit.py gives it one once the run directory is made
             enable_progress_bar=show_bar,
             callbacks=callbacks + (self.config_init.trainer.callbacks or []),
-            plugins=[AtomicCheckpointIO(), *(self.config_init.trainer.plugins or [])],
+            plugins=plugins + (self.config_init.trainer.plugins or []),
         )
 
 
@@ -189,6 +197,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     # Lightning 2.6 with torch 2.13, at every batch transfer.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # The data module resumes its sampler itself.
+    warnings.filterwarnings("ignore", message="(?s)You're resuming from a checkpoint that ended before the epoch ended")
     # A resume writes into the same directory on purpose.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A machine that has Slurm may still be used without it.

@@ -27,6 +27,7 @@ class EpochHistory(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Row] = []
+        self._epoch_start = time.perf_counter()
         self._seconds_before = 0.0  # spent on the current epoch by the run that this one resumes
         self._images = 0
         self._training_seconds = 0.0
@@ -60,10 +61,12 @@ class EpochHistory(Callback):
                 file.write(as_csv(self.rows).encode())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": self._seconds_in_epoch(), "images": self._images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+        self._seconds_before = state_dict["seconds"]
+        self._images = state_dict["images"]
 
     def _seconds_in_epoch(self) -> float:
         return self._seconds_before + time.perf_counter() - self._epoch_start
