@@ -21,6 +21,7 @@ DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", default="20", help="How often test_resume kills its run.")
+    parser.addoption("--requeues", default="1", help="How often test_slurm requeues its job.")
 
 
 @pytest.fixture(scope="session")

@@ -35,8 +35,10 @@ def cases(processes: int) -> dict[str, list[str]]:
     if processes == 3:
         return {"counts": ["--arch", "mlp", *COUNTS]}
     archs = ("mlp", "maxpool", "batchnorm")
+    exact = {f"exact-{arch}": ["--arch", arch, *GRADIENT, "--trainer.precision", "64-true"] for arch in archs}
     return (
-        {f"long-{arch}": ["--arch", arch, *LONG] for arch in archs}
+        (exact if processes == 1 else {})
+        | {f"long-{arch}": ["--arch", arch, *LONG] for arch in archs}
         | {f"gradient-{arch}": ["--arch", arch, *GRADIENT] for arch in archs}
         | {"empty-share": ["--arch", "batchnorm", *EMPTY_SHARE]}
         | {"counts": ["--arch", "mlp", *COUNTS]}

@@ -67,8 +67,15 @@ def test_200_steps_in_float64_give_the_same_weights_and_loss(folder_of: Folders,
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
 def test_one_step_in_float32_moves_the_weights_alike(folder_of: Folders, arch: str, processes: int) -> None:
-    one, several = folder_of(f"gradient-{arch}", 1), folder_of(f"gradient-{arch}", processes)
-    assert_close(weights(one), weights(several), tolerance=1e-5)
+    """Alike to one process in float64: in float32 torch's own batch norm, channels last on CPU, is less exact."""
+    exact = {name: value.float() for name, value in weights(folder_of(f"exact-{arch}", 1)).items()}
+    assert_close(exact, weights(folder_of(f"gradient-{arch}", processes)), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "maxpool"])
+def test_one_process_in_float32_is_as_exact(folder_of: Folders, arch: str) -> None:
+    exact = {name: value.float() for name, value in weights(folder_of(f"exact-{arch}", 1)).items()}
+    assert_close(exact, weights(folder_of(f"gradient-{arch}", 1)), tolerance=1e-5)
 
 
 @pytest.mark.parametrize("processes", [2, 4])

@@ -16,6 +16,7 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from convblocks import slurm
 from convblocks.callbacks.curves import Curves
 from convblocks.callbacks.epoch_line import EpochLine
 from convblocks.callbacks.history import EpochHistory
@@ -134,6 +135,7 @@ class FitCLI(LightningCLI):
         self.config["seed_everything"] = False
 
     def before_instantiate_classes(self) -> None:
+        slurm.check_tasks(self.config.trainer.devices, self.config.trainer.num_nodes)
         del self.config["seed_everything"]
         seed_everything(self.config.seed, verbose=False)
         if self.config.threads is None:
@@ -199,6 +201,8 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     # The data module resumes its sampler itself.
     warnings.filterwarnings("ignore", message="(?s)You're resuming from a checkpoint that ended before the epoch ended")
+    # The metrics are summed over the processes before they are logged.
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log.*sync_dist=True")
     # A resume writes into the same directory on purpose.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A machine that has Slurm may still be used without it.

@@ -9,7 +9,6 @@ import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from convblocks.atomic import atomic_write
-from convblocks.callbacks.history import shortest_float
 from convblocks.checkpoints import newest_checkpoint, read_checkpoint
 from convblocks.cli import FitCLI
 from convblocks.errors import UsageError, UserError
@@ -146,7 +145,7 @@ def final_metrics(cli: FitCLI, logger: TensorBoardLogger) -> dict[str, float]:
         # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
         cli.model.load_state_dict(read_checkpoint(cli.run.best_checkpoint)["state_dict"])
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
-        metrics = {name: shortest_float(value) for name, value in cli.trainer.callback_metrics.items()}
+        metrics = {name: value for name, value in cli.model.latest.items() if name.startswith("test/")}
         logger.log_metrics(metrics, step=int(cli.history.rows[-1]["step"]))
         return metrics
     return {name: value for name, value in cli.history.rows[-1].items() if "/" in name}

@@ -1,7 +1,5 @@
 """Stops a run on a signal so that it can be resumed from the very batch."""
 
-import os
-import subprocess
 from pathlib import Path
 from signal import SIGUSR1
 from typing import Any
@@ -10,7 +8,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from convblocks import signals
+from convblocks import signals, slurm
 from convblocks.errors import Stopped
 
 
@@ -70,16 +68,6 @@ class Preemption(Callback):
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == SIGUSR1 and trainer.is_global_zero:
-            requeue()
+            slurm.requeue()
         message = f"stopped after step {trainer.global_step}: carry on with --resume"
         raise Stopped(number, message if trainer.is_global_zero else "")
-
-
-def requeue() -> None:
-    """Ask Slurm to start this job again; outside a job, do nothing."""
-    if "SLURM_JOB_ID" not in os.environ:
-        return
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    subprocess.run(["scontrol", "requeue", job], check=True)
