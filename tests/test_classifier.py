@@ -119,7 +119,7 @@ def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, las
     assert rates[-1] == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
     module = DigitClassifier("batchnorm")
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=30, limit_val_batches=2, precision=precision)

@@ -48,7 +48,8 @@ class LossAndAccuracy(Metric):
         self.count += len(targets)
 
     def compute(self) -> dict[str, Tensor]:
-        return {"loss": self.loss_sum / self.count, "acc": self.correct / self.count}
+        correct = self.correct.to(self.loss_sum.dtype)  # or the quotient would have the precision of the network
+        return {"loss": self.loss_sum / self.count, "acc": correct / self.count}
 
 
 class DigitClassifier(LightningModule):

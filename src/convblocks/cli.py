@@ -44,6 +44,13 @@ REFUSED = {
     "default_root_dir": "choose the run directory with --name",
     "sync_batchnorm": "batch normalisation is synchronised anyway, on CPU too",
     "use_distributed_sampler": "the data module's own sampler shares batches between processes",
+    "max_steps": "give --epochs, and --trainer.limit_train_batches for shorter ones",
+    "min_steps": "give --epochs",
+    "max_time": "give --epochs; a signal stops a run so that it can be resumed",
+    "check_val_every_n_epoch": "every epoch is evaluated",
+    "val_check_interval": "every epoch is evaluated once, at its end",
+    "reload_dataloaders_every_n_epochs": "the images stay in memory",
+    "barebones": "every run leaves its logs and its checkpoint",
     "overfit_batches": "it would swap the sampler; use --trainer.limit_train_batches",
     "fast_dev_run": "use --config configs/debug.yaml",
 }
@@ -93,7 +100,7 @@ class FitCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
             raise UsageError(" ".join(str(error).split())) from error
 
     def settings(self) -> dict[str, Any]:
@@ -123,6 +130,9 @@ class FitCLI(LightningCLI):
         for option in ("epochs", "threads", "trainer.log_every_n_steps"):
             if self.config[option] is not None and self.config[option] < 1:
                 raise UsageError(f"--{option} must be at least 1, but is {self.config[option]}")
+        for option in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+            if self.config.trainer[option] == 0:
+                raise UsageError(f"--trainer.{option} must be above 0: every epoch is trained and evaluated")
         if not 0 <= self.config.seed < 2**32:
             raise UsageError(f"--seed must be in 0..2^32-1, but is {self.config.seed}")
         if self.config.resume and self.config.name is None:

@@ -34,7 +34,8 @@ def main(arguments: list[str]) -> None:
     cli = FitCLI(["--help"] if "--help_all" in arguments else arguments)
     check_run(cli)
     if cli.config.resume and cli.run.state(cli.config.epochs) == "done":
-        print(f"{cli.run.path} is finished: it has {cli.config.epochs} epochs. To extend it, give more --epochs.")
+        if cli.trainer.is_global_zero:
+            print(f"{cli.run.path} is finished: it has {cli.config.epochs} epochs. To extend it, give more --epochs.")
         return
     cli.datamodule.prepare_data()
     cli.datamodule.setup("fit")

@@ -37,8 +37,10 @@ class Preemption(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        # After an epoch's last batch its evaluation follows, and its checkpoint: the run stops there instead.
-        if not trainer.is_last_batch and (number := self._agreed_signal(trainer)):
+        # After an epoch's last batch its evaluation follows, and its checkpoint: the run stops there instead. Gradients
+        # that wait for more to be added are in no checkpoint.
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if stepped and not trainer.is_last_batch and (number := self._agreed_signal(trainer)):
             if trainer.logger:
                 trainer.logger.save()
             trainer.save_checkpoint(self.checkpoint)
