@@ -1,7 +1,7 @@
 """The LightningModule: loss, metrics and optimizer around any of the networks."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -94,9 +94,10 @@ class DigitClassifier(LightningModule):
             synchronize_batch_norm(self.network)
 
     def on_fit_start(self) -> None:
-        if self.dtype == torch.float64:  # torchmetrics keeps its own dtype when a module's changes
-            self.train_metrics.set_dtype(torch.float64)
-            self.eval_metrics.set_dtype(torch.float64)
+        # Sums over an epoch need at least float32, whatever the network computes in.
+        dtype = torch.promote_types(cast(torch.dtype, self.dtype), torch.float32)
+        self.train_metrics.set_dtype(dtype)
+        self.eval_metrics.set_dtype(dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 1, 28, 28) -> logits (B, 10)."""
