@@ -18,6 +18,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from convblocks.callbacks.curves import Curves
 from convblocks.callbacks.epoch_line import EpochLine
 from convblocks.callbacks.history import EpochHistory
+from convblocks.callbacks.pictures import Pictures
 from convblocks.checkpoints import AtomicCheckpointIO
 from convblocks.classifier import DigitClassifier
 from convblocks.data import MNISTDataModule
@@ -144,6 +145,7 @@ class FitCLI(LightningCLI):
             self.history,
             Curves(self.history, every_n_steps),
             EpochLine(self.history, every_n_steps if self.config.running_loss else None),
+            Pictures(self.run),
         ]
         checkpoints = self.run.last_checkpoint.parent
         if self.datamodule.val_size:

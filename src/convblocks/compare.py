@@ -3,9 +3,9 @@
 import dataclasses
 import json
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import pandas
 from rich.console import Console
@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchinfo import summary as torchinfo_summary
 
 from convblocks import figures
+from convblocks.arguments import Parser
 from convblocks.atomic import atomic_write
 from convblocks.cli import FitCLI
 from convblocks.comparison import Outcome, best_settings, compare, read_outcome
@@ -25,13 +26,6 @@ from convblocks.trials import Trial, all_trials, fit_all, settings_name
 
 # Set by this command itself for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
-
-
-class Parser(ArgumentParser):
-    """Complains in one line, and leaves the exit to the caller."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
 
 
 def main(arguments: list[str]) -> None:
@@ -58,7 +52,7 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> Namespace:
     """The options, with ``settings`` (the same for all trials) and ``grid`` (those that are swept)."""
-    parser = Parser(allow_abbrev=False)
+    parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
     parser.add_argument("--seeds", type=_seeds, default=_seeds("10"))
     parser.add_argument("--epochs", type=int, default=5)
