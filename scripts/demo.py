@@ -6,8 +6,7 @@ probabilities and the 28x28 image that the network sees. Two checkpoints are sho
   --port N             the page's port, 0 for any free one (default: 8028)
 
 Example:
-  python scripts/demo.py lightning_logs/mlp/version_0/checkpoints/last.ckpt \\
-    lightning_logs/batchnorm/version_0/checkpoints/last.ckpt
+  python scripts/demo.py lightning_logs/mlp/version_0/checkpoints/last.ckpt
 """
 
 import sys

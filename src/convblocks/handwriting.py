@@ -37,6 +37,9 @@ LEAST_CONTRAST_IN_NOISE = 8.0
 # A part with less than this share of the largest part's area is no stroke.
 DUST = 0.05
 
+# Nobody writes a digit in more strokes than a few: noise, texture or a page of text is not one.
+MOST_PARTS = 8
+
 # Strokes are measured and adjusted at this many times MNIST's resolution.
 ENLARGED = 8
 
@@ -74,7 +77,7 @@ def prepare(picture: Image.Image) -> Grey:
     """The digit in a picture as MNIST would hold it: (28, 28) uint8, 0 is background.
 
     Raises:
-        UserError: there is nothing on the background.
+        UserError: there is nothing on the background, or far more than one digit.
     """
     # The strokes are adjusted where a pixel of the result is still several pixels wide.
     enlarged = adjust_strokes(fit(find_ink(picture), ENLARGED * DIGIT_SIDE))
@@ -96,7 +99,7 @@ def find_ink(picture: Image.Image) -> Ink:
     """How much ink each pixel of the digit holds, 0 to 1: (H, W).
 
     Raises:
-        UserError: there is nothing on the background.
+        UserError: there is nothing on the background, or far more than one digit.
     """
     difference = _difference_from_background(_colours(picture))
     strength = np.sqrt((difference**2).mean(axis=2))
@@ -205,7 +208,11 @@ def _difference_from_background(colours: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def _digit_alone(ink: Ink) -> Ink:
-    """Leave only what may belong to the digit: no dust, and no table beside the paper."""
+    """Leave only what may belong to the digit: no dust, and no table beside the paper.
+
+    Raises:
+        UserError: too much is left for one digit.
+    """
     solid = ink > 0.3
     parts, count = ndimage.label(solid, structure=np.ones((3, 3)))
     numbers = np.arange(1, count + 1)
@@ -216,5 +223,7 @@ def _digit_alone(ink: Ink) -> Ink:
     if np.any(~at_border & (lengths >= min(ink.shape) / 6)):
         sizes = np.where(at_border, 0, sizes)
     kept = numbers[sizes >= DUST * sizes.max()]
+    if len(kept) > MOST_PARTS:
+        raise UserError(f"it shows no digit, but {len(kept)} separate parts")
     near = ndimage.binary_dilation(np.isin(parts, kept), iterations=2)
     return np.where(near, ink, 0.0)

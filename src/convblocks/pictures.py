@@ -59,13 +59,12 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
     """The images with the highest loss, each with its true and its predicted class and the latter's probability."""
     rows, columns = GRID
     order = evaluation.losses.argsort(descending=True)[: rows * columns]
+    confidence = 100 * evaluation.probabilities.amax(dim=1)
     captions = [
-        f"{evaluation.targets[index]}, seen as {evaluation.predicted[index]} "
-        f"({100 * evaluation.probabilities[index].max():.0f} %)"
-        for index in order
+        f"{evaluation.targets[index]} → {evaluation.predicted[index]}  {confidence[index]:.0f} %" for index in order
     ]
     _mosaic(axes, images[order].numpy(), columns, captions)
-    axes.set_title("highest loss: the true class, and what was seen")
+    axes.set_title("highest loss: true class → predicted class, and its probability")
 
 
 def reliability(evaluation: Evaluation, axes: Axes) -> None:
@@ -89,7 +88,7 @@ def class_accuracy(evaluation: Evaluation, axes: Axes) -> None:
     for digit, value in enumerate(accuracy):
         axes.text(digit, value, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
     low = max(0.0, float(accuracy.min()) - 2)
-    axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.08 * (100 - low)), xticks=range(CLASSES))
+    axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)), xticks=range(CLASSES))
 
 
 def filters(network: nn.Module, axes: Axes) -> None:
@@ -115,5 +114,5 @@ def _mosaic(axes: Axes, images: np.ndarray, columns: int, captions: Sequence[str
     axes.imshow(mosaic, cmap=cmap, vmin=-limit if images.min() < 0 else 0, vmax=limit)
     for index, caption in enumerate(captions):
         top, left = index // columns * (height + head), index % columns * (width + gap)
-        axes.text(left, top + head - 1, caption, fontsize=5.5, va="bottom")
+        axes.text(left, top + head - 1, caption, fontsize=7.5, va="bottom")
     axes.set_axis_off()
