@@ -10,6 +10,7 @@ What is there already is not trained again; what was interrupted is resumed.
   --jobs N             trials side by side (default: as many as CPUs)
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          runs and report go to lightning_logs/NAME (default: compare)
+  --trial I            train trial number I alone and report nothing: for a task of a job array
   --no-fit             only report on the runs that are there
 
 Any other option is handed to fit.py for all trials. With --data.val_size and a grid, each network is tested at the

@@ -25,7 +25,10 @@ Examples:
 
 import sys
 
+from convblocks import signals
 from convblocks.command import run_command
+
+signals.install()  # before the heavy imports: a job may be told to stop while they run
 
 if __name__ == "__main__":
     sys.exit(run_command("convblocks.fit", __doc__))

@@ -19,6 +19,11 @@ os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", default="20", help="How often test_resume kills its run.")
+    parser.addoption("--requeues", default="1", help="How often test_slurm requeues its job.")
+
+
 @pytest.fixture(scope="session")
 def digits() -> DigitFiles:
     """The original MNIST, from the archives in the repository."""

@@ -52,7 +52,8 @@ def test_metrics_weigh_every_sample_alike(digits: DigitFiles) -> None:
     targets = digits.train.labels[:100]
     metrics = LossAndAccuracy()
     for part in (slice(0, 64), slice(64, 96), slice(96, 100)):
-        metrics.update(functional.cross_entropy(logits[part], targets[part]), logits[part], targets[part])
+        loss_sum = functional.cross_entropy(logits[part], targets[part], reduction="sum")
+        metrics.update(loss_sum, logits[part], targets[part])
     computed = metrics.compute()
     assert computed["loss"].item() == pytest.approx(functional.cross_entropy(logits, targets).item(), rel=1e-6)
     assert computed["acc"].item() == pytest.approx((logits.argmax(1) == targets).double().mean().item())
@@ -60,10 +61,10 @@ def test_metrics_weigh_every_sample_alike(digits: DigitFiles) -> None:
 
 def test_metrics_survive_a_checkpoint_within_an_epoch() -> None:
     metrics = LossAndAccuracy()
-    metrics.update(torch.tensor(0.5), torch.eye(10), torch.arange(10))
+    metrics.update(torch.tensor(5.0), torch.eye(10), torch.arange(10))
     restored = LossAndAccuracy()
     restored.load_state_dict(metrics.state_dict())
-    restored.update(torch.tensor(1.5), torch.eye(10), torch.zeros(10, dtype=torch.long))
+    restored.update(torch.tensor(15.0), torch.eye(10), torch.zeros(10, dtype=torch.long))
     assert {name: value.item() for name, value in restored.compute().items()} == {
         "loss": 1.0,
         "acc": pytest.approx(0.55),
@@ -118,7 +119,7 @@ def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, las
     assert rates[-1] == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
     module = DigitClassifier("batchnorm")
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=30, limit_val_batches=2, precision=precision)

@@ -75,6 +75,9 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "mlp", "--trainer.overfit_batches", "3"], "overfit_batches is not available.*limit_train_batches"),
         (["--arch", "mlp", "--trainer.fast_dev_run", "true"], r"fast_dev_run is not available.*debug\.yaml"),
         (["--arch", "mlp", "--trainer.logger", "false"], "logger is not available"),
+        (["--arch", "mlp", "--trainer.max_steps", "10"], "max_steps is not available.*--epochs"),
+        (["--arch", "mlp", "--trainer.check_val_every_n_epoch", "2"], "every epoch is evaluated"),
+        (["--arch", "mlp", "--trainer.limit_val_batches", "0"], "limit_val_batches must be above 0"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
     ],
 )

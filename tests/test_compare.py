@@ -39,6 +39,7 @@ def small(workspace: Path) -> Path:
     return LOGS / "small"
 
 
+@pytest.mark.slow
 def test_two_jobs_equal_one_bit_for_bit(workspace: Path) -> None:
     for jobs in ("1", "2"):
         compare.main([*SHORT, "--seeds", "2", "--name", f"jobs{jobs}", "--jobs", jobs])

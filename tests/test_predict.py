@@ -42,7 +42,7 @@ def test_a_folder_is_recognised_and_what_cannot_be_is_told(trained: Path, photos
     assert finished.stderr.splitlines() == [
         "photos/blank.png: it is blank",
         "photos/broken.jpeg: it is not a picture of a known format",
-        "predict.py: error: 2 of 4 pictures could not be recognised",
+        "predict.py: 2 of 4 pictures could not be recognised",
     ]
     with Image.open(photos.parent / "seen.png") as sheet:
         assert sheet.width > sheet.height > 28

@@ -1,6 +1,7 @@
-"""How checkpoints get onto the disk."""
+"""How checkpoints get onto the disk, and how they are read from it."""
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from convblocks.errors import UserError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written so that a kill at any moment leaves the previous one or the new one."""
+    """Lightning's checkpoints, written so that a kill at any moment leaves a whole one.
+
+    Args:
+        keep_previous: The checkpoint of which the one before is kept too, as ``previous-<name>``.
+    """
+
+    def __init__(self, keep_previous: Path) -> None:
+        super().__init__()
+        self.keep_previous = keep_previous
 
     def save_checkpoint(
         self,
@@ -22,8 +31,17 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
+        complete = path.with_name(f".new-{path.name}")
+        with atomic_write(complete) as file:
             torch.save(checkpoint, file)
+        if path.resolve() == self.keep_previous.resolve() and path.is_file():
+            path.replace(previous(path))
+        complete.replace(path)
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint is kept that a newer one has replaced."""
+    return path.with_name(f"previous-{path.name}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -33,13 +51,35 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         UserError: the file is damaged, or is not a checkpoint of this project.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            damaged = archive.testzip()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a pickle that no torch wrote, it warns before it refuses it
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises depends on where its bytes stop making sense
         raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
+    if damaged is not None:
+        raise UserError(f"cannot load {path}: it is damaged")
     parts = checkpoint if isinstance(checkpoint, dict) else {}
     hyper_parameters, weights = parts.get("hyper_parameters"), parts.get("state_dict")
     if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters and isinstance(weights, dict)):
         raise UserError(f"{path} is not a checkpoint of this project")
     return parts
+
+
+def newest_checkpoint(path: Path) -> Path | None:
+    """The checkpoint to resume from: ``path``, or the previous one where that is missing or damaged; None if neither.
+
+    Raises:
+        UserError: both are damaged, or one is damaged and there is no other.
+    """
+    candidates = [candidate for candidate in (path, previous(path)) if candidate.is_file()]
+    for candidate in candidates:
+        try:
+            read_checkpoint(candidate)
+        except UserError:
+            if candidate == candidates[-1]:
+                raise
+            continue
+        return candidate
+    return None

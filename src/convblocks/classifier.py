@@ -1,7 +1,7 @@
 """The LightningModule: loss, metrics and optimizer around any of the networks."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torchmetrics import Metric
 
+from convblocks.distributed import global_count, synchronize_batch_norm
 from convblocks.errors import UsageError
 from convblocks.networks import ARCHITECTURES
 
@@ -40,14 +41,15 @@ class LossAndAccuracy(Metric):
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
 
-    def update(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Add a batch: its mean loss (), logits (B, 10) and targets (B,)."""
-        self.loss_sum += loss * len(targets)
+    def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
+        self.loss_sum += loss_sum
         self.correct += (logits.argmax(dim=1) == targets).sum()
         self.count += len(targets)
 
     def compute(self) -> dict[str, Tensor]:
-        return {"loss": self.loss_sum / self.count, "acc": self.correct / self.count}
+        correct = self.correct.to(self.loss_sum.dtype)  # or the quotient would have the precision of the network
+        return {"loss": self.loss_sum / self.count, "acc": correct / self.count}
 
 
 class DigitClassifier(LightningModule):
@@ -83,8 +85,19 @@ class DigitClassifier(LightningModule):
         # channels_last is the memory order in which convolutions are fastest; it changes no result's meaning.
         self.network: nn.Module = ARCHITECTURES[arch]()
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
+        self.latest: dict[str, float] = {}  # the last value of every metric, rounded less than Lightning's own
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
+
+    def setup(self, stage: str) -> None:
+        if self.trainer.world_size > 1:
+            synchronize_batch_norm(self.network)
+
+    def on_fit_start(self) -> None:
+        # Sums over an epoch need at least float32, whatever the network computes in.
+        dtype = torch.promote_types(cast(torch.dtype, self.dtype), torch.float32)
+        self.train_metrics.set_dtype(dtype)
+        self.eval_metrics.set_dtype(dtype)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 1, 28, 28) -> logits (B, 10)."""
@@ -92,7 +105,13 @@ class DigitClassifier(LightningModule):
         return logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self._loss(batch, self.train_metrics)
+        """This process's part of the mean loss over the global batch.
+
+        Its gradient, averaged over the processes as DistributedDataParallel does, is that of the mean over all
+        images, also where the shares of a short batch differ in size or are empty.
+        """
+        loss_sum = self._loss_sum(batch, self.train_metrics)
+        return loss_sum * self.trainer.world_size / global_count(len(batch[1]), self.device)
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         # Before validation rather than in on_train_epoch_end, which Lightning calls after that of the callbacks: they
@@ -101,14 +120,14 @@ class DigitClassifier(LightningModule):
             self._log_epoch("train", self.train_metrics)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._loss(batch, self.eval_metrics)
+        self._loss_sum(batch, self.eval_metrics)
 
     def on_validation_epoch_end(self) -> None:
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined]  # which Lightning sets at run time
         self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._loss(batch, self.eval_metrics)
+        self._loss_sum(batch, self.eval_metrics)
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
@@ -135,14 +154,21 @@ class DigitClassifier(LightningModule):
         except RuntimeError:  # a device without fused kernels
             return optimizer_class(self.network.parameters(), **settings)
 
-    def _loss(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
+    def _loss_sum(self, batch: Batch, metrics: LossAndAccuracy) -> Tensor:
         images, targets = batch
         logits = self(images)
-        loss = functional.cross_entropy(logits, targets)
-        metrics.update(loss.detach(), logits.detach(), targets)
-        return loss
+        loss_sum = functional.cross_entropy(logits, targets, reduction="sum")
+        metrics.update(loss_sum.detach(), logits.detach(), targets)
+        return loss_sum
 
     def _log_epoch(self, split: str, metrics: LossAndAccuracy) -> None:
-        # logger=False: the run recorder writes the curves, before the checkpoint that a resume starts from.
-        self.log_dict({f"{split}/{name}": value for name, value in metrics.compute().items()}, logger=False)
+        values = {f"{split}/{name}": value for name, value in metrics.compute().items()}
+        self.latest |= {name: shortest_float(value) for name, value in values.items()}
+        # logger=False: the curves are written by a callback, before the checkpoint that a resume starts from.
+        self.log_dict(values, logger=False)
         metrics.reset()
+
+
+def shortest_float(value: Tensor) -> float:
+    """A scalar tensor as the shortest decimal that stands for it: 0.9446 for float32's 0.944599986."""
+    return float(str(value.cpu().numpy()))

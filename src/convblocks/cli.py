@@ -10,15 +10,18 @@ from typing import Any, NoReturn
 
 import torch
 import yaml
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from convblocks import slurm
 from convblocks.callbacks.curves import Curves
 from convblocks.callbacks.epoch_line import EpochLine
 from convblocks.callbacks.history import EpochHistory
 from convblocks.callbacks.pictures import Pictures
+from convblocks.callbacks.preemption import Preemption
 from convblocks.checkpoints import AtomicCheckpointIO
 from convblocks.classifier import DigitClassifier
 from convblocks.data import MNISTDataModule
@@ -40,7 +43,15 @@ REFUSED = {
     "logger": "every run writes TensorBoard events and metrics.csv",
     "enable_checkpointing": "every run keeps its last checkpoint",
     "default_root_dir": "choose the run directory with --name",
+    "sync_batchnorm": "batch normalisation is synchronised anyway, on CPU too",
     "use_distributed_sampler": "the data module's own sampler shares batches between processes",
+    "max_steps": "give --epochs, and --trainer.limit_train_batches for shorter ones",
+    "min_steps": "give --epochs",
+    "max_time": "give --epochs; a signal stops a run so that it can be resumed",
+    "check_val_every_n_epoch": "every epoch is evaluated",
+    "val_check_interval": "every epoch is evaluated once, at its end",
+    "reload_dataloaders_every_n_epochs": "the images stay in memory",
+    "barebones": "every run leaves its logs and its checkpoint",
     "overfit_batches": "it would swap the sampler; use --trainer.limit_train_batches",
     "fast_dev_run": "use --config configs/debug.yaml",
 }
@@ -90,7 +101,7 @@ class FitCLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-        except (MisconfigurationException, ValueError) as error:
+        except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
             raise UsageError(" ".join(str(error).split())) from error
 
     def settings(self) -> dict[str, Any]:
@@ -120,6 +131,9 @@ class FitCLI(LightningCLI):
         for option in ("epochs", "threads", "trainer.log_every_n_steps"):
             if self.config[option] is not None and self.config[option] < 1:
                 raise UsageError(f"--{option} must be at least 1, but is {self.config[option]}")
+        for option in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+            if self.config.trainer[option] == 0:
+                raise UsageError(f"--trainer.{option} must be above 0: every epoch is trained and evaluated")
         if not 0 <= self.config.seed < 2**32:
             raise UsageError(f"--seed must be in 0..2^32-1, but is {self.config.seed}")
         if self.config.resume and self.config.name is None:
@@ -132,10 +146,12 @@ class FitCLI(LightningCLI):
         self.config["seed_everything"] = False
 
     def before_instantiate_classes(self) -> None:
+        slurm.check_tasks(self.config.trainer.devices, self.config.trainer.num_nodes)
         del self.config["seed_everything"]
         seed_everything(self.config.seed, verbose=False)
-        if self.config.threads is not None:
-            torch.set_num_threads(self.config.threads)
+        if self.config.threads is None:
+            self.config.threads = torch.get_num_threads()  # noted, since a resume must round the same sums alike
+        torch.set_num_threads(self.config.threads)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.run = next_version(self.config.arch) if self.config.name is None else RunDirectory(self.config.name)
@@ -146,11 +162,15 @@ class FitCLI(LightningCLI):
             Curves(self.history, every_n_steps),
             EpochLine(self.history, every_n_steps if self.config.running_loss else None),
             Pictures(self.run),
+            Preemption(self.run.last_checkpoint),
         ]
         checkpoints = self.run.last_checkpoint.parent
         if self.datamodule.val_size:
             callbacks.append(_checkpoint(checkpoints, self.run.best_checkpoint.stem, monitor="val/loss"))
         callbacks.append(_checkpoint(checkpoints, self.run.last_checkpoint.stem, monitor=None))
+        plugins: list[Any] = [AtomicCheckpointIO(keep_previous=self.run.last_checkpoint)]
+        if SLURMEnvironment.detect():
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
         show_bar = self.config.trainer.enable_progress_bar is not False and sys.stdout.isatty()
         if show_bar:
             callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
@@ -158,7 +178,7 @@ class FitCLI(LightningCLI):
             logger=False,  # fit.py gives it one once the run directory is made
             enable_progress_bar=show_bar,
             callbacks=callbacks + (self.config_init.trainer.callbacks or []),
-            plugins=[AtomicCheckpointIO(), *(self.config_init.trainer.plugins or [])],
+            plugins=plugins + (self.config_init.trainer.plugins or []),
         )
 
 
@@ -191,6 +211,10 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     # Lightning 2.6 with torch 2.13, at every batch transfer.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # The data module resumes its sampler itself.
+    warnings.filterwarnings("ignore", message="(?s)You're resuming from a checkpoint that ended before the epoch ended")
+    # The metrics are summed over the processes before they are logged.
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log.*sync_dist=True")
     # A resume writes into the same directory on purpose.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A machine that has Slurm may still be used without it.

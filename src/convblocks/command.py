@@ -32,7 +32,8 @@ def run_module(module: str, arguments: list[str]) -> int:
         import_module(module).main(arguments)
         sys.stdout.flush()
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
+        if str(error):  # of several processes one speaks for all
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -3,8 +3,10 @@
 import dataclasses
 import json
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas
@@ -24,6 +26,8 @@ from convblocks.report import Table, comparison_tables, grid_table, to_console, 
 from convblocks.runs import RunDirectory
 from convblocks.trials import Trial, all_trials, fit_all, settings_name
 
+FIT = Path(__file__).resolve().parents[2] / "scripts" / "fit.py"
+
 # Set by this command itself for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
 
@@ -39,6 +43,8 @@ def main(arguments: list[str]) -> None:
     archs = [arch for arch in ARCHITECTURES if arch in options.arch]
     trials = all_trials(options.name, archs, options.seeds, options.settings, options.grid)
     check(trials)
+    if options.trial is not None:
+        become(trials, options.trial)
     failed = [] if options.no_fit else fit_missing(trials, options.jobs)
     done = [trial for trial in trials if trial.state() == "done"]
     if done:
@@ -61,6 +67,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--name", default="compare")
     parser.add_argument("--grid", type=_grid, action="append", default=[])
     parser.add_argument("--no-fit", action="store_true")
+    parser.add_argument("--trial", type=int)
     options, others = parser.parse_known_args(arguments)
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
@@ -81,6 +88,17 @@ def check(trials: Sequence[Trial]) -> None:
             expected = settings[trial.arch, trial.settings] | {"seed": trial.seed}
             if changed := trial.run.changed_settings(expected):
                 raise UserError(f"{changed}: choose another --name, or move that run away")
+
+
+def become(trials: Sequence[Trial], number: int) -> NoReturn:
+    """Replace this process by fit.py for one trial: signals then reach the run itself.
+
+    Raises:
+        UsageError: there is no trial of that number.
+    """
+    if not 0 <= number < len(trials):
+        raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
+    os.execv(sys.executable, [sys.executable, str(FIT), *trials[number].arguments()])
 
 
 def fit_missing(trials: Sequence[Trial], jobs: int) -> list[Trial]:

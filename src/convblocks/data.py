@@ -66,6 +66,8 @@ class MNISTDataModule(LightningDataModule):
         self.val_size = val_size
         self.seed = seed
         self.files: DigitFiles | None = None
+        self._train_sampler: BatchSampler | None = None
+        self._resume_position = 0
 
     @property
     def evaluation_split(self) -> Literal["val", "test"]:
@@ -93,13 +95,19 @@ class MNISTDataModule(LightningDataModule):
         self.test = self.files.test
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.train, self.batch_size, shuffle=True)
+        processes = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % processes:
+            raise UsageError(f"--batch_size {self.batch_size} cannot be shared between {processes} processes equally")
+        sampler = self._sampler(self.train, self.batch_size, shuffle=True)
+        sampler.skip(self._resume_position)
+        self._train_sampler, self._resume_position = sampler, 0
+        return self._loader(self.train, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.val, self.eval_batch_size, shuffle=False)
+        return self._loader(self.val, self._sampler(self.val, self.eval_batch_size, shuffle=False))
 
     def test_dataloader(self) -> DataLoader[Batch]:
-        return self._loader(self.test, self.eval_batch_size, shuffle=False)
+        return self._loader(self.test, self._sampler(self.test, self.eval_batch_size, shuffle=False))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Normalise a batch where it is: images (B, 28, 28) uint8 become (B, 1, 28, 28) in the module's dtype."""
@@ -107,9 +115,16 @@ class MNISTDataModule(LightningDataModule):
         assert self.trainer is not None
         return normalize(images, cast(torch.dtype, self.trainer.lightning_module.dtype)), targets
 
-    def _loader(self, digits: Digits, batch_size: int, shuffle: bool) -> DataLoader[Batch]:
-        """Loads a whole batch with one index operation: no per-image work, and nothing for worker processes to do."""
-        sampler = BatchSampler(
+    def state_dict(self) -> dict[str, int]:
+        """The number of batches done in an epoch that is not finished; Lightning puts it into every checkpoint."""
+        unfinished = self._train_sampler is not None and self.trainer is not None and not self.trainer.is_last_batch
+        return {"position": self._train_sampler.position if self._train_sampler and unfinished else 0}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self._resume_position = state_dict["position"]
+
+    def _sampler(self, digits: Digits, batch_size: int, shuffle: bool) -> BatchSampler:
+        return BatchSampler(
             len(digits.labels),
             batch_size,
             shuffle=shuffle,
@@ -117,9 +132,12 @@ class MNISTDataModule(LightningDataModule):
             num_replicas=self.trainer.world_size if self.trainer else 1,
             rank=self.trainer.global_rank if self.trainer else 0,
         )
-        dataset = TensorDataset(digits.images, digits.labels)
+
+    def _loader(self, digits: Digits, sampler: BatchSampler) -> DataLoader[Batch]:
+        """Loads a whole batch with one index operation: no per-image work, and nothing for worker processes to do."""
+        dataset = cast(Dataset[Batch], TensorDataset(digits.images, digits.labels))
         pin_memory = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(cast(Dataset[Batch], dataset), sampler=sampler, batch_size=None, pin_memory=pin_memory)
+        return DataLoader(dataset, sampler=sampler, batch_size=None, pin_memory=pin_memory)
 
 
 def _select(digits: Digits, indices: Tensor) -> Digits:

@@ -4,7 +4,7 @@
 class UserError(Exception):
     """Something the user can mend; the message says what is wrong and what to do."""
 
-    exit_status = 1
+    exit_status: int = 1
 
 
 class UsageError(UserError):
@@ -15,3 +15,11 @@ class UsageError(UserError):
 
 class DataError(UserError):
     """A data set that is missing, damaged or not in MNIST's format."""
+
+
+class Stopped(UserError):  # noqa: N818  # not an error of anybody
+    """A signal asked the run to stop, and it has saved where it is."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + number  # as shells report a process that a signal ended

@@ -1,5 +1,6 @@
 """One training run, from the command line to a finished run directory."""
 
+import errno
 import subprocess
 from pathlib import Path
 
@@ -8,10 +9,9 @@ import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from convblocks.atomic import atomic_write
-from convblocks.callbacks.history import shortest_float
-from convblocks.checkpoints import read_checkpoint
+from convblocks.checkpoints import newest_checkpoint, read_checkpoint
 from convblocks.cli import FitCLI
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, UserError
 from convblocks.machine import versions
 from convblocks.memory import keep_freed_memory
 from convblocks.runs import LOGS, flatten
@@ -19,6 +19,9 @@ from convblocks.summary import describe
 
 # What a network reaches by giving every image the same answer, and a little more.
 COLLAPSED_BELOW = 0.15
+
+# What the system says when a disk is full, over quota, gone or not writable.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.EROFS}
 
 
 def main(arguments: list[str]) -> None:
@@ -31,7 +34,8 @@ def main(arguments: list[str]) -> None:
     cli = FitCLI(["--help"] if "--help_all" in arguments else arguments)
     check_run(cli)
     if cli.config.resume and cli.run.state(cli.config.epochs) == "done":
-        print(f"{cli.run.path} is finished: it has {cli.config.epochs} epochs. To extend it, give more --epochs.")
+        if cli.trainer.is_global_zero:
+            print(f"{cli.run.path} is finished: it has {cli.config.epochs} epochs. To extend it, give more --epochs.")
         return
     cli.datamodule.prepare_data()
     cli.datamodule.setup("fit")
@@ -46,10 +50,11 @@ def main(arguments: list[str]) -> None:
 
 def run(cli: FitCLI) -> None:
     """Train in the run directory, which is there, and leave its files."""
-    logger = open_run(cli)
+    checkpoint = find_checkpoint(cli)
+    logger = open_run(cli, checkpoint)
     if cli.trainer.is_global_zero:
         introduce(cli)
-    train(cli)
+    train(cli, checkpoint)
     metrics = final_metrics(cli, logger)
     if cli.trainer.is_global_zero:
         record(cli, logger, metrics)
@@ -73,11 +78,24 @@ def check_run(cli: FitCLI) -> None:
         raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
 
-def open_run(cli: FitCLI) -> TensorBoardLogger:
+def find_checkpoint(cli: FitCLI) -> Path | None:
+    """The checkpoint to carry on from, None for a new run.
+
+    Raises:
+        UserError: it is damaged and there is no other, or it belongs to other settings.
+    """
+    checkpoint = newest_checkpoint(cli.run.last_checkpoint)
+    if checkpoint is None:
+        return None
+    if read_checkpoint(checkpoint)["hyper_parameters"] != dict(cli.model.hparams):
+        raise UserError(f"{checkpoint} belongs to a run with other settings: put the right one there, or delete it")
+    if checkpoint != cli.run.last_checkpoint and cli.trainer.is_global_zero:
+        print(f"{cli.run.last_checkpoint} is missing or damaged: carrying on from {checkpoint.name}")
+    return checkpoint
+
+
+def open_run(cli: FitCLI, checkpoint: Path | None) -> TensorBoardLogger:
     """Note the settings in the run directory and let the Trainer log into it."""
-    purge_step = None
-    if cli.run.last_checkpoint.is_file():
-        purge_step = read_checkpoint(cli.run.last_checkpoint)["global_step"] + 1
     if cli.trainer.is_global_zero:
         with atomic_write(cli.run.config) as file:
             file.write(yaml.safe_dump(cli.settings(), sort_keys=False).encode())
@@ -86,7 +104,8 @@ def open_run(cli: FitCLI) -> TensorBoardLogger:
         name="",
         version=cli.run.name,
         default_hp_metric=False,
-        purge_step=purge_step,  # TensorBoard forgets what was logged after the checkpoint
+        # TensorBoard forgets what was logged after the checkpoint.
+        purge_step=None if checkpoint is None else read_checkpoint(checkpoint)["global_step"] + 1,
     )
     cli.trainer.logger = logger
     return logger
@@ -101,15 +120,24 @@ def introduce(cli: FitCLI) -> None:
     print(f"{cli.run.path}: {cli.config.arch} on {cli.trainer.strategy.root_device}, seed {cli.config.seed}")
 
 
-def train(cli: FitCLI) -> None:
-    """Run the Trainer, from the last checkpoint if there is one."""
-    checkpoint = cli.run.last_checkpoint if cli.run.last_checkpoint.is_file() else None
+def train(cli: FitCLI, checkpoint: Path | None) -> None:
+    """Run the Trainer, from a checkpoint if there is one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        Stopped: a signal came, and the run is saved.
+        UserError: the disk is full, or the run directory cannot be written to any more.
+    """
     try:
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as exit_of_lightning:
         if cli.trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
         raise
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise UserError(f"cannot write to {cli.run.path} ({error.strerror}); its last checkpoint is intact") from error
 
 
 def final_metrics(cli: FitCLI, logger: TensorBoardLogger) -> dict[str, float]:
@@ -118,7 +146,7 @@ def final_metrics(cli: FitCLI, logger: TensorBoardLogger) -> dict[str, float]:
         # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
         cli.model.load_state_dict(read_checkpoint(cli.run.best_checkpoint)["state_dict"])
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
-        metrics = {name: shortest_float(value) for name, value in cli.trainer.callback_metrics.items()}
+        metrics = {name: value for name, value in cli.model.latest.items() if name.startswith("test/")}
         logger.log_metrics(metrics, step=int(cli.history.rows[-1]["step"]))
         return metrics
     return {name: value for name, value in cli.history.rows[-1].items() if "/" in name}

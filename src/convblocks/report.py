@@ -163,7 +163,7 @@ def _claims(comparison: Comparison) -> Table:
 def _evidence(comparison: Comparison, claims: Sequence[Claim]) -> str:
     if not claims[0].evidence:
         counts = [row.parameters for row in comparison.rows]
-        return f"{min(counts):,} to {max(counts):,}: {max(counts) / min(counts) - 1:.0%} apart, at most 10 % claimed"
+        return f"{min(counts):,} to {max(counts):,}: {max(counts) / min(counts) - 1:.1%} apart, at most 10 % claimed"
     parts = []
     for differences in zip(*(claim.evidence for claim in claims), strict=True):
         first = differences[0]

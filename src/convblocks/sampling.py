@@ -43,10 +43,16 @@ class BatchSampler(Sampler[Tensor]):
         self.num_replicas = num_replicas
         self.rank = rank
         self.epoch = 0
+        self.position = 0  # batches yielded in this epoch
+        self._skip = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the batches that are yielded from now on; Lightning calls it before every epoch."""
         self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """Begin the next epoch after that many batches: where an interrupted one stopped."""
+        self._skip = batches
 
     def __len__(self) -> int:
         return -(-self.size // self.batch_size)
@@ -54,8 +60,11 @@ class BatchSampler(Sampler[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         # A generator: nothing is drawn before the first batch is asked for. On a resume Lightning calls iter()
         # before set_epoch().
-        for batch in self._order().split(self.batch_size):
-            yield batch.tensor_split(self.num_replicas)[self.rank]
+        skip, self._skip = self._skip, 0
+        for index, batch in enumerate(self._order().split(self.batch_size)):
+            self.position = index + 1
+            if index >= skip:
+                yield batch.tensor_split(self.num_replicas)[self.rank]
 
     def _order(self) -> Tensor:
         if not self.shuffle:

@@ -26,8 +26,9 @@ class Curves(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if trainer.logger and trainer.global_step % self.every_n_steps == 0:
+            loss = trainer.strategy.reduce(outputs["loss"].detach(), reduce_op="mean")  # collective: on every process
             learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
-            scalars = {"train/loss_step": float(outputs["loss"]), "train/lr": learning_rate}
+            scalars = {"train/loss_step": float(loss), "train/lr": learning_rate}
             trainer.logger.log_metrics(scalars, step=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -4,12 +4,12 @@ import csv
 import io
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
 
 from convblocks.atomic import atomic_write
+from convblocks.classifier import DigitClassifier
 
 Row = dict[str, float]
 
@@ -27,6 +27,7 @@ class EpochHistory(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[Row] = []
+        self._epoch_start = time.perf_counter()
         self._seconds_before = 0.0  # spent on the current epoch by the run that this one resumes
         self._images = 0
         self._training_seconds = 0.0
@@ -47,7 +48,7 @@ class EpochHistory(Callback):
             self._training_seconds = self._seconds_in_epoch()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        metrics = {name: shortest_float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = cast(DigitClassifier, pl_module).latest
         seconds = self._seconds_in_epoch()
         images_per_second = self._images * trainer.world_size / self._training_seconds
         self.rows.append(
@@ -60,18 +61,15 @@ class EpochHistory(Callback):
                 file.write(as_csv(self.rows).encode())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": self._seconds_in_epoch(), "images": self._images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+        self._seconds_before = state_dict["seconds"]
+        self._images = state_dict["images"]
 
     def _seconds_in_epoch(self) -> float:
         return self._seconds_before + time.perf_counter() - self._epoch_start
-
-
-def shortest_float(value: Tensor) -> float:
-    """A scalar tensor as the shortest decimal that stands for it: 0.9446 for float32's 0.944599986."""
-    return float(str(value.cpu().numpy()))
 
 
 def as_csv(rows: list[Row]) -> str:

@@ -1,0 +1,35 @@
+"""Signals that ask a run to stop: noted at once, obeyed at the end of a batch. Light: imported before all else.
+
+Slurm sends SIGTERM when a job is cancelled, and the signal that a job script names, here SIGUSR1, when its time is
+nearly up.
+"""
+
+import signal
+from types import FrameType
+
+HANDLED = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
+
+_received: int = 0
+
+
+def install() -> None:
+    """Note these signals from now on, instead of dying of them."""
+    for number in HANDLED:
+        signal.signal(number, _note)
+
+
+def received() -> int:
+    """The number of the signal that came, 0 if none did. SIGTERM outranks: who cancels a job wants no requeue."""
+    return _received
+
+
+def forget() -> None:
+    """Start afresh."""
+    global _received
+    _received = 0
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    global _received
+    if _received != signal.SIGTERM:
+        _received = number
