@@ -152,7 +152,7 @@ def test_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
         finished = run_script("demo", str(trained), "--port", str(port), cwd=tmp_path)
     assert finished.returncode == 1
     assert (
-        finished.stderr == f"demo.py: error: cannot use port {port} (Address already in use): choose another --port\n"
+        finished.stderr == f"demo.py: cannot use port {port} (Address already in use): choose another --port\n"
     )
 
 
