@@ -73,6 +73,8 @@ def parse(arguments: list[str]) -> Namespace:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
     fixed = {"epochs": str(options.epochs), "threads": str(options.threads)}
     options.settings = tuple((fixed | _pairs(others)).items())
+    if len(dict(options.grid)) < len(options.grid):
+        raise UsageError("--grid: each option can be swept once")
     options.grid = dict(options.grid)
     for option in options.grid:
         if option in dict(options.settings) or option in OWN_OPTIONS:
@@ -120,7 +122,8 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     grid = list(options.grid)
     tables: list[Table] = [grid_table(outcomes)] if grid else []
     numbers: dict[str, Any] = {}
-    for title, chosen in _comparisons(outcomes, bool(grid)).items():
+    comparisons = _comparisons(outcomes, bool(grid))
+    for title, chosen in comparisons.items():
         comparison = compare(chosen)
         tables += [dataclasses.replace(table, title=f"{title}{table.title}") for table in comparison_tables(comparison)]
         numbers[title.removesuffix(": ") or "comparison"] = dataclasses.asdict(comparison)
@@ -128,7 +131,8 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     directory.create()
     path = directory.path / "comparison"
     markdown = to_markdown(tables)
-    figure = figures.draw(outcomes, grid)
+    compared = next(iter(comparisons.values())) if len(comparisons) == 1 else []
+    figure = figures.draw(compared, outcomes, grid)
     figures.save(figure, path.with_suffix(".png"))
     _frame(outcomes).to_csv(path.with_suffix(".csv"), index=False)
     for suffix, text in ((".md", markdown), (".json", json.dumps(numbers, indent=2))):

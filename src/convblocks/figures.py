@@ -19,22 +19,25 @@ LINES = ["-", "--", "-.", ":"]
 MARKERS = ["o", "s", "^", "D", "v", "P"]
 
 
-def draw(outcomes: Sequence[Outcome], grid: Sequence[str]) -> Figure:
-    """Loss and accuracy by epoch, every run's final accuracy and, for a grid, accuracy against what was swept.
+def draw(compared: Sequence[Outcome], swept: Sequence[Outcome], grid: Sequence[str]) -> Figure:
+    """Loss and accuracy by epoch and every run's final accuracy; for a grid, accuracy against what was swept.
 
     Args:
-        outcomes: The runs to show, with one setting for each architecture unless there is a grid.
-        grid: The options that were swept, each of them a panel more.
+        compared: Runs with one setting for each architecture; none where no such choice was made.
+        swept: The runs at all points of the grid.
+        grid: The options that were swept, each of them a panel.
     """
-    figure = Figure(figsize=(5 * (3 + len(grid)), 4.2), layout="constrained")
+    count = (3 if compared else 0) + len(grid)
+    figure = Figure(figsize=(5 * count, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 3 + len(grid))
-    evaluated = "val" if all("val/acc" in outcome.epochs[0] for outcome in outcomes) else "test"
-    _by_epoch(panels[0], outcomes, "train/loss", 1, "training loss")
-    _by_epoch(panels[1], outcomes, f"{evaluated}/acc", 100, f"{evaluated} accuracy [%]")
-    _final(panels[2], outcomes)
-    for panel, option in zip(panels[3:], grid, strict=True):
-        _swept(panel, outcomes, option)
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    for option in reversed(grid):
+        _swept(panels.pop(), swept, option, alone=len(grid) == 1)
+    if compared:
+        evaluated = "val" if all("val/acc" in outcome.epochs[0] for outcome in compared) else "test"
+        _by_epoch(panels[0], compared, "train/loss", 1, "training loss")
+        _by_epoch(panels[1], compared, f"{evaluated}/acc", 100, f"{evaluated} accuracy [%]")
+        _final(panels[2], compared)
     return figure
 
 
@@ -92,7 +95,7 @@ def _final(panel: Axes, outcomes: Sequence[Outcome]) -> None:
     panel.grid(alpha=0.3, axis="y")
 
 
-def _swept(panel: Axes, outcomes: Sequence[Outcome], option: str) -> None:
+def _swept(panel: Axes, outcomes: Sequence[Outcome], option: str, alone: bool) -> None:
     """Mean accuracy of the runs that trained against a swept option, with its 95 % interval as a band."""
 
     def value(settings: Settings) -> str:
@@ -131,7 +134,10 @@ def _swept(panel: Axes, outcomes: Sequence[Outcome], option: str) -> None:
         panel.set_xscale("log")
     elif not numeric:
         panel.set_xticks(range(len(values)), values)
-    panel.set(xlabel=option, ylabel="final test accuracy [%]")
+    collapsed = sum(outcome.collapsed for outcome in outcomes)
+    remarks = [] if alone else ["over all other options"]
+    remarks += [f"{collapsed} collapsed not shown"] if collapsed else []
+    panel.set(xlabel=option, ylabel="final test accuracy [%]", title=", ".join(remarks))
     panel.grid(alpha=0.3)
     panel.legend()
 

@@ -1,7 +1,6 @@
 """One training run, from the command line to a finished run directory."""
 
 import errno
-import subprocess
 from pathlib import Path
 
 import torch
@@ -12,7 +11,7 @@ from convblocks.atomic import atomic_write
 from convblocks.checkpoints import newest_checkpoint, read_checkpoint
 from convblocks.cli import FitCLI
 from convblocks.errors import UsageError, UserError
-from convblocks.machine import versions
+from convblocks.machine import git_commit, versions
 from convblocks.memory import keep_freed_memory
 from convblocks.runs import LOGS, flatten
 from convblocks.summary import describe
@@ -195,12 +194,3 @@ def collapsed(cli: FitCLI) -> bool:
     """Whether no epoch reached an accuracy worth the name on the images it was evaluated on."""
     accuracy = f"{cli.datamodule.evaluation_split}/acc"
     return all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in cli.history.rows)
-
-
-def git_commit() -> str | None:
-    """The commit of the code that ran, with ``-dirty`` where files differ from it; None outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

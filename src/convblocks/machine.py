@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,15 @@ def describe_machine() -> str:
     """Processor, system and versions in one line."""
     parts = [f"{os.cpu_count()} CPUs ({_processor()})", platform.system()]
     return ", ".join(parts + [f"{name} {number}" for name, number in versions().items()])
+
+
+def git_commit() -> str | None:
+    """The commit of the code that ran, with ``-dirty`` where files differ from it; None outside a repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _processor() -> str:
