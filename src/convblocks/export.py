@@ -23,7 +23,7 @@ from convblocks.atomic import atomic_write
 from convblocks.data import normalize
 from convblocks.errors import UserError
 from convblocks.evaluation import Evaluation
-from convblocks.fit import git_commit
+from convblocks.machine import git_commit
 from convblocks.report import percent
 from convblocks.trained import BATCH_SIZE, load_network
 
