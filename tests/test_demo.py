@@ -151,9 +151,7 @@ def test_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         finished = run_script("demo", str(trained), "--port", str(port), cwd=tmp_path)
     assert finished.returncode == 1
-    assert (
-        finished.stderr == f"demo.py: cannot use port {port} (Address already in use): choose another --port\n"
-    )
+    assert finished.stderr == f"demo.py: cannot use port {port} (Address already in use): choose another --port\n"
 
 
 def test_ctrl_c_ends_with_status_130(trained: Path) -> None:
