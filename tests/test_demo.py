@@ -125,6 +125,7 @@ def test_what_is_no_picture_is_answered(server: Server) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "headers", "status"),
     [
+        ("GET", "/", {"Host": "localhost"}, 200),
         ("GET", "/other", {}, 404),
         ("POST", "/other", {}, 404),
         ("GET", "/", {"Host": "example.com"}, 403),
@@ -134,7 +135,7 @@ def test_what_is_no_picture_is_answered(server: Server) -> None:
         ("PUT", "/recognise", {}, 501),
     ],
 )
-def test_other_requests_are_refused(
+def test_requests_are_answered_or_refused(
     method: str, path: str, headers: dict[str, str], status: int, server: Server
 ) -> None:
     assert request(server, method, path, headers=headers)[0] == status

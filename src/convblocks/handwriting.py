@@ -49,7 +49,7 @@ STROKE_WIDTHS = (2.1, 3.0)
 
 
 def read_picture(source: Path | bytes) -> Image.Image:
-    """Read a picture file, or the content of one.
+    """Read a picture file, or the content of one: upright, with 8 bits a channel.
 
     Raises:
         UserError: it is missing, not a picture, damaged, or has more pixels than a photo.
@@ -62,14 +62,17 @@ def read_picture(source: Path | bytes) -> Image.Image:
             if picture.width * picture.height > LARGEST_PICTURE:
                 raise UserError(f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down")
             picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a JPEG need not be decoded in full
-            return ImageOps.exif_transpose(picture)
+            upright = ImageOps.exif_transpose(picture)
+        return _eight_bits(upright) if upright.mode.startswith(("I", "F")) else upright
+    except UserError:
+        raise
     except Image.DecompressionBombError as error:
         raise UserError("it is far too large: scale it down") from error
     except UnidentifiedImageError as error:
         raise UserError("it is not a picture of a known format") from error
     except OSError as error:
         raise UserError(f"it cannot be read ({error.strerror or error})") from error
-    except (SyntaxError, ValueError) as error:  # what Pillow's decoders raise for damaged content
+    except Exception as error:  # what Pillow raises for a damaged file depends on where its bytes stop making sense
         raise UserError(f"it is damaged ({error})") from error
 
 
@@ -154,8 +157,6 @@ def centre(digit: NDArray[Any]) -> Ink:
 
 def _colours(picture: Image.Image) -> NDArray[np.float64]:
     """The picture opaque and of a working size: (H, W, 3) from 0 to 255."""
-    if picture.mode.startswith(("I", "F")):
-        picture = _eight_bits(picture)
     picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     picture.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     if picture.mode == "RGBA":

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -63,6 +64,11 @@ class Server(ThreadingHTTPServer):
         self.networks = networks
         super().__init__((HOST, port), Handler)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing where a browser left before its answer came."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
 
 def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
     """A server that listens; port 0 stands for any free one.
@@ -109,8 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _is_for_us(self) -> bool:
         """Whether the page was asked for under its own name: no other site's script reaches it by a name of its own."""
-        host = self.headers.get("Host", "").rpartition(":")[0]
-        return host in (HOST, "localhost")
+        return self.headers.get("Host", "").split(":")[0] in (HOST, "localhost")
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer without reading the request, which leaves the connection unusable."""
