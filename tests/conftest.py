@@ -31,6 +31,16 @@ def digits() -> DigitFiles:
     return mnist.load(mnist.DEFAULT_ROOT)
 
 
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a BatchNorm network that is good after two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    flags = ["--epochs", "2", "--model.schedule", "onecycle", "--threads", "1"]
+    finished = run_script("fit", "--arch", "batchnorm", "--name", "batchnorm", *flags, cwd=folder, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    return folder / "lightning_logs" / "batchnorm" / "checkpoints" / "last.ckpt"
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""

@@ -1,6 +1,6 @@
 """How checkpoints get onto the disk, and how they are read from it."""
 
-import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
             damaged = archive.testzip()
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle that no torch wrote, it warns before it refuses it
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a damaged file raises depends on where its bytes stop making sense
         raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
     if damaged is not None:
         raise UserError(f"cannot load {path}: it is damaged")
-    if not isinstance(checkpoint, dict) or "arch" not in checkpoint.get("hyper_parameters", {}):
+    parts = checkpoint if isinstance(checkpoint, dict) else {}
+    hyper_parameters, weights = parts.get("hyper_parameters"), parts.get("state_dict")
+    if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters and isinstance(weights, dict)):
         raise UserError(f"{path} is not a checkpoint of this project")
-    return checkpoint
+    return parts
 
 
 def newest_checkpoint(path: Path) -> Path | None:

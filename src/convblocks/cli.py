@@ -20,6 +20,7 @@ from convblocks import slurm
 from convblocks.callbacks.curves import Curves
 from convblocks.callbacks.epoch_line import EpochLine
 from convblocks.callbacks.history import EpochHistory
+from convblocks.callbacks.pictures import Pictures
 from convblocks.callbacks.preemption import Preemption
 from convblocks.checkpoints import AtomicCheckpointIO
 from convblocks.classifier import DigitClassifier
@@ -160,6 +161,7 @@ class FitCLI(LightningCLI):
             self.history,
             Curves(self.history, every_n_steps),
             EpochLine(self.history, every_n_steps if self.config.running_loss else None),
+            Pictures(self.run),
             Preemption(self.run.last_checkpoint),
         ]
         checkpoints = self.run.last_checkpoint.parent

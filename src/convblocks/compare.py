@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchinfo import summary as torchinfo_summary
 
 from convblocks import figures
+from convblocks.arguments import Parser
 from convblocks.atomic import atomic_write
 from convblocks.cli import FitCLI
 from convblocks.comparison import Outcome, best_settings, compare, read_outcome
@@ -29,13 +30,6 @@ FIT = Path(__file__).resolve().parents[2] / "scripts" / "fit.py"
 
 # Set by this command itself for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
-
-
-class Parser(ArgumentParser):
-    """Complains in one line, and leaves the exit to the caller."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
 
 
 def main(arguments: list[str]) -> None:
@@ -64,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> Namespace:
     """The options, with ``settings`` (the same for all trials) and ``grid`` (those that are swept)."""
-    parser = Parser(allow_abbrev=False)
+    parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
     parser.add_argument("--seeds", type=_seeds, default=_seeds("10"))
     parser.add_argument("--epochs", type=int, default=5)

@@ -1,0 +1,19 @@
+"""usage: python scripts/export.py CHECKPOINT [options]
+
+Make a checkpoint into two files that need nothing of this project, one for ONNX (.onnx) and one for torch.export
+(.pt2), and check both against the checkpoint on all test images. They take any number of uint8 images of 28x28 pixels,
+0 is background, and give ten logits each. Needs the extra: pip install -e ".[export]"
+
+  --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)
+  --data.root DIR      the test images (default: the MNIST of the repository)
+
+Example:
+  python scripts/export.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool
+"""
+
+import sys
+
+from convblocks.command import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("convblocks.export", __doc__))

@@ -1,0 +1,20 @@
+"""usage: python scripts/predict.py CHECKPOINT PICTURE... [options]
+
+Recognise the digits in your own pictures, one digit in each: drawn, written or printed, photographed or scanned, of
+any size and colour. A folder stands for all pictures in it. What cannot be recognised (blank, damaged, too large) is
+told in a line each, and the exit status is 1 then.
+
+  --json               print machine-readable results, with all ten probabilities
+  --show FILE          write a picture of every input beside what the network saw of it
+
+Examples:
+  python scripts/predict.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt seven.png
+  python scripts/predict.py lightning_logs/batchnorm/version_0/checkpoints/last.ckpt photos/ --show seen.png
+"""
+
+import sys
+
+from convblocks.command import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command("convblocks.predict", __doc__))

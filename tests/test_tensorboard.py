@@ -1,0 +1,98 @@
+"""What a person finds in TensorBoard, read back from the real server."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+PICTURES = ["calibration", "class_accuracy", "confusion", "first_layer", "hardest_digits"]
+RUN = "batchnorm"
+
+
+@pytest.fixture(scope="module")
+def tensorboard(trained: Path) -> Iterator[str]:
+    """The address of a server that shows the run of the checkpoint."""
+    options = ["--logdir", str(trained.parents[2]), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
+    command = [sys.executable, "-m", "tensorboard.main", *options]
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stderr is not None
+        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        yield address
+        server.terminate()
+        server.stderr.read()
+
+
+def get(address: str, path: str, body: dict[str, Any] | None = None, **query: str) -> bytes:
+    url = f"{address}/data/{path}?{urllib.parse.urlencode(query)}"
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"})) as answer:
+        content: bytes = answer.read()
+    return content
+
+
+def test_scalars(tensorboard: str, trained: Path) -> None:
+    final = json.loads((trained.parents[1] / "summary.json").read_text())["final"]
+    for tag in ("train/loss", "test/loss", "train/acc", "test/acc"):
+        points = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag=tag))
+        assert [step for _, step, _ in points] == [938, 1876]
+        assert points[-1][2] == pytest.approx(final[tag])
+    (calibration,) = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag="test/calibration_error"))
+    assert 0 < calibration[2] < 0.1
+
+
+def test_images(tensorboard: str) -> None:
+    tags = json.loads(get(tensorboard, "plugin/images/tags"))[RUN]
+    assert sorted(tags) == [f"pictures/{name}" for name in PICTURES]
+    for tag in tags:
+        (shown,) = json.loads(get(tensorboard, "plugin/images/images", run=RUN, tag=tag, sample="0"))
+        assert shown["step"] == 1876
+        with Image.open(BytesIO(get(tensorboard, f"plugin/images/individualImage?{shown['query']}&"))) as picture:
+            assert picture.format == "PNG"
+            assert picture.size == (400, 368)
+            assert len(picture.convert("L").getcolors(256) or []) > 10  # it is not an empty frame
+
+
+def test_hparams(tensorboard: str, trained: Path) -> None:
+    summary = json.loads((trained.parents[1] / "summary.json").read_text())
+    wanted = {"experimentName": "", "startIndex": 0, "sliceSize": 10, "allowedStatuses": ["STATUS_SUCCESS"]}
+    groups = json.loads(get(tensorboard, "plugin/hparams/session_groups", wanted | {"colParams": []}))
+    (group,) = groups["sessionGroups"]
+    assert (group["hparams"]["arch"], group["hparams"]["model.schedule"]) == ("batchnorm", "onecycle")
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+    assert metrics["hp/test_acc"] == pytest.approx(summary["final"]["test/acc"])
+
+
+def test_graph(tensorboard: str) -> None:
+    graph = get(tensorboard, "plugin/graphs/graph", run=RUN, conceptual="false").decode()
+    for layer in ("Conv2d", "BatchNorm2d", "AdaptiveAvgPool2d", "Linear"):
+        assert layer in graph
+
+
+def test_a_card_with_the_command_and_the_settings(tensorboard: str) -> None:
+    tags = json.loads(get(tensorboard, "plugin/text/tags"))[RUN]
+    (card,) = (tag for tag in tags if tag.startswith("run"))
+    (shown,) = json.loads(get(tensorboard, "plugin/text/text", run=RUN, tag=card))
+    assert "fit.py --arch batchnorm --name batchnorm --epochs 2" in shown["text"]
+    assert "schedule: onecycle" in shown["text"]
+
+
+def test_train_and_test_share_a_chart(tensorboard: str) -> None:
+    layout = json.loads(get(tensorboard, "plugin/custom_scalars/layout"))
+    (category,) = layout["category"]
+    assert [chart["title"] for chart in category["chart"]] == ["loss", "accuracy"]
+    for chart in category["chart"]:
+        for tag in chart["multiline"]["tag"]:
+            answer = json.loads(get(tensorboard, "plugin/custom_scalars/scalars", run=RUN, tag=tag))
+            assert answer["regex_valid"]
+            assert [len(points) for points in answer["tag_to_events"].values()] == [2]
