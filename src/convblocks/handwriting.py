@@ -95,8 +95,9 @@ def fit(ink: Ink, side: int) -> Ink:
     )
     scale = side / max(box.size)
     size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    scaled = np.clip(np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1)
-    return scaled / scaled.max()  # a hairline fades when it is scaled down
+    scaled: Ink = np.clip(np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1)
+    scaled /= scaled.max()  # a hairline fades when it is scaled down
+    return scaled
 
 
 def find_ink(picture: Image.Image) -> Ink:
