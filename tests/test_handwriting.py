@@ -133,14 +133,23 @@ def test_uneven_light_dust_and_a_dark_table_are_not_ink(digits: DigitFiles) -> N
     assert difference(prepare(photo), prepare(digit_picture(digits))) < 0.08
 
 
-@pytest.mark.parametrize("pen", [2, 6, 40])
+@pytest.mark.parametrize("pen", [1, 2, 6, 40])
 def test_any_pen_writes_as_mnists_do(pen: int) -> None:
     """A bar of the pen's width across a picture of 400x400."""
     ink = np.zeros((400, 400), dtype=np.uint8)
-    ink[50:350, 200 : 200 + pen] = 255
+    ink[2:398, 200 : 200 + pen] = 255
     enlarged = np.asarray(Image.fromarray(prepare(Image.fromarray(ink))).resize((224, 224), Image.Resampling.BILINEAR))
     low, high = STROKE_WIDTHS
     assert 8 * (low - 0.7) < stroke_width(enlarged / 255) < 8 * (high + 0.7)
+
+
+def test_of_two_colours_on_a_background_between_them_one_is_seen() -> None:
+    pixels = np.full((100, 100), 128, dtype=np.uint8)
+    pixels[20:80, 30:36] = 0
+    pixels[20:80, 60:66] = 255
+    seen = prepare(Image.fromarray(pixels))
+    (columns,) = np.nonzero(seen.max(axis=0) > 60)
+    assert np.ptp(columns) < 6
 
 
 @pytest.mark.parametrize("width", [2, 5, 12])

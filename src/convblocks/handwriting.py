@@ -95,7 +95,9 @@ def fit(ink: Ink, side: int) -> Ink:
     )
     scale = side / max(box.size)
     size = (max(1, round(box.width * scale)), max(1, round(box.height * scale)))
-    return np.clip(np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1)
+    scaled: Ink = np.clip(np.asarray(box.resize(size, Image.Resampling.BILINEAR), dtype=np.float64), 0, 1)
+    scaled /= scaled.max()  # a hairline fades when it is scaled down
+    return scaled
 
 
 def find_ink(picture: Image.Image) -> Ink:
@@ -111,8 +113,9 @@ def find_ink(picture: Image.Image) -> Ink:
     if strongest < max(LEAST_CONTRAST, LEAST_CONTRAST_IN_NOISE * noise):
         raise UserError("it is blank")
     # The ink has one colour: what differs in another direction, such as a highlight beside a shadow, is none.
-    inked = strength > strongest / 2
-    colour = np.median(difference[inked], axis=0)
+    most_different = difference.reshape(-1, 3)[strength.argmax()]
+    inked = (strength > strongest / 2) & (difference @ most_different > 0)
+    colour = difference[inked].mean(axis=0)
     ink = difference @ colour / (colour @ colour)
     floor = float(np.clip(3 * noise / np.sqrt((colour**2).mean()), 0.05, 0.5))
     ink = np.clip((ink - floor) / (1 - floor), 0, 1)
@@ -214,7 +217,7 @@ def _digit_alone(ink: Ink) -> Ink:
     Raises:
         UserError: too much is left for one digit.
     """
-    solid = ink > 0.3
+    solid = ink > 0.5
     parts, count = ndimage.label(solid, structure=np.ones((3, 3)))
     numbers = np.arange(1, count + 1)
     sizes = ndimage.sum_labels(solid, parts, numbers)
