@@ -1,6 +1,7 @@
 """What the tests share: real digits, a directory to run in, and the project's commands."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from convblocks import mnist
 from convblocks.mnist import DigitFiles
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Lightning 2.6's CLI calls a method that jsonargparse 4.49 renamed.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
