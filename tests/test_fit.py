@@ -58,9 +58,10 @@ def run(workspace: Path) -> RunDirectory:
 
 
 def test_a_run_leaves_its_files(run: RunDirectory) -> None:
-    names = {path.name for path in run.path.iterdir() if not path.name.startswith("events.out.tfevents")}
+    hidden_or_events = (".", "events.out.tfevents")
+    names = {path.name for path in run.path.iterdir() if not path.name.startswith(hidden_or_events)}
     assert names == {"checkpoints", "config.yaml", "hparams.yaml", "metrics.csv", "summary.json"}
-    assert [path.name for path in run.last_checkpoint.parent.iterdir()] == ["last.ckpt"]
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
     assert list(run.path.glob("events.out.tfevents*"))
 
 
@@ -184,13 +185,6 @@ def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "cycle", "--model.schedule", "onecycle")
     with pytest.raises(UsageError, match="was begun with epochs=2"):
         fit.main(["--name", "cycle", "--resume", "--epochs", "3"])
-
-
-def test_a_damaged_checkpoint_is_refused(run: RunDirectory) -> None:
-    run.summary.unlink()
-    run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"cannot load .*last\.ckpt"):
-        fit.main(["--name", "run", "--resume"])
 
 
 def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) -> None:
