@@ -59,6 +59,15 @@ class DigitFiles:
     original: bool
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file's path and unpacked content; ``original`` if it is one of MNIST's own."""
+
+    path: Path
+    content: bytes
+    original: bool
+
+
 def prepare(root: Path) -> None:
     """Make sure that the four files below ``root`` are there, intact and unpacked.
 
@@ -89,17 +98,16 @@ def load(root: Path) -> DigitFiles:
     folder = _find_folder(root)
     if folder is None:
         raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
-    contents = [_read(folder, names) for names in FILES]
-    originals = [_md5(content) in ORIGINAL_MD5 for _, content in contents]
-    if sum(originals) == len(FILES) - 1:
-        path, _ = contents[originals.index(False)]
-        raise DataError(f"{path} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
-    train_images, train_labels, test_images, test_labels = contents
+    files = [_read(folder, names) for names in FILES]
+    damaged = [file.path for file in files if not file.original]
+    if len(damaged) == 1:
+        raise DataError(f"{damaged[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
+    train_images, train_labels, test_images, test_labels = files
     return DigitFiles(
-        train=_digits(*train_images, *train_labels),
-        test=_digits(*test_images, *test_labels),
+        train=_digits(train_images, train_labels),
+        test=_digits(test_images, test_labels),
         folder=folder,
-        original=all(originals),
+        original=not damaged,
     )
 
 
@@ -138,34 +146,36 @@ def _archive(path: Path) -> Path:
     return path.with_name(path.name + ".gz")
 
 
-def _read(folder: Path, names: tuple[str, ...]) -> tuple[Path, bytes]:
-    """A file's path and unpacked content, from its archive where the unpacked file is missing or damaged."""
+def _read(folder: Path, names: tuple[str, ...]) -> _File:
+    """The unpacked file, or its archive where that is missing or damaged."""
     path = _path(folder, names)
     assert path is not None  # _find_folder has seen all four
     if path.is_file():
-        content = idx.read_bytes(path)
-        if _is_intact(content, _archive(path)):
-            return path, content
-    return _archive(path), idx.read_bytes(_archive(path))
+        file = _as_file(path)
+        if _is_intact(file):
+            return file
+    return _as_file(_archive(path))
 
 
-def _is_intact(content: bytes, archive: Path) -> bool:
+def _as_file(path: Path) -> _File:
+    content = idx.read_bytes(path)
+    return _File(path, content, hashlib.md5(content, usedforsecurity=False).hexdigest() in ORIGINAL_MD5)
+
+
+def _is_intact(file: _File) -> bool:
     """Whether an unpacked file is what its archive holds. Without an archive there is nothing to hold it against."""
-    if _md5(content) in ORIGINAL_MD5 or not archive.is_file():
+    archive = _archive(file.path)
+    if file.original or not archive.is_file():
         return True
     # RFC 1952: a gzip file ends in the CRC-32 and the length of what it holds, 32-bit little-endian each.
     trailer = archive.read_bytes()[-8:]
-    return trailer == zlib.crc32(content).to_bytes(4, "little") + len(content).to_bytes(4, "little")
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return trailer == zlib.crc32(file.content).to_bytes(4, "little") + len(file.content).to_bytes(4, "little")
 
 
 def _unpack_if_needed(folder: Path, names: tuple[str, ...]) -> None:
     path = _path(folder, names)
     assert path is not None  # _find_folder has seen all four
-    if path.is_file() and _is_intact(idx.read_bytes(path), _archive(path)):
+    if path.is_file() and _is_intact(_as_file(path)):
         return
     content = idx.read_bytes(_archive(path))
     with atomic_write(path) as file:
@@ -188,15 +198,16 @@ def _download(root: Path) -> None:
         ) from error
 
 
-def _digits(images_path: Path, images_content: bytes, labels_path: Path, labels_content: bytes) -> Digits:
-    images = idx.parse(images_content, images_path)
-    labels = idx.parse(labels_content, labels_path)
+def _digits(images_file: _File, labels_file: _File) -> Digits:
+    images = idx.parse(images_file.content, images_file.path)
+    labels = idx.parse(labels_file.content, labels_file.path)
     if labels.ndim == 2:
         labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
     if images.shape[1:] != IMAGE_SHAPE:
-        raise DataError(f"{images_path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
+        raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
     if len(images) == 0 or labels.shape != (len(images),):
-        raise DataError(f"{images_path} holds {len(images):,} images, but {labels_path} {len(labels):,} labels")
+        lengths = f"{len(images):,} images, but {labels_file.path} {len(labels):,} labels"
+        raise DataError(f"{images_file.path} holds {lengths}")
     if labels.min() < 0 or labels.max() >= CLASSES:
-        raise DataError(f"{labels_path} holds the label {int(labels.max())}, which is not in 0..{CLASSES - 1}")
+        raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..{CLASSES - 1}")
     return Digits(images, labels.long())
