@@ -67,8 +67,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return parts
 
 
-def newest_checkpoint(path: Path) -> Path | None:
-    """The checkpoint to resume from: ``path``, or the previous one where that is missing or damaged; None if neither.
+def newest_checkpoint(path: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The checkpoint to resume from and what it holds: ``path``, or the previous one where that is missing or damaged.
+
+    None if there is neither.
 
     Raises:
         UserError: both are damaged, or one is damaged and there is no other.
@@ -76,10 +78,8 @@ def newest_checkpoint(path: Path) -> Path | None:
     candidates = [candidate for candidate in (path, previous(path)) if candidate.is_file()]
     for candidate in candidates:
         try:
-            read_checkpoint(candidate)
+            return candidate, read_checkpoint(candidate)
         except UserError:
             if candidate == candidates[-1]:
                 raise
-            continue
-        return candidate
     return None

@@ -43,9 +43,9 @@ class LossAndAccuracy(Metric):
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
-        self.loss_sum += loss_sum
-        self.correct += (logits.argmax(dim=1) == targets).sum()
-        self.count += len(targets)
+        self.loss_sum.add_(loss_sum)
+        self.correct.add_((logits.argmax(dim=1) == targets).sum())
+        self.count.add_(len(targets))
 
     def compute(self) -> dict[str, Tensor]:
         correct = self.correct.to(self.loss_sum.dtype)  # or the quotient would have the precision of the network

@@ -17,11 +17,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from convblocks import slurm
-from convblocks.callbacks.curves import Curves
-from convblocks.callbacks.epoch_line import EpochLine
-from convblocks.callbacks.history import EpochHistory
-from convblocks.callbacks.pictures import Pictures
 from convblocks.callbacks.preemption import Preemption
+from convblocks.callbacks.run_log import RunLog
 from convblocks.checkpoints import AtomicCheckpointIO
 from convblocks.classifier import DigitClassifier
 from convblocks.data import MNISTDataModule
@@ -80,7 +77,7 @@ class FitCLI(LightningCLI):
     """
 
     run: RunDirectory
-    history: EpochHistory
+    log: RunLog
 
     def __init__(self, arguments: list[str]) -> None:
         _quieten()
@@ -155,15 +152,8 @@ class FitCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.run = next_version(self.config.arch) if self.config.name is None else RunDirectory(self.config.name)
-        self.history = EpochHistory(self.run.metrics)
-        every_n_steps = self.config.trainer.log_every_n_steps
-        callbacks = [
-            self.history,
-            Curves(self.history, every_n_steps),
-            EpochLine(self.history, every_n_steps if self.config.running_loss else None),
-            Pictures(self.run),
-            Preemption(self.run.last_checkpoint),
-        ]
+        self.log = RunLog(self.run.metrics, self.config.trainer.log_every_n_steps, self.config.running_loss)
+        callbacks = [self.log, Preemption(self.run.last_checkpoint)]
         checkpoints = self.run.last_checkpoint.parent
         if self.datamodule.val_size:
             callbacks.append(_checkpoint(checkpoints, self.run.best_checkpoint.stem, monitor="val/loss"))
@@ -209,7 +199,7 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # The images are in memory: workers would only be slower.
     warnings.filterwarnings("ignore", message=".*does not have many workers")
-    # Lightning 2.6 with torch 2.13, at every batch transfer.
+    # Lightning 2.6 with torch 2.13, at every batch.
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     # The data module resumes its sampler itself.
     warnings.filterwarnings("ignore", message="(?s)You're resuming from a checkpoint that ended before the epoch ended")
@@ -219,5 +209,5 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # A machine that has Slurm may still be used without it.
     warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
-    # Curves writes the logs, at intervals of its own.
+    # RunLog writes the logs, at intervals of its own.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")

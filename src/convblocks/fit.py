@@ -15,6 +15,7 @@ from convblocks.machine import git_commit, versions
 from convblocks.memory import keep_freed_memory
 from convblocks.runs import LOGS, flatten
 from convblocks.summary import describe
+from convblocks.trained import load_network
 
 # What a network reaches by giving every image the same answer, and a little more.
 COLLAPSED_BELOW = 0.15
@@ -49,8 +50,8 @@ def main(arguments: list[str]) -> None:
 
 def run(cli: FitCLI) -> None:
     """Train in the run directory, which is there, and leave its files."""
-    checkpoint = find_checkpoint(cli)
-    logger = open_run(cli, checkpoint)
+    checkpoint, step = find_checkpoint(cli)
+    logger = open_run(cli, step)
     if cli.trainer.is_global_zero:
         introduce(cli)
     train(cli, checkpoint)
@@ -77,24 +78,25 @@ def check_run(cli: FitCLI) -> None:
         raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
 
-def find_checkpoint(cli: FitCLI) -> Path | None:
-    """The checkpoint to carry on from, None for a new run.
+def find_checkpoint(cli: FitCLI) -> tuple[Path | None, int]:
+    """The checkpoint to carry on from, and the steps done by then; (None, 0) for a new run.
 
     Raises:
         UserError: it is damaged and there is no other, or it belongs to other settings.
     """
-    checkpoint = newest_checkpoint(cli.run.last_checkpoint)
-    if checkpoint is None:
-        return None
-    if read_checkpoint(checkpoint)["hyper_parameters"] != dict(cli.model.hparams):
-        raise UserError(f"{checkpoint} belongs to a run with other settings: put the right one there, or delete it")
-    if checkpoint != cli.run.last_checkpoint and cli.trainer.is_global_zero:
-        print(f"{cli.run.last_checkpoint} is missing or damaged: carrying on from {checkpoint.name}")
-    return checkpoint
+    found = newest_checkpoint(cli.run.last_checkpoint)
+    if found is None:
+        return None, 0
+    path, checkpoint = found
+    if checkpoint["hyper_parameters"] != dict(cli.model.hparams):
+        raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
+    if path != cli.run.last_checkpoint and cli.trainer.is_global_zero:
+        print(f"{cli.run.last_checkpoint} is missing or damaged: carrying on from {path.name}")
+    return path, checkpoint["global_step"]
 
 
-def open_run(cli: FitCLI, checkpoint: Path | None) -> TensorBoardLogger:
-    """Note the settings in the run directory and let the Trainer log into it."""
+def open_run(cli: FitCLI, step: int) -> TensorBoardLogger:
+    """Note the settings in the run directory and let the Trainer log into it, from a step on."""
     if cli.trainer.is_global_zero:
         with atomic_write(cli.run.config) as file:
             file.write(yaml.safe_dump(cli.settings(), sort_keys=False).encode())
@@ -103,8 +105,7 @@ def open_run(cli: FitCLI, checkpoint: Path | None) -> TensorBoardLogger:
         name="",
         version=cli.run.name,
         default_hp_metric=False,
-        # TensorBoard forgets what was logged after the checkpoint.
-        purge_step=None if checkpoint is None else read_checkpoint(checkpoint)["global_step"] + 1,
+        purge_step=step + 1 if step else None,  # TensorBoard forgets what was logged after the checkpoint
     )
     cli.trainer.logger = logger
     return logger
@@ -146,26 +147,32 @@ def final_metrics(cli: FitCLI, logger: TensorBoardLogger) -> dict[str, float]:
         cli.model.load_state_dict(read_checkpoint(cli.run.best_checkpoint)["state_dict"])
         cli.trainer.test(cli.model, datamodule=cli.datamodule, verbose=False)
         metrics = {name: value for name, value in cli.model.latest.items() if name.startswith("test/")}
-        logger.log_metrics(metrics, step=int(cli.history.rows[-1]["step"]))
+        logger.log_metrics(metrics, step=int(cli.log.rows[-1]["step"]))
         return metrics
-    return {name: value for name, value in cli.history.rows[-1].items() if "/" in name}
+    return {name: value for name, value in cli.log.rows[-1].items() if "/" in name}
 
 
 def record(cli: FitCLI, logger: TensorBoardLogger, metrics: dict[str, float]) -> None:
-    """Write what the run came to: ``summary.json``, and TensorBoard's HParams tab."""
+    """Write what the run came to: ``summary.json``, and TensorBoard's pictures and HParams tab."""
+    # Matplotlib comes with it, which takes its time and which only finished runs need.
+    from convblocks.portrait import write_portrait
+
     # Tags of their own: under test/loss they would put a false point into its curve.
     tags = {f"hp/{name.replace('/', '_')}": value for name, value in metrics.items()}
-    logger.log_hyperparams(flatten(cli.settings()), tags, step=int(cli.history.rows[-1]["step"]))
+    step = int(cli.log.rows[-1]["step"])
+    logger.log_hyperparams(flatten(cli.settings()), tags, step=step)
+    trained = load_network(cli.run.best_checkpoint if cli.datamodule.val_size else cli.run.last_checkpoint)
+    write_portrait(logger.experiment, cli.run, trained, cli.datamodule.test, step)
     logger.finalize("success")
     cli.run.write_summary(
         {
             "arch": cli.config.arch,
             "parameters": sum(parameter.numel() for parameter in cli.model.parameters()),
             "seed": cli.config.seed,
-            "epochs": cli.history.rows,
+            "epochs": cli.log.rows,
             "final": metrics,
             "collapsed": collapsed(cli),
-            "seconds": round(sum(row["seconds"] for row in cli.history.rows), 3),
+            "seconds": round(sum(row["seconds"] for row in cli.log.rows), 3),
             "device": str(cli.trainer.strategy.root_device),
             "processes": cli.trainer.world_size,
             "threads": torch.get_num_threads(),
@@ -178,8 +185,8 @@ def record(cli: FitCLI, logger: TensorBoardLogger, metrics: dict[str, float]) ->
 
 def conclude(cli: FitCLI, metrics: dict[str, float]) -> None:
     """Print the result and what to do next."""
-    seconds = sum(row["seconds"] for row in cli.history.rows)
-    print(f"\n{cli.run.path}: {len(cli.history.rows)} epochs in {seconds:.1f} s")
+    seconds = sum(row["seconds"] for row in cli.log.rows)
+    print(f"\n{cli.run.path}: {len(cli.log.rows)} epochs in {seconds:.1f} s")
     print(f"test accuracy {100 * metrics['test/acc']:.2f} %, test loss {metrics['test/loss']:.4f}")
     if collapsed(cli):
         print(
@@ -193,4 +200,4 @@ def conclude(cli: FitCLI, metrics: dict[str, float]) -> None:
 def collapsed(cli: FitCLI) -> bool:
     """Whether no epoch reached an accuracy worth the name on the images it was evaluated on."""
     accuracy = f"{cli.datamodule.evaluation_split}/acc"
-    return all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in cli.history.rows)
+    return all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in cli.log.rows)
