@@ -14,6 +14,8 @@ COMMON = ["--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu"]
 # Weights after 200 steps, in float64.
 LONG = ["--trainer.precision", "64-true", "--trainer.limit_train_batches", "200", "--trainer.limit_val_batches", "2"]
 
+AUGMENTED = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
+
 # One step of plain gradient descent with learning rate 1: the weights move by the gradient itself.
 GRADIENT = [
     *["--model.optimizer", "sgd", "--lr", "1"],
@@ -40,6 +42,7 @@ def cases(processes: int) -> dict[str, list[str]]:
         (exact if processes == 1 else {})
         | {f"long-{arch}": ["--arch", arch, *LONG] for arch in archs}
         | {f"gradient-{arch}": ["--arch", arch, *GRADIENT] for arch in archs}
+        | {"long-augmented": ["--arch", "mlp", *LONG, *AUGMENTED]}
         | {"empty-share": ["--arch", "batchnorm", *EMPTY_SHARE]}
         | {"counts": ["--arch", "mlp", *COUNTS]}
     )

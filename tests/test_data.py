@@ -25,20 +25,18 @@ def test_the_training_images_have_mean_0_and_standard_deviation_1(digits: DigitF
 
 
 def test_an_epoch_is_938_batches_the_last_of_them_short(module: MNISTDataModule) -> None:
-    lengths = [len(targets) for _, targets in module.train_dataloader()]
+    lengths = [len(targets) for _, targets, _ in module.train_dataloader()]
     assert lengths == [64] * 937 + [32]
 
 
 def test_a_batch_pairs_images_with_their_labels(module: MNISTDataModule, digits: DigitFiles) -> None:
-    loader = module.train_dataloader()
-    indices = next(iter(loader.sampler))
-    images, targets = next(iter(loader))
+    images, targets, indices = next(iter(module.train_dataloader()))
     assert torch.equal(images, digits.train.images[indices])
     assert torch.equal(targets, digits.train.labels[indices])
 
 
 def test_evaluation_sees_every_test_image_once(module: MNISTDataModule, digits: DigitFiles) -> None:
-    assert torch.equal(torch.cat([images for images, _ in module.test_dataloader()]), digits.test.images)
+    assert torch.equal(torch.cat([images for images, _, _ in module.test_dataloader()]), digits.test.images)
 
 
 def test_by_default_training_uses_all_images_and_evaluation_the_test_set(module: MNISTDataModule) -> None:
@@ -73,6 +71,8 @@ def test_held_out_images_are_not_trained_on(digits: DigitFiles) -> None:
         ({"batch_size": 60_001}, "above the 60,000 training images"),
         ({"val_size": -1}, "must not be negative"),
         ({"val_size": 60_000}, "leaves none"),
+        ({"shift": -1.0}, "in 0..28 pixels"),
+        ({"scale": 1.0}, "below 1"),
     ],
 )
 def test_sizes_out_of_range_are_refused(setting: dict[str, int], message: str) -> None:

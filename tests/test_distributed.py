@@ -57,9 +57,9 @@ def assert_close(one: Weights, other: Weights, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-@pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
-def test_200_steps_in_float64_give_the_same_weights_and_loss(folder_of: Folders, arch: str, processes: int) -> None:
-    one, several = folder_of(f"long-{arch}", 1), folder_of(f"long-{arch}", processes)
+@pytest.mark.parametrize("case", ["mlp", "maxpool", "batchnorm", "augmented"])
+def test_200_steps_in_float64_give_the_same_weights_and_loss(folder_of: Folders, case: str, processes: int) -> None:
+    one, several = folder_of(f"long-{case}", 1), folder_of(f"long-{case}", processes)
     assert_close(weights(one), weights(several), tolerance=1e-9)
     assert metrics(several) == pytest.approx(metrics(one), rel=1e-9)
 

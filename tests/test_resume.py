@@ -89,12 +89,18 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 19, 20, 21, 40])
-@pytest.mark.parametrize("schedule", ["constant", "onecycle"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param([], id="defaults"),
+        pytest.param(["--model.schedule", "onecycle", "--data.shift", "2", "--data.rotation", "10"], id="augmented"),
+    ],
+)
 def test_a_stopped_run_resumes_from_the_very_batch(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int, schedule: str
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int, recipe: list[str]
 ) -> None:
     """Two epochs of 20 steps: stopped at the first step, around the epoch's end, and at the last step."""
-    flags = [*DEBUG, "--arch", "batchnorm", "--model.schedule", schedule, "--name"]
+    flags = [*DEBUG, "--arch", "batchnorm", *recipe, "--name"]
     fit.main([*flags, "whole"])
     with monkeypatch.context() as patch:
         stop_at(step, signal.SIGTERM, patch)

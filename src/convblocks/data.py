@@ -6,9 +6,10 @@ from typing import Literal, cast
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 from convblocks import mnist
+from convblocks.augmentation import Augmentation, epoch_draws
 from convblocks.errors import UsageError
 from convblocks.mnist import DigitFiles, Digits
 from convblocks.sampling import BatchSampler
@@ -21,6 +22,21 @@ STD = 0.3081
 SPLIT_SEED = 1998
 
 Batch = tuple[Tensor, Tensor]
+IndexedBatch = tuple[Tensor, Tensor, Tensor]
+
+
+class IndexedDigits(Dataset[IndexedBatch]):
+    """Digits that are fetched a whole batch at a time: no work for each image, and nothing for worker processes to do.
+
+    ``index_select`` takes a quarter of the time of ``images[indices]``.
+    """
+
+    def __init__(self, digits: Digits) -> None:
+        self.digits = digits
+
+    def __getitem__(self, indices: Tensor) -> IndexedBatch:
+        """Images (B, 28, 28) uint8, targets (B,) int64 and their indices (B,) int64."""
+        return self.digits.images.index_select(0, indices), self.digits.labels.index_select(0, indices), indices
 
 
 def normalize(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -40,10 +56,13 @@ class MNISTDataModule(LightningDataModule):
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
         val_size: Number of training images held out for validation; the same images whatever the seed.
-        seed: With the epoch, determines the order of the training images.
+        seed: With the epoch, determines the order of the training images and how each is moved.
+        shift: Training images are shifted at random by up to that many pixels.
+        rotation: They are rotated at random by up to that many degrees.
+        scale: They are made larger or smaller at random by up to that share of their size.
 
     Raises:
-        UsageError: a batch size or a validation size that is out of range.
+        UsageError: a batch size, a validation size or a movement that is out of range.
         DataError: the files are missing or damaged.
     """
 
@@ -54,20 +73,27 @@ class MNISTDataModule(LightningDataModule):
         eval_batch_size: int = 1000,
         val_size: int = 0,
         seed: int = 0,
+        shift: float = 0.0,
+        rotation: float = 0.0,
+        scale: float = 0.0,
     ) -> None:
         super().__init__()
         if batch_size < 1 or eval_batch_size < 1:
             raise UsageError("a batch size must be at least 1")
         if val_size < 0:
             raise UsageError(f"--data.val_size must not be negative, but is {val_size}")
+        if not (0 <= shift <= 28 and 0 <= rotation <= 180 and 0 <= scale < 1):
+            raise UsageError("shift must be in 0..28 pixels, rotation in 0..180 degrees, scale from 0 to below 1")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_size = val_size
         self.seed = seed
+        self.augmentation = Augmentation(shift, rotation, scale)
         self.files: DigitFiles | None = None
         self._train_sampler: BatchSampler | None = None
         self._resume_position = 0
+        self._draws: tuple[int, Tensor] | None = None  # of which epoch, and what
 
     @property
     def evaluation_split(self) -> Literal["val", "test"]:
@@ -76,7 +102,8 @@ class MNISTDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Unpack or download the files; Lightning calls it in one process."""
-        mnist.prepare(self.root)
+        if self.files is None:
+            mnist.prepare(self.root)
 
     def setup(self, stage: str) -> None:
         """Read the files into memory; Lightning calls it in every process, before each of fit and test."""
@@ -94,7 +121,7 @@ class MNISTDataModule(LightningDataModule):
         self.val = _select(self.files.train, held_out) if self.val_size else self.files.test
         self.test = self.files.test
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> DataLoader[IndexedBatch]:
         processes = self.trainer.world_size if self.trainer else 1
         if self.batch_size % processes:
             raise UsageError(f"--batch_size {self.batch_size} cannot be shared between {processes} processes equally")
@@ -103,16 +130,23 @@ class MNISTDataModule(LightningDataModule):
         self._train_sampler, self._resume_position = sampler, 0
         return self._loader(self.train, sampler)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> DataLoader[IndexedBatch]:
         return self._loader(self.val, self._sampler(self.val, self.eval_batch_size, shuffle=False))
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> DataLoader[IndexedBatch]:
         return self._loader(self.test, self._sampler(self.test, self.eval_batch_size, shuffle=False))
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Normalise a batch where it is: images (B, 28, 28) uint8 become (B, 1, 28, 28) in the module's dtype."""
-        images, targets = batch
+    def transfer_batch_to_device(self, batch: IndexedBatch, device: torch.device, dataloader_idx: int) -> IndexedBatch:
+        """Move a batch; Lightning's own way searches it for tensors first."""
+        images, targets, indices = (tensor.to(device, non_blocking=True) for tensor in batch)
+        return images, targets, indices
+
+    def on_after_batch_transfer(self, batch: IndexedBatch, dataloader_idx: int) -> Batch:
+        """Augment and normalise a batch where it is: (B, 28, 28) uint8 become (B, 1, 28, 28) in the module's dtype."""
+        images, targets, indices = batch
         assert self.trainer is not None
+        if self.augmentation and self.trainer.training:
+            images = self.augmentation(images, self._epoch_draws(images.device).index_select(0, indices))
         return normalize(images, cast(torch.dtype, self.trainer.lightning_module.dtype)), targets
 
     def state_dict(self) -> dict[str, int]:
@@ -133,11 +167,17 @@ class MNISTDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
         )
 
-    def _loader(self, digits: Digits, sampler: BatchSampler) -> DataLoader[Batch]:
-        """Loads a whole batch with one index operation: no per-image work, and nothing for worker processes to do."""
-        dataset = cast(Dataset[Batch], TensorDataset(digits.images, digits.labels))
+    def _loader(self, digits: Digits, sampler: BatchSampler) -> DataLoader[IndexedBatch]:
         pin_memory = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
-        return DataLoader(dataset, sampler=sampler, batch_size=None, pin_memory=pin_memory)
+        return DataLoader(IndexedDigits(digits), sampler=sampler, batch_size=None, pin_memory=pin_memory)
+
+    def _epoch_draws(self, device: torch.device) -> Tensor:
+        """The random numbers of the current epoch, on the device; kept until the epoch changes."""
+        assert self.trainer is not None
+        epoch = self.trainer.current_epoch
+        if self._draws is None or self._draws[0] != epoch:
+            self._draws = epoch, epoch_draws(len(self.train.labels), self.seed, epoch).to(device)
+        return self._draws[1]
 
 
 def _select(digits: Digits, indices: Tensor) -> Digits:
