@@ -66,6 +66,16 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
     assert numbers["comparison"]["rows"][0]["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2)
 
 
+def test_a_config_sets_the_epochs_but_not_the_seeds(workspace: Path) -> None:
+    limits = "trainer: {limit_train_batches: 2, limit_val_batches: 1}"
+    Path("short.yaml").write_text(f"{{epochs: 1, seed: 7, lr: 0.1, {limits}}}")
+    compare.main(["--config", "short.yaml", "--lr", "0.2", "--arch", "mlp", "--seeds", "2", "--name", "short"])
+    runs = [RunDirectory(f"short/mlp/config=short.yaml,epochs=1,threads=1,lr=0.2/seed_{seed}") for seed in (0, 1)]
+    assert [run.read_summary()["seed"] for run in runs] == [0, 1]
+    assert [len(run.read_summary()["epochs"]) for run in runs] == [1, 1]
+    assert [run.read_config()["lr"] for run in runs] == [0.2, 0.2]
+
+
 def test_the_report_is_in_tensorboard(small: Path) -> None:
     events = EventAccumulator(str(small / "comparison")).Reload()
     assert events.Tags()["images"] == ["comparison"]

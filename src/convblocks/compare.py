@@ -61,7 +61,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
     parser.add_argument("--seeds", type=_seeds, default=_seeds("10"))
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--name", default="compare")
@@ -71,8 +71,13 @@ def parse(arguments: list[str]) -> Namespace:
     options, others = parser.parse_known_args(arguments)
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
+    given = _pairs(others)
+    config = {"config": given.pop("config")} if "config" in given else {}
+    if options.epochs is None:
+        options.epochs = _default_epochs(options.arch[0], config)
+    # The config first: what is given on the command line wins.
     fixed = {"epochs": str(options.epochs), "threads": str(options.threads)}
-    options.settings = tuple((fixed | _pairs(others)).items())
+    options.settings = tuple((config | fixed | given).items())
     if len(dict(options.grid)) < len(options.grid):
         raise UsageError("--grid: each option can be swept once")
     options.grid = dict(options.grid)
@@ -174,6 +179,13 @@ def _frame(outcomes: Sequence[Outcome]) -> pandas.DataFrame:
 def _fit_settings(trial: Trial) -> dict[str, Any]:
     """What fit.py makes of a trial's command line, or its complaint."""
     return FitCLI(trial.arguments()).settings()
+
+
+def _default_epochs(arch: str, config: dict[str, str]) -> int:
+    """How many epochs fit.py trains for, with a config or without one."""
+    flags = [part for option, value in config.items() for part in (f"--{option}", value)]
+    epochs: int = FitCLI(["--arch", arch, *flags]).config.epochs
+    return epochs
 
 
 def _multiply_adds(arch: str) -> int:

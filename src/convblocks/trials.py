@@ -44,9 +44,9 @@ class Trial:
         return RunDirectory(self.comparison).path / "logs" / f"{self.run.name.replace('/', '_')}.log"
 
     def arguments(self) -> list[str]:
-        """The command line of fit.py that starts or resumes it."""
+        """The command line of fit.py that starts or resumes it; what makes the trial comes last, and wins."""
         settings = [part for option, value in self.settings for part in (f"--{option}", value)]
-        return ["--arch", self.arch, "--seed", str(self.seed), *settings, "--name", self.run.name, "--resume"]
+        return [*settings, "--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
 
     def state(self) -> State:
         return self.run.state(self.epochs)
