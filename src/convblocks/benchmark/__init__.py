@@ -1,0 +1,1 @@
+"""What training costs: four ways to do it, measured side by side."""

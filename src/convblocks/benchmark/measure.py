@@ -1,0 +1,71 @@
+"""Runs one measurement at a time, each in a process of its own."""
+
+import io
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from convblocks.benchmark.case import Case, Timing, Variant
+from convblocks.benchmark.loops import bare, notebook
+from convblocks.benchmark.projects import fit_project, lightning_plain
+
+VARIANTS: dict[Variant, Callable[[Case], Timing]] = {
+    "notebook": notebook,
+    "lightning-plain": lightning_plain,
+    "bare": bare,
+    "fit": fit_project,
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The times of a case and, in bytes, by how much its process grew at most after the imports."""
+
+    case: Case
+    timing: Timing
+    peak_memory: int
+
+
+class Terminal(io.StringIO):
+    """Takes the output as a terminal would, so that progress bars are drawn, and forgets it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def measure(case: Case, threads: int) -> Measurement:
+    """Train one epoch in a fresh process that has done its imports, in an empty folder."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["convblocks.benchmark.measure", "convblocks.portrait"])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measure_here, case, threads).result()
+
+
+def _measure_here(case: Case, threads: int) -> Measurement:
+    torch.set_num_threads(threads)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    sys.stdout = sys.stderr = Terminal()
+    before = _peak_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        timing = VARIANTS[case.variant](case)
+        os.chdir("/")
+    return Measurement(case, timing, _peak_memory() - before)
+
+
+def _peak_memory() -> int:
+    """The largest size that this process has had, in bytes."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux
