@@ -5,7 +5,7 @@ from typing import Any, Literal, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 from convblocks.distributed import global_count, synchronize_batch_norm
 from convblocks.errors import UsageError
-from convblocks.networks import ARCHITECTURES
+from convblocks.networks import ARCHITECTURES, build_network
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -82,9 +82,7 @@ class DigitClassifier(LightningModule):
         if weight_decay < 0:
             raise UsageError(f"the weight decay must not be negative, but is {weight_decay}")
         self.save_hyperparameters()
-        # channels_last is the memory order in which convolutions are fastest; it changes no result's meaning.
-        self.network: nn.Module = ARCHITECTURES[arch]()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
+        self.network = build_network(arch)
         self.latest: dict[str, float] = {}  # the last value of every metric, rounded less than Lightning's own
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()

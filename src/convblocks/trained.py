@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from convblocks.checkpoints import read_checkpoint
 from convblocks.data import normalize
 from convblocks.errors import UserError
-from convblocks.networks import ARCHITECTURES
+from convblocks.networks import ARCHITECTURES, build_network
 
 # Images that go through a network at once.
 BATCH_SIZE = 1000
@@ -45,7 +45,7 @@ def load_network(path: Path) -> TrainedNetwork:
     arch = checkpoint["hyper_parameters"]["arch"]
     if not isinstance(arch, str) or arch not in ARCHITECTURES:
         raise UserError(f"{path} holds a network {arch!r}, which is none of {', '.join(ARCHITECTURES)}")
-    network = ARCHITECTURES[arch]()
+    network = build_network(arch)
     weights = {
         name.removeprefix("network."): value
         for name, value in checkpoint["state_dict"].items()
@@ -55,6 +55,4 @@ def load_network(path: Path) -> TrainedNetwork:
         network.load_state_dict(weights)
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
-    # The memory order in which convolutions are fastest.
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
     return TrainedNetwork(path, arch, network.eval())

@@ -17,6 +17,7 @@ from convblocks.benchmark.case import EVAL_BATCH_SIZE, LEARNING_RATE, SEED, Case
 from convblocks.data import MEAN, STD, normalize
 from convblocks.memory import keep_freed_memory
 from convblocks.mnist import Digits
+from convblocks.networks import build_network
 from convblocks.sampling import BatchSampler
 
 Batch = tuple[Tensor, Tensor]
@@ -81,8 +82,8 @@ class BareLoop:
         files = mnist.load(mnist.DEFAULT_ROOT)
         self.train_images, self.train_labels = normalized(files.train)
         self.test_images, self.test_labels = normalized(files.test)
-        self.network = case.network()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's types
+        torch.manual_seed(SEED)
+        self.network = build_network(case.arch)
         self.optimizer = Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
 
     def train(self, steps: int | None) -> None:
