@@ -1,7 +1,12 @@
-"""usage: python scripts/results.py
+"""usage: python scripts/results.py [results] [recipes]
 
-Regenerate the results in README.md and docs/results.md: runs the two comparisons that they come from, or what is
-missing of them, in lightning_logs/results and lightning_logs/rates. About 50 minutes on two CPUs.
+Regenerate, from the repository's folder, pages of the documentation from the comparisons that they come from; what is
+missing of these is trained in lightning_logs/.
+
+  results              README.md's results and docs/results.md; about 50 minutes on two CPUs
+  recipes              docs/recipes.md; about 15 minutes on two CPUs
+
+Without a name both are written.
 """
 
 import sys

@@ -41,6 +41,11 @@ def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
     assert {"epochs", "batch_size", "lr", "seed"} <= yaml.safe_load(config.read_text()).keys()
 
 
+@pytest.mark.parametrize("config", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_is_accepted(workspace: Path, config: Path) -> None:
+    assert FitCLI(["--arch", "maxpool", "--config", str(config)]).settings()["arch"] == "maxpool"
+
+
 def test_settings_can_be_fed_back(workspace: Path) -> None:
     flags = ["--arch", "batchnorm", "--lr", "0.003", "--seed", "5", "--data.val_size", "1000", "--threads", "1"]
     settings = FitCLI(flags).settings()

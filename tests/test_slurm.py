@@ -109,6 +109,7 @@ def start_again(job: str) -> None:
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
 
 
+@pytest.mark.slow
 def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "batchnorm", "--epochs", "1", "--trainer.precision", "64-true"]
     flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
@@ -122,6 +123,7 @@ def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     assert RunDirectory("four").read_summary()["processes"] == 4
 
 
+@pytest.mark.slow
 def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(
     cluster: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -146,6 +148,7 @@ def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(
     assert steps == list(range(50, 938 * (2 * requeues + 4) + 1, 50))
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_saves_and_is_not_requeued(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "mlp", "--epochs", "200", "--name", "cancelled"]
     job = submit(SCRIPTS / "fit.sbatch", *flags, options=("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"))
@@ -160,6 +163,7 @@ def test_a_cancelled_job_saves_and_is_not_requeued(cluster: Path) -> None:
     assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] % 938 != 0
 
 
+@pytest.mark.slow
 def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
     flags = ["--arch", "mlp", "--seeds", "2", "--epochs", "1", "--name", "array"]
     flags += ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
@@ -173,6 +177,7 @@ def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
     assert "| 0 of 2 | 2 |" in report.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "layout", "message"),
     [
@@ -195,6 +200,7 @@ def test_a_wrong_layout_ends_in_a_clear_line(
     assert not RunDirectory("wrong").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
     job = submit_text(cluster, f"kill -{int(signal.SIGUSR1)} $$; exec srun python scripts/fit.py --arch mlp")
     assert ended(job) == {"FAILED"}
