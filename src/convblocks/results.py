@@ -117,7 +117,7 @@ def provenance(arguments: list[str]) -> str:
     threads = "two threads" if "--threads" in arguments else "one thread"
     return (
         f"`python scripts/compare.py {' '.join(arguments)}`: {len(frame)} runs, {frame['seconds'].sum() / 60:.0f} "
-        f"minutes of training in all, {jobs} on {os.cpu_count()} CPUs with {threads} each. {describe_machine()}."
+        f"min of training in all, {jobs} on {os.cpu_count()} CPUs with {threads} each. {describe_machine()}."
     )
 
 
