@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch.profilers import SimpleProfiler
 
 from convblocks.cli import LINKS, FitCLI
 from convblocks.errors import UsageError
@@ -53,6 +54,10 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
     again = FitCLI(["--config", "saved.yaml"])
     assert again.settings() == settings
     assert (again.model.hparams["lr"], again.datamodule.seed, again.datamodule.val_size) == (0.003, 5, 1000)
+
+
+def test_a_profiler_is_used_if_asked_for(workspace: Path) -> None:
+    assert isinstance(FitCLI(["--arch", "mlp", "--trainer.profiler", "simple"]).trainer.profiler, SimpleProfiler)
 
 
 @pytest.mark.parametrize(("option", "target"), LINKS.items())

@@ -24,6 +24,7 @@ from convblocks.classifier import DigitClassifier
 from convblocks.data import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.networks import ARCHITECTURES
+from convblocks.profiler import NoProfiler
 from convblocks.runs import RunDirectory, next_version
 
 # Short option -> what it sets. The right-hand sides cannot be given themselves.
@@ -149,6 +150,8 @@ class FitCLI(LightningCLI):
         if self.config.threads is None:
             self.config.threads = torch.get_num_threads()  # noted, since a resume must round the same sums alike
         torch.set_num_threads(self.config.threads)
+        if self.config.trainer.profiler:
+            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         self.run = next_version(self.config.arch) if self.config.name is None else RunDirectory(self.config.name)
@@ -167,6 +170,7 @@ class FitCLI(LightningCLI):
         return super().instantiate_trainer(
             logger=False,  # fit.py gives it one once the run directory is made
             enable_progress_bar=show_bar,
+            profiler=self.config_init.trainer.profiler or NoProfiler(),
             callbacks=callbacks + (self.config_init.trainer.callbacks or []),
             plugins=plugins + (self.config_init.trainer.plugins or []),
         )
