@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from convblocks.benchmark.case import Variant
 from convblocks.benchmark.measure import VARIANTS, Measurement
-from convblocks.benchmark.results import TARGETS, Results, Target
+from convblocks.benchmark.results import TARGETS, Results, Target, training
 from convblocks.figures import COLOURS, LINES, MARKERS
 from convblocks.report import Table, to_markdown
 
@@ -32,7 +32,8 @@ Each measurement runs in a fresh process, after {warm_up} steps that are not tim
 alternate; medians. The first two run at the number of worker processes (0, 1 or 2) that was fastest for them. An
 epoch's time is that of its training steps and, after the plus sign, of all the rest: evaluation, logs, checkpoint.
 Memory is what the process grew by at most after its imports, workers not counted. Absolute times drift on shared
-machines; the ratios are what counts, in brackets the lowest and the highest of the rounds.
+machines; the ratios are what counts, in brackets the lowest and the highest of neighbouring measurements. `fit` and
+`bare` differ by less than one measurement is off by: their training steps are compared over {pairs} pairs.
 
 {machine}; {threads} threads{steps}.
 """
@@ -99,6 +100,7 @@ def markdown(results: Results, minutes: float) -> str:
         warm_up=results.epochs[0].case.warm_up_steps,
         rounds=results.rounds,
         machine=results.machine,
+        pairs=len(training("fit")(results, results.archs()[0])),
         threads=results.threads,
         steps="" if results.steps is None else f"; epochs of {results.steps} steps",
     )

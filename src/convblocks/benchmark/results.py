@@ -28,7 +28,7 @@ class Results:
         rounds: How often everything was measured.
         steps: Training steps of an epoch, None for all.
         epochs: Epochs at the course's batch size.
-        growth: Parts of epochs at growing batch sizes.
+        growth: Parts of epochs at growing batch sizes, the smallest several times a round.
         commands: Whole commands.
     """
 
@@ -53,13 +53,16 @@ class Results:
         """The seconds of a command, one a round."""
         return [time.seconds for time in self.commands if (time.name, time.arch) == (name, arch)]
 
+    def smallest_batch(self) -> int:
+        return min(one.case.batch_size for one in self.growth)
+
     def archs(self) -> list[str]:
         return list(dict.fromkeys(measurement.case.arch for measurement in self.epochs))
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of medians, with the lowest and the highest of the rounds' own ratios."""
+    """A ratio of medians, with the lowest and the highest of the ratios of neighbouring measurements."""
 
     value: float
     low: float
@@ -72,7 +75,7 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
     return Ratio(median(above) / median(below), min(own), max(own))
 
 
-Quantity = Callable[[Results, str], list[float]]  # of a network: a number for every round
+Quantity = Callable[[Results, str], list[float]]  # of a network: a number for every time it was measured
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,13 @@ def epoch(variant: Variant, precision: Precision = "32-true") -> Quantity:
     return lambda results, arch: [one.timing.epoch for one in results.of(variant, arch, precision)]
 
 
-def training(variant: Variant, precision: Precision = "32-true") -> Quantity:
-    """Seconds of an epoch's training steps alone."""
-    return lambda results, arch: [one.timing.training for one in results.of(variant, arch, precision)]
+def training(variant: Variant) -> Quantity:
+    """Seconds of training steps alone, at the smallest batch size: that is measured several times a round."""
+    return lambda results, arch: [
+        one.timing.training
+        for one in results.growth
+        if (one.case.variant, one.case.arch) == (variant, arch) and one.case.batch_size == results.smallest_batch()
+    ]
 
 
 def memory(variant: Variant) -> Quantity:
@@ -129,7 +136,7 @@ TARGETS = (
         epoch("fit"),
     ),
     Target(
-        "training: fit / bare",
+        "training steps: fit / bare",
         "at most",
         {"mlp": 1.8, "maxpool": 1.03, "batchnorm": 1.05},
         training("fit"),

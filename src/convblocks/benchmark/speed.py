@@ -39,6 +39,10 @@ WORKER_STEPS = 200
 # Training images of a measurement at each batch size.
 BATCH_SIZE_IMAGES = 2**14
 
+# How often a round measures the smallest batch size: the few percent between two variants are less than what one
+# measurement is off by.
+SMALLEST_REPEATS = 4
+
 # The runs that are trained side by side or one after the other, and the epochs of each.
 COMPARED_RUNS = 4
 COMPARED_EPOCHS = {"mlp": 5, "batchnorm": 1}
@@ -122,7 +126,8 @@ def growth_cases(options: Namespace) -> Iterator[Case]:
     for arch in options.arch:
         for batch_size in BATCH_SIZES:
             steps = BATCH_SIZE_IMAGES // batch_size
-            for variant in GROWTH_VARIANTS:
+            repeats = SMALLEST_REPEATS if batch_size == min(BATCH_SIZES) else 1
+            for variant in GROWTH_VARIANTS * repeats:
                 yield Case(variant, arch, batch_size=batch_size, steps=min(steps, options.steps or steps))
 
 
