@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -57,7 +58,8 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
 
 
 def test_a_profiler_is_used_if_asked_for(workspace: Path) -> None:
-    assert isinstance(FitCLI(["--arch", "mlp", "--trainer.profiler", "simple"]).trainer.profiler, SimpleProfiler)
+    trainer: Any = FitCLI(["--arch", "mlp", "--trainer.profiler", "simple"]).trainer
+    assert isinstance(trainer.profiler, SimpleProfiler)
 
 
 @pytest.mark.parametrize(("option", "target"), LINKS.items())
