@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from convblocks import mnist
 from convblocks.arguments import Parser
 from convblocks.atomic import atomic_write
 from convblocks.benchmark import commands, page
@@ -60,6 +61,7 @@ def main(arguments: list[str]) -> None:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+    mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
     results = run(options)
     minutes = (time.perf_counter() - began) / 60
