@@ -5,7 +5,7 @@ What is there already is not trained again; what was interrupted is resumed.
 
   --arch NAME ...      the networks to compare (default: all)
   --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
-  --epochs N           passes over the training images (default: as fit.py, 5)
+  --epochs N           passes over the training images (default: the config's, else 5)
   --grid KEY=V1,V2     sweep an option of fit.py, such as lr=1e-3,1e-2; may be given several times
   --jobs N             trials side by side (default: as many as CPUs)
   --threads N          CPU threads of each trial, part of its settings (default: 1)

@@ -6,7 +6,7 @@ Train one network on MNIST. The run is kept in lightning_logs/ below the current
   --epochs N           passes over the training images (default: 5)
   --batch_size N       images per optimizer step (default: 64)
   --lr X               learning rate (default: 0.01)
-  --seed N             seed of the weights and of the order of the images (default: 0)
+  --seed N             seed of weights, order and movements of the images (default: 0)
   --threads N          CPU threads; they change how sums round (default: as many as torch takes)
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
   --resume             carry on the run of that name, or extend it with more --epochs

@@ -3,8 +3,8 @@
 Regenerate, from the repository's folder, pages of the documentation from the comparisons that they come from; what is
 missing of these is trained in lightning_logs/.
 
-  results              README.md's results and docs/results.md; about 50 minutes on two CPUs
-  recipes              docs/recipes.md; about 15 minutes on two CPUs
+  results              README.md's results and docs/results.md; about an hour on two CPUs
+  recipes              docs/recipes.md; about 20 minutes on two CPUs
 
 Without a name both are written.
 """

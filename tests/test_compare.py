@@ -70,10 +70,26 @@ def test_a_config_sets_the_epochs_but_not_the_seeds(workspace: Path) -> None:
     limits = "trainer: {limit_train_batches: 2, limit_val_batches: 1}"
     Path("short.yaml").write_text(f"{{epochs: 1, seed: 7, lr: 0.1, {limits}}}")
     compare.main(["--config", "short.yaml", "--lr", "0.2", "--arch", "mlp", "--seeds", "2", "--name", "short"])
-    runs = [RunDirectory(f"short/mlp/config=short.yaml,epochs=1,threads=1,lr=0.2/seed_{seed}") for seed in (0, 1)]
+    runs = [RunDirectory(f"short/mlp/epochs=1,threads=1,config=short.yaml,lr=0.2/seed_{seed}") for seed in (0, 1)]
     assert [run.read_summary()["seed"] for run in runs] == [0, 1]
     assert [len(run.read_summary()["epochs"]) for run in runs] == [1, 1]
     assert [run.read_config()["lr"] for run in runs] == [0.2, 0.2]
+
+
+def test_configs_can_be_swept_and_do_not_change_the_epochs(workspace: Path) -> None:
+    for number in (2, 3):
+        limits = f"trainer: {{limit_train_batches: {number}, limit_val_batches: 1, limit_test_batches: 1}}"
+        Path(f"{number}.yaml").write_text(f"{{epochs: 3, {limits}}}")
+    sweep = ["--grid", "config=2.yaml,3.yaml", "--data.val_size", "1000"]
+    compare.main([*sweep, "--epochs", "1", "--arch", "mlp", "--seeds", "1", "--name", "swept"])
+    steps = {
+        path.name: pandas.read_csv(path / "seed_0" / "metrics.csv")["step"].tolist()
+        for path in LOGS.glob("swept/mlp/*")
+    }
+    assert steps == {
+        "epochs=1,threads=1,data.val_size=1000,config=2.yaml": [2],
+        "epochs=1,threads=1,data.val_size=1000,config=3.yaml": [3],
+    }
 
 
 def test_the_report_is_in_tensorboard(small: Path) -> None:

@@ -16,7 +16,8 @@ STREAM = 1
 class Augmentation:
     """How far an image is moved at most, either way: shifted in pixels, rotated in degrees, scaled by a factor 1 ± s.
 
-    Each of the four movements (right, down, rotation, scale) is drawn from a uniform distribution.
+    Each of the four movements (right, down, rotation, scale) is drawn from a uniform distribution. An image is turned
+    and scaled about its centre, then shifted.
     """
 
     shift: float = 0.0

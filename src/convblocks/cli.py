@@ -108,7 +108,9 @@ class FitCLI(LightningCLI):
         return {option: value for option, value in settings.items() if option not in NOT_SETTINGS}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--seed", type=int, default=0, help="Seed of the weights and of the order of the images.")
+        parser.add_argument(
+            "--seed", type=int, default=0, help="Seed of the weights, and of the order and movements of the images."
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         lr = _default(DigitClassifier, "lr")

@@ -72,12 +72,10 @@ def parse(arguments: list[str]) -> Namespace:
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
     given = _pairs(others)
-    config = {"config": given.pop("config")} if "config" in given else {}
     if options.epochs is None:
-        options.epochs = _default_epochs(options.arch[0], config)
-    # The config first: what is given on the command line wins.
+        options.epochs = _default_epochs(options.arch[0], given.get("config"))
     fixed = {"epochs": str(options.epochs), "threads": str(options.threads)}
-    options.settings = tuple((config | fixed | given).items())
+    options.settings = tuple((fixed | given).items())
     if len(dict(options.grid)) < len(options.grid):
         raise UsageError("--grid: each option can be swept once")
     options.grid = dict(options.grid)
@@ -181,9 +179,9 @@ def _fit_settings(trial: Trial) -> dict[str, Any]:
     return FitCLI(trial.arguments()).settings()
 
 
-def _default_epochs(arch: str, config: dict[str, str]) -> int:
+def _default_epochs(arch: str, config: str | None) -> int:
     """How many epochs fit.py trains for, with a config or without one."""
-    flags = [part for option, value in config.items() for part in (f"--{option}", value)]
+    flags = [] if config is None else ["--config", config]
     epochs: int = FitCLI(["--arch", arch, *flags]).config.epochs
     return epochs
 

@@ -83,7 +83,9 @@ class MNISTDataModule(LightningDataModule):
         if val_size < 0:
             raise UsageError(f"--data.val_size must not be negative, but is {val_size}")
         if not (0 <= shift <= 28 and 0 <= rotation <= 180 and 0 <= scale < 1):
-            raise UsageError("shift must be in 0..28 pixels, rotation in 0..180 degrees, scale from 0 to below 1")
+            raise UsageError(
+                "--data.shift must be 0 to 28 pixels, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
+            )
         self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size

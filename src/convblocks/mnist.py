@@ -99,15 +99,15 @@ def load(root: Path) -> DigitFiles:
     if folder is None:
         raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
     files = [_read(folder, names) for names in FILES]
-    damaged = [file.path for file in files if not file.original]
-    if len(damaged) == 1:
-        raise DataError(f"{damaged[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
+    others = [file.path for file in files if not file.original]
+    if len(others) == 1:
+        raise DataError(f"{others[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
     train_images, train_labels, test_images, test_labels = files
     return DigitFiles(
         train=_digits(train_images, train_labels),
         test=_digits(test_images, test_labels),
         folder=folder,
-        original=not damaged,
+        original=not others,
     )
 
 

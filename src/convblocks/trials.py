@@ -44,8 +44,9 @@ class Trial:
         return RunDirectory(self.comparison).path / "logs" / f"{self.run.name.replace('/', '_')}.log"
 
     def arguments(self) -> list[str]:
-        """The command line of fit.py that starts or resumes it; what makes the trial comes last, and wins."""
-        settings = [part for option, value in self.settings for part in (f"--{option}", value)]
+        """The command line of fit.py that starts or resumes it; a config comes first, since what is later wins."""
+        ordered = sorted(self.settings, key=lambda setting: setting[0] != "config")
+        settings = [part for option, value in ordered for part in (f"--{option}", value)]
         return [*settings, "--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
 
     def state(self) -> State:

@@ -9,7 +9,10 @@ from torch import nn
 
 from convblocks.networks import ARCHITECTURES
 
-Variant = Literal["notebook", "lightning-plain", "bare", "fit"]
+Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit"]
+
+# The variants that load and transform image by image.
+LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
 Precision = Literal["32-true", "bf16-mixed"]
 
 LEARNING_RATE = 1e-2
@@ -29,7 +32,7 @@ class Case:
         arch: The network's name.
         precision: As Lightning calls it.
         batch_size: Images per step.
-        workers: Processes that load images, for the variants that use a DataLoader for each image.
+        workers: Processes that load images, for the variants of ``LOADING_IMAGES``.
         steps: Training steps of the epoch, None for all. The evaluation is always whole.
     """
 

@@ -1,5 +1,6 @@
 """Runs one measurement at a time, each in a process of its own."""
 
+import gc
 import io
 import multiprocessing
 import os
@@ -14,12 +15,13 @@ import torch
 
 from convblocks.benchmark.case import Case, Timing, Variant
 from convblocks.benchmark.loops import bare, notebook
-from convblocks.benchmark.projects import fit_project, lightning_plain
+from convblocks.benchmark.projects import barebones, fit_project, lightning_plain
 
 VARIANTS: dict[Variant, Callable[[Case], Timing]] = {
     "notebook": notebook,
     "lightning-plain": lightning_plain,
     "bare": bare,
+    "barebones": barebones,
     "fit": fit_project,
 }
 
@@ -57,6 +59,9 @@ def _measure_here(case: Case, threads: int) -> Measurement:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
     sys.stdout = sys.stderr = Terminal()
+    # A forked process copies the memory that it writes to, and the collector writes to every object: without this it
+    # would do so in the middle of the measurement, where a process of its own would not.
+    gc.collect()
     before = _peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -6,14 +6,16 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
+from torch.utils.data import DataLoader, Dataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from convblocks import fit
-from convblocks.benchmark.case import LEARNING_RATE, SEED, Case, Stopwatch, Timing
-from convblocks.benchmark.loops import Batch, image_loaders
+from convblocks.benchmark.case import EVAL_BATCH_SIZE, LEARNING_RATE, SEED, Case, Stopwatch, Timing
+from convblocks.benchmark.loops import BareLoop, Batch, image_loaders
 from convblocks.classifier import DigitClassifier
 from convblocks.mnist import CLASSES
 from convblocks.runs import RunDirectory
+from convblocks.sampling import BatchSampler
 
 
 class PlainClassifier(Stopwatch, LightningModule):
@@ -56,6 +58,61 @@ def lightning_plain(case: Case) -> Timing:
     for steps in (case.warm_up_steps, case.steps):
         trainer = Trainer(max_epochs=1, accelerator="cpu", precision=case.precision, limit_train_batches=steps)
         trainer.fit(module, train_loader, test_loader)
+    return module.timing()
+
+
+class NormalizedDigits(Dataset[Batch]):
+    """Batches of the bare loop's images and labels."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images = images
+        self.labels = labels
+
+    def __getitem__(self, indices: Tensor) -> Batch:
+        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
+
+
+class BarebonesClassifier(Stopwatch, LightningModule):
+    """The steps of the bare loop, and nothing else."""
+
+    def __init__(self, loop: BareLoop) -> None:
+        super().__init__()
+        self.network = loop.network
+        self.optimizer = loop.optimizer
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        images, targets = batch
+        return functional.cross_entropy(self.network(images), targets)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        images, targets = batch
+        (self.network(images).argmax(dim=1) == targets).sum()
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer
+
+
+def barebones(case: Case) -> Timing:
+    """The bare loop's steps in a Trainer with everything off that can be: no bar, logs, checkpoints, or metrics."""
+    loop = BareLoop(case)
+    module = BarebonesClassifier(loop)
+    train, test = (
+        DataLoader(NormalizedDigits(images, labels), sampler=sampler, batch_size=None)
+        for images, labels, sampler in (
+            (loop.train_images, loop.train_labels, loop.sampler()),
+            (loop.test_images, loop.test_labels, BatchSampler(len(loop.test_labels), EVAL_BATCH_SIZE, shuffle=False)),
+        )
+    )
+    for steps in (case.warm_up_steps, case.steps):
+        trainer = Trainer(
+            barebones=True,
+            max_epochs=1,
+            accelerator="cpu",
+            precision=case.precision,
+            limit_train_batches=steps,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, train, test)
     return module.timing()
 
 

@@ -24,6 +24,7 @@ class Results:
 
     Args:
         machine: Processor, system, versions.
+        arguments: The benchmark's command line.
         threads: CPU threads of each measurement.
         rounds: How often everything was measured.
         steps: Training steps of an epoch, None for all.
@@ -33,6 +34,7 @@ class Results:
     """
 
     machine: str
+    arguments: list[str]
     threads: int
     rounds: int
     steps: int | None
@@ -52,6 +54,10 @@ class Results:
     def command(self, name: str, arch: str) -> list[float]:
         """The seconds of a command, one a round."""
         return [time.seconds for time in self.commands if (time.name, time.arch) == (name, arch)]
+
+    def steps_of_pair(self) -> int:
+        """The steps of each measurement at the smallest batch size."""
+        return next(one.case.steps or 0 for one in self.growth if one.case.batch_size == self.smallest_batch())
 
     def smallest_batch(self) -> int:
         return min(one.case.batch_size for one in self.growth)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from convblocks import mnist
 from convblocks.arguments import Parser
 from convblocks.atomic import atomic_write
 from convblocks.benchmark import commands, page
-from convblocks.benchmark.case import Case, Precision, Variant
-from convblocks.benchmark.measure import VARIANTS, Measurement, measure
+from convblocks.benchmark.case import LOADING_IMAGES, Case, Precision, Variant
+from convblocks.benchmark.measure import Measurement, measure
 from convblocks.benchmark.results import CommandTime, Results
 from convblocks.errors import UsageError, UserError
 from convblocks.figures import save
@@ -27,11 +26,12 @@ from convblocks.runs import LOGS
 
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
-# The variants that load image by image, and the numbers of worker processes that are tried with them.
-LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
+EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")
+GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "barebones", "fit")
+
+# Numbers of worker processes that are tried with the variants that load image by image.
 WORKERS = (0, 1, 2)
 
-GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "fit")
 BATCH_SIZES = (64, 256, 1024, 4096)
 
 # Enough training steps to tell the numbers of workers apart.
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
-    results = run(options)
+    results = run(options, arguments)
     minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), Console())
     save(page.draw(results), options.out / "performance.png")
@@ -91,12 +91,12 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def run(options: Namespace) -> Results:
+def run(options: Namespace, arguments: list[str]) -> Results:
     """All measurements, round by round, so that a change of the machine's pace meets every variant."""
     workers = {
         (variant, arch): best_workers(variant, arch, options) for variant in LOADING_IMAGES for arch in options.arch
     }
-    results = Results(describe_machine(), options.threads, options.rounds, options.steps)
+    results = Results(describe_machine(), arguments, options.threads, options.rounds, options.steps)
     for number in range(options.rounds):
         stage = f"round {number + 1}/{options.rounds}"
         results.epochs += [told(measure(case, options.threads), stage) for case in epoch_cases(options, workers)]
@@ -119,7 +119,7 @@ def epoch_cases(options: Namespace, workers: dict[tuple[Variant, str], int]) -> 
     """Every variant with every network in every precision, at the course's batch size."""
     for arch in options.arch:
         for precision in PRECISIONS:
-            for variant in VARIANTS:
+            for variant in EPOCH_VARIANTS:
                 yield Case(variant, arch, precision, workers=workers.get((variant, arch), 0), steps=options.steps)
 
 
@@ -138,10 +138,10 @@ def command_times(options: Namespace) -> Iterator[CommandTime]:
     yield CommandTime("imports", "", commands.import_seconds())
     for arch in options.arch:
         yield CommandTime("first step", arch, commands.first_step_seconds(arch))
-    cpus = os.cpu_count() or 1
-    for arch in COMPARED_EPOCHS.keys() & options.arch:
-        for name, jobs, threads in (("side by side", cpus, 1), ("one by one", 1, cpus)):
-            epochs = COMPARED_EPOCHS[arch]
+    for arch, epochs in COMPARED_EPOCHS.items():
+        if arch not in options.arch:
+            continue
+        for name, jobs, threads in (("side by side", options.threads, 1), ("one by one", 1, options.threads)):
             seconds = commands.compare_seconds(arch, jobs, threads, COMPARED_RUNS, epochs, options.steps)
             yield CommandTime(name, arch, seconds)
 
