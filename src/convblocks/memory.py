@@ -6,7 +6,11 @@ import ctypes
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
-KEEP_BYTES = 2**30
+# Larger blocks than any that training asks for; mallopt takes a C int.
+LARGEST_BLOCK = 2**31 - 1
+
+# By mallopt's manual page: freed memory is never returned.
+NEVER = -1
 
 
 def keep_freed_memory() -> None:
@@ -20,5 +24,5 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # musl and macOS have no mallopt, Windows no CDLL(None)
         return
-    mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
-    mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+    mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
+    mallopt(M_TRIM_THRESHOLD, NEVER)

@@ -93,7 +93,8 @@ def write_recipes() -> None:
         "recipes",
         "# Recipes",
         "Written by `python scripts/results.py recipes`, which trains what is missing. The settings were chosen by "
-        "their accuracy on training images that were held out; what is reported here is the test set.",
+        "hand, by their accuracy on 10,000 training images that were held out; what is reported here is the test set. "
+        "The goals were a mean of 99.45 % for maxpool and of 99.30 % for batchnorm, and a sprint of 15 seconds.",
         "## One cycle and augmentation: configs/onecycle.yaml",
         provenance(ONECYCLE),
         "#" + tables[0].strip(),

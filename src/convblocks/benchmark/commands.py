@@ -28,7 +28,15 @@ def first_step_seconds(arch: str) -> float:
     Raises:
         UserError: the command failed.
     """
-    flags = ["--running_loss", "--trainer.log_every_n_steps", "1", "--trainer.limit_train_batches", "1"]
+    flags = [
+        "--epochs",
+        "1",
+        "--trainer.limit_train_batches",
+        "1",
+        "--trainer.log_every_n_steps",
+        "1",
+        "--running_loss",
+    ]
     command = [sys.executable, str(SCRIPTS / "fit.py"), "--arch", arch, *flags]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
