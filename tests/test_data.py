@@ -71,7 +71,7 @@ def test_held_out_images_are_not_trained_on(digits: DigitFiles) -> None:
         ({"batch_size": 60_001}, "above the 60,000 training images"),
         ({"val_size": -1}, "must not be negative"),
         ({"val_size": 60_000}, "leaves none"),
-        ({"shift": -1.0}, "in 0..28 pixels"),
+        ({"shift": -1.0}, "--data.shift must be 0 to 28 pixels"),
         ({"scale": 1.0}, "below 1"),
     ],
 )
