@@ -71,6 +71,7 @@ def test_kills_at_random_moments_change_nothing(workspace: Path, pytestconfig: p
     last = CONTEXT.Process(target=fit_and_count, args=([*flags, "killed"], STEPS))
     last.start()
     last.join()
+    assert last.exitcode == 0
     whole, killed = RunDirectory("whole"), RunDirectory("killed")
     assert_same_weights(whole, killed)
     assert metric_rows(whole) == metric_rows(killed)

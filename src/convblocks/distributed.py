@@ -80,5 +80,5 @@ def synchronize_batch_norm(network: nn.Module) -> None:
 
 
 def _sum(tensor: Tensor) -> Tensor:
-    total: Any = SumOverProcesses.apply(tensor)  # type: ignore[no-untyped-call]
+    total: Any = SumOverProcesses.apply(tensor)  # type: ignore[no-untyped-call]  # not in torch's types
     return torch.as_tensor(total)

@@ -28,15 +28,8 @@ def first_step_seconds(arch: str) -> float:
     Raises:
         UserError: the command failed.
     """
-    flags = [
-        "--epochs",
-        "1",
-        "--trainer.limit_train_batches",
-        "1",
-        "--trainer.log_every_n_steps",
-        "1",
-        "--running_loss",
-    ]
+    flags = ["--epochs", "1", "--trainer.limit_train_batches", "1"]
+    flags += ["--running_loss", "--trainer.log_every_n_steps", "1"]
     command = [sys.executable, str(SCRIPTS / "fit.py"), "--arch", arch, *flags]
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -80,8 +80,7 @@ def steps_table(results: Results) -> Table:
     rows = []
     for arch in results.archs():
         bare, loop, project = (
-            1000 * median(training(variant)(results, arch)) / results.steps_of_pair()
-            for variant in ("bare", "barebones", "fit")
+            1000 / _rates(results, arch, variant)[results.smallest_batch()] for variant in ("bare", "barebones", "fit")
         )
         rows.append([arch, f"{bare:.2f}", f"{loop - bare:.2f}", f"{project - loop:.2f}", f"{project:.2f}"])
     header = ["network", "bare", "the Trainer's loop adds", "this project adds", "fit"]

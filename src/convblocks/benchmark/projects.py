@@ -6,14 +6,15 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 
 from convblocks import fit
 from convblocks.benchmark.case import EVAL_BATCH_SIZE, LEARNING_RATE, SEED, Case, Stopwatch, Timing
 from convblocks.benchmark.loops import BareLoop, Batch, image_loaders
 from convblocks.classifier import DigitClassifier
-from convblocks.mnist import CLASSES
+from convblocks.data import IndexedBatch, IndexedDigits
+from convblocks.mnist import CLASSES, Digits
 from convblocks.runs import RunDirectory
 from convblocks.sampling import BatchSampler
 
@@ -61,17 +62,6 @@ def lightning_plain(case: Case) -> Timing:
     return module.timing()
 
 
-class NormalizedDigits(Dataset[Batch]):
-    """Batches of the bare loop's images and labels."""
-
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
-        self.images = images
-        self.labels = labels
-
-    def __getitem__(self, indices: Tensor) -> Batch:
-        return self.images.index_select(0, indices), self.labels.index_select(0, indices)
-
-
 class BarebonesClassifier(Stopwatch, LightningModule):
     """The steps of the bare loop, and nothing else."""
 
@@ -80,12 +70,12 @@ class BarebonesClassifier(Stopwatch, LightningModule):
         self.network = loop.network
         self.optimizer = loop.optimizer
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images, targets = batch
+    def training_step(self, batch: IndexedBatch, batch_idx: int) -> Tensor:
+        images, targets, _ = batch
         return functional.cross_entropy(self.network(images), targets)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        images, targets = batch
+    def validation_step(self, batch: IndexedBatch, batch_idx: int) -> None:
+        images, targets, _ = batch
         (self.network(images).argmax(dim=1) == targets).sum()
 
     def configure_optimizers(self) -> Optimizer:
@@ -96,12 +86,9 @@ def barebones(case: Case) -> Timing:
     """The bare loop's steps in a Trainer with everything off that can be: no bar, logs, checkpoints, or metrics."""
     loop = BareLoop(case)
     module = BarebonesClassifier(loop)
-    train, test = (
-        DataLoader(NormalizedDigits(images, labels), sampler=sampler, batch_size=None)
-        for images, labels, sampler in (
-            (loop.train_images, loop.train_labels, loop.sampler()),
-            (loop.test_images, loop.test_labels, BatchSampler(len(loop.test_labels), EVAL_BATCH_SIZE, shuffle=False)),
-        )
+    train = _loader(loop.train_images, loop.train_labels, loop.sampler())
+    test = _loader(
+        loop.test_images, loop.test_labels, BatchSampler(len(loop.test_labels), EVAL_BATCH_SIZE, shuffle=False)
     )
     for steps in (case.warm_up_steps, case.steps):
         trainer = Trainer(
@@ -114,6 +101,10 @@ def barebones(case: Case) -> Timing:
         )
         trainer.fit(module, train, test)
     return module.timing()
+
+
+def _loader(images: Tensor, labels: Tensor, sampler: BatchSampler) -> DataLoader[IndexedBatch]:
+    return DataLoader(IndexedDigits(Digits(images, labels)), sampler=sampler, batch_size=None)
 
 
 def fit_command(case: Case, steps: int | None, name: str) -> RunDirectory:
