@@ -15,8 +15,18 @@ Examples:
 """
 
 import sys
+from pathlib import Path
 
-from convblocks.command import run_command
+from convblocks.console import answer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is no part of the package
+
+
+def benchmark(arguments: list[str]) -> None:
+    from benchmarks.training.speed import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.benchmark.speed", __doc__))
+    sys.exit(answer(benchmark, __doc__))

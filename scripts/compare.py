@@ -25,7 +25,14 @@ Examples:
 
 import sys
 
-from convblocks.command import run_command
+from convblocks.console import answer
+
+
+def compare(arguments: list[str]) -> None:
+    from convblocks.comparison.compare import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.compare", __doc__))
+    sys.exit(answer(compare, __doc__))

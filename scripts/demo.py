@@ -11,7 +11,14 @@ Example:
 
 import sys
 
-from convblocks.command import run_command
+from convblocks.console import answer
+
+
+def demo(arguments: list[str]) -> None:
+    from convblocks.handwriting.demo.server import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.demo.server", __doc__))
+    sys.exit(answer(demo, __doc__))

@@ -13,7 +13,14 @@ Example:
 
 import sys
 
-from convblocks.command import run_command
+from convblocks.console import answer
+
+
+def export(arguments: list[str]) -> None:
+    from convblocks.evaluation.export import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.export", __doc__))
+    sys.exit(answer(export, __doc__))

@@ -25,10 +25,17 @@ Examples:
 
 import sys
 
-from convblocks import signals
-from convblocks.command import run_command
+from convblocks.console import answer
+from convblocks.training import signals
 
 signals.install()  # before the heavy imports: a job may be told to stop while they run
 
+
+def fit(arguments: list[str]) -> None:
+    from convblocks.training.fit import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.fit", __doc__))
+    sys.exit(answer(fit, __doc__))

@@ -14,7 +14,14 @@ Examples:
 
 import sys
 
-from convblocks.command import run_command
+from convblocks.console import answer
+
+
+def predict(arguments: list[str]) -> None:
+    from convblocks.handwriting.predict import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.predict", __doc__))
+    sys.exit(answer(predict, __doc__))

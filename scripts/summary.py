@@ -5,7 +5,14 @@ Print torchinfo's summary of all networks: layers, output shapes and parameters.
 
 import sys
 
-from convblocks.command import run_command
+from convblocks.console import answer
+
+
+def summary(arguments: list[str]) -> None:
+    from convblocks.model.summary import main  # not before it is needed: --help answers at once
+
+    main(arguments)
+
 
 if __name__ == "__main__":
-    sys.exit(run_command("convblocks.summary", __doc__))
+    sys.exit(answer(summary, __doc__))

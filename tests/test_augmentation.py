@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from convblocks.augmentation import Augmentation, epoch_draws
 from convblocks.mnist import DigitFiles
 

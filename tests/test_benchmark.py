@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from convblocks.benchmark.case import Case, Timing
 from convblocks.benchmark.commands import first_step_seconds
 from convblocks.benchmark.loops import BareLoop
@@ -14,6 +13,7 @@ from convblocks.benchmark.page import markdown, steps_table, targets_table
 from convblocks.benchmark.projects import fit_command
 from convblocks.benchmark.results import CommandTime, Results, ratio
 from convblocks.benchmark.speed import EPOCH_VARIANTS, GROWTH_VARIANTS, PRECISIONS
+
 from convblocks.errors import UserError
 from tests.conftest import run_script
 

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from convblocks.classifier import DigitClassifier, LossAndAccuracy
+from convblocks.mnist import DigitFiles
+from convblocks.networks import ARCHITECTURES
 from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.nn import functional
 
-from convblocks.classifier import DigitClassifier, LossAndAccuracy
 from convblocks.data import MNISTDataModule, normalize
 from convblocks.errors import UsageError
-from convblocks.mnist import DigitFiles
-from convblocks.networks import ARCHITECTURES
 
 
 def first_batch(digits: DigitFiles, size: int = 64) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from convblocks.cli import LINKS, FitCLI
 from lightning.pytorch.profilers import SimpleProfiler
 
-from convblocks.cli import LINKS, FitCLI
 from convblocks.errors import UsageError
 from tests.conftest import REPOSITORY, run_script
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas
 import pytest
 import torch
+from convblocks.trials import Trial, all_trials
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convblocks import compare, trials
 from convblocks.errors import UsageError, UserError
 from convblocks.runs import LOGS, RunDirectory
-from convblocks.trials import Trial, all_trials
 from tests.conftest import REPOSITORY, run_script
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]

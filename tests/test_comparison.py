@@ -1,9 +1,9 @@
 """Verdicts agree with the numbers, whatever the runs look like."""
 
 import pytest
+from convblocks.report import comparison_tables, grid_table, to_markdown
 
 from convblocks.comparison import Claim, Comparison, Outcome, best_settings, compare
-from convblocks.report import comparison_tables, grid_table, to_markdown
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
 SETTINGS = (("epochs", "5"),)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from convblocks.mnist import DigitFiles
 
 from convblocks.data import MNISTDataModule, normalize
 from convblocks.errors import UsageError
-from convblocks.mnist import DigitFiles
 
 
 @pytest.fixture

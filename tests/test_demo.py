@@ -12,17 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from benchmarks.drawing import Drawing, draw_all, smooth
+from benchmarks.shapes import SHAPES, Shape
+from convblocks.demo import server as demo
+from convblocks.demo.server import HOST, LARGEST_REQUEST, Server, open_server
+from convblocks.trained import load_network
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from benchmarks.drawing import Drawing, draw_all, smooth
-from benchmarks.shapes import SHAPES, Shape
-from convblocks.demo import server as demo
-from convblocks.demo.server import HOST, LARGEST_REQUEST, Server, open_server
 from convblocks.errors import UsageError, UserError
-from convblocks.trained import load_network
 from tests.browser import chromium
 from tests.conftest import REPOSITORY, run_script
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from convblocks.mnist import DigitFiles
 from PIL import Image
 from torch.nn import functional
 
 from convblocks import evaluate
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import Evaluation
-from convblocks.mnist import DigitFiles
 from tests.conftest import run_script, write_digits
 
 

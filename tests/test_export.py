@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from convblocks.mnist import DigitFiles
+from convblocks.networks import ARCHITECTURES
+from convblocks.trained import load_network
 from onnxruntime import InferenceSession
 
 from convblocks import export
 from convblocks.errors import UserError
-from convblocks.mnist import DigitFiles
-from convblocks.networks import ARCHITECTURES
-from convblocks.trained import load_network
 from tests.conftest import run_script
 
 

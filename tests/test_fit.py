@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from convblocks.mnist import DigitFiles
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convblocks import fit
 from convblocks.errors import DataError, UsageError, UserError
-from convblocks.mnist import DigitFiles
 from convblocks.runs import RunDirectory
 from tests.conftest import DEBUG, write_digits
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks.drawing import draw_all
+from convblocks.mnist import DigitFiles
+from convblocks.trained import load_network
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from benchmarks.drawing import draw_all
 from benchmarks.handwriting import recognise
 from convblocks.errors import UserError
 from convblocks.handwriting import LARGEST_PICTURE, STROKE_WIDTHS, prepare, read_picture, stroke_width
-from convblocks.mnist import DigitFiles
-from convblocks.trained import load_network
 
 
 def digit_picture(digits: DigitFiles, index: int = 0) -> Image.Image:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from convblocks.mnist import DEFAULT_ROOT, DigitFiles
 
 from convblocks import mnist
 from convblocks.errors import DataError
-from convblocks.mnist import DEFAULT_ROOT, DigitFiles
 from tests.conftest import write_digits, write_idx
 
 ARCHIVES = DEFAULT_ROOT / "MNIST" / "raw"

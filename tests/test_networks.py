@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from convblocks.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
+from torch import Tensor, nn
 
 
 def output_shapes(network: nn.Module, layers: tuple[type[nn.Module], ...], images: Tensor) -> list[tuple[int, ...]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from convblocks.mnist import DigitFiles
+from convblocks.trained import load_network
 from PIL import Image
 
 from convblocks import predict
 from convblocks.errors import UsageError, UserError
-from convblocks.mnist import DigitFiles
-from convblocks.trained import load_network
 from tests.conftest import run_script
 
 SEVEN, TWO = 0, 1  # where they stand in the test set

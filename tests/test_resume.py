@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from convblocks import fit, signals
 from convblocks.checkpoints import previous
 from convblocks.classifier import DigitClassifier
 from convblocks.command import run_module
+
+from convblocks import fit, signals
 from convblocks.errors import Stopped, UserError
 from convblocks.runs import RunDirectory
 from tests.conftest import DEBUG, REPOSITORY

@@ -1,10 +1,9 @@
 """Every index once an epoch, in an order that (seed, epoch) alone determine, shared fairly between processes."""
 
 import torch
+from convblocks.sampling import BatchSampler
 from hypothesis import given
 from hypothesis import strategies as st
-
-from convblocks.sampling import BatchSampler
 
 sizes = st.integers(min_value=1, max_value=500)
 batch_sizes = st.integers(min_value=1, max_value=100)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from convblocks.slurm import check_tasks
 
 from convblocks import fit
 from convblocks.errors import UsageError
 from convblocks.runs import LOGS, RunDirectory
-from convblocks.slurm import check_tasks
 from tests.conftest import REPOSITORY
 from tests.test_fit import curves, metric_rows
 

@@ -1,0 +1,76 @@
+"""Runs one measurement at a time, each in a process of its own."""
+
+import gc
+import io
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.training import projects
+from benchmarks.training.case import Case, Timing, Variant
+from benchmarks.training.loops import bare, notebook
+from benchmarks.training.projects import barebones, fit_project, lightning_plain
+from convblocks.evaluation import tensorboard
+from convblocks.training.fork import fork_server
+
+VARIANTS: dict[Variant, Callable[[Case], Timing]] = {
+    "notebook": notebook,
+    "lightning-plain": lightning_plain,
+    "bare": bare,
+    "barebones": barebones,
+    "fit": fit_project,
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The times of a case and, in bytes, by how much its process grew at most after the imports."""
+
+    case: Case
+    timing: Timing
+    peak_memory: int
+
+
+class Terminal(io.StringIO):
+    """Takes the output as a terminal would, so that progress bars are drawn, and forgets it."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def measure(case: Case, threads: int) -> Measurement:
+    """Train one epoch in a fresh process that has done its imports, in an empty folder."""
+    with ProcessPoolExecutor(1, mp_context=fork_server(projects, tensorboard)) as pool:
+        return pool.submit(_measure_here, case, threads).result()
+
+
+def _measure_here(case: Case, threads: int) -> Measurement:
+    torch.set_num_threads(threads)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    sys.stdout = sys.stderr = Terminal()
+    # A forked process copies the memory that it writes to, and the collector writes to every object: without this it
+    # would do so in the middle of the measurement, where a process of its own would not.
+    gc.collect()
+    before = _peak_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        timing = VARIANTS[case.variant](case)
+        os.chdir("/")
+    return Measurement(case, timing, _peak_memory() - before)
+
+
+def _peak_memory() -> int:
+    """The largest size that this process has had, in bytes."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux

@@ -1,0 +1,218 @@
+"""The benchmark's tables, its picture, and its page in the documentation."""
+
+import shlex
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.training.case import LOADING_IMAGES, Variant
+from benchmarks.training.measure import Measurement
+from benchmarks.training.results import TARGETS, Results, Target, training
+from convblocks.comparison.figure import style
+from convblocks.tables import Table, to_markdown
+
+ABOUT = """\
+# What training costs
+
+Written by `python scripts/benchmark.py {arguments}`, which took {minutes:.0f} minutes on the machine below, with
+nothing else running. Raw numbers: [performance.json](performance.json).
+
+{machine}; {threads} threads{steps}.
+
+Ways to train the same network, for one epoch at batch size {batch_size} and its evaluation on the test images:
+
+- `notebook`: the course's loop. torchvision transforms each image; `.item()` and `.tolist()` at every step.
+- `lightning-plain`: a Lightning project as one usually writes it. The same loaders, torchmetrics and `self.log` at
+  every step, the Trainer's default bar, logger and checkpoints.
+- `bare`: the fastest loop we found. Normalised images in memory, channels last, fused Adam; no framework, no training
+  metrics, no logs.
+- `barebones`: the steps of `bare` in Lightning's Trainer with everything off that can be (`Trainer(barebones=True)`).
+- `fit`: this project as `scripts/fit.py` runs it, with its bar, logs and checkpoints.
+
+Each measurement runs in a fresh process, after at most {warm_up} steps that are not timed; {rounds} rounds in which the
+variants alternate; medians. The first two run at the number of worker processes (0, 1 or 2) with which a trial of a few
+hundred steps in 32 bit was fastest. An epoch's time is that of its training steps and, after the plus sign, of all the
+rest up to the Trainer's end: evaluation, logs, checkpoint. What `fit.py` does once a run is not in it: the summary of
+the network before, the pictures for TensorBoard after. Memory is what the process grew by at most after its imports,
+worker processes not counted. Absolute times drift on shared machines; the ratios are what counts, in brackets the
+lowest and the highest of neighbouring measurements. One measurement is off by more than the few percent between `fit`
+and `bare`: their training steps are compared over {pairs} pairs of {steps_of_pair} steps each.
+"""
+
+
+MISSES = (
+    "What stands in the way where training steps miss their target is in the next table. Where bf16-mixed does, "
+    "compare `bare` in both precisions further below: a processor whose convolutions are no faster in bfloat16 gains "
+    "nothing, whatever the framework."
+)
+
+LOOP = (
+    "The Trainer's loop is Python that runs between the arithmetic of one step and that of the next: some fifty calls "
+    "of hooks and strategies, most of which do nothing. It takes about as long for a small network as for a large "
+    "one, so that its share is largest where a step is short. No setting of the Trainer shortens it further than "
+    "`barebones`; the two things that do are in `training/lean.py`, and `fit` has "
+    "both. Manual optimization would take less, at the price of gradient clipping and accumulation. What this project "
+    "adds is the normalisation of each batch, sums for loss and accuracy, logs, bar and signals."
+)
+
+
+def tables(results: Results) -> list[Table]:
+    """Targets first, then what they come from."""
+    return [
+        targets_table(results),
+        steps_table(results),
+        epochs_table(results),
+        growth_table(results),
+        commands_table(results),
+    ]
+
+
+def targets_table(results: Results) -> Table:
+    archs = results.archs()
+    rows = [[target.name, *(_verdict(results, target, arch) for arch in archs)] for target in TARGETS]
+    return Table("Ratios and targets", ["ratio of medians", *archs], rows, [MISSES])
+
+
+def steps_table(results: Results) -> Table:
+    """What a training step costs in plain torch, and what Lightning's loop and this project add."""
+    rows = []
+    for arch in results.archs():
+        bare, loop, project = (
+            1000 / _rates(results, arch, variant)[results.smallest_batch()] for variant in ("bare", "barebones", "fit")
+        )
+        rows.append([arch, f"{bare:.2f}", f"{loop - bare:.2f}", f"{project - loop:.2f}", f"{project:.2f}"])
+    header = ["network", "bare", "the Trainer's loop adds", "this project adds", "fit"]
+    return Table("Where a training step's milliseconds go", header, rows, [LOOP])
+
+
+def epochs_table(results: Results) -> Table:
+    """Seconds and memory of every variant."""
+    rows = []
+    for arch in results.archs():
+        for precision in dict.fromkeys(one.case.precision for one in results.epochs):
+            for variant in _variants(results.epochs):
+                own = results.of(variant, arch, precision)
+                trained = median(one.timing.training for one in own)
+                rest = median(one.timing.evaluation for one in own)
+                peak = median(one.peak_memory for one in own) / 1e6
+                workers = str(own[0].case.workers) if variant in LOADING_IMAGES else ""
+                rows.append([arch, precision, variant, workers, f"{trained:.2f} + {rest:.2f}", f"{peak:.0f}"])
+    return Table("Epochs", ["network", "precision", "variant", "workers", "seconds", "memory [MB]"], rows)
+
+
+def growth_table(results: Results) -> Table:
+    """Training steps a second, and how many images that is, at growing batch sizes."""
+    sizes = sorted({one.case.batch_size for one in results.growth})
+    rows = [
+        [arch, variant, *(f"{rate:.1f} ({rate * size:,.0f})" for size, rate in _rates(results, arch, variant).items())]
+        for arch in results.archs()
+        for variant in _variants(results.growth)
+    ]
+    return Table("Steps (images) a second by batch size", ["network", "variant", *map(str, sizes)], rows)
+
+
+def commands_table(results: Results) -> Table:
+    """Seconds of whole commands."""
+    names = {
+        "imports": 'python -c "import lightning, torchvision"',
+        "first step": "fit.py, to its first step",
+        "side by side": f"compare.py, {results.threads} trials of 1 thread side by side",
+        "one by one": f"compare.py, one trial of {results.threads} threads at a time",
+    }
+    keys = sorted(
+        {(time.name, time.arch) for time in results.commands}, key=lambda key: (list(names).index(key[0]), key)
+    )
+    rows = [[names[name], arch, f"{median(results.command(name, arch)):.1f}"] for name, arch in keys]
+    return Table("Commands", ["command", "network", "seconds"], rows)
+
+
+def markdown(results: Results, minutes: float) -> str:
+    """The whole page."""
+    about = ABOUT.format(
+        arguments=shlex.join(results.arguments),
+        minutes=minutes,
+        batch_size=results.epochs[0].case.batch_size,
+        warm_up=results.epochs[0].case.warm_up_steps,
+        rounds=results.rounds,
+        machine=results.machine,
+        pairs=len(training("fit")(results, results.archs()[0])),
+        steps_of_pair=results.steps_of_pair(),
+        threads=results.threads,
+        steps="" if results.steps is None else f"; epochs of {results.steps} steps",
+    )
+    return "\n".join(
+        [about, "![Seconds an epoch, and steps a second](performance.png)\n", to_markdown(tables(results))]
+    )
+
+
+def draw(results: Results) -> Figure:
+    """Seconds an epoch of every variant, and steps a second against the batch size."""
+    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    _bars(left, results)
+    _lines(right, results)
+    return figure
+
+
+def _bars(axes: Axes, results: Results) -> None:
+    archs = results.archs()
+    variants = _variants(results.epochs)
+    width = 0.8 / len(variants)
+    for number, variant in enumerate(variants):
+        heights = [median(one.timing.epoch for one in results.of(variant, arch, "32-true")) for arch in archs]
+        places = [index + (number - (len(variants) - 1) / 2) * width for index in range(len(archs))]
+        bars = axes.bar(places, heights, width, color=style(number).colour, label=variant)
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
+    axes.set_xticks(range(len(archs)), archs)
+    axes.set(yscale="log", ylabel="seconds an epoch with evaluation, 32 bit")
+    axes.legend()
+
+
+def _lines(axes: Axes, results: Results) -> None:
+    for number, arch in enumerate(results.archs()):
+        for index, variant in enumerate(_variants(results.growth)):
+            rates = _rates(results, arch, variant)
+            label = f"{arch}, {variant}"
+            axes.plot(
+                list(rates),
+                list(rates.values()),
+                style(index).line,
+                color=style(number).colour,
+                marker=style(number).marker,
+                label=label,
+            )
+    sizes = sorted({one.case.batch_size for one in results.growth})
+    axes.set(xscale="log", yscale="log", xlabel="images a step", ylabel="training steps a second")
+    axes.set_xticks(sizes, map(str, sizes))
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+
+
+def _variants(measurements: list[Measurement]) -> list[Variant]:
+    return list(dict.fromkeys(one.case.variant for one in measurements))
+
+
+def _rates(results: Results, arch: str, variant: Variant) -> dict[int, float]:
+    """Batch size -> training steps a second, by the median time of its rounds."""
+    own: dict[int, list[Measurement]] = {}
+    for one in results.growth:
+        if (one.case.arch, one.case.variant) == (arch, variant):
+            own.setdefault(one.case.batch_size, []).append(one)
+    return {
+        size: (measured[0].case.steps or 0) / median(one.timing.training for one in measured)
+        for size, measured in own.items()
+    }
+
+
+def _verdict(results: Results, target: Target, arch: str) -> str:
+    """A ratio, how it varied, and whether the target is met; empty where there is none."""
+    if arch not in target.limits:
+        return ""
+    measured = target.measured(results, arch)
+    verdict = "met" if target.met(results, arch) else "MISSED"
+    bar = f"{target.bar} {target.limits[arch]:g}: {verdict}"
+    return f"{measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}], {bar}"

@@ -1,0 +1,179 @@
+"""What was measured, as medians and ratios, and the targets that these are held against."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+from benchmarks.training.case import Precision, Variant
+from benchmarks.training.measure import Measurement
+
+
+@dataclass(frozen=True)
+class CommandTime:
+    """Seconds of a whole command."""
+
+    name: str
+    arch: str
+    seconds: float
+
+
+@dataclass
+class Results:
+    """All that one benchmark measured, in the order in which it did.
+
+    Args:
+        machine: Processor, system, versions.
+        arguments: The benchmark's command line.
+        threads: CPU threads of each measurement.
+        rounds: How often everything was measured.
+        steps: Training steps of an epoch, None for all.
+        epochs: Epochs at the course's batch size.
+        growth: Parts of epochs at growing batch sizes, the smallest several times a round.
+        commands: Whole commands.
+    """
+
+    machine: str
+    arguments: list[str]
+    threads: int
+    rounds: int
+    steps: int | None
+    epochs: list[Measurement] = field(default_factory=list)
+    growth: list[Measurement] = field(default_factory=list)
+    commands: list[CommandTime] = field(default_factory=list)
+
+    def of(self, variant: Variant, arch: str, precision: Precision) -> list[Measurement]:
+        """The epochs of a variant, one a round."""
+        return [
+            measurement
+            for measurement in self.epochs
+            if (measurement.case.variant, measurement.case.arch, measurement.case.precision)
+            == (variant, arch, precision)
+        ]
+
+    def command(self, name: str, arch: str) -> list[float]:
+        """The seconds of a command, one a round."""
+        return [time.seconds for time in self.commands if (time.name, time.arch) == (name, arch)]
+
+    def steps_of_pair(self) -> int:
+        """The steps of each measurement at the smallest batch size."""
+        return next(one.case.steps or 0 for one in self.growth if one.case.batch_size == self.smallest_batch())
+
+    def smallest_batch(self) -> int:
+        return min(one.case.batch_size for one in self.growth)
+
+    def archs(self) -> list[str]:
+        return list(dict.fromkeys(measurement.case.arch for measurement in self.epochs))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of medians, with the lowest and the highest of the ratios of neighbouring measurements."""
+
+    value: float
+    low: float
+    high: float
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
+    """The ratio of two quantities that were measured in the same rounds."""
+    own = [one / other for one, other in zip(above, below, strict=True)]
+    return Ratio(median(above) / median(below), min(own), max(own))
+
+
+Quantity = Callable[[Results, str], list[float]]  # of a network: a number for every time it was measured
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bar for a ratio of two quantities: the least or the most that it should be, for each network that has one."""
+
+    name: str
+    bar: Literal["at least", "at most"]
+    limits: dict[str, float]
+    above: Quantity
+    below: Quantity
+
+    def measured(self, results: Results, arch: str) -> Ratio:
+        return ratio(self.above(results, arch), self.below(results, arch))
+
+    def met(self, results: Results, arch: str) -> bool:
+        value = self.measured(results, arch).value
+        return value >= self.limits[arch] if self.bar == "at least" else value <= self.limits[arch]
+
+
+def epoch(variant: Variant, precision: Precision = "32-true") -> Quantity:
+    """Seconds of an epoch with its evaluation."""
+    return lambda results, arch: [one.timing.epoch for one in results.of(variant, arch, precision)]
+
+
+def training(variant: Variant) -> Quantity:
+    """Seconds of training steps alone, at the smallest batch size: that is measured several times a round."""
+    return lambda results, arch: [
+        one.timing.training
+        for one in results.growth
+        if (one.case.variant, one.case.arch) == (variant, arch) and one.case.batch_size == results.smallest_batch()
+    ]
+
+
+def memory(variant: Variant) -> Quantity:
+    """Bytes by which the process grew at most."""
+    return lambda results, arch: [float(one.peak_memory) for one in results.of(variant, arch, "32-true")]
+
+
+def command(name: str) -> Quantity:
+    """Seconds of a whole command; one that has to do with no network counts for each."""
+    return lambda results, arch: results.command(name, arch) or results.command(name, "")
+
+
+TARGETS = (
+    Target(
+        "epoch: lightning-plain / fit",
+        "at least",
+        {"mlp": 5, "maxpool": 1.9, "batchnorm": 2.2},
+        epoch("lightning-plain"),
+        epoch("fit"),
+    ),
+    Target(
+        "epoch: notebook / fit",
+        "at least",
+        {"mlp": 3.5, "maxpool": 1.6, "batchnorm": 1.8},
+        epoch("notebook"),
+        epoch("fit"),
+    ),
+    Target(
+        "training steps: fit / bare",
+        "at most",
+        {"mlp": 1.8, "maxpool": 1.03, "batchnorm": 1.05},
+        training("fit"),
+        training("bare"),
+    ),
+    Target(
+        "epoch: lightning-plain in 32 bit / fit in bf16-mixed",
+        "at least",
+        {"maxpool": 2.7, "batchnorm": 2.5},
+        epoch("lightning-plain"),
+        epoch("fit", "bf16-mixed"),
+    ),
+    Target(
+        "peak memory above the imports: fit / bare",
+        "at most",
+        {"mlp": 1.3, "maxpool": 1.3, "batchnorm": 1.3},
+        memory("fit"),
+        memory("bare"),
+    ),
+    Target(
+        "start: fit.py to its first step / import lightning, torchvision",
+        "at most",
+        {"mlp": 1.25, "maxpool": 1.25, "batchnorm": 1.25},
+        command("first step"),
+        command("imports"),
+    ),
+    Target(
+        "compare.py: one trial at a time with all threads / one trial a thread",
+        "at least",
+        {"mlp": 1.3, "batchnorm": 1.1},
+        command("one by one"),
+        command("side by side"),
+    ),
+)

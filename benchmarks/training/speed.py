@@ -1,0 +1,154 @@
+"""The benchmark, from the command line to its page."""
+
+import dataclasses
+import json
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmarks.training import commands, page
+from benchmarks.training.case import LOADING_IMAGES, Case, Precision, Variant
+from benchmarks.training.measure import Measurement, measure
+from benchmarks.training.results import CommandTime, Results
+from convblocks.atomic import atomic_write
+from convblocks.comparison.figure import save
+from convblocks.console import Parser
+from convblocks.data import mnist
+from convblocks.errors import UsageError, UserError
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.runs.directory import LOGS
+from convblocks.runs.machine import describe_machine
+from convblocks.tables import to_console
+
+PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
+
+EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")
+GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "barebones", "fit")
+
+# Numbers of worker processes that are tried with the variants that load image by image.
+WORKERS = (0, 1, 2)
+
+BATCH_SIZES = (64, 256, 1024, 4096)
+
+# Enough training steps to tell the numbers of workers apart.
+WORKER_STEPS = 200
+
+# Training images of a measurement at each batch size.
+BATCH_SIZE_IMAGES = 2**14
+
+# How often a round measures the smallest batch size: the few percent between two variants are less than what one
+# measurement is off by.
+SMALLEST_REPEATS = 4
+
+# The runs that are trained side by side or one after the other, and the epochs of each.
+COMPARED_RUNS = 4
+COMPARED_EPOCHS = {"mlp": 5, "batchnorm": 1}
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, print the tables, and write page, picture and raw numbers.
+
+    Raises:
+        UsageError: options that are unknown or out of range.
+        UserError: the folder cannot be written to.
+    """
+    options = parse(arguments)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+    mnist.prepare(mnist.DEFAULT_ROOT)
+    began = time.perf_counter()
+    results = run(options, arguments)
+    minutes = (time.perf_counter() - began) / 60
+    to_console(page.tables(results), Console())
+    save(page.draw(results), options.out / "performance.png")
+    for name, text in (
+        ("performance.md", page.markdown(results, minutes)),
+        ("performance.json", json.dumps(dataclasses.asdict(results), indent=1)),
+    ):
+        with atomic_write(options.out / name) as file:
+            file.write(text.encode())
+    print(f"Written to {options.out / 'performance'}.md, .png and .json.")
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = Parser()
+    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    options = parser.parse_args(arguments)
+    for option in ("rounds", "steps", "threads"):
+        value = getattr(options, option)
+        if value is not None and value < 1:
+            raise UsageError(f"--{option} must be at least 1, but is {value}")
+    return options
+
+
+def run(options: Namespace, arguments: list[str]) -> Results:
+    """All measurements, round by round, so that a change of the machine's pace meets every variant."""
+    workers = {
+        (variant, arch): best_workers(variant, arch, options) for variant in LOADING_IMAGES for arch in options.arch
+    }
+    results = Results(describe_machine(), arguments, options.threads, options.rounds, options.steps)
+    for number in range(options.rounds):
+        stage = f"round {number + 1}/{options.rounds}"
+        results.epochs += [told(measure(case, options.threads), stage) for case in epoch_cases(options, workers)]
+        results.growth += [told(measure(case, options.threads), stage) for case in growth_cases(options)]
+        results.commands += command_times(options)
+    return results
+
+
+def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
+    """The number of workers with which a variant trains fastest."""
+    steps = min(options.steps or WORKER_STEPS, WORKER_STEPS)
+    tried = [
+        told(measure(Case(variant, arch, workers=workers, steps=steps), options.threads), "workers")
+        for workers in WORKERS
+    ]
+    return min(tried, key=lambda measurement: measurement.timing.training).case.workers
+
+
+def epoch_cases(options: Namespace, workers: dict[tuple[Variant, str], int]) -> Iterator[Case]:
+    """Every variant with every network in every precision, at the course's batch size."""
+    for arch in options.arch:
+        for precision in PRECISIONS:
+            for variant in EPOCH_VARIANTS:
+                yield Case(variant, arch, precision, workers=workers.get((variant, arch), 0), steps=options.steps)
+
+
+def growth_cases(options: Namespace) -> Iterator[Case]:
+    """A share of an epoch at growing batch sizes."""
+    for arch in options.arch:
+        for batch_size in BATCH_SIZES:
+            steps = BATCH_SIZE_IMAGES // batch_size
+            repeats = SMALLEST_REPEATS if batch_size == min(BATCH_SIZES) else 1
+            for variant in GROWTH_VARIANTS * repeats:
+                yield Case(variant, arch, batch_size=batch_size, steps=min(steps, options.steps or steps))
+
+
+def command_times(options: Namespace) -> Iterator[CommandTime]:
+    """How long whole commands take."""
+    yield CommandTime("imports", "", commands.import_seconds())
+    for arch in options.arch:
+        yield CommandTime("first step", arch, commands.first_step_seconds(arch))
+    for arch, epochs in COMPARED_EPOCHS.items():
+        if arch not in options.arch:
+            continue
+        for name, jobs, threads in (("side by side", options.threads, 1), ("one by one", 1, options.threads)):
+            seconds = commands.compare_seconds(arch, jobs, threads, COMPARED_RUNS, epochs, options.steps)
+            yield CommandTime(name, arch, seconds)
+
+
+def told(measurement: Measurement, stage: str) -> Measurement:
+    """Print a measurement as it comes in."""
+    case, timing = measurement.case, measurement.timing
+    what = f"{case.arch} {case.precision} batch {case.batch_size} {case.variant}, {case.workers} workers"
+    print(f"{stage}  {what}: {timing.training:.2f} s + {timing.evaluation:.2f} s", flush=True)
+    return measurement

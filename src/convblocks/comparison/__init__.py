@@ -1,0 +1,1 @@
+"""Several runs: which network is better, and how sure that is."""

@@ -1,0 +1,207 @@
+"""A comparison, from the command line to its report."""
+
+import dataclasses
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console
+from torch.utils.tensorboard import SummaryWriter
+from torchinfo import summary as torchinfo_summary
+
+from convblocks import training
+from convblocks.atomic import atomic_write
+from convblocks.comparison.figure import comparison_figure, save
+from convblocks.comparison.progress import Progress
+from convblocks.comparison.report import report_tables
+from convblocks.comparison.trials import Trial, all_trials, fit_all, settings_name
+from convblocks.comparison.verdicts import Outcome, compare, read_outcome, sets_to_compare
+from convblocks.console import Parser
+from convblocks.errors import UsageError, UserError
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.runs.directory import RunDirectory
+from convblocks.tables import as_csv, to_console, to_markdown
+from convblocks.training import options as fit_options
+
+# Set by this command itself for every trial.
+OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
+
+
+def main(arguments: list[str]) -> None:
+    """Train what is missing, then report.
+
+    Raises:
+        UsageError: options or a grid that fit.py does not take.
+        UserError: a run with other settings in the way, or trials that are missing at the end.
+    """
+    options = parse(arguments)
+    trials = trials_of(options)
+    refuse_conflict(trials)
+    if options.trial is not None:
+        become(trials, options.trial)
+    failed = [] if options.no_fit else fit_missing(trials, options.jobs)
+    done = [trial for trial in trials if trial.state() == "done"]
+    if done:
+        report(options, [read_outcome(trial) for trial in done])
+    missing = [trial for trial in trials if trial not in done]
+    if missing:
+        names = ", ".join(trial.run.name for trial in missing)
+        logs = "".join(f"; see {trial.log}" for trial in failed)
+        raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """The options, with ``settings`` (the same for all trials) and ``grid`` (those that are swept)."""
+    parser = Parser()
+    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--seeds", type=_seeds, default=_seeds("10"))
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--name", default="compare")
+    parser.add_argument("--grid", type=_grid, action="append", default=[])
+    parser.add_argument("--no-fit", action="store_true")
+    parser.add_argument("--trial", type=int)
+    options, others = parser.parse_known_args(arguments)
+    if options.jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
+    given = _pairs(others)
+    if options.epochs is None:
+        options.epochs = _default_epochs(options.arch[0], given.get("config"))
+    fixed = {"epochs": str(options.epochs), "threads": str(options.threads)}
+    options.settings = tuple((fixed | given).items())
+    if len(dict(options.grid)) < len(options.grid):
+        raise UsageError("--grid: each option can be swept once")
+    options.grid = dict(options.grid)
+    for option in options.grid:
+        if option in dict(options.settings) or option in OWN_OPTIONS:
+            raise UsageError(f"--grid {option}: this option is set for all trials already")
+    return options
+
+
+def trials_of(options: Namespace) -> list[Trial]:
+    """All runs of a comparison, whether they are there or not."""
+    archs = [arch for arch in ARCHITECTURES if arch in options.arch]
+    return all_trials(options.name, archs, options.seeds, options.settings, options.grid)
+
+
+def refuse_conflict(trials: Sequence[Trial]) -> None:
+    """Refuse options that fit.py does not take, and runs in the trials' directories that have other settings."""
+    settings = {(trial.arch, trial.settings): _fit_settings(trial) for trial in trials}
+    for trial in trials:
+        if trial.run.config.is_file():
+            expected = settings[trial.arch, trial.settings] | {"seed": trial.seed}
+            if changed := trial.run.changed_settings(expected):
+                raise UserError(f"{changed}: choose another --name, or move that run away")
+
+
+def become(trials: Sequence[Trial], number: int) -> NoReturn:
+    """Replace this process by fit.py for one trial: signals then reach the run itself.
+
+    Raises:
+        UsageError: there is no trial of that number.
+    """
+    if not 0 <= number < len(trials):
+        raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
+    os.execv(sys.executable, [sys.executable, "-m", training.__name__, *trials[number].arguments()])
+
+
+def fit_missing(trials: Sequence[Trial], jobs: int) -> list[Trial]:
+    """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed."""
+    missing = [trial for trial in trials if trial.state() != "done"]
+    work = {arch: _multiply_adds(arch) for arch in {trial.arch for trial in missing}}
+    missing.sort(key=lambda trial: -work[trial.arch] * trial.epochs)
+    failed = []
+    with Progress(missing, Console()) as progress:
+        for trial, succeeded in fit_all(missing, jobs, progress.update):
+            progress.finish(trial, succeeded)
+            if not succeeded:
+                failed.append(trial)
+    return failed
+
+
+def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
+    """Print the report and write it beside the runs and into TensorBoard."""
+    grid = list(options.grid)
+    sets = sets_to_compare(outcomes, bool(grid))
+    numbers = {title or "comparison": dataclasses.asdict(compare(chosen)) for title, chosen in sets.items()}
+    tables = report_tables(outcomes, bool(grid))
+    directory = RunDirectory(options.name)
+    directory.create()
+    path = directory.path / "comparison"
+    markdown = to_markdown(tables)
+    compared = next(iter(sets.values())) if len(sets) == 1 else []
+    figure = comparison_figure(compared, outcomes, grid)
+    save(figure, path.with_suffix(".png"))
+    rows = as_csv([_row(outcome) for outcome in outcomes])
+    for suffix, text in ((".md", markdown), (".json", json.dumps(numbers, indent=2)), (".csv", rows)):
+        with atomic_write(path.with_suffix(suffix)) as file:
+            file.write(text.encode())
+    with SummaryWriter(str(path)) as writer:
+        writer.add_text("comparison", markdown)
+        writer.add_figure("comparison", figure)
+    console = Console()
+    to_console(tables, console)
+    console.print(f"Written to {path}.md, .csv, .json and .png, and into TensorBoard under {options.name}/comparison.")
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    """A run's line in comparison.csv."""
+    row = dataclasses.asdict(outcome) | {"settings": settings_name(outcome.settings)}
+    del row["epochs"]
+    return row
+
+
+def _fit_settings(trial: Trial) -> dict[str, Any]:
+    """What fit.py makes of a trial's command line, or its complaint."""
+    settings = fit_options.parse(trial.arguments()).settings
+    fit_options.build_classifier(settings)
+    fit_options.build_data(settings)
+    return settings
+
+
+def _default_epochs(arch: str, config: str | None) -> int:
+    """How many epochs fit.py trains for, with a config or without one."""
+    flags = [] if config is None else ["--config", config]
+    epochs: int = fit_options.parse(["--arch", arch, *flags]).settings["epochs"]
+    return epochs
+
+
+def _multiply_adds(arch: str) -> int:
+    info = torchinfo_summary(ARCHITECTURES[arch](), input_size=(1, 1, 28, 28), verbose=0)
+    return int(info.total_mult_adds)
+
+
+def _seeds(text: str) -> list[int]:
+    """``3`` means seeds 0, 1, 2; ``0,4,7`` these three."""
+    seeds = [int(part) for part in text.split(",") if part] if "," in text else list(range(int(text)))
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {text}: give a number of seeds above 0, or different seeds such as 0,4,7")
+    return seeds
+
+
+def _grid(text: str) -> tuple[str, list[str]]:
+    option, _, values = text.partition("=")
+    swept = [value for value in values.split(",") if value]
+    if not option or len(set(swept)) < max(len(swept), 1):
+        raise UsageError(f"--grid {text}: give an option of fit.py and different values, such as lr=1e-3,1e-2")
+    return option.removeprefix("--"), swept
+
+
+def _pairs(others: Sequence[str]) -> dict[str, str]:
+    """Options that are not this command's own are fit.py's: ``--key value`` or ``--key=value``."""
+    pairs: dict[str, str] = {}
+    words = iter(others)
+    for word in words:
+        if not word.startswith("--"):
+            raise UsageError(f"unrecognized argument: {word}")
+        option, equals, value = word.removeprefix("--").partition("=")
+        if option in OWN_OPTIONS:
+            raise UsageError(f"--{option} is set by the comparison itself")
+        if not equals and (value := next(words, "")) == "":
+            raise UsageError(f"--{option} needs a value")
+        pairs[option] = value
+    return pairs

@@ -1,0 +1,126 @@
+"""Which runs a comparison needs, which of them are there, and starting those that are not."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from convblocks.console import status_of
+from convblocks.runs.directory import RunDirectory, State
+from convblocks.training import fit
+from convblocks.training.fork import fork_server
+
+POLL_SECONDS = 0.5
+
+Settings = tuple[tuple[str, str], ...]  # option of fit.py without its dashes, and its value
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One ordinary fit run, in a directory that its settings determine."""
+
+    comparison: str
+    arch: str
+    settings: Settings
+    seed: int
+
+    @property
+    def run(self) -> RunDirectory:
+        return RunDirectory(f"{self.comparison}/{self.arch}/{settings_name(self.settings)}/seed_{self.seed}")
+
+    @property
+    def epochs(self) -> int:
+        return int(dict(self.settings)["epochs"])
+
+    @property
+    def log(self) -> Path:
+        """What the run prints, kept for when it fails."""
+        return RunDirectory(self.comparison).path / "logs" / f"{self.run.name.replace('/', '_')}.log"
+
+    def arguments(self) -> list[str]:
+        """The command line of fit.py that starts or resumes it; a config comes first, since what is later wins."""
+        ordered = sorted(self.settings, key=lambda setting: setting[0] != "config")
+        settings = [part for option, value in ordered for part in (f"--{option}", value)]
+        return [*settings, "--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
+
+    def state(self) -> State:
+        return self.run.state(self.epochs)
+
+
+def settings_name(settings: Settings) -> str:
+    """Settings as the name of a directory: ``epochs=5,lr=0.01``; of a path only the last part is taken."""
+    return ",".join(f"{option}={Path(value).name}" for option, value in settings)
+
+
+def all_trials(
+    comparison: str, archs: Sequence[str], seeds: Sequence[int], settings: Settings, grid: dict[str, list[str]]
+) -> list[Trial]:
+    """Every architecture with every seed at every point of the grid."""
+    points = [tuple(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return [
+        Trial(comparison, arch, settings + point, seed) for point, arch, seed in itertools.product(points, archs, seeds)
+    ]
+
+
+@dataclass
+class Running:
+    """A trial and the process that runs it."""
+
+    trial: Trial
+    process: ForkServerProcess
+    start: float
+
+
+def fit_all(trials: Sequence[Trial], jobs: int, watch: Callable[[list[Running]], None]) -> Iterator[tuple[Trial, bool]]:
+    """Run trials side by side, in the order given, and yield each when it ends, with whether it succeeded.
+
+    Every trial has a process of its own, forked from a server that has done the imports. ``watch`` is called a few
+    times a second with those that run. When the generator is closed, by Ctrl-C say, they are told to stop.
+    """
+    context = fork_server(fit)
+    queue = list(reversed(trials))
+    running: list[Running] = []
+    try:
+        while queue or running:
+            while queue and len(running) < jobs:
+                trial = queue.pop()
+                process = context.Process(target=_fit, args=(trial,))
+                process.start()
+                running.append(Running(trial, process, time.monotonic()))
+            wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
+            watch(running)
+            for one in [one for one in running if not one.process.is_alive()]:
+                running.remove(one)
+                yield one.trial, one.process.exitcode == 0 and one.trial.state() == "done"
+    finally:
+        for one in running:
+            one.process.terminate()
+        for one in running:
+            one.process.join()
+
+
+def _fit(trial: Trial) -> None:
+    """Run one trial in this process, its output in its log; ends with the status that fit.py would have."""
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    trial.log.parent.mkdir(parents=True, exist_ok=True)
+    with trial.log.open("a") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    sys.argv = ["fit.py", *trial.arguments()]
+    sys.exit(status_of(fit.main, trial.arguments()))
+
+
+def _die_with_parent() -> None:
+    """Without this a trial whose comparison was killed would go on, beside the one that the next call starts."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,113 @@
+"""Which image goes into which batch, and what a batch is: the way from digits in memory to a network's input."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import SequentialSampler
+
+from convblocks.data.augmentation import Augmentation, epoch_draws
+from convblocks.data.mnist import Digits
+from convblocks.data.randomness import epoch_generator
+
+# Mean and standard deviation of the training set's pixels, scaled to [0, 1]; the course's numbers.
+MEAN = 0.1307
+STD = 0.3081
+
+Batch = tuple[Tensor, Tensor]
+
+
+def normalize(images: Tensor) -> Tensor:
+    """Scale uint8 images (B, 28, 28) to [0, 1], then to mean 0 and standard deviation 1: (B, 1, 28, 28) float32."""
+    return images.unsqueeze(1).to(torch.float32).div_(255).sub_(MEAN).div_(STD)
+
+
+class DigitLoader:
+    """Yields batches: images (B, 1, 28, 28) float32, normalised, and targets (B,) int64, on the digits' device.
+
+    All digits lie in memory, so a batch is fetched by one index operation, moved and normalised as a whole: there is
+    nothing for worker processes to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration is
+    an epoch of its own; Lightning names it by ``set_epoch``, elsewhere it is the one after the last.
+
+    Args:
+        digits: The images and their labels.
+        batch_size: Images per batch, over all processes together. The last batch of an epoch may be short.
+        shuffle: Whether the order changes from epoch to epoch, or is that of the files.
+        seed: With the epoch, determines the order of the images and how each is moved.
+        augmentation: How images are moved, if at all.
+        processes: The number of processes that share each batch: in contiguous parts whose sizes differ by at most
+            one, so that over all of them every image comes once an epoch. A part of a short batch may be empty.
+        process: Which of them this one is.
+    """
+
+    batch_sampler = None  # Lightning asks every loader for one
+
+    def __init__(
+        self,
+        digits: Digits,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
+        processes: int = 1,
+        process: int = 0,
+    ) -> None:
+        self.digits = digits
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.augmentation = augmentation
+        self.processes = processes
+        self.process = process
+        # Where Lightning looks for set_epoch, and for whether a loader shuffles.
+        self.sampler = self if shuffle else SequentialSampler(range(len(digits.labels)))
+        self._epoch = 0
+        self._state: dict[str, int] = {}
+        self._resume: dict[str, int] = {}
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration; Lightning calls it before each."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-len(self.digits.labels) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: nothing is drawn before the first batch is asked for. On a resume Lightning calls iter()
+        # before set_epoch().
+        epoch, resume = self._epoch, self._resume
+        self._epoch, self._resume = epoch + 1, {}
+        done = resume.get("position", 0) if resume.get("epoch", epoch) == epoch else 0
+        order, draws = self._order(epoch), self._draws(epoch)
+        for position, indices in enumerate(order.split(self.batch_size)[done:], start=done + 1):
+            self._state = {"epoch": epoch, "position": position}
+            if self.processes > 1:
+                indices = indices.tensor_split(self.processes)[self.process]
+            yield self._batch(indices, draws)
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch of the latest batch, and how many batches it has yielded."""
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """If the next iteration is of that epoch, begin it after the batches that were yielded."""
+        self._state = self._resume = state_dict
+
+    def _order(self, epoch: int) -> Tensor:
+        size, device = len(self.digits.labels), self.digits.labels.device
+        if not self.shuffle:
+            return torch.arange(size, device=device)
+        return torch.randperm(size, generator=epoch_generator(self.seed, epoch)).to(device)
+
+    def _draws(self, epoch: int) -> Tensor | None:
+        if not self.augmentation:
+            return None
+        return epoch_draws(len(self.digits.labels), self.seed, epoch).to(self.digits.labels.device)
+
+    def _batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
+        # index_select takes a quarter of the time of images[indices].
+        images, targets = self.digits.images.index_select(0, indices), self.digits.labels.index_select(0, indices)
+        if self.augmentation and draws is not None:
+            images = self.augmentation(images, draws.index_select(0, indices))
+        return normalize(images), targets

@@ -1,0 +1,216 @@
+"""MNIST on disk: finds the four files below a root, unpacks or downloads what is missing, checks what it reads.
+
+Other data sets in the same format (Fashion-MNIST, KMNIST, QMNIST) are read just the same.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torchvision.datasets import MNIST
+
+from convblocks.atomic import atomic_write
+from convblocks.data import idx
+from convblocks.errors import DataError
+
+# The repository's.
+DEFAULT_ROOT = Path(__file__).resolve().parents[3] / "data"
+
+CLASSES = 10
+IMAGE_SHAPE = (28, 28)
+
+# MD5 of the unpacked originals: those of gunzip's output on the archives that torchvision's MNIST.resources names.
+ORIGINAL_MD5 = {
+    "6bbc9ace898e44ae57da46a324031adb",
+    "a25bea736e30d166cdddb491f175f624",
+    "2646ac647ad5339dbf082846283269ea",
+    "27ae3e4e09519cfbb04c329615203637",
+}
+
+# The names of each file: MNIST's own, then QMNIST's.
+TRAIN_IMAGES = ("train-images-idx3-ubyte", "qmnist-train-images-idx3-ubyte")
+TRAIN_LABELS = ("train-labels-idx1-ubyte", "qmnist-train-labels-idx2-int")
+TEST_IMAGES = ("t10k-images-idx3-ubyte", "qmnist-test-images-idx3-ubyte")
+TEST_LABELS = ("t10k-labels-idx1-ubyte", "qmnist-test-labels-idx2-int")
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images (N, 28, 28) uint8, 0 is background, and their labels (N,) int64 in 0..9."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __getitem__(self, indices: Tensor) -> "Digits":
+        return Digits(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "Digits":
+        """These digits on a device; where they lie already, without a copy."""
+        return Digits(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class DigitFiles:
+    """The training and the test set of one folder; ``original`` if they are MNIST's own, byte for byte."""
+
+    train: Digits
+    test: Digits
+    folder: Path
+    original: bool
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file's path and unpacked content; ``original`` if it is one of MNIST's own."""
+
+    path: Path
+    content: bytes
+    original: bool
+
+
+def prepare(root: Path) -> None:
+    """Make sure that the four files below ``root`` are there, unpacked where that is possible.
+
+    What is missing is unpacked from the archive beside it, or downloaded by torchvision where there is neither. A
+    root that cannot be written to is left as it is: ``load`` reads archives too. Safe to call from several processes.
+
+    Raises:
+        DataError: the files are missing and cannot be downloaded, or an archive is damaged.
+    """
+    if root.exists() and not root.is_dir():
+        raise DataError(f"the data root {root} is a file: point --data.root to a folder")
+    if not root.exists() or _find_folder(root) is None:
+        _download(root)
+        return
+    if not os.access(root, os.W_OK):
+        return
+    with FileLock(root / ".lock"):  # against other processes on the same disk
+        folder = _find_folder(root)
+        for path in [_path(folder, names) for names in FILES] if folder else []:
+            if path and not path.is_file():
+                _unpack(path)
+
+
+def load(root: Path) -> DigitFiles:
+    """Read both sets into memory.
+
+    Raises:
+        DataError: a file is missing, damaged, or does not hold 28x28 images with as many labels in 0..9.
+    """
+    folder = _find_folder(root)
+    if folder is None:
+        raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
+    files = [_read(folder, names) for names in FILES]
+    others = [file.path for file in files if not file.original]
+    if len(others) == 1:
+        raise DataError(f"{others[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
+    train_images, train_labels, test_images, test_labels = files
+    return DigitFiles(
+        train=_digits(train_images, train_labels),
+        test=_digits(test_images, test_labels),
+        folder=folder,
+        original=not others,
+    )
+
+
+def _find_folder(root: Path) -> Path | None:
+    """The folder that holds the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others."""
+    named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
+    candidates = [root, root / "raw", *named]
+    found = [folder for folder in candidates if any(_path(folder, names) for names in FILES)]
+    if not found:
+        return None
+    chosen = found[0]
+    if chosen in named and chosen.parent.name != "MNIST" and len(found) > 1:
+        several = ", ".join(str(folder.parent) for folder in found)
+        raise DataError(f"{root} holds several data sets: point --data.root to one of {several}")
+    missing = [names[0] for names in FILES if _path(chosen, names) is None]
+    if missing:
+        raise DataError(f"{chosen} lacks {' and '.join(missing)}: put the file or its .gz archive there")
+    return chosen
+
+
+def _path(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """The unpacked file of one of these names, without its archive's ``.gz``, if either of the two is there."""
+    for name in names:
+        path = folder / name
+        if path.is_file() or _archive(path).is_file():
+            return path
+    return None
+
+
+def _archive(path: Path) -> Path:
+    return path.with_name(path.name + ".gz")
+
+
+def _read(folder: Path, names: tuple[str, ...]) -> _File:
+    """The unpacked file or, where that is missing or damaged, what its archive holds, which then replaces it."""
+    path = _path(folder, names)
+    assert path is not None  # _find_folder has seen all four
+    if path.is_file():
+        file = _as_file(path, idx.read_bytes(path))
+        if _is_intact(file):
+            return file
+    return _as_file(path, _unpack(path))
+
+
+def _as_file(path: Path, content: bytes) -> _File:
+    return _File(path, content, hashlib.md5(content, usedforsecurity=False).hexdigest() in ORIGINAL_MD5)
+
+
+def _is_intact(file: _File) -> bool:
+    """Whether an unpacked file is what its archive holds. Without an archive there is nothing to hold it against."""
+    archive = _archive(file.path)
+    if file.original or not archive.is_file():
+        return True
+    # RFC 1952: a gzip file ends in the CRC-32 and the length of what it holds, 32-bit little-endian each.
+    trailer = archive.read_bytes()[-8:]
+    return trailer == zlib.crc32(file.content).to_bytes(4, "little") + len(file.content).to_bytes(4, "little")
+
+
+def _unpack(path: Path) -> bytes:
+    """The content of a file's archive, which is put in the file's place where the folder can be written to."""
+    content = idx.read_bytes(_archive(path))
+    if os.access(path.parent, os.W_OK):
+        with atomic_write(path) as file:
+            file.write(content)
+    return content
+
+
+def _download(root: Path) -> None:
+    """Let torchvision download MNIST beside ``root``, and move it there once it is complete."""
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.with_name(root.name + ".lock")), tempfile.TemporaryDirectory(dir=root.parent) as unfinished:
+            if root.exists() and _find_folder(root) is not None:
+                return  # by another process, while this one waited for the lock
+            MNIST(unfinished, download=True)
+            shutil.copytree(unfinished, root, dirs_exist_ok=True)
+    except (RuntimeError, OSError) as error:
+        names = ", ".join(f"{names[0]}.gz" for names in FILES)
+        raise DataError(
+            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}"
+        ) from error
+
+
+def _digits(images_file: _File, labels_file: _File) -> Digits:
+    images = idx.parse(images_file.content, images_file.path)
+    labels = idx.parse(labels_file.content, labels_file.path)
+    if labels.ndim == 2:
+        labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
+    if images.shape[1:] != IMAGE_SHAPE:
+        raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
+    if len(images) == 0 or labels.shape != (len(images),):
+        lengths = f"{len(images):,} images, but {labels_file.path} {len(labels):,} labels"
+        raise DataError(f"{images_file.path} holds {lengths}")
+    if labels.min() < 0 or labels.max() >= CLASSES:
+        raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..{CLASSES - 1}")
+    return Digits(images, labels.long())

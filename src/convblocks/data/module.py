@@ -1,0 +1,146 @@
+"""The data set that a Trainer asks for its loaders."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from convblocks.data import mnist
+from convblocks.data.augmentation import Augmentation
+from convblocks.data.loader import DigitLoader
+from convblocks.data.mnist import DigitFiles, Digits
+from convblocks.errors import UsageError
+
+# Which images are held out must not change with the run's seed, or runs would be selected on different images.
+SPLIT_SEED = 1998
+
+
+class MNISTDataModule(LightningDataModule):
+    """MNIST, or another data set in its format, held in memory on the device that trains.
+
+    The batches of all loaders are (images, targets): normalised float32 (B, 1, 28, 28) and int64 (B,). By default a
+    run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
+    evaluated on held-out training images instead, and the test set is looked at once, at the end.
+
+    Args:
+        root: Folder with the four files (in it, in ``raw/`` or in ``<Name>/raw/``). The repository's ``data/`` if
+            not given.
+        batch_size: Images per optimizer step, over all processes together.
+        eval_batch_size: Images per batch in evaluation, over all processes together.
+        val_size: Number of training images held out for validation; the same images whatever the seed.
+        seed: With the epoch, determines the order of the training images and how each is moved.
+        shift: Training images are shifted at random by up to that many pixels.
+        rotation: They are rotated at random by up to that many degrees.
+        scale: They are made larger or smaller at random by up to that share of their size.
+
+    Raises:
+        UsageError: a batch size, a validation size or a movement that is out of range.
+        DataError: the files are missing or damaged.
+    """
+
+    files: DigitFiles
+    train: Digits
+    val: Digits
+    test: Digits
+
+    def __init__(
+        self,
+        root: str | None = None,
+        batch_size: int = 64,
+        eval_batch_size: int = 1000,
+        val_size: int = 0,
+        seed: int = 0,
+        shift: float = 0.0,
+        rotation: float = 0.0,
+        scale: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or eval_batch_size < 1:
+            raise UsageError("a batch size must be at least 1")
+        if val_size < 0:
+            raise UsageError(f"--data.val_size must not be negative, but is {val_size}")
+        if not (0 <= shift <= 28 and 0 <= rotation <= 180 and 0 <= scale < 1):
+            raise UsageError(
+                "--data.shift must be 0 to 28 pixels, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
+            )
+        self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.val_size = val_size
+        self.seed = seed
+        self.augmentation = Augmentation(shift, rotation, scale)
+        self._is_read = False
+        self._train_loader: DigitLoader | None = None
+        self._resume: dict[str, int] = {}
+
+    @property
+    def evaluation_split(self) -> Literal["val", "test"]:
+        """Which images a run is evaluated on after every epoch."""
+        return "val" if self.val_size else "test"
+
+    def prepare_data(self) -> None:
+        """Unpack or download the files; Lightning calls it in one process."""
+        if not self._is_read:
+            mnist.prepare(self.root)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the files into memory; Lightning calls it in every process, before each of fit and test."""
+        if self._is_read:
+            return
+        self.files = mnist.load(self.root)
+        size = len(self.files.train.labels)
+        if self.val_size >= size:
+            raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        held_out, kept = order[: self.val_size], order[self.val_size :]
+        if self.batch_size > len(kept):
+            raise UsageError(f"--batch_size {self.batch_size} is above the {len(kept):,} training images")
+        self.train = self.files.train[kept] if self.val_size else self.files.train
+        self.val = self.files.train[held_out] if self.val_size else self.files.test
+        self.test = self.files.test
+        self._is_read = True
+
+    def train_dataloader(self) -> DigitLoader:
+        loader = self._loader(self.train, self.batch_size, training=True)
+        if self.batch_size % loader.processes:
+            raise UsageError(
+                f"--batch_size {self.batch_size} cannot be shared between {loader.processes} processes equally"
+            )
+        if getattr(self.trainer, "overfit_batches", 0):
+            loader.shuffle = False  # or each epoch would take other batches; Lightning does this to a DataLoader alone
+        loader.load_state_dict(self._resume)
+        self._train_loader, self._resume = loader, {}
+        return loader
+
+    def val_dataloader(self) -> DigitLoader:
+        return self._loader(self.val, self.eval_batch_size, training=False)
+
+    def test_dataloader(self) -> DigitLoader:
+        return self._loader(self.test, self.eval_batch_size, training=False)
+
+    def predict_dataloader(self) -> DigitLoader:
+        """The test images, in the order of the file."""
+        return self.test_dataloader()
+
+    # Lightning restores a loader's own state too, but loses it where `estimated_stepping_batches` has been asked for
+    # before, as schedules do.
+    def state_dict(self) -> dict[str, int]:
+        """Where the training loader is; part of every checkpoint."""
+        return self._train_loader.state_dict() if self._train_loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Let the next training loader go on from there."""
+        self._resume = state_dict
+
+    def _loader(self, digits: Digits, batch_size: int, training: bool) -> DigitLoader:
+        trainer = self.trainer
+        return DigitLoader(
+            digits.to(trainer.strategy.root_device) if trainer else digits,
+            batch_size,
+            shuffle=training,
+            seed=self.seed,
+            augmentation=self.augmentation if training else None,
+            processes=trainer.world_size if trainer else 1,
+            process=trainer.global_rank if trainer else 0,
+        )

@@ -1,0 +1,159 @@
+"""A checkpoint made into files that need nothing of this project: ONNX, and torch.export's.
+
+Both take plain uint8 images (B, 28, 28), 0 is background, for any B, and give logits (B, 10): the normalisation is
+part of the graph.
+"""
+
+import io
+import json
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convblocks.atomic import atomic_write
+from convblocks.console import Parser
+from convblocks.data import mnist
+from convblocks.data.loader import normalize
+from convblocks.errors import UserError
+from convblocks.evaluation.measures import Evaluation
+from convblocks.evaluation.trained import BATCH_SIZE, load_network
+from convblocks.runs.machine import git_commit
+from convblocks.tables import percent
+
+# The most that an exported network's logits may differ from the checkpoint's.
+TOLERANCE = 1e-4
+
+# What the extra [export] installs.
+REQUIRED = ("onnx", "onnxscript", "onnxruntime")
+
+METADATA = "metadata.json"
+
+
+class ImageNetwork(nn.Module):
+    """A network with its normalisation: uint8 images (B, 28, 28) -> logits (B, 10)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(normalize(images))
+        return logits
+
+
+def main(arguments: list[str]) -> None:
+    """Export, and say so once the exported networks have answered as the checkpoint does.
+
+    Raises:
+        UserError: the extra is not installed, or the checkpoint, the data or the files cannot be used.
+    """
+    options = parse(arguments)
+    if missing := [package for package in REQUIRED if find_spec(package) is None]:
+        raise UserError(f'{", ".join(missing)} not found: install the extra with pip install -e ".[export]"')
+    trained = load_network(options.checkpoint)
+    mnist.prepare(options.root)
+    test = mnist.load(options.root).test
+    expected = trained.logits(test.images)
+    metadata = {
+        "arch": trained.arch,
+        "accuracy": f"{Evaluation(expected, test.labels).accuracy:.4f}",
+        "test_images": str(len(test.labels)),
+        "commit": git_commit() or "unknown",
+    }
+    network = ImageNetwork(trained.network).eval()
+    example = test.images[:2]  # of one image alone the exporters would conclude that there is always one
+    base = options.output or options.checkpoint.with_suffix("")
+    graph, program = base.with_name(f"{base.name}.onnx"), base.with_name(f"{base.name}.pt2")
+    write_onnx(network, example, metadata, graph)
+    hold_against(graph, onnx_logits(graph, test.images), expected)
+    write_program(network, example, metadata, program)
+    hold_against(program, program_logits(program, test.images), expected)
+    print(f"{trained.arch}, {percent(float(metadata['accuracy']))} of {len(test.labels):,} test images")
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
+    return parser.parse_args(arguments)
+
+
+def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
+    """Export to ONNX, with the metadata among the model's properties."""
+    with quiet():
+        program = torch.onnx.export(
+            network,
+            (images,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: "batch"},),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    save(model.SerializeToString(), path)
+
+
+def onnx_logits(path: Path, images: Tensor) -> Tensor:
+    """The logits (N, 10) that onnxruntime computes for images (N, 28, 28) uint8."""
+    from onnxruntime import InferenceSession  # of an extra
+
+    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+    answers = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in images.split(BATCH_SIZE)]
+    return torch.from_numpy(np.concatenate(answers))
+
+
+def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
+    """Export with torch.export, with the metadata as a file of its own in the archive."""
+    content = io.BytesIO()
+    with quiet():
+        program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
+    save(content.getvalue(), path)
+
+
+def program_logits(path: Path, images: Tensor) -> Tensor:
+    """The logits (N, 10) of a torch.export archive for images (N, 28, 28) uint8."""
+    with quiet(), torch.inference_mode():
+        network = torch.export.load(path).module()
+        return torch.cat([network(batch) for batch in images.split(BATCH_SIZE)])
+
+
+def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:
+    """Compare an exported network's logits (N, 10) with the checkpoint's, and print how far they are apart.
+
+    Raises:
+        RuntimeError: another prediction, or a logit that is further away than the tolerance.
+    """
+    difference = float((logits - expected).abs().max())
+    changed = int((logits.argmax(dim=1) != expected.argmax(dim=1)).sum())
+    if changed or not difference <= TOLERANCE:
+        raise RuntimeError(f"{path} is wrong: {changed} other predictions, logits up to {difference:.2g} apart")
+    print(f"{path}: the same predictions for all {len(logits):,} test images, logits within {difference:.1e}")
+
+
+def save(content: bytes, path: Path) -> None:
+    try:
+        with atomic_write(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch's exporters say about their own insides."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

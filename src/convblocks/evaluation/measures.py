@@ -1,0 +1,93 @@
+"""Logits in, measures out: how good a classifier is, where it is wrong, and how sure of itself."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+    multiclass_precision,
+    multiclass_recall,
+)
+
+from convblocks.data.mnist import CLASSES
+
+# Bins of equal width that probabilities are sorted into to compare them with how often they come true.
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a classifier's answers to N labelled images come to. Each measure lies in 0..1, but for the loss.
+
+    Args:
+        logits: (N, 10).
+        targets: (N,) int64.
+    """
+
+    logits: Tensor
+    targets: Tensor
+
+    @property
+    def losses(self) -> Tensor:
+        """The cross-entropy of each image: (N,)."""
+        return functional.cross_entropy(self.logits, self.targets, reduction="none")
+
+    @property
+    def probabilities(self) -> Tensor:
+        return self.logits.softmax(dim=1)
+
+    @property
+    def predicted(self) -> Tensor:
+        """The most probable class of each image: (N,)."""
+        return self.logits.argmax(dim=1)
+
+    @property
+    def loss(self) -> float:
+        return float(self.losses.double().mean())
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.predicted == self.targets).double().mean())
+
+    @property
+    def confusion(self) -> Tensor:
+        """How many images of each class (row) were taken for each class (column): (10, 10)."""
+        return multiclass_confusion_matrix(self.predicted, self.targets, CLASSES)
+
+    @property
+    def precision(self) -> Tensor:
+        """For each class, the share of right answers among those that name it: (10,)."""
+        return multiclass_precision(self.predicted, self.targets, CLASSES, average="none")
+
+    @property
+    def recall(self) -> Tensor:
+        """For each class, the share of its images that are recognised, which is its accuracy: (10,)."""
+        return multiclass_recall(self.predicted, self.targets, CLASSES, average="none")
+
+    @property
+    def f1(self) -> Tensor:
+        """For each class, the harmonic mean of precision and recall: (10,)."""
+        return multiclass_f1_score(self.predicted, self.targets, CLASSES, average="none")
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error: the mean distance between probability and accuracy, over the bins."""
+        return float(
+            multiclass_calibration_error(self.probabilities, self.targets, CLASSES, n_bins=CALIBRATION_BINS, norm="l1")
+        )
+
+    def reliability(self) -> Tensor:
+        """A row for each bin that has images: their share of all, mean probability and accuracy: (bins, 3)."""
+        confidence, predicted = self.probabilities.double().max(dim=1)
+        right = (predicted == self.targets).double()
+        bins = torch.ceil(confidence * CALIBRATION_BINS).long() - 1  # a bin holds its upper edge
+        rows = [
+            torch.stack([inside.double().mean(), confidence[inside].mean(), right[inside].mean()])
+            for inside in (bins == number for number in range(CALIBRATION_BINS))
+            if inside.any()
+        ]
+        return torch.stack(rows)

@@ -1,0 +1,135 @@
+"""An evaluation as pictures: each function here fills one panel, ``figure_of`` makes a figure of one or more."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from convblocks.data.mnist import CLASSES, IMAGE_SHAPE
+from convblocks.evaluation.measures import Evaluation
+
+Panel = Callable[[Axes], None]
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+
+# The hardest images are shown in a grid of so many rows and columns.
+GRID = (4, 6)
+
+
+def figure_of(*panels: Panel) -> Figure:
+    """A figure with the panels side by side."""
+    figure = Figure(figsize=(5 * len(panels), 4.6), dpi=80, layout="constrained")
+    FigureCanvasAgg(figure)
+    for panel, axes in zip(panels, np.atleast_1d(figure.subplots(1, len(panels))), strict=True):
+        panel(axes)
+    return figure
+
+
+def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel]:
+    """The panels that need no more than answers and images (N, 28, 28) uint8, by name."""
+    return {
+        "confusion": partial(confusion, evaluation),
+        "hardest_digits": partial(hardest, evaluation, images),
+        "calibration": partial(reliability, evaluation),
+        "class_accuracy": partial(class_accuracy, evaluation),
+    }
+
+
+def confusion(evaluation: Evaluation, axes: Axes) -> None:
+    """The confusion matrix with its counts; the colours show only the mistakes, which the diagonal would outshine."""
+    counts = evaluation.confusion.numpy()
+    mistakes = counts * (1 - np.eye(CLASSES, dtype=int))
+    axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.5 * mistakes.max()))
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=8)
+    axes.set(
+        xlabel="predicted",
+        ylabel="true",
+        title=f"{np.trace(counts):,} of {counts.sum():,} right",
+        xticks=range(CLASSES),
+        yticks=range(CLASSES),
+    )
+
+
+def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
+    """The images with the highest loss, each with its true and its predicted class and the latter's probability."""
+    rows, columns = GRID
+    order = evaluation.losses.argsort(descending=True)[: rows * columns]
+    confidence = 100 * evaluation.probabilities.amax(dim=1)
+    captions = [
+        f"{evaluation.targets[index]} → {evaluation.predicted[index]}  {confidence[index]:.0f} %" for index in order
+    ]
+    _mosaic(axes, images[order].numpy(), columns, captions)
+    axes.set_title("highest loss: true class → predicted class, and its probability")
+
+
+def reliability(evaluation: Evaluation, axes: Axes) -> None:
+    """How often the answers of each probability are right; on the diagonal a network is as sure as it should be."""
+    share, confidence, accuracy = evaluation.reliability().T.numpy()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.vlines(confidence, confidence, accuracy, color=ORANGE)
+    axes.scatter(confidence, accuracy, s=15 + 300 * share, color=BLUE, zorder=2)
+    axes.set(
+        xlabel="mean probability of the answers (area: their share)",
+        ylabel="share that is right",
+        xlim=(0, 1.05),
+        ylim=(0, 1.05),
+        title=f"expected calibration error {100 * evaluation.calibration_error:.2f} %",
+    )
+
+
+def class_accuracy(evaluation: Evaluation, axes: Axes) -> None:
+    accuracy = 100 * evaluation.recall.numpy()
+    axes.bar(range(CLASSES), accuracy, color=BLUE)
+    for digit, value in enumerate(accuracy):
+        axes.text(digit, value, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+    low = max(0.0, float(accuracy.min()) - 2)
+    axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)), xticks=range(CLASSES))
+
+
+def first_layer(network: nn.Module) -> Panel | None:
+    """The panel of a network's first weights: 28x28 for a unit that sees all pixels, 3x3 for a convolution's channel.
+
+    None where these weights are no pictures, such as those of a recurrent layer.
+    """
+    weights = next(network.parameters(), torch.empty(0)).detach().float().cpu()
+    if weights.ndim == 2 and weights.shape[1] == math.prod(IMAGE_SHAPE):
+        weights = weights.view(-1, *IMAGE_SHAPE)
+    elif weights.ndim == 4 and weights.shape[1] == 1:
+        weights = weights.squeeze(1)
+    else:
+        return None
+    return partial(filters, weights.numpy())
+
+
+def filters(weights: NDArray[np.float32], axes: Axes) -> None:
+    """Weights (N, H, W) of a layer that sees pixels."""
+    count, height, width = weights.shape
+    _mosaic(axes, weights, math.ceil(math.sqrt(count)), [], cmap="RdBu")
+    axes.set_title(f"the first layer: {count} filters of {height} x {width}, blue is positive")
+
+
+def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[str], cmap: str = "gray") -> None:
+    """Images (N, H, W) in rows, in one drawing: a panel for each would take seconds."""
+    _, height, width = images.shape
+    gap = max(1, height // 8)
+    head = height // 4 if captions else gap
+    rows = -(-len(images) // columns)
+    mosaic = np.full((rows * (height + head), columns * (width + gap)), np.nan)
+    for index, image in enumerate(images):
+        top, left = index // columns * (height + head) + head, index % columns * (width + gap)
+        mosaic[top : top + height, left : left + width] = image
+    limit = np.abs(images).max()
+    axes.imshow(mosaic, cmap=cmap, vmin=-limit if images.min() < 0 else 0, vmax=limit)
+    for index, caption in enumerate(captions):
+        top, left = index // columns * (height + head), index % columns * (width + gap)
+        axes.text(left, top + head - 1, caption, fontsize=7.5, va="bottom")
+    axes.set_axis_off()

@@ -1,0 +1,47 @@
+"""Shows in TensorBoard where a finished network is wrong, how sure it is, and what it looks like inside."""
+
+import shlex
+import sys
+import warnings
+from contextlib import suppress
+
+import yaml
+from torch.utils.tensorboard import SummaryWriter
+
+from convblocks.data.loader import normalize
+from convblocks.data.mnist import Digits
+from convblocks.evaluation import panels
+from convblocks.evaluation.measures import Evaluation
+from convblocks.evaluation.trained import TrainedNetwork
+from convblocks.runs.directory import RunDirectory
+
+# Train and test in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
+LAYOUT = {
+    "train and test": {
+        "loss": ["Multiline", ["^train/loss$", "^test/loss$"]],
+        "accuracy": ["Multiline", ["^train/acc$", "^test/acc$"]],
+    }
+}
+
+
+def write_portrait(writer: SummaryWriter, run: RunDirectory, trained: TrainedNetwork, test: Digits, step: int) -> None:
+    """Write pictures of a network's answers to the test images, its graph, and a card of the run that trained it."""
+    evaluation = Evaluation(trained.logits(test.images), test.labels)
+    pictures = panels.evaluation_panels(evaluation, test.images)
+    if filters := panels.first_layer(trained.network):
+        pictures["first_layer"] = filters
+    for name, panel in pictures.items():
+        writer.add_figure(f"pictures/{name}", panels.figure_of(panel), step)
+    writer.add_scalar("test/calibration_error", evaluation.calibration_error, step)
+    # The writer traces with torch.jit, which torch deprecates, and which not every network can be traced with.
+    with warnings.catch_warnings(), suppress(Exception):
+        warnings.simplefilter("ignore")
+        writer.add_graph(trained.network, normalize(test.images[:1]))
+    writer.add_text("run", card(run), step)
+    writer.add_custom_scalars(LAYOUT)
+
+
+def card(run: RunDirectory) -> str:
+    """The command and all settings, in Markdown."""
+    settings = yaml.safe_dump(run.read_config(), sort_keys=False)
+    return "".join(f"    {line}\n" for line in [shlex.join(sys.argv), "", *settings.splitlines()])

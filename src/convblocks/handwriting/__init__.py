@@ -1,0 +1,1 @@
+"""A person's own picture: made into what the networks know, and recognised."""

@@ -1,0 +1,161 @@
+"""Serves the page, and what networks make of the drawings that it sends."""
+
+import base64
+import io
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from convblocks.console import Parser
+from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.trained import TrainedNetwork, load_network
+from convblocks.handwriting.ink import Grey, read_picture, to_mnist
+
+# This machine alone: nobody else on the network gets to see the page.
+HOST = "127.0.0.1"
+
+PAGE = Path(__file__).with_name("page.html")
+
+# No drawing is that large, in bytes.
+LARGEST_REQUEST = 1_000_000
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until Ctrl-C.
+
+    Raises:
+        UserError: a checkpoint cannot be used, or the port is taken.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    options = parse(arguments)
+    networks = [load_network(path) for path in options.checkpoints]
+    with open_server(networks, options.port) as server:
+        print(f"Draw at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
+        server.serve_forever()
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = Parser()
+    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--port", type=int, default=8028)
+    options = parser.parse_args(arguments)
+    if len(options.checkpoints) > 2:
+        raise UsageError(f"give one checkpoint, or two to compare, not {len(options.checkpoints)}")
+    if not 0 <= options.port < 2**16:
+        raise UsageError(f"--port must be in 0..65535, but is {options.port}")
+    return options
+
+
+class Server(ThreadingHTTPServer):
+    """Answers with the networks it is given; threads, since browsers hold connections open that they do not use."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
+        self.networks = networks
+        super().__init__((HOST, port), Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing where a browser left before its answer came."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
+    """A server that listens; port 0 stands for any free one.
+
+    Raises:
+        UserError: the port is taken, or not for this user.
+    """
+    try:
+        return Server(networks, port)
+    except OSError as error:
+        raise UserError(f"cannot use port {port} ({error.strerror}): choose another --port") from error
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``GET /`` is the page, ``POST /recognise`` takes a picture and answers with JSON."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if not self._is_for_us():
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"")
+        elif self.path == "/":
+            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", PAGE.read_bytes())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"")
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not self._is_for_us():
+            self._refuse(HTTPStatus.FORBIDDEN)
+        elif self.path != "/recognise":
+            self._refuse(HTTPStatus.NOT_FOUND)
+        elif not length.isdecimal():
+            self._refuse(HTTPStatus.LENGTH_REQUIRED)
+        elif int(length) > LARGEST_REQUEST:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        else:
+            content = json.dumps(as_answer(self.server.networks, self.rfile.read(int(length)))).encode()
+            self._answer(HTTPStatus.OK, "application/json", content)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class's name
+        """Say nothing: a line for every stroke would bury what matters."""
+
+    def _is_for_us(self) -> bool:
+        """Whether the page was asked for under its own name: no other site's script reaches it by a name of its own."""
+        return self.headers.get("Host", "").split(":")[0] in (HOST, "localhost")
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer without reading the request, which leaves the connection unusable."""
+        self.close_connection = True
+        self._answer(status, "text/plain", b"")
+
+    def _answer(self, status: HTTPStatus, content_type: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def as_answer(networks: Sequence[TrainedNetwork], content: bytes) -> dict[str, Any]:
+    """What the page shows for a picture file: the image that the networks see, and each one's ten probabilities.
+
+    Where there is nothing to recognise, ``problem`` says why.
+    """
+    try:
+        seen = to_mnist(read_picture(content))
+    except UserError as error:
+        return {"problem": str(error), "networks": [{"name": name(network)} for network in networks]}
+    images = torch.from_numpy(seen)[None]
+    return {
+        "seen": as_data_url(seen),
+        "networks": [
+            {"name": name(network), "probabilities": network.probabilities(images)[0].tolist()} for network in networks
+        ],
+    }
+
+
+def name(network: TrainedNetwork) -> str:
+    """The architecture, and the run that the checkpoint belongs to where it lies in a run directory."""
+    run = network.path.parent.parent
+    return f"{network.arch}: {run.parent.name}/{run.name}" if run.name else f"{network.arch}: {network.path.name}"
+
+
+def as_data_url(image: Grey) -> str:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

@@ -1,0 +1,162 @@
+"""A person's own pictures, from the command line to a table of digits."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.table import Table
+
+from convblocks.atomic import atomic_write
+from convblocks.console import Parser
+from convblocks.errors import UserError
+from convblocks.evaluation.trained import TrainedNetwork, load_network
+from convblocks.handwriting.ink import Grey, read_picture, to_mnist
+
+# On the sheet that --show writes, in pixels.
+CELL = 168
+CAPTION = 24
+COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network makes of one picture: the image it saw (28, 28) uint8, and ten probabilities."""
+
+    path: Path
+    picture: Image.Image
+    seen: Grey
+    probabilities: Sequence[float]
+
+    @property
+    def ranking(self) -> list[int]:
+        """The digits, the most probable one first."""
+        return sorted(range(10), key=lambda digit: -self.probabilities[digit])
+
+
+def main(arguments: list[str]) -> None:
+    """Recognise pictures and print what they show.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or some of the pictures cannot; the others are done by then.
+    """
+    options = parse(arguments)
+    trained = load_network(options.checkpoint)
+    paths = find_pictures(options.pictures)
+    predictions, problems = recognise(trained, paths)
+    if options.json:
+        print(json.dumps(as_json(trained, predictions, problems), indent=2))
+    elif predictions:
+        Console().print(as_table(predictions))
+    if options.show and predictions:
+        write_sheet(predictions, options.show)
+    for path, problem in problems.items():
+        print(f"{path}: {problem}", file=sys.stderr)
+    if problems:
+        raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    return parser.parse_args(arguments)
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """The files among the paths, and those in folders whose names end as pictures' do, in alphabetical order."""
+    pictures: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            endings = Image.registered_extensions()
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in endings)
+            if not found:
+                raise UserError(f"there are no pictures in the folder {path}")
+            pictures += found
+        else:
+            pictures.append(path)
+    return pictures
+
+
+def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Prediction], dict[Path, str]]:
+    """Predictions for the pictures that can be used, and what is wrong with the others."""
+    predictions: list[Prediction] = []
+    problems: dict[Path, str] = {}
+    for path in paths:
+        try:
+            picture = read_picture(path)
+            seen = to_mnist(picture)
+        except UserError as error:
+            problems[path] = str(error)
+            continue
+        probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
+        picture.thumbnail((CELL, CELL))  # all that is shown of it: many large ones would not fit into memory
+        predictions.append(Prediction(path, picture, seen, probabilities))
+    return predictions, problems
+
+
+def as_table(predictions: Sequence[Prediction]) -> Table:
+    table = Table("picture", "digit", "probability", "runner-up", "probability")
+    for prediction in predictions:
+        cells = [str(prediction.path)]
+        for digit in prediction.ranking[:2]:
+            cells += [str(digit), f"{100 * prediction.probabilities[digit]:.1f} %"]
+        table.add_row(*cells)
+    return table
+
+
+def as_json(trained: TrainedNetwork, predictions: Sequence[Prediction], problems: dict[Path, str]) -> dict[str, object]:
+    """The same as the table, with all ten probabilities, and what is wrong with the other pictures."""
+    return {
+        "checkpoint": str(trained.path),
+        "arch": trained.arch,
+        "pictures": [
+            {
+                "picture": str(prediction.path),
+                "digit": prediction.ranking[0],
+                "runner_up": prediction.ranking[1],
+                "probabilities": [round(value, 6) for value in prediction.probabilities],
+            }
+            for prediction in predictions
+        ],
+        "problems": {str(path): problem for path, problem in problems.items()},
+    }
+
+
+def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
+    """Write a picture that shows each input beside what the network saw, and its answer.
+
+    Raises:
+        UserError: the file cannot be written, or its name does not end as a picture's.
+    """
+    rows = -(-len(predictions) // COLUMNS)
+    columns = min(len(predictions), COLUMNS)
+    gap = 8
+    sheet = Image.new("RGB", (columns * (2 * CELL + 2 * gap), rows * (CELL + CAPTION + gap)), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(15)
+    for index, prediction in enumerate(predictions):
+        left = index % COLUMNS * (2 * CELL + 2 * gap) + gap
+        top = index // COLUMNS * (CELL + CAPTION + gap)
+        digit = prediction.ranking[0]
+        caption = f"{prediction.path.name}: {digit} ({100 * prediction.probabilities[digit]:.1f} %)"
+        draw.text((left, top + 3), caption, fill="black", font=font)
+        picture = prediction.picture.convert("RGBA")
+        sheet.paste(picture, (left, top + CAPTION), picture)
+        seen = Image.fromarray(prediction.seen).resize((CELL, CELL), Image.Resampling.NEAREST)
+        sheet.paste(seen, (left + CELL, top + CAPTION))
+    try:
+        picture_format = Image.registered_extensions()[path.suffix.lower()]
+        with atomic_write(path) as file:
+            sheet.save(file, picture_format)
+    except KeyError as error:
+        raise UserError(f"--show {path}: the name must end as a picture's does, such as .png") from error
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

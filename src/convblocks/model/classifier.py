@@ -1,0 +1,155 @@
+"""The LightningModule: loss, metrics and optimizer around any of the networks."""
+
+from collections.abc import Callable
+from typing import Any, Literal, cast, get_args
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+
+from convblocks.errors import UsageError
+from convblocks.model.distributed import global_count, synchronize_batch_norm
+from convblocks.model.metrics import LossAndAccuracy
+from convblocks.model.networks import ARCHITECTURES, build_network
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+}
+
+Schedule = Literal["constant", "onecycle", "cosine"]
+
+
+class DigitClassifier(LightningModule):
+    """A registered network, trained with cross-entropy on batches (images, targets) from any loader.
+
+    Logs ``train/loss``, ``train/acc`` and the same for ``val`` or ``test`` once an epoch, and ``train/loss_step`` at
+    the steps that the Trainer writes.
+
+    Args:
+        arch: The network's name in ``convblocks.ARCHITECTURES``.
+        lr: Learning rate, the highest one of a schedule.
+        optimizer: Adam as in the course, AdamW, or SGD with momentum 0.9; fused where the device has it.
+        weight_decay: Weight decay of the optimizer.
+        schedule: The learning rate over the run's steps: constant, one cycle up and down, or a cosine down to 0.
+
+    Raises:
+        UsageError: an unknown architecture, optimizer or schedule, or a learning rate or weight decay out of range.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        lr: float = 1e-2,
+        optimizer: Literal["adam", "adamw", "sgd"] = "adam",
+        weight_decay: float = 0.0,
+        schedule: Schedule = "constant",
+    ) -> None:
+        super().__init__()
+        _check_choice("architecture", arch, ARCHITECTURES)
+        _check_choice("optimizer", optimizer, OPTIMIZERS)
+        _check_choice("schedule", schedule, get_args(Schedule))
+        if not 0 < lr < float("inf"):
+            raise UsageError(f"the learning rate must be above 0, but is {lr}")
+        if weight_decay < 0:
+            raise UsageError(f"the weight decay must not be negative, but is {weight_decay}")
+        self.save_hyperparameters()
+        self.network = build_network(arch)
+        self.train_metrics = LossAndAccuracy()
+        self.eval_metrics = LossAndAccuracy()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 1, 28, 28) -> logits (B, 10)."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """This process's part of the mean loss over the global batch.
+
+        Its gradient, averaged over the processes as DistributedDataParallel does, is that of the mean over all
+        images, also where the shares of a short batch differ in size or are empty.
+        """
+        loss_sum = self._loss_sum(batch, self.train_metrics)
+        loss = loss_sum * self.trainer.world_size / global_count(len(batch[1]), self.device)
+        if self._is_written(self.trainer.global_step + 1):
+            self.log("train/loss_step", loss, prog_bar=True, sync_dist=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self._log_epoch("train", self.train_metrics)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._loss_sum(batch, self.eval_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        datamodule = getattr(self.trainer, "datamodule", None)
+        self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._loss_sum(batch, self.eval_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_epoch("test", self.eval_metrics)
+
+    def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Images, with targets or without -> probabilities (B, 10)."""
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer()
+        if self.hparams["schedule"] == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        if self.hparams["schedule"] == "onecycle":
+            scheduler: Any = OneCycleLR(optimizer, max_lr=self.hparams["lr"], total_steps=steps)
+        else:
+            scheduler = CosineAnnealingLR(optimizer, T_max=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def setup(self, stage: str) -> None:
+        if self.trainer.world_size > 1:
+            synchronize_batch_norm(self.network)
+
+    def on_fit_start(self) -> None:
+        # Sums over an epoch need at least float32, whatever the network computes in.
+        dtype = torch.promote_types(cast(torch.dtype, self.dtype), torch.float32)
+        self.train_metrics.set_dtype(dtype)
+        self.eval_metrics.set_dtype(dtype)
+
+    def _loss_sum(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
+        images, targets = batch
+        logits = self(images)
+        loss_sum = functional.cross_entropy(logits, targets, reduction="sum")
+        metrics.update(loss_sum.detach(), logits.detach(), targets)
+        return loss_sum
+
+    def _log_epoch(self, split: str, metrics: LossAndAccuracy) -> None:
+        values = {f"{split}/{name}": value for name, value in metrics.compute().items()}
+        # Already the same in every process, which the largest of them is too, to the last digit.
+        self.log_dict(values, prog_bar=True, sync_dist=True, reduce_fx="max")
+        metrics.reset()
+
+    def _is_written(self, step: int) -> bool:
+        """Whether the Trainer writes that step's metrics: to log the others would cost more than the MLP's step."""
+        interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
+        return interval > 0 and step % interval == 0
+
+    def _optimizer(self) -> Optimizer:
+        settings: dict[str, Any] = {"lr": self.hparams["lr"], "weight_decay": self.hparams["weight_decay"]}
+        if self.hparams["optimizer"] == "sgd":
+            settings["momentum"] = 0.9
+        optimizer_class = OPTIMIZERS[self.hparams["optimizer"]]
+        try:
+            return optimizer_class(self.network.parameters(), fused=True, **settings)
+        except RuntimeError:  # a device without fused kernels
+            return optimizer_class(self.network.parameters(), **settings)
+
+
+def _check_choice(what: str, name: str, choices: Any) -> None:
+    if name not in choices:
+        raise UsageError(f"unknown {what} {name!r}: choose one of {', '.join(choices)}")

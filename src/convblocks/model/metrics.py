@@ -1,0 +1,33 @@
+"""What is measured over an epoch."""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class LossAndAccuracy(Metric):
+    """Mean loss and accuracy over the samples of an epoch, summed on the device and reduced when asked for.
+
+    The sums are persistent: they are part of a checkpoint, so that an epoch can be taken up in its middle.
+    """
+
+    full_state_update = False
+    loss_sum: Tensor
+    correct: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
+
+    def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
+        self.loss_sum.add_(loss_sum)
+        self.correct.add_((logits.argmax(dim=1) == targets).sum())
+        self.count.add_(len(targets))
+
+    def compute(self) -> dict[str, Tensor]:
+        correct = self.correct.to(self.loss_sum.dtype)  # or the quotient would have the precision of the network
+        return {"loss": self.loss_sum / self.count, "acc": correct / self.count}

@@ -1,0 +1,57 @@
+"""Tables: the same ones for a terminal, for Markdown and for a CSV file."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a heading and, below it, what the reader must know to read it."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
+    """Tables as GitHub's Markdown, each under a heading of that level."""
+    blocks: list[str] = []
+    for table in tables:
+        blocks.append(f"{'#' * level} {table.title}")
+        lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+        blocks.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        blocks += table.notes
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_console(tables: Sequence[Table], console: Console) -> None:
+    """Print tables on a terminal, or as plain text into a pipe."""
+    for table in tables:
+        grid = RichTable(*table.columns, title=table.title, title_justify="left", title_style="bold")
+        for row in table.rows:
+            grid.add_row(*row)
+        console.print(grid)
+        for note in table.notes:
+            console.print(note, highlight=False)
+        console.print()
+
+
+def percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f} %"
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV text, a column for every key that any of them has."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

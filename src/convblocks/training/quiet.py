@@ -1,0 +1,18 @@
+"""Silences what Lightning says about every run alike; its other warnings stay."""
+
+import logging
+import warnings
+
+
+def silence_what_every_run_says() -> None:
+    """Lightning's hints and progress messages, and the warnings that hold for no run of this project."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Lightning 2.6 with torch 2.13, at every batch.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    # A resume writes into the same directory on purpose.
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # A machine that has Slurm may still be used without it.
+    warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
+    # A short epoch may have no step that is logged.
+    warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
