@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convblocks.mnist import DigitFiles
 from torch import Tensor
 
-from convblocks import mnist
+from convblocks.data import mnist
+from convblocks.data.mnist import DigitFiles
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.

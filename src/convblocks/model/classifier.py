@@ -73,6 +73,8 @@ class DigitClassifier(LightningModule):
         Its gradient, averaged over the processes as DistributedDataParallel does, is that of the mean over all
         images, also where the shares of a short batch differ in size or are empty.
         """
+        if batch_idx == 0:  # an epoch that is taken up in its middle goes on with the sums in its checkpoint
+            self.train_metrics.reset()
         loss_sum = self._loss_sum(batch, self.train_metrics)
         loss = loss_sum * self.trainer.world_size / global_count(len(batch[1]), self.device)
         if self._is_written(self.trainer.global_step + 1):
@@ -85,12 +87,18 @@ class DigitClassifier(LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._loss_sum(batch, self.eval_metrics)
 
+    def on_validation_epoch_start(self) -> None:
+        self.eval_metrics.reset()
+
     def on_validation_epoch_end(self) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
         self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._loss_sum(batch, self.eval_metrics)
+
+    def on_test_epoch_start(self) -> None:
+        self.eval_metrics.reset()
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
@@ -132,7 +140,6 @@ class DigitClassifier(LightningModule):
         values = {f"{split}/{name}": value for name, value in metrics.compute().items()}
         # Already the same in every process, which the largest of them is too, to the last digit.
         self.log_dict(values, prog_bar=True, sync_dist=True, reduce_fx="max")
-        metrics.reset()
 
     def _is_written(self, step: int) -> bool:
         """Whether the Trainer writes that step's metrics: to log the others would cost more than the MLP's step."""

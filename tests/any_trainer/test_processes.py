@@ -1,0 +1,37 @@
+"""Two processes of a plain Trainer see what one sees."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.any_trainer import two_processes
+from tests.conftest import REPOSITORY
+
+
+def train_on(folder: Path, processes: int, **options: Any) -> list[dict[str, Any]]:
+    """Train, and tell what each process saw."""
+    command = [sys.executable, "-m", two_processes.__name__, str(processes), json.dumps(options)]
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path}
+    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return [json.loads((folder / f"{processes}_{rank}.json").read_text()) for rank in range(processes)]
+
+
+@pytest.mark.parametrize("use_distributed_sampler", [True, False])
+def test_two_processes_see_every_image_once_and_have_the_loss_of_one(
+    tmp_path: Path, use_distributed_sampler: bool
+) -> None:
+    (one,) = train_on(tmp_path, 1)
+    two = train_on(tmp_path, 2, use_distributed_sampler=use_distributed_sampler)
+    assert len(one["trained"]) == 193
+    assert sorted(two[0]["trained"] + two[1]["trained"]) == sorted(one["trained"])
+    assert two[0]["evaluated"] + two[1]["evaluated"] == one["evaluated"] == 59_807
+    assert {"train/loss", "train/acc", "val/loss", "val/acc", "train/loss_step"} == one["metrics"].keys()
+    for process in two:
+        assert process["metrics"] == pytest.approx(one["metrics"], rel=1e-9)

@@ -1,0 +1,110 @@
+"""What the benchmark measures is the same arithmetic, and its ratios are what they say."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.training.case import Case, Timing
+from benchmarks.training.commands import first_step_seconds
+from benchmarks.training.loops import BareLoop
+from benchmarks.training.measure import Measurement
+from benchmarks.training.page import markdown, steps_table, targets_table
+from benchmarks.training.projects import fit_command
+from benchmarks.training.results import CommandTime, Results, ratio
+from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS, PRECISIONS
+from convblocks.errors import UserError
+from tests.conftest import run_script
+
+
+@pytest.mark.parametrize(("arch", "steps"), [("mlp", None), ("maxpool", 50), ("batchnorm", 50)])
+def test_fit_ends_with_the_weights_of_the_bare_loop(workspace: Path, arch: str, steps: int | None) -> None:
+    """Bit for bit; the whole epoch for the MLP."""
+    loop = BareLoop(Case("bare", arch))
+    loop.train(steps)
+    run = fit_command(Case("fit", arch), steps, "run")
+    weights = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
+    for name, value in loop.network.state_dict().items():
+        assert torch.equal(weights[f"network.{name}"], value), name
+
+
+def test_a_ratio_is_that_of_the_medians() -> None:
+    measured = ratio([2.0, 9.0, 4.0], [1.0, 2.0, 2.0])
+    assert (measured.value, measured.low, measured.high) == (2.0, 2.0, 4.5)
+
+
+@pytest.fixture
+def results() -> Results:
+    """Two rounds in which every variant took twice as long as the one after it."""
+    made = Results("a machine", ["--out", "docs"], threads=2, rounds=2, steps=None)
+    for seconds in (1.0, 3.0):
+        for precision in PRECISIONS:
+            for number, variant in enumerate(reversed(EPOCH_VARIANTS)):
+                case = Case(variant, "mlp", precision)
+                made.epochs.append(Measurement(case, Timing(seconds * 2**number, 0.0), peak_memory=10**6))
+        for variant, share in zip(GROWTH_VARIANTS, (2, 3, 1), strict=True):
+            timing = Timing(share * seconds, 0.0)
+            made.growth.append(Measurement(Case(variant, "mlp", steps=10), timing, peak_memory=0))
+        made.commands += [CommandTime("imports", "", seconds), CommandTime("first step", "mlp", 2 * seconds)]
+        made.commands += [CommandTime("one by one", "mlp", seconds), CommandTime("side by side", "mlp", seconds)]
+    return made
+
+
+def test_targets_are_met_or_missed(results: Results) -> None:
+    verdicts = {row[0]: row[1] for row in targets_table(results).rows}
+    assert verdicts["epoch: lightning-plain / fit"] == "4.00 [4.00, 4.00], at least 5: MISSED"
+    assert verdicts["epoch: notebook / fit"] == "8.00 [8.00, 8.00], at least 3.5: met"
+    assert verdicts["training steps: fit / bare"] == "0.50 [0.50, 0.50], at most 1.8: met"
+    assert verdicts["start: fit.py to its first step / import lightning, torchvision"].endswith("at most 1.25: MISSED")
+
+
+def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:
+    page = markdown(results, minutes=12)
+    assert "`python scripts/benchmark.py --out docs`, which took 12 minutes" in page
+    assert "a machine; 2 threads" in page
+    assert "2 rounds" in page
+    assert "| mlp | fit | 5.0 (320) |" in page  # 10 steps in 2 seconds
+
+
+def test_a_step_of_fit_is_the_arithmetic_and_what_the_loop_and_the_project_add(results: Results) -> None:
+    assert steps_table(results).rows == [["mlp", "400.00", "200.00", "-400.00", "200.00"]]
+
+
+def test_a_command_that_fails_is_told_with_its_output() -> None:
+    with pytest.raises(UserError, match=r"status 2:\n.*unknown architecture 'resnet'"):
+        first_step_seconds("resnet")
+
+
+@pytest.mark.slow
+def test_the_command_measures_everything_once(tmp_path: Path) -> None:
+    flags = ["--arch", "mlp", "--rounds", "1", "--steps", "2", "--out", "out"]
+    finished = run_script("benchmark", *flags, cwd=tmp_path, timeout=600)
+    assert finished.returncode == 0, finished.stderr
+    assert "Ratios and targets" in finished.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "performance.json",
+        "performance.md",
+        "performance.png",
+    ]
+    measured = json.loads((tmp_path / "out" / "performance.json").read_text())
+    assert {one["case"]["variant"] for one in measured["epochs"]} == set(EPOCH_VARIANTS)
+    assert {one["case"]["variant"] for one in measured["growth"]} == set(GROWTH_VARIANTS)
+    assert {one["case"]["precision"] for one in measured["epochs"]} == {"32-true", "bf16-mixed"}
+    assert {one["case"]["batch_size"] for one in measured["growth"]} == {64, 256, 1024, 4096}
+    assert {one["name"] for one in measured["commands"]} == {"imports", "first step", "side by side", "one by one"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--rounds", "0"], "--rounds must be at least 1, but is 0"),
+        (["--arch", "resnet"], "invalid choice: 'resnet'"),
+        (["--out", "/dev/null/out"], "cannot write to /dev/null/out"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(tmp_path: Path, flags: list[str], message: str) -> None:
+    finished = run_script("benchmark", *flags, cwd=tmp_path)
+    assert finished.returncode != 0
+    assert message in finished.stderr
+    assert "Traceback" not in finished.stderr

@@ -1,0 +1,241 @@
+"""A comparison end to end: what it trains, what it skips, what it leaves, what it refuses."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from convblocks.comparison import compare, trials
+from convblocks.comparison.trials import Trial, all_trials
+from convblocks.errors import UsageError, UserError
+from convblocks.runs.directory import LOGS, RunDirectory
+from tests.conftest import REPOSITORY, run_script
+
+SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
+SHORT_NAME = "epochs=2,threads=1,trainer.limit_train_batches=30,trainer.limit_val_batches=2"
+
+
+def trial(name: str, arch: str, seed: int) -> Trial:
+    settings = tuple(part.split("=") for part in SHORT_NAME.split(","))
+    return Trial(name, arch, tuple((option, value) for option, value in settings), seed)
+
+
+def weights(one: Trial) -> list[torch.Tensor]:
+    return list(torch.load(one.run.last_checkpoint, weights_only=True)["state_dict"].values())
+
+
+@pytest.fixture
+def small(workspace: Path) -> Path:
+    """A finished comparison of the mlp over two seeds."""
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
+    return LOGS / "small"
+
+
+@pytest.mark.slow
+def test_two_jobs_equal_one_bit_for_bit(workspace: Path) -> None:
+    for jobs in ("1", "2"):
+        compare.main([*SHORT, "--seeds", "2", "--name", f"jobs{jobs}", "--jobs", jobs])
+    for arch in ("mlp", "maxpool", "batchnorm"):
+        for seed in (0, 1):
+            one, two = trial("jobs1", arch, seed), trial("jobs2", arch, seed)
+            assert all(torch.equal(a, b) for a, b in zip(weights(one), weights(two), strict=True))
+    tables = [(LOGS / name / "comparison.json").read_text() for name in ("jobs1", "jobs2")]
+    assert tables[0] == tables[1]
+
+
+def test_a_comparison_leaves_its_files(small: Path) -> None:
+    assert {path.name for path in small.glob("comparison.*")} == {
+        "comparison.md",
+        "comparison.csv",
+        "comparison.json",
+        "comparison.png",
+    }
+    with (small / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["seed"] for row in rows] == ["0", "1"]
+    accuracies = [trial("small", "mlp", seed).run.read_summary()["final"]["test/acc"] for seed in (0, 1)]
+    assert [float(row["accuracy"]) for row in rows] == accuracies
+    numbers = json.loads((small / "comparison.json").read_text())
+    assert numbers["comparison"]["rows"][0]["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2)
+
+
+def test_a_config_sets_the_epochs_but_not_the_seeds(workspace: Path) -> None:
+    limits = "trainer: {limit_train_batches: 2, limit_val_batches: 1}"
+    Path("short.yaml").write_text(f"{{epochs: 1, seed: 7, lr: 0.1, {limits}}}")
+    compare.main(["--config", "short.yaml", "--lr", "0.2", "--arch", "mlp", "--seeds", "2", "--name", "short"])
+    runs = [RunDirectory(f"short/mlp/epochs=1,threads=1,config=short.yaml,lr=0.2/seed_{seed}") for seed in (0, 1)]
+    assert [run.read_summary()["seed"] for run in runs] == [0, 1]
+    assert [len(run.read_summary()["epochs"]) for run in runs] == [1, 1]
+    assert [run.read_config()["lr"] for run in runs] == [0.2, 0.2]
+
+
+def test_configs_can_be_swept_and_do_not_change_the_epochs(workspace: Path) -> None:
+    for number in (2, 3):
+        limits = f"trainer: {{limit_train_batches: {number}, limit_val_batches: 1, limit_test_batches: 1}}"
+        Path(f"{number}.yaml").write_text(f"{{epochs: 3, {limits}}}")
+    sweep = ["--grid", "config=2.yaml,3.yaml", "--data.val_size", "1000"]
+    compare.main([*sweep, "--epochs", "1", "--arch", "mlp", "--seeds", "1", "--name", "swept"])
+    steps = {
+        path.name: [row["step"] for row in RunDirectory(f"swept/mlp/{path.name}/seed_0").read_metrics()]
+        for path in LOGS.glob("swept/mlp/*")
+    }
+    assert steps == {
+        "epochs=1,threads=1,data.val_size=1000,config=2.yaml": [2],
+        "epochs=1,threads=1,data.val_size=1000,config=3.yaml": [3],
+    }
+
+
+def test_the_report_is_in_tensorboard(small: Path) -> None:
+    events = EventAccumulator(str(small / "comparison")).Reload()
+    assert events.Tags()["images"] == ["comparison"]
+    assert events.Tags()["tensors"] == ["comparison/text_summary"]
+
+
+def test_what_is_done_is_not_trained_again(small: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "3", "--name", "small"])
+    after = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
+    assert len(after) == 3
+    assert before.items() < after.items()
+
+
+def test_an_incomplete_trial_is_resumed_to_the_same_end(small: Path) -> None:
+    interrupted = trial("small", "mlp", 1)
+    expected, table = weights(interrupted), (small / "comparison.json").read_text()
+    interrupted.run.summary.unlink()
+    assert interrupted.state() == "incomplete"
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
+    assert all(torch.equal(a, b) for a, b in zip(weights(interrupted), expected, strict=True))
+    assert (small / "comparison.json").read_text() == table
+
+
+def test_a_damaged_summary_is_written_anew(small: Path) -> None:
+    summary = trial("small", "mlp", 0).run.summary
+    epochs = json.loads(summary.read_text())["epochs"]
+    summary.write_text(summary.read_text()[:100])
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
+    assert json.loads(summary.read_text())["epochs"] == epochs
+
+
+def test_without_fitting_missing_runs_are_named_and_the_others_reported(small: Path) -> None:
+    (small / "comparison.md").unlink()
+    with pytest.raises(UserError, match=f"1 of 3 trials are not done: small/mlp/{SHORT_NAME}/seed_2"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "3", "--name", "small", "--no-fit"])
+    assert "| 0 of 2 | 2 |" in (small / "comparison.md").read_text()
+
+
+def test_a_run_with_other_settings_is_never_mixed_in(small: Path) -> None:
+    config = trial("small", "mlp", 0).run.config
+    config.write_text(config.read_text().replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(UserError, match=r"seed_0 was begun with lr=0\.02, not 0\.01: choose another --name"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--no-fit"])
+
+
+def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
+    blocked = trial("crash", "mlp", 0).run
+    blocked.path.mkdir(parents=True)
+    (blocked.path / "stray").touch()
+    with pytest.raises(UserError, match=r"1 of 2 trials are not done: crash/mlp/.*/seed_0; see .*seed_0\.log"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
+    assert trial("crash", "mlp", 1).state() == "done"
+    assert "is not a run that can be resumed" in trial("crash", "mlp", 0).log.read_text()
+
+
+def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
+    wanted = all_trials("killed", ["mlp"], [0, 1], trial("killed", "mlp", 0).settings, {})
+    killed: list[int | None] = []
+
+    def kill_one(running: list[trials.Running]) -> None:
+        if not killed:
+            killed.append(running[0].process.pid)
+            running[0].process.kill()
+
+    ended = dict(trials.fit_all(wanted, jobs=1, watch=kill_one))
+    assert list(ended.values()) == [False, True]
+
+
+def test_a_grid_with_a_validation_split_compares_each_network_at_its_best(workspace: Path) -> None:
+    flags = ["--arch", "mlp", "maxpool", "--seeds", "1", "--data.val_size", "2000", "--grid", "lr=1e-3,1e-2"]
+    compare.main([*SHORT, *flags, "--trainer.limit_test_batches", "2", "--name", "grid"])
+    report = (LOGS / "grid" / "comparison.md").read_text()
+    assert report.startswith("## Every setting")
+    assert "## Each network at its own best setting, chosen on validation images: Results" in report
+    assert len(list((LOGS / "grid").rglob("summary.json"))) == 4
+
+
+def test_a_grid_without_a_validation_split_chooses_nothing(workspace: Path) -> None:
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "1", "--grid", "lr=1e-3,1e-2", "--name", "grid"])
+    report = (LOGS / "grid" / "comparison.md").read_text()
+    assert "best setting" not in report
+    assert f"## {SHORT_NAME},lr=1e-3: Results" in report
+    assert f"## {SHORT_NAME},lr=1e-2: Results" in report
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--grid", "speed=1,2"], "unrecognized arguments: --speed"),
+        (["--grid", "lr=fast,slow"], "lr.*fast"),
+        (["--grid", "lr=1e-3,1e-3"], "different values"),
+        (["--grid", "lr="], "different values"),
+        (["--grid", "lr"], "different values"),
+        (["--grid", "seed=1,2"], "--grid seed"),
+        (["--seeds", "0"], "number of seeds above 0"),
+        (["--seeds", "1,1"], "different seeds"),
+        (["--seeds", "-1"], "number of seeds above 0"),
+        (["--seeds", "many"], "invalid"),
+        (["--arch", "resnet"], "invalid choice: 'resnet'"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
+        (["--resume", "true"], "--resume is set by the comparison itself"),
+        (["--unknown", "1"], "unrecognized arguments: --unknown"),
+        (["--lr"], "--lr needs a value"),
+        (["stray"], "unrecognized argument: stray"),
+        (["--name", "../elsewhere"], "below lightning_logs"),
+    ],
+)
+def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        compare.main(flags)
+    assert "\n" not in str(caught.value)
+    assert list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind: signal.Signals) -> None:
+    flags = ["--epochs", "3", "--trainer.limit_val_batches", "2", "--arch", "mlp", "--seeds", "2", "--jobs", "2"]
+    compare.main([*flags, "--name", "whole"])
+    script = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *flags, "--name", "killed"]
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not list((LOGS / "killed").rglob("last.ckpt")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        if kind == signal.SIGINT:
+            os.killpg(process.pid, kind)  # as a terminal's Ctrl-C does
+        else:
+            process.kill()
+        assert process.wait(timeout=60) == (130 if kind == signal.SIGINT else -kind)
+    resumed = run_script("compare", *flags, "--name", "killed", cwd=workspace)
+    assert resumed.returncode == 0, resumed.stderr
+    tables = [(LOGS / name / "comparison.json").read_text() for name in ("whole", "killed")]
+    assert tables[0] == tables[1]
+
+
+def test_a_run_is_worked_on_by_one_process_at_a_time(small: Path) -> None:
+    run = RunDirectory("small/mlp/" + SHORT_NAME + "/seed_0")
+    with run.lock(), pytest.raises(UserError, match="another process is working on"), run.lock():
+        pass
+
+
+def test_summary_prints_all_networks(tmp_path: Path) -> None:
+    printed = run_script("summary", cwd=tmp_path).stdout
+    for total in ("79,510", "85,526", "77,918"):
+        assert f"Total params: {total}" in printed
+    assert "[64, 100, 4, 4]" in printed

@@ -1,0 +1,86 @@
+"""Images in memory become normalised batches."""
+
+import pytest
+import torch
+
+from convblocks.data.loader import normalize
+from convblocks.data.mnist import DigitFiles
+from convblocks.data.module import MNISTDataModule
+from convblocks.errors import UsageError
+
+
+@pytest.fixture
+def module() -> MNISTDataModule:
+    module = MNISTDataModule()
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+def test_an_epoch_is_938_batches_the_last_of_them_short(module: MNISTDataModule) -> None:
+    lengths = [len(targets) for _, targets in module.train_dataloader()]
+    assert lengths == [64] * 937 + [32]
+    assert len(module.train_dataloader()) == 938
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", "predict"])
+def test_a_batch_is_normalised_images_and_their_targets(module: MNISTDataModule, split: str) -> None:
+    loader = getattr(module, f"{split}_dataloader")()
+    images, targets = next(iter(loader))
+    size = 64 if split == "train" else 1000
+    assert (images.shape, images.dtype) == ((size, 1, 28, 28), torch.float32)
+    assert (targets.shape, targets.dtype) == ((size,), torch.int64)
+    assert images.min() == pytest.approx(-0.1307 / 0.3081)
+
+
+def test_evaluation_sees_every_test_image_once(module: MNISTDataModule, digits: DigitFiles) -> None:
+    assert torch.equal(torch.cat([images for images, _ in module.test_dataloader()]), normalize(digits.test.images))
+
+
+def test_a_stage_is_not_needed_and_a_second_setup_changes_nothing() -> None:
+    module = MNISTDataModule(val_size=10)
+    module.setup()
+    train = module.train
+    module.setup("fit")
+    assert module.train is train
+
+
+def test_by_default_training_uses_all_images_and_evaluation_the_test_set(module: MNISTDataModule) -> None:
+    assert len(module.train.labels) == 60_000
+    assert module.evaluation_split == "test"
+    assert module.val is module.test
+
+
+def test_the_validation_split_does_not_depend_on_the_seed() -> None:
+    splits = []
+    for seed in (0, 1):
+        module = MNISTDataModule(val_size=5000, seed=seed)
+        module.setup("fit")
+        assert (len(module.train.labels), len(module.val.labels)) == (55_000, 5_000)
+        assert module.evaluation_split == "val"
+        splits.append(module.val.images)
+    assert torch.equal(*splits)
+
+
+def test_held_out_images_are_not_trained_on(digits: DigitFiles) -> None:
+    module = MNISTDataModule(val_size=5000)
+    module.setup("fit")
+    together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2)).sort().values
+    assert torch.equal(together, digits.train.images.sum(dim=(1, 2)).sort().values)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"batch_size": 0}, "at least 1"),
+        ({"eval_batch_size": 0}, "at least 1"),
+        ({"batch_size": 60_001}, "above the 60,000 training images"),
+        ({"val_size": -1}, "must not be negative"),
+        ({"val_size": 60_000}, "leaves none"),
+        ({"shift": -1.0}, "--data.shift must be 0 to 28 pixels"),
+        ({"scale": 1.0}, "below 1"),
+    ],
+)
+def test_sizes_out_of_range_are_refused(setting: dict[str, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        MNISTDataModule(**setting).setup("fit")  # type: ignore[arg-type]  # the keys are its arguments

@@ -1,0 +1,35 @@
+"""What the documentation's pages make of finished runs."""
+
+import pytest
+
+from convblocks.errors import UsageError
+from docs import pages
+from tests.comparison.test_verdicts import outcome, runs
+
+
+def test_an_unknown_page_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no page rates: choose from results and recipes"):
+        pages.main(["rates"])
+
+
+def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:
+    accuracies = {0: [0.98, 0.991, 0.989], 1: [0.98, 0.985, 0.987]}
+    outcomes = [
+        outcome("maxpool", seed, course[-1], epochs=tuple({"seconds": 4.0, "test/acc": one} for one in course))
+        for seed, course in accuracies.items()
+    ]
+    assert pages.sprint_table(outcomes).rows == [
+        ["maxpool", "0", "8.0", "98.90 %"],
+        ["maxpool", "1", "never", "98.70 %"],
+    ]
+
+
+def test_the_summary_keeps_collapsed_runs_apart() -> None:
+    collapsed = [outcome("maxpool", 10, 0.1135), *runs(10)]
+    rows = {row[0]: row[2:] for row in pages.summary_table(collapsed).rows}
+    assert rows["maxpool"][1:] == ["97.00 % to 97.06 %", "1 of 11"]
+    assert rows["mlp"][1:] == ["95.00 % to 95.06 %", "0 of 10"]
+
+
+def test_each_claim_has_its_verdict() -> None:
+    assert "- BatchNorm is much better than MaxPool: supported." in pages.claims(runs(10))

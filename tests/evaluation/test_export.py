@@ -1,0 +1,88 @@
+"""A model that can be taken away answers as the checkpoint does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnxruntime import InferenceSession
+
+from convblocks.data.mnist import DigitFiles
+from convblocks.errors import UserError
+from convblocks.evaluation import export
+from convblocks.evaluation.trained import load_network
+from convblocks.model.networks import ARCHITECTURES
+from tests.conftest import run_script
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``digits.onnx`` and ``digits.pt2``."""
+    folder = tmp_path_factory.mktemp("exported")
+    finished = run_script("export", str(trained), "--output", "digits", cwd=folder)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.count("the same predictions for all 10,000 test images") == 2
+    return folder
+
+
+@pytest.mark.parametrize("count", [1, 3, 10_000])
+def test_onnx_takes_plain_images_of_any_number(count: int, exported: Path, trained: Path, digits: DigitFiles) -> None:
+    images = digits.test.images[:count]
+    session = InferenceSession(exported / "digits.onnx", providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"images": images.numpy()})
+    expected = load_network(trained).logits(images).numpy()
+    assert np.array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
+    assert np.abs(logits - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_torch_export_takes_plain_images_of_any_number(
+    count: int, exported: Path, trained: Path, digits: DigitFiles
+) -> None:
+    images = digits.test.images[:count]
+    expected = load_network(trained).logits(images)
+    assert export.program_logits(exported / "digits.pt2", images) == pytest.approx(expected, abs=1e-4)
+
+
+def test_both_files_say_what_they_are(exported: Path, trained: Path) -> None:
+    summary = json.loads((trained.parents[1] / "summary.json").read_text())
+    properties = {item.key: item.value for item in onnx.load(exported / "digits.onnx").metadata_props}
+    files = {export.METADATA: ""}
+    with export.quiet():
+        torch.export.load(exported / "digits.pt2", extra_files=files)
+    assert properties == json.loads(files[export.METADATA])
+    assert properties["arch"] == "batchnorm"
+    assert float(properties["accuracy"]) == pytest.approx(summary["final"]["test/acc"], abs=1e-4)
+    assert properties["commit"]
+
+
+@pytest.mark.parametrize("arch", ["mlp", "maxpool"])
+def test_the_other_networks_can_be_exported(arch: str, tmp_path: Path, digits: DigitFiles) -> None:
+    network = export.ImageNetwork(ARCHITECTURES[arch]()).eval()
+    images = digits.test.images[:200]
+    with torch.inference_mode():
+        expected = network(images)
+    export.write_onnx(network, images[:2], {}, tmp_path / "network.onnx")
+    export.hold_against(tmp_path / "network.onnx", export.onnx_logits(tmp_path / "network.onnx", images), expected)
+    export.write_program(network, images[:2], {}, tmp_path / "network.pt2")
+    export.hold_against(tmp_path / "network.pt2", export.program_logits(tmp_path / "network.pt2", images), expected)
+
+
+@pytest.mark.parametrize("error", [2e-4, 10.0, float("nan")])
+def test_a_wrong_export_is_not_called_done(error: float) -> None:
+    logits = torch.eye(10)
+    with pytest.raises(RuntimeError, match="is wrong"):
+        export.hold_against(Path("wrong.onnx"), logits + error * torch.eye(10).roll(1, 0), logits)
+
+
+def test_without_the_extra_it_says_how_to_get_it(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    with pytest.raises(UserError, match=r'onnxruntime not found: install the extra with pip install -e "\.\[export\]"'):
+        export.main([str(trained)])
+
+
+def test_a_folder_that_is_missing_is_told(trained: Path, workspace: Path) -> None:
+    with pytest.raises(UserError, match="cannot write"):
+        export.main([str(trained), "--output", "missing/digits"])

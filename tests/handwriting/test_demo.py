@@ -1,0 +1,179 @@
+"""Digits drawn on a page, by a browser's mouse, and what the server behind it refuses."""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.ui import WebDriverWait
+
+from benchmarks.handwriting.drawing import Drawing, draw_all, smooth
+from benchmarks.handwriting.shapes import SHAPES, Shape
+from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.trained import load_network
+from convblocks.handwriting.demo import server as demo
+from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Server, open_server
+from tests.conftest import REPOSITORY, run_script
+from tests.handwriting.browser import chromium
+
+DRAWN = [(1, "flag"), (2, "straight foot"), (3, "round"), (4, "open"), (5, "hat"), (7, "plain")]
+
+
+@pytest.fixture(scope="module")
+def server(trained: Path) -> Iterator[Server]:
+    """The page with one checkpoint, twice."""
+    network = load_network(trained)
+    with open_server([network, network], port=0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    with chromium(tmp_path_factory.mktemp("profile")) as window:
+        window.get(f"http://{HOST}:{server.server_port}/")
+        yield window
+
+
+def draw(page: WebDriver, shape: Shape) -> None:
+    """Move the mouse along a digit's strokes, in the middle of the page's canvas."""
+    canvas = page.find_element(By.ID, "drawing")
+    actions = ActionChains(page, duration=0)
+    for stroke in shape:
+        places = [(round(1.4 * x - 70), round(2 * y - 100)) for x, y in smooth(stroke)[::6]]
+        actions.move_to_element_with_offset(canvas, *places[0]).click_and_hold()
+        for before, after in pairwise(places):
+            actions.move_by_offset(after[0] - before[0], after[1] - before[1])
+        actions.release()
+    actions.perform()
+
+
+def recognised(page: WebDriver) -> list[str]:
+    """The digits that the tables mark, once the last stroke has been answered."""
+    WebDriverWait(page, 20).until(lambda _: page.execute_script("return !busy && !changed"))
+    return [str(row.text.split()[0]) for row in page.find_elements(By.CSS_SELECTOR, "tr.best")]
+
+
+@pytest.mark.parametrize(("digit", "form"), DRAWN)
+def test_a_drawn_digit_is_recognised(digit: int, form: str, page: WebDriver) -> None:
+    page.find_element(By.ID, "clear").click()
+    draw(page, SHAPES[digit][form])
+    assert recognised(page) == [str(digit), str(digit)]  # by both networks, side by side
+    assert page.find_element(By.ID, "seen").get_attribute("src").startswith("data:image/png")  # type: ignore[union-attr]
+    assert page.execute_script("return document.getElementById('seen').naturalWidth") == 28
+
+
+def test_a_cleared_page_shows_no_digit(page: WebDriver) -> None:
+    draw(page, SHAPES[1]["bar"])
+    assert recognised(page) != []
+    page.find_element(By.ID, "clear").click()
+    assert recognised(page) == []
+    assert "Draw with the mouse" in page.find_element(By.ID, "message").text
+
+
+def test_the_page_loads_nothing_from_elsewhere(page: WebDriver, server: Server) -> None:
+    loaded = page.execute_script("return performance.getEntries().map((e) => e.name)")
+    addresses = [name for name in loaded if "://" in name]
+    assert addresses
+    assert all(name.startswith(f"http://{HOST}:{server.server_port}/") for name in addresses)
+
+
+def request(
+    server: Server, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """The status and the content of an answer."""
+    connection = http.client.HTTPConnection(HOST, server.server_port, timeout=20)
+    connection.request(method, path, body, headers or {})
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, content
+
+
+@pytest.fixture
+def drawing() -> Drawing:
+    return next(iter(draw_all(seed=0)))
+
+
+def test_probabilities_come_as_json(server: Server, drawing: Drawing) -> None:
+    _, content = request(server, "POST", "/recognise", drawing.content)
+    answer = json.loads(content)
+    probabilities = answer["networks"][0]["probabilities"]
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert probabilities.index(max(probabilities)) == drawing.digit
+    assert answer["networks"][0]["name"] == "batchnorm: lightning_logs/batchnorm"
+
+
+def test_what_is_no_picture_is_answered(server: Server) -> None:
+    _, content = request(server, "POST", "/recognise", b"no picture")
+    assert json.loads(content)["problem"] == "it is not a picture of a known format"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "/", {"Host": "localhost"}, 200),
+        ("GET", "/other", {}, 404),
+        ("POST", "/other", {}, 404),
+        ("GET", "/", {"Host": "example.com"}, 403),
+        ("POST", "/recognise", {"Host": "example.com:80"}, 403),
+        ("POST", "/recognise", {"Content-Length": "many"}, 411),
+        ("POST", "/recognise", {"Content-Length": str(LARGEST_REQUEST + 1)}, 413),
+        ("PUT", "/recognise", {}, 501),
+    ],
+)
+def test_requests_are_answered_or_refused(
+    method: str, path: str, headers: dict[str, str], status: int, server: Server
+) -> None:
+    assert request(server, method, path, headers=headers)[0] == status
+
+
+def test_only_this_machine_is_served(server: Server) -> None:
+    assert server.server_address[0] == "127.0.0.1"
+
+
+def test_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        finished = run_script("demo", str(trained), "--port", str(port), cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr == f"demo.py: cannot use port {port} (Address already in use): choose another --port\n"
+
+
+def test_ctrl_c_ends_with_status_130(trained: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "scripts" / "demo.py"), str(trained), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(f"Draw at http://{HOST}:")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["a", "b", "c"], "give one checkpoint, or two"), (["a", "--port", "70000"], "--port must be in")],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        demo.main(arguments)
+
+
+def test_a_missing_checkpoint_is_told(workspace: Path) -> None:
+    with pytest.raises(UserError, match="there is no checkpoint"):
+        demo.main(["missing.ckpt"])

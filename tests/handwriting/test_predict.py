@@ -1,0 +1,132 @@
+"""From pictures on the disk to a table of digits."""
+
+import json
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from convblocks.data.mnist import DigitFiles
+from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.trained import load_network
+from convblocks.handwriting import predict
+from tests.conftest import run_script
+
+SEVEN, TWO = 0, 1  # where they stand in the test set
+
+
+@pytest.fixture
+def photos(workspace: Path, digits: DigitFiles) -> Path:
+    """A folder with two digits, a blank picture, a broken one, and a file that is none."""
+    folder = workspace / "photos"
+    folder.mkdir()
+    for name, index in (("seven.png", SEVEN), ("two.jpg", TWO)):
+        grey = Image.fromarray(255 - digits.test.images[index].numpy())
+        grey.resize((300, 300), Image.Resampling.BICUBIC).save(folder / name)
+    Image.new("L", (50, 50), 255).save(folder / "blank.png")
+    (folder / "broken.jpeg").write_bytes(b"\xff\xd8\xff\xe0")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def test_a_folder_is_recognised_and_what_cannot_be_is_told(trained: Path, photos: Path) -> None:
+    finished = run_script("predict", str(trained), "photos", "--show", "seen.png", cwd=photos.parent)
+    assert finished.returncode == 1
+    assert [line.split()[1:4:2] for line in finished.stdout.splitlines() if "photos/" in line] == [
+        ["photos/seven.png", "7"],
+        ["photos/two.jpg", "2"],
+    ]
+    assert finished.stderr.splitlines() == [
+        "photos/blank.png: it is blank",
+        "photos/broken.jpeg: it is not a picture of a known format",
+        "predict.py: 2 of 4 pictures could not be recognised",
+    ]
+    with Image.open(photos.parent / "seen.png") as sheet:
+        assert sheet.width > sheet.height > 28
+
+
+def test_json_holds_all_probabilities(trained: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predict.main([str(trained), "--json", str(photos / "two.jpg")])
+    answer = json.loads(capsys.readouterr().out)
+    (picture,) = answer["pictures"]
+    assert (answer["arch"], picture["digit"], answer["problems"]) == ("batchnorm", 2, {})
+    assert len(picture["probabilities"]) == 10
+    assert sum(picture["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert picture["probabilities"][picture["runner_up"]] == sorted(picture["probabilities"])[-2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: checkpoint, pictures"),
+        (["last.ckpt"], "the following arguments are required: pictures"),
+        (["last.ckpt", "a.png", "--sho", "b.png"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        predict.main(arguments)
+
+
+def test_an_empty_folder_is_told(trained: Path, workspace: Path) -> None:
+    with pytest.raises(UserError, match="no pictures in the folder"):
+        predict.main([str(trained), str(workspace)])
+
+
+@pytest.mark.parametrize(("name", "message"), [("seen", "must end as"), ("missing/seen.png", "cannot write")])
+def test_a_sheet_that_cannot_be_written_is_told(name: str, message: str, trained: Path, photos: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        predict.main([str(trained), str(photos / "two.jpg"), "--show", name])
+
+
+class Malicious:
+    """Unpickled by plain ``pickle``, it would make a folder."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("owned",)
+
+
+@pytest.mark.parametrize("where", ["alone", "in a checkpoint"])
+def test_a_pickle_that_is_more_than_weights_is_refused_and_not_run(where: str, trained: Path, workspace: Path) -> None:
+    path = workspace / "evil.ckpt"
+    if where == "alone":
+        path.write_bytes(pickle.dumps(Malicious()))
+    else:
+        torch.save(torch.load(trained, weights_only=True) | {"more": Malicious()}, path)
+    with pytest.raises(UserError, match="holds more than weights and plain values"):
+        load_network(path)
+    assert not (workspace / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"state_dict": {}}, "is not a checkpoint of this project"),
+        ([1, 2], "is not a checkpoint of this project"),
+        ({"hyper_parameters": None, "state_dict": {}}, "is not a checkpoint of this project"),
+        ({"hyper_parameters": {"arch": "mlp"}}, "is not a checkpoint of this project"),
+        ({"hyper_parameters": {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
+        ({"hyper_parameters": {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
+        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "does not hold the weights of the network mlp"),
+        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {"network.layers.1.weight": 3}}, "does not hold"),
+    ],
+)
+def test_other_files_are_refused(content: object, message: str, workspace: Path) -> None:
+    torch.save(content, workspace / "other.ckpt")
+    with pytest.raises(UserError, match=message):
+        load_network(workspace / "other.ckpt")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", pickle.dumps([1])])
+def test_damaged_checkpoints_are_refused(content: bytes, workspace: Path) -> None:
+    (workspace / "damaged.ckpt").write_bytes(content)
+    with pytest.raises(UserError, match=r"damaged\.ckpt"):
+        load_network(workspace / "damaged.ckpt")
+
+
+def test_a_missing_checkpoint_is_told(workspace: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no checkpoint missing\.ckpt"):
+        load_network(Path("missing.ckpt"))

@@ -1,0 +1,79 @@
+"""Exit statuses, Ctrl-C and pipes, seen from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from convblocks.runs.directory import RunDirectory
+from tests.conftest import DEBUG, REPOSITORY, run_script
+
+FIT = [sys.executable, str(REPOSITORY / "scripts" / "fit.py")]
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.1)
+
+
+def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
+    finished = run_script("fit", *DEBUG, "--arch", "maxpool", cwd=workspace)
+    assert finished.returncode == 0
+    assert finished.stderr == ""
+    assert "ConvMaxPoolNetwork" in finished.stdout  # torchinfo's summary
+    assert "epoch 2/2  train loss" in finished.stdout
+    assert "tensorboard --logdir lightning_logs" in finished.stdout
+
+
+def test_wrong_usage_is_status_2(workspace: Path) -> None:
+    finished = run_script("fit", "--arch", "resnet", cwd=workspace)
+    assert finished.returncode == 2
+    assert finished.stderr == "fit.py: unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm\n"
+
+
+def test_bad_data_is_status_1(workspace: Path) -> None:
+    finished = run_script("fit", "--arch", "mlp", "--data.root", __file__, cwd=workspace)
+    assert finished.returncode == 1
+    assert finished.stderr.count("\n") == 1
+
+
+def test_ctrl_c_is_status_130_and_keeps_what_was_finished(workspace: Path) -> None:
+    process = subprocess.Popen(
+        [*FIT, "--arch", "mlp", "--epochs", "1000", "--name", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    run = RunDirectory("run")
+    wait_for(run.last_checkpoint)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert run.last_checkpoint.exists()
+    assert run.metrics.read_text().startswith("epoch,step")
+    assert not run.summary.exists()
+
+
+def test_ctrl_c_during_the_imports_is_status_130(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workspace / "torch.py").write_text("import time\nopen('importing', 'w').close()\ntime.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(workspace))
+    process = subprocess.Popen([*FIT, "--arch", "mlp"], stderr=subprocess.PIPE, text=True)
+    wait_for(workspace / "importing")
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly(workspace: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = subprocess.run([*FIT, *DEBUG, "--arch", "mlp"], stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert (process.returncode, process.stderr) == (1, b"")

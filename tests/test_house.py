@@ -1,0 +1,62 @@
+"""The rooms stand on floors: what is imported lies below, and there is no way back up."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+PACKAGE = REPOSITORY / "src" / "convblocks"
+
+# From the ground up. A room imports from itself and from the floors below.
+FLOORS = (
+    {"errors", "atomic", "tables"},
+    {"console", "runs", "data", "model"},
+    {"evaluation"},
+    {"training", "handwriting"},
+    {"comparison"},
+)
+
+
+def name_of(path: Path) -> str:
+    """The module's full name."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of this package that a file imports, in functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            # In "from a.b import c" either a.b.c is a module or a.b is.
+            of_names = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= of_names & MODULES.keys() or {node.module} & MODULES.keys()
+    return names
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_import_runs_up(module: str) -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    own = module.split(".")[1]
+    for other in imported(MODULES[module]):
+        room = other.split(".")[1]
+        assert room == own or floor[room] < floor[own], f"{module} imports {other}"
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    waiting = {module: imported(path) for module, path in MODULES.items()}
+    while free := {module for module, needed in waiting.items() if not needed & waiting.keys()}:
+        waiting = {module: needed for module, needed in waiting.items() if module not in free}
+    assert not waiting
+
+
+def test_the_house_can_be_overlooked() -> None:
+    names = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(names) <= 14
+    for path in MODULES.values():
+        assert len(path.read_text().splitlines()) <= 300, path

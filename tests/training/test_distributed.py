@@ -1,0 +1,113 @@
+"""The same numbers on 1, 2, 3 and 4 processes."""
+
+import csv
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from convblocks.runs.directory import LOGS
+from tests.conftest import DEBUG, REPOSITORY, run_script
+from tests.training import distributed_worker
+
+pytestmark = pytest.mark.slow
+
+Weights = dict[str, torch.Tensor]
+Folders = Callable[[str, int], Path]
+
+
+@pytest.fixture(scope="module")
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Train every case on every number of processes, once; finds the run directory of one of them."""
+    folder = tmp_path_factory.mktemp("distributed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PYTHONPATH", str(REPOSITORY))
+        distributed_worker.run_all(1)
+        for processes in (2, 3, 4):
+            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+            finished = subprocess.run(
+                [*launch, "-m", "tests.training.distributed_worker"],
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            assert finished.returncode == 0, finished.stderr[-3000:]
+    return lambda case, processes: folder / LOGS / distributed_worker.run_name(case, processes)
+
+
+def weights(folder: Path) -> Weights:
+    state: Weights = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return {name: value for name, value in state.items() if name.startswith("network.")}
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    """The last epoch's losses and accuracies."""
+    with (folder / "metrics.csv").open() as file:
+        *_, last = csv.DictReader(file)
+    return {name: float(value) for name, value in last.items() if "/" in name}
+
+
+def assert_close(one: Weights, other: Weights, tolerance: float) -> None:
+    """Every tensor agrees to a tolerance relative to its largest element."""
+    assert one.keys() == other.keys()
+    for name, expected in one.items():
+        scale = expected.abs().max().clamp(min=1e-12)
+        assert float((other[name] - expected).abs().max() / scale) <= tolerance, name
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("case", ["mlp", "maxpool", "batchnorm", "augmented"])
+def test_200_steps_in_float64_give_the_same_weights_and_loss(folder_of: Folders, case: str, processes: int) -> None:
+    one, several = folder_of(f"long-{case}", 1), folder_of(f"long-{case}", processes)
+    assert_close(weights(one), weights(several), tolerance=1e-9)
+    assert metrics(several) == pytest.approx(metrics(one), rel=1e-9)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
+def test_one_step_in_float32_moves_the_weights_alike(folder_of: Folders, arch: str, processes: int) -> None:
+    """Alike to one process in float64: in float32 torch's own batch norm, channels last on CPU, is less exact."""
+    exact = {name: value.float() for name, value in weights(folder_of(f"exact-{arch}", 1)).items()}
+    assert_close(exact, weights(folder_of(f"gradient-{arch}", processes)), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("arch", ["mlp", "maxpool"])
+def test_one_process_in_float32_is_as_exact(folder_of: Folders, arch: str) -> None:
+    exact = {name: value.float() for name, value in weights(folder_of(f"exact-{arch}", 1)).items()}
+    assert_close(exact, weights(folder_of(f"gradient-{arch}", 1)), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_a_process_without_images_takes_part(folder_of: Folders, processes: int) -> None:
+    one, several = folder_of("empty-share", 1), folder_of("empty-share", processes)
+    assert_close(weights(one), weights(several), tolerance=1e-9)
+    assert metrics(several) == pytest.approx(metrics(one), rel=1e-9)
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_every_test_image_counts_once(folder_of: Folders, processes: int) -> None:
+    one, several = metrics(folder_of("counts", 1)), metrics(folder_of("counts", processes))
+    assert (several["test/acc"] * 10_000) % 1 == 0
+    assert several["test/acc"] == one["test/acc"]
+    assert several["test/loss"] == pytest.approx(one["test/loss"], rel=1e-9)
+
+
+def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:
+    flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu", "--threads", "1"]
+    finished = run_script("fit", *DEBUG, *flags, "--arch", "batchnorm", cwd=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout.count("epoch 1/2") == 1
+    assert [path.name for path in (tmp_path / LOGS / "batchnorm").iterdir()] == ["version_0"]
+
+
+def test_a_batch_that_does_not_divide_is_told(tmp_path: Path) -> None:
+    flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+    finished = run_script("fit", *DEBUG, *flags, "--arch", "mlp", "--batch_size", "63", cwd=tmp_path)
+    assert finished.returncode == 2
+    assert "--batch_size 63 cannot be shared between 2 processes equally" in finished.stderr
+    assert "Traceback" not in finished.stderr

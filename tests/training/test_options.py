@@ -1,0 +1,123 @@
+"""Every setting can be given in one way, is written down, and can be fed back."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.profilers import SimpleProfiler
+
+from convblocks.errors import UsageError
+from convblocks.training.fit import build
+from convblocks.training.options import LINKS, build_classifier, build_data, build_trainer, parse, parser
+from tests.conftest import REPOSITORY, run_script
+
+HELP = (REPOSITORY / "scripts" / "fit.py").read_text().split('"""')[1]
+
+
+def test_help_lists_the_parsers_options_and_defaults(workspace: Path) -> None:
+    defaults = parser().get_defaults()
+    options = {option for option in vars(defaults) if option not in ("trainer", "model", "data")}
+    described = set(re.findall(r"^  --(\w+)", HELP, flags=re.MULTILINE)) - {"help_all", "print_config"}
+    assert described == options
+    for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
+        assert float(default) == defaults[option]
+
+
+def test_help_fits_a_screen() -> None:
+    lines = HELP.strip().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+
+
+def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = run_script("fit", "--help", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (0, HELP.strip() + "\n")
+
+
+def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
+    config = REPOSITORY / "configs" / "notebook.yaml"
+    assert parse(["--arch", "mlp", "--config", str(config)]) == parse(["--arch", "mlp"])
+    assert {"epochs", "batch_size", "lr", "seed"} <= yaml.safe_load(config.read_text()).keys()
+
+
+@pytest.mark.parametrize("config", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_is_accepted(workspace: Path, config: Path) -> None:
+    settings = parse(["--arch", "maxpool", "--config", str(config)]).settings
+    assert build_trainer(settings, show_bar=False, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
+    assert build_data(settings).batch_size == settings["batch_size"]
+    assert build_classifier(settings).hparams["arch"] == "maxpool"
+
+
+def test_settings_can_be_fed_back(workspace: Path) -> None:
+    flags = ["--arch", "batchnorm", "--lr", "0.003", "--seed", "5", "--data.val_size", "1000", "--threads", "1"]
+    settings = parse(flags).settings
+    (workspace / "saved.yaml").write_text(yaml.safe_dump(settings))
+    assert parse(["--config", "saved.yaml"]).settings == settings
+    data = build_data(settings)
+    assert (build_classifier(settings).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
+
+
+def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None:
+    flags = ["--arch", "maxpool", "--lr", "0.003", "--model.schedule", "onecycle"]
+    printed = run_script("fit", *flags, "--print_config", cwd=workspace)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    (workspace / "printed.yaml").write_text(printed.stdout)
+    again = run_script("fit", "--config", "printed.yaml", "--print_config", cwd=workspace)
+    assert again.stdout == printed.stdout
+    assert parse(["--config", "printed.yaml"]) == parse(flags)
+
+
+def test_parsing_seeds_nothing(workspace: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    parse(["--arch", "mlp", "--seed", "5"])
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_profiler_is_used_if_asked_for(workspace: Path) -> None:
+    settings = parse(["--arch", "mlp", "--trainer.profiler", "simple"]).settings
+    trainer: Any = build_trainer(settings, show_bar=False, callbacks=[], plugins=[])
+    assert isinstance(trainer.profiler, SimpleProfiler)
+
+
+@pytest.mark.parametrize(("option", "target"), LINKS.items())
+def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=f"{re.escape(target)} is set with --{option}"):
+        parse(["--arch", "mlp", f"--{target}", "3"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--arch is required"),
+        (["--arch", "resnet"], "unknown architecture 'resnet'"),
+        (["--arch", "mlp", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--epochs", "-1"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--epochs", "many"], "epochs.*many"),
+        (["--arch", "mlp", "--threads", "0"], "--threads must be at least 1"),
+        (["--arch", "mlp", "--seed", "-1"], "--seed must be in"),
+        (["--arch", "mlp", "--batch_size", "0"], "at least 1"),
+        (["--arch", "mlp", "--name", "/tmp/run"], "below lightning_logs"),
+        (["--arch", "mlp", "--name", "../run"], "below lightning_logs"),
+        (["--arch", "mlp", "--resume"], "--resume needs the --name"),
+        (["--arch", "mlp", "--unknown", "1"], "unrecognized arguments: --unknown"),
+        (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
+        (["--arch", "mlp", "--trainer.fast_dev_run", "true"], r"fast_dev_run is not available.*debug\.yaml"),
+        (["--arch", "mlp", "--trainer.logger", "false"], "logger is not available"),
+        (["--arch", "mlp", "--trainer.max_steps", "10"], "max_steps is not available.*--epochs"),
+        (["--arch", "mlp", "--trainer.check_val_every_n_epoch", "2"], "every epoch is evaluated"),
+        (["--arch", "mlp", "--trainer.limit_val_batches", "0"], "limit_val_batches must be above 0"),
+        (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
+    ],
+)
+def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        build(parse(flags))
+    assert "\n" not in str(caught.value)
+    assert list(workspace.iterdir()) == []

@@ -1,0 +1,238 @@
+"""A run that is killed and resumed, any number of times, at any step, ends as if nothing had happened."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from convblocks.console import status_of
+from convblocks.errors import Stopped, UserError
+from convblocks.model.classifier import DigitClassifier
+from convblocks.runs.checkpoints import previous
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import fit, signals
+from tests.conftest import DEBUG, REPOSITORY
+from tests.training.test_fit import assert_same_weights, curves, metric_rows
+
+CONTEXT = multiprocessing.get_context("forkserver")
+STEPS = CONTEXT.Value("i", 0)  # training steps taken by the process that runs now
+
+
+def fit_and_count(arguments: list[str], steps: "multiprocessing.sharedctypes.Synchronized[int]") -> None:
+    """Run fit.py's command in a process of its own, and tell how many steps it has taken."""
+    signals.install()
+
+    def count(*_: object) -> None:
+        steps.value += 1
+
+    DigitClassifier.on_before_zero_grad = count  # type: ignore[assignment, method-assign]
+    sys.exit(status_of(fit.main, arguments))
+
+
+@pytest.fixture(autouse=True)
+def fresh_signals() -> None:
+    signals.forget()
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments_change_nothing(workspace: Path, pytestconfig: pytest.Config) -> None:
+    """SIGKILL and SIGTERM by chance; every other one after a number of training steps, the rest after some time."""
+    kills = int(pytestconfig.getoption("--kills"))
+    flags = ["--arch", "mlp", "--threads", "1", "--epochs", "3", "--resume", "--name"]
+    fit.main([*flags, "whole"])
+    rng = random.Random(0)
+    during_steps = 0
+    for kill in range(kills):
+        STEPS.value = 0
+        process = CONTEXT.Process(target=fit_and_count, args=([*flags, "killed"], STEPS))
+        process.start()
+        if kill % 2:
+            time.sleep(rng.uniform(0, 1.5))
+        else:
+            wanted = rng.randint(1, 2 * 2814 // kills)
+            while STEPS.value < wanted and process.is_alive():
+                time.sleep(0.001)
+            during_steps += process.is_alive()
+        assert process.pid is not None
+        os.kill(process.pid, rng.choice([signal.SIGKILL, signal.SIGTERM]))
+        process.join()
+        if RunDirectory("killed").state(3) == "done":
+            shutil.rmtree(RunDirectory("killed").path)  # begin again: the kills are not spent yet
+    assert during_steps >= kills // 2
+    # In a process of its own too: TensorBoard reads the files of one second in the order of their processes' numbers.
+    last = CONTEXT.Process(target=fit_and_count, args=([*flags, "killed"], STEPS))
+    last.start()
+    last.join()
+    assert last.exitcode == 0
+    whole, killed = RunDirectory("whole"), RunDirectory("killed")
+    assert_same_weights(whole, killed)
+    assert metric_rows(whole) == metric_rows(killed)
+    for tag in ("train/loss", "train/loss_step", "test/acc", "train/lr"):
+        assert curves(whole)[tag] == curves(killed)[tag]
+
+
+def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a signal come in the middle of a training step."""
+    taken = 0
+
+    def send(*_: object) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == step:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(DigitClassifier, "on_before_zero_grad", send)
+
+
+@pytest.mark.parametrize("step", [1, 19, 20, 21, 40])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param([], id="defaults"),
+        pytest.param(["--model.schedule", "onecycle", "--data.shift", "2", "--data.rotation", "10"], id="augmented"),
+    ],
+)
+def test_a_stopped_run_resumes_from_the_very_batch(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int, recipe: list[str]
+) -> None:
+    """Two epochs of 20 steps: stopped at the first step, around the epoch's end, and at the last step."""
+    flags = [*DEBUG, "--arch", "batchnorm", *recipe, "--name"]
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(step, signal.SIGTERM, patch)
+        if step < 40:
+            with pytest.raises(Stopped) as stopped:
+                fit.main([*flags, "stopped"])
+            assert stopped.value.exit_status == 143
+            assert f"stopped after step {step}" in str(stopped.value)
+        else:
+            fit.main([*flags, "stopped"])  # the run ended before there was anything left to stop
+    signals.forget()
+    fit.main(["--name", "stopped", "--resume"])
+    assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
+    assert metric_rows(RunDirectory("whole")) == metric_rows(RunDirectory("stopped"))
+    assert curves(RunDirectory("whole"))["train/loss_step"] == curves(RunDirectory("stopped"))["train/loss_step"]
+
+
+def test_random_numbers_go_on_where_they_stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network with dropout draws random numbers in every step."""
+    monkeypatch.setattr(
+        DigitClassifier,
+        "forward",
+        lambda self, images: self.network(torch.nn.functional.dropout(images, 0.2, self.training)),
+    )
+    flags = [*DEBUG, "--arch", "mlp", "--name"]
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(7, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*flags, "stopped"])
+    signals.forget()
+    fit.main(["--name", "stopped", "--resume"])
+    assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
+
+
+def test_the_number_of_threads_is_recorded_and_restored(workspace: Path) -> None:
+    fit.main([*DEBUG, "--arch", "mlp", "--name", "run", "--threads", "1", "--epochs", "1"])
+    torch.set_num_threads(2)
+    fit.main(["--name", "run", "--resume", "--epochs", "2"])
+    assert torch.get_num_threads() == 1
+    fit.main([*DEBUG, "--arch", "mlp", "--name", "default"])
+    assert RunDirectory("default").read_config()["threads"] == 1
+
+
+def test_a_signal_during_the_imports_is_obeyed_after_the_first_batch(workspace: Path) -> None:
+    script = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), "--arch", "mlp", "--name", "early"]
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(1.5)
+        process.terminate()
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "stopped after step 1: carry on with --resume" in errors
+
+
+@pytest.fixture
+def run(workspace: Path) -> RunDirectory:
+    """A run of two epochs of which the summary is lost."""
+    fit.main([*DEBUG, "--arch", "mlp", "--name", "run"])
+    RunDirectory("run").summary.unlink()
+    return RunDirectory("run")
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_previous_one(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = metric_rows(run)
+    flip_a_bit(run.last_checkpoint)
+    fit.main(["--name", "run", "--resume"])
+    assert "last.ckpt is missing or damaged: carrying on from previous-last.ckpt" in capsys.readouterr().out
+    assert metric_rows(run) == expected
+
+
+def test_if_both_are_damaged_the_resume_is_refused(run: RunDirectory) -> None:
+    flip_a_bit(run.last_checkpoint)
+    flip_a_bit(previous(run.last_checkpoint))
+    with pytest.raises(UserError, match=r"cannot load .*previous-last\.ckpt: it is damaged"):
+        fit.main(["--name", "run", "--resume"])
+
+
+def test_a_checkpoint_of_other_settings_is_refused(run: RunDirectory) -> None:
+    fit.main([*DEBUG, "--arch", "mlp", "--name", "other", "--lr", "0.1"])
+    shutil.copy(RunDirectory("other").last_checkpoint, run.last_checkpoint)
+    with pytest.raises(UserError, match="belongs to a run with other settings"):
+        fit.main(["--name", "run", "--resume"])
+
+
+def test_a_foreign_file_is_refused(run: RunDirectory) -> None:
+    previous(run.last_checkpoint).unlink()
+    torch.save({"weights": torch.zeros(3)}, run.last_checkpoint)
+    with pytest.raises(UserError, match="is not a checkpoint of this project"):
+        fit.main(["--name", "run", "--resume"])
+
+
+def test_a_full_disk_ends_the_run_in_one_line_and_keeps_the_checkpoint(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = 0
+
+    def fill(checkpoint: object, file: object) -> None:
+        nonlocal saved
+        saved += 1
+        if saved == 2:
+            raise OSError(28, "No space left on device")
+        save(checkpoint, file)  # type: ignore[arg-type]  # passed on as it came
+
+    save = torch.save
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fill)
+        with pytest.raises(UserError, match=r"cannot write to .*run \(No space left on device\); its last checkpoint"):
+            fit.main([*DEBUG, "--arch", "mlp", "--name", "run"])
+    assert torch.load(RunDirectory("run").last_checkpoint, weights_only=True)["global_step"] == 20
+    fit.main(["--name", "run", "--resume"])
+    assert RunDirectory("run").state(2) == "done"
+
+
+def test_a_log_directory_that_disappears_ends_the_run_in_one_line(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(*_: object) -> None:
+        shutil.rmtree("lightning_logs", ignore_errors=True)
+        Path("lightning_logs").write_text("not a folder any more")
+
+    monkeypatch.setattr(DigitClassifier, "on_validation_epoch_start", remove)
+    with pytest.raises(UserError, match="cannot write to"):
+        fit.main([*DEBUG, "--arch", "mlp", "--name", "run"])

@@ -1,0 +1,206 @@
+"""The project's own job scripts on a real Slurm of two nodes on this machine."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from convblocks.errors import UsageError
+from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.training import fit
+from convblocks.training.slurm import check_tasks
+from tests.conftest import REPOSITORY
+from tests.training.test_fit import curves, metric_rows
+
+SCRIPTS = REPOSITORY / "scripts" / "slurm"
+COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
+
+
+def test_outside_a_job_everything_goes() -> None:
+    check_tasks("auto", 1, environment={})
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"SLURM_NTASKS": "2"}, "started without srun: put srun before it"),
+        ({"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0"}, "srun started 2 tasks, but --trainer.devices 1"),
+        ({"SLURM_NTASKS": "1", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks"),
+    ],
+)
+def test_tasks_that_would_not_train_together_are_refused(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_tasks(1, 1, environment={"SLURM_JOB_ID": "7", **environment})
+
+
+def test_as_many_tasks_as_devices_are_accepted() -> None:
+    check_tasks(2, 2, environment={"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_STEP_ID": "0"})
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder to submit from, with the scripts in it, while a cluster is up."""
+    if shutil.which("slurmctld") is None or os.geteuid() != 0:
+        reason = "needs root and Slurm: apt-get install slurmctld slurmd slurm-client"
+        if "CI" in os.environ:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    state = tmp_path_factory.mktemp("slurm")
+    folder = tmp_path_factory.mktemp("submitted")
+    (folder / "scripts").symlink_to(REPOSITORY / "scripts")
+    subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "up.sh", state], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(state / "slurm.conf"))
+        patch.chdir(folder)
+        try:
+            yield folder
+        finally:
+            subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "down.sh", state], check=False)
+
+
+def submit(script: Path, *arguments: str, options: tuple[str, ...] = ()) -> str:
+    """Submit a job script, without the GPUs that it asks for, and return the job's number."""
+    command = ["sbatch", "--parsable", "--gpus-per-node=0", *options, str(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def submit_text(folder: Path, text: str, *options: str) -> str:
+    script = folder / "job.sbatch"
+    script.write_text(f"#!/bin/bash\n{text}\n")
+    return submit(script, options=options)
+
+
+def job_states(job: str) -> set[str]:
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
+    return {word.removeprefix("JobState=") for word in shown.split() if word.startswith("JobState=")}
+
+
+def wait_for_states(job: str, wanted: set[str], seconds: float = 180) -> set[str]:
+    deadline = time.monotonic() + seconds
+    while not (states := job_states(job)) <= wanted or not states:
+        assert time.monotonic() < deadline, f"job {job} is {states}:\n{output(job)}"
+        time.sleep(0.3)
+    return states
+
+
+def ended(job: str) -> set[str]:
+    return wait_for_states(job, {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"})
+
+
+def output(job: str) -> str:
+    return "\n".join(path.read_text() for path in sorted(Path().glob(f"slurm-{job}*.out")))
+
+
+def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
+    return {name: value for name, value in state.items() if name.startswith("network.")}
+
+
+def start_again(job: str) -> None:
+    """Spare the two minutes that Slurm lets a requeued job wait; too early, it would be killed."""
+    wait_for_states(job, {"PENDING"})
+    time.sleep(3)
+    subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
+
+
+@pytest.mark.slow
+def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
+    flags = [*COMMON, "--arch", "batchnorm", "--epochs", "1", "--trainer.precision", "64-true"]
+    flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
+    layout = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1")
+    job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", "four", options=layout)
+    assert ended(job) == {"COMPLETED"}, output(job)
+    fit.main([*flags, "--name", "one"])
+    one, four = weights(RunDirectory("one")), weights(RunDirectory("four"))
+    for name, value in one.items():
+        torch.testing.assert_close(four[name], value, rtol=1e-9, atol=1e-12)
+    assert RunDirectory("four").read_summary()["processes"] == 4
+
+
+@pytest.mark.slow
+def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(
+    cluster: Path, request: pytest.FixtureRequest
+) -> None:
+    requeues = int(request.config.getoption("--requeues"))
+    flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 4)]
+    layout = ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1")
+    run = RunDirectory("requeued")
+    job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", run.name, options=layout)
+    for _ in range(requeues):
+        epochs = len(run.read_metrics())
+        deadline = time.monotonic() + 180
+        while len(run.read_metrics()) <= epochs:
+            assert time.monotonic() < deadline, output(job)
+            time.sleep(0.1)
+        subprocess.run(["scancel", "--signal=USR1", job], check=True)
+        start_again(job)
+    assert ended(job) == {"COMPLETED"}, output(job)
+    text = output(job)
+    assert text.count("carry on with --resume") == requeues
+    assert [row["epoch"] for row in metric_rows(run)] == [str(epoch + 1) for epoch in range(2 * requeues + 4)]
+    steps = [step for step, _ in curves(run)["train/loss_step"]]
+    assert steps == list(range(50, 938 * (2 * requeues + 4) + 1, 50))
+
+
+@pytest.mark.slow
+def test_a_cancelled_job_saves_and_is_not_requeued(cluster: Path) -> None:
+    flags = [*COMMON, "--arch", "mlp", "--epochs", "200", "--name", "cancelled"]
+    job = submit(SCRIPTS / "fit.sbatch", *flags, options=("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"))
+    run = RunDirectory("cancelled")
+    deadline = time.monotonic() + 180
+    while not run.read_metrics():
+        assert time.monotonic() < deadline, output(job)
+        time.sleep(0.1)
+    subprocess.run(["scancel", job], check=True)
+    assert ended(job) == {"CANCELLED"}
+    assert run.last_checkpoint.is_file()
+    assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] % 938 != 0
+
+
+@pytest.mark.slow
+def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
+    flags = ["--arch", "mlp", "--seeds", "2", "--epochs", "1", "--name", "array"]
+    flags += ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
+    job = submit(SCRIPTS / "compare.sbatch", *flags, options=("--array=0-1",))
+    assert ended(job) == {"COMPLETED"}, output(job)
+    report = LOGS / "array" / "comparison.md"
+    deadline = time.monotonic() + 120
+    while not report.is_file():
+        assert time.monotonic() < deadline, output("*")
+        time.sleep(0.3)
+    assert "| 0 of 2 | 2 |" in report.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "layout", "message"),
+    [
+        ("exec python scripts/fit.py", ("--ntasks=2",), "started without srun"),
+        ("exec srun python scripts/fit.py --trainer.devices 1", ("--ntasks=2",), "srun started 2 tasks, but"),
+        (
+            "exec srun python scripts/fit.py --trainer.devices 2 --trainer.strategy ddp",
+            ("--nodes=2", "--ntasks-per-node=2"),
+            "srun started 4 tasks, but --trainer.devices 2 and --trainer.num_nodes 1 make 2",
+        ),
+    ],
+)
+def test_a_wrong_layout_ends_in_a_clear_line(
+    cluster: Path, command: str, layout: tuple[str, ...], message: str
+) -> None:
+    job = submit_text(cluster, f"{command} --arch mlp --trainer.accelerator cpu --name wrong", *layout)
+    assert ended(job) == {"FAILED"}
+    assert message in output(job)
+    assert "Traceback" not in output(job)
+    assert not RunDirectory("wrong").exists()
+
+
+@pytest.mark.slow
+def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
+    job = submit_text(cluster, f"kill -{int(signal.SIGUSR1)} $$; exec srun python scripts/fit.py --arch mlp")
+    assert ended(job) == {"FAILED"}
