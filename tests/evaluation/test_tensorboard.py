@@ -45,7 +45,7 @@ def test_scalars(tensorboard: str, trained: Path) -> None:
     final = json.loads((trained.parents[1] / "summary.json").read_text())["final"]
     for tag in ("train/loss", "test/loss", "train/acc", "test/acc"):
         points = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag=tag))
-        assert [step for _, step, _ in points] == [938, 1876]
+        assert [step for _, step, _ in points] == [937, 1875]
         assert points[-1][2] == pytest.approx(final[tag])
     (calibration,) = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag="test/calibration_error"))
     assert 0 < calibration[2] < 0.1

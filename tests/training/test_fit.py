@@ -10,9 +10,12 @@ import pytest
 import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from convblocks.data.mnist import DigitFiles
 from convblocks.errors import DataError, UsageError, UserError
+from convblocks.evaluation import tensorboard
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG, write_digits
@@ -87,9 +90,9 @@ def test_the_summary_tells_the_run(run: RunDirectory) -> None:
 def test_tensorboard_shows_the_curves(run: RunDirectory) -> None:
     shown = curves(run)
     for tag in ("train/loss", "train/acc", "test/loss", "test/acc"):
-        assert [step for step, _ in shown[tag]] == [20, 40]
+        assert [step for step, _ in shown[tag]] == [19, 39]  # Lightning's loggers count from 0
         assert [value for _, value in shown[tag]] == pytest.approx([float(row[tag]) for row in metric_rows(run)])
-    assert [step for step, _ in shown["train/loss_step"]] == list(range(5, 41, 5))
+    assert [step for step, _ in shown["train/loss_step"]] == list(range(4, 40, 5))
     assert [value for _, value in shown["train/lr"]] == [pytest.approx(0.01)] * 8
     assert len(shown["images_per_second"]) == 2
 
@@ -197,6 +200,41 @@ def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) 
     assert best["global_step"] == int(lowest["step"])
     assert [step for step, _ in curves(run)["test/acc"]] == [80]
     assert run.read_summary()["final"].keys() == {"test/loss", "test/acc"}
+
+
+class Rows(nn.Module):
+    """A recurrent network that reads an image row by row: its first weights are no pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(28, 16, batch_first=True)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        states, _ = self.rnn(images.squeeze(1))
+        logits: torch.Tensor = self.head(states[:, -1])
+        return logits
+
+
+def test_a_network_whose_filters_cannot_be_drawn_leaves_a_whole_run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "rows", Rows)
+    train("--arch", "rows", "--name", "rows")
+    events = EventAccumulator(str(RunDirectory("rows").path)).Reload()
+    assert "pictures/confusion" in events.Tags()["images"]
+    assert "pictures/first_layer" not in events.Tags()["images"]
+    assert RunDirectory("rows").state(2) == "done"
+
+
+def test_what_fails_after_training_loses_no_summary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tensorboard, "write_portrait", fail)
+    with pytest.raises(ZeroDivisionError):
+        train("--arch", "mlp", "--name", "run")
+    assert RunDirectory("run").state(2) == "done"
 
 
 def test_a_collapsed_run_says_so(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

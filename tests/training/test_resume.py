@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
@@ -120,6 +121,54 @@ def test_a_stopped_run_resumes_from_the_very_batch(
     assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
     assert metric_rows(RunDirectory("whole")) == metric_rows(RunDirectory("stopped"))
     assert curves(RunDirectory("whole"))["train/loss_step"] == curves(RunDirectory("stopped"))["train/loss_step"]
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_or_not(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """Lightning writes an epoch's metrics after the epoch's checkpoint; a kill may come in between, or right after."""
+    flags = [*DEBUG, "--arch", "mlp", "--name"]
+    fit.main([*flags, "whole"])
+    write = _LoggerConnector.update_train_epoch_metrics
+
+    def kill(connector: _LoggerConnector) -> None:
+        if not killed:
+            write(connector)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_LoggerConnector, "update_train_epoch_metrics", kill)
+        with pytest.raises(KeyboardInterrupt):
+            fit.main([*flags, "killed"])
+    fit.main(["--name", "killed", "--resume"])
+    whole, resumed = curves(RunDirectory("whole")), curves(RunDirectory("killed"))
+    assert whole.keys() == resumed.keys()
+    for tag in whole.keys() - {"seconds", "images_per_second", "epoch"}:  # Lightning repeats the last with each write
+        assert resumed[tag] == whole[tag], tag
+
+
+@pytest.mark.parametrize("step", [7, 20])
+def test_a_checkpoint_of_the_former_format_is_resumed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """It told how many batches of the unfinished epoch were done, and neither which epoch nor what was logged last."""
+    flags = [*DEBUG, "--arch", "mlp", "--name"]
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(step, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*flags, "stopped"])
+    signals.forget()
+    stopped = RunDirectory("stopped")
+    checkpoint = torch.load(stopped.last_checkpoint, weights_only=True)
+    checkpoint["MNISTDataModule"] = {"position": step % 20}
+    del checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    del checkpoint["callbacks"]["RunLog"]["of_last_step"]
+    torch.save(checkpoint, stopped.last_checkpoint)
+    fit.main(["--name", "stopped", "--resume"])
+    assert_same_weights(RunDirectory("whole"), stopped)
+    assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
 
 
 def test_random_numbers_go_on_where_they_stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
