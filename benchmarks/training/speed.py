@@ -14,7 +14,7 @@ from benchmarks.training import commands, page
 from benchmarks.training.case import LOADING_IMAGES, Case, Precision, Variant
 from benchmarks.training.measure import Measurement, measure
 from benchmarks.training.results import CommandTime, Results
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.comparison.figure import save
 from convblocks.console import Parser
 from convblocks.data import mnist
@@ -71,8 +71,7 @@ def main(arguments: list[str]) -> None:
         ("performance.md", page.markdown(results, minutes)),
         ("performance.json", json.dumps(dataclasses.asdict(results), indent=1)),
     ):
-        with atomic_write(options.out / name) as file:
-            file.write(text.encode())
+        write(options.out / name, text)
     print(f"Written to {options.out / 'performance'}.md, .png and .json.")
 
 

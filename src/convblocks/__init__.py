@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convblocks.data.module import MNISTDataModule
     from convblocks.model.classifier import DigitClassifier
-    from convblocks.model.networks import (
-        ARCHITECTURES,
-        ConvBatchNormNetwork,
-        ConvMaxPoolNetwork,
-        MultiLayerPerceptron,
-    )
+    from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
 
 __all__ = [
     "ARCHITECTURES",

@@ -22,3 +22,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a whole file at once."""
+    with atomic_write(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)

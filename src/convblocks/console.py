@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from convblocks.atomic import write
 from convblocks.errors import UsageError, UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -25,6 +26,14 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
+
+
+def write_as_asked(path: Path, content: bytes) -> None:
+    """Write a file that a command line names, or raise a UserError that says why not."""
+    try:
+        write(path, content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def answer(command: Command, help_text: str) -> int:

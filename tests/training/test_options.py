@@ -48,7 +48,7 @@ def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
 @pytest.mark.parametrize("config", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_is_accepted(workspace: Path, config: Path) -> None:
     settings = parse(["--arch", "maxpool", "--config", str(config)]).settings
-    assert build_trainer(settings, show_bar=False, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
+    assert build_trainer(settings, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
     assert build_data(settings).batch_size == settings["batch_size"]
     assert build_classifier(settings).hparams["arch"] == "maxpool"
 
@@ -82,7 +82,7 @@ def test_parsing_seeds_nothing(workspace: Path) -> None:
 
 def test_a_profiler_is_used_if_asked_for(workspace: Path) -> None:
     settings = parse(["--arch", "mlp", "--trainer.profiler", "simple"]).settings
-    trainer: Any = build_trainer(settings, show_bar=False, callbacks=[], plugins=[])
+    trainer: Any = build_trainer(settings, callbacks=[], plugins=[])
     assert isinstance(trainer.profiler, SimpleProfiler)
 
 

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torchinfo import summary as torchinfo_summary
 
 from convblocks import training
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.comparison.figure import comparison_figure, save
 from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import report_tables
@@ -138,8 +138,7 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     save(figure, path.with_suffix(".png"))
     rows = as_csv([_row(outcome) for outcome in outcomes])
     for suffix, text in ((".md", markdown), (".json", json.dumps(numbers, indent=2)), (".csv", rows)):
-        with atomic_write(path.with_suffix(suffix)) as file:
-            file.write(text.encode())
+        write(path.with_suffix(suffix), text)
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
         writer.add_figure("comparison", figure)

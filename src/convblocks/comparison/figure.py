@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.trials import Settings
-from convblocks.comparison.verdicts import Outcome
+from convblocks.comparison.verdicts import Outcome, by_arch
 
 # Okabe and Ito's colours, told apart by the colour-blind; line styles and markers tell them apart in grey.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
@@ -59,16 +59,12 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _archs(outcomes: Sequence[Outcome]) -> list[str]:
-    return list(dict.fromkeys(outcome.arch for outcome in outcomes))
-
-
 def _by_epoch(panel: Axes, outcomes: Sequence[Outcome], metric: str, scale: float, label: str) -> None:
     """Individual runs faint, their mean as a line, one standard deviation as a band; collapsed runs apart."""
     shown = []
-    for index, arch in enumerate(_archs(outcomes)):
+    for index, (arch, runs) in enumerate(by_arch(outcomes).items()):
         look = style(index)
-        own = [outcome for outcome in outcomes if outcome.arch == arch and not outcome.collapsed]
+        own = [outcome for outcome in runs if not outcome.collapsed]
         if not own:
             continue
         curves = scale * np.array([[row[metric] for row in outcome.epochs] for outcome in own])
@@ -93,9 +89,8 @@ def _final(panel: Axes, outcomes: Sequence[Outcome]) -> None:
     low = min(trained, default=0)
     span = max(max(trained, default=100) - low, 0.1)
     floor = low - 0.15 * span
-    for index, arch in enumerate(_archs(outcomes)):
+    for index, own in enumerate(by_arch(outcomes).values()):
         look = style(index)
-        own = [outcome for outcome in outcomes if outcome.arch == arch]
         spread = index + np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else np.array([float(index)])
         for x, outcome in zip(spread, own, strict=True):
             y = floor if outcome.collapsed else 100 * outcome.accuracy
@@ -105,7 +100,7 @@ def _final(panel: Axes, outcomes: Sequence[Outcome]) -> None:
         if finished:
             panel.hlines(np.mean(finished), index - 0.3, index + 0.3, color="black", linewidth=1)
     collapsed = sum(outcome.collapsed for outcome in outcomes)
-    panel.set_xticks(range(len(_archs(outcomes))), _archs(outcomes))
+    panel.set_xticks(range(len(by_arch(outcomes))), list(by_arch(outcomes)))
     panel.set(ylabel="final test accuracy [%]", title=f"crosses: collapsed ({collapsed})" if collapsed else "")
     panel.set_ylim(floor - 0.1 * span, low + 1.1 * span)
     panel.grid(alpha=0.3, axis="y")
@@ -119,33 +114,18 @@ def _swept(panel: Axes, outcomes: Sequence[Outcome], option: str, alone: bool) -
 
     values = list(dict.fromkeys(value(outcome.settings) for outcome in outcomes))
     numeric = all(_is_number(text) for text in values)
-    for index, arch in enumerate(_archs(outcomes)):
+    for index, (arch, own) in enumerate(by_arch(outcomes).items()):
         look = style(index)
         points = []
         for position, text in enumerate(values):
-            own = [
-                100 * outcome.accuracy
-                for outcome in outcomes
-                if outcome.arch == arch and value(outcome.settings) == text and not outcome.collapsed
-            ]
-            if own:
-                points.append((float(text) if numeric else position, mean_interval(own)))
+            here = [100 * one.accuracy for one in own if value(one.settings) == text and not one.collapsed]
+            if here:
+                points.append((float(text) if numeric else position, mean_interval(here)))
         points.sort(key=lambda point: point[0])
         x = [point[0] for point in points]
-        panel.plot(
-            x,
-            [mean.mean for _, mean in points],
-            look.line,
-            color=look.colour,
-            marker=look.marker,
-            label=arch,
-        )
+        panel.plot(x, [mean.mean for _, mean in points], look.line, color=look.colour, marker=look.marker, label=arch)
         panel.fill_between(
-            x,
-            [mean.low for _, mean in points],
-            [mean.high for _, mean in points],
-            color=look.colour,
-            alpha=0.15,
+            x, [mean.low for _, mean in points], [mean.high for _, mean in points], color=look.colour, alpha=0.15
         )
     if numeric and min(map(float, values)) > 0:
         panel.set_xscale("log")

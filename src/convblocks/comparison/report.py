@@ -15,6 +15,8 @@ from convblocks.comparison.verdicts import (
     Metric,
     Outcome,
     Reading,
+    by_arch,
+    by_settings,
     compare,
     mean_validation,
     sets_to_compare,
@@ -55,17 +57,15 @@ def comparison_tables(comparison: Comparison, test_images: int = 10_000) -> list
 def grid_table(outcomes: Sequence[Outcome]) -> Table:
     """Every architecture at every setting, with the validation accuracy that decides where there is one."""
     rows = []
-    for arch in dict.fromkeys(outcome.arch for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome.arch == arch]
-        for settings in dict.fromkeys(outcome.settings for outcome in own):
-            here = [outcome for outcome in own if outcome.settings == settings]
+    for arch, own in by_arch(outcomes).items():
+        for settings, here in by_settings(own).items():
             validated = all(outcome.validation is not None for outcome in here)
             rows.append(
                 [
                     arch,
                     settings_name(settings),
                     str(len(here)),
-                    percent(mean_validation(here, settings)) if validated else "-",
+                    percent(mean_validation(here)) if validated else "-",
                     percent(float(np.mean([outcome.accuracy for outcome in here]))),
                     percent(float(np.median([outcome.accuracy for outcome in here]))),
                     str(sum(outcome.collapsed for outcome in here)),

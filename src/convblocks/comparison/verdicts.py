@@ -125,8 +125,7 @@ def compare(outcomes: Sequence[Outcome]) -> Comparison:
 
     The architectures come in the order of the registry; of two, the later one is the first of a difference.
     """
-    archs = list(dict.fromkeys(outcome.arch for outcome in outcomes))
-    rows = tuple(_row([outcome for outcome in outcomes if outcome.arch == arch]) for arch in archs)
+    rows = tuple(_row(own) for own in by_arch(outcomes).values())
     return Comparison(rows, (_read(outcomes, rows, "all"), _read(outcomes, rows, "trained")))
 
 
@@ -139,26 +138,32 @@ def sets_to_compare(outcomes: Sequence[Outcome], has_grid: bool) -> dict[str, li
         return {"": list(outcomes)}
     if all(outcome.validation is not None for outcome in outcomes):
         return {"Each network at its own best setting, chosen on validation images": best_settings(outcomes)}
-    return {
-        settings_name(settings): [outcome for outcome in outcomes if outcome.settings == settings]
-        for settings in dict.fromkeys(outcome.settings for outcome in outcomes)
-    }
+    return {settings_name(settings): here for settings, here in by_settings(outcomes).items()}
 
 
 def best_settings(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The runs at each architecture's setting with the highest mean validation accuracy; the test set has no say."""
-    chosen: list[Outcome] = []
-    for arch in dict.fromkeys(outcome.arch for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome.arch == arch]
-        scores = {settings: mean_validation(own, settings) for settings in {outcome.settings for outcome in own}}
-        best = max(scores, key=lambda settings: (scores[settings], settings))
-        chosen += [outcome for outcome in own if outcome.settings == best]
-    return chosen
+
+    def score(runs: list[Outcome]) -> tuple[float, Settings]:
+        return mean_validation(runs), runs[0].settings
+
+    best = [max(by_settings(own).values(), key=score) for own in by_arch(outcomes).values()]
+    return [outcome for runs in best for outcome in runs]
 
 
-def mean_validation(outcomes: Sequence[Outcome], settings: Settings) -> float:
-    """The mean validation accuracy of the runs at one setting."""
-    return float(np.mean([outcome.validation for outcome in outcomes if outcome.settings == settings]))
+def mean_validation(outcomes: Sequence[Outcome]) -> float:
+    return float(np.mean([outcome.validation for outcome in outcomes]))
+
+
+def by_arch(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The runs of each architecture, in the order in which they come."""
+    return {arch: [one for one in outcomes if one.arch == arch] for arch in dict.fromkeys(one.arch for one in outcomes)}
+
+
+def by_settings(outcomes: Sequence[Outcome]) -> dict[Settings, list[Outcome]]:
+    """The runs at each setting, in the order in which they come."""
+    found = dict.fromkeys(one.settings for one in outcomes)
+    return {settings: [one for one in outcomes if one.settings == settings] for settings in found}
 
 
 def _row(outcomes: Sequence[Outcome]) -> ArchitectureRow:
@@ -220,11 +225,7 @@ def _of(holds: bool) -> Verdict:
 
 
 def _claim(
-    text: str,
-    differences: Sequence[Difference],
-    metric: Metric,
-    pairs: Sequence[tuple[str, str]],
-    sign: int,
+    text: str, differences: Sequence[Difference], metric: Metric, pairs: Sequence[tuple[str, str]], sign: int
 ) -> Claim:
     """A claim that in all these pairs the first is above (sign 1) or below (sign -1) the second."""
     evidence = tuple(one for one in differences if one.metric == metric and (one.first, one.second) in pairs)

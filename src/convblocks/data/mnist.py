@@ -16,7 +16,7 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision.datasets import MNIST
 
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.data import idx
 from convblocks.errors import DataError
 
@@ -180,8 +180,7 @@ def _unpack(path: Path) -> bytes:
     """The content of a file's archive, which is put in the file's place where the folder can be written to."""
     content = idx.read_bytes(_archive(path))
     if os.access(path.parent, os.W_OK):
-        with atomic_write(path) as file:
-            file.write(content)
+        write(path, content)
     return content
 
 

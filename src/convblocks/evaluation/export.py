@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convblocks.atomic import atomic_write
-from convblocks.console import Parser
+from convblocks.console import Parser, write_as_asked
 from convblocks.data import mnist
 from convblocks.data.loader import normalize
 from convblocks.errors import UserError
@@ -102,7 +101,7 @@ def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], pat
     model = program.model_proto
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-    save(model.SerializeToString(), path)
+    write_as_asked(path, model.SerializeToString())
 
 
 def onnx_logits(path: Path, images: Tensor) -> Tensor:
@@ -120,7 +119,7 @@ def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], 
     with quiet():
         program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
-    save(content.getvalue(), path)
+    write_as_asked(path, content.getvalue())
 
 
 def program_logits(path: Path, images: Tensor) -> Tensor:
@@ -141,14 +140,6 @@ def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:
     if changed or not difference <= TOLERANCE:
         raise RuntimeError(f"{path} is wrong: {changed} other predictions, logits up to {difference:.2g} apart")
     print(f"{path}: the same predictions for all {len(logits):,} test images, logits within {difference:.1e}")
-
-
-def save(content: bytes, path: Path) -> None:
-    try:
-        with atomic_write(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager

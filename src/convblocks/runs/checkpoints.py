@@ -23,12 +23,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         super().__init__()
         self.keep_previous = keep_previous
 
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any | None = None,
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         complete = path.with_name(f".new-{path.name}")

@@ -4,14 +4,13 @@ import csv
 import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
 
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.errors import UsageError, UserError
 
 LOGS = Path("lightning_logs")
@@ -21,7 +20,6 @@ LOCK_SECONDS = 5
 State = Literal["missing", "incomplete", "done"]
 
 
-@dataclass(frozen=True)
 class RunDirectory:
     """``lightning_logs/<name>``, below the current directory.
 
@@ -33,36 +31,17 @@ class RunDirectory:
         UsageError: a name that leads out of ``lightning_logs``.
     """
 
-    name: str
-
-    def __post_init__(self) -> None:
-        parts = PurePosixPath(self.name).parts
+    def __init__(self, name: str) -> None:
+        parts = PurePosixPath(name).parts
         if not parts or parts[0] == "/" or ".." in parts:
-            raise UsageError(f"--name {self.name!r} must be a relative path below {LOGS}/, such as mlp/first")
-
-    @property
-    def path(self) -> Path:
-        return LOGS / self.name
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
+            raise UsageError(f"--name {name!r} must be a relative path below {LOGS}/, such as mlp/first")
+        self.name = name
+        self.path = LOGS / name
+        self.config = self.path / "config.yaml"
+        self.metrics = self.path / "metrics.csv"
+        self.summary = self.path / "summary.json"
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
 
     def exists(self) -> bool:
         """Whether anything stands under this name, but for an empty folder or hidden files left by a kill."""
@@ -123,8 +102,7 @@ class RunDirectory:
         return None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        with atomic_write(self.summary) as file:
-            file.write((json.dumps(summary, indent=2) + "\n").encode())
+        write(self.summary, json.dumps(summary, indent=2) + "\n")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -147,8 +125,7 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self.path / ".writable"):
-                pass
+            write(self.path / ".writable", "")
             (self.path / ".writable").unlink()
         except OSError as error:
             raise UserError(f"cannot write to {self.path}: {error.strerror}") from error

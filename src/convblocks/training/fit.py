@@ -9,10 +9,10 @@ import torch
 import yaml
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
@@ -23,15 +23,7 @@ from convblocks.runs.directory import LOGS, RunDirectory, flatten, next_version
 from convblocks.runs.machine import describe_machine, git_commit, versions
 from convblocks.training import slurm
 from convblocks.training.lean import keep_freed_memory
-from convblocks.training.options import (
-    Options,
-    Settings,
-    build_classifier,
-    build_data,
-    build_trainer,
-    parse,
-    wants_bar,
-)
+from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer, parse
 from convblocks.training.preemption import Preemption
 from convblocks.training.quiet import silence_what_every_run_says
 from convblocks.training.run_log import RunLog, first_step_to_forget, shortest_float
@@ -45,7 +37,7 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EE
 
 @dataclass(frozen=True)
 class Training:
-    """All that one run is made of."""
+    """All that one run is made of; ``speaks`` in the one of its processes that prints and writes."""
 
     settings: Settings
     directory: RunDirectory
@@ -53,11 +45,7 @@ class Training:
     classifier: DigitClassifier
     trainer: Trainer
     log: RunLog
-
-    @property
-    def speaks(self) -> bool:
-        """Whether this process is the one of several that prints and writes."""
-        return self.trainer.is_global_zero
+    speaks: bool
 
 
 def main(arguments: list[str]) -> None:
@@ -107,11 +95,8 @@ def build(options: Options) -> Training:
     plugins: list[Any] = [AtomicCheckpointIO(keep_previous=directory.last_checkpoint)]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
-    show_bar = wants_bar(settings)
-    if show_bar:
-        callbacks.append(TQDMProgressBar(refresh_rate=20, leave=False))
-    trainer = build_trainer(settings, show_bar, callbacks, plugins)
-    return Training(settings, directory, data, classifier, trainer, log)
+    trainer = build_trainer(settings, callbacks, plugins)
+    return Training(settings, directory, data, classifier, trainer, log, speaks=trainer.is_global_zero)
 
 
 def keep_checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
@@ -172,8 +157,7 @@ def find_checkpoint(training: Training) -> tuple[Path, dict[str, Any]] | None:
 def open_directory(training: Training, first_step: int | None) -> TensorBoardLogger:
     """Note the settings in the run directory and let the Trainer log into it, anew from a step on."""
     if training.speaks:
-        with atomic_write(training.directory.config) as file:
-            file.write(yaml.safe_dump(training.settings, sort_keys=False).encode())
+        write(training.directory.config, yaml.safe_dump(training.settings, sort_keys=False))
     logger = TensorBoardLogger(
         LOGS, name="", version=training.directory.name, default_hp_metric=False, purge_step=first_step
     )

@@ -14,6 +14,7 @@ import torch
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
@@ -122,25 +123,17 @@ def parse(arguments: list[str]) -> Options:
 
 
 def build_classifier(settings: Settings) -> DigitClassifier:
-    """The classifier of these settings; its weights are drawn from torch's global random numbers.
-
-    Raises:
-        UsageError: a setting is out of range.
-    """
+    """The classifier of these settings, or a UsageError; its weights are drawn from torch's global random numbers."""
     return LeanClassifier(**parser().parse_object(settings).model)
 
 
 def build_data(settings: Settings) -> MNISTDataModule:
-    """The data module of these settings.
-
-    Raises:
-        UsageError: a setting is out of range.
-    """
+    """The data module of these settings, or a UsageError."""
     return MNISTDataModule(**parser().parse_object(settings).data)
 
 
-def build_trainer(settings: Settings, show_bar: bool, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
-    """The Trainer of these settings, with more callbacks and plugins, and still without a logger.
+def build_trainer(settings: Settings, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
+    """The Trainer of these settings, with more callbacks and plugins, a bar on a terminal, and still without a logger.
 
     Raises:
         UsageError: what is asked for is not there, or cannot be combined.
@@ -149,23 +142,18 @@ def build_trainer(settings: Settings, show_bar: bool, callbacks: Sequence[Callba
         given = parser().instantiate(parser().parse_object(settings)).trainer.as_dict()
         if given["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
-        return Trainer(
-            **given
-            | {
-                "logger": False,
-                "enable_progress_bar": show_bar,
-                "profiler": given["profiler"] or NoProfiler(),
-                "callbacks": [*callbacks, *(given["callbacks"] or [])],
-                "plugins": [*plugins, *(given["plugins"] or [])],
-            }
-        )
+        show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
+        bar = [TQDMProgressBar(refresh_rate=20, leave=False)] if show_bar else []
+        given |= {
+            "logger": False,
+            "enable_progress_bar": show_bar,
+            "profiler": given["profiler"] or NoProfiler(),
+            "callbacks": [*callbacks, *bar, *(given["callbacks"] or [])],
+            "plugins": [*plugins, *(given["plugins"] or [])],
+        }
+        return Trainer(**given)
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise UsageError(" ".join(str(error).split())) from error
-
-
-def wants_bar(settings: Settings) -> bool:
-    """Whether a progress bar is to be shown: on a terminal, unless it is switched off."""
-    return settings["trainer"].get("enable_progress_bar") is not False and sys.stdout.isatty()
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.tables import as_csv
 
 Row = dict[str, float]
@@ -111,8 +111,7 @@ class RunLog(Callback):
         metrics = {name: shortest_float(value) for name, value in logged if not name.endswith(OF_A_STEP)}
         self.rows.append(where | metrics | speed)
         if trainer.is_global_zero:
-            with atomic_write(self.path) as file:
-                file.write(as_csv(self.rows).encode())
+            write(self.path, as_csv(self.rows))
             show(trainer, epoch_line(self.rows[-1], trainer.max_epochs))
 
     def _seconds_in_epoch(self) -> float:
