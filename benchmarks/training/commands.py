@@ -45,7 +45,7 @@ def first_step_seconds(arch: str) -> float:
 
 
 def compare_seconds(arch: str, jobs: int, threads: int, runs: int, epochs: int, steps: int | None) -> float:
-    """How long ``compare.py`` takes for some runs, so many side by side with so many threads each.
+    """How long ``compare.py`` takes for a number of runs, ``jobs`` of them side by side, with ``threads`` each.
 
     Raises:
         UserError: the command failed.

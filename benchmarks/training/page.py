@@ -147,7 +147,7 @@ def markdown(results: Results, minutes: float) -> str:
     )
 
 
-def draw(results: Results) -> Figure:
+def performance_figure(results: Results) -> Figure:
     """Seconds an epoch of every variant, and steps a second against the batch size."""
     figure = Figure(figsize=(12, 4.6), layout="constrained")
     FigureCanvasAgg(figure)

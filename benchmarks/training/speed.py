@@ -63,10 +63,10 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
-    results = run(options, arguments)
+    results = measure_all(options, arguments)
     minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), Console())
-    save(page.draw(results), options.out / "performance.png")
+    save(page.performance_figure(results), options.out / "performance.png")
     for name, text in (
         ("performance.md", page.markdown(results, minutes)),
         ("performance.json", json.dumps(dataclasses.asdict(results), indent=1)),
@@ -90,7 +90,7 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def run(options: Namespace, arguments: list[str]) -> Results:
+def measure_all(options: Namespace, arguments: list[str]) -> Results:
     """All measurements, round by round, so that a change of the machine's pace meets every variant."""
     workers = {
         (variant, arch): best_workers(variant, arch, options) for variant in LOADING_IMAGES for arch in options.arch

@@ -133,6 +133,8 @@ def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
     ("settings", "message"),
     [
         ({"arch": "resnet"}, "unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm"),
+        ({"arch": "mlp", "optimizer": "adma"}, "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
+        ({"arch": "mlp", "schedule": "onecylce"}, "unknown schedule 'onecylce': choose one of constant, onecycle"),
         ({"arch": "mlp", "lr": 0.0}, "learning rate"),
         ({"arch": "mlp", "lr": float("nan")}, "learning rate"),
         ({"arch": "mlp", "weight_decay": -1.0}, "weight decay"),

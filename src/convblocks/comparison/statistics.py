@@ -127,5 +127,5 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 
 def binomial_standard_error(proportion: float, trials: int) -> float:
-    """Standard error of a proportion that was measured on so many independent trials."""
+    """Standard error of a proportion that was measured on that many independent trials."""
     return float((proportion * (1 - proportion) / trials) ** 0.5)

@@ -29,7 +29,7 @@ ROUGHLY_EQUAL = 1.1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one finished run came to. Losses are means over an epoch's training images, accuracies in 0..1."""
+    """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1."""
 
     arch: str
     settings: Settings

@@ -21,7 +21,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a classifier's answers to N labelled images come to. Each measure lies in 0..1, but for the loss.
+    """How good a classifier's answers to N labelled images are. Each measure lies in 0..1, but for the loss.
 
     Args:
         logits: (N, 10).

@@ -20,7 +20,7 @@ Panel = Callable[[Axes], None]
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
-# The hardest images are shown in a grid of so many rows and columns.
+# Rows and columns of the grid that shows the hardest images.
 GRID = (4, 6)
 
 

@@ -209,7 +209,7 @@ def final_metrics(training: Training) -> dict[str, float]:
 
 
 def record(training: Training, logger: TensorBoardLogger, metrics: dict[str, float]) -> None:
-    """Write what the run came to: TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
+    """Write the results: TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
     # Matplotlib comes with it, which takes its time and which only finished runs need.
     from convblocks.evaluation.tensorboard import write_portrait
 
