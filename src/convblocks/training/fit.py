@@ -25,7 +25,7 @@ from convblocks.training import slurm
 from convblocks.training.lean import keep_freed_memory
 from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer, parse
 from convblocks.training.preemption import Preemption
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import silence_what_every_run_says, tensorboards_thread_is_quiet
 from convblocks.training.run_log import RunLog, first_step_to_forget, shortest_float
 
 # What a network reaches by giving every image the same answer, and a little more.
@@ -185,7 +185,8 @@ def train(training: Training, checkpoint: Path | None) -> None:
     """
     trainer = training.trainer
     try:
-        trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
+        with tensorboards_thread_is_quiet():
+            trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as exit_of_lightning:
         if trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning

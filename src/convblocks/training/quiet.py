@@ -1,7 +1,10 @@
-"""Silences what Lightning says about every run alike; its other warnings stay."""
+"""Silences what is said about every run alike, or said twice; other warnings and errors stay."""
 
 import logging
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def silence_what_every_run_says() -> None:
@@ -16,3 +19,19 @@ def silence_what_every_run_says() -> None:
     warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
     # A short epoch may have no step that is logged.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+
+
+@contextmanager
+def tensorboards_thread_is_quiet() -> Iterator[None]:
+    """Without the traceback of TensorBoard's writing thread, whose error reaches the Trainer with the next write."""
+    hook = threading.excepthook
+
+    def tell(error: threading.ExceptHookArgs) -> None:
+        if type(error.thread).__name__ != "_AsyncWriterThread":
+            hook(error)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
