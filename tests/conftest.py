@@ -11,7 +11,7 @@ import pytest
 from torch import Tensor
 
 from convblocks.data import mnist
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def digits() -> DigitFiles:
+def digits() -> DigitSets:
     """The original MNIST, from the archives in the repository."""
     mnist.prepare(mnist.DEFAULT_ROOT)
     return mnist.load(mnist.DEFAULT_ROOT)
@@ -64,7 +64,7 @@ def write_idx(path: Path, array: Tensor) -> None:
     path.write_bytes(header + array.numpy().astype(np.uint8).tobytes())
 
 
-def write_digits(folder: Path, digits: DigitFiles, train: int = 200, test: int = 100) -> None:
+def write_digits(folder: Path, digits: DigitSets, train: int = 200, test: int = 100) -> None:
     """Write the first few real digits as the four files of a small data set."""
     folder.mkdir(parents=True, exist_ok=True)
     write_idx(folder / "train-images-idx3-ubyte", digits.train.images[:train])

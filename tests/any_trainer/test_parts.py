@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from convblocks import DigitClassifier, MNISTDataModule
 from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 from tests.any_trainer.plain import trainer
 
 
@@ -39,7 +39,7 @@ def together(predicted: object) -> Tensor:
     return torch.cat(predicted)
 
 
-def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, digits: DigitFiles) -> None:
+def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, digits: DigitSets) -> None:
     module = DigitClassifier("batchnorm")
     probabilities = together(trainer(tmp_path).predict(module, datamodule=MNISTDataModule()))
     assert probabilities.shape == (10_000, 10)
@@ -48,13 +48,13 @@ def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, 
     assert torch.allclose(probabilities[-64:], expected, atol=1e-6)
 
 
-def test_images_without_targets_are_predicted_too(tmp_path: Path, digits: DigitFiles) -> None:
+def test_images_without_targets_are_predicted_too(tmp_path: Path, digits: DigitSets) -> None:
     images = list(normalize(digits.test.images[:10]))
     loader: DataLoader[Tensor] = DataLoader(images, batch_size=4)  # type: ignore[arg-type]  # a list will do
     assert together(trainer(tmp_path).predict(DigitClassifier("mlp"), loader)).shape == (10, 10)
 
 
-def test_a_checkpoint_loads_with_nothing_else_given(tmp_path: Path, digits: DigitFiles) -> None:
+def test_a_checkpoint_loads_with_nothing_else_given(tmp_path: Path, digits: DigitSets) -> None:
     module, fitted = DigitClassifier("maxpool", lr=3e-3), trainer(tmp_path, limit_train_batches=5)
     fitted.fit(module, datamodule=MNISTDataModule())
     fitted.save_checkpoint(tmp_path / "kept.ckpt")
@@ -70,7 +70,7 @@ def test_the_data_module_serves_anybodys_module(tmp_path: Path) -> None:
     assert fitted.callback_metrics["accuracy"] > 0.8
 
 
-def test_the_classifier_takes_anybodys_loader(tmp_path: Path, digits: DigitFiles) -> None:
+def test_the_classifier_takes_anybodys_loader(tmp_path: Path, digits: DigitSets) -> None:
     data = TensorDataset(normalize(digits.train.images[:2000]), digits.train.labels[:2000])
     fitted = trainer(tmp_path, limit_train_batches=1.0, limit_val_batches=1.0)
     fitted.fit(DigitClassifier("mlp"), DataLoader(data, 64, shuffle=True), DataLoader(data, 500))

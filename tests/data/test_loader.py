@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from convblocks.data.augmentation import Augmentation, epoch_draws
 from convblocks.data.loader import DigitLoader, normalize
-from convblocks.data.mnist import DigitFiles, Digits
+from convblocks.data.mnist import Digits, DigitSets
 
 sizes = st.integers(min_value=1, max_value=500)
 batch_sizes = st.integers(min_value=1, max_value=100)
@@ -106,14 +106,14 @@ def test_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
     assert numbers(resumed) == batches(100, 10, 0, 1)
 
 
-def test_a_batch_is_its_images_normalised_and_their_labels(digits: DigitFiles) -> None:
+def test_a_batch_is_its_images_normalised_and_their_labels(digits: DigitSets) -> None:
     order = torch.tensor(batches(60_000, 64, seed=0, epoch=0)[0])
     images, targets = next(iter(DigitLoader(digits.train, 64, shuffle=True)))
     assert torch.equal(images, normalize(digits.train.images[order]))
     assert torch.equal(targets, digits.train.labels[order])
 
 
-def test_an_image_is_moved_by_its_own_draws_of_the_epoch(digits: DigitFiles) -> None:
+def test_an_image_is_moved_by_its_own_draws_of_the_epoch(digits: DigitSets) -> None:
     augmentation = Augmentation(shift=2, rotation=10)
     loader = DigitLoader(digits.train, 64, shuffle=True, augmentation=augmentation)
     loader.set_epoch(4)
@@ -122,7 +122,7 @@ def test_an_image_is_moved_by_its_own_draws_of_the_epoch(digits: DigitFiles) -> 
     assert torch.equal(next(iter(loader))[0], normalize(moved))
 
 
-def test_the_training_images_have_mean_0_and_standard_deviation_1(digits: DigitFiles) -> None:
+def test_the_training_images_have_mean_0_and_standard_deviation_1(digits: DigitSets) -> None:
     pixels = normalize(digits.train.images)
     assert pixels.shape == (60_000, 1, 28, 28)
     assert pixels.dtype == torch.float32

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 
@@ -33,7 +33,7 @@ def test_a_batch_is_normalised_images_and_their_targets(module: MNISTDataModule,
     assert images.min() == pytest.approx(-0.1307 / 0.3081)
 
 
-def test_evaluation_sees_every_test_image_once(module: MNISTDataModule, digits: DigitFiles) -> None:
+def test_evaluation_sees_every_test_image_once(module: MNISTDataModule, digits: DigitSets) -> None:
     assert torch.equal(torch.cat([images for images, _ in module.test_dataloader()]), normalize(digits.test.images))
 
 
@@ -62,7 +62,7 @@ def test_the_validation_split_does_not_depend_on_the_seed() -> None:
     assert torch.equal(*splits)
 
 
-def test_held_out_images_are_not_trained_on(digits: DigitFiles) -> None:
+def test_held_out_images_are_not_trained_on(digits: DigitSets) -> None:
     module = MNISTDataModule(val_size=5000)
     module.setup("fit")
     together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2)).sort().values

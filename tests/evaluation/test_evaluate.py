@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
 from convblocks.evaluation.measures import Evaluation
@@ -65,7 +65,7 @@ def test_evaluation_agrees_with_training(trained: Path, tmp_path: Path) -> None:
 
 
 def test_other_data_tables_and_a_picture(
-    trained: Path, workspace: Path, digits: DigitFiles, capsys: pytest.CaptureFixture[str]
+    trained: Path, workspace: Path, digits: DigitSets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_digits(workspace / "Small" / "raw", digits, test=50)
     evaluate.main([str(trained), "--data.root", "Small", "--show", "evaluation.png"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting import predict
@@ -19,7 +19,7 @@ SEVEN, TWO = 0, 1  # where they stand in the test set
 
 
 @pytest.fixture
-def photos(workspace: Path, digits: DigitFiles) -> Path:
+def photos(workspace: Path, digits: DigitSets) -> Path:
     """A folder with two digits, a blank picture, a broken one, and a file that is none."""
     folder = workspace / "photos"
     folder.mkdir()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier
@@ -17,7 +17,7 @@ from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import ARCHITECTURES
 
 
-def first_batch(digits: DigitFiles, size: int = 64) -> tuple[Tensor, Tensor]:
+def first_batch(digits: DigitSets, size: int = 64) -> tuple[Tensor, Tensor]:
     return normalize(digits.train.images[:size]), digits.train.labels[:size]
 
 
@@ -36,7 +36,7 @@ def quiet_trainer(folder: Path, **settings: object) -> Trainer:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_one_batch_can_be_learned_by_heart(arch: str, digits: DigitFiles) -> None:
+def test_one_batch_can_be_learned_by_heart(arch: str, digits: DigitSets) -> None:
     torch.manual_seed(0)
     images, targets = first_batch(digits)
     network = DigitClassifier(arch).network
@@ -49,7 +49,7 @@ def test_one_batch_can_be_learned_by_heart(arch: str, digits: DigitFiles) -> Non
     assert float(loss.detach()) < 0.05
 
 
-def test_metrics_weigh_every_sample_alike(digits: DigitFiles) -> None:
+def test_metrics_weigh_every_sample_alike(digits: DigitSets) -> None:
     logits = torch.randn(100, 10, generator=torch.Generator().manual_seed(0))
     targets = digits.train.labels[:100]
     metrics = LossAndAccuracy()
@@ -83,7 +83,7 @@ def test_training_metrics_are_those_of_the_epoch(tmp_path: Path) -> None:
     assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(loss.item(), rel=1e-5)
 
 
-def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: DigitFiles) -> None:
+def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: DigitSets) -> None:
     module, data = DigitClassifier("batchnorm", lr=3e-3), MNISTDataModule()
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=20, limit_val_batches=0)
     trainer.fit(module, datamodule=data)

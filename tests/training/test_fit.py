@@ -12,7 +12,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from convblocks.data.mnist import DigitFiles
+from convblocks.data.mnist import DigitSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation import tensorboard
 from convblocks.model.networks import ARCHITECTURES
@@ -248,7 +248,7 @@ def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytes
     assert capsys.readouterr().out.count("epoch 1  batch") == 4
 
 
-def test_other_data_is_announced(workspace: Path, digits: DigitFiles, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_data_is_announced(workspace: Path, digits: DigitSets, capsys: pytest.CaptureFixture[str]) -> None:
     write_digits(workspace / "Small" / "raw", digits)
     train("--arch", "mlp", "--data.root", str(workspace))
     assert "is not the original MNIST" in capsys.readouterr().out

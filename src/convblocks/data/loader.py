@@ -25,16 +25,16 @@ def normalize(images: Tensor) -> Tensor:
 class DigitLoader:
     """Yields batches: images (B, 1, 28, 28) float32, normalised, and targets (B,) int64, on the digits' device.
 
-    All digits lie in memory, so a batch is fetched by one index operation, moved and normalised as a whole: there is
-    nothing for worker processes to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration is
-    an epoch of its own; Lightning names it by ``set_epoch``, elsewhere it is the one after the last.
+    All digits lie in memory, so a batch is fetched by one index operation, augmented and normalised as a whole: there
+    is nothing for worker processes to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration is
+    an epoch of its own: Lightning sets it with ``set_epoch``, otherwise it is the one after the last.
 
     Args:
         digits: The images and their labels.
         batch_size: Images per batch, over all processes together. The last batch of an epoch may be short.
         shuffle: Whether the order changes from epoch to epoch, or is that of the files.
-        seed: With the epoch, determines the order of the images and how each is moved.
-        augmentation: How images are moved, if at all.
+        seed: With the epoch, determines the order of the images and how each is augmented.
+        augmentation: How images are shifted, rotated and scaled, if at all.
         processes: The number of processes that share each batch: in contiguous parts whose sizes differ by at most
             one, so that over all of them every image comes once an epoch. A part of a short batch may be empty.
         process: Which of them this one is.
@@ -60,7 +60,7 @@ class DigitLoader:
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
-        # Where Lightning looks for set_epoch, and for whether a loader shuffles.
+        # Lightning calls loader.sampler.set_epoch(), and looks there for whether a loader shuffles.
         self.sampler = self if shuffle else SequentialSampler(range(len(digits.labels)))
         self._epoch = 0
         self._state: dict[str, int] = {}
@@ -78,6 +78,7 @@ class DigitLoader:
         # before set_epoch().
         epoch, resume = self._epoch, self._resume
         self._epoch, self._resume = epoch + 1, {}
+        # The batches that were done before a resume in the middle of this epoch; 0 without one.
         done = resume.get("position", 0) if resume.get("epoch", epoch) == epoch else 0
         order, draws = self._order(epoch), self._draws(epoch)
         for position, indices in enumerate(order.split(self.batch_size)[done:], start=done + 1):
@@ -101,7 +102,7 @@ class DigitLoader:
         return torch.randperm(size, generator=epoch_generator(self.seed, epoch)).to(device)
 
     def _draws(self, epoch: int) -> Tensor | None:
-        if not self.augmentation:
+        if self.augmentation is None:
             return None
         return epoch_draws(len(self.digits.labels), self.seed, epoch).to(self.digits.labels.device)
 

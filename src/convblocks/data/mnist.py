@@ -58,8 +58,8 @@ class Digits:
 
 
 @dataclass(frozen=True)
-class DigitFiles:
-    """The training and the test set of one folder; ``original`` if they are MNIST's own, byte for byte."""
+class DigitSets:
+    """The training and the test set in a folder; ``original`` if its files are MNIST's own, byte for byte."""
 
     train: Digits
     test: Digits
@@ -99,7 +99,7 @@ def prepare(root: Path) -> None:
                 _unpack(path)
 
 
-def load(root: Path) -> DigitFiles:
+def load(root: Path) -> DigitSets:
     """Read both sets into memory.
 
     Raises:
@@ -109,15 +109,15 @@ def load(root: Path) -> DigitFiles:
     if folder is None:
         raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
     files = [_read(folder, names) for names in FILES]
-    others = [file.path for file in files if not file.original]
-    if len(others) == 1:
-        raise DataError(f"{others[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
+    changed = [file.path for file in files if not file.original]
+    if len(changed) == 1:  # beside three of MNIST's own files: this one is of no other data set
+        raise DataError(f"{changed[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
     train_images, train_labels, test_images, test_labels = files
-    return DigitFiles(
+    return DigitSets(
         train=_digits(train_images, train_labels),
         test=_digits(test_images, test_labels),
         folder=folder,
-        original=not others,
+        original=not changed,
     )
 
 

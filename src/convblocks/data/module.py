@@ -9,7 +9,7 @@ from lightning.pytorch import LightningDataModule
 from convblocks.data import mnist
 from convblocks.data.augmentation import Augmentation
 from convblocks.data.loader import DigitLoader
-from convblocks.data.mnist import DigitFiles, Digits
+from convblocks.data.mnist import Digits, DigitSets
 from convblocks.errors import UsageError
 
 # Which images are held out must not change with the run's seed, or runs would be selected on different images.
@@ -39,7 +39,7 @@ class MNISTDataModule(LightningDataModule):
         DataError: the files are missing or damaged.
     """
 
-    files: DigitFiles
+    files: DigitSets
     train: Digits
     val: Digits
     test: Digits
@@ -140,7 +140,7 @@ class MNISTDataModule(LightningDataModule):
             batch_size,
             shuffle=training,
             seed=self.seed,
-            augmentation=self.augmentation if training else None,
+            augmentation=self.augmentation if training and self.augmentation else None,
             processes=trainer.world_size if trainer else 1,
             process=trainer.global_rank if trainer else 0,
         )

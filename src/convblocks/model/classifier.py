@@ -73,9 +73,10 @@ class DigitClassifier(LightningModule):
         Its gradient, averaged over the processes as DistributedDataParallel does, is that of the mean over all
         images, also where the shares of a short batch differ in size or are empty.
         """
-        if batch_idx == 0:  # an epoch that is taken up in its middle goes on with the sums in its checkpoint
+        if batch_idx == 0:  # an epoch that is resumed in its middle keeps the sums of its checkpoint
             self.train_metrics.reset()
-        loss_sum = self._loss_sum(batch, self.train_metrics)
+        loss_sum = self._measure(batch, self.train_metrics)
+        # In one process: the mean over the batch.
         loss = loss_sum * self.trainer.world_size / global_count(len(batch[1]), self.device)
         if self._is_written(self.trainer.global_step + 1):
             self.log("train/loss_step", loss, prog_bar=True, sync_dist=True)
@@ -85,7 +86,7 @@ class DigitClassifier(LightningModule):
         self._log_epoch("train", self.train_metrics)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._loss_sum(batch, self.eval_metrics)
+        self._measure(batch, self.eval_metrics)
 
     def on_validation_epoch_start(self) -> None:
         self.eval_metrics.reset()
@@ -95,7 +96,7 @@ class DigitClassifier(LightningModule):
         self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
 
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._loss_sum(batch, self.eval_metrics)
+        self._measure(batch, self.eval_metrics)
 
     def on_test_epoch_start(self) -> None:
         self.eval_metrics.reset()
@@ -129,7 +130,8 @@ class DigitClassifier(LightningModule):
         self.train_metrics.set_dtype(dtype)
         self.eval_metrics.set_dtype(dtype)
 
-    def _loss_sum(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
+    def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
+        """The sum of the batch's losses: (). Notes loss and accuracy in the metrics."""
         images, targets = batch
         logits = self(images)
         loss_sum = functional.cross_entropy(logits, targets, reduction="sum")

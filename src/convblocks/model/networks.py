@@ -108,7 +108,7 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 def build_network(arch: str) -> nn.Module:
     """A fresh network of that name, in channels_last.
 
-    That is the memory order in which convolutions are fastest; it changes no result's meaning.
+    That is the memory order in which convolutions are fastest; it changes results only by rounding.
     """
     network = ARCHITECTURES[arch]()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's types
