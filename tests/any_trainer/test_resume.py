@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from convblocks import DigitClassifier, MNISTDataModule
-from tests.any_trainer.plain import assert_equal_states, trainer
+from tests.any_trainer.plain import Watch, assert_equal_states, trainer
 
 
 class StopAfter(Callback):
@@ -57,3 +57,12 @@ def test_a_loader_without_the_data_module_goes_on_by_lightnings_own_protocol(tmp
     with pytest.raises(RuntimeError, match="stopped"):
         fit([StopAfter(27, tmp_path / "stopped.ckpt")])
     assert_equal_states(fit([], tmp_path / "stopped.ckpt"), expected)
+
+
+def test_a_checkpoint_that_was_tested_does_not_shorten_the_next_fit(tmp_path: Path) -> None:
+    data, first, second = MNISTDataModule(), Watch(), Watch()
+    fitted = trainer(tmp_path, max_epochs=1, limit_test_batches=1, callbacks=[first])
+    fitted.fit(DigitClassifier("mlp"), datamodule=data)
+    fitted.test(datamodule=data, ckpt_path="best", weights_only=True, verbose=False)
+    trainer(tmp_path, max_epochs=1, callbacks=[second]).fit(DigitClassifier("mlp"), datamodule=data)
+    assert all(torch.equal(one, other) for one, other in zip(first.epochs[0], second.epochs[0], strict=True))

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.trainer.states import TrainerFn
 
 from convblocks.data import mnist
 from convblocks.data.augmentation import Augmentation
@@ -130,8 +131,9 @@ class MNISTDataModule(LightningDataModule):
         return self._train_loader.state_dict() if self._train_loader else {}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Let the next training loader go on from there."""
-        self._resume = state_dict
+        """Let the next training loader go on from there; Lightning calls it for tests of a checkpoint too."""
+        if self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
+            self._resume = state_dict
 
     def _loader(self, digits: Digits, batch_size: int, training: bool) -> DigitLoader:
         trainer = self.trainer
