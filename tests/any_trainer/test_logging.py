@@ -71,3 +71,11 @@ def test_the_learning_rate_is_monitored(tmp_path: Path) -> None:
     assert len(rates) == 8
     assert max(rates) == pytest.approx(0.01, rel=0.05)
     assert rates[-1] < 1e-4
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_a_test_without_a_fit_sums_in_at_least_32_bits(tmp_path: Path, precision: str) -> None:
+    fitted = trainer(tmp_path, precision=precision, limit_test_batches=3)
+    fitted.test(DigitClassifier("mlp"), datamodule=MNISTDataModule(), verbose=False)
+    expected = torch.float64 if precision == "64-true" else torch.float32
+    assert fitted.callback_metrics["test/loss"].dtype == fitted.callback_metrics["test/acc"].dtype == expected

@@ -89,7 +89,7 @@ class DigitClassifier(LightningModule):
         self._measure(batch, self.eval_metrics)
 
     def on_validation_epoch_start(self) -> None:
-        self.eval_metrics.reset()
+        self._begin_evaluation()
 
     def on_validation_epoch_end(self) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -99,7 +99,7 @@ class DigitClassifier(LightningModule):
         self._measure(batch, self.eval_metrics)
 
     def on_test_epoch_start(self) -> None:
-        self.eval_metrics.reset()
+        self._begin_evaluation()
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
@@ -125,10 +125,15 @@ class DigitClassifier(LightningModule):
             synchronize_batch_norm(self.network)
 
     def on_fit_start(self) -> None:
-        # Sums over an epoch need at least float32, whatever the network computes in.
-        dtype = torch.promote_types(cast(torch.dtype, self.dtype), torch.float32)
-        self.train_metrics.set_dtype(dtype)
-        self.eval_metrics.set_dtype(dtype)
+        self.train_metrics.set_dtype(self._dtype_of_sums())
+
+    def _begin_evaluation(self) -> None:
+        self.eval_metrics.set_dtype(self._dtype_of_sums())
+        self.eval_metrics.reset()
+
+    def _dtype_of_sums(self) -> torch.dtype:
+        """At least float32, whatever the network computes in."""
+        return torch.promote_types(cast(torch.dtype, self.dtype), torch.float32)
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Notes loss and accuracy in the metrics."""
