@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convblocks.comparison import compare
-from convblocks.comparison.report import report_tables
+from convblocks.comparison.report import comparison_tables, report_tables
 from convblocks.comparison.trials import Trial
-from convblocks.comparison.verdicts import Outcome, read_outcome
+from convblocks.comparison.verdicts import Outcome, read_outcome, sets_to_compare
 from convblocks.comparison.verdicts import compare as compared
 from convblocks.console import answer
 from convblocks.errors import UsageError
@@ -88,7 +88,7 @@ def write_results() -> None:
 def write_recipes() -> None:
     """docs/recipes.md."""
     onecycle, sprint = trained(ONECYCLE), trained(SPRINT)
-    means, *_ = report_tables([read_outcome(trial) for trial in onecycle], has_grid=False)
+    means, *_ = comparison_tables(compared([read_outcome(trial) for trial in onecycle]))
     write_page(
         "recipes",
         "# Recipes",
@@ -119,8 +119,10 @@ def write_page(name: str, *blocks: str) -> None:
 
 def report(arguments: list[str], trials: Sequence[Trial]) -> str:
     """All tables of a comparison."""
-    tables = report_tables([read_outcome(trial) for trial in trials], has_grid="--grid" in arguments)
-    return to_markdown(tables, level=3).strip()
+    outcomes = [read_outcome(trial) for trial in trials]
+    has_grid = "--grid" in arguments
+    comparisons = {title: compared(chosen) for title, chosen in sets_to_compare(outcomes, has_grid).items()}
+    return to_markdown(report_tables(comparisons, swept=outcomes if has_grid else []), level=3).strip()
 
 
 def provenance(arguments: list[str], trials: Sequence[Trial]) -> str:

@@ -3,11 +3,12 @@
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
-from convblocks.atomic import write
+from convblocks.atomic import atomic_write
 from convblocks.errors import UsageError, UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -28,10 +29,12 @@ class Parser(ArgumentParser):
         raise UsageError(message)
 
 
-def write_as_asked(path: Path, content: bytes) -> None:
-    """Write a file that a command line names, or raise a UserError that says why not."""
+@contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that a command line names, as ``atomic_write`` does, or raise a UserError that says why not."""
     try:
-        write(path, content)
+        with atomic_write(path) as file:
+            yield file
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 

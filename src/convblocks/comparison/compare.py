@@ -127,8 +127,9 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     """Print the report and write it beside the runs and into TensorBoard."""
     grid = list(options.grid)
     sets = sets_to_compare(outcomes, bool(grid))
-    numbers = {title or "comparison": dataclasses.asdict(compare(chosen)) for title, chosen in sets.items()}
-    tables = report_tables(outcomes, bool(grid))
+    comparisons = {title: compare(chosen) for title, chosen in sets.items()}
+    numbers = {title or "comparison": dataclasses.asdict(comparison) for title, comparison in comparisons.items()}
+    tables = report_tables(comparisons, swept=outcomes if grid else [])
     directory = RunDirectory(options.name)
     directory.create()
     path = directory.path / "comparison"

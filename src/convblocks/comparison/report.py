@@ -1,6 +1,6 @@
 """A comparison as text: the same tables for a terminal and for Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +17,7 @@ from convblocks.comparison.verdicts import (
     Reading,
     by_arch,
     by_settings,
-    compare,
     mean_validation,
-    sets_to_compare,
 )
 from convblocks.tables import Table, percent
 
@@ -35,11 +33,11 @@ METRIC_NAMES: dict[Metric, str] = {
 PAIRS_NAMES = {"all": "all runs", "trained": "pairs in which both trained"}
 
 
-def report_tables(outcomes: Sequence[Outcome], has_grid: bool) -> list[Table]:
-    """All tables of a comparison's report."""
-    tables = [grid_table(outcomes)] if has_grid else []
-    for title, chosen in sets_to_compare(outcomes, has_grid).items():
-        for table in comparison_tables(compare(chosen)):
+def report_tables(comparisons: Mapping[str, Comparison], swept: Sequence[Outcome]) -> list[Table]:
+    """All tables of a report: the runs at all points of a grid, if one was swept, then each comparison by its title."""
+    tables = [grid_table(swept)] if swept else []
+    for title, comparison in comparisons.items():
+        for table in comparison_tables(comparison):
             tables.append(replace(table, title=f"{title}: {table.title}") if title else table)
     return tables
 

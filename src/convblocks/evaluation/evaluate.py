@@ -6,8 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from convblocks.atomic import atomic_write
-from convblocks.console import Parser
+from convblocks.console import Parser, output_file
 from convblocks.data import mnist
 from convblocks.data.mnist import CLASSES
 from convblocks.errors import UserError
@@ -38,10 +37,10 @@ def main(arguments: list[str]) -> None:
     if options.show:
         panels = evaluation_panels(evaluation, files.test.images)
         try:
-            with atomic_write(options.show) as file:
+            with output_file(options.show) as file:
                 figure_of(*panels.values()).savefig(file, format=options.show.suffix.lstrip(".") or "png")
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot write {options.show}: {getattr(error, 'strerror', None) or error}") from error
+        except ValueError as error:  # a format that matplotlib does not know
+            raise UserError(f"cannot write {options.show}: {error}") from error
 
 
 def parse(arguments: list[str]) -> Namespace:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convblocks.console import Parser, write_as_asked
+from convblocks.console import Parser, output_file
 from convblocks.data import mnist
 from convblocks.data.loader import normalize
 from convblocks.errors import UserError
@@ -101,7 +101,8 @@ def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], pat
     model = program.model_proto
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-    write_as_asked(path, model.SerializeToString())
+    with output_file(path) as file:
+        file.write(model.SerializeToString())
 
 
 def onnx_logits(path: Path, images: Tensor) -> Tensor:
@@ -119,7 +120,8 @@ def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], 
     with quiet():
         program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
-    write_as_asked(path, content.getvalue())
+    with output_file(path) as file:
+        file.write(content.getvalue())
 
 
 def program_logits(path: Path, images: Tensor) -> Tensor:

@@ -12,8 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
-from convblocks.atomic import atomic_write
-from convblocks.console import Parser
+from convblocks.console import Parser, output_file
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.ink import Grey, read_picture, to_mnist
@@ -154,9 +153,7 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
         sheet.paste(seen, (left + CELL, top + CAPTION))
     try:
         picture_format = Image.registered_extensions()[path.suffix.lower()]
-        with atomic_write(path) as file:
+        with output_file(path) as file:
             sheet.save(file, picture_format)
     except KeyError as error:
         raise UserError(f"--show {path}: the name must end as a picture's does, such as .png") from error
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -125,19 +125,20 @@ def refuse_conflict(training: Training, resume: bool) -> None:
 
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
-    found = find_checkpoint(training)
-    logger = open_directory(training, first_step_to_forget(found[1]) if found else None)
+    checkpoint, first_step = find_checkpoint(training)
+    logger = open_directory(training, first_step)
     if training.speaks:
         introduce(training)
-    train(training, found[0] if found else None)
+    train(training, checkpoint)
     metrics = final_metrics(training)
     if training.speaks:
-        record(training, logger, metrics)
-        conclude(training, metrics)
+        result = summary(training, metrics)
+        record(training, logger, result)
+        conclude(training, result)
 
 
-def find_checkpoint(training: Training) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to carry on from and what it holds; None for a new run.
+def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
+    """The checkpoint to carry on from, and the first step to log anew; (None, None) for a new run.
 
     Raises:
         UserError: it is damaged and there is no other, or it belongs to other settings.
@@ -145,13 +146,13 @@ def find_checkpoint(training: Training) -> tuple[Path, dict[str, Any]] | None:
     last = training.directory.last_checkpoint
     found = newest_checkpoint(last)
     if found is None:
-        return None
+        return None, None
     path, checkpoint = found
     if checkpoint["hyper_parameters"] != dict(training.classifier.hparams):
         raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
     if path != last and training.speaks:
         print(f"{last} is missing or damaged: carrying on from {path.name}")
-    return found
+    return path, first_step_to_forget(checkpoint)
 
 
 def open_directory(training: Training, first_step: int | None) -> TensorBoardLogger:
@@ -209,34 +210,35 @@ def final_metrics(training: Training) -> dict[str, float]:
     return {name: value for name, value in training.log.rows[-1].items() if "/" in name}
 
 
-def record(training: Training, logger: TensorBoardLogger, metrics: dict[str, float]) -> None:
+def record(training: Training, logger: TensorBoardLogger, result: dict[str, Any]) -> None:
     """Write the results: TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
     # Matplotlib comes with it, which takes its time and which only finished runs need.
     from convblocks.evaluation.tensorboard import write_portrait
 
-    directory, rows = training.directory, training.log.rows
+    directory = training.directory
     # Tags of their own: under test/loss they would put a false point into its curve.
-    tags = {f"hp/{name.replace('/', '_')}": value for name, value in metrics.items()}
-    step = int(rows[-1]["step"])
+    tags = {f"hp/{name.replace('/', '_')}": value for name, value in result["final"].items()}
+    step = int(result["epochs"][-1]["step"])
     try:
         logger.log_hyperparams(flatten(training.settings), tags, step=step)
         trained = load_network(directory.best_checkpoint if training.data.val_size else directory.last_checkpoint)
         write_portrait(logger.experiment, directory, trained, training.data.test, step)
         logger.finalize("success")
     finally:
-        directory.write_summary(summary(training, metrics))
+        directory.write_summary(result)
 
 
 def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
-    """The run in one dictionary."""
+    """The run in one dictionary; it has collapsed if no epoch reached an accuracy worth the name."""
     settings, rows = training.settings, training.log.rows
+    accuracy = f"{training.data.evaluation_split}/acc"
     return {
         "arch": settings["arch"],
         "parameters": sum(parameter.numel() for parameter in training.classifier.parameters()),
         "seed": settings["seed"],
         "epochs": rows,
         "final": metrics,
-        "collapsed": collapsed(training),
+        "collapsed": all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in rows),
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "device": str(training.trainer.strategy.root_device),
         "processes": training.trainer.world_size,
@@ -248,21 +250,15 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def conclude(training: Training, metrics: dict[str, float]) -> None:
+def conclude(training: Training, result: dict[str, Any]) -> None:
     """Print the result and what to do next."""
-    rows = training.log.rows
-    print(f"\n{training.directory.path}: {len(rows)} epochs in {sum(row['seconds'] for row in rows):.1f} s")
-    print(f"test accuracy {100 * metrics['test/acc']:.2f} %, test loss {metrics['test/loss']:.4f}")
-    if collapsed(training):
+    final = result["final"]
+    print(f"\n{training.directory.path}: {len(result['epochs'])} epochs in {result['seconds']:.1f} s")
+    print(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
+    if result["collapsed"]:
         print(
             f"This run collapsed: it never got above {COLLAPSED_BELOW:.0%} accuracy. Its ReLUs died; "
             "another --seed or a lower --lr helps."
         )
     print(f"View the curves:       tensorboard --logdir {LOGS}")
     print(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")
-
-
-def collapsed(training: Training) -> bool:
-    """Whether no epoch reached an accuracy worth the name on the images it was evaluated on."""
-    accuracy = f"{training.data.evaluation_split}/acc"
-    return all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in training.log.rows)
