@@ -1,27 +1,16 @@
 """The LightningModule: loss, metrics and optimizer around any of the networks."""
 
-from collections.abc import Callable
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from convblocks.errors import UsageError
 from convblocks.model.distributed import global_count, synchronize_batch_norm
 from convblocks.model.metrics import LossAndAccuracy
-from convblocks.model.networks import ARCHITECTURES, build_network
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
-
-Schedule = Literal["constant", "onecycle", "cosine"]
+from convblocks.model.networks import build_network
+from convblocks.model.optimizers import Choice, build_optimizer, build_schedule, check
 
 
 class DigitClassifier(LightningModule):
@@ -31,34 +20,34 @@ class DigitClassifier(LightningModule):
     the steps that the Trainer writes.
 
     Args:
-        arch: The network's name in ``convblocks.ARCHITECTURES``.
+        arch: The network's name in ``convblocks.ARCHITECTURES``, or its class: ``mynets.Rows``, of an imported module.
         lr: Learning rate, the highest one of a schedule.
-        optimizer: Adam as in the course, AdamW, or SGD with momentum 0.9; fused where the device has it.
-        weight_decay: Weight decay of the optimizer.
-        schedule: The learning rate over the run's steps: constant, one cycle up and down, or a cosine down to 0.
+        optimizer: Adam as in the course, or ``adamw``, or ``sgd`` with momentum 0.9, or a class: its name, or
+            ``{"class_path": ..., "init_args": {...}}``; fused where the device has it.
+        lr_scheduler: The learning rate over the run: constant, or over its steps one cycle up and down (``onecycle``)
+            or a cosine down to 0 (``cosine``), or a class as for the optimizer.
+        network: Arguments of the network's class.
+        sync_batchnorm: Whether several processes normalise by the statistics of the whole batch, not each by its own.
 
     Raises:
-        UsageError: an unknown architecture, optimizer or schedule, or a learning rate or weight decay out of range.
+        UsageError: there is no such network, optimizer or schedule, or a learning rate out of range.
     """
 
     def __init__(
         self,
         arch: str,
         lr: float = 1e-2,
-        optimizer: Literal["adam", "adamw", "sgd"] = "adam",
-        weight_decay: float = 0.0,
-        schedule: Schedule = "constant",
+        optimizer: Choice = "adam",
+        lr_scheduler: Choice = "constant",
+        network: dict[str, Any] | None = None,
+        sync_batchnorm: bool = True,
     ) -> None:
         super().__init__()
-        _check_choice("architecture", arch, ARCHITECTURES)
-        _check_choice("optimizer", optimizer, OPTIMIZERS)
-        _check_choice("schedule", schedule, get_args(Schedule))
         if not 0 < lr < float("inf"):
             raise UsageError(f"the learning rate must be above 0, but is {lr}")
-        if weight_decay < 0:
-            raise UsageError(f"the weight decay must not be negative, but is {weight_decay}")
         self.save_hyperparameters()
-        self.network = build_network(arch)
+        self.network = build_network(arch, network)
+        check(optimizer, lr_scheduler, self.network.parameters(), lr)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
@@ -89,7 +78,7 @@ class DigitClassifier(LightningModule):
         self._measure(batch, self.eval_metrics)
 
     def on_validation_epoch_start(self) -> None:
-        self._begin_evaluation()
+        self.eval_metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -99,7 +88,7 @@ class DigitClassifier(LightningModule):
         self._measure(batch, self.eval_metrics)
 
     def on_test_epoch_start(self) -> None:
-        self._begin_evaluation()
+        self.eval_metrics.reset()
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
@@ -110,30 +99,16 @@ class DigitClassifier(LightningModule):
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._optimizer()
-        if self.hparams["schedule"] == "constant":
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        if self.hparams["schedule"] == "onecycle":
-            scheduler: Any = OneCycleLR(optimizer, max_lr=self.hparams["lr"], total_steps=steps)
-        else:
-            scheduler = CosineAnnealingLR(optimizer, T_max=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        lr = self.hparams["lr"]
+        optimizer = build_optimizer(self.hparams["optimizer"], self.network.parameters(), lr)
+        schedule = build_schedule(
+            self.hparams["lr_scheduler"], optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def setup(self, stage: str) -> None:
-        if self.trainer.world_size > 1:
+        if self.hparams["sync_batchnorm"] and self.trainer.world_size > 1:
             synchronize_batch_norm(self.network)
-
-    def on_fit_start(self) -> None:
-        self.train_metrics.set_dtype(self._dtype_of_sums())
-
-    def _begin_evaluation(self) -> None:
-        self.eval_metrics.set_dtype(self._dtype_of_sums())
-        self.eval_metrics.reset()
-
-    def _dtype_of_sums(self) -> torch.dtype:
-        """At least float32, whatever the network computes in."""
-        return torch.promote_types(cast(torch.dtype, self.dtype), torch.float32)
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Notes loss and accuracy in the metrics."""
@@ -152,18 +127,3 @@ class DigitClassifier(LightningModule):
         """Whether the Trainer writes that step's metrics: to log the others would cost more than the MLP's step."""
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
         return interval > 0 and step % interval == 0
-
-    def _optimizer(self) -> Optimizer:
-        settings: dict[str, Any] = {"lr": self.hparams["lr"], "weight_decay": self.hparams["weight_decay"]}
-        if self.hparams["optimizer"] == "sgd":
-            settings["momentum"] = 0.9
-        optimizer_class = OPTIMIZERS[self.hparams["optimizer"]]
-        try:
-            return optimizer_class(self.network.parameters(), fused=True, **settings)
-        except RuntimeError:  # a device without fused kernels
-            return optimizer_class(self.network.parameters(), **settings)
-
-
-def _check_choice(what: str, name: str, choices: Any) -> None:
-    if name not in choices:
-        raise UsageError(f"unknown {what} {name!r}: choose one of {', '.join(choices)}")

@@ -21,6 +21,15 @@ def global_count(count: int, device: torch.device) -> int | Tensor:
     return total
 
 
+def broadcast_state(module: nn.Module) -> None:
+    """Give all processes the parameters and buffers that the first one has."""
+    if world_size() > 1:
+        for tensor in module.state_dict().values():
+            sent = tensor.contiguous()
+            distributed.broadcast(sent, src=0)
+            tensor.copy_(sent)
+
+
 class SumOverProcesses(torch.autograd.Function):
     """The sum of a tensor over all processes; its gradient is the sum of the gradients.
 

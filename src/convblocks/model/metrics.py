@@ -1,7 +1,9 @@
 """What is measured over an epoch."""
 
+from collections.abc import Callable, Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 
@@ -24,9 +26,13 @@ class LossAndAccuracy(Metric):
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
-        self.loss_sum.add_(loss_sum)
+        self.loss_sum = self.loss_sum + loss_sum  # in float64 once a loss is
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
         self.count.add_(len(targets))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        """Move the sums with the network, but leave them their precision when the network's is lowered."""
+        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
 
     def compute(self) -> dict[str, Tensor]:
         correct = self.correct.to(self.loss_sum.dtype)  # or the quotient would have the precision of the network

@@ -1,11 +1,13 @@
-"""The three architectures, as plain ``nn.Module``s: (B, 1, 28, 28) float images in, (B, 10) logits out.
+"""The three architectures, as plain ``nn.Module``s: (B, 1, 28, 28) float images in, (B, 10) logits out."""
 
-To add a fourth, write a module and name it in ``ARCHITECTURES`` at the end of this file: the command line, the
-comparison and the summary find it there.
-"""
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from convblocks.errors import UsageError
+from convblocks.model import names
 
 
 class MultiLayerPerceptron(nn.Module):
@@ -105,10 +107,39 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def build_network(arch: str) -> nn.Module:
-    """A fresh network of that name, in channels_last.
+def build_network(arch: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+    """A fresh network, in channels_last: a registered one, or what a dotted name such as ``mynets.Rows`` stands for.
 
     That is the memory order in which convolutions are fastest; it changes results only by rounding.
+
+    Raises:
+        UsageError: there is no such network, it does not take these arguments, or other images or logits.
     """
-    network = ARCHITECTURES[arch]()
+    if arch in ARCHITECTURES:
+        if arguments:
+            raise UsageError(f"the network {arch} takes no arguments, but was given {', '.join(arguments)}")
+        network = ARCHITECTURES[arch]()
+    elif "." in arch:
+        network = names.call("network", arch, **(arguments or {}))
+        _check_shapes(arch, network)
+    else:
+        known = ", ".join(ARCHITECTURES)
+        raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's types
+
+
+@torch.no_grad()
+def _check_shapes(arch: str, network: nn.Module) -> None:
+    """Refuse what is no network from (B, 1, 28, 28) to (B, 10)."""
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{arch} makes a {type(network).__name__}, not an nn.Module")
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        logits = network.eval()(torch.zeros(2, 1, 28, 28))
+    except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
+        raise UsageError(f"{arch} does not take images (B, 1, 28, 28): {' '.join(str(error).split())}") from error
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (2, 10):
+        raise UsageError(f"{arch} makes {shape} of images (2, 1, 28, 28), not logits (2, 10)")
+    for module, training in modes:
+        module.training = training

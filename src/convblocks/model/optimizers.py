@@ -1,0 +1,135 @@
+"""Optimizers and learning rate schedules, from plain values that a config and a checkpoint can hold.
+
+Either is given as a short name, as the name of a class, or as a class with arguments, written as jsonargparse and
+LightningCLI write it: ``{"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}``.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from convblocks.errors import UsageError
+from convblocks.model import names
+
+Choice = str | dict[str, Any]
+
+OPTIMIZERS = {"adam": "torch.optim.Adam", "adamw": "torch.optim.AdamW", "sgd": "torch.optim.SGD"}
+
+CONSTANT = "constant"
+
+# One cycle up and down, or a cosine down to 0: both over the steps of the whole run.
+SCHEDULES = {
+    CONSTANT: "",
+    "onecycle": "torch.optim.lr_scheduler.OneCycleLR",
+    "cosine": "torch.optim.lr_scheduler.CosineAnnealingLR",
+}
+
+# What Lightning wants to know of a schedule, beside the schedule itself.
+OF_LIGHTNING = ("interval", "frequency", "monitor", "strict")
+
+
+def optimizer_name(choice: Choice) -> str:
+    """The full name of the optimizer's class, or a UsageError."""
+    return _full_name("optimizer", choice, OPTIMIZERS, torch.optim)
+
+
+def schedule_name(choice: Choice) -> str:
+    """The full name of the schedule's class, empty for a constant learning rate, or a UsageError."""
+    return _full_name("lr_scheduler", choice, SCHEDULES, lr_scheduler)
+
+
+def spans_the_run(choice: Choice) -> bool:
+    """Whether a schedule is shaped by the number of steps of the run, which then cannot be made longer."""
+    return _short_name(choice) in SCHEDULES and _short_name(choice) != CONSTANT
+
+
+def check(optimizer: Choice, schedule: Choice, parameters: Iterable[nn.Parameter], lr: float) -> None:
+    """Try both out, as far as their modules are imported: a checkpoint must be of use without them too.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments.
+    """
+    full_names = [optimizer_name(optimizer), schedule_name(schedule)]
+    if all(names.is_imported(name) for name in full_names if name):
+        build_schedule(schedule, build_optimizer(optimizer, parameters, lr), lr, steps=lambda: 1000)
+
+
+def build_optimizer(choice: Choice, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+    """The optimizer with that learning rate, fused where torch has it so for the device.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments.
+    """
+    name, arguments, parameters = optimizer_name(choice), _arguments(choice), list(parameters)
+    if _short_name(choice) == "sgd":
+        arguments = {"momentum": 0.9} | arguments
+    taken = inspect.signature(names.find(name)).parameters
+    if "lr" in taken:
+        arguments["lr"] = lr
+    if name.startswith("torch.optim.") and "fused" in taken and "fused" not in arguments:
+        try:
+            return _call(name, parameters, arguments | {"fused": True})
+        except UsageError:  # no fused kernels for this device, or not with these arguments
+            pass
+    return _call(name, parameters, arguments)
+
+
+def build_schedule(choice: Choice, optimizer: Optimizer, lr: float, steps: Callable[[], int]) -> dict[str, Any] | None:
+    """A schedule as Lightning takes it; None for a constant learning rate.
+
+    Args:
+        choice: The schedule. One with a short name has ``lr`` as its highest learning rate.
+        optimizer: Whose learning rate it is.
+        lr: Learning rate.
+        steps: Counts the steps of the run; called only for schedules with short names.
+
+    Raises:
+        UsageError: there is no such class, or it does not take the arguments.
+    """
+    name, arguments = schedule_name(choice), _arguments(choice)
+    if not name:
+        return None
+    settings = {key: arguments.pop(key) for key in OF_LIGHTNING if key in arguments}
+    if _short_name(choice) == "onecycle":
+        arguments = {"max_lr": lr, "total_steps": steps()} | arguments
+    elif _short_name(choice) == "cosine":
+        arguments = {"T_max": steps()} | arguments
+    if _short_name(choice) in SCHEDULES:
+        settings = {"interval": "step"} | settings
+    if settings.get("interval", "epoch") not in ("step", "epoch"):
+        raise UsageError(f"--lr_scheduler.interval must be step or epoch, but is {settings['interval']}")
+    scheduler = names.call("lr_scheduler", name, optimizer, **arguments)
+    if isinstance(scheduler, ReduceLROnPlateau) and "monitor" not in settings:
+        raise UsageError("ReduceLROnPlateau needs --lr_scheduler.monitor: a metric such as train/loss")
+    return {"scheduler": scheduler, **settings}
+
+
+def _short_name(choice: Choice) -> Any:
+    return choice if isinstance(choice, str) else choice.get("class_path")
+
+
+def _arguments(choice: Choice) -> dict[str, Any]:
+    return {} if isinstance(choice, str) else dict(choice.get("init_args", {}))
+
+
+def _full_name(what: str, choice: Choice, short: Mapping[str, str], package: ModuleType) -> str:
+    name = _short_name(choice)
+    if name in short:
+        return short[name]
+    if isinstance(name, str) and "." in name:
+        return name
+    if isinstance(name, str) and inspect.isclass(getattr(package, name, None)):
+        return f"{package.__name__}.{name}"
+    some = ", ".join(short)
+    raise UsageError(f"unknown {what} {name!r}: choose one of {some}, or give a class, such as {package.__name__}.NAME")
+
+
+def _call(name: str, parameters: list[nn.Parameter], arguments: dict[str, Any]) -> Optimizer:
+    optimizer: Optimizer = names.call("optimizer", name, parameters, **arguments)
+    return optimizer
