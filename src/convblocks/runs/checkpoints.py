@@ -10,6 +10,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from convblocks.atomic import atomic_write
 from convblocks.errors import UserError
+from convblocks.runs.former_format import renewed_checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -32,6 +33,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if path.resolve() == self.keep_previous.resolve() and path.is_file():
             path.replace(previous(path))
         complete.replace(path)
+
+    def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        return renewed_checkpoint(super().load_checkpoint(path, *arguments, **options))
 
 
 def previous(path: Path) -> Path:
@@ -59,7 +63,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     hyper_parameters, weights = parts.get("hyper_parameters"), parts.get("state_dict")
     if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters and isinstance(weights, dict)):
         raise UserError(f"{path} is not a checkpoint of this project")
-    return parts
+    return renewed_checkpoint(parts)
 
 
 def newest_checkpoint(path: Path) -> tuple[Path, dict[str, Any]] | None:

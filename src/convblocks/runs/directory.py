@@ -12,32 +12,47 @@ from filelock import FileLock, Timeout
 
 from convblocks.atomic import write
 from convblocks.errors import UsageError, UserError
+from convblocks.runs.former_format import renewed_settings
 
 LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
 
+# The usual reason for which a run ends, as ``summary.json`` tells it.
+EPOCHS = "its epochs"
+
+# How the metrics of training are named, as opposed to those of an evaluation.
+TRAINING = "train/"
+
 State = Literal["missing", "incomplete", "done"]
 
 
 class RunDirectory:
-    """``lightning_logs/<name>``, below the current directory.
+    """``lightning_logs/<name>``, below the current directory or another one.
 
-    It holds TensorBoard's events, ``config.yaml`` (the settings), ``metrics.csv`` (a row an epoch),
-    ``checkpoints/last.ckpt`` (the last finished epoch), with a validation split also ``checkpoints/best.ckpt``, and
-    ``summary.json``, which is written last: a run that has one is done.
+    It holds TensorBoard's events, ``config.yaml`` (the settings), ``manifest.json`` (command, code and machine),
+    ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (the last finished epoch), with a
+    validation split also ``checkpoints/best.ckpt``, and ``summary.json``, which is written last: a run that has one is
+    done. ``loggers.json`` tells in which runs of other loggers it goes on.
+
+    Args:
+        name: The run's name, a relative path.
+        root: The folder in which ``lightning_logs`` lies.
 
     Raises:
         UsageError: a name that leads out of ``lightning_logs``.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, root: Path = Path()) -> None:
         parts = PurePosixPath(name).parts
         if not parts or parts[0] == "/" or ".." in parts:
             raise UsageError(f"--name {name!r} must be a relative path below {LOGS}/, such as mlp/first")
         self.name = name
-        self.path = LOGS / name
+        self.logs = root / LOGS
+        self.path = self.logs / name
         self.config = self.path / "config.yaml"
+        self.manifest = self.path / "manifest.json"
+        self.loggers = self.path / "loggers.json"
         self.metrics = self.path / "metrics.csv"
         self.summary = self.path / "summary.json"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
@@ -50,14 +65,16 @@ class RunDirectory:
         return any(not path.name.startswith(".") for path in self.path.iterdir())
 
     def state(self, epochs: int) -> State:
-        """Whether a run of that many epochs is missing, incomplete or done here.
+        """Whether a run of that many epochs is missing, incomplete or done here; one that ended itself is done.
 
         One with a damaged summary is incomplete: resumed, it finds its epochs in the checkpoint and writes it anew.
         """
         if not self.exists():
             return "missing"
         try:
-            return "done" if len(self.read_summary()["epochs"]) >= epochs else "incomplete"
+            summary = self.read_summary()
+            ended_itself = summary.get("ended_by", EPOCHS) != EPOCHS
+            return "done" if ended_itself or len(summary["epochs"]) >= epochs else "incomplete"
         except UserError:
             return "incomplete"
 
@@ -79,7 +96,11 @@ class RunDirectory:
         if not self.metrics.is_file():
             return []
         with self.metrics.open() as file:
-            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+            rows = list(csv.DictReader(file))
+        return [
+            {name: int(value) if value.isdecimal() else float(value) for name, value in row.items() if value}
+            for row in rows
+        ]
 
     def read_config(self) -> dict[str, Any]:
         """The settings that the run was begun with.
@@ -88,7 +109,7 @@ class RunDirectory:
             UserError: ``config.yaml`` is missing or damaged.
         """
         try:
-            return dict(yaml.safe_load(self.config.read_text()))
+            return renewed_settings(dict(yaml.safe_load(self.config.read_text())))
         except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {self.config}: it is missing or damaged") from error
 
@@ -131,11 +152,16 @@ class RunDirectory:
             raise UserError(f"cannot write to {self.path}: {error.strerror}") from error
 
 
-def next_version(arch: str) -> RunDirectory:
+def is_epoch(row: Mapping[str, float]) -> bool:
+    """Whether a row of ``metrics.csv`` tells of an epoch, whole or cut short, not of an evaluation in its middle."""
+    return any(name.startswith(TRAINING) for name in row)
+
+
+def next_version(arch: str, root: Path) -> RunDirectory:
     """The first free ``<arch>/version_N`` after those that exist."""
-    versions = [path.name.removeprefix("version_") for path in (LOGS / arch).glob("version_*")]
+    versions = [path.name.removeprefix("version_") for path in (root / LOGS / arch).glob("version_*")]
     number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
-    return RunDirectory(f"{arch}/version_{number}")
+    return RunDirectory(f"{arch}/version_{number}", root)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

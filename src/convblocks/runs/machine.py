@@ -16,8 +16,12 @@ def versions() -> dict[str, str]:
 
 def describe_machine() -> str:
     """Processor, system and versions in one line."""
-    parts = [f"{os.cpu_count()} CPUs ({_processor()})", platform.system()]
-    return ", ".join(parts + [f"{name} {number}" for name, number in versions().items()])
+    return ", ".join([describe_hardware(), *(f"{name} {number}" for name, number in versions().items())])
+
+
+def describe_hardware() -> str:
+    """Processor and system in one line."""
+    return f"{os.cpu_count()} CPUs ({_processor()}), {platform.system()}"
 
 
 def git_commit() -> str | None:

@@ -1,0 +1,82 @@
+"""What a run's numbers may depend on, beside its settings: noted when it begins, and compared on a resume."""
+
+import json
+import shlex
+import subprocess
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from convblocks.atomic import write
+from convblocks.runs.machine import describe_hardware, git_commit
+
+# Differences from the commit that are longer are cut, with a line that says so.
+LONGEST_DIFFERENCE = 100_000
+
+Manifest = dict[str, Any]
+
+
+def manifest(seed: int) -> Manifest:
+    """Command, code, packages, machine and seed of this process."""
+    return {
+        "command": shlex.join(sys.argv),
+        "python": sys.version,
+        "machine": describe_hardware(),
+        "seed": seed,
+        "git_commit": git_commit(),
+        "uncommitted": uncommitted(),
+        "packages": packages(),
+    }
+
+
+def changes(before: Manifest, now: Manifest) -> list[str]:
+    """What a resumed run has otherwise than the one that began, a line for each; the command may differ."""
+    lines = [
+        f"{what}: {before.get(what)} -> {now[what]}"
+        for what in ("python", "machine", "seed", "git_commit")
+        if before.get(what) != now[what]
+    ]
+    if before.get("uncommitted") != now["uncommitted"]:
+        lines.append("uncommitted: other differences from the commit")
+    then, today = before.get("packages", {}), now["packages"]
+    return lines + [
+        f"{name}: {then.get(name, 'not installed')} -> {today.get(name, 'not installed')}"
+        for name in sorted(then.keys() | today.keys())
+        if then.get(name) != today.get(name)
+    ]
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """What a run was begun with; None where that is not known."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_manifest(path: Path, content: Manifest) -> None:
+    write(path, json.dumps(content, indent=2) + "\n")
+
+
+def packages() -> dict[str, str]:
+    """The versions of all installed packages, by name."""
+    found = {one.metadata["Name"]: one.metadata["Version"] for one in distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+def uncommitted() -> str | None:
+    """How the code differs from its commit, and which files are in no commit; None outside a repository."""
+    try:
+        difference = _git("diff", "HEAD")
+        new = _git("ls-files", "--others", "--exclude-standard", ":/")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    if len(difference) > LONGEST_DIFFERENCE:
+        difference = f"{difference[:LONGEST_DIFFERENCE]}\n... {len(difference):,} characters in all\n"
+    return difference + "".join(f"new file: {name}\n" for name in new.splitlines())
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
