@@ -108,8 +108,6 @@ class MNISTDataModule(LightningDataModule):
             raise UsageError(
                 f"--batch_size {self.batch_size} cannot be shared between {loader.processes} processes equally"
             )
-        if getattr(self.trainer, "overfit_batches", 0):
-            loader.shuffle = False  # or each epoch would take other batches; Lightning does this to a DataLoader alone
         loader.load_state_dict(self._resume)
         self._train_loader, self._resume = loader, {}
         return loader
@@ -128,7 +126,8 @@ class MNISTDataModule(LightningDataModule):
     # before, as schedules do.
     def state_dict(self) -> dict[str, int]:
         """Where the training loader is; part of every checkpoint."""
-        return self._train_loader.state_dict() if self._train_loader else {}
+        loader = self._train_loader.state_dict() if self._train_loader and not self._resume else self._resume
+        return loader | {"batch_size": self.batch_size}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Let the next training loader go on from there; Lightning calls it for tests of a checkpoint too."""
@@ -140,7 +139,8 @@ class MNISTDataModule(LightningDataModule):
         return DigitLoader(
             digits.to(trainer.strategy.root_device) if trainer else digits,
             batch_size,
-            shuffle=training,
+            # With overfit_batches each epoch takes the same ones.
+            shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
             augmentation=self.augmentation if training and self.augmentation else None,
             processes=trainer.world_size if trainer else 1,
