@@ -1,11 +1,14 @@
-"""usage: python scripts/fit.py --arch {mlp,maxpool,batchnorm} [options]
+"""usage: python scripts/fit.py --arch {mlp,maxpool,batchnorm,module.Network} [options]
 
 Train one network on MNIST. The run is kept in lightning_logs/ below the current directory.
 
-  --arch NAME          the network to train: mlp, maxpool or batchnorm (required)
+  --arch NAME          the network to train: mlp, maxpool, batchnorm, or a class of your own (required)
+  --network.KEY X      an argument of your own network's class
   --epochs N           passes over the training images (default: 5)
   --batch_size N       images per optimizer step (default: 64)
   --lr X               learning rate (default: 0.01)
+  --optimizer NAME     adam, adamw, sgd, or a class; its arguments: --optimizer.KEY X
+  --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
   --seed N             seed of weights, order and movements of the images (default: 0)
   --threads N          CPU threads; they change how sums round (default: as many as torch takes)
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
@@ -13,14 +16,12 @@ Train one network on MNIST. The run is kept in lightning_logs/ below the current
   --running_loss       also print the loss every few batches, as the course's notebook does
   --config FILE        read options from a YAML file; those on the command line win
   --print_config       print all options with their values, and do nothing else
-  --help_all           list all options: --trainer.* of the Trainer, --data.* and --model.*
+  --help_all           list all options: --trainer.* of Lightning's Trainer, --data.* of the images
 
 Examples:
-  python scripts/fit.py --arch maxpool
   python scripts/fit.py --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow
   python scripts/fit.py --name mlp/slow --resume
-  python scripts/fit.py --arch batchnorm --data.val_size 5000 --trainer.accelerator cpu
-  python scripts/fit.py --config configs/debug.yaml --arch mlp
+  python scripts/fit.py --arch mynets.Rows --network.hidden 64 --trainer.val_check_interval 0.25
 """
 
 import sys

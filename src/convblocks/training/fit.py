@@ -1,51 +1,33 @@
 """One training run, from the command line to a finished run directory."""
 
 import errno
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from convblocks.atomic import write
-from convblocks.data.module import MNISTDataModule
-from convblocks.errors import UsageError, UserError
-from convblocks.evaluation.trained import load_network
-from convblocks.model.classifier import DigitClassifier
+from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.model.optimizers import spans_the_run
 from convblocks.model.summary import describe
-from convblocks.runs.checkpoints import AtomicCheckpointIO, newest_checkpoint, read_checkpoint
-from convblocks.runs.directory import LOGS, RunDirectory, flatten, next_version
-from convblocks.runs.machine import describe_machine, git_commit, versions
-from convblocks.training import slurm
+from convblocks.runs.checkpoints import newest_checkpoint
+from convblocks.runs.directory import EPOCHS, RunDirectory, flatten
+from convblocks.runs.manifest import changes, manifest, read_manifest, write_manifest
+from convblocks.training import loggers, signals
 from convblocks.training.lean import keep_freed_memory
-from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer, parse
-from convblocks.training.preemption import Preemption
+from convblocks.training.options import parse
+from convblocks.training.outcome import conclude, final_metrics, record, summary
+from convblocks.training.parts import Training, build
 from convblocks.training.quiet import silence_what_every_run_says, tensorboards_thread_is_quiet
-from convblocks.training.run_log import RunLog, first_step_to_forget, shortest_float
-
-# What a network reaches by giving every image the same answer, and a little more.
-COLLAPSED_BELOW = 0.15
+from convblocks.training.resume import callbacks_of
+from convblocks.training.run_log import first_step_to_forget
 
 # What the system says when a disk is full, over quota, gone or not writable.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.EROFS}
-
-
-@dataclass(frozen=True)
-class Training:
-    """All that one run is made of; ``speaks`` in the one of its processes that prints and writes."""
-
-    settings: Settings
-    directory: RunDirectory
-    data: MNISTDataModule
-    classifier: DigitClassifier
-    trainer: Trainer
-    log: RunLog
-    speaks: bool
 
 
 def main(arguments: list[str]) -> None:
@@ -58,11 +40,14 @@ def main(arguments: list[str]) -> None:
     silence_what_every_run_says()
     options = parse(["--help"] if "--help_all" in arguments else arguments)
     training = build(options)
-    directory, epochs = training.directory, options.settings["epochs"]
+    directory = training.directory
+    if training.settings["trainer"]["fast_dev_run"]:
+        try_out(training)
+        return
     refuse_conflict(training, options.resume)
-    if options.resume and directory.state(epochs) == "done":
+    if options.resume and directory.state(options.settings["epochs"]) == "done":
         if training.speaks:
-            print(f"{directory.path} is finished: it has {epochs} epochs. To extend it, give more --epochs.")
+            print(finished(directory))
         return
     training.data.prepare_data()
     training.data.setup()
@@ -75,35 +60,12 @@ def main(arguments: list[str]) -> None:
         complete(training)
 
 
-def build(options: Options) -> Training:
-    """Make the parts of a run; writes nothing.
-
-    Raises:
-        UsageError: they cannot be made, or not together.
-    """
-    settings = options.settings
-    directory = next_version(settings["arch"]) if options.name is None else RunDirectory(options.name)
-    slurm.check_tasks(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
-    seed_everything(settings["seed"], verbose=False)
-    torch.set_num_threads(settings["threads"])
-    data, classifier = build_data(settings), build_classifier(settings)
-    log = RunLog(directory.metrics, settings["trainer"]["log_every_n_steps"], options.running_loss)
-    callbacks: list[Callback] = [log, Preemption(directory.last_checkpoint)]
-    if data.val_size:
-        callbacks.append(keep_checkpoint(directory.best_checkpoint, monitor="val/loss"))
-    callbacks.append(keep_checkpoint(directory.last_checkpoint, monitor=None))
-    plugins: list[Any] = [AtomicCheckpointIO(keep_previous=directory.last_checkpoint)]
-    if SLURMEnvironment.detect():
-        plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
-    trainer = build_trainer(settings, callbacks, plugins)
-    return Training(settings, directory, data, classifier, trainer, log, speaks=trainer.is_global_zero)
-
-
-def keep_checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
-    """Keeps one checkpoint under one name: the latest epoch's, or the one with the lowest ``monitor``."""
-    return ModelCheckpoint(
-        path.parent, path.stem, monitor=monitor, enable_version_counter=False, save_on_train_epoch_end=True
-    )
+def try_out(training: Training) -> None:
+    """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
+    training.trainer.fit(training.classifier, datamodule=training.data)
+    training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
+    if training.speaks:
+        print("fast_dev_run: training, evaluation and test work; no run directory is left.")
 
 
 def refuse_conflict(training: Training, resume: bool) -> None:
@@ -117,23 +79,31 @@ def refuse_conflict(training: Training, resume: bool) -> None:
         return
     if not directory.config.is_file():
         raise UsageError(f"{directory.path} is not a run that can be resumed: it has no {directory.config.name}")
-    # A schedule other than a constant one is shaped by the number of epochs it began with.
-    longer = settings["epochs"] > directory.read_config()["epochs"] and settings["model"]["schedule"] == "constant"
+    longer = settings["epochs"] > directory.read_config()["epochs"] and not spans_the_run(settings["lr_scheduler"])
     if changed := directory.changed_settings(settings, ignored=("epochs",) if longer else ()):
         raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
+
+
+def finished(directory: RunDirectory) -> str:
+    """What to say of a run that is done."""
+    summary = directory.read_summary()
+    epochs = f"{directory.path} is finished: it has {len(summary['epochs'])} epochs"
+    if (reason := summary.get("ended_by", EPOCHS)) != EPOCHS:
+        return f"{epochs} and was ended by {reason}."
+    return f"{epochs}. To extend it, give more --epochs."
 
 
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
     checkpoint, first_step = find_checkpoint(training)
-    logger = open_directory(training, first_step)
+    open_directory(training, first_step)
     if training.speaks:
         introduce(training)
     train(training, checkpoint)
     metrics = final_metrics(training)
     if training.speaks:
         result = summary(training, metrics)
-        record(training, logger, result)
+        record(training, result)
         conclude(training, result)
 
 
@@ -148,6 +118,7 @@ def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
     if found is None:
         return None, None
     path, checkpoint = found
+    put_back_what_was_found(training, checkpoint)
     if checkpoint["hyper_parameters"] != dict(training.classifier.hparams):
         raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
     if path != last and training.speaks:
@@ -155,15 +126,43 @@ def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
     return path, first_step_to_forget(checkpoint)
 
 
-def open_directory(training: Training, first_step: int | None) -> TensorBoardLogger:
-    """Note the settings in the run directory and let the Trainer log into it, anew from a step on."""
+def put_back_what_was_found(training: Training, checkpoint: dict[str, Any]) -> None:
+    """Go on with what LearningRateFinder and BatchSizeFinder found when the run began, instead of searching anew."""
+    trainer, finders = training.trainer, (LearningRateFinder, BatchSizeFinder)
+    if callbacks_of(trainer, *finders):
+        others = [callback for callback in callbacks_of(trainer, Callback) if not isinstance(callback, finders)]
+        trainer.callbacks = others  # type: ignore[attr-defined]  # Lightning sets it at run time
+        training.classifier.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+        training.data.batch_size = checkpoint[type(training.data).__qualname__]["batch_size"]
+
+
+def open_directory(training: Training, first_step: int | None) -> None:
+    """Note in the run directory what the run is begun with, and let the Trainer log into it, anew from a step on."""
+    directory, trainer = training.directory, training.trainer
+    added = list(trainer.loggers)
     if training.speaks:
-        write(training.directory.config, yaml.safe_dump(training.settings, sort_keys=False))
-    logger = TensorBoardLogger(
-        LOGS, name="", version=training.directory.name, default_hp_metric=False, purge_step=first_step
-    )
-    training.trainer.logger = logger
-    return logger
+        write(directory.config, yaml.safe_dump(training.settings, sort_keys=False))
+        note_manifest(training)
+        if added and directory.loggers.is_file():
+            loggers.go_on(added, flatten(training.settings), first_step or 0)
+        elif added:
+            loggers.begin(added, directory.loggers, flatten(training.settings))
+    if training.settings["trainer"].get("logger") is not False:
+        board = TensorBoardLogger(
+            directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=first_step
+        )
+        trainer.loggers = [board, *added]
+
+
+def note_manifest(training: Training) -> None:
+    """Note what the run depends on, and say what of it is not as it was when the run began."""
+    directory = training.directory
+    before, now = read_manifest(directory.manifest), manifest(training.settings["seed"])
+    if before is not None:
+        now["changes"] = before.get("changes", []) + changes(before, now)
+        for line in changes(before, now):
+            print(f"not as when the run began: {line}")
+    write_manifest(directory.manifest, now)
 
 
 def introduce(training: Training) -> None:
@@ -185,6 +184,8 @@ def train(training: Training, checkpoint: Path | None) -> None:
         UserError: the disk is full, or the run directory cannot be written to any more.
     """
     trainer = training.trainer
+    # Lightning does so after it has loaded a checkpoint, whose float64 weights it would round to float32.
+    trainer.precision_plugin.convert_module(training.classifier)
     try:
         with tensorboards_thread_is_quiet():
             trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
@@ -192,73 +193,19 @@ def train(training: Training, checkpoint: Path | None) -> None:
         if trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
         raise
+    except ProcessRaisedException as error:  # of --trainer.strategy ddp_spawn
+        if number := signals.received():
+            raise Stopped(number, "stopped: carry on with --resume") from error
+        name, _, message = str(error).strip().splitlines()[-1].partition(": ")
+        if not name.startswith(f"{UserError.__module__}."):
+            raise
+        raise UserError(message) from error
+    except (MisconfigurationException, RuntimeError) as error:
+        if type(error) is RuntimeError and not str(error).startswith("Early stopping conditioned on metric"):
+            raise
+        raise UserError(" ".join(str(error).split())) from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
         path = training.directory.path
         raise UserError(f"cannot write to {path} ({error.strerror}); its last checkpoint is intact") from error
-
-
-def final_metrics(training: Training) -> dict[str, float]:
-    """The last epoch's metrics or, with a validation split, those of the best epoch's weights on the test set."""
-    if training.data.val_size:
-        # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
-        training.classifier.load_state_dict(read_checkpoint(training.directory.best_checkpoint)["state_dict"])
-        training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
-        tested = training.trainer.callback_metrics
-        return {name: shortest_float(tested[name]) for name in ("test/loss", "test/acc")}
-    return {name: value for name, value in training.log.rows[-1].items() if "/" in name}
-
-
-def record(training: Training, logger: TensorBoardLogger, result: dict[str, Any]) -> None:
-    """Write the results: TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
-    # Matplotlib comes with it, which takes its time and which only finished runs need.
-    from convblocks.evaluation.tensorboard import write_portrait
-
-    directory = training.directory
-    # Tags of their own: under test/loss they would put a false point into its curve.
-    tags = {f"hp/{name.replace('/', '_')}": value for name, value in result["final"].items()}
-    step = int(result["epochs"][-1]["step"])
-    try:
-        logger.log_hyperparams(flatten(training.settings), tags, step=step)
-        trained = load_network(directory.best_checkpoint if training.data.val_size else directory.last_checkpoint)
-        write_portrait(logger.experiment, directory, trained, training.data.test, step)
-        logger.finalize("success")
-    finally:
-        directory.write_summary(result)
-
-
-def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
-    """The run in one dictionary; it has collapsed if no epoch reached an accuracy worth the name."""
-    settings, rows = training.settings, training.log.rows
-    accuracy = f"{training.data.evaluation_split}/acc"
-    return {
-        "arch": settings["arch"],
-        "parameters": sum(parameter.numel() for parameter in training.classifier.parameters()),
-        "seed": settings["seed"],
-        "epochs": rows,
-        "final": metrics,
-        "collapsed": all(row.get(accuracy, 1.0) <= COLLAPSED_BELOW for row in rows),
-        "seconds": round(sum(row["seconds"] for row in rows), 3),
-        "device": str(training.trainer.strategy.root_device),
-        "processes": training.trainer.world_size,
-        "threads": torch.get_num_threads(),
-        "machine": describe_machine(),
-        "versions": versions(),
-        "git_commit": git_commit(),
-        "settings": settings,
-    }
-
-
-def conclude(training: Training, result: dict[str, Any]) -> None:
-    """Print the result and what to do next."""
-    final = result["final"]
-    print(f"\n{training.directory.path}: {len(result['epochs'])} epochs in {result['seconds']:.1f} s")
-    print(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
-    if result["collapsed"]:
-        print(
-            f"This run collapsed: it never got above {COLLAPSED_BELOW:.0%} accuracy. Its ReLUs died; "
-            "another --seed or a lower --lr helps."
-        )
-    print(f"View the curves:       tensorboard --logdir {LOGS}")
-    print(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")

@@ -1,12 +1,16 @@
 """The flags and configs of ``fit.py``: nothing else knows them. They end in plain values and what is built of these."""
 
+import copy
 import inspect
 import logging
+import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
@@ -14,49 +18,39 @@ import torch
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
+from convblocks.model import names
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.optimizers import Choice, optimizer_name, schedule_name
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.lean import LeanClassifier, NoProfiler
 
+EPOCHS = 5
+
+# As Lightning writes it.
+NO_LIMIT = -1
+
 # Short option -> what it sets. The right-hand sides cannot be given themselves.
-LINKS = {
-    "arch": "model.arch",
-    "epochs": "trainer.max_epochs",
-    "batch_size": "data.batch_size",
-    "lr": "model.lr",
-    "seed": "data.seed",
-}
+LINKS = {"epochs": "trainer.max_epochs", "batch_size": "data.batch_size", "seed": "data.seed"}
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,  # torchinfo's is printed instead
     "log_every_n_steps": 50,
     "num_sanity_val_steps": 0,
+    "sync_batchnorm": True,
     "use_distributed_sampler": False,
 }
 
-# Options of the Trainer that would take away what a run directory promises, and what to do instead.
-REFUSED = {
-    "logger": "every run writes TensorBoard events and metrics.csv",
-    "enable_checkpointing": "every run keeps its last checkpoint",
-    "default_root_dir": "choose the run directory with --name",
-    "sync_batchnorm": "batch normalisation is synchronised anyway, on CPU too",
-    "max_steps": "give --epochs, and --trainer.limit_train_batches for shorter ones",
-    "min_steps": "give --epochs",
-    "max_time": "give --epochs; a signal stops a run so that it can be resumed",
-    "check_val_every_n_epoch": "every epoch is evaluated",
-    "val_check_interval": "every epoch is evaluated once, at its end",
-    "reload_dataloaders_every_n_epochs": "the images stay in memory",
-    "barebones": "every run leaves its logs and its checkpoint",
-    "fast_dev_run": "use --config configs/debug.yaml",
-}
+# What is given as a name and with arguments of its own: --optimizer sgd --optimizer.momentum 0.8. The arguments have a
+# key of their own while the command line is read, so that they add to a name that stands in a config.
+CLASSES = ("optimizer", "lr_scheduler")
 
 # Options that say where a run is kept and what it prints, not what it computes.
-NOT_SETTINGS = ("config", "name", "resume", "running_loss")
+NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in CLASSES))
 
 Settings = dict[str, Any]
 
@@ -68,12 +62,14 @@ class Options:
     Args:
         settings: All that determines the run's results; ``config.yaml`` holds them, and ``--config`` takes them back.
         name: The run directory below ``lightning_logs``, None for the next free version.
+        root: The folder in which ``lightning_logs`` lies.
         resume: Whether a run that is there is carried on.
         running_loss: Whether the loss is printed every few batches.
     """
 
     settings: Settings
     name: str | None
+    root: Path
     resume: bool
     running_loss: bool
 
@@ -85,7 +81,7 @@ class FitParser(jsonargparse.ArgumentParser):
         for option, target in LINKS.items():
             if target in message:
                 raise UsageError(f"{target} is set with --{option}") from ex
-        if 'key "arch"' in message:
+        if "required: arch" in message:
             raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
         raise UsageError(" ".join(message.split())) from ex
 
@@ -96,63 +92,75 @@ def parse(arguments: list[str]) -> Options:
     Raises:
         UsageError: options that are unknown, out of range, or cannot be combined.
     """
-    config = parser().parse_args(_with_saved_config(arguments))
-    for option in ("epochs", "threads", "trainer.log_every_n_steps"):
-        if config[option] is not None and config[option] < 1:
-            raise UsageError(f"--{option} must be at least 1, but is {config[option]}")
-    for option in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
-        if config.trainer[option] == 0:
-            raise UsageError(f"--trainer.{option} must be above 0: every epoch is trained and evaluated")
-    if not 0 <= config.seed < 2**32:
-        raise UsageError(f"--seed must be in 0..2^32-1, but is {config.seed}")
-    if config.resume and config.name is None:
-        raise UsageError("--resume needs the --name of the run, for example --name maxpool/version_0")
-    defaults = parser().get_defaults()
-    for option, instead in REFUSED.items():
-        if config.trainer[option] != defaults.trainer[option]:
-            raise UsageError(f"--trainer.{option} is not available: {instead}")
+    names.see_current_folder()  # for callbacks and loggers of the user's own
+    config = parser().parse_args(_with_arguments_apart(_with_saved_config(arguments)))
+    if config.epochs is None:  # Lightning's rule: with another limit there is none on the epochs
+        config.epochs = EPOCHS if config.trainer.max_steps == -1 and config.trainer.max_time is None else NO_LIMIT
     if config.threads is None:
         config.threads = torch.get_num_threads()  # noted, since a resume must round the same sums alike
-    settings = yaml.safe_load(parser().dump(config))
+    _check_ranges(config)
     return Options(
-        settings={option: value for option, value in settings.items() if option not in NOT_SETTINGS},
+        settings=_settings(config),
         name=config.name,
+        root=Path(config.trainer.default_root_dir or ""),
         resume=config.resume,
         running_loss=config.running_loss,
     )
 
 
 def build_classifier(settings: Settings) -> DigitClassifier:
-    """The classifier of these settings, or a UsageError; its weights are drawn from torch's global random numbers."""
-    return LeanClassifier(**parser().parse_object(settings).model)
+    """The classifier of these settings; its weights are drawn from torch's global random numbers.
+
+    Raises:
+        UsageError: a network, optimizer or schedule that is not there, or cannot be made of the arguments given.
+    """
+    named = [optimizer_name(settings["optimizer"]), schedule_name(settings["lr_scheduler"]), settings["arch"]]
+    for name in named:
+        if "." in name:
+            names.load(name)
+    return LeanClassifier(
+        settings["arch"],
+        settings["lr"],
+        settings["optimizer"],
+        settings["lr_scheduler"],
+        settings.get("network"),
+        settings["trainer"]["sync_batchnorm"],
+    )
 
 
 def build_data(settings: Settings) -> MNISTDataModule:
     """The data module of these settings, or a UsageError."""
-    return MNISTDataModule(**parser().parse_object(settings).data)
+    return MNISTDataModule(**_parsed(settings).data)
 
 
-def build_trainer(settings: Settings, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
-    """The Trainer of these settings, with more callbacks and plugins, a bar on a terminal, and still without a logger.
+def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
+    """The Trainer of these settings, with more callbacks and plugins, and a bar on a terminal.
+
+    Of loggers it has those that are asked for, without the one that every run has.
 
     Raises:
         UsageError: what is asked for is not there, or cannot be combined.
     """
     try:
-        given = parser().instantiate(parser().parse_object(settings)).trainer.as_dict()
+        given = parser().instantiate(_parsed(settings)).trainer.as_dict()
+        own = given["callbacks"] or []
+        own_callbacks = [own] if isinstance(own, Callback) else own
         if given["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
+        own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
         show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
-        bar = [TQDMProgressBar(refresh_rate=20, leave=False)] if show_bar else []
+        bar = [TQDMProgressBar(refresh_rate=20, leave=False)] if show_bar and not own_bar else []
         given |= {
-            "logger": False,
-            "enable_progress_bar": show_bar,
+            "default_root_dir": root,
+            "logger": given["logger"] if given["logger"] not in (None, True) else False,
+            "enable_progress_bar": show_bar or own_bar,
             "profiler": given["profiler"] or NoProfiler(),
-            "callbacks": [*callbacks, *bar, *(given["callbacks"] or [])],
+            "sync_batchnorm": False,  # the classifier does it, on any device
+            "callbacks": [*callbacks, *bar, *own_callbacks],
             "plugins": [*plugins, *(given["plugins"] or [])],
         }
         return Trainer(**given)
-    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError) as error:
         raise UsageError(" ".join(str(error).split())) from error
 
 
@@ -161,18 +169,24 @@ def parser() -> FitParser:
     """All options with their types, defaults and help, from the signatures and docstrings of what they set."""
     made = FitParser(prog="fit.py")
     made.add_argument("--config", action="config", help="A YAML file with options.")
-    made.add_argument("--arch", type=str, required=True, help="The network to train.")
-    made.add_argument("--epochs", type=int, default=5, help="Passes over the training images.")
+    made.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
+    made.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
+    help_text = f"Passes over the training images (default: {EPOCHS}, or without limit if there is another one)."
+    made.add_argument("--epochs", type=int | None, help=help_text)
     batch_size, lr = _default(MNISTDataModule, "batch_size"), _default(DigitClassifier, "lr")
     made.add_argument("--batch_size", type=int, default=batch_size, help="Images per optimizer step.")
     made.add_argument("--lr", type=float, default=lr, help="Learning rate.")
+    for option in CLASSES:
+        help_text = f"A short name or a class; its arguments as --{option}.KEY."
+        made.add_argument(f"--{option}", type=Choice, default=_default(DigitClassifier, option), help=help_text)
+        made.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
     help_text = "Seed of the weights, and of the order and movements of the images."
     made.add_argument("--seed", type=int, default=0, help=help_text)
     made.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
     made.add_argument("--name", type=str | None, help="The run is lightning_logs/NAME.")
     made.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     made.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
-    for group, part in (("model", DigitClassifier), ("data", MNISTDataModule), ("trainer", Trainer)):
+    for group, part in (("data", MNISTDataModule), ("trainer", Trainer)):
         made.add_class_arguments(part, group, instantiate=False, sub_configs=True)
     made.set_defaults({f"trainer.{option}": value for option, value in TRAINER_DEFAULTS.items()})
     for option, target in LINKS.items():
@@ -180,17 +194,97 @@ def parser() -> FitParser:
     return made
 
 
+def _check_ranges(config: jsonargparse.Namespace) -> None:
+    """Refuse numbers that make no sense."""
+    is_limited = config.trainer.max_steps > 0 or config.trainer.max_time is not None
+    if config.epochs < 1 and not (config.epochs == NO_LIMIT and is_limited):
+        raise UsageError(f"--epochs must be at least 1, but is {config.epochs}")
+    for option in ("threads", "trainer.log_every_n_steps"):
+        if config[option] < 1:
+            raise UsageError(f"--{option} must be at least 1, but is {config[option]}")
+    for option in ("limit_train_batches", "limit_test_batches"):
+        if config.trainer[option] == 0:
+            raise UsageError(f"--trainer.{option} must be above 0: a run trains, and ends with a test")
+    if not 0 <= config.seed < 2**32:
+        raise UsageError(f"--seed must be in 0..2^32-1, but is {config.seed}")
+    if config.resume and config.name is None:
+        raise UsageError("--resume needs the --name of the run, for example --name maxpool/version_0")
+    if config.trainer.barebones:
+        raise UsageError("--trainer.barebones makes no sense here: it leaves out all that a run directory holds")
+
+
+def _parsed(settings: Settings) -> jsonargparse.Namespace:
+    parsed: jsonargparse.Namespace = parser().parse_object(copy.deepcopy(settings))  # it would change them
+    return parsed
+
+
+def _settings(config: jsonargparse.Namespace) -> Settings:
+    """What determines a run's results, as YAML and JSON can hold it."""
+    links = {target.split(".")[1] for target in LINKS.values()}
+    settings = {option: value for option, value in _plain(config).items() if option not in NOT_SETTINGS}
+    for group in ("data", "trainer"):
+        settings[group] = {option: value for option, value in settings[group].items() if option not in links}
+    settings["trainer"].pop("default_root_dir", None)
+    return settings | {option: _choice(option, config) for option in CLASSES}
+
+
+def _plain(value: Any) -> Any:
+    """A parsed value without objects, and without what is None; of a class only what is not its default."""
+    if isinstance(value, jsonargparse.Namespace):
+        parts = vars(value)
+        if "class_path" in parts:
+            return {"class_path": parts["class_path"], "init_args": _given(**parts)}
+        return {option: _plain(one) for option, one in parts.items() if one is not None}
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _given(class_path: str, init_args: jsonargparse.Namespace | None = None, **_: Any) -> Settings:
+    """The arguments of a class that are not its defaults."""
+    defaults = inspect.signature(names.load(class_path)).parameters
+    arguments = vars(init_args) if init_args else {}
+    return {
+        option: _plain(value)
+        for option, value in arguments.items()
+        if (value is not None if option not in defaults else value != defaults[option].default)
+    }
+
+
+def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
+    """A class and its arguments, as one value: its name alone where it has none."""
+    given = config[option]
+    chosen: dict[str, Any] = {"class_path": given} if isinstance(given, str) else given
+    in_config = {key: value for key, value in chosen.items() if key not in ("class_path", "init_args")}
+    arguments = chosen.get("init_args", {}) | in_config | (config[f"{option}_arguments"] or {})
+    if "lr" in arguments and option == "optimizer":
+        raise UsageError("--optimizer.lr is set with --lr")
+    return {"class_path": chosen.get("class_path"), "init_args": arguments} if arguments else chosen["class_path"]
+
+
 def _default(of: type, parameter: str) -> Any:
     """A setting's default has one home: the signature of the class that uses it."""
     return inspect.signature(of).parameters[parameter].default
 
 
+def _with_arguments_apart(arguments: list[str]) -> list[str]:
+    """``--optimizer.momentum`` as ``--optimizer_arguments.momentum``, also where init_args is written out."""
+    apart = re.compile(rf"--({'|'.join(CLASSES)})\.(init_args\.)?(?!class_path)")
+    classes = re.compile(rf"--({'|'.join(CLASSES)})\.class_path")
+    return [classes.sub(r"--\1", apart.sub(r"--\1_arguments.", word)) for word in arguments]
+
+
 def _with_saved_config(arguments: list[str]) -> list[str]:
     """On a resume the run's own settings come first, so that they need not be given again."""
-    names = ArgumentParser(add_help=False, allow_abbrev=False)
-    names.add_argument("--name")
-    names.add_argument("--resume", action="store_true")
-    known, _ = names.parse_known_args(arguments)
-    if known.resume and known.name and (config := RunDirectory(known.name).config).is_file():
-        return ["--config", str(config), *arguments]
+    parts = ArgumentParser(add_help=False, allow_abbrev=False)
+    parts.add_argument("--name")
+    parts.add_argument("--resume", action="store_true")
+    parts.add_argument("--trainer.default_root_dir", type=Path, default=Path(), dest="root")
+    known, _ = parts.parse_known_args(arguments)
+    if known.resume and known.name and (directory := RunDirectory(known.name, known.root)).config.is_file():
+        return ["--config", yaml.safe_dump(directory.read_config()), *arguments]
     return arguments

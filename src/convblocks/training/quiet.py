@@ -15,6 +15,10 @@ def silence_what_every_run_says() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     # A resume writes into the same directory on purpose.
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # CSVLogger says so too, but what it deletes is written anew.
+    warnings.filterwarnings("ignore", message="Experiment logs directory .* exists and is not empty")
+    # OnExceptionCheckpoint is looked for in runs that are new.
+    warnings.filterwarnings("ignore", message=r"`?\.fit\(ckpt_path=(None|\"last\")\)`? (was called|is set)")
     # A machine that has Slurm may still be used without it.
     warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
     # A short epoch may have no step that is logged.

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from convblocks.atomic import write
+from convblocks.runs.directory import TRAINING, is_epoch
 from convblocks.tables import as_csv
 
 Row = dict[str, float]
@@ -15,14 +16,18 @@ Row = dict[str, float]
 # How Lightning and the classifier name the metrics of a step, as opposed to those of an epoch.
 OF_A_STEP = "_step"
 
+SPEED = ("seconds", "images_per_second")
+
 
 class RunLog(Callback):
-    """Collects one row an epoch: epoch (from 1), step, what was logged over the epoch, seconds, images per second.
+    """Collects a row for each evaluation and for each epoch, one for both where they coincide.
 
-    The rows are part of the checkpoint, and the file is written anew from them after every epoch: a resumed run
-    neither loses nor repeats a row. Lightning itself writes an epoch's metrics to the loggers after the epoch's
-    checkpoint, and a run killed between the two would have a hole in its curves: on a resume from an epoch's end,
-    what belongs to its last step is written once more, where ``first_step_to_forget`` has made room for it.
+    A row has epoch (from 1), step, what was logged over the epoch and by the evaluation, and seconds and images per
+    second since the row before or the epoch's start. The rows are part of the checkpoint, and the file is written anew
+    from them each time: a resumed run neither loses nor repeats a row. Lightning itself writes an epoch's metrics to
+    the loggers after the epoch's checkpoint, and a run killed between the two would have a hole in its curves: on a
+    resume from an epoch's end, what belongs to its last step is written once more, where ``first_step_to_forget`` has
+    made room for it.
 
     Args:
         path: The CSV file.
@@ -36,15 +41,19 @@ class RunLog(Callback):
         self.running_loss = running_loss
         self.rows: list[Row] = []
         self._of_last_step: Row = {}  # what was logged at the last step that was
-        self._epoch_start = time.perf_counter()
-        self._seconds_before = 0.0  # spent on the current epoch by the run that this one resumes
+        self._start = time.perf_counter()
+        self._seconds_before = 0.0  # spent on the current row by the run that this one resumes
         self._images = 0
         self._training_seconds = 0.0
-        self._unfinished: tuple[Trainer, Row, Row] | None = None  # an epoch that has ended: where, and how fast
+        self._ended: set[str] = set()  # "evaluation", "epoch": what has ended, and has no row yet
+        self._place: Row = {}  # where it ended, and how fast it was
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._trainer = trainer
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._epoch_start = time.perf_counter()
-        if self.rows and self.rows[-1]["step"] == trainer.global_step:
+        self._start = time.perf_counter()
+        if self.rows and self.rows[-1]["step"] == trainer.global_step and is_epoch(self.rows[-1]):
             metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
             if trainer.global_step % self.every_n_steps == 0:
                 metrics |= self._of_last_step
@@ -52,16 +61,17 @@ class RunLog(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_row()
-        self._epoch_start = time.perf_counter()
-        self._seconds_before = 0.0
-        self._images = 0
+        self._begin_row()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if self._ended:  # an evaluation within the epoch
+            self._finish_row()
+            self._begin_row()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[1])
-        if trainer.is_last_batch:
-            self._training_seconds = self._seconds_in_epoch()
         stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if stepped and trainer.global_step % self.every_n_steps == 0:
             learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
@@ -74,26 +84,33 @@ class RunLog(Callback):
             batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
             show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {outputs['loss']:.4f}")
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._training_seconds = self._seconds()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._end("evaluation")
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # The module's own on_train_epoch_end, which logs, comes after that of the callbacks: the row is finished when
         # the epoch's checkpoint or the next epoch asks for it.
-        speed = {
-            "seconds": round(self._seconds_in_epoch(), 3),
-            "images_per_second": round(self._images * trainer.world_size / self._training_seconds),
-        }
-        _log(trainer, speed)
-        self._unfinished = trainer, {"epoch": trainer.current_epoch + 1, "step": trainer.global_step}, speed
+        if "evaluation" not in self._ended:
+            self._training_seconds = self._seconds()
+        self._end("epoch")
+        _log(trainer, {name: self._place[name] for name in SPEED})
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_row()
 
     def state_dict(self) -> dict[str, Any]:
-        self._finish_row()
+        if "epoch" in self._ended:
+            self._finish_row()
+        between = bool(self._ended)  # an evaluation within an epoch: its row is written with the next batch
         return {
-            "rows": self.rows,
+            "rows": [*self.rows, self._row()] if between else self.rows,
             "of_last_step": self._of_last_step,
-            "seconds": self._seconds_in_epoch(),
-            "images": self._images,
+            "seconds": 0.0 if between else self._seconds(),
+            "images": 0 if between else self._images,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -102,20 +119,48 @@ class RunLog(Callback):
         self._seconds_before = state_dict["seconds"]
         self._images = state_dict["images"]
 
-    def _finish_row(self) -> None:
-        """Record the epoch that has ended, if there is one."""
-        if self._unfinished is None:
-            return
-        (trainer, where, speed), self._unfinished = self._unfinished, None
-        logged = sorted(trainer.callback_metrics.items(), key=lambda metric: not metric[0].startswith("train/"))
-        metrics = {name: shortest_float(value) for name, value in logged if not name.endswith(OF_A_STEP)}
-        self.rows.append(where | metrics | speed)
-        if trainer.is_global_zero:
-            write(self.path, as_csv(self.rows))
-            show(trainer, epoch_line(self.rows[-1], trainer.max_epochs))
+    def note_final(self, metrics: Row) -> None:
+        """Add a test at the very end to the last row."""
+        self.rows[-1] |= metrics
+        write(self.path, as_csv(self.rows))
 
-    def _seconds_in_epoch(self) -> float:
-        return self._seconds_before + time.perf_counter() - self._epoch_start
+    def _begin_row(self) -> None:
+        self._start = time.perf_counter()
+        self._seconds_before = 0.0
+        self._images = 0
+
+    def _end(self, what: str) -> None:
+        trainer = self._trainer
+        self._ended.add(what)
+        self._place = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "seconds": round(self._seconds(), 3),
+            "images_per_second": round(self._images * trainer.world_size / self._training_seconds),
+        }
+
+    def _finish_row(self) -> None:
+        """Record what has ended, if anything has."""
+        if not self._ended:
+            return
+        self.rows.append(self._row())
+        self._ended = set()
+        if self._trainer.is_global_zero:
+            write(self.path, as_csv(self.rows))
+            show(self._trainer, line_of(self.rows[-1], self._trainer.max_epochs))
+
+    def _row(self) -> Row:
+        logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: not metric[0].startswith(TRAINING))
+        metrics = {
+            name: shortest_float(value)
+            for name, value in logged
+            if not name.endswith(OF_A_STEP) and ("epoch" if name.startswith(TRAINING) else "evaluation") in self._ended
+        }
+        place = {name: value for name, value in self._place.items() if name not in SPEED}
+        return place | metrics | {name: self._place[name] for name in SPEED}
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._start
 
 
 def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
@@ -126,12 +171,14 @@ def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
     """
     step: int = checkpoint["global_step"]
     rows = checkpoint["callbacks"]["RunLog"]["rows"]
-    return step - 1 if rows and rows[-1]["step"] == step else step
+    return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
 
 
-def epoch_line(row: Row, epochs: int | None) -> str:
+def line_of(row: Row, epochs: int | None) -> str:
     """A row for people to read."""
-    parts = [f"epoch {row['epoch']}/{epochs}"]
+    parts = [f"epoch {row['epoch']}" if epochs in (None, -1) else f"epoch {row['epoch']}/{epochs}"]
+    if not is_epoch(row):
+        parts.append(f"step {row['step']}")
     for split in ("train", "val", "test"):
         if f"{split}/loss" in row:
             parts.append(f"{split} loss {row[f'{split}/loss']:.4f} acc {100 * row[f'{split}/acc']:5.2f} %")

@@ -4,10 +4,15 @@ Slurm sends SIGTERM when a job is cancelled, and the signal that a job script na
 nearly up.
 """
 
+import multiprocessing
+import os
 import signal
 from types import FrameType
 
-HANDLED = (signal.SIGTERM, signal.SIGUSR1) if hasattr(signal, "SIGUSR1") else (signal.SIGTERM,)
+# Of Slurm, before it takes the job away; not on Windows.
+REQUEUE = getattr(signal, "SIGUSR1", None)
+
+HANDLED = [number for number in (signal.SIGTERM, REQUEUE) if number is not None]
 
 _received: int = 0
 
@@ -16,6 +21,12 @@ def install() -> None:
     """Note these signals from now on, instead of dying of them."""
     for number in HANDLED:
         signal.signal(number, _note)
+
+
+def uninstall() -> None:
+    """Let a process die of them again."""
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def received() -> int:
@@ -31,5 +42,8 @@ def forget() -> None:
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _received
+    for child in multiprocessing.active_children():  # those of --trainer.strategy ddp_spawn do the work
+        if child.pid is not None:
+            os.kill(child.pid, number)
     if _received != signal.SIGTERM:
         _received = number

@@ -1,0 +1,62 @@
+"""Loggers that a user adds to TensorBoard's, and how a resumed run goes on in the same curves of theirs."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+
+from convblocks.atomic import write
+
+# The argument by which a logger's class goes on with a run.
+RUN_ARGUMENTS = {"CSVLogger": "version", "MLFlowLogger": "run_id", "WandbLogger": "id"}
+
+
+def with_runs(given: Any, runs: list[Any]) -> Any:
+    """What ``--trainer.logger`` says, with the runs in which the loggers shall go on; the rest as it was."""
+    if not isinstance(given, dict | list):
+        return given
+    loggers = given if isinstance(given, list) else [given]
+    return [_with_run(logger, run) for logger, run in zip(loggers, runs, strict=True)] if runs else loggers
+
+
+def read_runs(path: Path) -> list[Any]:
+    """The names that the loggers' services gave to a run, None for those that have none."""
+    return list(json.loads(path.read_text())) if path.is_file() else []
+
+
+def begin(loggers: list[Logger], path: Path, hyperparameters: dict[str, Any]) -> None:
+    """Begin a run of each logger, tell it the settings, and note which run it is."""
+    for logger in loggers:
+        logger.log_hyperparams(hyperparameters)
+    runs = [logger.version if type(logger).__name__ in RUN_ARGUMENTS else None for logger in loggers]
+    write(path, json.dumps(runs) + "\n")
+
+
+def go_on(loggers: list[Logger], hyperparameters: dict[str, Any], first_step: int) -> None:
+    """Let each go on in its run, before a step from which all is logged anew."""
+    for logger in loggers:
+        if isinstance(logger, CSVLogger):  # it begins with deleting what it wrote before
+            rows = _read_rows(Path(logger.log_dir) / ExperimentWriter.NAME_METRICS_FILE)
+            logger.log_hyperparams(hyperparameters)
+            for step, metrics in rows:
+                if step < first_step:
+                    logger.log_metrics(metrics, step)
+            logger.save()
+
+
+def _with_run(logger: dict[str, Any], run: Any) -> dict[str, Any]:
+    argument = RUN_ARGUMENTS.get(logger["class_path"].rpartition(".")[2])
+    if argument is None:
+        return logger
+    return logger | {"init_args": logger.get("init_args", {}) | {argument: run}}
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    if not path.is_file():
+        return []
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [(int(row.pop("step")), {name: json.loads(value) for name, value in row.items() if value}) for row in rows]

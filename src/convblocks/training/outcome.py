@@ -1,0 +1,156 @@
+"""What comes of a run: its last metrics, its summary, its pictures, and what is said at its end."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging, Timer
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from convblocks.evaluation.trained import restore_network
+from convblocks.model.distributed import broadcast_state
+from convblocks.runs.checkpoints import read_checkpoint
+from convblocks.runs.directory import EPOCHS, flatten, is_epoch
+from convblocks.runs.machine import describe_machine
+from convblocks.runs.manifest import read_manifest
+from convblocks.training.parts import Training
+from convblocks.training.resume import callbacks_of
+from convblocks.training.run_log import shortest_float
+
+# What a network reaches by giving every image the same answer, and a little more.
+COLLAPSED_BELOW = 0.15
+
+
+def final_metrics(training: Training) -> dict[str, float]:
+    """The metrics that the run is known by.
+
+    With a validation split they are those of the weights of the best evaluation on the test set. Without one they are
+    the last row's; where the Trainer did not evaluate these very weights, it is made up for.
+    """
+    classifier, trainer = training.classifier, training.trainer
+    recover_from_spawned_processes(training)
+    rows = training.log.rows
+    changed = keep_changed_weights(training)
+    if training.data.val_size:
+        # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
+        if training.speaks and (best := training.directory.best_checkpoint).is_file():
+            classifier.load_state_dict(read_checkpoint(best)["state_dict"])
+        broadcast_state(classifier)  # without a --name the others may not know where it is
+    elif "test/acc" in rows[-1] and not changed:
+        return {name: value for name, value in rows[-1].items() if "/" in name}
+    trainer.test(classifier, datamodule=training.data, verbose=False)
+    tested = {name: shortest_float(trainer.callback_metrics[name]) for name in ("test/loss", "test/acc")}
+    if training.data.val_size:
+        return tested
+    if training.speaks:
+        training.log.note_final(tested)
+    return {name: value for name, value in rows[-1].items() if "/" in name}
+
+
+def recover_from_spawned_processes(training: Training) -> None:
+    """Take back what the callbacks know: of --trainer.strategy ddp_spawn only the weights come back by themselves."""
+    if training.log.rows:
+        return
+    training.log.rows = training.directory.read_metrics()
+    if training.resumable:
+        states = read_checkpoint(training.directory.last_checkpoint)["callbacks"]
+        for callback in callbacks_of(training.trainer, EarlyStopping, Timer):
+            callback.load_state_dict(states[callback.state_key])
+
+
+def keep_changed_weights(training: Training) -> bool:
+    """Keep the average that StochasticWeightAveraging has put in place after the last checkpoint; whether there is one.
+
+    With batch normalisation there is none: an epoch and its checkpoint have followed.
+    """
+    trainer, classifier, changed = training.trainer, training.classifier, False
+    for averaging in callbacks_of(trainer, StochasticWeightAveraging):
+        if not averaging.pl_module_contains_batch_norm(classifier):
+            averaging.on_train_end(trainer, classifier)  # again: a run that was killed right before lacks it
+            changed = True
+    if changed and training.resumable:
+        trainer.save_checkpoint(training.directory.last_checkpoint)
+    return changed
+
+
+def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
+    """The run in one dictionary; it has collapsed if no evaluation reached an accuracy worth the name."""
+    settings, rows = training.settings, training.log.rows
+    accuracy = f"{training.data.evaluation_split}/acc"
+    accuracies = [row[accuracy] for row in rows if accuracy in row]
+    return {
+        "arch": settings["arch"],
+        "parameters": sum(parameter.numel() for parameter in training.classifier.parameters()),
+        "seed": settings["seed"],
+        "epochs": [row for row in rows if is_epoch(row)],
+        "evaluations": [row for row in rows if not is_epoch(row)],
+        "ended_by": ended_by(training.trainer, int(rows[-1]["step"])),
+        "final": metrics,
+        "lr": training.classifier.hparams["lr"],  # a callback may have chosen these two
+        "batch_size": training.data.batch_size,
+        "collapsed": bool(accuracies) and max(accuracies) <= COLLAPSED_BELOW,
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "device": str(training.trainer.strategy.root_device),
+        "processes": training.trainer.world_size,
+        "threads": torch.get_num_threads(),
+        "machine": describe_machine(),
+        "manifest": read_manifest(training.directory.manifest),
+        "settings": settings,
+    }
+
+
+def ended_by(trainer: Trainer, step: int) -> str:
+    """Why a run has ended at that step."""
+    if 0 < trainer.max_steps <= step:
+        return f"max_steps={trainer.max_steps}"
+    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in callbacks_of(trainer, Timer)):
+        return "its max_time"
+    for callback in callbacks_of(trainer, EarlyStopping):
+        if callback.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+            return f"EarlyStopping: {callback.stopping_reason_message}"
+    return "a callback" if trainer.should_stop else EPOCHS
+
+
+def record(training: Training, result: dict[str, Any]) -> None:
+    """Write the results: TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
+    directory = training.directory
+    try:
+        for logger in training.trainer.loggers:
+            if isinstance(logger, TensorBoardLogger) and logger.log_dir == str(directory.path):
+                write_to_tensorboard(training, logger, result)
+            logger.finalize("success")
+    finally:
+        directory.write_summary(result)
+
+
+def write_to_tensorboard(training: Training, logger: TensorBoardLogger, result: dict[str, Any]) -> None:
+    """Write what is known only at the end."""
+    # Matplotlib comes with it, which takes its time and which only finished runs need.
+    from convblocks.evaluation.tensorboard import write_portrait
+
+    # Tags of their own: under test/loss they would put a false point into its curve.
+    tags = {f"hp/{name.replace('/', '_')}": value for name, value in result["final"].items()}
+    step = int(result["epochs"][-1]["step"])
+    logger.log_hyperparams(flatten(training.settings), tags, step=step)
+    classifier = training.classifier
+    trained = restore_network(training.directory.path, dict(classifier.hparams), classifier.state_dict())
+    write_portrait(logger.experiment, training.directory, trained, training.data.test, step)
+
+
+def conclude(training: Training, result: dict[str, Any]) -> None:
+    """Print the result and what to do next."""
+    final, directory = result["final"], training.directory
+    print(f"\n{directory.path}: {len(result['epochs'])} epochs in {result['seconds']:.1f} s")
+    if result["ended_by"] != EPOCHS:
+        print(f"ended by {result['ended_by']}")
+    print(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
+    if result["collapsed"]:
+        print(
+            f"This run collapsed: it never got above {COLLAPSED_BELOW:.0%} accuracy. Its ReLUs died; "
+            "another --seed or a lower --lr helps."
+        )
+    if not training.resumable:
+        print("It kept no checkpoint, and cannot be resumed.")
+    print(f"View the curves:       tensorboard --logdir {directory.logs}")
+    print(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")

@@ -1,0 +1,95 @@
+"""What one run is made of, put together from its settings; nothing is written yet."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ModelPruning
+
+from convblocks.data.module import MNISTDataModule
+from convblocks.model.classifier import DigitClassifier
+from convblocks.runs.checkpoints import AtomicCheckpointIO
+from convblocks.runs.directory import RunDirectory, next_version
+from convblocks.training import loggers, signals, slurm
+from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
+from convblocks.training.preemption import Preemption
+from convblocks.training.resume import ExactResume, callbacks_of
+from convblocks.training.run_log import RunLog
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that one run is made of.
+
+    ``speaks`` in the one of its processes that prints and writes; ``resumable`` if it keeps checkpoints.
+    """
+
+    settings: Settings
+    directory: RunDirectory
+    data: MNISTDataModule
+    classifier: DigitClassifier
+    trainer: Trainer
+    log: RunLog
+    speaks: bool
+    resumable: bool
+
+
+class KeptCheckpoint(ModelCheckpoint):
+    """One checkpoint under one name; a class of its own, so that its state is not taken for that of a user's."""
+
+    def __init__(self, path: Path, monitor: str | None) -> None:
+        # The latest epoch's, written when all is known of the epoch, or the one of the best evaluation, also within it.
+        super().__init__(
+            path.parent,
+            path.stem,
+            monitor=monitor,
+            enable_version_counter=False,
+            save_on_train_epoch_end=monitor is None,
+        )
+
+
+def build(options: Options) -> Training:
+    """Make the parts of a run.
+
+    Raises:
+        UsageError: they cannot be made, or not together.
+    """
+    settings, root = options.settings, options.root
+    directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
+    slurm.check_tasks(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
+    seed_everything(settings["seed"], verbose=False)
+    torch.set_num_threads(settings["threads"])
+    data, classifier = build_data(settings), build_classifier(settings)
+    log = RunLog(directory.metrics, settings["trainer"]["log_every_n_steps"], options.running_loss)
+    resumable = settings["trainer"].get("enable_checkpointing", True)
+    is_tried_out = bool(settings["trainer"]["fast_dev_run"])
+    plugins: list[Any] = [AtomicCheckpointIO(keep_previous=directory.last_checkpoint)]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
+    trainer = build_trainer(
+        settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}},
+        root,
+        [] if is_tried_out else [log, *(_checkpoints(directory, data, settings["threads"]) if resumable else [])],
+        plugins,
+    )
+    if callbacks_of(trainer, ModelPruning):
+        classifier.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last has not
+    if is_tried_out or not resumable:
+        signals.uninstall()
+    return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
+
+
+def _checkpoints(directory: RunDirectory, data: MNISTDataModule, threads: int) -> list[Callback]:
+    """Those who keep and write checkpoints, in the order in which Lightning shall call them."""
+    best = [KeptCheckpoint(directory.best_checkpoint, monitor="val/loss")] if data.val_size else []
+    last = directory.last_checkpoint
+    return [*best, ExactResume(threads), KeptCheckpoint(last, monitor=None), Preemption(last)]
+
+
+def _loggers(options: Options, directory: RunDirectory) -> Any:
+    """What the Trainer is told of loggers: on a resume, the runs in which they shall go on."""
+    given = options.settings["trainer"].get("logger")
+    return loggers.with_runs(given, loggers.read_runs(directory.loggers)) if options.resume else given

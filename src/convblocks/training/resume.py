@@ -1,0 +1,110 @@
+"""What a resume needs, to be exact, beyond what Lightning keeps in a checkpoint."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, GradientAccumulationScheduler, StochasticWeightAveraging, Timer
+
+from convblocks.training.quiet import silence_what_every_run_says
+
+
+class ExactResume(Checkpoint):
+    """Adds to every checkpoint what would be lost otherwise, and puts it back after all other callbacks.
+
+    - The states of torch's random generators: for a network that draws random numbers, for dropout say.
+    - What some callbacks set up at the start of an epoch, which a resume in its middle has behind it.
+    - The update of a ReduceLROnPlateau that is due: Lightning makes it after the checkpoint is written.
+    - The wish of a callback, EarlyStopping say, that the run end: it may have been killed before it could.
+
+    - The number of threads, and the quiet, where Lightning has spawned this process.
+
+    A ``Checkpoint``, since Lightning calls these last.
+
+    Args:
+        threads: CPU threads of each process.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._trainer: Trainer | None = None
+        self._state: dict[str, Any] = {}
+        self._due = ""  # which schedules Lightning will update next: of a "step" or of an "epoch"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._trainer = trainer
+        torch.set_num_threads(self.threads)
+        silence_what_every_run_says()
+        # With max_steps Lightning takes every resume for one in the middle of an epoch.
+        trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._state.get("stopping"):
+            trainer.should_stop = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        state, self._state = self._state, {}
+        if not state:
+            return
+        torch.set_rng_state(state["cpu"])
+        if "cuda" in state and torch.cuda.is_available():
+            torch.cuda.set_rng_state(state["cuda"])
+        if trainer.fit_loop.restarted_mid_epoch:
+            for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
+                callback.on_train_epoch_start(trainer, pl_module)
+        trainer.callback_metrics.update(state.get("metrics", {}))
+        for number in state.get("plateaus", []):
+            config = trainer.lr_scheduler_configs[number]
+            pl_module.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self._due = "step"
+        # Or Lightning would leave out the update of a ReduceLROnPlateau at the end of an epoch that was resumed.
+        trainer.fit_loop.restarting = False
+
+    def on_validation_end(self, *_: Any) -> None:
+        self._due = ""  # of a step: on a resume from here Lightning makes it
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self._due = "epoch"
+
+    def state_dict(self) -> dict[str, Any]:
+        trainer = self._trainer
+        if trainer is None:  # OnExceptionCheckpoint saves before there is anything to keep
+            return {}
+        timers = callbacks_of(trainer, Timer)
+        out_of_time = any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers)
+        state = {
+            "cpu": torch.get_rng_state(),
+            "stopping": trainer.should_stop and not out_of_time,  # a Timer finds out for itself
+            "metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
+            "plateaus": self._updates_due(trainer),
+        }
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            state["cuda"] = torch.cuda.get_rng_state()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._state = state_dict
+
+    def _updates_due(self, trainer: Trainer) -> list[int]:
+        """The schedules that Lightning updates by a metric right after the checkpoint."""
+        done = trainer.current_epoch if self._due == "epoch" else trainer.fit_loop.epoch_loop.batch_idx
+        return [
+            number
+            for number, config in enumerate(trainer.lr_scheduler_configs)
+            if config.reduce_on_plateau
+            and config.interval == self._due
+            and (done + 1) % config.frequency == 0
+            and config.monitor in trainer.callback_metrics
+        ]
+
+
+def _never() -> bool:
+    return False
+
+
+def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
+    """A Trainer's callbacks of these classes."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+    return [callback for callback in callbacks if isinstance(callback, classes)]
