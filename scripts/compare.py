@@ -19,7 +19,7 @@ setting that is best for it on held-out training images.
 Examples:
   python scripts/compare.py --seeds 5
   python scripts/compare.py --name rates --grid lr=1e-3,3e-3,1e-2 --data.val_size 5000
-  python scripts/compare.py --name cycle --model.schedule onecycle --no-fit
+  python scripts/compare.py --name cycle --lr_scheduler onecycle --no-fit
   python scripts/compare.py --name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5
 """
 

@@ -3,6 +3,7 @@
 Serve a page on this machine, and to it alone: draw a digit with the mouse or a finger, and watch the ten
 probabilities and the 28x28 image that the network sees. Two checkpoints are shown side by side. Ends with Ctrl-C.
 
+  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --port N             the page's port, 0 for any free one (default: 8028)
 
 Example:

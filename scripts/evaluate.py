@@ -3,6 +3,7 @@
 Evaluate a checkpoint on the test images: loss, accuracy, expected calibration error, precision, recall and F1 of each
 class, and the confusion matrix.
 
+  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --data.root DIR      other data in MNIST's format (default: the MNIST of the repository)
   --json               print machine-readable results
   --show FILE          write a picture: confusion matrix, hardest digits, calibration, accuracy of each class

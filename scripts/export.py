@@ -4,6 +4,7 @@ Make a checkpoint into two files that need nothing of this project, one for ONNX
 (.pt2), and check both against the checkpoint on all test images. They take any number of uint8 images of 28x28 pixels,
 0 is background, and give ten logits each. Needs the extra: pip install -e ".[export]"
 
+  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)
   --data.root DIR      the test images (default: the MNIST of the repository)
 

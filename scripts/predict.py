@@ -4,6 +4,7 @@ Recognise the digits in your own pictures, one digit in each: drawn, written or 
 any size and colour. A folder stands for all pictures in it. What cannot be recognised (blank, damaged, too large) is
 told in a line each, and the exit status is 1 then.
 
+  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --json               print machine-readable results, with all ten probabilities
   --show FILE          write a picture of every input beside what the network saw of it
 

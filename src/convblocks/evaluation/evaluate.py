@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
         UserError: the checkpoint, the data or the picture's file cannot be used.
     """
     options = parse(arguments)
-    trained = load_network(options.checkpoint)
+    trained = load_network(options.checkpoint, options.arch)
     mnist.prepare(options.root)
     files = mnist.load(options.root)
     evaluation = Evaluation(trained.logits(files.test.images), files.test.labels)
@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)

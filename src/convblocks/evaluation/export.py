@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     if missing := [package for package in REQUIRED if find_spec(package) is None]:
         raise UserError(f'{", ".join(missing)} not found: install the extra with pip install -e ".[export]"')
-    trained = load_network(options.checkpoint)
+    trained = load_network(options.checkpoint, options.arch)
     mnist.prepare(options.root)
     test = mnist.load(options.root).test
     expected = trained.logits(test.images)
@@ -80,6 +80,7 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--output", type=Path)
     parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
     return parser.parse_args(arguments)

@@ -1,13 +1,16 @@
 """A checkpoint as a network that answers."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convblocks.data.loader import normalize
 from convblocks.errors import UserError
+from convblocks.model import names
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.runs.checkpoints import read_checkpoint
 
@@ -33,26 +36,41 @@ class TrainedNetwork:
         return self.logits(images).softmax(dim=1)
 
 
-def load_network(path: Path) -> TrainedNetwork:
+def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
     """Rebuild the network of a checkpoint, whatever machine it comes from.
 
+    Args:
+        path: The checkpoint.
+        allowed: The classes of networks, beyond this project's own, that may be imported: a checkpoint that names one
+            must not decide that by itself.
+
     Raises:
-        UserError: the file is missing, damaged, not a checkpoint of this project, or more than one.
+        UserError: the file is missing, damaged, not a checkpoint of this project, or of a class that is not allowed.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
     checkpoint = read_checkpoint(path)
     arch = checkpoint["hyper_parameters"]["arch"]
-    if not isinstance(arch, str) or arch not in ARCHITECTURES:
+    if not isinstance(arch, str) or (arch not in ARCHITECTURES and "." not in arch):
         raise UserError(f"{path} holds a network {arch!r}, which is none of {', '.join(ARCHITECTURES)}")
-    network = build_network(arch)
-    weights = {
-        name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith("network.")
-    }
+    if "." in arch:
+        if arch not in allowed:
+            raise UserError(f"{path} holds a network of the class {arch}: to let it be imported, give --arch {arch}")
+        names.load(arch)
+    return restore_network(path, checkpoint["hyper_parameters"], checkpoint["state_dict"])
+
+
+def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:
+    """The network of a classifier with these hyper-parameters and weights.
+
+    Raises:
+        UserError: the weights are another network's.
+    """
+    arch = hyper_parameters["arch"]
+    network = build_network(arch, hyper_parameters.get("network"))
+    own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(own)
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
     return TrainedNetwork(path, arch, network.eval())

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         UserError: the checkpoint cannot be used, or some of the pictures cannot; the others are done by then.
     """
     options = parse(arguments)
-    trained = load_network(options.checkpoint)
+    trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     predictions, problems = recognise(trained, paths)
     if options.json:
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("pictures", type=Path, nargs="+")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
         KeyboardInterrupt: Ctrl-C.
     """
     options = parse(arguments)
-    networks = [load_network(path) for path in options.checkpoints]
+    networks = [load_network(path, options.arch) for path in options.checkpoints]
     with open_server(networks, options.port) as server:
         print(f"Draw at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
         server.serve_forever()
@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
     if len(options.checkpoints) > 2:
