@@ -17,7 +17,7 @@ from convblocks.atomic import write
 from convblocks.comparison.figure import comparison_figure, save
 from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import report_tables
-from convblocks.comparison.trials import Trial, all_trials, fit_all, settings_name
+from convblocks.comparison.trials import Settings, Trial, all_trials, command_line, fit_all, root_of, settings_name
 from convblocks.comparison.verdicts import Outcome, compare, read_outcome, sets_to_compare
 from convblocks.console import Parser
 from convblocks.errors import UsageError, UserError
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     """The options, with ``settings`` (the same for all trials) and ``grid`` (those that are swept)."""
     parser = Parser()
-    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--seeds", type=_seeds, default=_seeds("10"))
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int, default=1)
@@ -70,9 +70,9 @@ def parse(arguments: list[str]) -> Namespace:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
     given = _pairs(others)
     if options.epochs is None:
-        options.epochs = _default_epochs(options.arch[0], given.get("config"))
-    fixed = {"epochs": str(options.epochs), "threads": str(options.threads)}
-    options.settings = tuple((fixed | given).items())
+        options.epochs = _default_epochs(options.arch[0], given)
+    options.settings = (("epochs", str(options.epochs)), ("threads", str(options.threads)), *given)
+    options.root = root_of(options.settings)
     if len(dict(options.grid)) < len(options.grid):
         raise UsageError("--grid: each option can be swept once")
     options.grid = dict(options.grid)
@@ -84,7 +84,8 @@ def parse(arguments: list[str]) -> Namespace:
 
 def trials_of(options: Namespace) -> list[Trial]:
     """All runs of a comparison, whether they are there or not."""
-    archs = [arch for arch in ARCHITECTURES if arch in options.arch]
+    known = [arch for arch in ARCHITECTURES if arch in options.arch]
+    archs = [*known, *(arch for arch in dict.fromkeys(options.arch) if arch not in ARCHITECTURES)]
     return all_trials(options.name, archs, options.seeds, options.settings, options.grid)
 
 
@@ -112,8 +113,8 @@ def become(trials: Sequence[Trial], number: int) -> NoReturn:
 def fit_missing(trials: Sequence[Trial], jobs: int) -> list[Trial]:
     """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed."""
     missing = [trial for trial in trials if trial.state() != "done"]
-    work = {arch: _multiply_adds(arch) for arch in {trial.arch for trial in missing}}
-    missing.sort(key=lambda trial: -work[trial.arch] * trial.epochs)
+    work = {key: _multiply_adds(trial) for trial in missing if (key := (trial.arch, trial.settings))}
+    missing.sort(key=lambda trial: -work[trial.arch, trial.settings] * abs(trial.epochs))
     failed = []
     with Progress(missing, Console()) as progress:
         for trial, succeeded in fit_all(missing, jobs, progress.update):
@@ -130,7 +131,7 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     comparisons = {title: compare(chosen) for title, chosen in sets.items()}
     numbers = {title or "comparison": dataclasses.asdict(comparison) for title, comparison in comparisons.items()}
     tables = report_tables(comparisons, swept=outcomes if grid else [])
-    directory = RunDirectory(options.name)
+    directory = RunDirectory(options.name, options.root)
     directory.create()
     path = directory.path / "comparison"
     markdown = to_markdown(tables)
@@ -158,21 +159,22 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 def _fit_settings(trial: Trial) -> dict[str, Any]:
     """What fit.py makes of a trial's command line, or its complaint."""
     settings = fit_options.parse(trial.arguments()).settings
+    if settings["trainer"]["fast_dev_run"]:
+        raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     fit_options.build_classifier(settings)
     fit_options.build_data(settings)
     return settings
 
 
-def _default_epochs(arch: str, config: str | None) -> int:
-    """How many epochs fit.py trains for, with a config or without one."""
-    flags = [] if config is None else ["--config", config]
-    epochs: int = fit_options.parse(["--arch", arch, *flags]).settings["epochs"]
+def _default_epochs(arch: str, given: Settings) -> int:
+    """How many epochs fit.py trains for by itself, with these options."""
+    epochs: int = fit_options.parse([*command_line(given), "--arch", arch]).settings["epochs"]
     return epochs
 
 
-def _multiply_adds(arch: str) -> int:
-    info = torchinfo_summary(ARCHITECTURES[arch](), input_size=(1, 1, 28, 28), verbose=0)
-    return int(info.total_mult_adds)
+def _multiply_adds(trial: Trial) -> int:
+    network = fit_options.build_classifier(fit_options.parse(trial.arguments()).settings).network
+    return int(torchinfo_summary(network, input_size=(1, 1, 28, 28), verbose=0).total_mult_adds)
 
 
 def _seeds(text: str) -> list[int]:
@@ -191,9 +193,9 @@ def _grid(text: str) -> tuple[str, list[str]]:
     return option.removeprefix("--"), swept
 
 
-def _pairs(others: Sequence[str]) -> dict[str, str]:
+def _pairs(others: Sequence[str]) -> Settings:
     """Options that are not this command's own are fit.py's: ``--key value`` or ``--key=value``."""
-    pairs: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
     words = iter(others)
     for word in words:
         if not word.startswith("--"):
@@ -203,5 +205,5 @@ def _pairs(others: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--{option} is set by the comparison itself")
         if not equals and (value := next(words, "")) == "":
             raise UsageError(f"--{option} needs a value")
-        pairs[option] = value
-    return pairs
+        pairs.append((option, value))
+    return tuple(pairs)

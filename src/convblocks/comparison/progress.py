@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from convblocks.comparison.trials import Running, Trial
+from convblocks.runs.directory import is_epoch
 
 
 class Progress:
@@ -57,15 +58,16 @@ class Progress:
         table = Table("trial", "epoch", "accuracy", "time left")
         for one in running:
             rows = one.trial.run.read_metrics()
+            epochs = len([row for row in rows if is_epoch(row)])
             last = rows[-1] if rows else {}
             accuracy = last.get("val/acc", last.get("test/acc"))
             seconds = time.monotonic() - one.start
-            left = f"{seconds / len(rows) * (one.trial.epochs - len(rows)):.0f} s" if rows else "-"
+            seconds_left = seconds / epochs * (one.trial.epochs - epochs) if epochs else -1
             table.add_row(
                 one.trial.run.name,
-                f"{len(rows)}/{one.trial.epochs}",
+                f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
                 "-" if accuracy is None else f"{100 * accuracy:.2f} %",
-                left,
+                f"{seconds_left:.0f} s" if seconds_left >= 0 else "-",
             )
         elapsed = time.monotonic() - self.start
         left = f", about {elapsed / self.ended * (self.total - self.ended) / 60:.0f} min left" if self.ended else ""

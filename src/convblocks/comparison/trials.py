@@ -1,5 +1,6 @@
 """Which runs a comparison needs, which of them are there, and starting those that are not."""
 
+import hashlib
 import itertools
 import multiprocessing
 import os
@@ -9,16 +10,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from convblocks import training
 from convblocks.console import status_of
 from convblocks.runs.directory import RunDirectory, State
 from convblocks.training import fit
 from convblocks.training.fork import fork_server
 
 POLL_SECONDS = 0.5
+
+# The one option that says where a trial is, and not what it computes.
+ROOT = "trainer.default_root_dir"
+
+# File systems take 255 characters.
+LONGEST_NAME = 150
 
 Settings = tuple[tuple[str, str], ...]  # option of fit.py without its dashes, and its value
 
@@ -34,7 +43,8 @@ class Trial:
 
     @property
     def run(self) -> RunDirectory:
-        return RunDirectory(f"{self.comparison}/{self.arch}/{settings_name(self.settings)}/seed_{self.seed}")
+        name = f"{self.comparison}/{self.arch}/{settings_name(self.settings)}/seed_{self.seed}"
+        return RunDirectory(name, root_of(self.settings))
 
     @property
     def epochs(self) -> int:
@@ -43,21 +53,35 @@ class Trial:
     @property
     def log(self) -> Path:
         """What the run prints, kept for when it fails."""
-        return RunDirectory(self.comparison).path / "logs" / f"{self.run.name.replace('/', '_')}.log"
+        folder = RunDirectory(self.comparison, root_of(self.settings)).path
+        return folder / "logs" / f"{self.run.name.replace('/', '_')}.log"
 
     def arguments(self) -> list[str]:
-        """The command line of fit.py that starts or resumes it; a config comes first, since what is later wins."""
-        ordered = sorted(self.settings, key=lambda setting: setting[0] != "config")
-        settings = [part for option, value in ordered for part in (f"--{option}", value)]
-        return [*settings, "--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
+        """The command line of fit.py that starts or resumes it."""
+        own = ["--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
+        return [*command_line(self.settings), *own]
 
     def state(self) -> State:
         return self.run.state(self.epochs)
 
 
+def command_line(settings: Settings) -> list[str]:
+    """Settings as options of fit.py; a config comes first, since what is later wins."""
+    ordered = sorted(settings, key=lambda setting: setting[0] != "config")
+    return [f"--{option}={value}" for option, value in ordered]
+
+
 def settings_name(settings: Settings) -> str:
     """Settings as the name of a directory: ``epochs=5,lr=0.01``; of a path only the last part is taken."""
-    return ",".join(f"{option}={Path(value).name}" for option, value in settings)
+    name = ",".join(f"{option}={Path(value).name}" for option, value in settings if option != ROOT)
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 11]},{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+def root_of(settings: Settings) -> Path:
+    """The folder in which ``lightning_logs`` lies."""
+    return Path(dict(settings).get(ROOT, ""))
 
 
 def all_trials(
@@ -75,7 +99,7 @@ class Running:
     """A trial and the process that runs it."""
 
     trial: Trial
-    process: ForkServerProcess
+    process: BaseProcess
     start: float
 
 
@@ -115,6 +139,8 @@ def _fit(trial: Trial) -> None:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     sys.argv = ["fit.py", *trial.arguments()]
+    # What Lightning starts anew for each further process that takes part in the trial.
+    sys.modules["__main__"].__spec__ = find_spec(f"{training.__name__}.__main__")
     sys.exit(status_of(fit.main, trial.arguments()))
 
 

@@ -103,8 +103,10 @@ def read_outcome(trial: Trial) -> Outcome:
         UserError: its summary is missing or damaged.
     """
     summary: dict[str, Any] = trial.run.read_summary()
-    epochs = summary["epochs"][: trial.epochs]
-    best = min((row for row in epochs if "val/loss" in row), key=lambda row: row["val/loss"], default=None)
+    epochs = summary["epochs"][: trial.epochs] if trial.epochs > 0 else summary["epochs"]
+    evaluations = [row for row in [*epochs, *summary.get("evaluations", [])] if "val/loss" in row]
+    best = min(evaluations, key=lambda row: row["val/loss"], default=None)
+    final = summary["final"]["test/acc"]
     return Outcome(
         arch=trial.arch,
         settings=trial.settings,
@@ -112,7 +114,7 @@ def read_outcome(trial: Trial) -> Outcome:
         parameters=summary["parameters"],
         first_loss=epochs[0]["train/loss"],
         last_loss=epochs[-1]["train/loss"],
-        accuracy=summary["final"]["test/acc"] if best else epochs[-1]["test/acc"],
+        accuracy=final if best else epochs[-1].get("test/acc", final),
         validation=best["val/acc"] if best else None,
         collapsed=summary["collapsed"],
         seconds=sum(row["seconds"] for row in epochs),
