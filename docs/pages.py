@@ -30,7 +30,7 @@ README = DOCS.parent / "README.md"
 RESULTS = ["--name", "results"]
 RATES = [
     *["--name", "rates", "--seeds", "3", "--data.val_size", "5000"],
-    *["--grid", "lr=1e-3,1e-2", "--grid", "model.schedule=constant,onecycle"],
+    *["--grid", "lr=1e-3,1e-2", "--grid", "lr_scheduler=constant,onecycle"],
 ]
 ONECYCLE = ["--name", "onecycle", "--config", "configs/onecycle.yaml", "--arch", "maxpool", "batchnorm", "--seeds", "5"]
 SPRINT = [

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def digits() -> DigitSets:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a BatchNorm network that is good after two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    flags = ["--epochs", "2", "--model.schedule", "onecycle", "--threads", "1"]
+    flags = ["--epochs", "2", "--lr_scheduler", "onecycle", "--threads", "1"]
     finished = run_script("fit", "--arch", "batchnorm", "--name", "batchnorm", *flags, cwd=folder, timeout=300)
     assert finished.returncode == 0, finished.stderr
     return folder / "lightning_logs" / "batchnorm" / "checkpoints" / "last.ckpt"
@@ -50,6 +51,56 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+OWN_NETWORKS = """
+from torch import nn
+
+
+class Rows(nn.Module):
+    \"\"\"A recurrent network that reads an image row by row: its first weights are no pictures.\"\"\"
+
+    def __init__(self, hidden: int = 16, dropout: float = 0.2):
+        super().__init__()
+        self.rnn = nn.GRU(28, hidden, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden, 10)
+
+    def forward(self, images):
+        states, _ = self.rnn(images.squeeze(1))
+        return self.head(self.dropout(states[:, -1]))
+
+
+class Colours(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 1, 28), nn.Flatten(), nn.Linear(1, 10))
+
+
+class SevenClasses(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 7))
+
+
+class Lion:
+    \"\"\"No optimizer at all.\"\"\"
+
+    def __init__(self, parameters, lr):
+        raise ValueError("this is a lion")
+
+
+def flat(hidden):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+"""
+
+
+@pytest.fixture
+def own_networks(workspace: Path) -> Iterator[Path]:
+    """A module of a user's own in the current folder, which nothing has imported yet."""
+    path = workspace / "own_networks.py"
+    path.write_text(OWN_NETWORKS)
+    sys.modules.pop("own_networks", None)
+    yield path
+    sys.modules.pop("own_networks", None)
 
 
 def run_script(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -34,7 +34,8 @@ def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
 def test_wrong_usage_is_status_2(workspace: Path) -> None:
     finished = run_script("fit", "--arch", "resnet", cwd=workspace)
     assert finished.returncode == 2
-    assert finished.stderr == "fit.py: unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm\n"
+    choices = "mlp, maxpool, batchnorm, or a class such as module.Network"
+    assert finished.stderr == f"fit.py: unknown architecture 'resnet': choose one of {choices}\n"
 
 
 def test_bad_data_is_status_1(workspace: Path) -> None:

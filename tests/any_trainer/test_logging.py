@@ -66,7 +66,7 @@ def test_callbacks_find_what_they_monitor(tmp_path: Path, monitor: str) -> None:
 def test_the_learning_rate_is_monitored(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
     fitted = trainer(tmp_path, logger=logger, callbacks=[LearningRateMonitor()])
-    fitted.fit(DigitClassifier("mlp", schedule="onecycle"), datamodule=MNISTDataModule())
+    fitted.fit(DigitClassifier("mlp", lr_scheduler="onecycle"), datamodule=MNISTDataModule())
     rates = [event.value for event in EventAccumulator(logger.log_dir).Reload().Scalars("lr-Adam")]
     assert len(rates) == 8
     assert max(rates) == pytest.approx(0.01, rel=0.05)

@@ -20,8 +20,7 @@ def test_an_epoch_takes_other_batches_than_the_one_before(tmp_path: Path) -> Non
 def test_overfit_batches_takes_the_same_batches_each_epoch(tmp_path: Path) -> None:
     watch = Watch()
     fitted = trainer(tmp_path, callbacks=[watch], overfit_batches=3, log_every_n_steps=1)
-    with pytest.warns(UserWarning, match="We are turning off the train dataloader shuffling for you"):
-        fitted.fit(DigitClassifier("mlp"), datamodule=MNISTDataModule())
+    fitted.fit(DigitClassifier("mlp"), datamodule=MNISTDataModule())
     first, second = watch.epochs
     assert len(first) == 3
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))

@@ -31,7 +31,7 @@ def test_of_twenty_steps(tmp_path: Path, step: int, schedule: Any) -> None:
     def fit(seed: int, callbacks: list[Callback], checkpoint: Path | None = None) -> tuple[Trainer, DigitClassifier]:
         torch.manual_seed(seed)
         fitted = trainer(tmp_path, callbacks=callbacks, enable_checkpointing=False)
-        module = DigitClassifier("mlp", schedule=schedule)
+        module = DigitClassifier("mlp", lr_scheduler=schedule)
         fitted.fit(module, datamodule=MNISTDataModule(shift=2.0), ckpt_path=checkpoint, weights_only=True)
         return fitted, module
 

@@ -192,7 +192,9 @@ def test_a_grid_without_a_validation_split_chooses_nothing(workspace: Path) -> N
         (["--seeds", "1,1"], "different seeds"),
         (["--seeds", "-1"], "number of seeds above 0"),
         (["--seeds", "many"], "invalid"),
-        (["--arch", "resnet"], "invalid choice: 'resnet'"),
+        (["--arch", "resnet"], "unknown architecture 'resnet'"),
+        (["--trainer.fast_dev_run", "true"], "fast_dev_run leaves no runs to compare"),
+        (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--resume", "true"], "--resume is set by the comparison itself"),
         (["--unknown", "1"], "unrecognized arguments: --unknown"),
@@ -206,6 +208,65 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
         compare.main(flags)
     assert "\n" not in str(caught.value)
     assert list(workspace.iterdir()) == []
+
+
+def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks: Path) -> None:
+    """Runs that ended themselves are done, and count."""
+    stopping = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
+    never_better = ["--trainer.callbacks.patience=1", "--trainer.callbacks.min_delta=9"]
+    stopping += ["--trainer.callbacks.check_on_train_epoch_end=true"]
+    options = ["--optimizer", "RAdam", "--trainer.val_check_interval", "0.5", "--trainer.default_root_dir", "scratch"]
+    flags = [*SHORT[2:], *stopping, *never_better, *options, "--epochs", "5", "--seeds", "1", "--name", "own"]
+    compare.main([*flags, "--arch", "own_networks.Rows", "mlp"])
+    report = Path("scratch") / LOGS / "own" / "comparison.md"
+    before = report.read_text()
+    assert "| own_networks.Rows |" in before
+    summaries = [json.loads(path.read_text()) for path in report.parent.rglob("summary.json")]
+    assert [len(summary["epochs"]) for summary in summaries] == [2, 2]
+    compare.main([*flags, "--arch", "own_networks.Rows", "mlp", "--no-fit"])
+    assert report.read_text() == before
+
+
+PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+
+
+@pytest.mark.slow
+def test_a_trial_may_have_several_processes(workspace: Path) -> None:
+    for name, processes in (("one", []), ("two", PROCESSES)):
+        command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
+        finished = run_script("compare", *command, "--name", name, cwd=workspace)
+        assert finished.returncode == 0, finished.stderr
+    losses = {}
+    for name in ("one", "two"):
+        with (LOGS / name / "comparison.csv").open() as file:
+            losses[name] = [float(row["last_loss"]) for row in csv.DictReader(file)]
+    assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
+
+
+def is_alive(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_process_of_a_trial(workspace: Path) -> None:
+    flags = ["--epochs", "50", "--arch", "mlp", "--seeds", "1", "--name", "stopped", *PROCESSES]
+    script = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *flags]
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not list((LOGS / "stopped").rglob("last.ckpt")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    for _ in range(100):
+        if not is_alive(process.pid):
+            break
+        time.sleep(0.1)
+    assert not is_alive(process.pid)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])

@@ -68,7 +68,7 @@ def test_hparams(tensorboard: str, trained: Path) -> None:
     wanted = {"experimentName": "", "startIndex": 0, "sliceSize": 10, "allowedStatuses": ["STATUS_SUCCESS"]}
     groups = json.loads(get(tensorboard, "plugin/hparams/session_groups", wanted | {"colParams": []}))
     (group,) = groups["sessionGroups"]
-    assert (group["hparams"]["arch"], group["hparams"]["model.schedule"]) == ("batchnorm", "onecycle")
+    assert (group["hparams"]["arch"], group["hparams"]["lr_scheduler"]) == ("batchnorm", "onecycle")
     metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
     assert metrics["hp/test_acc"] == pytest.approx(summary["final"]["test/acc"])
 
@@ -84,7 +84,7 @@ def test_a_card_with_the_command_and_the_settings(tensorboard: str) -> None:
     (card,) = (tag for tag in tags if tag.startswith("run"))
     (shown,) = json.loads(get(tensorboard, "plugin/text/text", run=RUN, tag=card))
     assert "fit.py --arch batchnorm --name batchnorm --epochs 2" in shown["text"]
-    assert "schedule: onecycle" in shown["text"]
+    assert "lr_scheduler: onecycle" in shown["text"]
 
 
 def test_train_and_test_share_a_chart(tensorboard: str) -> None:

@@ -93,8 +93,9 @@ def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: DigitSe
         "arch": "batchnorm",
         "lr": 3e-3,
         "optimizer": "adam",
-        "weight_decay": 0.0,
-        "schedule": "constant",
+        "lr_scheduler": "constant",
+        "network": None,
+        "sync_batchnorm": True,
     }
     reloaded = DigitClassifier.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     images, _ = first_batch(digits)
@@ -111,7 +112,7 @@ def test_adam_is_fused_and_has_the_courses_learning_rate(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("schedule", "first", "last"), [("onecycle", 4e-4, 4e-8), ("cosine", 1e-2, 6.16e-5)])
 def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, last: float) -> None:
-    module = DigitClassifier("mlp", schedule=schedule)  # type: ignore[arg-type]  # parametrized
+    module = DigitClassifier("mlp", lr_scheduler=schedule)
     trainer = quiet_trainer(tmp_path, max_epochs=2, limit_train_batches=10, limit_val_batches=0)
     rates: list[float] = []
     module.on_before_zero_grad = lambda optimizer: rates.append(optimizer.param_groups[0]["lr"])  # type: ignore[method-assign]
@@ -129,15 +130,21 @@ def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
     assert float(trainer.callback_metrics["test/acc"]) > 0.5
 
 
+WRONG_DECAY = {"class_path": "torch.optim.AdamW", "init_args": {"weight_decay": -1.0}}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"arch": "resnet"}, "unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm"),
         ({"arch": "mlp", "optimizer": "adma"}, "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
-        ({"arch": "mlp", "schedule": "onecylce"}, "unknown schedule 'onecylce': choose one of constant, onecycle"),
+        (
+            {"arch": "mlp", "lr_scheduler": "onecylce"},
+            "unknown lr_scheduler 'onecylce': choose one of constant, onecycle",
+        ),
         ({"arch": "mlp", "lr": 0.0}, "learning rate"),
         ({"arch": "mlp", "lr": float("nan")}, "learning rate"),
-        ({"arch": "mlp", "weight_decay": -1.0}, "weight decay"),
+        ({"arch": "mlp", "optimizer": WRONG_DECAY}, "Invalid weight_decay value: -1.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:

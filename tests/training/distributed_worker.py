@@ -18,7 +18,7 @@ AUGMENTED = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"
 
 # One step of plain gradient descent with learning rate 1: the weights move by the gradient itself.
 GRADIENT = [
-    *["--model.optimizer", "sgd", "--lr", "1"],
+    *["--optimizer", "sgd", "--lr", "1"],
     *["--trainer.limit_train_batches", "1", "--trainer.limit_val_batches", "1"],
 ]
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def run(workspace: Path) -> RunDirectory:
 def test_a_run_leaves_its_files(run: RunDirectory) -> None:
     hidden_or_events = (".", "events.out.tfevents")
     names = {path.name for path in run.path.iterdir() if not path.name.startswith(hidden_or_events)}
-    assert names == {"checkpoints", "config.yaml", "hparams.yaml", "metrics.csv", "summary.json"}
+    assert names == {"checkpoints", "config.yaml", "hparams.yaml", "manifest.json", "metrics.csv", "summary.json"}
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
     assert list(run.path.glob("events.out.tfevents*"))
 
@@ -81,7 +82,8 @@ def test_the_summary_tells_the_run(run: RunDirectory) -> None:
     assert [row["test/acc"] for row in summary["epochs"]] == [float(row["test/acc"]) for row in metric_rows(run)]
     assert summary["final"]["test/acc"] == summary["epochs"][-1]["test/acc"]
     assert summary["seconds"] == pytest.approx(sum(row["seconds"] for row in summary["epochs"]), abs=0.01)
-    assert summary["versions"]["torch"] == torch.__version__
+    assert summary["manifest"]["packages"]["torch"] == version("torch")
+    assert summary["ended_by"] == "its epochs"
     assert summary["threads"] == torch.get_num_threads()
     assert summary["device"] == "cpu"
     assert not summary["collapsed"]
@@ -185,7 +187,7 @@ def test_a_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[
 
 
 def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "cycle", "--model.schedule", "onecycle")
+    train("--arch", "mlp", "--name", "cycle", "--lr_scheduler", "onecycle")
     with pytest.raises(UsageError, match="was begun with epochs=2"):
         fit.main(["--name", "cycle", "--resume", "--epochs", "3"])
 

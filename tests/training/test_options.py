@@ -10,8 +10,8 @@ import yaml
 from lightning.pytorch.profilers import SimpleProfiler
 
 from convblocks.errors import UsageError
-from convblocks.training.fit import build
 from convblocks.training.options import LINKS, build_classifier, build_data, build_trainer, parse, parser
+from convblocks.training.parts import build
 from tests.conftest import REPOSITORY, run_script
 
 HELP = (REPOSITORY / "scripts" / "fit.py").read_text().split('"""')[1]
@@ -19,11 +19,12 @@ HELP = (REPOSITORY / "scripts" / "fit.py").read_text().split('"""')[1]
 
 def test_help_lists_the_parsers_options_and_defaults(workspace: Path) -> None:
     defaults = parser().get_defaults()
-    options = {option for option in vars(defaults) if option not in ("trainer", "model", "data")}
+    groups = ("trainer", "data", "optimizer_arguments", "lr_scheduler_arguments")
+    options = {option for option in vars(defaults) if option not in groups}
     described = set(re.findall(r"^  --(\w+)", HELP, flags=re.MULTILINE)) - {"help_all", "print_config"}
     assert described == options
     for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
-        assert float(default) == defaults[option]
+        assert float(default) == parse(["--arch", "mlp"]).settings[option]
 
 
 def test_help_fits_a_screen() -> None:
@@ -48,7 +49,7 @@ def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
 @pytest.mark.parametrize("config", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_is_accepted(workspace: Path, config: Path) -> None:
     settings = parse(["--arch", "maxpool", "--config", str(config)]).settings
-    assert build_trainer(settings, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
+    assert build_trainer(settings, workspace, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
     assert build_data(settings).batch_size == settings["batch_size"]
     assert build_classifier(settings).hparams["arch"] == "maxpool"
 
@@ -63,7 +64,7 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
 
 
 def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None:
-    flags = ["--arch", "maxpool", "--lr", "0.003", "--model.schedule", "onecycle"]
+    flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
     printed = run_script("fit", *flags, "--print_config", cwd=workspace)
     assert (printed.returncode, printed.stderr) == (0, "")
     (workspace / "printed.yaml").write_text(printed.stdout)
@@ -82,7 +83,7 @@ def test_parsing_seeds_nothing(workspace: Path) -> None:
 
 def test_a_profiler_is_used_if_asked_for(workspace: Path) -> None:
     settings = parse(["--arch", "mlp", "--trainer.profiler", "simple"]).settings
-    trainer: Any = build_trainer(settings, callbacks=[], plugins=[])
+    trainer: Any = build_trainer(settings, workspace, callbacks=[], plugins=[])
     assert isinstance(trainer.profiler, SimpleProfiler)
 
 
@@ -108,11 +109,9 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "mlp", "--resume"], "--resume needs the --name"),
         (["--arch", "mlp", "--unknown", "1"], "unrecognized arguments: --unknown"),
         (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
-        (["--arch", "mlp", "--trainer.fast_dev_run", "true"], r"fast_dev_run is not available.*debug\.yaml"),
-        (["--arch", "mlp", "--trainer.logger", "false"], "logger is not available"),
-        (["--arch", "mlp", "--trainer.max_steps", "10"], "max_steps is not available.*--epochs"),
-        (["--arch", "mlp", "--trainer.check_val_every_n_epoch", "2"], "every epoch is evaluated"),
-        (["--arch", "mlp", "--trainer.limit_val_batches", "0"], "limit_val_batches must be above 0"),
+        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones makes no sense here: it leaves out all that"),
+        (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
+        (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
     ],
 )

@@ -1,5 +1,6 @@
 """A run that is killed and resumed, any number of times, at any step, ends as if nothing had happened."""
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
 from convblocks.console import status_of
@@ -101,7 +103,7 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     "recipe",
     [
         pytest.param([], id="defaults"),
-        pytest.param(["--model.schedule", "onecycle", "--data.shift", "2", "--data.rotation", "10"], id="augmented"),
+        pytest.param(["--lr_scheduler", "onecycle", "--data.shift", "2", "--data.rotation", "10"], id="augmented"),
     ],
 )
 def test_a_stopped_run_resumes_from_the_very_batch(
@@ -124,6 +126,65 @@ def test_a_stopped_run_resumes_from_the_very_batch(
     assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
     assert metric_rows(RunDirectory("whole")) == metric_rows(RunDirectory("stopped"))
     assert curves(RunDirectory("whole"))["train/loss_step"] == curves(RunDirectory("stopped"))["train/loss_step"]
+
+
+def callback(name: str, *arguments: str) -> list[str]:
+    option = "--trainer.callbacks"
+    return [f"{option}={name}", *(f"{option}.{argument}" for argument in arguments)]
+
+
+PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9"]
+
+BROUGHT_ALONG = {
+    "early_stopping": [
+        *["--data.val_size", "2000", "--trainer.val_check_interval", "0.2", "--epochs", "6"],
+        *callback("EarlyStopping", "monitor=val/loss", "patience=5", "min_delta=0.3"),
+    ],
+    "own_checkpoints": callback("ModelCheckpoint", "dirpath=own", "every_n_train_steps=3", "save_top_k=-1"),
+    "moving_average": callback("EMAWeightAveraging", "decay=0.9"),
+    "stochastic_average": callback("StochasticWeightAveraging", "swa_lrs=0.001", "swa_epoch_start=2"),
+    "accumulation": callback("GradientAccumulationScheduler", "scheduling={1: 3}"),
+    "finders": callback("LearningRateFinder", "num_training_steps=60"),
+    "max_steps": ["--trainer.max_steps", "37"],
+    "csv_logger": ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv"],
+    "float64": ["--trainer.precision", "64-true"],
+    "bfloat16": ["--trainer.precision", "bf16-true"],
+    "optimizer": ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"],
+    "steps_an_epoch": ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "1"],
+    "steps_a_step": ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "7", "--lr_scheduler.interval", "step"],
+    "plateau_an_epoch": [*PLATEAU, "--lr_scheduler.monitor", "train/loss", "--epochs", "3"],
+    "plateau_a_step": [
+        *PLATEAU,
+        *["--lr_scheduler.monitor", "train/loss_step", "--lr_scheduler.interval", "step"],
+        *["--lr_scheduler.frequency", "5", "--trainer.val_check_interval", "0.25"],
+    ],
+    "network": ["--arch", "own_networks.Rows", "--network.hidden", "24"],  # with dropout
+}
+
+
+SLOW_STEPS = [pytest.param(step, marks=pytest.mark.slow) for step in (5, 20)]
+
+
+@pytest.mark.parametrize("step", [*SLOW_STEPS, 27])
+@pytest.mark.parametrize("case", BROUGHT_ALONG)
+def test_what_a_user_brings_along_resumes_to_the_same_end(
+    workspace: Path, own_networks: Path, monkeypatch: pytest.MonkeyPatch, case: str, step: int
+) -> None:
+    """Stopped at an evaluation, at an epoch's end, and in the middle of an epoch."""
+    flags = [*DEBUG, "--arch", "batchnorm", "--threads", "1", *BROUGHT_ALONG[case], "--name"]
+    signals.install()
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(step, signal.SIGTERM, patch)
+        with contextlib.suppress(Stopped):  # some have fewer steps
+            fit.main([*flags, "stopped"])
+    signals.forget()
+    fit.main(["--name", "stopped", "--resume"])
+    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
+    assert whole.read_summary()["final"] == stopped.read_summary()["final"]
+    assert whole.read_summary()["ended_by"] == stopped.read_summary()["ended_by"]
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -155,7 +216,7 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
 def test_a_checkpoint_of_the_former_format_is_resumed(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """It told how many batches of the unfinished epoch were done, and neither which epoch nor what was logged last."""
+    """It knew three optimizers, with a setting for weight decay, and told neither its epoch nor what was logged last."""
     flags = [*DEBUG, "--arch", "mlp", "--name"]
     fit.main([*flags, "whole"])
     with monkeypatch.context() as patch:
@@ -168,6 +229,15 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     checkpoint["MNISTDataModule"] = {"position": step % 20}
     del checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
     del checkpoint["callbacks"]["RunLog"]["of_last_step"]
+    former = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
+    checkpoint["hyper_parameters"] = {"arch": "mlp", "lr": 0.01, **former}
+    resume = checkpoint["callbacks"].pop("ExactResume")
+    checkpoint["callbacks"]["Preemption"] = {"cpu": resume["cpu"]}
+    config = stopped.read_config()
+    for option in ("optimizer", "lr_scheduler"):
+        del config[option]
+    trainer = config["trainer"] | {"sync_batchnorm": False}
+    stopped.config.write_text(yaml.safe_dump(config | {"model": former, "trainer": trainer}))
     torch.save(checkpoint, stopped.last_checkpoint)
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(RunDirectory("whole"), stopped)

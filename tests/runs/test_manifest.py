@@ -1,0 +1,68 @@
+"""What a run was begun with is written down, and a resume says what of it is not as it was."""
+
+import json
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from convblocks.runs import manifest
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import fit
+from tests.training.test_fit import train
+
+
+def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", "--seed", "3")
+    told = RunDirectory("run").read_summary()["manifest"]
+    assert told["seed"] == 3
+    assert told["packages"]["lightning"] == version("lightning")
+    assert told["command"]
+    assert "CPUs" in told["machine"]
+    assert told == json.loads(RunDirectory("run").manifest.read_text())
+
+
+def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("--arch", "mlp", "--name", "run")
+    run = RunDirectory("run")
+    began = json.loads(run.manifest.read_text())
+    began["packages"]["torch"] = "1.0"
+    del began["packages"]["scipy"]
+    run.manifest.write_text(json.dumps(began | {"git_commit": "abc", "uncommitted": "a line", "machine": "8 CPUs"}))
+    capsys.readouterr()
+    fit.main(["--name", "run", "--resume", "--epochs", "3"])
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not as when the run began: ")]
+    assert len(told) == 5
+    assert f"not as when the run began: torch: 1.0 -> {version('torch')}" in told
+    assert f"not as when the run began: scipy: not installed -> {version('scipy')}" in told
+    changes = run.read_summary()["manifest"]["changes"]
+    assert [f"not as when the run began: {line}" for line in changes] == told
+
+
+def test_an_unchanged_resume_says_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("--arch", "mlp", "--name", "run")
+    capsys.readouterr()
+    fit.main(["--name", "run", "--resume", "--epochs", "3"])
+    assert "not as when" not in capsys.readouterr().out
+
+
+def test_what_is_not_committed_is_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "code.py").write_text("first\n")
+    git("add", ".")
+    git("commit", "-m", "one")
+    (tmp_path / "code.py").write_text("second\n")
+    (tmp_path / "new.py").touch()
+    monkeypatch.setattr(manifest, "__file__", str(tmp_path / "code.py"))
+    told = manifest.uncommitted() or ""
+    assert "-first\n+second\n" in told
+    assert told.endswith("new file: new.py\n")
+    monkeypatch.setattr(manifest, "LONGEST_DIFFERENCE", 20)
+    assert "characters in all" in (manifest.uncommitted() or "")
+    monkeypatch.setattr(manifest, "__file__", str(tmp_path / ".git" / "nowhere"))
+    assert manifest.uncommitted() is None

@@ -1,0 +1,197 @@
+"""Optimizers, schedules and networks that are not this project's, by the commands that a user types."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.trained import load_network
+from convblocks.model.classifier import DigitClassifier
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import fit
+from convblocks.training.options import parse
+from convblocks.training.parts import build
+from tests.conftest import DEBUG, run_script
+from tests.training.test_fit import assert_same_weights, curves, train
+
+RADAM = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
+ROWS = ["--arch", "own_networks.Rows", "--network.hidden", "24"]
+
+
+def hyper_parameters(run: RunDirectory) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(run.last_checkpoint, weights_only=True)
+    return dict(content["hyper_parameters"])
+
+
+def test_an_optimizer_of_any_class_is_kept_as_plain_values(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", *RADAM)
+    run = RunDirectory("run")
+    expected = {"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}
+    assert run.read_config()["optimizer"] == expected
+    assert hyper_parameters(run)["optimizer"] == expected
+    assert parse(["--config", str(run.config)]).settings["optimizer"] == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "adam"),
+        (["--optimizer", "adamw"], "adamw"),
+        (["--optimizer", "RAdam"], "RAdam"),
+        (["--optimizer.weight_decay", "1e-3"], {"class_path": "adam", "init_args": {"weight_decay": 0.001}}),
+        (["--optimizer.eps", "1", "--optimizer", "sgd"], {"class_path": "sgd", "init_args": {"eps": 1}}),
+        (
+            ["--optimizer.class_path=torch.optim.SGD", "--optimizer.init_args.momentum=0.5"],
+            {"class_path": "torch.optim.SGD", "init_args": {"momentum": 0.5}},
+        ),
+        (["--config", "optimizer: {class_path: sgd, init_args: {momentum: 0.5}}", "--optimizer", "adam"], "adam"),
+        (
+            ["--config", "optimizer: sgd", "--optimizer.momentum", "0.5"],
+            {"class_path": "sgd", "init_args": {"momentum": 0.5}},
+        ),
+    ],
+)
+def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags: list[str], expected: Any) -> None:
+    assert parse(["--arch", "mlp", *flags]).settings["optimizer"] == expected
+
+
+def learning_rates(flags: list[str]) -> list[float]:
+    """Of each of two epochs' five steps."""
+    short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
+    train("--arch", "mlp", "--name", "run", *short, *flags)
+    return [value for _, value in curves(RunDirectory("run"))["train/lr"]]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--lr_scheduler", "torch.optim.lr_scheduler.StepLR", "--lr_scheduler.step_size", "1"], [0.01, 0.001]),
+        (
+            ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"],
+            [0.01, 0.001],
+        ),
+        (["--lr_scheduler", "ExponentialLR", "--lr_scheduler.gamma", "0.5"], [0.01, 0.005]),
+    ],
+)
+def test_a_schedule_of_any_class_goes_by_epoch_or_by_step(
+    workspace: Path, flags: list[str], expected: list[float]
+) -> None:
+    rates = learning_rates(flags)
+    assert rates[0] == pytest.approx(expected[0])
+    assert rates[-2] == pytest.approx(expected[1])
+
+
+def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
+    plateau = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.monitor", "train/loss"]
+    never_better = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.99"]
+    rates = learning_rates([*plateau, *never_better, "--epochs", "3"])
+    assert rates[0] == rates[8] == pytest.approx(0.01)
+    assert rates[-1] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or give a class"),
+        (["--optimizer", "torch.optim.Nothing"], "torch.optim has no class or function 'Nothing'"),
+        (["--optimizer", "nowhere.Lion"], "cannot import nowhere.Lion: there is no module nowhere, neither in"),
+        (["--optimizer", "own_networks.Lion"], "optimizer own_networks.Lion cannot be made .* this is a lion"),
+        (["--optimizer.momentum", "0.9"], "optimizer torch.optim.Adam cannot be made .* 'momentum'"),
+        (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
+        (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
+        (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
+        (["--lr_scheduler", "StepLR"], "lr_scheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
+        (["--lr_scheduler", "ReduceLROnPlateau"], "ReduceLROnPlateau needs --lr_scheduler.monitor"),
+        (["--lr_scheduler", "StepLR", "--lr_scheduler.interval", "week"], "must be step or epoch, but is week"),
+        (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
+        (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: there is no module nowhere"),
+        (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
+        (["--arch", "own_networks.SevenClasses"], r"makes \(2, 7\) of images \(2, 1, 28, 28\), not logits \(2, 10\)"),
+        (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
+        (["--arch", "torchvision.models.resnet18", "--network.num_classes", "10"], "does not take .* 3 channels"),
+        (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments, but was given hidden"),
+        (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, maxpool, batchnorm, or a class"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_what_cannot_be_made_is_one_line_before_anything_is_written(
+    own_networks: Path, flags: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        build(parse(["--arch", "mlp", *flags]))
+    assert "\n" not in str(caught.value)
+    assert not Path("lightning_logs").exists()
+
+
+def test_a_network_of_ones_own_trains_from_the_current_folder(own_networks: Path) -> None:
+    finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=own_networks.parent)
+    assert finished.returncode == 0, finished.stderr
+    run = RunDirectory("run")
+    settings = yaml.safe_load(run.config.read_text())
+    assert (settings["arch"], settings["network"]) == ("own_networks.Rows", {"hidden": 24})
+    assert hyper_parameters(run)["network"] == {"hidden": 24}
+    assert json.loads(run.summary.read_text())["parameters"] == 3 * 24 * (28 + 24 + 2) + 10 * 25
+
+
+def test_a_function_makes_a_network_too(own_networks: Path) -> None:
+    train("--arch", "own_networks.flat", "--network.hidden", "8", "--name", "run")
+    assert RunDirectory("run").state(2) == "done"
+
+
+def test_a_saved_config_repeats_a_run_of_ones_own_network(own_networks: Path) -> None:
+    train(*ROWS, *RADAM, "--name", "run")
+    fit.main(["--config", str(RunDirectory("run").config), "--name", "again"])
+    assert_same_weights(RunDirectory("run"), RunDirectory("again"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]],
+    ids=lambda command: command[0],
+)
+def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, command: list[str]) -> None:
+    finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=own_networks.parent)
+    assert finished.returncode == 0, finished.stderr
+    own_networks.write_text("raise SystemExit('imported')")
+    name, *arguments = command
+    checkpoint = str(RunDirectory("run").last_checkpoint)
+    refused = run_script(name, checkpoint, *arguments, cwd=own_networks.parent)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("to let it be imported, give --arch own_networks.Rows\n")
+    allowed = run_script(name, checkpoint, *arguments, "--arch", "own_networks.Rows", cwd=own_networks.parent)
+    assert allowed.stderr == "imported\n"
+
+
+def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
+    train(*ROWS, "--name", "run")
+    checkpoint = RunDirectory("run").last_checkpoint
+    finished = run_script("evaluate", str(checkpoint), "--arch", "own_networks.Rows", cwd=own_networks.parent)
+    assert finished.returncode == 0, finished.stderr
+    assert "own_networks.Rows on the 10,000 test images" in finished.stdout
+    with pytest.raises(UserError, match=re.escape("of the class own_networks.Rows")):
+        load_network(checkpoint, ["own_networks.Other"])
+
+
+def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(own_networks: Path) -> None:
+    train("--arch", "mlp", "--name", "run")
+    content = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)
+    content["hyper_parameters"]["optimizer"] = "gone.Lion"
+    torch.save(content, "gone.ckpt")
+    assert load_network(Path("gone.ckpt")).arch == "mlp"
+    assert DigitClassifier.load_from_checkpoint("gone.ckpt", weights_only=True).hparams["optimizer"] == "gone.Lion"
+
+
+@pytest.mark.slow
+def test_a_network_of_timm_trains(workspace: Path) -> None:
+    from tests.training.test_loggers import needs
+
+    needs("timm")
+    network = ["--network.model_name=resnet10t", "--network.in_chans=1", "--network.num_classes=10"]
+    finished = run_script("fit", *DEBUG, "--arch", "timm.create_model", *network, "--name", "run", cwd=workspace)
+    assert finished.returncode == 0, finished.stderr
+    assert RunDirectory("run").state(2) == "done"

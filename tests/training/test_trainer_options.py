@@ -1,0 +1,194 @@
+"""The Trainer's options do through fit.py what Lightning says that they do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from convblocks.errors import UsageError
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import fit
+from tests.conftest import DEBUG, REPOSITORY, run_script
+from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+
+
+def places(run: RunDirectory) -> list[tuple[int, int]]:
+    """The epoch and the step of each row of ``metrics.csv``."""
+    return [(int(row["epoch"]), int(row["step"])) for row in metric_rows(run)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_fast_dev_run_tries_every_config_out_and_leaves_nothing(
+    workspace: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit.main(["--config", str(config), "--arch", "maxpool", "--trainer.fast_dev_run", "true"])
+    assert "no run directory is left" in capsys.readouterr().out
+    assert list(workspace.iterdir()) == []
+
+
+def test_overfit_batches_takes_the_same_few_in_each_epoch(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", "--trainer.overfit_batches", "2", "--epochs", "20")
+    rows = metric_rows(RunDirectory("run"))
+    assert [row["step"] for row in rows] == [str(2 * epoch) for epoch in range(1, 21)]
+    assert float(rows[-1]["train/acc"]) == 1  # 128 images are learned by heart
+
+
+def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("--arch", "mlp", "--name", "run", "--trainer.max_steps", "27")
+    run = RunDirectory("run")
+    assert places(run) == [(1, 20), (2, 27)]
+    assert "test/acc" in metric_rows(run)[-1]
+    assert run.read_summary()["final"]["test/acc"] == float(metric_rows(run)[-1]["test/acc"])
+    assert run.read_summary()["ended_by"] == "max_steps=27"
+    assert "ended by max_steps=27" in capsys.readouterr().out
+    fit.main(["--name", "run", "--resume"])
+    assert "is finished: it has 2 epochs and was ended by max_steps=27" in capsys.readouterr().out
+
+
+def test_max_steps_is_the_only_limit_unless_there_are_epochs_too(workspace: Path) -> None:
+    flags = ["--arch", "mlp", "--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "1"]
+    fit.main([*flags, "--trainer.max_steps", "130", "--name", "alone"])
+    assert places(RunDirectory("alone"))[-1] == (7, 130)
+    fit.main([*flags, "--trainer.max_steps", "130", "--epochs", "3", "--name", "both"])
+    assert places(RunDirectory("both"))[-1] == (3, 60)
+
+
+def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--trainer.max_time", "00:00:00:01", "--trainer.limit_val_batches", "1"]
+    fit.main(["--arch", "maxpool", "--name", "run", *flags])
+    assert RunDirectory("run").read_summary()["ended_by"] == "its max_time"
+    capsys.readouterr()
+    fit.main(["--name", "run", "--resume"])
+    assert "and was ended by its max_time" in capsys.readouterr().out
+
+
+def test_min_steps_keep_early_stopping_from_ending_a_run(workspace: Path) -> None:
+    stopping = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
+    never_better = ["--trainer.callbacks.patience=1", "--trainer.callbacks.min_delta=9"]
+    flags = ["--arch", "mlp", *stopping, *never_better, "--epochs", "9"]
+    train(*flags, "--name", "free")
+    train(*flags, "--trainer.min_steps", "70", "--name", "kept")
+    assert [places(RunDirectory(name))[-1] for name in ("free", "kept")] == [(2, 40), (4, 70)]
+
+
+def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", "--trainer.val_check_interval", "0.25")
+    run = RunDirectory("run")
+    assert places(run) == [(1, 5), (1, 10), (1, 15), (1, 20), (2, 25), (2, 30), (2, 35), (2, 40)]
+    rows = metric_rows(run)
+    assert all(row["test/acc"] for row in rows)
+    assert [row["step"] for row in rows if row["train/loss"]] == ["20", "40"]
+    assert [step for step, _ in curves(run)["test/acc"]] == [4, 9, 14, 19, 24, 29, 34, 39]
+    summary = run.read_summary()
+    assert (len(summary["epochs"]), len(summary["evaluations"])) == (2, 6)
+
+
+def test_the_best_evaluation_is_kept_also_from_within_an_epoch(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", "--data.val_size", "2000", "--trainer.val_check_interval", "0.25")
+    run = RunDirectory("run")
+    best = torch.load(run.best_checkpoint, weights_only=True)
+    lowest = min(metric_rows(run), key=lambda row: float(row["val/loss"]))
+    assert best["global_step"] == int(lowest["step"])
+
+
+def test_without_an_evaluation_at_the_end_there_is_a_test(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", "--epochs", "3", "--trainer.check_val_every_n_epoch", "2")
+    rows = metric_rows(RunDirectory("run"))
+    assert [bool(row["test/acc"]) for row in rows] == [False, True, True]
+    train("--arch", "mlp", "--name", "never", "--trainer.limit_val_batches", "0")
+    assert [bool(row["test/acc"]) for row in metric_rows(RunDirectory("never"))] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--trainer.num_sanity_val_steps", "2"],
+        ["--trainer.reload_dataloaders_every_n_epochs", "1"],
+        ["--trainer.use_distributed_sampler", "true"],
+        ["--trainer.detect_anomaly", "true"],
+        ["--trainer.sync_batchnorm", "false"],  # of one process
+        ["--trainer.profiler", "simple"],
+        ["--trainer.profiler", "advanced"],
+        ["--trainer.logger", "false"],
+    ],
+    ids=" ".join,
+)
+def test_what_changes_no_number(workspace: Path, flags: list[str]) -> None:
+    common = ["--arch", "batchnorm", "--epochs", "2", "--trainer.limit_train_batches", "6"]
+    train(*common, "--name", "plain")
+    train(*common, *flags, "--name", "other")
+    assert_same_weights(RunDirectory("plain"), RunDirectory("other"))
+    assert metric_rows(RunDirectory("plain")) == metric_rows(RunDirectory("other"))
+
+
+def test_torchs_profiler_reports(workspace: Path) -> None:
+    """In a process of its own, since it leaves one that crashes when it ends."""
+    finished = run_script("fit", *DEBUG, "--arch", "mlp", "--trainer.profiler", "pytorch", cwd=workspace)
+    assert finished.returncode == 0, finished.stderr
+    assert "Self CPU time total" in finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true", "16-true"])
+def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, precision: str) -> None:
+    train("--arch", "batchnorm", "--name", "run", "--lr", "1e-3", "--trainer.precision", precision)
+    assert RunDirectory("run").read_summary()["final"]["test/acc"] > 0.5
+
+
+def test_gradients_are_accumulated_and_clipped(workspace: Path) -> None:
+    accumulated = ["--batch_size", "32", "--trainer.accumulate_grad_batches", "2"]
+    train("--arch", "mlp", "--name", "run", *accumulated, "--trainer.gradient_clip_val", "0.1")
+    assert places(RunDirectory("run")) == [(1, 10), (2, 20)]
+
+
+def test_default_root_dir_is_where_the_runs_lie(workspace: Path) -> None:
+    scratch = ["--trainer.default_root_dir", "scratch"]
+    train("--arch", "mlp", "--epochs", "1", *scratch)
+    run = RunDirectory("mlp/version_0", Path("scratch"))
+    assert run.state(1) == "done"
+    fit.main(["--name", "mlp/version_0", "--resume", "--epochs", "2", *scratch])
+    assert places(run) == [(1, 20), (2, 40)]
+    assert list(workspace.iterdir()) == [workspace / "scratch"]
+
+
+def test_without_checkpoints_a_run_says_that_it_cannot_be_resumed(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("--arch", "mlp", "--name", "run", "--trainer.enable_checkpointing", "false")
+    assert "It kept no checkpoint, and cannot be resumed." in capsys.readouterr().out
+    assert not (RunDirectory("run").path / "checkpoints").exists()
+    assert RunDirectory("run").state(2) == "done"
+
+
+def test_fsdp_says_what_it_needs(workspace: Path) -> None:
+    with pytest.raises(UsageError, match="requires a GPU accelerator"):
+        train("--arch", "mlp", "--trainer.strategy", "fsdp", "--trainer.accelerator", "cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_find_unused_parameters_true"])
+def test_other_strategies_give_the_numbers_of_ddp(workspace: Path, strategy: str) -> None:
+    processes = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--threads", "1"]
+    common = [*DEBUG, *processes, "--arch", "batchnorm", "--data.val_size", "1000"]
+    for name in ("ddp", strategy):
+        finished = run_script("fit", *common, "--trainer.strategy", name, "--name", name, cwd=workspace)
+        assert finished.returncode == 0, finished.stderr
+    assert_same_weights(RunDirectory("ddp"), RunDirectory(strategy))
+    assert metric_rows(RunDirectory("ddp")) == metric_rows(RunDirectory(strategy))
+    assert RunDirectory("ddp").read_summary()["final"] == RunDirectory(strategy).read_summary()["final"]
+
+
+@pytest.mark.slow
+def test_sync_batchnorm_can_be_switched_off(workspace: Path) -> None:
+    """Then each process normalises by the statistics of its own images."""
+    flags = [*DEBUG, "--arch", "batchnorm", "--threads", "1", "--trainer.accelerator", "cpu", "--epochs", "1"]
+    exact = [*flags, "--trainer.precision", "64-true"]
+    processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    cases = {"one": [], "on": processes, "off": [*processes, "--trainer.sync_batchnorm", "false"]}
+    for name, more in cases.items():
+        finished = run_script("fit", *exact, *more, "--name", name, cwd=workspace)
+        assert finished.returncode == 0, finished.stderr
+    one, on, off = (float(metric_rows(RunDirectory(name))[0]["train/loss"]) for name in cases)
+    assert on == pytest.approx(one, rel=1e-9)
+    assert off != pytest.approx(one, rel=1e-4)
