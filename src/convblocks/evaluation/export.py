@@ -10,8 +10,10 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -88,22 +90,20 @@ def parse(arguments: list[str]) -> Namespace:
 
 def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
     """Export to ONNX, with the metadata among the model's properties."""
-    with quiet():
-        program = torch.onnx.export(
-            network,
-            (images,),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: "batch"},),
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model_proto
+    import onnx  # of an extra
+
+    with quiet(), TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        to_onnx = partial(torch.onnx.export, network, (images,), file, input_names=["images"], output_names=["logits"])
+        if torch.__version__ >= "2.7":  # compared as versions: it is no plain string
+            to_onnx(dynamic_shapes=({0: "batch"},), dynamo=True, external_data=False, verbose=False)
+        else:  # dynamo's exporter then knew no named dimensions, and failed at what normalize does in place
+            to_onnx(dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, dynamo=False)
+        model = onnx.load(file)
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-    with output_file(path) as file:
-        file.write(model.SerializeToString())
+    with output_file(path) as output:
+        output.write(model.SerializeToString())
 
 
 def onnx_logits(path: Path, images: Tensor) -> Tensor:
