@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,15 @@ def own_networks(workspace: Path) -> Iterator[Path]:
     sys.modules.pop("own_networks", None)
     yield path
     sys.modules.pop("own_networks", None)
+
+
+def needs(package: str) -> None:
+    """Skip a test where a package is not installed that no extra of the tests has, except in CI."""
+    if find_spec(package) is None:
+        reason = f"needs pip install {package}"
+        if "CI" in os.environ:
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def run_script(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -48,7 +48,7 @@ def checkpoint(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_is_trained_with_the_lowest_torch(checkpoint: Path) -> None:
     summary = json.loads((checkpoint.parents[1] / "summary.json").read_text())
-    assert {name: summary["versions"][name].split("+")[0] for name in LOWEST} == LOWEST
+    assert {name: summary["manifest"]["packages"][name].split("+")[0] for name in LOWEST} == LOWEST
     assert len(summary["epochs"]) == 2
 
 

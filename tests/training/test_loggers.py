@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 from convblocks.errors import Stopped
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
-from tests.conftest import DEBUG, run_script
+from tests.conftest import DEBUG, needs, run_script
 from tests.training.test_fit import Curve, curves
 from tests.training.test_resume import stop_at
 
@@ -21,15 +19,6 @@ LOGGER = "--trainer.logger"
 CSV = [f"{LOGGER}=CSVLogger", f"{LOGGER}.save_dir=csv"]
 MLFLOW = [f"{LOGGER}=MLFlowLogger", f"{LOGGER}.tracking_uri=sqlite:///mlflow.db"]
 WANDB = [f"{LOGGER}=WandbLogger", f"{LOGGER}.offline=true", f"{LOGGER}.save_dir=wandb_runs"]
-
-
-def needs(package: str) -> None:
-    """Skip a test where the extra is not installed, except in CI."""
-    if find_spec(package) is None:
-        reason = f'needs {package}: pip install -e ".[loggers]"'
-        if "CI" in os.environ:
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 def stop_and_resume(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:

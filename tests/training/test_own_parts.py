@@ -16,7 +16,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from convblocks.training.options import parse
 from convblocks.training.parts import build
-from tests.conftest import DEBUG, run_script
+from tests.conftest import DEBUG, needs, run_script
 from tests.training.test_fit import assert_same_weights, curves, train
 
 RADAM = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
@@ -188,8 +188,6 @@ def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(own_net
 
 @pytest.mark.slow
 def test_a_network_of_timm_trains(workspace: Path) -> None:
-    from tests.training.test_loggers import needs
-
     needs("timm")
     network = ["--network.model_name=resnet10t", "--network.in_chans=1", "--network.num_classes=10"]
     finished = run_script("fit", *DEBUG, "--arch", "timm.create_model", *network, "--name", "run", cwd=workspace)

@@ -216,7 +216,7 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
 def test_a_checkpoint_of_the_former_format_is_resumed(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    """It knew three optimizers, with a setting for weight decay, and told neither its epoch nor what was logged last."""
+    """It knew three optimizers, with their weight decay, and told neither its epoch nor what was logged last."""
     flags = [*DEBUG, "--arch", "mlp", "--name"]
     fit.main([*flags, "whole"])
     with monkeypatch.context() as patch:
