@@ -3,7 +3,7 @@
 Train the networks over several seeds, side by side, and report which is better, by how much, and how sure that is.
 What is there already is not trained again; what was interrupted is resumed.
 
-  --arch NAME ...      the networks to compare (default: all)
+  --arch NAME ...      the networks to compare, as fit.py takes them (default: mlp, maxpool, batchnorm)
   --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
   --epochs N           passes over the training images (default: the config's, else 5)
   --grid KEY=V1,V2     sweep an option of fit.py, such as lr=1e-3,1e-2; may be given several times

@@ -36,8 +36,8 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
     assert len(told) == 5
     assert f"not as when the run began: torch: 1.0 -> {version('torch')}" in told
     assert f"not as when the run began: scipy: not installed -> {version('scipy')}" in told
-    changes = run.read_summary()["manifest"]["changes"]
-    assert [f"not as when the run began: {line}" for line in changes] == told
+    (resumed,) = run.read_summary()["manifest"]["resumed"]
+    assert [f"not as when the run began: {line}" for line in resumed["changes"]] == told
 
 
 def test_an_unchanged_resume_says_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

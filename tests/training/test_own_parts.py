@@ -109,6 +109,7 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
         (["--lr_scheduler", "ReduceLROnPlateau"], "ReduceLROnPlateau needs --lr_scheduler.monitor"),
         (["--lr_scheduler", "StepLR", "--lr_scheduler.interval", "week"], "must be step or epoch, but is week"),
         (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
+        (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
         (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: there is no module nowhere"),
         (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
         (["--arch", "own_networks.SevenClasses"], r"makes \(2, 7\) of images \(2, 1, 28, 28\), not logits \(2, 10\)"),

@@ -38,6 +38,8 @@ def load(name: str) -> Callable[..., Any]:
     Raises:
         UsageError: there is no such module, class or function. What goes wrong inside the module is passed on.
     """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"{name!r} is not the name of a class, such as module.Network")
     module_name, _, _ = name.rpartition(".")
     see_current_folder()
     try:

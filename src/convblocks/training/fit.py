@@ -155,14 +155,17 @@ def open_directory(training: Training, first_step: int | None) -> None:
 
 
 def note_manifest(training: Training) -> None:
-    """Note what the run depends on, and say what of it is not as it was when the run began."""
-    directory = training.directory
-    before, now = read_manifest(directory.manifest), manifest(training.settings["seed"])
-    if before is not None:
-        now["changes"] = before.get("changes", []) + changes(before, now)
-        for line in changes(before, now):
-            print(f"not as when the run began: {line}")
-    write_manifest(directory.manifest, now)
+    """Note what the run depends on or, on a resume, say and note what of it is not as it was when the run began."""
+    path = training.directory.manifest
+    began, now = read_manifest(path), manifest(training.settings["seed"])
+    if began is None:
+        write_manifest(path, now)
+        return
+    changed = changes(began, now)
+    for line in changed:
+        print(f"not as when the run began: {line}")
+    resumed = {"command": now["command"], "changes": changed}
+    write_manifest(path, began | {"resumed": [*began.get("resumed", []), resumed]})
 
 
 def introduce(training: Training) -> None:
@@ -201,7 +204,7 @@ def train(training: Training, checkpoint: Path | None) -> None:
             raise
         raise UserError(message) from error
     except (MisconfigurationException, RuntimeError) as error:
-        if type(error) is RuntimeError and not str(error).startswith("Early stopping conditioned on metric"):
+        if isinstance(error, RuntimeError) and not str(error).startswith("Early stopping conditioned on metric"):
             raise
         raise UserError(" ".join(str(error).split())) from error
     except OSError as error:

@@ -16,7 +16,6 @@ class ExactResume(Checkpoint):
     - What some callbacks set up at the start of an epoch, which a resume in its middle has behind it.
     - The update of a ReduceLROnPlateau that is due: Lightning makes it after the checkpoint is written.
     - The wish of a callback, EarlyStopping say, that the run end: it may have been killed before it could.
-
     - The number of threads, and the quiet, where Lightning has spawned this process.
 
     A ``Checkpoint``, since Lightning calls these last.
