@@ -108,24 +108,27 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 
 
 def build_network(arch: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
-    """A fresh network, in channels_last: a registered one, or what a dotted name such as ``mynets.Rows`` stands for.
+    """A fresh network, registered or what a dotted name such as ``mynets.Rows`` stands for, in channels_last.
 
     That is the memory order in which convolutions are fastest; it changes results only by rounding.
 
     Raises:
         UsageError: there is no such network, it does not take these arguments, or other images or logits.
     """
-    if arch in ARCHITECTURES:
-        if arguments:
-            raise UsageError(f"the network {arch} takes no arguments, but was given {', '.join(arguments)}")
-        network = ARCHITECTURES[arch]()
-    elif "." in arch:
-        network = names.call("network", arch, **(arguments or {}))
-        _check_shapes(arch, network)
-    else:
-        known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
+    is_registered = arch in ARCHITECTURES and not arguments
+    network = ARCHITECTURES[arch]() if is_registered else _network_of_class(arch, arguments or {})
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's types
+
+
+def _network_of_class(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    if name in ARCHITECTURES:
+        raise UsageError(f"the network {name} takes no arguments, but was given {', '.join(arguments)}")
+    if "." not in name:
+        known = ", ".join(ARCHITECTURES)
+        raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
+    network: nn.Module = names.call("network", name, **arguments)
+    _check_shapes(name, network)
+    return network
 
 
 @torch.no_grad()

@@ -66,18 +66,10 @@ def build_optimizer(choice: Choice, parameters: Iterable[nn.Parameter], lr: floa
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    name, arguments, parameters = optimizer_name(choice), _arguments(choice), list(parameters)
-    if _short_name(choice) == "sgd":
-        arguments = {"momentum": 0.9} | arguments
-    taken = inspect.signature(names.find(name)).parameters
-    if "lr" in taken:
+    name, arguments = optimizer_name(choice), _arguments(choice)
+    if "lr" in inspect.signature(names.find(name)).parameters:
         arguments["lr"] = lr
-    if name.startswith("torch.optim.") and "fused" in taken and "fused" not in arguments:
-        try:
-            return _call(name, parameters, arguments | {"fused": True})
-        except UsageError:  # no fused kernels for this device, or not with these arguments
-            pass
-    return _call(name, parameters, arguments)
+    return _fused_if_possible(name, list(parameters), arguments)
 
 
 def build_schedule(choice: Choice, optimizer: Optimizer, lr: float, steps: Callable[[], int]) -> dict[str, Any] | None:
@@ -115,7 +107,8 @@ def _short_name(choice: Choice) -> Any:
 
 
 def _arguments(choice: Choice) -> dict[str, Any]:
-    return {} if isinstance(choice, str) else dict(choice.get("init_args", {}))
+    defaults = {"momentum": 0.9} if _short_name(choice) == "sgd" else {}
+    return defaults if isinstance(choice, str) else defaults | choice.get("init_args", {})
 
 
 def _full_name(what: str, choice: Choice, short: Mapping[str, str], package: ModuleType) -> str:
@@ -130,6 +123,13 @@ def _full_name(what: str, choice: Choice, short: Mapping[str, str], package: Mod
     raise UsageError(f"unknown {what} {name!r}: choose one of {some}, or give a class, such as {package.__name__}.NAME")
 
 
-def _call(name: str, parameters: list[nn.Parameter], arguments: dict[str, Any]) -> Optimizer:
-    optimizer: Optimizer = names.call("optimizer", name, parameters, **arguments)
+def _fused_if_possible(name: str, parameters: list[nn.Parameter], arguments: dict[str, Any]) -> Optimizer:
+    optimizer: Optimizer
+    if name.startswith("torch.optim.") and "fused" in inspect.signature(names.find(name)).parameters:
+        try:
+            optimizer = names.call("optimizer", name, parameters, **({"fused": True} | arguments))
+            return optimizer
+        except UsageError:  # no fused kernels for this device, or not with these arguments
+            pass
+    optimizer = names.call("optimizer", name, parameters, **arguments)
     return optimizer
