@@ -231,8 +231,7 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     del checkpoint["callbacks"]["RunLog"]["of_last_step"]
     former = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
     checkpoint["hyper_parameters"] = {"arch": "mlp", "lr": 0.01, **former}
-    resume = checkpoint["callbacks"].pop("ExactResume")
-    checkpoint["callbacks"]["Preemption"] = {"cpu": resume["cpu"]}
+    checkpoint["callbacks"]["Preemption"] = {"cpu": checkpoint["callbacks"]["Preemption"]["cpu"]}
     config = stopped.read_config()
     for option in ("optimizer", "lr_scheduler"):
         del config[option]

@@ -26,7 +26,9 @@ class LossAndAccuracy(Metric):
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
-        self.loss_sum = self.loss_sum + loss_sum  # in float64 once a loss is
+        if self.loss_sum.dtype != loss_sum.dtype:  # a network in float64 has its sums in float64
+            self.loss_sum = self.loss_sum.to(torch.promote_types(self.loss_sum.dtype, loss_sum.dtype))
+        self.loss_sum.add_(loss_sum)
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
         self.count.add_(len(targets))
 

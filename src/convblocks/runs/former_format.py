@@ -19,10 +19,9 @@ def renewed_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
         return checkpoint
     kept = {key: hyper_parameters[key] for key in ("arch", "lr")}
     new = kept | _renewed(hyper_parameters) | {"network": None, "sync_batchnorm": True}
-    names = {"ModelCheckpoint{": "KeptCheckpoint{", "Preemption": "ExactResume"}
-    callbacks = dict(checkpoint["callbacks"])
-    for former, name in names.items():
-        callbacks = {key.replace(former, name): state for key, state in callbacks.items()}
+    callbacks = {
+        key.replace("ModelCheckpoint{", "KeptCheckpoint{"): state for key, state in checkpoint["callbacks"].items()
+    }
     return checkpoint | {"hyper_parameters": new, "callbacks": callbacks}
 
 

@@ -16,7 +16,7 @@ from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
 from convblocks.training.preemption import Preemption
-from convblocks.training.resume import ExactResume, callbacks_of
+from convblocks.training.resume import callbacks_of
 from convblocks.training.run_log import RunLog
 
 
@@ -86,7 +86,7 @@ def _checkpoints(directory: RunDirectory, data: MNISTDataModule, threads: int) -
     """Those who keep and write checkpoints, in the order in which Lightning shall call them."""
     best = [KeptCheckpoint(directory.best_checkpoint, monitor="val/loss")] if data.val_size else []
     last = directory.last_checkpoint
-    return [*best, ExactResume(threads), KeptCheckpoint(last, monitor=None), Preemption(last)]
+    return [*best, Preemption(last, threads), KeptCheckpoint(last, monitor=None)]
 
 
 def _loggers(options: Options, directory: RunDirectory) -> Any:

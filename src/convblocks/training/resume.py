@@ -56,15 +56,18 @@ class ExactResume(Checkpoint):
             config = trainer.lr_scheduler_configs[number]
             pl_module.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._due = "step"
-        # Or Lightning would leave out the update of a ReduceLROnPlateau at the end of an epoch that was resumed.
-        trainer.fit_loop.restarting = False
+        if trainer.fit_loop.restarting:
+            # Or Lightning would leave out the update of a ReduceLROnPlateau at the end of an epoch that was resumed.
+            trainer.fit_loop.restarting = False
 
-    def on_validation_end(self, *_: Any) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = ""  # of a step: on a resume from here Lightning makes it
 
-    def on_train_epoch_end(self, *_: Any) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = "epoch"
 
     def state_dict(self) -> dict[str, Any]:
