@@ -2,7 +2,7 @@
 
 Train one network on MNIST. The run is kept in lightning_logs/ below the current directory.
 
-  --arch NAME          the network to train: mlp, maxpool, batchnorm, or a class of your own (required)
+  --arch NAME          the network: mlp, maxpool, batchnorm, or a class of your own (required)
   --network.KEY X      an argument of your own network's class
   --epochs N           passes over the training images (default: 5)
   --batch_size N       images per optimizer step (default: 64)
@@ -21,7 +21,7 @@ Train one network on MNIST. The run is kept in lightning_logs/ below the current
 Examples:
   python scripts/fit.py --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow
   python scripts/fit.py --name mlp/slow --resume
-  python scripts/fit.py --arch mynets.Rows --network.hidden 64 --trainer.val_check_interval 0.25
+  python scripts/fit.py --arch mynets.Rows --network.hidden 64 --trainer.precision bf16-mixed
 """
 
 import sys
