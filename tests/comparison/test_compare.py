@@ -194,7 +194,8 @@ def test_a_grid_without_a_validation_split_chooses_nothing(workspace: Path) -> N
         (["--seeds", "many"], "invalid"),
         (["--arch", "resnet"], "unknown architecture 'resnet'"),
         (["--trainer.fast_dev_run", "true"], "fast_dev_run leaves no runs to compare"),
-        (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments"),
+        (["--arch", "mlp", "--network.hidden", "3"], "--network.hidden: none of these networks takes arguments"),
+        (["--grid", "data.root=a/x,b/x"], "two of its values would be kept under the same name"),
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--resume", "true"], "--resume is set by the comparison itself"),
         (["--unknown", "1"], "unrecognized arguments: --unknown"),
@@ -225,6 +226,14 @@ def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks
     assert [len(summary["epochs"]) for summary in summaries] == [2, 2]
     compare.main([*flags, "--arch", "own_networks.Rows", "mlp", "--no-fit"])
     assert report.read_text() == before
+
+
+def test_arguments_of_a_network_are_for_those_that_take_any(own_networks: Path) -> None:
+    """And what is not evaluated has no point in the figure."""
+    seldom = ["--trainer.check_val_every_n_epoch", "2", "--epochs", "3", "--seeds", "1", "--network.hidden", "24"]
+    compare.main([*SHORT[2:], *seldom, "--arch", "own_networks.Rows", "mlp", "--name", "own"])
+    parameters = [json.loads(path.read_text())["parameters"] for path in (LOGS / "own").rglob("summary.json")]
+    assert sorted(parameters) == [3 * 24 * (28 + 24 + 2) + 10 * 25, 79_510]
 
 
 PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convblocks.data.mnist import DigitSets
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import load_network
 from convblocks.runs.directory import RunDirectory
@@ -58,6 +58,27 @@ def test_a_checkpoint_callback_of_ones_own_keeps_its_folder(workspace: Path) -> 
         "previous-last.ckpt",
     }
     assert load_network(Path("own/epoch=1.ckpt")).arch == "mlp"
+
+
+def test_a_checkpoint_callback_without_a_folder_keeps_away_from_ours(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "run", *with_callback("ModelCheckpoint", save_last=True))
+    run = RunDirectory("run")
+    assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
+
+
+def test_the_same_command_again_resumes_a_run_with_callbacks(workspace: Path) -> None:
+    flags = ["--arch", "mlp", "--name", "run", "--resume", "--epochs", "3"]
+    appended = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
+    train(*flags, *appended)
+    RunDirectory("run").summary.unlink()
+    train(*flags, *appended)
+    assert len(RunDirectory("run").read_config()["trainer"]["callbacks"]) == 1
+
+
+def test_a_search_that_would_come_too_late_is_refused(workspace: Path) -> None:
+    with pytest.raises(UsageError, match="LearningRateFinder comes too late for onecycle"):
+        train("--arch", "mlp", "--lr_scheduler", "onecycle", *with_callback("LearningRateFinder"))
 
 
 def test_the_learning_rate_monitor_and_device_stats_log_beside_ours(workspace: Path) -> None:

@@ -100,12 +100,15 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
         (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or give a class"),
         (["--optimizer", "torch.optim.Nothing"], "torch.optim has no class or function 'Nothing'"),
         (["--optimizer", "nowhere.Lion"], "cannot import nowhere.Lion: there is no module nowhere, neither in"),
-        (["--optimizer", "own_networks.Lion"], "optimizer own_networks.Lion cannot be made .* this is a lion"),
-        (["--optimizer.momentum", "0.9"], "optimizer torch.optim.Adam cannot be made .* 'momentum'"),
+        (["--optimizer", "own_networks.Lion"], "the class own_networks.Lion is no Optimizer"),
+        (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
         (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
+        (["--optimizer.betas", "[0.9]"], "Optimizer torch.optim.Adam cannot be made"),
+        (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
+        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs, or --trainer.max_steps"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
         (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
-        (["--lr_scheduler", "StepLR"], "lr_scheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
+        (["--lr_scheduler", "StepLR"], "LRScheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
         (["--lr_scheduler", "ReduceLROnPlateau"], "ReduceLROnPlateau needs --lr_scheduler.monitor"),
         (["--lr_scheduler", "StepLR", "--lr_scheduler.interval", "week"], "must be step or epoch, but is week"),
         (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
@@ -176,6 +179,17 @@ def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
     assert "own_networks.Rows on the 10,000 test images" in finished.stdout
     with pytest.raises(UserError, match=re.escape("of the class own_networks.Rows")):
         load_network(checkpoint, ["own_networks.Other"])
+
+
+@pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
+def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
+    train("--arch", "mlp", "--name", "run")
+    content = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)
+    content["hyper_parameters"] |= {"arch": arch, "network": {"path": "owned"}}
+    torch.save(content, "evil.ckpt")
+    with pytest.raises(UsageError, match=re.escape(arch)):
+        DigitClassifier.load_from_checkpoint("evil.ckpt", weights_only=True)
+    assert not Path("owned").exists()
 
 
 def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(own_networks: Path) -> None:

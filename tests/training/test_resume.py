@@ -146,6 +146,7 @@ BROUGHT_ALONG = {
     "accumulation": callback("GradientAccumulationScheduler", "scheduling={1: 3}"),
     "finders": callback("LearningRateFinder", "num_training_steps=60"),
     "max_steps": ["--trainer.max_steps", "37"],
+    "overfit_batches": ["--trainer.overfit_batches", "12", "--data.shift", "2", "--epochs", "3"],
     "csv_logger": ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv"],
     "float64": ["--trainer.precision", "64-true"],
     "bfloat16": ["--trainer.precision", "bf16-true"],

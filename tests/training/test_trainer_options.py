@@ -1,11 +1,14 @@
 """The Trainer's options do through fit.py what Lightning says that they do."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from convblocks.errors import UsageError
+from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG, REPOSITORY, run_script
@@ -83,6 +86,15 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
     assert [step for step, _ in curves(run)["test/acc"]] == [4, 9, 14, 19, 24, 29, 34, 39]
     summary = run.read_summary()
     assert (len(summary["epochs"]), len(summary["evaluations"])) == (2, 6)
+
+
+def test_evaluations_can_be_counted_over_epochs(workspace: Path) -> None:
+    never = ["--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "30"]
+    train("--arch", "mlp", "--name", "run", *never)
+    rows = metric_rows(RunDirectory("run"))
+    assert [(row["step"], bool(row["test/acc"])) for row in rows] == [("20", False), ("30", True), ("40", True)]
+    with pytest.raises(UserError, match="must be less than or equal to the number of the training batches"):
+        train("--arch", "mlp", "--name", "other", "--trainer.val_check_interval", "30")
 
 
 def test_the_best_evaluation_is_kept_also_from_within_an_epoch(workspace: Path) -> None:
@@ -177,6 +189,42 @@ def test_other_strategies_give_the_numbers_of_ddp(workspace: Path, strategy: str
     assert_same_weights(RunDirectory("ddp"), RunDirectory(strategy))
     assert metric_rows(RunDirectory("ddp")) == metric_rows(RunDirectory(strategy))
     assert RunDirectory("ddp").read_summary()["final"] == RunDirectory(strategy).read_summary()["final"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argument", ["affine=true", "affine=false", "momentum=null"])
+def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, argument: str) -> None:
+    flags = [*DEBUG, "--arch", "own_networks.Normalised", f"--network.{argument}", "--threads", "1", "--epochs", "1"]
+    # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
+    few = ["--optimizer", "sgd", "--trainer.accelerator", "cpu", "--trainer.precision", "64-true"]
+    exact = [*flags, *few]
+    for name, more in {"one": [], "two": ["--trainer.devices", "2", "--trainer.strategy", "ddp"]}.items():
+        finished = run_script("fit", *exact, *more, "--name", name, cwd=own_networks.parent)
+        assert finished.returncode == 0, finished.stderr
+    one, two = (metric_rows(RunDirectory(name))[0] for name in ("one", "two"))
+    for metric in ("train/loss", "test/loss"):
+        assert float(two[metric]) == pytest.approx(float(one[metric]), rel=1e-9)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path) -> None:
+    """Each with random numbers of its own, for dropout, and with sums of its own over the unfinished epoch."""
+    processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+    short = ["--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2", "--epochs", "4"]
+    command = ["--arch", "own_networks.Rows", "--batch_size", "62", "--threads", "1", *processes, *short]
+    assert run_script("fit", *command, "--name", "whole", cwd=own_networks.parent).returncode == 0
+    script = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *command, "--name", "stopped"]
+    stopped = RunDirectory("stopped")
+    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while len(stopped.read_metrics()) < 1:
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.3)
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+    assert run_script("fit", "--name", "stopped", "--resume", cwd=own_networks.parent).returncode == 0
+    assert_same_weights(RunDirectory("whole"), stopped)
+    assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
 
 
 @pytest.mark.slow

@@ -76,6 +76,9 @@ def parse(arguments: list[str]) -> Namespace:
     if len(dict(options.grid)) < len(options.grid):
         raise UsageError("--grid: each option can be swept once")
     options.grid = dict(options.grid)
+    of_networks = [option for option in (*dict(options.settings), *options.grid) if option.startswith("network.")]
+    if of_networks and all(arch in ARCHITECTURES for arch in options.arch):
+        raise UsageError(f"--{of_networks[0]}: none of these networks takes arguments")
     for option in options.grid:
         if option in dict(options.settings) or option in OWN_OPTIONS:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
@@ -86,7 +89,10 @@ def trials_of(options: Namespace) -> list[Trial]:
     """All runs of a comparison, whether they are there or not."""
     known = [arch for arch in ARCHITECTURES if arch in options.arch]
     archs = [*known, *(arch for arch in dict.fromkeys(options.arch) if arch not in ARCHITECTURES)]
-    return all_trials(options.name, archs, options.seeds, options.settings, options.grid)
+    trials = all_trials(options.name, archs, options.seeds, options.settings, options.grid)
+    if len({trial.run.path for trial in trials}) < len(trials):
+        raise UsageError("--grid: two of its values would be kept under the same name")
+    return trials
 
 
 def refuse_conflict(trials: Sequence[Trial]) -> None:

@@ -1,6 +1,7 @@
 """A comparison as a picture."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +68,9 @@ def _by_epoch(panel: Axes, outcomes: Sequence[Outcome], metric: str, scale: floa
         own = [outcome for outcome in runs if not outcome.collapsed]
         if not own:
             continue
-        curves = scale * np.array([[row[metric] for row in outcome.epochs] for outcome in own])
+        # Runs may end themselves, and not every epoch need be evaluated.
+        values = [[row.get(metric, np.nan) for row in outcome.epochs] for outcome in own]
+        curves = scale * np.ma.masked_invalid(np.array(list(zip_longest(*values, fillvalue=np.nan))).T)
         epochs = np.arange(1, curves.shape[1] + 1)
         mean = curves.mean(axis=0)
         panel.plot(epochs, curves.T, color=look.colour, alpha=0.25, linewidth=0.7)

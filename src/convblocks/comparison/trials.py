@@ -17,6 +17,7 @@ from pathlib import Path
 
 from convblocks import training
 from convblocks.console import status_of
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory, State
 from convblocks.training import fit
 from convblocks.training.fork import fork_server
@@ -25,6 +26,9 @@ POLL_SECONDS = 0.5
 
 # The one option that says where a trial is, and not what it computes.
 ROOT = "trainer.default_root_dir"
+
+# Those whose values are paths.
+PATHS = ("config", "data.root")
 
 # File systems take 255 characters.
 LONGEST_NAME = 150
@@ -59,13 +63,16 @@ class Trial:
     def arguments(self) -> list[str]:
         """The command line of fit.py that starts or resumes it."""
         own = ["--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
-        return [*command_line(self.settings), *own]
+        # A registered network takes no arguments: those that are given are for the others.
+        registered = self.arch in ARCHITECTURES
+        settings = [pair for pair in self.settings if not (registered and pair[0].startswith("network."))]
+        return [*command_line(settings), *own]
 
     def state(self) -> State:
         return self.run.state(self.epochs)
 
 
-def command_line(settings: Settings) -> list[str]:
+def command_line(settings: Sequence[tuple[str, str]]) -> list[str]:
     """Settings as options of fit.py; a config comes first, since what is later wins."""
     ordered = sorted(settings, key=lambda setting: setting[0] != "config")
     return [f"--{option}={value}" for option, value in ordered]
@@ -73,7 +80,8 @@ def command_line(settings: Settings) -> list[str]:
 
 def settings_name(settings: Settings) -> str:
     """Settings as the name of a directory: ``epochs=5,lr=0.01``; of a path only the last part is taken."""
-    name = ",".join(f"{option}={Path(value).name}" for option, value in settings if option != ROOT)
+    short = {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in settings}
+    name = ",".join(f"{option}={value}" for option, value in short.items() if option != ROOT)
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 11]},{hashlib.sha256(name.encode()).hexdigest()[:10]}"
@@ -81,7 +89,7 @@ def settings_name(settings: Settings) -> str:
 
 def root_of(settings: Settings) -> Path:
     """The folder in which ``lightning_logs`` lies."""
-    return Path(dict(settings).get(ROOT, ""))
+    return Path(dict(settings).get(ROOT, "")).expanduser()
 
 
 def all_trials(

@@ -22,6 +22,14 @@ def normalize(images: Tensor) -> Tensor:
     return images.unsqueeze(1).to(torch.float32).div_(255).sub_(MEAN).div_(STD)
 
 
+class InOrder(SequentialSampler):
+    """What Lightning takes for the sampler of a loader that does not shuffle; it is told the epoch too."""
+
+    def __init__(self, loader: "DigitLoader") -> None:
+        super().__init__(range(len(loader.digits.labels)))
+        self.set_epoch = loader.set_epoch
+
+
 class DigitLoader:
     """Yields batches: images (B, 1, 28, 28) float32, normalised, and targets (B,) int64, on the digits' device.
 
@@ -61,7 +69,7 @@ class DigitLoader:
         self.processes = processes
         self.process = process
         # Lightning calls loader.sampler.set_epoch(), and looks there for whether a loader shuffles.
-        self.sampler = self if shuffle else SequentialSampler(range(len(digits.labels)))
+        self.sampler = self if shuffle else InOrder(self)
         self._epoch = 0
         self._state: dict[str, int] = {}
         self._resume: dict[str, int] = {}

@@ -1,7 +1,8 @@
 """What a dotted name such as ``torch.optim.RAdam`` stands for.
 
 A name may come out of a checkpoint, and a checkpoint must not decide which code is run: only modules that are imported
-already are looked into, and ``load`` is for names that a person has typed.
+already are looked into, and only classes of the kind that is wanted are called. ``load`` is for names that a person has
+typed; these may be functions too.
 """
 
 import importlib
@@ -10,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from convblocks.errors import UsageError
+
+_typed: set[str] = set()
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -49,6 +52,7 @@ def load(name: str) -> Callable[..., Any]:
             raise  # the module is there, and misses another
         where = "neither in the current folder nor installed"
         raise UsageError(f"cannot import {name}: there is no module {error.name}, {where}") from error
+    _typed.add(name)
     return find(name)
 
 
@@ -58,16 +62,20 @@ def see_current_folder() -> None:
         sys.path.append("")
 
 
-def call(what: str, name: str, *arguments: Any, **named: Any) -> Any:
-    """Call what a name stands for.
+def call(kind: type, name: str, *arguments: Any, **named: Any) -> Any:
+    """Call what a name stands for, to get something of that kind.
 
     Raises:
-        UsageError: it does not take these arguments, or these values.
+        UsageError: it makes nothing of the kind, or does not take these arguments or these values.
     """
-    called = find(name)
+    what, called = kind.__name__, find(name)
+    if isinstance(called, type) and not issubclass(called, kind):
+        raise UsageError(f"the class {name} is no {what}")
+    if not isinstance(called, type) and name not in _typed:
+        raise UsageError(f"{name} is a function, which a checkpoint alone must not call: `names.load({name!r})` first")
     try:
         return called(*arguments, **named)
-    except (TypeError, ValueError, RuntimeError, AssertionError) as error:  # what torch, torchvision and timm raise
+    except Exception as error:  # of code that is not ours, about arguments that a person chose
         given = ", ".join(f"{key}={value!r}" for key, value in named.items()) or "no arguments"
         raise UsageError(f"{what} {name} cannot be made with {given}: {' '.join(str(error).split())}") from error
 

@@ -126,7 +126,7 @@ def _network_of_class(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     if "." not in name:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
-    network: nn.Module = names.call("network", name, **arguments)
+    network: nn.Module = names.call(nn.Module, name, **arguments)
     _check_shapes(name, network)
     return network
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from convblocks.errors import UsageError
 from convblocks.model import names
@@ -86,6 +86,8 @@ def build_schedule(choice: Choice, optimizer: Optimizer, lr: float, steps: Calla
     """
     name, arguments = schedule_name(choice), _arguments(choice)
     if not name:
+        if arguments:
+            raise UsageError(f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}")
         return None
     settings = {key: arguments.pop(key) for key in OF_LIGHTNING if key in arguments}
     if _short_name(choice) == "onecycle":
@@ -96,7 +98,9 @@ def build_schedule(choice: Choice, optimizer: Optimizer, lr: float, steps: Calla
         settings = {"interval": "step"} | settings
     if settings.get("interval", "epoch") not in ("step", "epoch"):
         raise UsageError(f"--lr_scheduler.interval must be step or epoch, but is {settings['interval']}")
-    scheduler = names.call("lr_scheduler", name, optimizer, **arguments)
+    if settings.get("frequency", 1) < 1:
+        raise UsageError(f"--lr_scheduler.frequency must be at least 1, but is {settings['frequency']}")
+    scheduler = names.call(LRScheduler, name, optimizer, **arguments)
     if isinstance(scheduler, ReduceLROnPlateau) and "monitor" not in settings:
         raise UsageError("ReduceLROnPlateau needs --lr_scheduler.monitor: a metric such as train/loss")
     return {"scheduler": scheduler, **settings}
@@ -127,9 +131,9 @@ def _fused_if_possible(name: str, parameters: list[nn.Parameter], arguments: dic
     optimizer: Optimizer
     if name.startswith("torch.optim.") and "fused" in inspect.signature(names.find(name)).parameters:
         try:
-            optimizer = names.call("optimizer", name, parameters, **({"fused": True} | arguments))
+            optimizer = names.call(Optimizer, name, parameters, **({"fused": True} | arguments))
             return optimizer
         except UsageError:  # no fused kernels for this device, or not with these arguments
             pass
-    optimizer = names.call("optimizer", name, parameters, **arguments)
+    optimizer = names.call(Optimizer, name, parameters, **arguments)
     return optimizer

@@ -1,6 +1,9 @@
 """One training run, from the command line to a finished run directory."""
 
 import errno
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,9 @@ from convblocks.training.run_log import first_step_to_forget
 
 # What the system says when a disk is full, over quota, gone or not writable.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.EROFS}
+
+# In what Lightning says of options that it cannot obey, where it does not raise an exception of its own.
+OF_LIGHTNING = ("Early stopping conditioned on metric", "`val_check_interval`")
 
 
 def main(arguments: list[str]) -> None:
@@ -62,8 +68,9 @@ def main(arguments: list[str]) -> None:
 
 def try_out(training: Training) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
-    training.trainer.fit(training.classifier, datamodule=training.data)
-    training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
+    with told_in_one_line(training):
+        training.trainer.fit(training.classifier, datamodule=training.data)
+        training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
     if training.speaks:
         print("fast_dev_run: training, evaluation and test work; no run directory is left.")
 
@@ -179,21 +186,29 @@ def introduce(training: Training) -> None:
 
 
 def train(training: Training, checkpoint: Path | None) -> None:
-    """Run the Trainer, from a checkpoint if there is one.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        Stopped: a signal came, and the run is saved.
-        UserError: the disk is full, or the run directory cannot be written to any more.
-    """
+    """Run the Trainer, from a checkpoint if there is one."""
     trainer = training.trainer
     # Lightning does so after it has loaded a checkpoint, whose float64 weights it would round to float32.
     trainer.precision_plugin.convert_module(training.classifier)
+    with told_in_one_line(training), tensorboards_thread_is_quiet():
+        trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
+
+
+@contextmanager
+def told_in_one_line(training: Training) -> Iterator[None]:
+    """Turn what ends a Trainer, and is not our fault, into what is shown as one line.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        Stopped: a signal came.
+        UserError: options that do not go together, a disk that is full, or a run directory that cannot be written to.
+    """
     try:
-        with tensorboards_thread_is_quiet():
-            trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
+        yield
     except SystemExit as exit_of_lightning:
-        if trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
+        if training.trainer.received_sigterm:  # without checkpoints Lightning's own handler is in place
+            raise Stopped(signal.SIGTERM, "stopped; it kept no checkpoint") from exit_of_lightning
+        if training.trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
         raise
     except ProcessRaisedException as error:  # of --trainer.strategy ddp_spawn
@@ -203,10 +218,10 @@ def train(training: Training, checkpoint: Path | None) -> None:
         if not name.startswith(f"{UserError.__module__}."):
             raise
         raise UserError(message) from error
-    except (MisconfigurationException, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not str(error).startswith("Early stopping conditioned on metric"):
+    except (MisconfigurationException, RuntimeError, ValueError) as error:
+        if not isinstance(error, MisconfigurationException) and not any(part in str(error) for part in OF_LIGHTNING):
             raise
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(" ".join(str(error).split()) if training.speaks else "") from error
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

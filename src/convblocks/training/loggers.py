@@ -1,17 +1,22 @@
 """Loggers that a user adds to TensorBoard's, and how a resumed run goes on in the same curves of theirs."""
 
 import csv
+import getpass
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from convblocks.atomic import write
 
 # The argument by which a logger's class goes on with a run.
-RUN_ARGUMENTS = {"CSVLogger": "version", "MLFlowLogger": "run_id", "WandbLogger": "id"}
+RUN_ARGUMENTS = {"CSVLogger": "version", "MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
 
 
 def with_runs(given: Any, runs: list[Any]) -> Any:
@@ -27,10 +32,18 @@ def read_runs(path: Path) -> list[Any]:
     return list(json.loads(path.read_text())) if path.is_file() else []
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep two runs from beginning at once: their loggers would make the same version, or the same tables twice."""
+    with FileLock(Path(tempfile.gettempdir()) / f"convblocks_loggers_{getpass.getuser()}.lock"):
+        yield
+
+
 def begin(loggers: list[Logger], path: Path, hyperparameters: dict[str, Any]) -> None:
     """Begin a run of each logger, tell it the settings, and note which run it is."""
-    for logger in loggers:
-        logger.log_hyperparams(hyperparameters)
+    with one_at_a_time():
+        for logger in loggers:
+            logger.log_hyperparams(hyperparameters)
     runs = [logger.version if type(logger).__name__ in RUN_ARGUMENTS else None for logger in loggers]
     write(path, json.dumps(runs) + "\n")
 

@@ -8,7 +8,6 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,9 +24,10 @@ from convblocks.errors import UsageError
 from convblocks.model import names
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.model.optimizers import Choice, optimizer_name, schedule_name
+from convblocks.model.optimizers import Choice, optimizer_name, schedule_name, spans_the_run
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.lean import LeanClassifier, NoProfiler
+from convblocks.training.plain import plain
 
 EPOCHS = 5
 
@@ -102,7 +102,7 @@ def parse(arguments: list[str]) -> Options:
     return Options(
         settings=_settings(config),
         name=config.name,
-        root=Path(config.trainer.default_root_dir or ""),
+        root=Path(config.trainer.default_root_dir or "").expanduser(),
         resume=config.resume,
         running_loss=config.running_loss,
     )
@@ -143,8 +143,7 @@ def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback],
     """
     try:
         given = parser().instantiate(_parsed(settings)).trainer.as_dict()
-        own = given["callbacks"] or []
-        own_callbacks = [own] if isinstance(own, Callback) else own
+        own_callbacks = _as_list(given["callbacks"])
         if given["profiler"]:
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
         own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
@@ -157,10 +156,10 @@ def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback],
             "profiler": given["profiler"] or NoProfiler(),
             "sync_batchnorm": False,  # the classifier does it, on any device
             "callbacks": [*callbacks, *bar, *own_callbacks],
-            "plugins": [*plugins, *(given["plugins"] or [])],
+            "plugins": [*plugins, *_as_list(given["plugins"])],
         }
         return Trainer(**given)
-    except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
         raise UsageError(" ".join(str(error).split())) from error
 
 
@@ -199,8 +198,12 @@ def _check_ranges(config: jsonargparse.Namespace) -> None:
     is_limited = config.trainer.max_steps > 0 or config.trainer.max_time is not None
     if config.epochs < 1 and not (config.epochs == NO_LIMIT and is_limited):
         raise UsageError(f"--epochs must be at least 1, but is {config.epochs}")
+    if config.epochs == NO_LIMIT and config.trainer.max_steps == -1 and spans_the_run(_choice("lr_scheduler", config)):
+        raise UsageError("a schedule that spans the run needs --epochs, or --trainer.max_steps: max_time is no length")
+    if config.trainer.max_steps == 0:
+        raise UsageError("--trainer.max_steps must be at least 1, or -1 for no limit")
     for option in ("threads", "trainer.log_every_n_steps"):
-        if config[option] < 1:
+        if config[option] is None or config[option] < 1:
             raise UsageError(f"--{option} must be at least 1, but is {config[option]}")
     for option in ("limit_train_batches", "limit_test_batches"):
         if config.trainer[option] == 0:
@@ -221,38 +224,13 @@ def _parsed(settings: Settings) -> jsonargparse.Namespace:
 def _settings(config: jsonargparse.Namespace) -> Settings:
     """What determines a run's results, as YAML and JSON can hold it."""
     links = {target.split(".")[1] for target in LINKS.values()}
-    settings = {option: value for option, value in _plain(config).items() if option not in NOT_SETTINGS}
+    settings = {option: value for option, value in plain(config).items() if option not in NOT_SETTINGS}
     for group in ("data", "trainer"):
         settings[group] = {option: value for option, value in settings[group].items() if option not in links}
     settings["trainer"].pop("default_root_dir", None)
+    for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # of which None says something
+        settings["trainer"].setdefault(option, None)
     return settings | {option: _choice(option, config) for option in CLASSES}
-
-
-def _plain(value: Any) -> Any:
-    """A parsed value without objects, and without what is None; of a class only what is not its default."""
-    if isinstance(value, jsonargparse.Namespace):
-        parts = vars(value)
-        if "class_path" in parts:
-            return {"class_path": parts["class_path"], "init_args": _given(**parts)}
-        return {option: _plain(one) for option, one in parts.items() if one is not None}
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, Enum):
-        return value.value
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def _given(class_path: str, init_args: jsonargparse.Namespace | None = None, **_: Any) -> Settings:
-    """The arguments of a class that are not its defaults."""
-    defaults = inspect.signature(names.load(class_path)).parameters
-    arguments = vars(init_args) if init_args else {}
-    return {
-        option: _plain(value)
-        for option, value in arguments.items()
-        if (value is not None if option not in defaults else value != defaults[option].default)
-    }
 
 
 def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
@@ -264,6 +242,11 @@ def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
     if "lr" in arguments and option == "optimizer":
         raise UsageError("--optimizer.lr is set with --lr")
     return {"class_path": chosen.get("class_path"), "init_args": arguments} if arguments else chosen["class_path"]
+
+
+def _as_list(given: Any) -> list[Any]:
+    """What may be given alone or as a list."""
+    return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
 
 
 def _default(of: type, parameter: str) -> Any:
@@ -285,6 +268,13 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
     parts.add_argument("--resume", action="store_true")
     parts.add_argument("--trainer.default_root_dir", type=Path, default=Path(), dest="root")
     known, _ = parts.parse_known_args(arguments)
-    if known.resume and known.name and (directory := RunDirectory(known.name, known.root)).config.is_file():
-        return ["--config", yaml.safe_dump(directory.read_config()), *arguments]
-    return arguments
+    if not (known.resume and known.name):
+        return arguments
+    directory = RunDirectory(known.name, known.root.expanduser())
+    if not directory.config.is_file():
+        return arguments
+    saved = directory.read_config()
+    for option in ("callbacks", "logger"):  # to what is given anew with += it would be added
+        if any(word.startswith(f"--trainer.{option}+") for word in arguments):
+            saved["trainer"].pop(option, None)
+    return ["--config", yaml.safe_dump(saved), *arguments]

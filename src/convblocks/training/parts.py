@@ -1,5 +1,6 @@
 """What one run is made of, put together from its settings; nothing is written yet."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, ModelPruning
+from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint, ModelPruning
 
 from convblocks.data.module import MNISTDataModule
+from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
@@ -69,17 +71,27 @@ def build(options: Options) -> Training:
     plugins: list[Any] = [AtomicCheckpointIO(keep_previous=directory.last_checkpoint)]
     if SLURMEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
-    trainer = build_trainer(
-        settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}},
-        root,
-        [] if is_tried_out else [log, *(_checkpoints(directory, data, settings["threads"]) if resumable else [])],
-        plugins,
+    callbacks = (
+        [] if is_tried_out else [log, *(_checkpoints(directory, data, settings["threads"]) if resumable else [])]
     )
-    if callbacks_of(trainer, ModelPruning):
-        classifier.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last has not
+    given = settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}}
+    with loggers.one_at_a_time() if given["trainer"]["logger"] else nullcontext():
+        trainer = build_trainer(given, root, callbacks, plugins)
+    _suit_callbacks(trainer, classifier, directory)
     if is_tried_out or not resumable:
         signals.uninstall()
     return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
+
+
+def _suit_callbacks(trainer: Trainer, classifier: DigitClassifier, directory: RunDirectory) -> None:
+    """Do what some of a user's callbacks need, or refuse what would come to nothing."""
+    if callbacks_of(trainer, LearningRateFinder) and classifier.hparams["lr_scheduler"] == "onecycle":
+        raise UsageError("LearningRateFinder comes too late for onecycle, which is made with a learning rate before it")
+    for checkpoint in callbacks_of(trainer, ModelCheckpoint):
+        if not isinstance(checkpoint, KeptCheckpoint) and checkpoint.dirpath is None:
+            checkpoint.dirpath = str(directory.path / "own_checkpoints")  # not among those that a resume depends on
+    if callbacks_of(trainer, ModelPruning):
+        classifier.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last has not
 
 
 def _checkpoints(directory: RunDirectory, data: MNISTDataModule, threads: int) -> list[Callback]:

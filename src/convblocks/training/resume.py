@@ -6,13 +6,15 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, GradientAccumulationScheduler, StochasticWeightAveraging, Timer
 
+from convblocks.model.distributed import gather
 from convblocks.training.quiet import silence_what_every_run_says
 
 
 class ExactResume(Checkpoint):
     """Adds to every checkpoint what would be lost otherwise, and puts it back after all other callbacks.
 
-    - The states of torch's random generators: for a network that draws random numbers, for dropout say.
+    - The states of torch's random generators, of each process: for networks that draw random numbers, for dropout say.
+    - Each process's sums over the unfinished epoch: a checkpoint has those of the first process.
     - What some callbacks set up at the start of an epoch, which a resume in its middle has behind it.
     - The update of a ReduceLROnPlateau that is due: Lightning makes it after the checkpoint is written.
     - The wish of a callback, EarlyStopping say, that the run end: it may have been killed before it could.
@@ -45,7 +47,13 @@ class ExactResume(Checkpoint):
         state, self._state = self._state, {}
         if not state:
             return
-        torch.set_rng_state(state["cpu"])
+        own = trainer.global_rank
+        states = state.get("cpu_of_processes", state["cpu"].unsqueeze(0))
+        # A copy: torch 2.13 crashes when it is given a part of a tensor.
+        torch.set_rng_state(states[own].clone() if len(states) == trainer.world_size else state["cpu"])
+        for name, sums in state.get("train_sums", {}).items():
+            mine = sums[own] if len(sums) == trainer.world_size else sums.sum(dim=0) * (own == 0)
+            setattr(pl_module.train_metrics, name, mine.to(pl_module.device))
         if "cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda"])
         if trainer.fit_loop.restarted_mid_epoch:
@@ -76,8 +84,13 @@ class ExactResume(Checkpoint):
             return {}
         timers = callbacks_of(trainer, Timer)
         out_of_time = any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers)
+        device = trainer.strategy.root_device
+        random_states = gather(torch.get_rng_state().to(device)).cpu()
+        metrics: Any = trainer.lightning_module.train_metrics
         state = {
-            "cpu": torch.get_rng_state(),
+            "cpu": random_states[0],
+            "cpu_of_processes": random_states,
+            "train_sums": {name: gather(value.to(device)).cpu() for name, value in metrics.metric_state.items()},
             "stopping": trainer.should_stop and not out_of_time,  # a Timer finds out for itself
             "metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
