@@ -97,7 +97,7 @@ def trials_of(options: Namespace) -> list[Trial]:
 
 def refuse_conflict(trials: Sequence[Trial]) -> None:
     """Refuse options that fit.py does not take, and runs in the trials' directories that have other settings."""
-    settings = {(trial.arch, trial.settings): _fit_settings(trial) for trial in trials}
+    settings = {key: _fit_settings(trial) for key, trial in _one_of_each(trials).items()}
     for trial in trials:
         if trial.run.config.is_file():
             expected = settings[trial.arch, trial.settings] | {"seed": trial.seed}
@@ -119,7 +119,7 @@ def become(trials: Sequence[Trial], number: int) -> NoReturn:
 def fit_missing(trials: Sequence[Trial], jobs: int) -> list[Trial]:
     """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed."""
     missing = [trial for trial in trials if trial.state() != "done"]
-    work = {key: _multiply_adds(trial) for trial in missing if (key := (trial.arch, trial.settings))}
+    work = {key: _multiply_adds(trial) for key, trial in _one_of_each(missing).items()}
     missing.sort(key=lambda trial: -work[trial.arch, trial.settings] * abs(trial.epochs))
     failed = []
     with Progress(missing, Console()) as progress:
@@ -160,6 +160,11 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     row = dataclasses.asdict(outcome) | {"settings": settings_name(outcome.settings)}
     del row["epochs"]
     return row
+
+
+def _one_of_each(trials: Sequence[Trial]) -> dict[tuple[str, Settings], Trial]:
+    """One trial of each network at each setting, whose seeds differ only."""
+    return {(trial.arch, trial.settings): trial for trial in trials}
 
 
 def _fit_settings(trial: Trial) -> dict[str, Any]:

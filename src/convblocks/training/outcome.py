@@ -15,7 +15,7 @@ from convblocks.runs.directory import EPOCHS, flatten, is_epoch
 from convblocks.runs.machine import describe_machine
 from convblocks.runs.manifest import read_manifest
 from convblocks.training.parts import Training
-from convblocks.training.resume import callbacks_of
+from convblocks.training.resume import callbacks_of, is_out_of_time
 from convblocks.training.run_log import shortest_float
 
 # What a network reaches by giving every image the same answer, and a little more.
@@ -104,7 +104,7 @@ def ended_by(trainer: Trainer, step: int) -> str:
     """Why a run has ended at that step."""
     if 0 < trainer.max_steps <= step:
         return f"max_steps={trainer.max_steps}"
-    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in callbacks_of(trainer, Timer)):
+    if is_out_of_time(trainer):
         return "its max_time"
     for callback in callbacks_of(trainer, EarlyStopping):
         if callback.stopping_reason != EarlyStoppingReason.NOT_STOPPED:

@@ -82,8 +82,6 @@ class ExactResume(Checkpoint):
         trainer = self._trainer
         if trainer is None:  # OnExceptionCheckpoint saves before there is anything to keep
             return {}
-        timers = callbacks_of(trainer, Timer)
-        out_of_time = any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers)
         device = trainer.strategy.root_device
         random_states = gather(torch.get_rng_state().to(device)).cpu()
         metrics: Any = trainer.lightning_module.train_metrics
@@ -91,7 +89,7 @@ class ExactResume(Checkpoint):
             "cpu": random_states[0],
             "cpu_of_processes": random_states,
             "train_sums": {name: gather(value.to(device)).cpu() for name, value in metrics.metric_state.items()},
-            "stopping": trainer.should_stop and not out_of_time,  # a Timer finds out for itself
+            "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer finds out for itself
             "metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
         }
@@ -117,6 +115,11 @@ class ExactResume(Checkpoint):
 
 def _never() -> bool:
     return False
+
+
+def is_out_of_time(trainer: Trainer) -> bool:
+    """Whether max_time, or a Timer, has run out."""
+    return any((left := timer.time_remaining()) is not None and left <= 0 for timer in callbacks_of(trainer, Timer))
 
 
 def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
