@@ -105,6 +105,30 @@ def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / LOGS / "batchnorm").iterdir()] == ["version_0"]
 
 
+def test_no_process_group_is_left_to_the_end_of_python(tmp_path: Path) -> None:
+    """Its threads sometimes abort the process there."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import atexit, sys\n"
+        "from torch import distributed\n"
+        "from convblocks.training import fit\n"
+        "atexit.register(lambda: print('in a group:', distributed.is_initialized()))\n"  # runs after what fit registers
+        "fit.main(sys.argv[1:])\n"
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    flags = [*distributed_worker.COMMON, *distributed_worker.GRADIENT, "--trainer.devices", "2"]
+    finished = subprocess.run(
+        [*launch, *flags, "--arch", "mlp", "--trainer.strategy", "ddp"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert finished.stdout.count("in a group: False") == 2
+
+
 def test_a_batch_that_does_not_divide_is_told(tmp_path: Path) -> None:
     flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
     finished = run_script("fit", *DEBUG, *flags, "--arch", "mlp", "--batch_size", "63", cwd=tmp_path)

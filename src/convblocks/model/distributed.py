@@ -11,7 +11,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 def world_size() -> int:
     """The number of processes that train together; 1 without a process group."""
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+    return distributed.get_world_size() if in_process_group() else 1
+
+
+def in_process_group() -> bool:
+    """Whether this process was made one of several that train together (or of one alone, as under Slurm)."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def end_process_group() -> None:
+    """Leave the process group, if any. It cannot be begun again by the same launcher."""
+    if in_process_group():
+        distributed.destroy_process_group()
 
 
 def global_count(count: int, device: torch.device) -> int | Tensor:

@@ -1,5 +1,6 @@
 """One training run, from the command line to a finished run directory."""
 
+import atexit
 import errno
 import signal
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from convblocks.atomic import write
 from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.model.distributed import end_process_group
 from convblocks.model.optimizers import spans_the_run
 from convblocks.model.summary import describe
 from convblocks.runs.checkpoints import newest_checkpoint
@@ -102,6 +104,7 @@ def finished(directory: RunDirectory) -> str:
 
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
+    atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
     checkpoint, first_step = find_checkpoint(training)
     open_directory(training, first_step)
     if training.speaks:
@@ -112,6 +115,7 @@ def complete(training: Training) -> None:
         result = summary(training, metrics)
         record(training, result)
         conclude(training, result)
+    training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
 
 
 def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
