@@ -188,9 +188,10 @@ def test_what_a_user_brings_along_resumes_to_the_same_end(
     assert whole.read_summary()["ended_by"] == stopped.read_summary()["ended_by"]
 
 
+@pytest.mark.parametrize("epoch", [1, 2])  # of two
 @pytest.mark.parametrize("killed", [True, False])
 def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_or_not(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, killed: bool, epoch: int
 ) -> None:
     """Lightning writes an epoch's metrics after the epoch's checkpoint; a kill may come in between, or right after."""
     flags = [*DEBUG, "--arch", "mlp", "--name"]
@@ -198,9 +199,10 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
     write = _LoggerConnector.update_train_epoch_metrics
 
     def kill(connector: _LoggerConnector) -> None:
-        if not killed:
+        if not killed or connector.trainer.current_epoch + 1 < epoch:
             write(connector)
-        raise KeyboardInterrupt
+        if connector.trainer.current_epoch + 1 == epoch:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(_LoggerConnector, "update_train_epoch_metrics", kill)

@@ -47,17 +47,19 @@ class RunLog(Callback):
         self._training_seconds = 0.0
         self._ended: set[str] = set()  # "evaluation", "epoch": what has ended, and has no row yet
         self._place: Row = {}  # where it ended, and how fast it was
+        self._trains = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
-        if self.rows and self.rows[-1]["step"] == trainer.global_step and is_epoch(self.rows[-1]):
-            metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
-            if trainer.global_step % self.every_n_steps == 0:
-                metrics |= self._of_last_step
-            _log(trainer, metrics | {"epoch": trainer.current_epoch - 1})
+        self._trains = True
+        self._log_last_epoch_again(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not self._trains:  # all epochs were done, but not all that follows them
+            self._log_last_epoch_again(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_row()
@@ -123,6 +125,14 @@ class RunLog(Callback):
         """Add a test at the very end to the last row."""
         self.rows[-1] |= metrics
         write(self.path, as_csv(self.rows))
+
+    def _log_last_epoch_again(self, trainer: Trainer) -> None:
+        """Where the run is resumed from an epoch's end."""
+        if self.rows and self.rows[-1]["step"] == trainer.global_step and is_epoch(self.rows[-1]):
+            metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
+            if trainer.global_step % self.every_n_steps == 0:
+                metrics |= self._of_last_step
+            _log(trainer, metrics | {"epoch": self.rows[-1]["epoch"] - 1})
 
     def _begin_row(self) -> None:
         self._start = time.perf_counter()
