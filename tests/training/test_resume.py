@@ -234,7 +234,7 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     del checkpoint["callbacks"]["RunLog"]["of_last_step"]
     former = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
     checkpoint["hyper_parameters"] = {"arch": "mlp", "lr": 0.01, **former}
-    checkpoint["callbacks"]["Preemption"] = {"cpu": checkpoint["callbacks"]["Preemption"]["cpu"]}
+    checkpoint["callbacks"]["Preemption"] = {"cpu": checkpoint["callbacks"]["Preemption"]["cpu"][0]}
     config = stopped.read_config()
     for option in ("optimizer", "lr_scheduler"):
         del config[option]

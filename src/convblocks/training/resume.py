@@ -48,9 +48,9 @@ class ExactResume(Checkpoint):
         if not state:
             return
         own = trainer.global_rank
-        states = state.get("cpu_of_processes", state["cpu"].unsqueeze(0))
+        states = torch.atleast_2d(state["cpu"])  # former checkpoints hold that of the first process alone
         # A copy: torch 2.13 crashes when it is given a part of a tensor.
-        torch.set_rng_state(states[own].clone() if len(states) == trainer.world_size else state["cpu"])
+        torch.set_rng_state(states[own if len(states) == trainer.world_size else 0].clone())
         for name, sums in state.get("train_sums", {}).items():
             mine = sums[own] if len(sums) == trainer.world_size else sums.sum(dim=0) * (own == 0)
             setattr(pl_module.train_metrics, name, mine.to(pl_module.device))
@@ -83,11 +83,9 @@ class ExactResume(Checkpoint):
         if trainer is None:  # OnExceptionCheckpoint saves before there is anything to keep
             return {}
         device = trainer.strategy.root_device
-        random_states = gather(torch.get_rng_state().to(device)).cpu()
         metrics: Any = trainer.lightning_module.train_metrics
         state = {
-            "cpu": random_states[0],
-            "cpu_of_processes": random_states,
+            "cpu": gather(torch.get_rng_state().to(device)).cpu(),
             "train_sums": {name: gather(value.to(device)).cpu() for name, value in metrics.metric_state.items()},
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer finds out for itself
             "metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
