@@ -89,7 +89,7 @@ def settings_name(settings: Settings) -> str:
 
 def root_of(settings: Settings) -> Path:
     """The folder in which ``lightning_logs`` lies."""
-    return Path(dict(settings).get(ROOT, "")).expanduser()
+    return Path(dict(settings).get(ROOT, ""))
 
 
 def all_trials(

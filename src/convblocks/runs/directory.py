@@ -37,7 +37,7 @@ class RunDirectory:
 
     Args:
         name: The run's name, a relative path.
-        root: The folder in which ``lightning_logs`` lies.
+        root: The folder in which ``lightning_logs`` lies; it may begin with ``~``.
 
     Raises:
         UsageError: a name that leads out of ``lightning_logs``.
@@ -48,7 +48,7 @@ class RunDirectory:
         if not parts or parts[0] == "/" or ".." in parts:
             raise UsageError(f"--name {name!r} must be a relative path below {LOGS}/, such as mlp/first")
         self.name = name
-        self.logs = root / LOGS
+        self.logs = root.expanduser() / LOGS
         self.path = self.logs / name
         self.config = self.path / "config.yaml"
         self.manifest = self.path / "manifest.json"
@@ -159,7 +159,7 @@ def is_epoch(row: Mapping[str, float]) -> bool:
 
 def next_version(arch: str, root: Path) -> RunDirectory:
     """The first free ``<arch>/version_N`` after those that exist."""
-    versions = [path.name.removeprefix("version_") for path in (root / LOGS / arch).glob("version_*")]
+    versions = [path.name.removeprefix("version_") for path in RunDirectory(arch, root).path.glob("version_*")]
     number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
     return RunDirectory(f"{arch}/version_{number}", root)
 

@@ -102,7 +102,7 @@ def parse(arguments: list[str]) -> Options:
     return Options(
         settings=_settings(config),
         name=config.name,
-        root=Path(config.trainer.default_root_dir or "").expanduser(),
+        root=Path(config.trainer.default_root_dir or ""),
         resume=config.resume,
         running_loss=config.running_loss,
     )
@@ -270,7 +270,7 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
     known, _ = parts.parse_known_args(arguments)
     if not (known.resume and known.name):
         return arguments
-    directory = RunDirectory(known.name, known.root.expanduser())
+    directory = RunDirectory(known.name, known.root)
     if not directory.config.is_file():
         return arguments
     saved = directory.read_config()
