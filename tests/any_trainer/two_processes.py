@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import distributed
 
 from convblocks import DigitClassifier, MNISTDataModule
+from convblocks.model.distributed import end_process_group
 
 
 class Seen(Callback):
@@ -50,10 +50,9 @@ def train(processes: int, options: dict[str, Any]) -> None:
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     told = {"trained": seen.trained, "evaluated": seen.evaluated, "metrics": metrics}
     Path(f"{processes}_{trainer.global_rank}.json").write_text(json.dumps(told))
-    if distributed.is_initialized():
-        # As torch asks for: a process that leaves this to its exit was seen to abort there, once in thirty runs.
-        distributed.barrier()
-        distributed.destroy_process_group()
+    # As torch asks for: a process that leaves this to its exit was seen to abort there, once in thirty runs.
+    trainer.strategy.barrier()
+    end_process_group()
 
 
 if __name__ == "__main__":

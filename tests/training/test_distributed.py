@@ -28,16 +28,16 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folders:
         patch.setenv("PYTHONPATH", str(REPOSITORY))
         distributed_worker.run_all(1)
         for processes in (2, 3, 4):
-            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-            finished = subprocess.run(
-                [*launch, "-m", "tests.training.distributed_worker"],
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert finished.returncode == 0, finished.stderr[-3000:]
+            torchrun(processes, "-m", "tests.training.distributed_worker")
     return lambda case, processes: folder / LOGS / distributed_worker.run_name(case, processes)
+
+
+def torchrun(processes: int, *command: str) -> str:
+    """Run a command in each of that many processes; returns what they print."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    finished = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=600, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stdout
 
 
 def weights(folder: Path) -> Weights:
@@ -105,9 +105,9 @@ def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / LOGS / "batchnorm").iterdir()] == ["version_0"]
 
 
-def test_no_process_group_is_left_to_the_end_of_python(tmp_path: Path) -> None:
+def test_no_process_group_is_left_to_the_end_of_python(workspace: Path) -> None:
     """Its threads sometimes abort the process there."""
-    script = tmp_path / "run.py"
+    script = workspace / "run.py"
     script.write_text(
         "import atexit, sys\n"
         "from torch import distributed\n"
@@ -115,18 +115,9 @@ def test_no_process_group_is_left_to_the_end_of_python(tmp_path: Path) -> None:
         "atexit.register(lambda: print('in a group:', distributed.is_initialized()))\n"  # runs after what fit registers
         "fit.main(sys.argv[1:])\n"
     )
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
     flags = [*distributed_worker.COMMON, *distributed_worker.GRADIENT, "--trainer.devices", "2"]
-    finished = subprocess.run(
-        [*launch, *flags, "--arch", "mlp", "--trainer.strategy", "ddp"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    assert finished.stdout.count("in a group: False") == 2
+    printed = torchrun(2, str(script), *flags, "--arch", "mlp", "--trainer.strategy", "ddp")
+    assert printed.count("in a group: False") == 2
 
 
 def test_a_batch_that_does_not_divide_is_told(tmp_path: Path) -> None:

@@ -196,8 +196,7 @@ def test_other_strategies_give_the_numbers_of_ddp(workspace: Path, strategy: str
 def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, argument: str) -> None:
     flags = [*DEBUG, "--arch", "own_networks.Normalised", f"--network.{argument}", "--threads", "1", "--epochs", "1"]
     # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
-    few = ["--optimizer", "sgd", "--trainer.accelerator", "cpu", "--trainer.precision", "64-true"]
-    exact = [*flags, *few]
+    exact = [*flags, "--optimizer", "sgd", "--trainer.accelerator", "cpu", "--trainer.precision", "64-true"]
     for name, more in {"one": [], "two": ["--trainer.devices", "2", "--trainer.strategy", "ddp"]}.items():
         finished = run_script("fit", *exact, *more, "--name", name, cwd=own_networks.parent)
         assert finished.returncode == 0, finished.stderr
