@@ -14,19 +14,16 @@ Examples:
   python scripts/benchmark.py --out docs
 """
 
+import signal
 import sys
 from pathlib import Path
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is no part of the package
 
-
-def benchmark(arguments: list[str]) -> None:
-    from benchmarks.training.speed import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(benchmark, __doc__))
+    sys.exit(answer("benchmarks.training.speed", __doc__))

@@ -23,16 +23,13 @@ Examples:
   python scripts/compare.py --name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5
 """
 
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 
-
-def compare(arguments: list[str]) -> None:
-    from convblocks.comparison.compare import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(compare, __doc__))
+    sys.exit(answer("convblocks.comparison.compare", __doc__))

@@ -10,16 +10,13 @@ Example:
   python scripts/demo.py lightning_logs/mlp/version_0/checkpoints/last.ckpt
 """
 
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 
-
-def demo(arguments: list[str]) -> None:
-    from convblocks.handwriting.demo.server import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(demo, __doc__))
+    sys.exit(answer("convblocks.handwriting.demo.server", __doc__))

@@ -12,16 +12,13 @@ Example:
   python scripts/export.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool
 """
 
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 
-
-def export(arguments: list[str]) -> None:
-    from convblocks.evaluation.export import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(export, __doc__))
+    sys.exit(answer("convblocks.evaluation.export", __doc__))

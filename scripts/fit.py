@@ -24,19 +24,16 @@ Examples:
   python scripts/fit.py --arch mynets.Rows --network.hidden 64 --trainer.precision bf16-mixed
 """
 
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 from convblocks.training import signals
 
 signals.install()  # before the heavy imports: a job may be told to stop while they run
 
-
-def fit(arguments: list[str]) -> None:
-    from convblocks.training.fit import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(fit, __doc__))
+    sys.exit(answer("convblocks.training.fit", __doc__))

@@ -13,16 +13,13 @@ Examples:
   python scripts/predict.py lightning_logs/batchnorm/version_0/checkpoints/last.ckpt photos/ --show seen.png
 """
 
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 
-
-def predict(arguments: list[str]) -> None:
-    from convblocks.handwriting.predict import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(predict, __doc__))
+    sys.exit(answer("convblocks.handwriting.predict", __doc__))

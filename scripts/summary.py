@@ -3,16 +3,13 @@
 Print torchinfo's summary of all networks: layers, output shapes and parameters.
 """
 
+import signal
 import sys
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
 from convblocks.console import answer
 
-
-def summary(arguments: list[str]) -> None:
-    from convblocks.model.summary import main  # not before it is needed: --help answers at once
-
-    main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(answer(summary, __doc__))
+    sys.exit(answer("convblocks.model.summary", __doc__))

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
-from convblocks.console import Parser, answer
+from convblocks.command_line import Parser
+from convblocks.console import answer
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.ink import read_picture, to_mnist
 from convblocks.tables import Table, to_markdown

@@ -1,28 +1,26 @@
 """The benchmark, from the command line to its page."""
 
 import dataclasses
-import json
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from benchmarks.training import commands, page
 from benchmarks.training.case import LOADING_IMAGES, Case, Precision, Variant
 from benchmarks.training.measure import Measurement, measure
 from benchmarks.training.results import CommandTime, Results
 from convblocks.atomic import write
+from convblocks.command_line import Parser
 from convblocks.comparison.figure import save
-from convblocks.console import Parser
 from convblocks.data import mnist
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
 from convblocks.runs.machine import describe_machine
-from convblocks.tables import to_console
+from convblocks.tables import as_json, terminal, to_console
 
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
@@ -65,11 +63,11 @@ def main(arguments: list[str]) -> None:
     began = time.perf_counter()
     results = measure_all(options, arguments)
     minutes = (time.perf_counter() - began) / 60
-    to_console(page.tables(results), Console())
+    to_console(page.tables(results), terminal())
     save(page.performance_figure(results), options.out / "performance.png")
     for name, text in (
         ("performance.md", page.markdown(results, minutes)),
-        ("performance.json", json.dumps(dataclasses.asdict(results), indent=1)),
+        ("performance.json", as_json(dataclasses.asdict(results), indent=1)),
     ):
         write(options.out / name, text)
     print(f"Written to {options.out / 'performance'}.md, .png and .json.")

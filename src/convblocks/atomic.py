@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +12,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes its name only once it is complete and on the disk.
 
     Whatever happens before, a kill or a full disk included, an earlier file of that name stays as it was.
+
+    Raises:
+        OSError: it cannot be written; the error names the file.
     """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -20,11 +23,23 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = str(path), None  # a full disk names none, and nobody knows the other one
+        raise
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
 
 
-def write(path: Path, content: str | bytes) -> None:
+def write(path: Path, content: str | bytes | memoryview) -> None:
     """Write a whole file at once."""
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes have left of files that they were writing; others must not be writing there."""
+    for path in (*folder.glob(".*.tmp"), *folder.glob(".new-*.ckpt")):  # former versions named checkpoints so
+        with suppress(OSError):
+            path.unlink()

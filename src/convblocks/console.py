@@ -1,54 +1,58 @@
-"""What every command does around its work: help without heavy imports, one-line errors, exit statuses."""
+"""What every command does around its work: help without heavy imports, one-line errors, exit statuses.
 
+Light itself, so that there is next to no time in which Ctrl-C finds nobody to take it.
+"""
+
+import errno
 import os
+import signal
 import sys
-from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, NoReturn
+from collections.abc import Callable
+from importlib import import_module
+from types import FrameType
 
-from convblocks.atomic import atomic_write
 from convblocks.errors import UsageError, UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+# What the system says of a disk that takes no more, and of a file or folder that is not as a command needs it. A user
+# can mend all of them.
+OF_DISKS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
+OF_FILES = OF_DISKS | {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENOTEMPTY,
+    errno.EPERM,
+}
+
 Command = Callable[[list[str]], None]
 
 
-class Parser(ArgumentParser):
-    """Complains in one line, and leaves the exit to the caller.
-
-    Options are not completed: a new option must not change what an old command line means.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
-@contextmanager
-def output_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that a command line names, as ``atomic_write`` does, or raise a UserError that says why not."""
-    try:
-        with atomic_write(path) as file:
-            yield file
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def answer(command: Command, help_text: str) -> int:
+def answer(command: Command | str, help_text: str) -> int:
     """Obey the command line of a script, or print its help, and return the exit status.
 
-    A script's command does its imports when it is called, so that ``--help`` answers at once.
+    The command may be named by the module of which it is ``main``: ``--help`` then answers without its imports.
     """
-    arguments = sys.argv[1:]
-    if "-h" in arguments or "--help" in arguments:
-        print(help_text.strip())
-        return 0
-    return status_of(command, arguments)
+
+    def obey(arguments: list[str]) -> None:
+        if "-h" in arguments or "--help" in arguments:
+            print(help_text.strip())
+            return
+        # Within imports an exception is sometimes swallowed, and the command would go on; nothing is begun yet.
+        heeds_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background jobs do not
+        if heeds_ctrl_c:
+            signal.signal(signal.SIGINT, _leave)
+        found: Command = import_module(command).main if isinstance(command, str) else command
+        if heeds_ctrl_c:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        found(arguments)
+
+    return status_of(obey, sys.argv[1:])
 
 
 def status_of(command: Command, arguments: list[str]) -> int:
@@ -57,18 +61,86 @@ def status_of(command: Command, arguments: list[str]) -> int:
     0 for success, 2 for wrong usage, 1 for anything else the user can mend, 130 after Ctrl-C. Errors of the program
     itself keep their traceback.
     """
+    # No command opens a window, and one whose backend is not there would be an error of matplotlib's.
+    os.environ["MPLBACKEND"] = "agg"
+    _see_to_the_streams()
     try:
+        _check_current_folder()
         command(arguments)
         sys.stdout.flush()
     except UserError as error:
         if str(error):  # of several processes one speaks for all
-            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+            _complain(str(error))
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output, head say, is gone; so is the place to complain. Python would complain once more
-        # when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output, head say, is gone
         return 1
+    except OSError as error:
+        if error.errno not in (OF_FILES if error.filename else OF_DISKS):
+            raise
+        _complain(f"{error.filename or 'cannot write the output'}: {error.strerror}")
+        return 1
+    finally:
+        _drop_what_nobody_takes()
     return 0
+
+
+def say(line: str = "") -> None:
+    """Print a line of what goes on.
+
+    Raises:
+        UserError: the disk on which the output lies is full; no file of the command has to do with it.
+    """
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        if error.errno not in OF_DISKS:
+            raise
+        raise UserError(f"cannot write the output: {error.strerror}") from error
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
+
+
+def _complain(message: str) -> None:
+    """Print a line where errors go; in vain if nobody takes that either."""
+    try:
+        print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load
+    except OSError:
+        _silence(sys.stderr.fileno())
+
+
+def _see_to_the_streams() -> None:
+    """Make sure that all three streams are there, and take any text."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        # A closed one's number would be given to the next file that is opened, and our output would go there.
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(descriptor)
+        sys.stdout, sys.stderr = (
+            stream or os.fdopen(number, "w") for number, stream in ((1, sys.stdout), (2, sys.stderr))
+        )
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not where a test or a notebook has put its own in place
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()  # noqa: PTH109  # pathlib is slow to load
+    except FileNotFoundError as error:
+        raise UsageError("the current folder has been deleted: change to another one") from error
+
+
+def _drop_what_nobody_takes() -> None:
+    """Empty a buffer that cannot be written: Python would try once more when it ends, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence(sys.stdout.fileno())
+
+
+def _silence(descriptor: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

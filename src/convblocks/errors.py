@@ -17,6 +17,10 @@ class DataError(UserError):
     """A data set that is missing, damaged or not in MNIST's format."""
 
 
+class NotFiniteError(UserError):
+    """Weights or answers of a network that are infinite or nan."""
+
+
 class Stopped(UserError):  # noqa: N818  # not an error of anybody
     """A signal asked the run to stop, and it has saved where it is."""
 

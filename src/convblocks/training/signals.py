@@ -4,7 +4,6 @@ Slurm sends SIGTERM when a job is cancelled, and the signal that a job script na
 nearly up.
 """
 
-import multiprocessing
 import os
 import signal
 from types import FrameType
@@ -42,6 +41,8 @@ def forget() -> None:
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _received
+    import multiprocessing  # not before it is needed: slow to load
+
     for child in multiprocessing.active_children():  # those of --trainer.strategy ddp_spawn do the work
         if child.pid is not None:
             os.kill(child.pid, number)
