@@ -1,7 +1,9 @@
-"""Tables: the same ones for a terminal, for Markdown and for a CSV file."""
+"""Results as text: tables for a terminal, for Markdown and for a CSV file, and values as JSON."""
 
 import csv
 import io
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +33,11 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def terminal() -> Console:
+    """Where results are printed: what stands in them, ``[red]`` in a file's name say, is text and no markup."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 def to_console(tables: Sequence[Table], console: Console) -> None:
     """Print tables on a terminal, or as plain text into a pipe."""
     for table in tables:
@@ -39,7 +46,7 @@ def to_console(tables: Sequence[Table], console: Console) -> None:
             grid.add_row(*row)
         console.print(grid)
         for note in table.notes:
-            console.print(note, highlight=False)
+            console.print(note)
         console.print()
 
 
@@ -55,3 +62,16 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON text, which has no infinity and no nan: where a number is not finite, null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
