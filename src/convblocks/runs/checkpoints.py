@@ -1,41 +1,62 @@
 """How checkpoints get onto the disk, and how they are read from it."""
 
+import io
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
-from convblocks.atomic import atomic_write
+from convblocks.atomic import write
 from convblocks.errors import UserError
 from convblocks.runs.former_format import renewed_checkpoint
+from convblocks.runs.relocation import RUN, relocated
+
+# What a resume needs beyond weights and hyper-parameters, and what it must be.
+OF_TRAINING: dict[str, type] = {
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": dict,
+    "loops": dict,
+    "epoch": int,
+    "global_step": int,
+}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written so that a kill at any moment leaves a whole one.
+    """Lightning's checkpoints, written so that a kill at any moment leaves a whole one, and no path is absolute.
+
+    Lightning's callbacks note where they have written checkpoints. What lies in the run directory is noted relative to
+    it, since runs are renamed, copied and moved to other machines.
 
     Args:
+        run: The run directory.
         keep_previous: The checkpoint of which the one before is kept too, as ``previous-<name>``.
     """
 
-    def __init__(self, keep_previous: Path) -> None:
+    def __init__(self, run: Path, keep_previous: Path) -> None:
         super().__init__()
+        self.run = run
         self.keep_previous = keep_previous
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        complete = path.with_name(f".new-{path.name}")
-        with atomic_write(complete) as file:
-            torch.save(checkpoint, file)
+        content = io.BytesIO()  # not into the file: torch's writer hides why a disk does not take it
+        torch.save(relocated(checkpoint, str(self.run.resolve()), RUN), content)
+        complete = path.with_name(f".{path.name}.tmp")
+        write(complete, content.getbuffer())
         if path.resolve() == self.keep_previous.resolve() and path.is_file():
             path.replace(previous(path))
         complete.replace(path)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        return renewed_checkpoint(super().load_checkpoint(path, *arguments, **options))
+        checkpoint = renewed_checkpoint(super().load_checkpoint(path, *arguments, **options))
+        return relocated(checkpoint, RUN, str(self.run.resolve()))
 
 
 def previous(path: Path) -> Path:
@@ -63,22 +84,60 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     hyper_parameters, weights = parts.get("hyper_parameters"), parts.get("state_dict")
     if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters and isinstance(weights, dict)):
         raise UserError(f"{path} is not a checkpoint of this project")
-    return renewed_checkpoint(parts)
+    if not all(isinstance(name, str) and _is_plain(value) for name, value in weights.items()):
+        raise UserError(f"{path} is not a checkpoint of this project: it does not hold named weights alone")
+    try:
+        return renewed_checkpoint(parts)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
 
 
-def newest_checkpoint(path: Path) -> tuple[Path, dict[str, Any]] | None:
+def newest_checkpoint(path: Path, weights: Mapping[str, Tensor]) -> tuple[Path, dict[str, Any]] | None:
     """The checkpoint to resume from and what it holds: ``path``, or the previous one where that is missing or damaged.
 
     None if there is neither.
 
+    Args:
+        path: The newest checkpoint.
+        weights: The state of the module that goes on: each must be in the checkpoint, in its shape.
+
     Raises:
         UserError: both are damaged, or one is damaged and there is no other.
     """
-    candidates = [candidate for candidate in (path, previous(path)) if candidate.is_file()]
-    for candidate in candidates:
-        try:
-            return candidate, read_checkpoint(candidate)
-        except UserError:
-            if candidate == candidates[-1]:
-                raise
+    problems = []
+    for candidate in (path, previous(path)):
+        if candidate.exists():
+            try:
+                return candidate, _read_resumable(candidate, weights)
+            except UserError as error:
+                problems.append(str(error))
+    if problems:
+        raise UserError(f"{'; '.join(problems)}. Put an intact copy there, or delete it to begin the run anew")
     return None
+
+
+def _read_resumable(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """A checkpoint with all that training goes on from."""
+    checkpoint = read_checkpoint(path)
+    for part, kind in OF_TRAINING.items():
+        if not isinstance(checkpoint.get(part), kind):
+            raise UserError(f"{path} is damaged: it lacks the {part} that a resume needs")
+    for state in checkpoint["optimizer_states"] or [None]:
+        if not (isinstance(state, dict) and isinstance(state.get("state"), dict) and "param_groups" in state):
+            raise UserError(f"{path} is damaged: it lacks an optimizer's state")
+    if not isinstance(checkpoint["callbacks"].get("RunLog"), dict):
+        raise UserError(f"{path} is damaged: it lacks the run's metrics")
+    check_weights(path, checkpoint, weights)
+    return checkpoint
+
+
+def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Raise a UserError where a checkpoint does not hold all of these, each in its shape."""
+    held = checkpoint["state_dict"]
+    for name, value in weights.items():
+        if name not in held or held[name].shape != value.shape:
+            raise UserError(f"{path} does not hold {name} of shape {tuple(value.shape)}")
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta

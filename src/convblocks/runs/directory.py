@@ -2,24 +2,33 @@
 
 import csv
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
 
-from convblocks.atomic import write
+from convblocks.atomic import remove_unfinished, write
 from convblocks.errors import UsageError, UserError
+from convblocks.runs import summaries
 from convblocks.runs.former_format import renewed_settings
+from convblocks.runs.summaries import EPOCHS
+from convblocks.tables import as_json
 
 LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
 
-# The usual reason for which a run ends, as ``summary.json`` tells it.
-EPOCHS = "its epochs"
+# File systems take names of 255 bytes, and what is written here gets endings.
+LONGEST_NAME = 200
+
+# What config.yaml always holds, those of several parts last.
+SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "seed", "threads")
+GROUPS = ("data", "trainer")
 
 # How the metrics of training are named, as opposed to those of an evaluation.
 TRAINING = "train/"
@@ -40,13 +49,15 @@ class RunDirectory:
         root: The folder in which ``lightning_logs`` lies; it may begin with ``~``.
 
     Raises:
-        UsageError: a name that leads out of ``lightning_logs``.
+        UsageError: a name that leads out of ``lightning_logs``, or that no file can have.
     """
 
     def __init__(self, name: str, root: Path = Path()) -> None:
         parts = PurePosixPath(name).parts
         if not parts or parts[0] == "/" or ".." in parts:
             raise UsageError(f"--name {name!r} must be a relative path below {LOGS}/, such as mlp/first")
+        if not name.isprintable() or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+            raise UsageError(f"--name must be plain text, of at most {LONGEST_NAME} bytes between two slashes")
         self.name = name
         self.logs = root.expanduser() / LOGS
         self.path = self.logs / name
@@ -71,9 +82,11 @@ class RunDirectory:
         """
         if not self.exists():
             return "missing"
+        if not self.config.is_file():
+            return "incomplete"
         try:
             summary = self.read_summary()
-            ended_itself = summary.get("ended_by", EPOCHS) != EPOCHS
+            ended_itself = summary["ended_by"] != EPOCHS
             return "done" if ended_itself or len(summary["epochs"]) >= epochs else "incomplete"
         except UserError:
             return "incomplete"
@@ -85,22 +98,29 @@ class RunDirectory:
             UserError: it is missing or damaged.
         """
         try:
-            summary = json.loads(self.summary.read_text())
-            summary["epochs"] = list(summary["epochs"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"cannot read {self.summary} ({error}): resume the run to write it anew") from error
-        return dict(summary)
+            summary = summaries.check(json.loads(self.summary.read_text()))
+            settings = self.read_config()
+            for key in ("arch", "seed"):
+                if summary[key] != settings[key]:
+                    raise ValueError(f"it is of {key} {summary[key]}, the run of {settings[key]}")
+        except (OSError, ValueError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"cannot read {self.summary} ({reason}): resume the run to write it anew") from error
+        return summary
 
     def read_metrics(self) -> list[dict[str, float]]:
         """The rows of ``metrics.csv``, none where there is no such file yet."""
         if not self.metrics.is_file():
             return []
-        with self.metrics.open() as file:
-            rows = list(csv.DictReader(file))
-        return [
-            {name: int(value) if value.isdecimal() else float(value) for name, value in row.items() if value}
-            for row in rows
-        ]
+        try:
+            with self.metrics.open() as file:
+                rows = list(csv.DictReader(file))
+            return [
+                {name: int(value) if value.isdecimal() else float(value) for name, value in row.items() if value}
+                for row in rows
+            ]
+        except (OSError, ValueError, AttributeError, csv.Error) as error:
+            raise UserError(f"cannot read {self.metrics}: resume the run to write it anew") from error
 
     def read_config(self) -> dict[str, Any]:
         """The settings that the run was begun with.
@@ -108,10 +128,18 @@ class RunDirectory:
         Raises:
             UserError: ``config.yaml`` is missing or damaged.
         """
+        what_to_do = "put it back as it was, or choose another --name"
         try:
-            return renewed_settings(dict(yaml.safe_load(self.config.read_text())))
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-            raise UserError(f"cannot read {self.config}: it is missing or damaged") from error
+            settings = yaml.safe_load(self.config.read_text())
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            raise UserError(f"cannot read {self.config}, which is missing or damaged: {what_to_do}") from error
+        parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
+        if all(isinstance(parts.get(group), dict) for group in GROUPS):
+            with suppress(KeyError, TypeError):
+                parts = renewed_settings(parts)
+            if all(option in parts for option in SETTINGS):
+                return parts
+        raise UserError(f"{self.config} lacks some of the run's settings: {what_to_do}")
 
     def changed_settings(self, settings: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
         """What the run was begun with and these settings lack or have otherwise, as a phrase; None if nothing."""
@@ -123,33 +151,44 @@ class RunDirectory:
         return None
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write(self.summary, json.dumps(summary, indent=2) + "\n")
+        write(self.summary, as_json(summary) + "\n")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from working on the run; waits a moment for one that is just ending.
+        """Keep other processes from working here; waits a moment for one that is just ending.
+
+        What killed ones left of files that they were writing is removed.
 
         Raises:
             UserError: another process is working on it.
         """
         try:
             with FileLock(self.path / ".lock", timeout=LOCK_SECONDS):
+                for folder in (self.path, self.last_checkpoint.parent):
+                    remove_unfinished(folder)
                 yield
         except Timeout as error:
             raise UserError(f"another process is working on {self.path}: wait for it, or stop it") from error
 
-    def create(self) -> None:
-        """Make the directory.
+    def create(self, exist_ok: bool = True) -> bool:
+        """Make the directory; False if it is there already and must not be.
 
         Raises:
             UserError: it cannot be made or written to.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write(self.path / ".writable", "")
-            (self.path / ".writable").unlink()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(exist_ok=exist_ok)
+            with TemporaryFile(dir=self.path):
+                pass
+        except FileExistsError as error:
+            if self.path.is_dir():
+                return False
+            what = "it is a link to what is not there" if self.path.is_symlink() else error.strerror
+            raise UserError(f"cannot write to {self.path}: {what}") from error
         except OSError as error:
             raise UserError(f"cannot write to {self.path}: {error.strerror}") from error
+        return True
 
 
 def is_epoch(row: Mapping[str, float]) -> bool:

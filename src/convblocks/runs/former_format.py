@@ -1,10 +1,13 @@
-"""What runs were written with before optimizer, schedule and network could be anything, put into today's terms."""
+"""What runs were written with by former versions, put into today's terms."""
 
+from pathlib import PurePath
 from typing import Any
+
+from convblocks.runs.relocation import RUN, relocated
 
 
 def renewed_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a ``config.yaml``."""
+    """The settings of a ``config.yaml``: from before optimizer, schedule and network could be anything."""
     if "model" not in settings:
         return settings
     former = {key: value for key, value in settings.items() if key != "model"}
@@ -15,14 +18,22 @@ def renewed_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def renewed_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """All that a checkpoint holds."""
     hyper_parameters = checkpoint.get("hyper_parameters", {})
-    if "schedule" not in hyper_parameters:
-        return checkpoint
-    kept = {key: hyper_parameters[key] for key in ("arch", "lr")}
-    new = kept | _renewed(hyper_parameters) | {"network": None, "sync_batchnorm": True}
-    callbacks = {
-        key.replace("ModelCheckpoint{", "KeptCheckpoint{"): state for key, state in checkpoint["callbacks"].items()
-    }
-    return checkpoint | {"hyper_parameters": new, "callbacks": callbacks}
+    if "schedule" in hyper_parameters:
+        kept = {key: hyper_parameters[key] for key in ("arch", "lr")}
+        new = kept | _renewed(hyper_parameters) | {"network": None, "sync_batchnorm": True}
+        callbacks = {
+            key.replace("ModelCheckpoint{", "KeptCheckpoint{"): state for key, state in checkpoint["callbacks"].items()
+        }
+        checkpoint = checkpoint | {"hyper_parameters": new, "callbacks": callbacks}
+    return _without_absolute_paths(checkpoint)
+
+
+def _without_absolute_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    for key, state in checkpoint.get("callbacks", {}).items():
+        folder = PurePath(state.get("dirpath") or "")
+        if key.startswith("KeptCheckpoint{") or folder.name == "own_checkpoints":
+            checkpoint = relocated(checkpoint, str(folder.parent), RUN)
+    return checkpoint
 
 
 def _renewed(former: dict[str, Any]) -> dict[str, Any]:

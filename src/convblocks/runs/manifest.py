@@ -10,6 +10,7 @@ from typing import Any
 
 from convblocks.atomic import write
 from convblocks.runs.machine import describe_hardware, git_commit
+from convblocks.tables import as_json
 
 # Differences from the commit that are longer are cut, with a line that says so.
 LONGEST_DIFFERENCE = 100_000
@@ -17,13 +18,14 @@ LONGEST_DIFFERENCE = 100_000
 Manifest = dict[str, Any]
 
 
-def manifest(seed: int) -> Manifest:
-    """Command, code, packages, machine and seed of this process."""
+def manifest(seed: int, data: dict[str, str]) -> Manifest:
+    """Command, code, packages, machine, seed and data (the MD5 of each file) of this process."""
     return {
         "command": shlex.join(sys.argv),
         "python": sys.version,
         "machine": describe_hardware(),
         "seed": seed,
+        "data": data,
         "git_commit": git_commit(),
         "uncommitted": uncommitted(),
         "packages": packages(),
@@ -48,15 +50,18 @@ def changes(before: Manifest, now: Manifest) -> list[str]:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """What a run was begun with; None where that is not known."""
+    """What a run was begun with; None where that is not known: the file is missing, or damaged."""
     try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
         return None
+    parts = {"data": dict, "packages": dict, "resumed": list}
+    is_whole = isinstance(found, dict) and all(isinstance(found.get(key, kind()), kind) for key, kind in parts.items())
+    return found if is_whole else None
 
 
 def write_manifest(path: Path, content: Manifest) -> None:
-    write(path, json.dumps(content, indent=2) + "\n")
+    write(path, as_json(content) + "\n")
 
 
 def packages() -> dict[str, str]:

@@ -1,0 +1,23 @@
+"""Run directories are renamed, copied and moved to other machines, so that no path in one may be absolute."""
+
+from typing import Any
+
+# Stands for the run directory in the paths that a checkpoint holds.
+RUN = "<run>"
+
+
+def relocated(checkpoint: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The same checkpoint, but what its callbacks note to lie in one folder they note to lie in another."""
+    if "callbacks" not in checkpoint:
+        return checkpoint
+    return checkpoint | {"callbacks": _replaced(checkpoint["callbacks"], old, new)}
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    if type(value) is dict:
+        return {_replaced(key, old, new): _replaced(one, old, new) for key, one in value.items()}
+    if type(value) is list:
+        return [_replaced(one, old, new) for one in value]
+    if isinstance(value, str) and (value == old or value.startswith((f"{old}/", f"{old}\\"))):
+        return new + value[len(old) :]
+    return value
