@@ -8,6 +8,7 @@ of handwritten digits").
 import gzip
 import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +21,64 @@ from convblocks.errors import DataError
 ELEMENT_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}  # QMNIST's labels are 32-bit
 
 
+# More than any data set in this format has: EMNIST's largest file has 547 million bytes.
+LARGEST_FILE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the first bytes of a file say."""
+
+    element_type: np.dtype[Any]
+    shape: list[int]
+    length: int  # in bytes, of the header itself
+
+    @property
+    def file_length(self) -> int:
+        """Of the whole file, in bytes."""
+        return self.length + self.element_type.itemsize * math.prod(self.shape)
+
+
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked if its name ends in ``.gz``.
+    """The content of a file, unpacked if its name ends in ``.gz``; no more is read than its header announces.
 
     Raises:
-        DataError: the file cannot be read, or the archive is cut short or fails gzip's own checksum.
+        DataError: the file cannot be read, the archive is cut short or fails gzip's own checksum, the header is not
+            IDX, or announces another length than the file has.
     """
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if path.suffix == ".gz" else content
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            start = file.read(4)
+            start += file.read(4 * start[3]) if len(start) == 4 else b""
+            length = _header(start, path).file_length
+            if length > LARGEST_FILE:
+                raise DataError(f"{path} would have {length:,} bytes by its header: it is damaged, or too large")
+            content = start + file.read(length - len(start))
+            surplus = file.read(1)  # which makes gzip look at its checksum too
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if surplus or len(content) != length:
+        has = "more" if surplus else f"{len(content):,}"
+        raise DataError(f"{path} has {has} bytes where its header says {length:,}: it is damaged")
+    return content
 
 
 def parse(content: bytes, path: Path) -> Tensor:
-    """The array in an IDX file, uint8 or int32. ``path`` is for the error messages alone.
+    """The array in an IDX file of which ``read_bytes`` has read the content, uint8 or int32.
 
     Raises:
-        DataError: the header is not IDX, or announces another length than the file has.
+        DataError: the header is not IDX. ``path`` is for its message alone.
     """
+    header = _header(content, path)
+    array = np.frombuffer(content, header.element_type, offset=header.length).reshape(header.shape)
+    return torch.from_numpy(array.astype(header.element_type.newbyteorder("=")))
+
+
+def _header(content: bytes, path: Path) -> _Header:
     element_type = ELEMENT_TYPES.get(content[2]) if len(content) >= 4 and content[:2] == b"\0\0" else None
-    if element_type is None:
+    if element_type is None or len(content) < (length := 4 + 4 * content[3]):
         raise DataError(f"{path} is not an IDX file of bytes or 32-bit integers: its first bytes are wrong")
-    header = 4 + 4 * content[3]
-    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
-    expected = header + element_type.itemsize * math.prod(shape)
-    if len(content) != expected:
-        raise DataError(f"{path} has {len(content):,} bytes where its header says {expected:,}: it is damaged")
-    array = np.frombuffer(content, element_type, offset=header).reshape(shape)
-    return torch.from_numpy(array.astype(element_type.newbyteorder("=")))
+    shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, length, 4)]
+    return _Header(element_type, shape, length)

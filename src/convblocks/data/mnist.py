@@ -26,20 +26,20 @@ DEFAULT_ROOT = Path(__file__).resolve().parents[3] / "data"
 CLASSES = 10
 IMAGE_SHAPE = (28, 28)
 
-# MD5 of the unpacked originals: those of gunzip's output on the archives that torchvision's MNIST.resources names.
-ORIGINAL_MD5 = {
-    "6bbc9ace898e44ae57da46a324031adb",
-    "a25bea736e30d166cdddb491f175f624",
-    "2646ac647ad5339dbf082846283269ea",
-    "27ae3e4e09519cfbb04c329615203637",
-}
-
 # The names of each file: MNIST's own, then QMNIST's.
 TRAIN_IMAGES = ("train-images-idx3-ubyte", "qmnist-train-images-idx3-ubyte")
 TRAIN_LABELS = ("train-labels-idx1-ubyte", "qmnist-train-labels-idx2-int")
 TEST_IMAGES = ("t10k-images-idx3-ubyte", "qmnist-test-images-idx3-ubyte")
 TEST_LABELS = ("t10k-labels-idx1-ubyte", "qmnist-test-labels-idx2-int")
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+
+# MD5 of the unpacked originals: those of gunzip's output on the archives that torchvision's MNIST.resources names.
+ORIGINAL_MD5 = {
+    "6bbc9ace898e44ae57da46a324031adb": TRAIN_IMAGES,
+    "a25bea736e30d166cdddb491f175f624": TRAIN_LABELS,
+    "2646ac647ad5339dbf082846283269ea": TEST_IMAGES,
+    "27ae3e4e09519cfbb04c329615203637": TEST_LABELS,
+}
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,30 @@ class Digits:
 
 @dataclass(frozen=True)
 class DigitSets:
-    """The training and the test set in a folder; ``original`` if its files are MNIST's own, byte for byte."""
+    """The training and the test set in a folder.
+
+    ``fingerprint`` has the MD5 of each file's unpacked content; ``original`` is whether they are MNIST's own.
+    """
 
     train: Digits
     test: Digits
     folder: Path
+    fingerprint: dict[str, str]
     original: bool
 
 
 @dataclass(frozen=True)
 class _File:
-    """A file's path and unpacked content; ``original`` if it is one of MNIST's own."""
+    """A file's path, its unpacked content and the MD5 of that."""
 
     path: Path
     content: bytes
-    original: bool
+    md5: str
+
+    @property
+    def original(self) -> tuple[str, ...] | None:
+        """The names of that one of MNIST's own files which has this content; None if it is none of them."""
+        return ORIGINAL_MD5.get(self.md5)
 
 
 def prepare(root: Path) -> None:
@@ -109,6 +118,9 @@ def load(root: Path) -> DigitSets:
     if folder is None:
         raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
     files = [_read(folder, names) for names in FILES]
+    for file, names in zip(files, FILES, strict=True):
+        if file.original not in (None, names):
+            raise DataError(f"{file.path} holds the content of {file.original[0]}: give each file its own name")
     changed = [file.path for file in files if not file.original]
     if len(changed) == 1:  # beside three of MNIST's own files: this one is of no other data set
         raise DataError(f"{changed[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
@@ -117,6 +129,7 @@ def load(root: Path) -> DigitSets:
         train=_digits(train_images, train_labels),
         test=_digits(test_images, test_labels),
         folder=folder,
+        fingerprint={names[0]: file.md5 for file, names in zip(files, FILES, strict=True)},
         original=not changed,
     )
 
@@ -156,14 +169,19 @@ def _read(folder: Path, names: tuple[str, ...]) -> _File:
     path = _path(folder, names)
     assert path is not None  # _find_folder has seen all four
     if path.is_file():
-        file = _as_file(path, idx.read_bytes(path))
-        if _is_intact(file):
-            return file
+        try:
+            file = _as_file(path, idx.read_bytes(path))
+        except DataError:
+            if not _archive(path).is_file():
+                raise
+        else:
+            if _is_intact(file):
+                return file
     return _as_file(path, _unpack(path))
 
 
 def _as_file(path: Path, content: bytes) -> _File:
-    return _File(path, content, hashlib.md5(content, usedforsecurity=False).hexdigest() in ORIGINAL_MD5)
+    return _File(path, content, hashlib.md5(content, usedforsecurity=False).hexdigest())
 
 
 def _is_intact(file: _File) -> bool:
@@ -187,8 +205,10 @@ def _unpack(path: Path) -> bytes:
 def _download(root: Path) -> None:
     """Let torchvision download MNIST beside ``root``, and move it there once it is complete."""
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.with_name(root.name + ".lock")), tempfile.TemporaryDirectory(dir=root.parent) as unfinished:
+        place = root.absolute()  # . has neither a name nor a parent
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place.with_name(place.name + ".lock"))
+        with lock, tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
             if root.exists() and _find_folder(root) is not None:
                 return  # by another process, while this one waited for the lock
             MNIST(unfinished, download=True)
@@ -203,8 +223,10 @@ def _download(root: Path) -> None:
 def _digits(images_file: _File, labels_file: _File) -> Digits:
     images = idx.parse(images_file.content, images_file.path)
     labels = idx.parse(labels_file.content, labels_file.path)
-    if labels.ndim == 2:
+    if labels.ndim == 2 and images.ndim == 3:
         labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
+    if images.ndim < labels.ndim:
+        raise DataError(f"{images_file.path} holds labels, and {labels_file.path} images: swap their names")
     if images.shape[1:] != IMAGE_SHAPE:
         raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
     if len(images) == 0 or labels.shape != (len(images),):

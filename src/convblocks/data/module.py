@@ -1,7 +1,7 @@
 """The data set that a Trainer asks for its loaders."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -65,6 +65,8 @@ class MNISTDataModule(LightningDataModule):
             raise UsageError(
                 "--data.shift must be 0 to 28 pixels, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
             )
+        if root == "":
+            raise UsageError("the data root is empty: name a folder, such as . for the current one")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -73,7 +75,7 @@ class MNISTDataModule(LightningDataModule):
         self.augmentation = Augmentation(shift, rotation, scale)
         self._is_read = False
         self._train_loader: DigitLoader | None = None
-        self._resume: dict[str, int] = {}
+        self._resume: dict[str, Any] = {}
 
     @property
     def evaluation_split(self) -> Literal["val", "test"]:
@@ -124,12 +126,13 @@ class MNISTDataModule(LightningDataModule):
 
     # Lightning restores a loader's own state too, but loses it where `estimated_stepping_batches` has been asked for
     # before, as schedules do.
-    def state_dict(self) -> dict[str, int]:
-        """Where the training loader is; part of every checkpoint."""
+    def state_dict(self) -> dict[str, Any]:
+        """Where the training loader is, its seed, and what the files hold; part of every checkpoint."""
         loader = self._train_loader.state_dict() if self._train_loader and not self._resume else self._resume
-        return loader | {"batch_size": self.batch_size}
+        files = {"fingerprint": self.files.fingerprint} if self._is_read else {}
+        return loader | {"batch_size": self.batch_size, "seed": self.seed} | files
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next training loader go on from there; Lightning calls it for tests of a checkpoint too."""
         if self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
             self._resume = state_dict
