@@ -1,19 +1,16 @@
 """A checkpoint on a test set, from the command line to its measures."""
 
-import json
 from argparse import Namespace
 from pathlib import Path
 
-from rich.console import Console
-
-from convblocks.console import Parser, output_file
+from convblocks.command_line import Parser, output_file
 from convblocks.data import mnist
 from convblocks.data.mnist import CLASSES
 from convblocks.errors import UserError
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.panels import evaluation_panels, figure_of
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.tables import Table, percent, to_console
+from convblocks.tables import Table, as_json, percent, terminal, to_console
 
 
 def main(arguments: list[str]) -> None:
@@ -28,12 +25,12 @@ def main(arguments: list[str]) -> None:
     files = mnist.load(options.root)
     evaluation = Evaluation(trained.logits(files.test.images), files.test.labels)
     if options.json:
-        print(json.dumps(as_json(trained, files.folder, evaluation), indent=2))
+        print(as_json(as_record(trained, files.folder, evaluation)))
     else:
         print(f"{trained.path}: {trained.arch} on the {len(files.test.labels):,} test images in {files.folder}")
         print(f"accuracy {percent(evaluation.accuracy)}, loss {evaluation.loss:.4f}, ", end="")
         print(f"expected calibration error {percent(evaluation.calibration_error)}\n")
-        to_console([classes_table(evaluation), confusion_table(evaluation)], Console())
+        to_console([classes_table(evaluation), confusion_table(evaluation)], terminal())
     if options.show:
         panels = evaluation_panels(evaluation, files.test.images)
         try:
@@ -53,7 +50,7 @@ def parse(arguments: list[str]) -> Namespace:
     return parser.parse_args(arguments)
 
 
-def as_json(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
+def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
     measures = zip(evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
     return {
         "checkpoint": str(trained.path),

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convblocks.console import Parser, output_file
+from convblocks.command_line import Parser, output_file
 from convblocks.data import mnist
 from convblocks.data.loader import normalize
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import BATCH_SIZE, load_network
 from convblocks.runs.machine import git_commit
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
         "commit": git_commit() or "unknown",
     }
     network = ImageNetwork(trained.network).eval()
-    example = test.images[:2]  # of one image alone the exporters would conclude that there is always one
+    example = test.images[:1].repeat(2, 1, 1)  # of one alone the exporters would conclude that there is always one
     base = options.output or options.checkpoint.with_suffix("")
     graph, program = base.with_name(f"{base.name}.onnx"), base.with_name(f"{base.name}.pt2")
     write_onnx(network, example, metadata, graph)
@@ -85,7 +85,10 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--output", type=Path)
     parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.output and not options.output.name:
+        raise UsageError("--output must name a file, without its ending")
+    return options
 
 
 def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:

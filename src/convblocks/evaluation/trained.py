@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.data.loader import normalize
-from convblocks.errors import UserError
+from convblocks.errors import NotFiniteError, UserError
 from convblocks.model import names
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.runs.checkpoints import read_checkpoint
@@ -28,8 +28,15 @@ class TrainedNetwork:
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Images (N, 28, 28) uint8, 0 is background -> logits (N, 10) float32."""
-        return torch.cat([self.network(normalize(batch)) for batch in images.split(BATCH_SIZE)])
+        """Images (N, 28, 28) uint8, 0 is background -> logits (N, 10) float32.
+
+        Raises:
+            NotFiniteError: some of them are infinite or nan.
+        """
+        logits = torch.cat([self.network(normalize(batch)) for batch in images.split(BATCH_SIZE)])
+        if not logits.isfinite().all():
+            raise NotFiniteError(f"{self.path}: the network's answers are not finite: its training has diverged")
+        return logits
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Images (N, 28, 28) uint8, 0 is background -> probabilities (N, 10) float32."""
@@ -46,6 +53,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of this project, or of a class that is not allowed.
+        NotFiniteError: some of its weights are infinite or nan.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
@@ -57,7 +65,10 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch}: to let it be imported, give --arch {arch}")
         names.load(arch)
-    return restore_network(path, checkpoint["hyper_parameters"], checkpoint["state_dict"])
+    weights = checkpoint["state_dict"]
+    if not all(value.isfinite().all() for name, value in weights.items() if name.startswith("network.")):
+        raise NotFiniteError(f"the weights in {path} are not finite, since training diverged: use another checkpoint")
+    return restore_network(path, checkpoint["hyper_parameters"], weights)
 
 
 def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:

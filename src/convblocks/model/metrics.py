@@ -1,5 +1,6 @@
 """What is measured over an epoch."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,19 +11,22 @@ from torchmetrics import Metric
 class LossAndAccuracy(Metric):
     """Mean loss and accuracy over the samples of an epoch, summed on the device and reduced when asked for.
 
-    The sums are persistent: they are part of a checkpoint, so that an epoch can be taken up in its middle.
+    The sums are persistent: they are part of a checkpoint, so that an epoch can be taken up in its middle. ``finite``
+    is the number of batches before the sum of the losses became infinite or nan.
     """
 
     full_state_update = False
     loss_sum: Tensor
     correct: Tensor
     count: Tensor
+    finite: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
+        self.add_state("finite", torch.tensor(0), dist_reduce_fx="min")
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
@@ -31,6 +35,7 @@ class LossAndAccuracy(Metric):
         self.loss_sum.add_(loss_sum)
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
         self.count.add_(len(targets))
+        self.finite.add_(self.loss_sum < math.inf)  # false for nan too
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         """Move the sums with the network, but leave them their precision when the network's is lowered."""

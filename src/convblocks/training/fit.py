@@ -1,7 +1,7 @@
 """One training run, from the command line to a finished run directory."""
 
 import atexit
-import errno
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from convblocks.atomic import write
-from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.console import OF_DISKS, OF_FILES, say
+from convblocks.data.module import MNISTDataModule
+from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.model.distributed import end_process_group
 from convblocks.model.optimizers import spans_the_run
 from convblocks.model.summary import describe
 from convblocks.runs.checkpoints import newest_checkpoint
-from convblocks.runs.directory import EPOCHS, RunDirectory, flatten
+from convblocks.runs.directory import RunDirectory, flatten
 from convblocks.runs.manifest import changes, manifest, read_manifest, write_manifest
-from convblocks.training import loggers, signals
+from convblocks.runs.summaries import EPOCHS
+from convblocks.training import loggers, signals, slurm
 from convblocks.training.lean import keep_freed_memory
 from convblocks.training.options import parse
 from convblocks.training.outcome import conclude, final_metrics, record, summary
@@ -30,9 +33,6 @@ from convblocks.training.parts import Training, build
 from convblocks.training.quiet import silence_what_every_run_says, tensorboards_thread_is_quiet
 from convblocks.training.resume import callbacks_of
 from convblocks.training.run_log import first_step_to_forget
-
-# What the system says when a disk is full, over quota, gone or not writable.
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.EROFS}
 
 # In what Lightning says of options that it cannot obey, where it does not raise an exception of its own.
 OF_LIGHTNING = ("Early stopping conditioned on metric", "`val_check_interval`")
@@ -46,26 +46,47 @@ def main(arguments: list[str]) -> None:
         KeyboardInterrupt: Ctrl-C; what was finished by then is in the run directory.
     """
     silence_what_every_run_says()
-    options = parse(["--help"] if "--help_all" in arguments else arguments)
-    training = build(options)
+    with one_speaks():
+        options = parse(["--help"] if "--help_all" in arguments else arguments)
+        training = build(options)
     directory = training.directory
     if training.settings["trainer"]["fast_dev_run"]:
         try_out(training)
         return
-    refuse_conflict(training, options.resume)
+    if options.name is not None:
+        refuse_conflict(training, options.resume)
     if options.resume and directory.state(options.settings["epochs"]) == "done":
         if training.speaks:
-            print(finished(directory))
+            say(finished(directory))
         return
-    training.data.prepare_data()
-    training.data.setup()
+    read(training.data)
     keep_freed_memory()
     if not training.speaks:
         complete(training)
         return
-    directory.create()
-    with directory.lock():
+    while not training.directory.create(exist_ok=options.name is not None):
+        training = build(options)  # another run has taken the version that was free
+        read(training.data)
+    with training.directory.lock():
         complete(training)
+
+
+@contextmanager
+def one_speaks() -> Iterator[None]:
+    """Let one process on each machine say what is wrong with a command line or the data, which each of them finds."""
+    try:
+        yield
+    except (UsageError, DataError) as error:
+        if slurm.is_further_process():
+            raise type(error) from error
+        raise
+
+
+def read(data: MNISTDataModule) -> None:
+    """Read the images, before anything is written."""
+    with one_speaks():
+        data.prepare_data()
+        data.setup()
 
 
 def try_out(training: Training) -> None:
@@ -74,7 +95,7 @@ def try_out(training: Training) -> None:
         training.trainer.fit(training.classifier, datamodule=training.data)
         training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
     if training.speaks:
-        print("fast_dev_run: training, evaluation and test work; no run directory is left.")
+        say("fast_dev_run: training, evaluation and test work; no run directory is left.")
 
 
 def refuse_conflict(training: Training, resume: bool) -> None:
@@ -93,11 +114,26 @@ def refuse_conflict(training: Training, resume: bool) -> None:
         raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
 
+def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
+    """Refuse to carry on a run on other images than it was begun with, or from another run's checkpoint."""
+    files, path, seed = training.data.files, training.directory.path, training.settings["seed"]
+    state = checkpoint[type(training.data).__qualname__]
+    if state.get("seed", seed) != seed:
+        raise UserError(f"{path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there")
+    began = state.get("fingerprint", files.fingerprint)
+    changed = [name for name, md5 in files.fingerprint.items() if began.get(name) != md5]
+    if changed:
+        raise DataError(
+            f"{path} was begun with another {' and '.join(changed)} than {files.folder} holds: put the data back as it "
+            "was, or choose another --name"
+        )
+
+
 def finished(directory: RunDirectory) -> str:
     """What to say of a run that is done."""
     summary = directory.read_summary()
     epochs = f"{directory.path} is finished: it has {len(summary['epochs'])} epochs"
-    if (reason := summary.get("ended_by", EPOCHS)) != EPOCHS:
+    if (reason := summary["ended_by"]) != EPOCHS:
         return f"{epochs} and was ended by {reason}."
     return f"{epochs}. To extend it, give more --epochs."
 
@@ -106,15 +142,16 @@ def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
     atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
     checkpoint, first_step = find_checkpoint(training)
-    open_directory(training, first_step)
-    if training.speaks:
-        introduce(training)
-    train(training, checkpoint)
-    metrics = final_metrics(training)
-    if training.speaks:
-        result = summary(training, metrics)
-        record(training, result)
-        conclude(training, result)
+    with told_in_one_line(training), tensorboards_thread_is_quiet():
+        open_directory(training, first_step)
+        if training.speaks:
+            introduce(training)
+        train(training, checkpoint)
+        metrics = final_metrics(training)
+        if training.speaks:
+            result = summary(training, metrics)
+            record(training, result)
+            conclude(training, result)
     training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
 
 
@@ -125,15 +162,16 @@ def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
         UserError: it is damaged and there is no other, or it belongs to other settings.
     """
     last = training.directory.last_checkpoint
-    found = newest_checkpoint(last)
+    found = newest_checkpoint(last, training.classifier.state_dict())
     if found is None:
         return None, None
     path, checkpoint = found
+    refuse_other_data(training, checkpoint)
     put_back_what_was_found(training, checkpoint)
     if checkpoint["hyper_parameters"] != dict(training.classifier.hparams):
         raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
     if path != last and training.speaks:
-        print(f"{last} is missing or damaged: carrying on from {path.name}")
+        say(f"{last} is missing or damaged: carrying on from {path.name}")
     return path, first_step_to_forget(checkpoint)
 
 
@@ -168,25 +206,27 @@ def open_directory(training: Training, first_step: int | None) -> None:
 def note_manifest(training: Training) -> None:
     """Note what the run depends on or, on a resume, say and note what of it is not as it was when the run began."""
     path = training.directory.manifest
-    began, now = read_manifest(path), manifest(training.settings["seed"])
+    began, now = read_manifest(path), manifest(training.settings["seed"], training.data.files.fingerprint)
     if began is None:
         write_manifest(path, now)
         return
     changed = changes(began, now)
     for line in changed:
-        print(f"not as when the run began: {line}")
+        say(f"not as when the run began: {line}")
     resumed = {"command": now["command"], "changes": changed}
-    write_manifest(path, began | {"resumed": [*began.get("resumed", []), resumed]})
+    write_manifest(path, {"data": now["data"]} | began | {"resumed": [*began.get("resumed", []), resumed]})
 
 
 def introduce(training: Training) -> None:
     """Print what is about to be trained, and on what."""
     files, settings = training.data.files, training.settings
     if not files.original:
-        print(f"The data in {files.folder} is not the original MNIST.")
-    print(describe(training.classifier.network, settings["batch_size"]))
+        say(f"The data in {files.folder} is not the original MNIST.")
+    if settings["threads"] > (cpus := os.cpu_count() or 1):
+        say(f"--threads {settings['threads']} is above this machine's {cpus} CPUs: expect it to be slow.")
+    say(describe(training.classifier.network, settings["batch_size"]))
     device = training.trainer.strategy.root_device
-    print(f"{training.directory.path}: {settings['arch']} on {device}, seed {settings['seed']}")
+    say(f"{training.directory.path}: {settings['arch']} on {device}, seed {settings['seed']}")
 
 
 def train(training: Training, checkpoint: Path | None) -> None:
@@ -194,8 +234,15 @@ def train(training: Training, checkpoint: Path | None) -> None:
     trainer = training.trainer
     # Lightning does so after it has loaded a checkpoint, whose float64 weights it would round to float32.
     trainer.precision_plugin.convert_module(training.classifier)
-    with told_in_one_line(training), tensorboards_thread_is_quiet():
+    try:
         trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if checkpoint is None or training.log.trains or of_files(error, training.directory):
+            raise
+        # Its parts are there, but what they hold does not fit: too much to check it all beforehand.
+        raise UserError(
+            f"cannot resume from {checkpoint} ({error!r}): put an intact copy there, or delete it"
+        ) from error
 
 
 @contextmanager
@@ -222,12 +269,31 @@ def told_in_one_line(training: Training) -> Iterator[None]:
         if not name.startswith(f"{UserError.__module__}."):
             raise
         raise UserError(message) from error
-    except (MisconfigurationException, RuntimeError, ValueError) as error:
+    except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
+        if disk_error := of_files(error, training.directory):
+            raise UserError(what_is_left(training.directory, disk_error)) from error
         if not isinstance(error, MisconfigurationException) and not any(part in str(error) for part in OF_LIGHTNING):
             raise
         raise UserError(" ".join(str(error).split()) if training.speaks else "") from error
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        path = training.directory.path
-        raise UserError(f"cannot write to {path} ({error.strerror}); its last checkpoint is intact") from error
+
+
+def of_files(error: BaseException | None, directory: RunDirectory) -> OSError | None:
+    """What a disk or a file of the run has to do with an error, if anything; loggers raise errors of their own."""
+    while error is not None:
+        if isinstance(error, OSError):
+            of_this_run = str(directory.path) in os.fsdecode(error.filename or "")
+            if error.errno in (OF_FILES if of_this_run else OF_DISKS):
+                return error
+        error = error.__cause__
+    return None
+
+
+def what_is_left(directory: RunDirectory, error: OSError) -> str:
+    """What to say when a run cannot write."""
+    if not directory.path.is_dir():
+        left = "the run is no longer there: if it was moved, carry on with --resume under its new --name"
+    elif directory.last_checkpoint.is_file():
+        left = "its last checkpoint is intact: carry on with --resume, once that is mended"
+    else:
+        left = "it holds no checkpoint yet"
+    return f"cannot write to {os.fsdecode(error.filename or directory.path)} ({error.strerror}); {left}"

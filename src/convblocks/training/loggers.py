@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from convblocks.atomic import write
+from convblocks.errors import UserError
 
 # The argument by which a logger's class goes on with a run.
 RUN_ARGUMENTS = {"CSVLogger": "version", "MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
@@ -24,12 +25,26 @@ def with_runs(given: Any, runs: list[Any]) -> Any:
     if not isinstance(given, dict | list):
         return given
     loggers = given if isinstance(given, list) else [given]
+    if runs and len(runs) != len(loggers):
+        raise UserError(f"the run was begun with {len(runs)} loggers, not {len(loggers)}: resume it with its own")
     return [_with_run(logger, run) for logger, run in zip(loggers, runs, strict=True)] if runs else loggers
 
 
 def read_runs(path: Path) -> list[Any]:
-    """The names that the loggers' services gave to a run, None for those that have none."""
-    return list(json.loads(path.read_text())) if path.is_file() else []
+    """The names that the loggers' services gave to a run, None for those that have none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.exists():
+        return []
+    try:
+        runs = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        runs = None
+    if not isinstance(runs, list):
+        raise UserError(f"{path} is damaged: put it back as it was, or delete it to begin new runs of the loggers")
+    return runs
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jsonargparse
 import torch
@@ -23,19 +23,17 @@ from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model import names
 from convblocks.model.classifier import DigitClassifier
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.model.optimizers import Choice, optimizer_name, schedule_name, spans_the_run
 from convblocks.runs.directory import RunDirectory
+from convblocks.training.complaints import LINKS, FitParser
 from convblocks.training.lean import LeanClassifier, NoProfiler
 from convblocks.training.plain import plain
+from convblocks.training.ranges import check_ranges
 
 EPOCHS = 5
 
 # As Lightning writes it.
 NO_LIMIT = -1
-
-# Short option -> what it sets. The right-hand sides cannot be given themselves.
-LINKS = {"epochs": "trainer.max_epochs", "batch_size": "data.batch_size", "seed": "data.seed"}
 
 TRAINER_DEFAULTS = {
     "enable_model_summary": False,  # torchinfo's is printed instead
@@ -51,6 +49,8 @@ CLASSES = ("optimizer", "lr_scheduler")
 
 # Options that say where a run is kept and what it prints, not what it computes.
 NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in CLASSES))
+
+NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpool/version_0"
 
 Settings = dict[str, Any]
 
@@ -74,18 +74,6 @@ class Options:
     running_loss: bool
 
 
-class FitParser(jsonargparse.ArgumentParser):
-    """Complains in one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        for option, target in LINKS.items():
-            if target in message:
-                raise UsageError(f"{target} is set with --{option}") from ex
-        if "required: arch" in message:
-            raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
-        raise UsageError(" ".join(message.split())) from ex
-
-
 def parse(arguments: list[str]) -> Options:
     """Check a command line as far as that is possible without building anything.
 
@@ -93,12 +81,19 @@ def parse(arguments: list[str]) -> Options:
         UsageError: options that are unknown, out of range, or cannot be combined.
     """
     names.see_current_folder()  # for callbacks and loggers of the user's own
-    config = parser().parse_args(_with_arguments_apart(_with_saved_config(arguments)))
+    try:
+        config = parser().parse_args(_with_arguments_apart(_with_saved_config(arguments)))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--config: a file that is no text ({error})") from error
+    for group, option in (("data", "val_size"), ("trainer", "max_steps")):
+        if option not in config[group]:  # the parser takes a config in which they are one value
+            raise UsageError(f"{group} in a config must hold options, as in `{group}: {{{option}: 1}}`")
     if config.epochs is None:  # Lightning's rule: with another limit there is none on the epochs
         config.epochs = EPOCHS if config.trainer.max_steps == -1 and config.trainer.max_time is None else NO_LIMIT
     if config.threads is None:
         config.threads = torch.get_num_threads()  # noted, since a resume must round the same sums alike
-    _check_ranges(config)
+    check_ranges(config)
+    _check_combinations(config)
     return Options(
         settings=_settings(config),
         name=config.name,
@@ -182,7 +177,7 @@ def parser() -> FitParser:
     help_text = "Seed of the weights, and of the order and movements of the images."
     made.add_argument("--seed", type=int, default=0, help=help_text)
     made.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
-    made.add_argument("--name", type=str | None, help="The run is lightning_logs/NAME.")
+    made.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     made.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     made.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     for group, part in (("data", MNISTDataModule), ("trainer", Trainer)):
@@ -193,8 +188,8 @@ def parser() -> FitParser:
     return made
 
 
-def _check_ranges(config: jsonargparse.Namespace) -> None:
-    """Refuse numbers that make no sense."""
+def _check_combinations(config: jsonargparse.Namespace) -> None:
+    """Refuse options that make no sense with others, or in this project."""
     is_limited = config.trainer.max_steps > 0 or config.trainer.max_time is not None
     if config.epochs < 1 and not (config.epochs == NO_LIMIT and is_limited):
         raise UsageError(f"--epochs must be at least 1, but is {config.epochs}")
@@ -202,16 +197,8 @@ def _check_ranges(config: jsonargparse.Namespace) -> None:
         raise UsageError("a schedule that spans the run needs --epochs, or --trainer.max_steps: max_time is no length")
     if config.trainer.max_steps == 0:
         raise UsageError("--trainer.max_steps must be at least 1, or -1 for no limit")
-    for option in ("threads", "trainer.log_every_n_steps"):
-        if config[option] is None or config[option] < 1:
-            raise UsageError(f"--{option} must be at least 1, but is {config[option]}")
-    for option in ("limit_train_batches", "limit_test_batches"):
-        if config.trainer[option] == 0:
-            raise UsageError(f"--trainer.{option} must be above 0: a run trains, and ends with a test")
-    if not 0 <= config.seed < 2**32:
-        raise UsageError(f"--seed must be in 0..2^32-1, but is {config.seed}")
     if config.resume and config.name is None:
-        raise UsageError("--resume needs the --name of the run, for example --name maxpool/version_0")
+        raise UsageError(NAME_IS_NEEDED)
     if config.trainer.barebones:
         raise UsageError("--trainer.barebones makes no sense here: it leaves out all that a run directory holds")
 
@@ -268,11 +255,18 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
     parts.add_argument("--resume", action="store_true")
     parts.add_argument("--trainer.default_root_dir", type=Path, default=Path(), dest="root")
     known, _ = parts.parse_known_args(arguments)
+    may_begin = any(word.partition("=")[0] in ("--arch", "--config") for word in arguments)
+    if known.resume and not known.name and not may_begin:
+        raise UsageError(NAME_IS_NEEDED)
     if not (known.resume and known.name):
         return arguments
     directory = RunDirectory(known.name, known.root)
     if not directory.config.is_file():
-        return arguments
+        if may_begin:
+            return arguments  # a comparison resumes what it has not begun
+        if directory.exists():
+            raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
+        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch")
     saved = directory.read_config()
     for option in ("callbacks", "logger"):  # to what is given anew with += it would be added
         if any(word.startswith(f"--trainer.{option}+") for word in arguments):

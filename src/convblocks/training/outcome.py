@@ -1,5 +1,7 @@
 """What comes of a run: its last metrics, its summary, its pictures, and what is said at its end."""
 
+import math
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -8,12 +10,16 @@ from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from convblocks.console import say
+from convblocks.errors import NotFiniteError
 from convblocks.evaluation.trained import restore_network
 from convblocks.model.distributed import broadcast_state
-from convblocks.runs.checkpoints import read_checkpoint
-from convblocks.runs.directory import EPOCHS, flatten, is_epoch
+from convblocks.runs.checkpoints import check_weights, read_checkpoint
+from convblocks.runs.directory import flatten, is_epoch
 from convblocks.runs.machine import describe_machine
 from convblocks.runs.manifest import read_manifest
+from convblocks.runs.summaries import EPOCHS
+from convblocks.training.divergence import Divergence
 from convblocks.training.parts import Training
 from convblocks.training.resume import callbacks_of, is_out_of_time
 from convblocks.training.run_log import shortest_float
@@ -35,7 +41,9 @@ def final_metrics(training: Training) -> dict[str, float]:
     if training.data.val_size:
         # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
         if training.speaks and (best := training.directory.best_checkpoint).is_file():
-            classifier.load_state_dict(read_checkpoint(best)["state_dict"])
+            checkpoint = read_checkpoint(best)
+            check_weights(best, checkpoint, classifier.state_dict())
+            classifier.load_state_dict(checkpoint["state_dict"])
         broadcast_state(classifier)  # without a --name the others may not know where it is
     elif "test/acc" in rows[-1] and not changed:
         return {name: value for name, value in rows[-1].items() if "/" in name}
@@ -55,8 +63,8 @@ def recover_from_spawned_processes(training: Training) -> None:
     training.log.rows = training.directory.read_metrics()
     if training.resumable:
         states = read_checkpoint(training.directory.last_checkpoint)["callbacks"]
-        for callback in callbacks_of(training.trainer, EarlyStopping, Timer):
-            callback.load_state_dict(states[callback.state_key])
+        for callback in callbacks_of(training.trainer, Divergence, EarlyStopping, Timer):
+            callback.load_state_dict(states.get(callback.state_key, callback.state_dict()))
 
 
 def keep_changed_weights(training: Training) -> bool:
@@ -75,8 +83,9 @@ def keep_changed_weights(training: Training) -> bool:
 
 
 def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
-    """The run in one dictionary; it has collapsed if no evaluation reached an accuracy worth the name."""
+    """The run in one dictionary; one that diverged has collapsed too, as has one without an accuracy worth the name."""
     settings, rows = training.settings, training.log.rows
+    diverged = diverged_at(training.trainer) is not None or not math.isfinite(metrics["test/loss"])
     accuracy = f"{training.data.evaluation_split}/acc"
     accuracies = [row[accuracy] for row in rows if accuracy in row]
     return {
@@ -89,7 +98,7 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
         "final": metrics,
         "lr": training.classifier.hparams["lr"],  # a callback may have chosen these two
         "batch_size": training.data.batch_size,
-        "collapsed": bool(accuracies) and max(accuracies) <= COLLAPSED_BELOW,
+        "collapsed": diverged or (bool(accuracies) and max(accuracies) <= COLLAPSED_BELOW),
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "device": str(training.trainer.strategy.root_device),
         "processes": training.trainer.world_size,
@@ -100,8 +109,16 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def diverged_at(trainer: Trainer) -> int | None:
+    """The step after which the loss was no longer finite, if there was one."""
+    steps: list[int | None] = [callback.step for callback in callbacks_of(trainer, Divergence)]
+    return steps[0] if steps else None
+
+
 def ended_by(trainer: Trainer, step: int) -> str:
     """Why a run has ended at that step."""
+    if (lost := diverged_at(trainer)) is not None:
+        return f"divergence: the loss was not finite after step {lost}"
     if 0 < trainer.max_steps <= step:
         return f"max_steps={trainer.max_steps}"
     if is_out_of_time(trainer):
@@ -135,22 +152,25 @@ def write_to_tensorboard(training: Training, logger: TensorBoardLogger, result: 
     logger.log_hyperparams(flatten(training.settings), tags, step=step)
     classifier = training.classifier
     trained = restore_network(training.directory.path, dict(classifier.hparams), classifier.state_dict())
-    write_portrait(logger.experiment, training.directory, trained, training.data.test, step)
+    with suppress(NotFiniteError):  # of such answers there is no picture
+        write_portrait(logger.experiment, training.directory, trained, training.data.test, step)
 
 
 def conclude(training: Training, result: dict[str, Any]) -> None:
     """Print the result and what to do next."""
     final, directory = result["final"], training.directory
-    print(f"\n{directory.path}: {len(result['epochs'])} epochs in {result['seconds']:.1f} s")
+    say(f"\n{directory.path}: {len(result['epochs'])} epochs in {result['seconds']:.1f} s")
     if result["ended_by"] != EPOCHS:
-        print(f"ended by {result['ended_by']}")
-    print(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
-    if result["collapsed"]:
-        print(
+        say(f"ended by {result['ended_by']}")
+    say(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
+    if diverged_at(training.trainer) is not None:
+        say("This run diverged, and its last weights are of no use: try a lower --lr, or more precision.")
+    elif result["collapsed"]:
+        say(
             f"This run collapsed: it never got above {COLLAPSED_BELOW:.0%} accuracy. Its ReLUs died; "
             "another --seed or a lower --lr helps."
         )
     if not training.resumable:
-        print("It kept no checkpoint, and cannot be resumed.")
-    print(f"View the curves:       tensorboard --logdir {directory.logs}")
-    print(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")
+        say("It kept no checkpoint, and cannot be resumed.")
+    say(f"View the curves:       tensorboard --logdir {directory.logs}")
+    say(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")

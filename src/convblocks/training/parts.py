@@ -16,6 +16,7 @@ from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
+from convblocks.training.divergence import Divergence
 from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
@@ -60,20 +61,22 @@ def build(options: Options) -> Training:
         UsageError: they cannot be made, or not together.
     """
     settings, root = options.settings, options.root
-    directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
     slurm.check_tasks(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
     seed_everything(settings["seed"], verbose=False)
     torch.set_num_threads(settings["threads"])
     data, classifier = build_data(settings), build_classifier(settings)
+    directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
     log = RunLog(directory.metrics, settings["trainer"]["log_every_n_steps"], options.running_loss)
     resumable = settings["trainer"].get("enable_checkpointing", True)
     is_tried_out = bool(settings["trainer"]["fast_dev_run"])
-    plugins: list[Any] = [AtomicCheckpointIO(keep_previous=directory.last_checkpoint)]
+    plugins: list[Any] = [AtomicCheckpointIO(directory.path, keep_previous=directory.last_checkpoint)]
     if SLURMEnvironment.detect():
-        plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
-    callbacks = (
-        [] if is_tried_out else [log, *(_checkpoints(directory, data, settings["threads"]) if resumable else [])]
-    )
+        try:
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
+        except RuntimeError as error:
+            raise UsageError(" ".join(str(error).split())) from error
+    checkpoints = _checkpoints(directory, data, settings["threads"]) if resumable else []
+    callbacks = [] if is_tried_out else [log, Divergence(), *checkpoints]
     given = settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}}
     with loggers.one_at_a_time() if given["trainer"]["logger"] else nullcontext():
         trainer = build_trainer(given, root, callbacks, plugins)
@@ -89,7 +92,8 @@ def _suit_callbacks(trainer: Trainer, classifier: DigitClassifier, directory: Ru
         raise UsageError("LearningRateFinder comes too late for onecycle, which is made with a learning rate before it")
     for checkpoint in callbacks_of(trainer, ModelCheckpoint):
         if not isinstance(checkpoint, KeptCheckpoint) and checkpoint.dirpath is None:
-            checkpoint.dirpath = str(directory.path / "own_checkpoints")  # not among those that a resume depends on
+            # Not among those that a resume depends on.
+            checkpoint.dirpath = str(directory.path.resolve() / "own_checkpoints")
     if callbacks_of(trainer, ModelPruning):
         classifier.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last has not
 

@@ -52,7 +52,8 @@ class ExactResume(Checkpoint):
         # A copy: torch 2.13 crashes when it is given a part of a tensor.
         torch.set_rng_state(states[own if len(states) == trainer.world_size else 0].clone())
         for name, sums in state.get("train_sums", {}).items():
-            mine = sums[own] if len(sums) == trainer.world_size else sums.sum(dim=0) * (own == 0)
+            joined = sums.min(dim=0).values if name == "finite" else sums.sum(dim=0) * (own == 0)
+            mine = sums[own] if len(sums) == trainer.world_size else joined
             setattr(pl_module.train_metrics, name, mine.to(pl_module.device))
         if "cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda"])

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from convblocks.atomic import write
+from convblocks.console import say
 from convblocks.runs.directory import TRAINING, is_epoch
 from convblocks.tables import as_csv
 
@@ -47,18 +48,18 @@ class RunLog(Callback):
         self._training_seconds = 0.0
         self._ended: set[str] = set()  # "evaluation", "epoch": what has ended, and has no row yet
         self._place: Row = {}  # where it ended, and how fast it was
-        self._trains = False
+        self.trains = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
-        self._trains = True
+        self.trains = True
         self._log_last_epoch_again(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self._trains:  # all epochs were done, but not all that follows them
+        if not self.trains:  # all epochs were done, but not all that follows them
             self._log_last_epoch_again(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -74,8 +75,7 @@ class RunLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[1])
-        stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if stepped and trainer.global_step % self.every_n_steps == 0:
+        if has_stepped(trainer, batch_idx) and trainer.global_step % self.every_n_steps == 0:
             learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
             _log(trainer, learning_rate)
             logged = trainer.callback_metrics.items()
@@ -184,6 +184,11 @@ def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
 
 
+def has_stepped(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether the optimizer has stepped with this batch: gradients may be accumulated over several."""
+    return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+
+
 def line_of(row: Row, epochs: int | None) -> str:
     """A row for people to read."""
     parts = [f"epoch {row['epoch']}" if epochs in (None, -1) else f"epoch {row['epoch']}/{epochs}"]
@@ -199,7 +204,7 @@ def line_of(row: Row, epochs: int | None) -> str:
 def show(trainer: Trainer, line: str) -> None:
     """Print a line, above the progress bar where there is one."""
     if trainer.progress_bar_callback is None:
-        print(line, flush=True)
+        say(line)
     else:
         trainer.progress_bar_callback.print(line)
 

@@ -1,4 +1,4 @@
-"""What a run must know of Slurm; all of it comes from the environment of a job."""
+"""What a run must know of Slurm, and of who else started it; all of it comes from the environment."""
 
 import os
 import subprocess
@@ -26,6 +26,14 @@ def check_tasks(devices: str | int, nodes: int, environment: Mapping[str, str] =
         )
     if started > 1 and not str(devices).isdecimal():
         raise UsageError(f"srun started {started} tasks: give --trainer.devices, the number of tasks on each node")
+
+
+def is_further_process(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is not the first of those that a launcher has started on this machine.
+
+    Lightning and torchrun tell a process its number as LOCAL_RANK.
+    """
+    return any(environment.get(name, "0") != "0" for name in ("LOCAL_RANK", "SLURM_LOCALID"))
 
 
 def requeue() -> None:

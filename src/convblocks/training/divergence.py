@@ -1,0 +1,64 @@
+"""Ends a run whose loss is no longer finite: what follows would only be more of the same."""
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from convblocks.model.classifier import DigitClassifier
+from convblocks.training.run_log import has_stepped
+
+
+class Divergence(Callback):
+    """Finds the step after which the loss was infinite or nan, and ends the run soon after.
+
+    It looks where the loss is read anyway, at the steps that the Trainer writes, and at the end of an epoch: to look
+    at each step would make the processor wait for the device.
+    """
+
+    def __init__(self) -> None:
+        self.step: int | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
+        if has_stepped(trainer, batch_idx) and trainer.global_step % interval == 0:
+            self._look(trainer, pl_module, is_lost=not _are_finite(trainer, "train/loss_step"))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, DigitClassifier)
+        lost = ~torch.isfinite(pl_module.train_metrics.loss_sum)
+        self._look(trainer, pl_module, is_lost=trainer.strategy.reduce_boolean_decision(bool(lost), all=False))
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking or _are_finite(trainer, "val/loss", "test/loss"):
+            return
+        self.on_train_epoch_end(trainer, pl_module)
+        if self.step is None:  # the last step of all has lost the weights: no training loss tells of it
+            self.step = trainer.global_step
+            trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.step = state_dict["step"]
+
+    def _look(self, trainer: Trainer, pl_module: LightningModule, is_lost: bool) -> None:
+        if not is_lost or self.step is not None:
+            return
+        assert isinstance(pl_module, DigitClassifier)
+        finite = pl_module.train_metrics.finite.to(pl_module.device)  # batches of this epoch, in each process
+        first_lost = 1 + int(-trainer.strategy.reduce(-finite, reduce_op="max"))
+        seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        per_step = trainer.accumulate_grad_batches
+        steps_since = math.ceil(seen / per_step) - math.ceil(first_lost / per_step)
+        self.step = trainer.global_step - steps_since - 1
+        trainer.should_stop = True
+
+
+def _are_finite(trainer: Trainer, *metrics: str) -> bool:
+    """Whether those of these metrics that were logged are finite; they are the same in all processes."""
+    return all(math.isfinite(trainer.callback_metrics.get(name, 0)) for name in metrics)
