@@ -1,33 +1,36 @@
 """A comparison, from the command line to its report."""
 
 import dataclasses
-import json
+import math
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 from torchinfo import summary as torchinfo_summary
 
 from convblocks import training
 from convblocks.atomic import write
+from convblocks.command_line import Parser
 from convblocks.comparison.figure import comparison_figure, save
 from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import report_tables
 from convblocks.comparison.trials import Settings, Trial, all_trials, command_line, fit_all, root_of, settings_name
 from convblocks.comparison.verdicts import Outcome, compare, read_outcome, sets_to_compare
-from convblocks.console import Parser
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import as_csv, to_console, to_markdown
+from convblocks.tables import as_csv, as_json, terminal, to_console, to_markdown
 from convblocks.training import options as fit_options
+from convblocks.training.quiet import silence_what_every_run_says
 
 # Set by this command itself for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
+
+# More than anybody trains: a slip of the hand.
+MOST_TRIALS = 100_000
 
 
 def main(arguments: list[str]) -> None:
@@ -37,14 +40,16 @@ def main(arguments: list[str]) -> None:
         UsageError: options or a grid that fit.py does not take.
         UserError: a run with other settings in the way, or trials that are missing at the end.
     """
+    silence_what_every_run_says()
     options = parse(arguments)
     trials = trials_of(options)
     refuse_conflict(trials)
     if options.trial is not None:
         become(trials, options.trial)
-    failed = [] if options.no_fit else fit_missing(trials, options.jobs)
+    failed = [] if options.no_fit else fit_missing(RunDirectory(options.name, options.root), trials, options.jobs)
     done = [trial for trial in trials if trial.state() == "done"]
     if done:
+        refuse_mixed_data(done)
         report(options, [read_outcome(trial) for trial in done])
     missing = [trial for trial in trials if trial not in done]
     if missing:
@@ -87,6 +92,9 @@ def parse(arguments: list[str]) -> Namespace:
 
 def trials_of(options: Namespace) -> list[Trial]:
     """All runs of a comparison, whether they are there or not."""
+    points = math.prod(len(values) for values in options.grid.values())
+    if (count := len(options.arch) * len(options.seeds) * points) > MOST_TRIALS:
+        raise UsageError(f"these are {count:,} trials, and {MOST_TRIALS:,} are the most: give fewer --seeds or values")
     known = [arch for arch in ARCHITECTURES if arch in options.arch]
     archs = [*known, *(arch for arch in dict.fromkeys(options.arch) if arch not in ARCHITECTURES)]
     trials = all_trials(options.name, archs, options.seeds, options.settings, options.grid)
@@ -96,8 +104,10 @@ def trials_of(options: Namespace) -> list[Trial]:
 
 
 def refuse_conflict(trials: Sequence[Trial]) -> None:
-    """Refuse options that fit.py does not take, and runs in the trials' directories that have other settings."""
+    """Refuse options that fit.py does not take, a grid's values that mean the same, and runs with other settings."""
     settings = {key: _fit_settings(trial) for key, trial in _one_of_each(trials).items()}
+    if len({as_json(one) for one in settings.values()}) < len(settings):
+        raise UsageError("--grid: two of its values are the same")
     for trial in trials:
         if trial.run.config.is_file():
             expected = settings[trial.arch, trial.settings] | {"seed": trial.seed}
@@ -116,18 +126,35 @@ def become(trials: Sequence[Trial], number: int) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", training.__name__, *trials[number].arguments()])
 
 
-def fit_missing(trials: Sequence[Trial], jobs: int) -> list[Trial]:
-    """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed."""
+def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> list[Trial]:
+    """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed.
+
+    Raises:
+        UserError: another process works on the comparison.
+    """
     missing = [trial for trial in trials if trial.state() != "done"]
     work = {key: _multiply_adds(trial) for key, trial in _one_of_each(missing).items()}
     missing.sort(key=lambda trial: -work[trial.arch, trial.settings] * abs(trial.epochs))
     failed = []
-    with Progress(missing, Console()) as progress:
+    directory.create()
+    with directory.lock(), Progress(missing, terminal()) as progress:
         for trial, succeeded in fit_all(missing, jobs, progress.update):
             progress.finish(trial, succeeded)
             if not succeeded:
                 failed.append(trial)
     return failed
+
+
+def refuse_mixed_data(trials: Sequence[Trial]) -> None:
+    """Refuse to compare runs that were trained on different images, as far as their manifests tell."""
+    trained_on: dict[str, Trial] = {}
+    for trial in trials:
+        manifest = trial.run.read_summary().get("manifest") or {}
+        if "data" in manifest:
+            trained_on.setdefault(as_json(manifest["data"]), trial)
+    if len(trained_on) > 1:
+        first, second, *_ = (trial.run.path for trial in trained_on.values())
+        raise UserError(f"{first} and {second} were trained on different data: move one away, or choose another --name")
 
 
 def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
@@ -145,12 +172,12 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     figure = comparison_figure(compared, outcomes, grid)
     save(figure, path.with_suffix(".png"))
     rows = as_csv([_row(outcome) for outcome in outcomes])
-    for suffix, text in ((".md", markdown), (".json", json.dumps(numbers, indent=2)), (".csv", rows)):
+    for suffix, text in ((".md", markdown), (".json", as_json(numbers)), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
         writer.add_figure("comparison", figure)
-    console = Console()
+    console = terminal()
     to_console(tables, console)
     console.print(f"Written to {path}.md, .csv, .json and .png, and into TensorBoard under {options.name}/comparison.")
 
@@ -174,6 +201,9 @@ def _fit_settings(trial: Trial) -> dict[str, Any]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     fit_options.build_classifier(settings)
     fit_options.build_data(settings)
+    # So that an option of the Trainer is refused once, and not by each trial.
+    without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
+    fit_options.build_trainer(without_logger, trial.run.path, [], [])
     return settings
 
 
@@ -190,10 +220,12 @@ def _multiply_adds(trial: Trial) -> int:
 
 def _seeds(text: str) -> list[int]:
     """``3`` means seeds 0, 1, 2; ``0,4,7`` these three."""
-    seeds = [int(part) for part in text.split(",") if part] if "," in text else list(range(int(text)))
-    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
+    seeds = [int(part) for part in text.split(",") if part] if "," in text else range(min(int(text), MOST_TRIALS + 1))
+    if len(seeds) > MOST_TRIALS:
+        raise UsageError(f"--seeds {text}: give {MOST_TRIALS:,} at most")
+    if not seeds or min(seeds) < 0 or max(seeds) >= 2**32 or len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds {text}: give a number of seeds above 0, or different seeds such as 0,4,7")
-    return seeds
+    return list(seeds)
 
 
 def _grid(text: str) -> tuple[str, list[str]]:

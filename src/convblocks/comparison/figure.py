@@ -83,7 +83,8 @@ def _by_epoch(panel: Axes, outcomes: Sequence[Outcome], metric: str, scale: floa
     panel.set(xlabel="epoch", ylabel=label, title=f"{collapsed} collapsed not shown" if collapsed else "")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.grid(alpha=0.3)
-    panel.legend()
+    if shown:
+        panel.legend()
 
 
 def _final(panel: Axes, outcomes: Sequence[Outcome]) -> None:

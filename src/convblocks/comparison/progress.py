@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from convblocks.comparison.trials import Running, Trial
+from convblocks.errors import UserError
 from convblocks.runs.directory import is_epoch
 
 
@@ -51,13 +52,20 @@ class Progress:
         else:
             summary = trial.run.read_summary()
             result = f"test accuracy {100 * summary['final']['test/acc']:.2f} %, {summary['seconds']:.1f} s"
-        self.console.print(f"{self.ended}/{self.total}  {trial.run.name}  {result}", highlight=False, soft_wrap=True)
+        self.console.print(f"{self.ended}/{self.total}  {trial.run.name}  {result}", soft_wrap=True)
+
+    @staticmethod
+    def _rows(trial: Trial) -> list[dict[str, float]]:
+        try:
+            return trial.run.read_metrics()
+        except UserError:  # somebody else's file in the way: the trial itself writes it anew
+            return []
 
     def table(self, running: Sequence[Running]) -> Table:
         """The running trials with their last finished epoch, its accuracy and the time that is left."""
         table = Table("trial", "epoch", "accuracy", "time left")
         for one in running:
-            rows = one.trial.run.read_metrics()
+            rows = self._rows(one.trial)
             epochs = len([row for row in rows if is_epoch(row)])
             last = rows[-1] if rows else {}
             accuracy = last.get("val/acc", last.get("test/acc"))

@@ -101,6 +101,11 @@ def _means(rows: Sequence[ArchitectureRow], test_images: int) -> Table:
             for row in rows
             if row.collapsed
         ),
+        *(
+            f"{row.arch}: {row.accuracy.n - row.last_loss.n} runs diverged; their losses are in no mean or difference."
+            for row in rows
+            if row.last_loss.n < row.accuracy.n
+        ),
         f"The test set itself is a sample: at {percent(best)} on {test_images:,} images the binomial standard error of "
         f"one run's accuracy is {error:.2f} points. It is the same sample for all runs, so differences between runs "
         "are known better than that.",
@@ -109,6 +114,8 @@ def _means(rows: Sequence[ArchitectureRow], test_images: int) -> Table:
 
 
 def _mean(mean: Mean, scale: float, digits: str) -> str:
+    if mean.n == 0:
+        return "-"
     if mean.n == 1:
         return f"{mean.mean * scale:{digits}}"
     return (

@@ -16,7 +16,7 @@ SIGN_ASSIGNMENTS = 2**16
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean with its standard deviation and its 95 % confidence interval; they are nan where n = 1."""
+    """A mean with its standard deviation and its 95 % confidence interval; nan where n = 1, as all is where n = 0."""
 
     n: int
     mean: float
@@ -40,10 +40,10 @@ class PairedDifference:
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """Mean, standard deviation (n - 1 in the denominator) and Student's t interval of at least one value."""
+    """Mean, standard deviation (n - 1 in the denominator) and Student's t interval; of no values, nan."""
     sample = np.asarray(values, dtype=float)
-    n, mean = len(sample), float(sample.mean())
-    if n == 1:
+    n, mean = len(sample), float(sample.mean()) if len(sample) else float("nan")
+    if n <= 1:
         return Mean(n, mean, float("nan"), float("nan"), float("nan"))
     deviation = float(sample.std(ddof=1))
     margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / n**0.5

@@ -30,7 +30,7 @@ ROOT = "trainer.default_root_dir"
 # Those whose values are paths.
 PATHS = ("config", "data.root")
 
-# File systems take 255 characters.
+# Well below what a RunDirectory takes.
 LONGEST_NAME = 150
 
 Settings = tuple[tuple[str, str], ...]  # option of fit.py without its dashes, and its value
@@ -124,6 +124,7 @@ def fit_all(trials: Sequence[Trial], jobs: int, watch: Callable[[list[Running]],
         while queue or running:
             while queue and len(running) < jobs:
                 trial = queue.pop()
+                trial.log.parent.mkdir(parents=True, exist_ok=True)
                 process = context.Process(target=_fit, args=(trial,))
                 process.start()
                 running.append(Running(trial, process, time.monotonic()))
@@ -142,7 +143,6 @@ def fit_all(trials: Sequence[Trial], jobs: int, watch: Callable[[list[Running]],
 def _fit(trial: Trial) -> None:
     """Run one trial in this process, its output in its log; ends with the status that fit.py would have."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    trial.log.parent.mkdir(parents=True, exist_ok=True)
     with trial.log.open("a") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())

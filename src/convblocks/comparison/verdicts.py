@@ -1,6 +1,7 @@
 """The numbers behind a comparison: finished runs in, means, paired differences and verdicts out."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -29,7 +30,10 @@ ROUGHLY_EQUAL = 1.1
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1."""
+    """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
+
+    A run that diverged has collapsed; a loss that it has no more is nan.
+    """
 
     arch: str
     settings: Settings
@@ -105,7 +109,8 @@ def read_outcome(trial: Trial) -> Outcome:
     summary: dict[str, Any] = trial.run.read_summary()
     epochs = summary["epochs"][: trial.epochs] if trial.epochs > 0 else summary["epochs"]
     evaluations = [row for row in [*epochs, *summary.get("evaluations", [])] if "val/loss" in row]
-    best = min(evaluations, key=lambda row: row["val/loss"], default=None)
+    finite = [row for row in evaluations if math.isfinite(row["val/loss"])]
+    best = min(finite or evaluations, key=lambda row: row["val/loss"], default=None)
     final = summary["final"]["test/acc"]
     return Outcome(
         arch=trial.arch,
@@ -173,8 +178,8 @@ def _row(outcomes: Sequence[Outcome]) -> ArchitectureRow:
     return ArchitectureRow(
         arch=outcomes[0].arch,
         parameters=outcomes[0].parameters,
-        first_loss=mean_interval([outcome.first_loss for outcome in outcomes]),
-        last_loss=mean_interval([outcome.last_loss for outcome in outcomes]),
+        first_loss=mean_interval(_finite(outcome.first_loss for outcome in outcomes)),
+        last_loss=mean_interval(_finite(outcome.last_loss for outcome in outcomes)),
         accuracy=mean_interval([outcome.accuracy for outcome in outcomes]),
         median=float(np.median([outcome.accuracy for outcome in outcomes])),
         collapsed=collapsed,
@@ -199,9 +204,14 @@ def _read(outcomes: Sequence[Outcome], rows: Sequence[ArchitectureRow], pairs: L
     )
 
 
+def _finite(values: Iterable[float]) -> list[float]:
+    return [value for value in values if math.isfinite(value)]
+
+
 def _paired(outcomes: Sequence[Outcome], metric: Metric, first: str, second: str) -> tuple[list[float], list[float]]:
-    """The metric of both architectures for the seeds that both have, in the same order."""
+    """The metric of both architectures for the seeds with which both have it, in the same order."""
     values = {(outcome.arch, outcome.seed): getattr(outcome, metric) for outcome in outcomes}
+    values = {key: value for key, value in values.items() if math.isfinite(value)}
     seeds = [seed for arch, seed in values if arch == first and (second, seed) in values]
     return [values[first, seed] for seed in seeds], [values[second, seed] for seed in seeds]
 
