@@ -24,8 +24,9 @@ Ink = NDArray[np.float64]
 SIDE = 28
 DIGIT_SIDE = 20  # the longer side of MNIST's digits
 
-# More pixels than any camera's: such a file is broken, or made to exhaust the memory.
+# More pixels than any camera's, and more bytes than they take: such a file is broken, or made to exhaust the memory.
 LARGEST_PICTURE = 150_000_000
+LARGEST_FILE = 500_000_000
 
 # Pictures are worked on at this size at most: the digit ends at 20 pixels anyway.
 WORKING_SIDE = 400
@@ -48,18 +49,19 @@ ENLARGED = 8
 STROKE_WIDTHS = (2.1, 3.0)
 
 
-def read_picture(source: Path | bytes) -> Image.Image:
+def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Image.Image:
     """Read a picture file, or the content of one: upright, with 8 bits a channel.
 
     Raises:
-        UserError: it is missing, not a picture, damaged, or has more pixels than a photo.
+        UserError: it is missing, not a picture, damaged, or has too many pixels.
     """
     try:
-        content = source.read_bytes() if isinstance(source, Path) else source
+        content = _read_file(source) if isinstance(source, Path) else source
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own limit is a lower one; oddities in metadata do not matter
+            Image.open(io.BytesIO(content)).verify()  # the checksums, of PNG say: nothing else looks at them
             picture = Image.open(io.BytesIO(content))
-            if picture.width * picture.height > LARGEST_PICTURE:
+            if picture.width * picture.height > most_pixels:
                 raise UserError(f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down")
             picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a JPEG need not be decoded in full
             upright = ImageOps.exif_transpose(picture)
@@ -74,6 +76,16 @@ def read_picture(source: Path | bytes) -> Image.Image:
         raise UserError(f"it cannot be read ({error.strerror or error})") from error
     except Exception as error:  # what Pillow raises for a damaged file depends on where its bytes stop making sense
         raise UserError(f"it is damaged ({error})") from error
+
+
+def _read_file(path: Path) -> bytes:
+    if path.exists() and not (path.is_file() or path.is_dir()):  # of a folder the system says so itself
+        raise UserError("it is not a regular file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise UserError("it is too large for a picture")
+    return content
 
 
 def to_mnist(picture: Image.Image) -> Grey:

@@ -1,6 +1,5 @@
 """A person's own pictures, from the command line to a table of digits."""
 
-import json
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -9,13 +8,13 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from rich.console import Console
 from rich.table import Table
 
-from convblocks.console import Parser, output_file
-from convblocks.errors import UserError
+from convblocks.command_line import Parser, output_file
+from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.ink import Grey, read_picture, to_mnist
+from convblocks.tables import as_json, terminal
 
 # On the sheet that --show writes, in pixels.
 CELL = 168
@@ -47,11 +46,13 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
+    if options.show and options.show.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"--show {options.show}: this is one of the pictures, and would be overwritten")
     predictions, problems = recognise(trained, paths)
     if options.json:
-        print(json.dumps(as_json(trained, predictions, problems), indent=2))
+        print(as_json(as_record(trained, predictions, problems)))
     elif predictions:
-        Console().print(as_table(predictions))
+        terminal().print(as_table(predictions))
     if options.show and predictions:
         write_sheet(predictions, options.show)
     for path, problem in problems.items():
@@ -112,7 +113,9 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
     return table
 
 
-def as_json(trained: TrainedNetwork, predictions: Sequence[Prediction], problems: dict[Path, str]) -> dict[str, object]:
+def as_record(
+    trained: TrainedNetwork, predictions: Sequence[Prediction], problems: dict[Path, str]
+) -> dict[str, object]:
     """The same as the table, with all ten probabilities, and what is wrong with the other pictures."""
     return {
         "checkpoint": str(trained.path),
@@ -146,7 +149,8 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
         left = index % COLUMNS * (2 * CELL + 2 * gap) + gap
         top = index // COLUMNS * (CELL + CAPTION + gap)
         digit = prediction.ranking[0]
-        caption = f"{prediction.path.name}: {digit} ({100 * prediction.probabilities[digit]:.1f} %)"
+        name = prediction.path.name.encode(errors="backslashreplace").decode()  # which may be no text
+        caption = f"{name}: {digit} ({100 * prediction.probabilities[digit]:.1f} %)"
         draw.text((left, top + 3), caption, fill="black", font=font)
         picture = prediction.picture.convert("RGBA")
         sheet.paste(picture, (left, top + CAPTION), picture)

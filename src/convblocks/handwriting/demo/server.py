@@ -2,8 +2,8 @@
 
 import base64
 import io
-import json
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -14,18 +14,26 @@ from typing import Any
 import torch
 from PIL import Image
 
-from convblocks.console import Parser
+from convblocks.command_line import Parser
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.ink import Grey, read_picture, to_mnist
+from convblocks.tables import as_json
 
 # This machine alone: nobody else on the network gets to see the page.
 HOST = "127.0.0.1"
 
 PAGE = Path(__file__).with_name("page.html")
 
-# No drawing is that large, in bytes.
+# No drawing is that large, in bytes and in pixels: the page's has 280 x 280.
 LARGEST_REQUEST = 1_000_000
+LARGEST_DRAWING = 1_000_000
+
+# For how long a connection may say nothing before it is closed, in seconds.
+SILENCE = 30
+
+# Connections that wait until they are taken up; the system resets more.
+WAITING = 1024
 
 
 def main(arguments: list[str]) -> None:
@@ -60,14 +68,16 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = WAITING
 
     def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
         self.networks = networks
+        self.recognises = threading.Lock()  # one picture at a time: more at once take more memory, and are no faster
         super().__init__((HOST, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing where a browser left before its answer came."""
-        if not isinstance(sys.exception(), ConnectionError):
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
@@ -88,6 +98,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
+    timeout = SILENCE
 
     def do_GET(self) -> None:
         if not self._is_for_us():
@@ -103,20 +114,24 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN)
         elif self.path != "/recognise":
             self._refuse(HTTPStatus.NOT_FOUND)
-        elif not length.isdecimal():
+        elif not (length.isascii() and length.isdecimal()):
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
-        elif int(length) > LARGEST_REQUEST:
+        elif len(length) > len(str(LARGEST_REQUEST)) or int(length) > LARGEST_REQUEST:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
-            content = json.dumps(as_answer(self.server.networks, self.rfile.read(int(length)))).encode()
-            self._answer(HTTPStatus.OK, "application/json", content)
+            picture = self.rfile.read(int(length))
+            with self.server.recognises:
+                answer = as_answer(self.server.networks, picture)
+            self._answer(HTTPStatus.OK, "application/json", as_json(answer, indent=None).encode())
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class's name
         """Say nothing: a line for every stroke would bury what matters."""
 
     def _is_for_us(self) -> bool:
-        """Whether the page was asked for under its own name: no other site's script reaches it by a name of its own."""
-        return self.headers.get("Host", "").split(":")[0] in (HOST, "localhost")
+        """Whether the page was asked for under its own name, and by itself: no other site's script gets an answer."""
+        host = self.headers.get("Host", "")
+        origin = self.headers.get("Origin")  # of the page whose script asks
+        return host.split(":")[0] in (HOST, "localhost") and origin in (None, f"http://{host}")
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer without reading the request, which leaves the connection unusable."""
@@ -138,14 +153,15 @@ def as_answer(networks: Sequence[TrainedNetwork], content: bytes) -> dict[str, A
     Where there is nothing to recognise, ``problem`` says why.
     """
     try:
-        seen = to_mnist(read_picture(content))
+        seen = to_mnist(read_picture(content, LARGEST_DRAWING))
+        images = torch.from_numpy(seen)[None]
+        answers = [network.probabilities(images)[0].tolist() for network in networks]
     except UserError as error:
         return {"problem": str(error), "networks": [{"name": name(network)} for network in networks]}
-    images = torch.from_numpy(seen)[None]
     return {
         "seen": as_data_url(seen),
         "networks": [
-            {"name": name(network), "probabilities": network.probabilities(images)[0].tolist()} for network in networks
+            {"name": name(network), "probabilities": answer} for network, answer in zip(networks, answers, strict=True)
         ],
     }
 
