@@ -1,0 +1,335 @@
+"""The hostile cases, as data: what is done to the files, what is typed, and what must come of it.
+
+In the folder of each case lie ``lightning_logs/run``, a finished run of two short epochs with a validation split,
+``data``, a small data set of real digits on which it was trained, and ``seven.png``, a picture of a digit.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from tests.hostile.spoil import (
+    Spoiler,
+    a_copy_of,
+    a_file,
+    a_folder,
+    a_link_to,
+    a_pipe,
+    checkpoint_with,
+    cut,
+    flipped,
+    holds,
+    long,
+    removed,
+    with_values,
+)
+
+NAN = float("nan")
+
+# Threads, one more than there are processors.
+MANY = (os.cpu_count() or 1) + 1
+
+RUN = "lightning_logs/run"
+LAST, PREVIOUS, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "previous-last", "best"))
+SUMMARY, CONFIG, METRICS, MANIFEST = (
+    f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv", "manifest.json")
+)
+IMAGES, LABELS = "data/train-images-idx3-ubyte", "data/train-labels-idx1-ubyte"
+TEST_IMAGES, TEST_LABELS = "data/t10k-images-idx3-ubyte", "data/t10k-labels-idx1-ubyte"
+
+NEW = "--config short.yaml --arch mlp --name new"
+AGAIN = "--name run --resume --epochs 3"
+WRONG = "fit --config short.yaml --config wrong.yaml"
+
+# Parts of a checkpoint that are there, and make no sense.
+SENSELESS: tuple[dict[str, Any], ...] = ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []})
+OF_SEED_5 = checkpoint_with({"MNISTDataModule/seed": 5})
+WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hostile case.
+
+    Args:
+        command: A script and its arguments, as they are typed.
+        says: What the one line on standard error says, a regular expression; with status 0, what is printed.
+        status: The exit status.
+        files: What is done to which file before.
+        environment: Variables that are set.
+        trains: Whether the run goes on before that comes.
+    """
+
+    command: str
+    says: str
+    status: int = 1
+    files: Mapping[str, Spoiler] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    trains: bool = False
+
+    def __str__(self) -> str:
+        return " ".join([self.command, *self.files, *self.environment])[:120]
+
+
+def usage(command: str, says: str, **files: Spoiler) -> Case:
+    """A command line that cannot be obeyed."""
+    return Case(command, says, 2, files)
+
+
+OPTIONS = [
+    usage(f"fit {NEW} --lr 0", "learning rate must be above 0"),
+    usage(f"fit {NEW} --lr nan", "--lr: .*nan"),
+    usage(f"fit {NEW} --epochs 0", "--epochs must be at least 1"),
+    usage(f"fit {NEW} --batch_size 1.5", "--batch_size: .*1.5"),
+    usage(f"fit {NEW} --batch_size 100000", "--batch_size 100000 is above"),
+    usage(f"fit {NEW} --seed -1", "--seed must be in"),
+    usage(f"fit {NEW} --threads 0", "--threads must be at least 1"),
+    usage(f"fit {NEW} --threads 10000", "--threads must be at most 1,024"),
+    Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0),
+    usage(f"fit {NEW} --trainer.limit_train_batches 0", "limit_train_batches must be above 0"),
+    Case(f"fit {NEW} --trainer.limit_train_batches 1e-7", "Try at least `limit_train_batches="),
+    Case(f"fit {NEW} --trainer.limit_val_batches 1e-7", "Try at least `limit_val_batches="),
+    usage(f"fit {NEW} --trainer.accumulate_grad_batches 0", "accumulate_grad_batches must be at least 1"),
+    usage(f"fit {NEW} --trainer.gradient_clip_val -1", "gradient_clip_val must be at least 0"),
+    usage(f"fit {NEW} --trainer.val_check_interval 0", "val_check_interval must be above 0"),
+    usage(f"fit {NEW} --trainer.val_check_interval nan", "val_check_interval"),
+    usage(f"fit {NEW} --trainer.check_val_every_n_epoch 0", "check_val_every_n_epoch must be at least 1"),
+    usage(f"fit {NEW} --trainer.log_every_n_steps 0", "log_every_n_steps must be at least 1"),
+    usage(f"fit {NEW} --trainer.devices -2", "devices"),
+    usage(f"fit {NEW} --trainer.devices 0", "devices"),
+    usage(f"fit {NEW} --trainer.precision 7", "--trainer.precision: choose one of .*bf16-mixed"),
+    usage(f"fit {NEW} --trainer.max_time soon", "not a valid duration"),
+    usage(f"fit {NEW} --trainer.accelerator nosuch", "nosuch"),
+    usage(f"fit {NEW} --trainer.callbacks EarlyStopping", "required: monitor"),
+    usage(f"fit {NEW} --trainer.callbacks nosuch.Callback", "No module named 'nosuch'"),
+    usage(f"fit {NEW} --trainer.logger nosuch", "--trainer.logger: .*nosuch"),
+    usage(f"fit {NEW} --trainer.nosuch 1", "unrecognized arguments: --trainer.nosuch"),
+    Case(f"fit {NEW} --trainer.precision 16-true", "ended by divergence: the loss was not finite", 0),
+    Case(f"fit {NEW} --trainer.callbacks LearningRateMonitor", "test accuracy", 0),
+    usage(f"fit {NEW} --data.val_size -1", "val_size must not be negative"),
+    usage(f"fit {NEW} --data.val_size 200", "leaves none of the 200 training images"),
+    usage(f"fit {NEW} --data.root ''", "the data root is empty"),
+    Case(f"fit {NEW} --data.root nosuch", "no MNIST files in nosuch"),
+    usage("fit --config short.yaml --arch mlp --name ../out", "relative path"),
+    usage("fit --config short.yaml --arch mlp --name /out", "relative path"),
+    usage("fit --config short.yaml --arch mlp --name ''", "relative path"),
+    usage(f"fit --config short.yaml --arch mlp --name {'n' * 256}", "at most 200 bytes"),
+    usage("fit --config short.yaml --arch mlp --name '\udcff'", "plain text"),
+    Case("fit --config short.yaml --arch mlp --name null", "lightning_logs/null", 0),
+    usage("fit --arch nosuch", "unknown architecture 'nosuch'"),
+    usage("fit --arch nosuch.Network", "there is no module nosuch"),
+    usage("fit", "--arch is required"),
+    usage("fit --config nosuch.yaml --arch mlp", "nosuch.yaml"),
+    usage("fit --config torn.yaml --arch mlp", "torn.yaml|--config", **{"torn.yaml": holds("epochs: [1")}),
+    usage("fit --config binary.yaml --arch mlp", "binary.yaml|--config", **{"binary.yaml": holds(bytes(range(256)))}),
+    *(
+        usage(f"{WRONG} --arch mlp", text.partition(":")[0], **{"wrong.yaml": holds(text)})
+        for text in ("data: 3", "data: null", "data: []", "trainer: 5", "trainer:")
+    ),
+    usage(f"fit {NEW} --trainer.max_time 00:00:00:00", "max_time must be above 0"),
+    usage("fit --resume", "--resume needs the --name"),
+    usage("fit --name nosuch --resume", "there is no run lightning_logs/nosuch"),
+    usage("fit --name run --arch mlp", "exists: carry on with --resume"),
+    usage("compare --seeds 2000000000", "--seeds 2000000000: give 100,000 at most"),
+    usage(f"compare --seeds 1{'0' * 30}", "give 100,000 at most"),
+    usage("compare --seeds 0", "number of seeds above 0"),
+    usage("compare --seeds 0,5000000000", "number of seeds above 0"),
+    usage("compare --seeds 9000 --grid lr=1,2,3,4,5,6,7,8,9", "these are 243,000 trials"),
+    usage("compare --arch mlp --grid lr=1e-3,0.001", "two of its values are the same"),
+    usage("compare --arch mlp --trainer.accelerator nosuch", "nosuch"),
+    usage("compare --arch mlp --jobs 0", "--jobs must be at least 1"),
+    usage("compare --name ../out", "relative path"),
+    usage(f"demo {LAST} --port 70000", "--port must be in"),
+    usage(f"predict {LAST}", "required: pictures"),
+]
+
+RUN_DIRECTORIES = [
+    # An edited, damaged or foreign summary is not believed, but written anew from the checkpoint.
+    *(
+        Case("fit --name run --resume", r"lightning_logs/run: 2 epochs", 0, {SUMMARY: spoiler})
+        for spoiler in (
+            removed,
+            cut(50),
+            cut(0),
+            flipped(0),
+            holds("[]"),
+            holds("{}"),
+            holds("[" * 100_000),
+            holds(b"\xff\xfe"),
+            with_values({"epochs": []}),
+            with_values({"epochs": "two"}),
+            with_values({"epochs/0": 3}),
+            with_values({"epochs/0/train~loss": "low"}),
+            with_values({"epochs/0/train~loss": ...}),
+            with_values({"epochs/1/train~acc": 17}),
+            with_values({"final/test~acc": 17}),
+            with_values({"final/test~acc": NAN}),
+            with_values({"final/test~acc": True}),
+            with_values({"final": ...}),
+            with_values({"seed": 5}),
+            with_values({"arch": "maxpool"}),
+            with_values({"parameters": "many"}),
+            with_values({"collapsed": None}),
+            with_values({"evaluations": 3}),
+            with_values({"ended_by": 5}),
+            with_values({"seed": True}),
+            with_values({"epochs/1/epoch": 1}),
+            with_values({"epochs/1/seconds": NAN}),
+        )
+    ),
+    # The settings of a run are known from nowhere else.
+    *(
+        Case(f"fit {AGAIN}", f"{CONFIG}.*(damaged|lacks).*put it back", 1, {CONFIG: spoiler})
+        for spoiler in (
+            cut(0),
+            cut(3),
+            holds(bytes(range(256))),
+            holds("epochs: [1"),
+            holds("[1, 2]"),
+            with_values({"trainer": ...}),
+            with_values({"data": 3}),
+            with_values({"epochs": ...}),
+            with_values({"lr_scheduler": ...}),
+        )
+    ),
+    usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: removed}),
+    usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: a_folder}),
+    usage(f"fit {AGAIN}", "--lr: .*fast", **{CONFIG: with_values({"lr": "fast"})}),
+    usage(f"fit {AGAIN}", "--trainer.nosuch|nosuch", **{CONFIG: with_values({"trainer/nosuch": 1})}),
+    # Of two checkpoints one is enough; both are named where neither is.
+    *(
+        Case(f"fit {AGAIN}", "last.ckpt is missing or damaged: carrying on from previous-last.ckpt", 0, {LAST: spoiler})
+        for spoiler in (
+            removed,
+            cut(0),
+            cut(1000),
+            cut(-1),
+            flipped(-400),
+            holds("no checkpoint"),
+            checkpoint_with({"state_dict": ...}),
+            checkpoint_with({"state_dict": {0: 1}}),
+            checkpoint_with({"optimizer_states": ...}),
+            checkpoint_with({"optimizer_states": []}),
+            checkpoint_with({"optimizer_states/0/state": ...}),
+            checkpoint_with({"global_step": ...}),
+            checkpoint_with({"loops": ...}),
+            checkpoint_with({"callbacks": 3}),
+            checkpoint_with({"callbacks": {}}),
+            checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, device="meta")}),
+            checkpoint_with({"hyper_parameters": ...}),
+            checkpoint_with({"state_dict/network.layers.1.weight": ...}),
+            checkpoint_with({"state_dict/network.layers.1.weight": torch.zeros(3)}),
+        )
+    ),
+    Case(
+        f"fit {AGAIN}",
+        "last.ckpt: it is damaged.*previous-last.ckpt: it is damaged.*delete",
+        1,
+        {LAST: cut(10), PREVIOUS: cut(10)},
+    ),
+    Case(f"fit {AGAIN}", "last.ckpt: it is damaged.*delete it", 1, {LAST: cut(10), PREVIOUS: removed}),
+    *(
+        Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*delete it", 1, {LAST: checkpoint_with(changes)})
+        for changes in SENSELESS
+    ),
+    Case(f"fit {AGAIN}", "but its checkpoint 5: put the right one", 1, {LAST: OF_SEED_5}),
+    Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
+    Case(f"fit {AGAIN}", "epoch 1/3", 0, {LAST: removed, PREVIOUS: removed}),
+    Case(f"fit {AGAIN}", "metrics.csv .Is a directory", 1, {METRICS: a_folder}, trains=True),
+    Case(f"fit {AGAIN}", "manifest.json .Is a directory", 1, {MANIFEST: a_folder}),
+    Case(f"fit {AGAIN}", "epoch 3/3", 0, {METRICS: holds("nonsense")}),
+    Case(f"fit {AGAIN}", "epoch 3/3", 0, {MANIFEST: holds('{"packages": 3}')}),
+    Case(f"fit {AGAIN}", "epoch 3/3", 0, {MANIFEST: removed}),
+    Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True),
+    Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}),
+    # What a run is on the way to become is in the way.
+    Case(
+        f"fit {NEW}", "lightning_logs/new: it is a link to what is not there", 1, {"lightning_logs/new": a_link_to("x")}
+    ),
+    usage(f"fit {NEW}", "lightning_logs/new exists", **{"lightning_logs/new": holds("")}),
+    Case("fit --config short.yaml --arch mlp --name in/run", "lightning_logs/in", 1, {"lightning_logs/in": holds("")}),
+    Case(f"fit {NEW}", "lightning_logs.*[Nn]ot a directory|exists", 1, {"lightning_logs": a_file}),
+]
+
+DATA = [
+    Case(f"fit {NEW}", f"{TEST_LABELS}.*damaged", 1, {TEST_LABELS: cut(50)}),
+    Case(f"fit {NEW}", f"{IMAGES} is not an IDX file", 1, {IMAGES: cut(0)}),
+    Case(f"fit {NEW}", f"{IMAGES} is not an IDX file", 1, {IMAGES: flipped(2)}),
+    Case(f"fit {NEW}", f"{IMAGES} has more bytes", 1, {IMAGES: long(3_000_000_000)}),
+    Case(f"fit {NEW}", "would have .* bytes by its header", 1, {IMAGES: flipped(4)}),
+    Case(f"fit {NEW}", "holds labels, and .* images: swap", 1, {IMAGES: a_copy_of("train-labels-idx1-ubyte")}),
+    Case(f"fit {NEW}", "100 labels", 1, {LABELS: a_copy_of("t10k-labels-idx1-ubyte")}),
+    Case(f"fit {NEW}", "lacks train-images", 1, {IMAGES: removed}),
+    Case(f"fit {NEW}", "lacks train-images", 1, {IMAGES: a_folder}),
+    Case(f"fit {NEW} --data.root file", "the data root file is a file", 1, {"file": holds("")}),
+    Case(f"fit {AGAIN}", "was begun with another train-images-idx3-ubyte", 1, {IMAGES: flipped(5000)}),
+    Case(f"fit {AGAIN}", "was begun with another t10k-images-idx3-ubyte", 1, {TEST_IMAGES: flipped(5000)}),
+    Case(f"evaluate {LAST} --data.root data", f"{TEST_IMAGES} has", 1, {TEST_IMAGES: cut(-1)}),
+]
+
+CHECKPOINTS = [
+    *(
+        Case(f"{command} lightning_logs/run/checkpoints/last.ckpt {rest}", says, 1, {LAST: spoiler})
+        for command, rest in (("evaluate", ""), ("predict", "seven.png"), ("export", ""), ("demo", "--port 0"))
+        for spoiler, says in (
+            (removed, "there is no checkpoint"),
+            (cut(1000), "it is damaged"),
+            (flipped(-400), "it is damaged"),
+            (holds(""), "it is damaged"),
+            (
+                checkpoint_with({"state_dict/network.layers.1.weight": ...}),
+                "does not hold the weights of the network mlp",
+            ),
+            (checkpoint_with({"state_dict": {0: 1}}), "not hold named weights alone"),
+            (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
+            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
+            (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), NAN)}), "are not finite"),
+        )
+    ),
+    Case(f"evaluate {LAST} --data.root data --show {'n' * 256}.png", "cannot write n+.png: File name too long"),
+    Case(f"export {LAST} --output {'n' * 256}", "cannot write n+.onnx: File name too long"),
+    Case(f"evaluate {LAST}/nosuch", "there is no checkpoint"),
+    Case("evaluate /dev/zero", "there is no checkpoint"),
+    Case("evaluate lightning_logs", "there is no checkpoint"),
+    Case(f"evaluate {LAST} --data.root data --show nosuch/table.png", "cannot write nosuch/table.png"),
+    Case(f"evaluate {LAST} --data.root data --show table.nosuch", "cannot write table.nosuch"),
+    usage(f"export {LAST} --output ''", "--output must name a file"),
+    Case(f"evaluate {LAST} --data.root data --show .", "cannot write .: it is a folder"),
+    Case(f"predict {LAST} seven.png --show o.hdf", "cannot write o.hdf"),
+    usage(f"predict {LAST} seven.png --show ./seven.png", "would be overwritten"),
+    Case(f"export {LAST} --output nosuch/net", "cannot write nosuch/net.onnx"),
+]
+
+PICTURES = [
+    Case(f"predict {LAST} seven.png", "seven.png", 0),
+    Case(f"predict {LAST} '[red]seven.png'", r"\[red\]seven.png", 0, {"[red]seven.png": a_copy_of("seven.png")}),
+    Case(f"predict {LAST} '[/]seven.png'", r"\[/\]seven.png", 1, {"[": a_folder, "[/]seven.png": holds("")}),
+    Case(f"predict {LAST} ':smile:.png'", ":smile:", 0, {":smile:.png": a_copy_of("seven.png")}),
+    Case(f"predict {LAST} 'a\udcff.png' --show seen.png", "udcff", 0, {"a\udcff.png": a_copy_of("seven.png")}),
+    Case(f"predict {LAST} seven.png", "it is damaged", 1, {"seven.png": flipped(-30)}),
+    Case(f"predict {LAST} seven.png", "it (is damaged|cannot be read|is not a picture)", 1, {"seven.png": cut(100)}),
+    Case(f"predict {LAST} seven.png", "not a picture of a known format", 1, {"seven.png": holds("")}),
+    Case(f"predict {LAST} seven.png", "it is too large for a picture", 1, {"seven.png": long(3_000_000_000)}),
+    Case(f"predict {LAST} /dev/zero", "/dev/zero: it is not a regular file"),
+    Case(f"predict {LAST} pipe", "pipe: it is not a regular file", 1, {"pipe": a_pipe}),
+    Case(f"predict {LAST} nosuch.png", "nosuch.png: .*No such file"),
+    Case(f"predict {LAST} empty", "there are no pictures in the folder empty", 1, {"empty": a_folder}),
+    Case(f"predict {LAST} seven.png --show nosuch/seen.png", "cannot write nosuch/seen.png"),
+    Case(f"predict {LAST} seven.png --show seen.nosuch", "must end as a picture's does"),
+]
+
+COMPARISON = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"
+
+ENVIRONMENTS = [
+    Case(f"{COMPARISON} --epochs 1", "compare/logs: File exists", 1, {"lightning_logs/compare/logs": holds("")}),
+    Case(f"evaluate {LAST} --data.root data", "accuracy", 0, environment={"MPLBACKEND": "nosuch"}),
+    Case(f"fit {NEW}", "test accuracy", 0, environment={"MPLBACKEND": "nosuch"}),
+    Case(f"predict {LAST} nosuch.png", "nosuch.png", environment={"LOCAL_RANK": "1"}),
+    Case(f"evaluate {LAST} --data.root '[red]data'", r"\[red\]data", 0, {"[red]data": a_copy_of("data")}),
+    Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0),
+]
+
+CASES = [*OPTIONS, *RUN_DIRECTORIES, *DATA, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS]

@@ -1,0 +1,141 @@
+"""What may happen to a file: each function here gives a spoiler, which does that to the file at a path."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+Spoiler = Callable[[Path], None]
+
+
+def holds(content: str | bytes) -> Spoiler:
+    """It holds that content, and lies in a folder that is there."""
+
+    def spoil(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return spoil
+
+
+def removed(path: Path) -> None:
+    """It is gone, a folder with all that it holds."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def a_file(path: Path) -> None:
+    """An empty file stands in its place."""
+    removed(path)
+    path.touch()
+
+
+def a_folder(path: Path) -> None:
+    """A folder stands in its place."""
+    if path.exists():
+        removed(path)
+    path.mkdir(parents=True)
+
+
+def a_link_to(target: str) -> Spoiler:
+    """A symbolic link stands in its place."""
+
+    def spoil(path: Path) -> None:
+        if path.exists():
+            removed(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(target)
+
+    return spoil
+
+
+def a_pipe(path: Path) -> None:
+    """A named pipe, into which nobody writes."""
+    os.mkfifo(path)
+
+
+def a_copy_of(other: str) -> Spoiler:
+    """The content of another file or folder beside it; two files change places."""
+
+    def spoil(path: Path) -> None:
+        source, spare = path.with_name(other), path.with_name("spare")
+        if source.is_dir():
+            shutil.copytree(source, path)
+            return
+        shutil.copy2(source, spare)
+        if path.exists():
+            shutil.copy2(path, source)
+        spare.rename(path)
+
+    return spoil
+
+
+def cut(length: int) -> Spoiler:
+    """Only its first bytes are left; with a negative length, only its last ones are gone."""
+
+    def spoil(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:length])
+
+    return spoil
+
+
+def flipped(position: int) -> Spoiler:
+    """All bits of one byte are the other way round."""
+
+    def spoil(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[position] ^= 0xFF
+        path.write_bytes(content)
+
+    return spoil
+
+
+def long(length: int) -> Spoiler:
+    """It is that long, and takes no room on the disk for it."""
+
+    def spoil(path: Path) -> None:
+        path.touch()
+        os.truncate(path, length)
+
+    return spoil
+
+
+def with_values(changes: Mapping[str, Any]) -> Spoiler:
+    """A JSON or YAML file with other values, ``a/b`` for b within a and ``~`` for a slash; ``...`` stands for none."""
+
+    def spoil(path: Path) -> None:
+        content = yaml.safe_load(path.read_text())
+        _change(content, changes)
+        path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content))
+
+    return spoil
+
+
+def checkpoint_with(changes: Mapping[str, Any]) -> Spoiler:
+    """A checkpoint with other parts, likewise."""
+
+    def spoil(path: Path) -> None:
+        content = torch.load(path, weights_only=True)
+        _change(content, changes)
+        torch.save(content, path)
+
+    return spoil
+
+
+def _change(content: Any, changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        parent, *keys = content, *(key.replace("~", "/") for key in name.split("/"))
+        for key in keys[:-1]:
+            parent = parent[int(key) if isinstance(parent, list) else key]
+        last = int(keys[-1]) if isinstance(parent, list) else keys[-1]
+        if value is ...:
+            del parent[last]
+        else:
+            parent[last] = value

@@ -1,0 +1,37 @@
+"""What a hostile hand does ends in one line that names the file or option, and costs nothing that was finished."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import forked
+from tests.hostile.cases import CASES, LAST, Case
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_case(case: Case, folder: Path) -> None:
+    for name, spoil in case.files.items():
+        spoil(folder / name)
+    before = checkpoints(folder)
+    script, *arguments = shlex.split(case.command)
+    ended = forked.run(script, arguments, folder, dict(case.environment))
+    assert "Traceback" not in ended.errors, ended.errors
+    assert ended.status == case.status, ended
+    said = ended.output if case.status == 0 else ended.errors
+    assert re.search(case.says, said), said
+    if case.status == 0:
+        assert ended.errors == ""
+        return
+    told = ended.errors.splitlines()
+    assert told[-1].startswith(f"{script}.py: ")
+    assert len(told) == (2 if "could not be recognised" in told[-1] else 1)
+    assert case.trains or checkpoints(folder) == before
+
+
+def checkpoints(folder: Path) -> dict[str, bytes]:
+    """The content of the run's checkpoints, by name."""
+    found = (folder / LAST).parent
+    return {path.name: path.read_bytes() for path in found.glob("*.ckpt")} if found.is_dir() else {}

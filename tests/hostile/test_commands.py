@@ -1,0 +1,252 @@
+"""Commands as a user's shell starts them: their streams, their first moments, and each other in the way."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from convblocks.runs.directory import RunDirectory
+from tests.conftest import REPOSITORY, run_script
+from tests.hostile import forked
+from tests.training.test_fit import assert_same_weights, metric_rows
+
+SHORT = ["--config", "short.yaml", "--arch", "mlp"]
+
+
+def shell(command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command line in which ``fit`` stands for the whole way to ``fit.py``."""
+    command = command.replace("fit ", f"{sys.executable} {REPOSITORY / 'scripts' / 'fit.py'} ", 1)
+    return subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=os.environ | environment, capture_output=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "errors"),
+    [
+        ("fit --help | head -1", 0, b""),
+        ("fit --help >&-", 0, b""),
+        ("fit --help <&- >&- 2>&-", 0, b""),
+        ("fit --help >/dev/full", 1, b"fit.py: cannot write the output: No space left on device\n"),
+        ("fit --help 2>/dev/full >/dev/full", 1, b""),
+        ("mkdir gone; cd gone; rmdir ../gone; fit --arch mlp", 2, b"fit.py: the current folder has been deleted"),
+        pytest.param("fit --arch nosuch >&- 2>&-", 2, b"", marks=pytest.mark.slow),
+        pytest.param("fit --arch $'\\xff'", 2, b"fit.py: unknown architecture '\\udcff'", marks=pytest.mark.slow),
+        pytest.param(
+            "PYTHONIOENCODING=ascii fit --arch \u00e9", 2, b"unknown architecture '\\xe9'", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_streams(command: str, status: int, errors: bytes, tmp_path: Path) -> None:
+    ended = shell(command, tmp_path)
+    assert ended.returncode == status
+    assert errors in ended.stderr
+    assert ended.stderr.count(b"\n") == (1 if errors else 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["/dev/full", "&-"])
+def test_a_run_whose_output_nobody_takes(output: str, folder: Path) -> None:
+    ended = shell(f"fit {shlex.join(SHORT)} --name new >{output}", folder)
+    if output == "&-":
+        assert ended.returncode == 0
+        assert RunDirectory("new", folder).state(2) == "done"
+    else:
+        assert (ended.returncode, ended.stderr) == (1, b"fit.py: cannot write the output: No space left on device\n")
+
+
+@pytest.mark.parametrize("module", ["convblocks.console", "torch"])
+def test_ctrl_c_in_the_first_tenth_of_a_second(module: str, tmp_path: Path) -> None:
+    """It comes when a module is about to be imported, the command's first one or a heavy one."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def hear(event, arguments):\n"
+        f"    if event == 'import' and arguments[0] == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.addaudithook(hear)\n"
+    )
+    ended = shell("exec fit --arch mlp", tmp_path, PYTHONPATH=str(tmp_path))
+    assert ended.stderr == b""
+    assert ended.returncode == (130 if module == "torch" else -signal.SIGINT)  # for a shell both are 130
+
+
+@pytest.mark.slow
+def test_a_shells_background_job_goes_on_at_ctrl_c(folder: Path) -> None:
+    """A shell starts it with Ctrl-C ignored; for half of the time it is in the imports, for the rest it trains."""
+    ended = shell(
+        f"trap '' INT; fit {shlex.join(SHORT)} --name new & "
+        "for i in $(seq 40); do sleep 0.1; kill -INT $! 2>/dev/null; done; wait $!",
+        folder,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert RunDirectory("new", folder).state(2) == "done"
+
+
+@pytest.mark.slow
+def test_a_moved_run_keeps_its_best_checkpoint(folder: Path) -> None:
+    """The best epoch is the last one before the move: later ones are worse."""
+    flags = [*SHORT, "--lr", "0.3", "--seed", "0"]
+    assert forked.run("fit", [*flags, "--epochs", "6", "--name", "whole"], folder).status == 0
+    assert forked.run("fit", [*flags, "--epochs", "4", "--name", "a"], folder).status == 0
+    first, moved, whole = (RunDirectory(name, folder) for name in ("a", "b/c", "whole"))
+    moved.path.parent.mkdir()
+    first.path.rename(moved.path)
+    assert forked.run("fit", ["--name", "b/c", "--resume", "--epochs", "6"], folder).status == 0
+    assert not first.path.exists()
+    best, expected = (torch.load(run.best_checkpoint, weights_only=True) for run in (moved, whole))
+    assert expected["global_step"] == 4 * 3
+    assert all(torch.equal(best["state_dict"][name], value) for name, value in expected["state_dict"].items())
+    assert metric_rows(whole) == metric_rows(moved)
+
+
+@pytest.mark.slow
+def test_a_copied_run_leaves_the_first_alone(folder: Path) -> None:
+    run, copy = RunDirectory("run", folder), RunDirectory("copy", folder)
+    shutil.copytree(run.path, copy.path)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    assert forked.run("fit", ["--name", "copy", "--resume", "--epochs", "4"], folder).status == 0
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_nothing_in_a_run_directory_is_absolute(finished_run: Path) -> None:
+    for path in (finished_run / "lightning_logs" / "run").rglob("*"):
+        if path.is_file() and path.name != "manifest.json":  # the command stands there as it was typed
+            content = path.read_bytes()
+            if path.name == "summary.json":
+                content = json.dumps(json.loads(content) | {"manifest": None}).encode()
+            assert os.fsencode(finished_run / "lightning_logs") not in content, path
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
+    ended = forked.run("fit", [*SHORT, "--lr", "1e30", "--name", "lost"], folder)
+    assert (ended.status, ended.errors) == (0, "")
+    assert "ended by divergence: the loss was not finite after step 1" in ended.output
+    run = RunDirectory("lost", folder)
+    text = run.summary.read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["epochs"][0]["train/loss"] is None
+    assert run.read_summary()["collapsed"] is True
+    assert run.state(2) == "done"
+    resumed = forked.run("fit", ["--name", "lost", "--resume"], folder)
+    assert "was ended by divergence" in resumed.output
+
+
+TOO_HIGH = """
+from torch.optim.lr_scheduler import LambdaLR
+
+
+class TooHigh(LambdaLR):
+    def __init__(self, optimizer, at):
+        super().__init__(optimizer, lambda step: 1e32 if step >= at else 1)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize(("at", "accumulated", "lost"), [(0, 1, 1), (3, 1, 4), (5, 1, 6), (3, 2, 4)])
+def test_the_step_at_which_a_run_diverges_is_told(
+    at: int, accumulated: int, lost: int, every: int, precision: str, folder: Path
+) -> None:
+    """The learning rate is too high from a step on, counted from 0; the loss is looked at only once in a while."""
+    (folder / "schedules.py").write_text(TOO_HIGH)
+    schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
+    trainer = ["--trainer.precision", precision, "--trainer.log_every_n_steps", str(every)]
+    trainer += ["--trainer.accumulate_grad_batches", str(accumulated)]
+    ended = forked.run("fit", [*SHORT, *schedule, *trainer, "--name", "lost", "--epochs", "9"], folder)
+    assert (ended.status, ended.errors) == (0, "")
+    assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.output
+
+
+@pytest.mark.slow
+def test_a_run_that_loses_its_weights_with_the_very_last_step_has_diverged(folder: Path) -> None:
+    (folder / "schedules.py").write_text(TOO_HIGH)
+    schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", "5", "--lr_scheduler.interval", "step"]
+    ended = forked.run("fit", [*SHORT, *schedule, "--name", "lost"], folder)
+    assert "ended by divergence: the loss was not finite after step 6\n" in ended.output
+    assert RunDirectory("lost", folder).read_summary()["collapsed"] is True
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_where_they_diverge(folder: Path) -> None:
+    devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    ended = run_script("fit", *SHORT, *devices, "--lr", "1e30", "--name", "lost", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "ended by divergence: the loss was not finite after step 1\n" in ended.stdout
+
+
+@pytest.mark.slow
+def test_a_comparison_in_which_all_diverge_completes(folder: Path) -> None:
+    flags = ["--config", "short.yaml", "--arch", "mlp", "maxpool", "--seeds", "2", "--epochs", "2", "--lr", "1e30"]
+    ended = forked.run("compare", [*flags, "--jobs", "2"], folder)
+    assert (ended.status, ended.errors) == (0, "")
+    assert "2 of 2" in ended.output
+    assert "2 runs diverged" in ended.output
+    json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that a test starts; none outlives it."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def start(script: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(REPOSITORY / "scripts" / f"{script}.py"), *arguments]
+    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_two_runs_without_a_name_take_two_versions(folder: Path, processes: list[subprocess.Popen[str]]) -> None:
+    processes += [start("fit", *SHORT, cwd=folder) for _ in range(4)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (0, "")
+    versions = [RunDirectory(f"mlp/version_{number}", folder) for number in range(4)]
+    assert [run.state(2) for run in versions] == ["done"] * 4
+    for run in versions[1:]:
+        assert_same_weights(versions[0], run)
+
+
+@pytest.mark.slow
+def test_a_second_comparison_waits_for_nobody(folder: Path, processes: list[subprocess.Popen[str]]) -> None:
+    flags = ["--config", "short.yaml", "--arch", "mlp", "--seeds", "1", "--epochs", "400"]
+    processes.append(start("compare", *flags, cwd=folder))
+    wait_for(folder / "lightning_logs/compare/.lock")
+    ended = run_script("compare", *flags, cwd=folder)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "compare.py: another process is working on lightning_logs/compare: wait for it, or stop it\n"
+    )
+    assert "FAILED" not in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "SLURM_LOCALID"])
+def test_of_three_processes_one_says_what_is_wrong(variable: str, folder: Path) -> None:
+    wrong = [
+        forked.run("fit", [*SHORT, "--data.root", "nosuch"], folder, {variable: str(number)}) for number in range(3)
+    ]
+    assert [ended.status for ended in wrong] == [1, 1, 1]
+    assert [ended.errors.count("\n") for ended in wrong] == [1, 0, 0]
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

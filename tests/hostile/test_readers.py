@@ -1,0 +1,217 @@
+"""Whatever bytes a file holds, its reader understands them or says what is wrong, within bounded memory."""
+
+import gzip
+import io
+import json
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from convblocks.data import idx
+from convblocks.data.mnist import DigitSets
+from convblocks.errors import DataError, UserError
+from convblocks.handwriting.ink import read_picture, to_mnist
+from convblocks.runs.checkpoints import newest_checkpoint, read_checkpoint
+from convblocks.runs.directory import GROUPS, SETTINGS, RunDirectory
+
+# Beyond what the tests have by then, in bytes.
+MEMORY = 1_000_000_000
+
+Content = TypeVar("Content")
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory() -> Iterator[None]:
+    """This process may take no more than that."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def file_of(content: bytes, name: str) -> Iterator[Path]:
+    """A file of that name, as long as it is needed: hypothesis shares a test's own folder between its examples."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(content)
+        yield path
+
+
+def read_or_told(read: Callable[[Path], Content], path: Path) -> Content | None:
+    """What a reader makes of a file; None if it complains, which it must do by the file's name."""
+    try:
+        return read(path)
+    except UserError as error:
+        complaint = str(error)
+    assert str(path) in complaint
+    return None
+
+
+def damaged(content: bytes, draw: Callable[..., Any]) -> bytes:
+    """The same, cut short, with bytes changed, or with more of them."""
+    position = draw(st.integers(0, len(content) - 1))
+    how = draw(st.sampled_from(["cut", "change", "insert"]))
+    if how == "cut":
+        return content[:position]
+    if how == "insert":
+        more: bytes = draw(st.binary(min_size=1, max_size=9))
+        return content[:position] + more + content[position:]
+    changed = bytes([content[position] ^ draw(st.integers(1, 255))])
+    return content[:position] + changed + content[position + 1 :]
+
+
+headers = st.builds(
+    lambda kind, sizes: b"\0\0" + bytes([kind, len(sizes)]) + b"".join(size.to_bytes(4, "big") for size in sizes),
+    st.sampled_from([0x08, 0x0C, 0x0D]),
+    st.lists(st.sampled_from([0, 1, 2, 28, 60_000, 2**32 - 1]), max_size=4),
+)
+
+
+@given(st.binary(max_size=20) | st.builds(bytes.__add__, headers, st.binary(max_size=60)), st.booleans())
+def test_idx_files(content: bytes, packed: bool) -> None:
+    with file_of(gzip.compress(content) if packed else content, "file.gz" if packed else "file") as path:
+        read = read_or_told(idx.read_bytes, path)
+        if read is not None:
+            assert read == content
+            assert idx.parse(read, path).numel() <= len(content)
+
+
+@given(st.data())
+def test_damaged_archives(data: st.DataObject) -> None:
+    whole = b"\0\0\x08\x01" + (100).to_bytes(4, "big") + bytes(range(100))
+    with file_of(damaged(gzip.compress(whole, mtime=0), data.draw), "file.gz") as path:
+        assert read_or_told(idx.read_bytes, path) in (whole, None)
+
+
+@pytest.mark.parametrize("length", [pytest.param(3_000_000_000, marks=pytest.mark.slow), 900_000_000])
+def test_an_archive_that_unpacks_to_more_than_its_header_says(length: int, tmp_path: Path) -> None:
+    """Of zeros: 3 MB of archive for 3 GB."""
+    path = tmp_path / "labels.gz"
+    with gzip.open(path, "wb", compresslevel=1) as archive:
+        archive.write(b"\0\0\x08\x01" + (100).to_bytes(4, "big"))
+        for _ in range(length // 100_000_000):
+            archive.write(bytes(100_000_000))
+    with pytest.raises(DataError, match="has more bytes where its header says 108"):
+        idx.read_bytes(path)
+
+
+@pytest.fixture(scope="module")
+def picture(digits: DigitSets) -> bytes:
+    """A PNG of a digit."""
+    content = io.BytesIO()
+    Image.fromarray(255 - digits.test.images[0].numpy()).resize((90, 90)).save(content, "PNG")
+    return content.getvalue()
+
+
+@given(data=st.data())
+def test_a_damaged_png_is_never_another_picture(data: st.DataObject, picture: bytes) -> None:
+    spoilt = damaged(picture, data.draw)
+    try:
+        seen = to_mnist(read_picture(spoilt))
+    except UserError:
+        return
+    assert np.array_equal(seen, to_mnist(read_picture(picture)))
+
+
+def run_with(folder: str, name: str, content: bytes) -> RunDirectory:
+    run = RunDirectory("run", Path(folder))
+    run.path.mkdir(parents=True)
+    (run.path / name).write_bytes(content)
+    return run
+
+
+configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS, "model"]), json_values)
+yaml_texts = configs.map(yaml.safe_dump) | st.text()
+
+
+@given(st.binary() | yaml_texts.map(lambda text: text.encode(errors="replace")))
+def test_configs(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_with(folder, "config.yaml", content)
+        config = read_or_told(lambda _: run.read_config(), run.config)
+        if config is not None:
+            assert all(isinstance(config[group], dict) for group in GROUPS)
+            assert config.keys() >= set(SETTINGS)
+
+
+rows = st.dictionaries(
+    st.sampled_from(["epoch", "step", "seconds", "train/loss", "train/acc", "test/loss", "test/acc"]),
+    st.integers(0, 1) | st.none() | st.floats() | json_values,
+)
+summaries = st.fixed_dictionaries(
+    {
+        "arch": st.just("mlp") | json_values,
+        "parameters": st.integers() | json_values,
+        "seed": st.integers() | json_values,
+        "epochs": st.lists(rows, max_size=2) | json_values,
+        "final": rows | json_values,
+        "collapsed": st.booleans() | json_values,
+        "evaluations": st.lists(rows, max_size=2) | json_values,
+        "seconds": st.floats() | json_values,
+    }
+)
+
+
+@given(st.binary() | (json_values | summaries).map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=300)
+def test_summaries(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = run_with(folder, "summary.json", content)
+        summary = read_or_told(lambda _: run.read_summary(), run.summary)
+        if summary is not None:
+            assert 0 <= summary["final"]["test/acc"] <= 1
+            assert isinstance(summary["seed"], int)
+            assert all(isinstance(row["train/loss"], int | float) for row in summary["epochs"])
+        assert run.state(1) in ("incomplete", "done")
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> bytes:
+    """A small one, with all that a resume needs."""
+    parts = {
+        "hyper_parameters": {"arch": "mlp"},
+        "state_dict": {"network.weight": torch.arange(30.0)},
+        "optimizer_states": [{"state": {}, "param_groups": []}],
+        "lr_schedulers": [],
+        "callbacks": {},
+        "loops": {},
+        "epoch": 1,
+        "global_step": 20,
+    }
+    content = io.BytesIO()
+    torch.save(parts, content)
+    return content.getvalue()
+
+
+@given(data=st.data())
+def test_a_damaged_checkpoint_never_has_other_weights(data: st.DataObject, checkpoint: bytes) -> None:
+    with file_of(damaged(checkpoint, data.draw), "last.ckpt") as path:
+        read = read_or_told(read_checkpoint, path)
+        assert read is None or torch.equal(read["state_dict"]["network.weight"], torch.arange(30.0))
+
+
+@given(st.dictionaries(st.sampled_from(["hyper_parameters", "state_dict", "callbacks", "epoch", "loops"]), json_values))
+def test_checkpoints_of_other_parts(parts: dict[str, Any]) -> None:
+    content = io.BytesIO()
+    torch.save({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}} | parts, content)
+    with file_of(content.getvalue(), "last.ckpt") as path, pytest.raises(UserError, match=r"last\.ckpt"):
+        newest_checkpoint(path, {"network.weight": torch.zeros(1)})
