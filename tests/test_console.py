@@ -31,6 +31,7 @@ def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
     assert "tensorboard --logdir lightning_logs" in finished.stdout
 
 
+@pytest.mark.slow
 def test_wrong_usage_is_status_2(workspace: Path) -> None:
     finished = run_script("fit", "--arch", "resnet", cwd=workspace)
     assert finished.returncode == 2
@@ -38,12 +39,14 @@ def test_wrong_usage_is_status_2(workspace: Path) -> None:
     assert finished.stderr == f"fit.py: unknown architecture 'resnet': choose one of {choices}\n"
 
 
+@pytest.mark.slow
 def test_bad_data_is_status_1(workspace: Path) -> None:
     finished = run_script("fit", "--arch", "mlp", "--data.root", __file__, cwd=workspace)
     assert finished.returncode == 1
     assert finished.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_status_130_and_keeps_what_was_finished(workspace: Path) -> None:
     process = subprocess.Popen(
         [*FIT, "--arch", "mlp", "--epochs", "1000", "--name", "run"],
@@ -72,6 +75,7 @@ def test_ctrl_c_during_the_imports_is_status_130(workspace: Path, monkeypatch: p
     assert (process.returncode, errors) == (130, "")
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_run_quietly(workspace: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)

@@ -12,7 +12,7 @@ PACKAGE = REPOSITORY / "src" / "convblocks"
 # From the ground up. A room imports from itself and from the floors below.
 FLOORS = (
     {"errors", "atomic", "tables"},
-    {"console", "runs", "data", "model"},
+    {"console", "command_line", "runs", "data", "model"},
     {"evaluation"},
     {"training", "handwriting"},
     {"comparison"},

@@ -45,12 +45,14 @@ def run(program: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_every_module_is_imported(tmp_path: Path) -> None:
     modules = [name for name in MODULES if not name.endswith("__main__")]
     finished = run(f"from importlib import import_module\nfor name in {modules}: import_module(name)", tmp_path)
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.slow
 def test_a_run_trains(tmp_path: Path) -> None:
     flags = [*DEBUG, "--arch", "batchnorm", "--name", "run"]
     program = f"from convblocks.training import fit, signals\nsignals.install()\nfit.main({flags})"

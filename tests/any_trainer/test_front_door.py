@@ -3,9 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from convblocks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
 
 
+@pytest.mark.slow
 def test_torch_is_imported_with_the_first_class_that_is_asked_for() -> None:
     program = (
         "import sys, convblocks; assert 'torch' not in sys.modules; "

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ def together(predicted: object) -> Tensor:
     return torch.cat(predicted)
 
 
+@pytest.mark.slow
 def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, digits: DigitSets) -> None:
     module = DigitClassifier("batchnorm")
     probabilities = together(trainer(tmp_path).predict(module, datamodule=MNISTDataModule()))
@@ -54,6 +56,7 @@ def test_images_without_targets_are_predicted_too(tmp_path: Path, digits: DigitS
     assert together(trainer(tmp_path).predict(DigitClassifier("mlp"), loader)).shape == (10, 10)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_loads_with_nothing_else_given(tmp_path: Path, digits: DigitSets) -> None:
     module, fitted = DigitClassifier("maxpool", lr=3e-3), trainer(tmp_path, limit_train_batches=5)
     fitted.fit(module, datamodule=MNISTDataModule())

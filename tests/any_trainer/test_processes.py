@@ -24,6 +24,7 @@ def train_on(folder: Path, processes: int, **options: Any) -> list[dict[str, Any
     return [json.loads((folder / f"{processes}_{rank}.json").read_text()) for rank in range(processes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use_distributed_sampler", [True, False])
 def test_two_processes_see_every_image_once_and_have_the_loss_of_one(
     tmp_path: Path, digits: DigitSets, use_distributed_sampler: bool

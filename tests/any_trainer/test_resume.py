@@ -23,6 +23,7 @@ class StopAfter(Callback):
             raise RuntimeError("stopped")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 19, 20, 21, 39])
 @pytest.mark.parametrize("schedule", ["constant", "onecycle"])
 def test_of_twenty_steps(tmp_path: Path, step: int, schedule: Any) -> None:

@@ -18,6 +18,7 @@ from convblocks.errors import UserError
 from tests.conftest import run_script
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arch", "steps"), [("mlp", None), ("maxpool", 50), ("batchnorm", 50)])
 def test_fit_ends_with_the_weights_of_the_bare_loop(workspace: Path, arch: str, steps: int | None) -> None:
     """Bit for bit; the whole epoch for the MLP."""
@@ -71,6 +72,7 @@ def test_a_step_of_fit_is_the_arithmetic_and_what_the_loop_and_the_project_add(r
     assert steps_table(results).rows == [["mlp", "400.00", "200.00", "-400.00", "200.00"]]
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_told_with_its_output() -> None:
     with pytest.raises(UserError, match=r"status 2:\n.*unknown architecture 'resnet'"):
         first_step_seconds("resnet")
@@ -95,6 +97,7 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     assert {one["name"] for one in measured["commands"]} == {"imports", "first step", "side by side", "one by one"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

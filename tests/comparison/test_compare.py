@@ -67,6 +67,7 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
     assert numbers["comparison"]["rows"][0]["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2)
 
 
+@pytest.mark.slow
 def test_a_config_sets_the_epochs_but_not_the_seeds(workspace: Path) -> None:
     limits = "trainer: {limit_train_batches: 2, limit_val_batches: 1}"
     Path("short.yaml").write_text(f"{{epochs: 1, seed: 7, lr: 0.1, {limits}}}")
@@ -77,6 +78,7 @@ def test_a_config_sets_the_epochs_but_not_the_seeds(workspace: Path) -> None:
     assert [run.read_config()["lr"] for run in runs] == [0.2, 0.2]
 
 
+@pytest.mark.slow
 def test_configs_can_be_swept_and_do_not_change_the_epochs(workspace: Path) -> None:
     for number in (2, 3):
         limits = f"trainer: {{limit_train_batches: {number}, limit_val_batches: 1, limit_test_batches: 1}}"
@@ -107,6 +109,7 @@ def test_what_is_done_is_not_trained_again(small: Path) -> None:
     assert before.items() < after.items()
 
 
+@pytest.mark.slow
 def test_an_incomplete_trial_is_resumed_to_the_same_end(small: Path) -> None:
     interrupted = trial("small", "mlp", 1)
     expected, table = weights(interrupted), (small / "comparison.json").read_text()
@@ -117,6 +120,7 @@ def test_an_incomplete_trial_is_resumed_to_the_same_end(small: Path) -> None:
     assert (small / "comparison.json").read_text() == table
 
 
+@pytest.mark.slow
 def test_a_damaged_summary_is_written_anew(small: Path) -> None:
     summary = trial("small", "mlp", 0).run.summary
     epochs = json.loads(summary.read_text())["epochs"]
@@ -139,6 +143,7 @@ def test_a_run_with_other_settings_is_never_mixed_in(small: Path) -> None:
         compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--no-fit"])
 
 
+@pytest.mark.slow
 def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
     blocked = trial("crash", "mlp", 0).run
     blocked.path.mkdir(parents=True)
@@ -149,6 +154,7 @@ def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
     assert "is not a run that can be resumed" in trial("crash", "mlp", 0).log.read_text()
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
     wanted = all_trials("killed", ["mlp"], [0, 1], trial("killed", "mlp", 0).settings, {})
     killed: list[int | None] = []
@@ -162,6 +168,7 @@ def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
     assert list(ended.values()) == [False, True]
 
 
+@pytest.mark.slow
 def test_a_grid_with_a_validation_split_compares_each_network_at_its_best(workspace: Path) -> None:
     flags = ["--arch", "mlp", "maxpool", "--seeds", "1", "--data.val_size", "2000", "--grid", "lr=1e-3,1e-2"]
     compare.main([*SHORT, *flags, "--trainer.limit_test_batches", "2", "--name", "grid"])
@@ -171,6 +178,7 @@ def test_a_grid_with_a_validation_split_compares_each_network_at_its_best(worksp
     assert len(list((LOGS / "grid").rglob("summary.json"))) == 4
 
 
+@pytest.mark.slow
 def test_a_grid_without_a_validation_split_chooses_nothing(workspace: Path) -> None:
     compare.main([*SHORT, "--arch", "mlp", "--seeds", "1", "--grid", "lr=1e-3,1e-2", "--name", "grid"])
     report = (LOGS / "grid" / "comparison.md").read_text()
@@ -211,6 +219,7 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
     assert list(workspace.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks: Path) -> None:
     """Runs that ended themselves are done, and count."""
     stopping = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
@@ -228,6 +237,7 @@ def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks
     assert report.read_text() == before
 
 
+@pytest.mark.slow
 def test_arguments_of_a_network_are_for_those_that_take_any(own_networks: Path) -> None:
     """And what is not evaluated has no point in the figure."""
     seldom = ["--trainer.check_val_every_n_epoch", "2", "--epochs", "3", "--seeds", "1", "--network.hidden", "24"]
@@ -278,6 +288,7 @@ def test_ctrl_c_leaves_no_process_of_a_trial(workspace: Path) -> None:
     assert not is_alive(process.pid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind: signal.Signals) -> None:
     flags = ["--epochs", "3", "--trainer.limit_val_batches", "2", "--arch", "mlp", "--seeds", "2", "--jobs", "2"]
@@ -298,12 +309,14 @@ def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind:
     assert tables[0] == tables[1]
 
 
+@pytest.mark.slow
 def test_a_run_is_worked_on_by_one_process_at_a_time(small: Path) -> None:
     run = RunDirectory("small/mlp/" + SHORT_NAME + "/seed_0")
     with run.lock(), pytest.raises(UserError, match="another process is working on"), run.lock():
         pass
 
 
+@pytest.mark.slow
 def test_summary_prints_all_networks(tmp_path: Path) -> None:
     printed = run_script("summary", cwd=tmp_path).stdout
     for total in ("79,510", "85,526", "77,918"):

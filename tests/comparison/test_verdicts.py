@@ -164,3 +164,25 @@ def test_the_best_setting_is_chosen_on_validation_images_alone() -> None:
     ]
     assert [(one.arch, one.settings) for one in best_settings(swept)] == [("mlp", low), ("maxpool", high)]
     assert "| mlp | lr=0.001 | 1 | 97.00 % | 95.00 % | 95.00 % | 0 |" in to_markdown([grid_table(swept)])
+
+
+def test_a_diverged_run_has_no_loss_and_counts_as_collapsed() -> None:
+    lost = [
+        outcome("mlp", seed, accuracy=0.098, loss=float("nan"), collapsed=True) if seed < 3 else run
+        for seed, run in enumerate(runs(10)[:10])
+    ]
+    comparison = compare([*lost, *runs(10)[10:]])
+    row = comparison.rows[0]
+    assert (row.collapsed, row.accuracy.n, row.last_loss.n) == (3, 10, 7)
+    for reading in comparison.readings:
+        losses = [one.result for one in reading.differences if one.metric == "last_loss" and one.second == "mlp"]
+        assert [result.difference.n for result in losses if result] == [7, 7]
+        assert all(result.p > 0 for result in losses if result)
+    assert "mlp: 3 runs diverged; their losses are in no mean or difference." in markdown(comparison)
+
+
+def test_where_every_run_of_a_network_diverged_there_is_nothing_to_compare_its_losses_by() -> None:
+    lost = [outcome("mlp", seed, accuracy=0.098, loss=float("nan"), collapsed=True) for seed in range(10)]
+    comparison = compare([*lost, *runs(10)[10:]])
+    assert verdicts(comparison)[1:3] == ["undecided", "undecided"]
+    assert "| - | - |" in markdown(comparison)

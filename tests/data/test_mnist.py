@@ -56,6 +56,25 @@ def test_unpacked_files_suffice(small: Path, digits: DigitSets) -> None:
     assert not loaded.original
 
 
+@pytest.mark.parametrize(("one", "other"), [(0, 2), (1, 3)])
+def test_files_of_mnist_under_each_others_names_are_told(one: int, other: int, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    copy_archives(root)
+    first, second = (root / f"{NAMES[number]}.gz" for number in (one, other))
+    first.rename(root / "spare")
+    second.rename(first)
+    (root / "spare").rename(second)
+    with pytest.raises(DataError, match=f"{NAMES[one]} holds the content of {NAMES[other]}"):
+        mnist.load(root)
+
+
+def test_the_fingerprint_changes_with_the_data(small: Path, digits: DigitSets) -> None:
+    before = mnist.load(small).fingerprint
+    flip_byte(small / "t10k-images-idx3-ubyte", 5000)
+    after = mnist.load(small).fingerprint
+    assert [name for name in NAMES if before[name] != after[name]] == ["t10k-images-idx3-ubyte"]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped"])
 def test_a_damaged_unpacked_file_is_mended_from_its_archive(tmp_path: Path, damage: str) -> None:
     root = tmp_path / "data"

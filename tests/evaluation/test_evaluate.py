@@ -52,6 +52,7 @@ def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
     assert sure.reliability().tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.slow
 def test_evaluation_agrees_with_training(trained: Path, tmp_path: Path) -> None:
     finished = run_script("evaluate", str(trained), "--json", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")

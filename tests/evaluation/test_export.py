@@ -58,6 +58,7 @@ def test_both_files_say_what_they_are(exported: Path, trained: Path) -> None:
     assert properties["commit"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mlp", "maxpool"])
 def test_the_other_networks_can_be_exported(arch: str, tmp_path: Path, digits: DigitSets) -> None:
     network = export.ImageNetwork(ARCHITECTURES[arch]()).eval()
@@ -83,6 +84,7 @@ def test_without_the_extra_it_says_how_to_get_it(trained: Path, monkeypatch: pyt
         export.main([str(trained)])
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_missing_is_told(trained: Path, workspace: Path) -> None:
     with pytest.raises(UserError, match="cannot write"):
         export.main([str(trained), "--output", "missing/digits"])

@@ -1,17 +1,21 @@
 """Digits drawn on a page, by a browser's mouse, and what the server behind it refuses."""
 
 import http.client
+import io
 import json
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageFile
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -22,7 +26,7 @@ from benchmarks.handwriting.shapes import SHAPES, Shape
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting.demo import server as demo
-from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Server, open_server
+from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Handler, Server, open_server
 from tests.conftest import REPOSITORY, run_script
 from tests.handwriting.browser import chromium
 
@@ -67,6 +71,7 @@ def recognised(page: WebDriver) -> list[str]:
     return [str(row.text.split()[0]) for row in page.find_elements(By.CSS_SELECTOR, "tr.best")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("digit", "form"), DRAWN)
 def test_a_drawn_digit_is_recognised(digit: int, form: str, page: WebDriver) -> None:
     page.find_element(By.ID, "clear").click()
@@ -76,6 +81,7 @@ def test_a_drawn_digit_is_recognised(digit: int, form: str, page: WebDriver) -> 
     assert page.execute_script("return document.getElementById('seen').naturalWidth") == 28
 
 
+@pytest.mark.slow
 def test_a_cleared_page_shows_no_digit(page: WebDriver) -> None:
     draw(page, SHAPES[1]["bar"])
     assert recognised(page) != []
@@ -132,6 +138,12 @@ def test_what_is_no_picture_is_answered(server: Server) -> None:
         ("POST", "/recognise", {"Host": "example.com:80"}, 403),
         ("POST", "/recognise", {"Content-Length": "many"}, 411),
         ("POST", "/recognise", {"Content-Length": str(LARGEST_REQUEST + 1)}, 413),
+        ("POST", "/recognise", {"Content-Length": "9" * 5000}, 413),
+        ("POST", "/recognise", {"Content-Length": "-1"}, 411),
+        ("POST", "/recognise", {"Content-Length": "\u00b2"}, 411),
+        ("POST", "/recognise", {"Origin": "http://example.com"}, 403),
+        ("POST", "/recognise", {"Origin": "null"}, 403),
+        ("POST", "/recognise", {"Origin": "http://127.0.0.1:1"}, 403),
         ("PUT", "/recognise", {}, 501),
     ],
 )
@@ -141,10 +153,64 @@ def test_requests_are_answered_or_refused(
     assert request(server, method, path, headers=headers)[0] == status
 
 
+def test_the_page_itself_may_ask(server: Server, drawing: Drawing) -> None:
+    origin = {"Origin": f"http://{HOST}:{server.server_port}"}
+    assert request(server, "POST", "/recognise", drawing.content, origin)[0] == 200
+
+
+def test_a_picture_of_too_many_pixels_is_not_unpacked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """144 million of them, in 17 kB."""
+    content = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(content, "PNG")
+    monkeypatch.delattr(ImageFile.ImageFile, "load")
+    _, answer = request(server, "POST", "/recognise", content.getvalue())
+    assert "it is too large" in json.loads(answer)["problem"]
+
+
+def test_a_connection_that_says_nothing_is_closed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Handler, "timeout", 0.2)
+    for beginning in (b"", b"POST /recog", b"POST /recognise HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"):
+        with socket.create_connection((HOST, server.server_port), timeout=10) as connection:
+            connection.sendall(beginning)
+            assert connection.recv(1) == b""
+
+
+def test_two_hundred_clients_all_get_their_answers(trained: Path, tmp_path: Path, drawing: Drawing) -> None:
+    """For half a minute, each asks again as soon as it has its answer, half of them on a new connection each time."""
+    command = [sys.executable, str(REPOSITORY / "scripts" / "demo.py"), str(trained), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().split(":")[2].partition("/")[0])
+        end = time.monotonic() + 30
+        with ThreadPoolExecutor(200) as clients:
+            asked = [clients.submit(ask_until, end, port, drawing, keep=bool(n % 2)) for n in range(200)]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    answers = [client.result() for client in asked]
+    assert min(answers) >= 1
+    assert errors == ""
+
+
+def ask_until(end: float, port: int, drawing: Drawing, keep: bool) -> int:
+    """How many answers came; each must be right."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=60)
+    count = 0
+    while time.monotonic() < end:
+        connection.request("POST", "/recognise", drawing.content)
+        probabilities = json.loads(connection.getresponse().read())["networks"][0]["probabilities"]
+        assert probabilities.index(max(probabilities)) == drawing.digit
+        if not keep:
+            connection.close()
+        count += 1
+    connection.close()
+    return count
+
+
 def test_only_this_machine_is_served(server: Server) -> None:
     assert server.server_address[0] == "127.0.0.1"
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
@@ -155,6 +221,7 @@ def test_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
     assert finished.stderr == f"demo.py: cannot use port {port} (Address already in use): choose another --port\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_status_130(trained: Path) -> None:
     command = [sys.executable, str(REPOSITORY / "scripts" / "demo.py"), str(trained), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -34,6 +34,7 @@ def difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     return float(np.abs(first - second).mean() / (first.mean() + second.mean()))
 
 
+@pytest.mark.slow
 def test_pictures_that_are_not_mnists_are_recognised(trained: Path) -> None:
     """The bar: 9 in 10 of at least 300 pictures, 8 in 10 of at least 30 for every digit."""
     drawings = list(draw_all(seed=0))
@@ -52,6 +53,7 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
     assert first == again != other
 
 
+@pytest.mark.slow
 def test_mnists_own_digits_stay_recognisable(trained: Path, digits: DigitSets) -> None:
     images, labels = digits.test.images[:300], digits.test.labels[:300]
     seen = torch.from_numpy(np.stack([to_mnist(Image.fromarray(image.numpy())) for image in images]))
@@ -201,6 +203,7 @@ def test_unreadable_files_are_told(tmp_path: Path, digits: DigitSets) -> None:
             read_picture(tmp_path / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
 def test_damaged_files_are_told_or_read(picture_format: str, digits: DigitSets) -> None:
     """200 files of a format with a few bytes changed: each is read, or told by a ``UserError``."""

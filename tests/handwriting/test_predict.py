@@ -32,6 +32,7 @@ def photos(workspace: Path, digits: DigitSets) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_folder_is_recognised_and_what_cannot_be_is_told(trained: Path, photos: Path) -> None:
     finished = run_script("predict", str(trained), "photos", "--show", "seen.png", cwd=photos.parent)
     assert finished.returncode == 1

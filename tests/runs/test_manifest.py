@@ -23,6 +23,7 @@ def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
     assert told == json.loads(RunDirectory("run").manifest.read_text())
 
 
+@pytest.mark.slow
 def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "mlp", "--name", "run")
     run = RunDirectory("run")
@@ -40,6 +41,7 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
     assert [f"not as when the run began: {line}" for line in resumed["changes"]] == told
 
 
+@pytest.mark.slow
 def test_an_unchanged_resume_says_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "mlp", "--name", "run")
     capsys.readouterr()

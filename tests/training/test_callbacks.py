@@ -37,6 +37,7 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
     assert len(metric_rows(run)) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_once_it_had_ended_itself_trains_nothing(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER)
     run = RunDirectory("run")
@@ -67,6 +68,7 @@ def test_a_checkpoint_callback_without_a_folder_keeps_away_from_ours(workspace: 
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
 
 
+@pytest.mark.slow
 def test_the_same_command_again_resumes_a_run_with_callbacks(workspace: Path) -> None:
     flags = ["--arch", "mlp", "--name", "run", "--resume", "--epochs", "3"]
     appended = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
@@ -89,6 +91,7 @@ def test_the_learning_rate_monitor_and_device_stats_log_beside_ours(workspace: P
     assert any("DeviceStatsMonitor" in tag for tag in shown)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "callback",
     [
@@ -140,6 +143,7 @@ def accuracy_of_checkpoint(run: RunDirectory, digits: DigitSets) -> float:
     return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels).accuracy
 
 
+@pytest.mark.slow
 def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace: Path, digits: DigitSets) -> None:
     """The moving average is computed anew here, from the weights after each of a plain run's 10 steps."""
     decay, steps = 0.9, [*range(1, 11)]
@@ -159,6 +163,7 @@ def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace:
     assert logged_accuracy(run) != logged_accuracy(RunDirectory("plain"))
 
 
+@pytest.mark.slow
 def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace: Path, digits: DigitSets) -> None:
     """StochasticWeightAveraging puts its average in place after the last checkpoint."""
     averaging = with_callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=1)
@@ -172,6 +177,7 @@ def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace
     assert all(torch.equal(expected[name], value) for name, value in weights(run).items())
 
 
+@pytest.mark.slow
 def test_what_the_finders_found_is_told_and_kept_on_a_resume(workspace: Path) -> None:
     finders = [
         *["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.num_training_steps=60"],

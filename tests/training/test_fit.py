@@ -116,6 +116,7 @@ def test_another_seed_gives_other_weights(run: RunDirectory) -> None:
     assert not torch.equal(*(next(iter(weights(r).values())) for r in (run, RunDirectory("other"))))
 
 
+@pytest.mark.slow
 def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
     for _ in range(2):
         train("--arch", "mlp", "--epochs", "1")
@@ -192,6 +193,7 @@ def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
         fit.main(["--name", "cycle", "--resume", "--epochs", "3"])
 
 
+@pytest.mark.slow
 def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "val", "--data.val_size", "2000", "--lr", "0.03", "--epochs", "4")
     run = RunDirectory("val")
@@ -218,6 +220,7 @@ class Rows(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 def test_a_network_whose_filters_cannot_be_drawn_leaves_a_whole_run(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +242,7 @@ def test_what_fails_after_training_loses_no_summary(workspace: Path, monkeypatch
     assert RunDirectory("run").state(2) == "done"
 
 
+@pytest.mark.slow
 def test_a_collapsed_run_says_so(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "maxpool", "--name", "collapsed", "--lr", "30")
     assert "This run collapsed" in capsys.readouterr().out
@@ -250,6 +254,7 @@ def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytes
     assert capsys.readouterr().out.count("epoch 1  batch") == 4
 
 
+@pytest.mark.slow
 def test_other_data_is_announced(workspace: Path, digits: DigitSets, capsys: pytest.CaptureFixture[str]) -> None:
     write_digits(workspace / "Small" / "raw", digits)
     train("--arch", "mlp", "--data.root", str(workspace))

@@ -10,7 +10,8 @@ import yaml
 from lightning.pytorch.profilers import SimpleProfiler
 
 from convblocks.errors import UsageError
-from convblocks.training.options import LINKS, build_classifier, build_data, build_trainer, parse, parser
+from convblocks.training.complaints import LINKS
+from convblocks.training.options import build_classifier, build_data, build_trainer, parse, parser
 from convblocks.training.parts import build
 from tests.conftest import REPOSITORY, run_script
 
@@ -63,6 +64,7 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
     assert (build_classifier(settings).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
 
 
+@pytest.mark.slow
 def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None:
     flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
     printed = run_script("fit", *flags, "--print_config", cwd=workspace)

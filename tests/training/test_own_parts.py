@@ -132,6 +132,7 @@ def test_what_cannot_be_made_is_one_line_before_anything_is_written(
     assert not Path("lightning_logs").exists()
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_trains_from_the_current_folder(own_networks: Path) -> None:
     finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=own_networks.parent)
     assert finished.returncode == 0, finished.stderr
@@ -147,12 +148,14 @@ def test_a_function_makes_a_network_too(own_networks: Path) -> None:
     assert RunDirectory("run").state(2) == "done"
 
 
+@pytest.mark.slow
 def test_a_saved_config_repeats_a_run_of_ones_own_network(own_networks: Path) -> None:
     train(*ROWS, *RADAM, "--name", "run")
     fit.main(["--config", str(RunDirectory("run").config), "--name", "again"])
     assert_same_weights(RunDirectory("run"), RunDirectory("again"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]],
@@ -171,6 +174,7 @@ def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, co
     assert allowed.stderr == "imported\n"
 
 
+@pytest.mark.slow
 def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
     train(*ROWS, "--name", "run")
     checkpoint = RunDirectory("run").last_checkpoint

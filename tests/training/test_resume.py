@@ -98,7 +98,7 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DigitClassifier, "on_before_zero_grad", send)
 
 
-@pytest.mark.parametrize("step", [1, 19, 20, 21, 40])
+@pytest.mark.parametrize("step", [20, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 19, 21, 40))])
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -166,6 +166,7 @@ BROUGHT_ALONG = {
 SLOW_STEPS = [pytest.param(step, marks=pytest.mark.slow) for step in (5, 20)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [*SLOW_STEPS, 27])
 @pytest.mark.parametrize("case", BROUGHT_ALONG)
 def test_what_a_user_brings_along_resumes_to_the_same_end(
@@ -188,6 +189,7 @@ def test_what_a_user_brings_along_resumes_to_the_same_end(
     assert whole.read_summary()["ended_by"] == stopped.read_summary()["ended_by"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 2])  # of two
 @pytest.mark.parametrize("killed", [True, False])
 def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_or_not(
@@ -215,6 +217,7 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
         assert resumed[tag] == whole[tag], tag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [7, 20])
 def test_a_checkpoint_of_the_former_format_is_resumed(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int
@@ -246,6 +249,7 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
 
 
+@pytest.mark.slow
 def test_random_numbers_go_on_where_they_stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network with dropout draws random numbers in every step."""
     monkeypatch.setattr(
@@ -264,6 +268,7 @@ def test_random_numbers_go_on_where_they_stopped(workspace: Path, monkeypatch: p
     assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_is_recorded_and_restored(workspace: Path) -> None:
     fit.main([*DEBUG, "--arch", "mlp", "--name", "run", "--threads", "1", "--epochs", "1"])
     torch.set_num_threads(2)
@@ -273,6 +278,7 @@ def test_the_number_of_threads_is_recorded_and_restored(workspace: Path) -> None
     assert RunDirectory("default").read_config()["threads"] == 1
 
 
+@pytest.mark.slow
 def test_a_signal_during_the_imports_is_obeyed_after_the_first_batch(workspace: Path) -> None:
     script = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), "--arch", "mlp", "--name", "early"]
     with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

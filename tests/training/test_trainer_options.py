@@ -50,6 +50,7 @@ def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, caps
     assert "is finished: it has 2 epochs and was ended by max_steps=27" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_max_steps_is_the_only_limit_unless_there_are_epochs_too(workspace: Path) -> None:
     flags = ["--arch", "mlp", "--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "1"]
     fit.main([*flags, "--trainer.max_steps", "130", "--name", "alone"])
@@ -58,6 +59,7 @@ def test_max_steps_is_the_only_limit_unless_there_are_epochs_too(workspace: Path
     assert places(RunDirectory("both"))[-1] == (3, 60)
 
 
+@pytest.mark.slow
 def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--trainer.max_time", "00:00:00:01", "--trainer.limit_val_batches", "1"]
     fit.main(["--arch", "maxpool", "--name", "run", *flags])
@@ -67,6 +69,7 @@ def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.
     assert "and was ended by its max_time" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_min_steps_keep_early_stopping_from_ending_a_run(workspace: Path) -> None:
     stopping = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
     never_better = ["--trainer.callbacks.patience=1", "--trainer.callbacks.min_delta=9"]
@@ -105,6 +108,7 @@ def test_the_best_evaluation_is_kept_also_from_within_an_epoch(workspace: Path) 
     assert best["global_step"] == int(lowest["step"])
 
 
+@pytest.mark.slow
 def test_without_an_evaluation_at_the_end_there_is_a_test(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "run", "--epochs", "3", "--trainer.check_val_every_n_epoch", "2")
     rows = metric_rows(RunDirectory("run"))
@@ -113,6 +117,7 @@ def test_without_an_evaluation_at_the_end_there_is_a_test(workspace: Path) -> No
     assert [bool(row["test/acc"]) for row in metric_rows(RunDirectory("never"))] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -135,6 +140,7 @@ def test_what_changes_no_number(workspace: Path, flags: list[str]) -> None:
     assert metric_rows(RunDirectory("plain")) == metric_rows(RunDirectory("other"))
 
 
+@pytest.mark.slow
 def test_torchs_profiler_reports(workspace: Path) -> None:
     """In a process of its own, since it leaves one that crashes when it ends."""
     finished = run_script("fit", *DEBUG, "--arch", "mlp", "--trainer.profiler", "pytorch", cwd=workspace)
@@ -142,6 +148,7 @@ def test_torchs_profiler_reports(workspace: Path) -> None:
     assert "Self CPU time total" in finished.stdout + finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true", "16-true"])
 def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, precision: str) -> None:
     train("--arch", "batchnorm", "--name", "run", "--lr", "1e-3", "--trainer.precision", precision)
@@ -154,6 +161,7 @@ def test_gradients_are_accumulated_and_clipped(workspace: Path) -> None:
     assert places(RunDirectory("run")) == [(1, 10), (2, 20)]
 
 
+@pytest.mark.slow
 def test_default_root_dir_is_where_the_runs_lie(workspace: Path) -> None:
     scratch = ["--trainer.default_root_dir", "scratch"]
     train("--arch", "mlp", "--epochs", "1", *scratch)
