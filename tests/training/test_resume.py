@@ -1,6 +1,7 @@
 """A run that is killed and resumed, any number of times, at any step, ends as if nothing had happened."""
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import random
@@ -26,10 +27,11 @@ from tests.conftest import DEBUG, REPOSITORY
 from tests.training.test_fit import assert_same_weights, curves, metric_rows
 
 CONTEXT = multiprocessing.get_context("forkserver")
-STEPS = CONTEXT.Value("i", 0)  # training steps taken by the process that runs now
+# Training steps taken by the process that runs now; without a lock, which a killed process might take with it.
+STEPS = CONTEXT.Value("i", 0, lock=False)
 
 
-def fit_and_count(arguments: list[str], steps: "multiprocessing.sharedctypes.Synchronized[int]") -> None:
+def fit_and_count(arguments: list[str], steps: ctypes.c_int) -> None:
     """Run fit.py's command in a process of its own, and tell how many steps it has taken."""
     signals.install()
 
