@@ -112,7 +112,6 @@ OPTIONS = [
     usage(f"fit {NEW} --data.val_size -1", "val_size must not be negative"),
     usage(f"fit {NEW} --data.val_size 200", "leaves none of the 200 training images"),
     usage(f"fit {NEW} --data.root ''", "the data root is empty"),
-    Case(f"fit {NEW} --data.root nosuch", "no MNIST files in nosuch"),
     usage("fit --config short.yaml --arch mlp --name ../out", "relative path"),
     usage("fit --config short.yaml --arch mlp --name /out", "relative path"),
     usage("fit --config short.yaml --arch mlp --name ''", "relative path"),

@@ -239,7 +239,7 @@ def test_a_second_comparison_waits_for_nobody(folder: Path, processes: list[subp
 @pytest.mark.parametrize("variable", ["LOCAL_RANK", "SLURM_LOCALID"])
 def test_of_three_processes_one_says_what_is_wrong(variable: str, folder: Path) -> None:
     wrong = [
-        forked.run("fit", [*SHORT, "--data.root", "nosuch"], folder, {variable: str(number)}) for number in range(3)
+        forked.run("fit", [*SHORT, "--data.root", "short.yaml"], folder, {variable: str(number)}) for number in range(3)
     ]
     assert [ended.status for ended in wrong] == [1, 1, 1]
     assert [ended.errors.count("\n") for ended in wrong] == [1, 0, 0]
