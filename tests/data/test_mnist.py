@@ -13,6 +13,7 @@ from convblocks.data import mnist
 from convblocks.data.mnist import DEFAULT_ROOT, DigitSets
 from convblocks.errors import DataError
 from tests.conftest import write_digits, write_idx
+from tests.hostile.spoil import flipped
 
 ARCHIVES = DEFAULT_ROOT / "MNIST" / "raw"
 NAMES = [names[0] for names in mnist.FILES]
@@ -22,12 +23,6 @@ def copy_archives(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in NAMES:
         shutil.copy(ARCHIVES / f"{name}.gz", folder)
-
-
-def flip_byte(path: Path, position: int) -> None:
-    content = bytearray(path.read_bytes())
-    content[position] ^= 0xFF
-    path.write_bytes(content)
 
 
 @pytest.fixture
@@ -70,7 +65,7 @@ def test_files_of_mnist_under_each_others_names_are_told(one: int, other: int, t
 
 def test_the_fingerprint_changes_with_the_data(small: Path, digits: DigitSets) -> None:
     before = mnist.load(small).fingerprint
-    flip_byte(small / "t10k-images-idx3-ubyte", 5000)
+    flipped(5000)(small / "t10k-images-idx3-ubyte")
     after = mnist.load(small).fingerprint
     assert [name for name in NAMES if before[name] != after[name]] == ["t10k-images-idx3-ubyte"]
 
@@ -84,7 +79,7 @@ def test_a_damaged_unpacked_file_is_mended_from_its_archive(tmp_path: Path, dama
     if damage == "truncated":
         os.truncate(path, 1_000_000)
     else:
-        flip_byte(path, 1_000_000)
+        flipped(1_000_000)(path)
     mnist.prepare(root)
     assert mnist.load(root).original
 
@@ -101,7 +96,7 @@ def test_archives_are_read_where_nothing_can_be_unpacked(tmp_path: Path, monkeyp
 def test_a_damaged_archive_is_named(tmp_path: Path, position: int) -> None:
     root = tmp_path / "data"
     copy_archives(root)
-    flip_byte(root / "t10k-images-idx3-ubyte.gz", position)
+    flipped(position)(root / "t10k-images-idx3-ubyte.gz")
     with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte\.gz is damaged"):
         mnist.prepare(root)
     assert not list(root.glob("*.tmp"))
@@ -121,7 +116,7 @@ def test_a_file_of_mnist_that_differs_in_one_bit_is_named(tmp_path: Path) -> Non
     mnist.prepare(root)
     for archive in root.glob("*.gz"):
         archive.unlink()
-    flip_byte(root / "t10k-images-idx3-ubyte", 5000)
+    flipped(5000)(root / "t10k-images-idx3-ubyte")
     with pytest.raises(DataError, match="t10k-images-idx3-ubyte is damaged"):
         mnist.load(root)
 
@@ -133,7 +128,7 @@ def test_a_missing_file_is_named(small: Path) -> None:
 
 
 def test_a_wrong_magic_number_is_told(small: Path) -> None:
-    flip_byte(small / "train-images-idx3-ubyte", 2)
+    flipped(2)(small / "train-images-idx3-ubyte")
     with pytest.raises(DataError, match="train-images-idx3-ubyte is not an IDX file"):
         mnist.load(small)
 

@@ -76,7 +76,7 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for path, stream in ((output, sys.stdout), (errors, sys.stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream.fileno())
-    limit = _memory() + MEMORY
+    limit = memory() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     path = REPOSITORY / "scripts" / f"{script}.py"
     sys.argv = [str(path), *arguments]
@@ -85,7 +85,7 @@ def _run(
     runpy.run_path(str(path), run_name="__main__")
 
 
-def _memory() -> int:
+def memory() -> int:
     """What this process has of address space, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     return pages * resource.getpagesize()

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from convblocks.runs.directory import RunDirectory
 from tests.conftest import REPOSITORY, run_script
 from tests.hostile import forked
+from tests.test_console import wait_for
 from tests.training.test_fit import assert_same_weights, metric_rows
 
 SHORT = ["--config", "short.yaml", "--arch", "mlp"]
@@ -243,10 +243,3 @@ def test_of_three_processes_one_says_what_is_wrong(variable: str, folder: Path) 
     ]
     assert [ended.status for ended in wrong] == [1, 1, 1]
     assert [ended.errors.count("\n") for ended in wrong] == [1, 0, 0]
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -49,8 +49,9 @@ def main(arguments: list[str]) -> None:
     failed = [] if options.no_fit else fit_missing(RunDirectory(options.name, options.root), trials, options.jobs)
     done = [trial for trial in trials if trial.state() == "done"]
     if done:
-        refuse_mixed_data(done)
-        report(options, [read_outcome(trial) for trial in done])
+        outcomes = [read_outcome(trial) for trial in done]
+        refuse_mixed_data(done, outcomes)
+        report(options, outcomes)
     missing = [trial for trial in trials if trial not in done]
     if missing:
         names = ", ".join(trial.run.name for trial in missing)
@@ -145,15 +146,11 @@ def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> 
     return failed
 
 
-def refuse_mixed_data(trials: Sequence[Trial]) -> None:
-    """Refuse to compare runs that were trained on different images, as far as their manifests tell."""
-    trained_on: dict[str, Trial] = {}
-    for trial in trials:
-        manifest = trial.run.read_summary().get("manifest") or {}
-        if "data" in manifest:
-            trained_on.setdefault(as_json(manifest["data"]), trial)
-    if len(trained_on) > 1:
-        first, second, *_ = (trial.run.path for trial in trained_on.values())
+def refuse_mixed_data(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> None:
+    """Refuse to compare runs, and their outcomes, that were trained on different images, as far as they tell."""
+    paths = {as_json(one.data): trial.run.path for trial, one in zip(trials, outcomes, strict=True) if one.data}
+    if len(paths) > 1:
+        first, second, *_ = paths.values()
         raise UserError(f"{first} and {second} were trained on different data: move one away, or choose another --name")
 
 
@@ -185,7 +182,7 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
 def _row(outcome: Outcome) -> dict[str, Any]:
     """A run's line in comparison.csv."""
     row = dataclasses.asdict(outcome) | {"settings": settings_name(outcome.settings)}
-    del row["epochs"]
+    del row["epochs"], row["data"]
     return row
 
 

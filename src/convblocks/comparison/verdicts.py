@@ -32,7 +32,8 @@ ROUGHLY_EQUAL = 1.1
 class Outcome:
     """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
 
-    A run that diverged has collapsed; a loss that it has no more is nan.
+    A run that diverged has collapsed; a loss that it has no more is nan. ``data`` has the MD5 of each file of images or
+    labels, None where the run does not tell.
     """
 
     arch: str
@@ -46,6 +47,7 @@ class Outcome:
     collapsed: bool
     seconds: float
     epochs: tuple[dict[str, float], ...]
+    data: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def read_outcome(trial: Trial) -> Outcome:
         collapsed=summary["collapsed"],
         seconds=sum(row["seconds"] for row in epochs),
         epochs=tuple(epochs),
+        data=(summary.get("manifest") or {}).get("data"),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.model.classifier import DigitClassifier
-from convblocks.training.run_log import has_stepped
+from convblocks.training.run_log import ends_written_step
 
 
 class Divergence(Callback):
@@ -15,16 +15,19 @@ class Divergence(Callback):
 
     It looks where the loss is read anyway, at the steps that the Trainer writes, and at the end of an epoch: to look
     at each step would make the processor wait for the device.
+
+    Args:
+        every_n_steps: How many optimizer steps lie between two that the Trainer writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
         self.step: int | None = None
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
-        if has_stepped(trainer, batch_idx) and trainer.global_step % interval == 0:
+        if ends_written_step(trainer, batch_idx, self.every_n_steps):
             self._look(trainer, pl_module, is_lost=not _are_finite(trainer, "train/loss_step"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

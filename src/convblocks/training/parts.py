@@ -66,7 +66,8 @@ def build(options: Options) -> Training:
     torch.set_num_threads(settings["threads"])
     data, classifier = build_data(settings), build_classifier(settings)
     directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
-    log = RunLog(directory.metrics, settings["trainer"]["log_every_n_steps"], options.running_loss)
+    every_n_steps = settings["trainer"]["log_every_n_steps"]
+    log = RunLog(directory.metrics, every_n_steps, options.running_loss)
     resumable = settings["trainer"].get("enable_checkpointing", True)
     is_tried_out = bool(settings["trainer"]["fast_dev_run"])
     plugins: list[Any] = [AtomicCheckpointIO(directory.path, keep_previous=directory.last_checkpoint)]
@@ -76,7 +77,7 @@ def build(options: Options) -> Training:
         except RuntimeError as error:
             raise UsageError(" ".join(str(error).split())) from error
     checkpoints = _checkpoints(directory, data, settings["threads"]) if resumable else []
-    callbacks = [] if is_tried_out else [log, Divergence(), *checkpoints]
+    callbacks = [] if is_tried_out else [log, Divergence(every_n_steps), *checkpoints]
     given = settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}}
     with loggers.one_at_a_time() if given["trainer"]["logger"] else nullcontext():
         trainer = build_trainer(given, root, callbacks, plugins)

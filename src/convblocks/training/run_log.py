@@ -75,7 +75,7 @@ class RunLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[1])
-        if has_stepped(trainer, batch_idx) and trainer.global_step % self.every_n_steps == 0:
+        if ends_written_step(trainer, batch_idx, self.every_n_steps):
             learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
             _log(trainer, learning_rate)
             logged = trainer.callback_metrics.items()
@@ -184,9 +184,10 @@ def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
 
 
-def has_stepped(trainer: Trainer, batch_idx: int) -> bool:
-    """Whether the optimizer has stepped with this batch: gradients may be accumulated over several."""
-    return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+def ends_written_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
+    """Whether the optimizer has stepped with this batch (gradients may be accumulated), and it was an n-th step."""
+    has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+    return has_stepped and trainer.global_step % every_n_steps == 0
 
 
 def line_of(row: Row, epochs: int | None) -> str:
