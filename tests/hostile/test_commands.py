@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -16,6 +17,7 @@ import torch
 from convblocks.runs.directory import RunDirectory
 from tests.conftest import REPOSITORY, run_script
 from tests.hostile import forked
+from tests.hostile.spoil import flipped
 from tests.test_console import wait_for
 from tests.training.test_fit import assert_same_weights, metric_rows
 
@@ -183,6 +185,16 @@ def test_two_processes_agree_on_where_they_diverge(folder: Path) -> None:
     ended = run_script("fit", *SHORT, *devices, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "ended by divergence: the loss was not finite after step 1\n" in ended.stdout
+
+
+@pytest.mark.slow
+def test_runs_on_different_data_are_not_compared(folder: Path) -> None:
+    flags = ["--config", "short.yaml", "--arch", "mlp", "--jobs", "1", "--epochs", "1"]
+    assert forked.run("compare", [*flags, "--seeds", "1"], folder).status == 0
+    flipped(5000)(folder / "data" / "train-images-idx3-ubyte")
+    ended = forked.run("compare", [*flags, "--seeds", "2"], folder)
+    assert ended.status == 1
+    assert re.fullmatch(r"compare.py: \S+/seed_0 and \S+/seed_1 were trained on different data: .*\n", ended.errors)
 
 
 @pytest.mark.slow
