@@ -81,6 +81,10 @@ class DigitLoader:
     def __len__(self) -> int:
         return -(-len(self.digits.labels) // self.batch_size)
 
+    def images_in(self, batch_idx: int) -> int:
+        """The number of images of an epoch's batch (from 0), over all processes together."""
+        return min(self.batch_size, len(self.digits.labels) - batch_idx * self.batch_size)
+
     def __iter__(self) -> Iterator[Batch]:
         # A generator: nothing is drawn before the first batch is asked for. On a resume Lightning calls iter()
         # before set_epoch().

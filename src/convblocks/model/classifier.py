@@ -1,13 +1,15 @@
 """The LightningModule: loss, metrics and optimizer around any of the networks."""
 
+import warnings
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional
 
 from convblocks.errors import UsageError
-from convblocks.model.distributed import global_count, synchronize_batch_norm
+from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
 from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import build_network
 from convblocks.model.optimizers import Choice, build_optimizer, build_schedule, check
@@ -66,7 +68,7 @@ class DigitClassifier(LightningModule):
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)
         # In one process: the mean over the batch.
-        loss = loss_sum * self.trainer.world_size / global_count(len(batch[1]), self.device)
+        loss = loss_sum * self.trainer.world_size / self._images_of_all_processes(batch, batch_idx)
         if self._is_written(self.trainer.global_step + 1):
             self.log("train/loss_step", loss, prog_bar=True, sync_dist=True)
         return loss
@@ -107,8 +109,12 @@ class DigitClassifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def setup(self, stage: str) -> None:
-        if self.hparams["sync_batchnorm"] and self.trainer.world_size > 1:
+        if self.trainer.world_size == 1:
+            return
+        if self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
+        # Said of every value that is logged without a reduction; these are reduced before.
+        warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(train|val|test)/(loss|acc)'")
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Notes loss and accuracy in the metrics."""
@@ -118,10 +124,19 @@ class DigitClassifier(LightningModule):
         metrics.update(loss_sum.detach(), logits.detach(), targets)
         return loss_sum
 
+    def _images_of_all_processes(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> int | Tensor:
+        """The number of images of the global batch."""
+        own = len(batch[1])
+        if self.trainer.world_size == 1:
+            return own
+        images_in = getattr(self.trainer.train_dataloader, "images_in", None)
+        if images_in is not None:  # a DigitLoader knows; with another one the processes must tell each other
+            return int(images_in(batch_idx))
+        return sum_over_processes(torch.tensor(own, device=self.device))
+
     def _log_epoch(self, split: str, metrics: LossAndAccuracy) -> None:
         values = {f"{split}/{name}": value for name, value in metrics.compute().items()}
-        # Already the same in every process, which the largest of them is too, to the last digit.
-        self.log_dict(values, prog_bar=True, sync_dist=True, reduce_fx="max")
+        self.log_dict(values, prog_bar=True)
 
     def _is_written(self, step: int) -> bool:
         """Whether the Trainer writes that step's metrics: to log the others would cost more than the MLP's step."""

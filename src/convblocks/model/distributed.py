@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
@@ -25,12 +25,11 @@ def end_process_group() -> None:
         distributed.destroy_process_group()
 
 
-def global_count(count: int, device: torch.device) -> int | Tensor:
-    """The sum of a number over all processes; every process must call it."""
-    if world_size() == 1:
-        return count
-    total = torch.tensor(count, device=device)
-    distributed.all_reduce(total)
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    """The sum of a tensor over all processes; every process must call it."""
+    total = tensor.clone()
+    if world_size() > 1:
+        distributed.all_reduce(total)
     return total
 
 
@@ -38,9 +37,9 @@ def gather(tensor: Tensor) -> Tensor:
     """The tensor of each process, which have the same shape: (processes, ...); all processes must call it."""
     if world_size() == 1:
         return tensor.unsqueeze(0)
-    gathered = [torch.empty_like(tensor) for _ in range(world_size())]
-    distributed.all_gather(gathered, tensor)
-    return torch.stack(gathered)
+    gathered = tensor.new_empty((world_size(), *tensor.shape))
+    distributed.all_gather(list(gathered), tensor)
+    return gathered
 
 
 def broadcast_state(module: nn.Module) -> None:
@@ -52,51 +51,87 @@ def broadcast_state(module: nn.Module) -> None:
             tensor.copy_(sent)
 
 
-class SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; its gradient is the sum of the gradients.
+class _NormalizeOverProcesses(torch.autograd.Function):
+    """Batch normalisation of the global batch, of which each process holds a part: one collective in each direction.
 
-    Both directions are collective: every process must take part, in the same order.
+    Forward, the processes exchange count, mean and sum of squared deviations of each channel, and join them by the
+    formula of Chan, Golub and LeVeque (1979), which loses no digits, as the difference of a mean square and a squared
+    mean would. Backward, they add up what a batch norm's gradient needs. Every process must take part, in the same
+    order, also one that has no images.
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, tensor: Tensor) -> Tensor:
-        total = tensor.clone()
-        distributed.all_reduce(total)
-        return total
+    def forward(
+        ctx: Any,
+        input: Tensor,  # noqa: A002  # as in torch
+        weight: Tensor | None,
+        bias: Tensor | None,
+        eps: float,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Input (B, C, ...) -> normalised input, and mean, variance (C,) and count () of the global batch."""
+        channels = input.shape[1]
+        dims, shape = _all_but_channels(input)
+        own_count = input.numel() // channels
+        exact = input.to(torch.promote_types(input.dtype, torch.float32))
+        own_mean = exact.sum(dims) / max(own_count, 1)
+        centred = exact - own_mean.view(shape)
+        deviation = centred.square().sum(dims)
+        gathered = gather(torch.cat([own_mean, deviation, own_mean.new_full((1,), own_count)]))
+        means, deviations, counts = gathered.split([channels, channels, 1], dim=1)
+        count = counts.sum()
+        mean = (means * counts).sum(dim=0) / count
+        variance = (deviations + counts * (means - mean).square()).sum(dim=0) / count
+        scale = torch.rsqrt(variance + eps)
+        offset = own_mean - mean  # centred + offset is the deviation from the global mean
+        factor = scale if weight is None else scale * weight
+        shift = offset * factor if bias is None else offset * factor + bias
+        ctx.save_for_backward(centred, offset, scale, factor, count)
+        ctx.mark_non_differentiable(mean, variance, count)
+        return torch.addcmul(shift.view(shape), centred, factor.view(shape)).to(input.dtype), mean, variance, count
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
-        (gradient,) = gradients
-        total = gradient.contiguous().clone()
-        distributed.all_reduce(total)
-        return total
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *of_statistics: Tensor) -> tuple[Tensor | None, ...]:
+        centred, offset, scale, factor, count = ctx.saved_tensors
+        dims, shape = _all_but_channels(gradient)
+        exact = gradient.to(centred.dtype)
+        of_bias = exact.sum(dims)
+        of_weight = scale * ((exact * centred).sum(dims) + offset * of_bias)
+        totals = torch.stack([of_bias, of_weight])
+        distributed.all_reduce(totals)
+        by_bias, by_weight = totals / count
+        slope = -factor * scale * by_weight
+        of_input = torch.addcmul((slope * offset - factor * by_bias).view(shape), centred, slope.view(shape))
+        of_input = of_input.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
+        # Those of the parameters are this process's own: DistributedDataParallel joins them.
+        needs = ctx.needs_input_grad
+        return of_input, of_weight if needs[1] else None, of_bias if needs[2] else None, None
+
+
+def _all_but_channels(tensor: Tensor) -> tuple[list[int], list[int]]:
+    """The dimensions of (B, C, ...) to sum over, and the shape (1, C, 1...) in which (C,) fits to it."""
+    dims = [dim for dim in range(tensor.dim()) if dim != 1]
+    return dims, [1 if dim in dims else -1 for dim in range(tensor.dim())]
 
 
 class _Synchronized(_BatchNorm):
     """Batch normalisation by the statistics of the global batch, on any device.
 
     torch's own ``SyncBatchNorm`` does the same for CUDA alone. Input (B, C, ...), where B may be 0 in some of the
-    processes. Mean and variance are computed one after the other, as in one process, since the difference of a mean
-    square and a squared mean loses digits.
+    processes.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name in torch's signature
         if not self.training or world_size() == 1:
             return super().forward(input)
         self._check_input_dim(input)  # type: ignore[no-untyped-call]  # not in torch's types
-        dims = [dim for dim in range(input.dim()) if dim != 1]
-        shape = [-1 if dim == 1 else 1 for dim in range(input.dim())]
-        count = _sum(input.new_tensor([input.numel() // input.shape[1]]))
-        mean = _sum(input.sum(dim=dims)) / count
-        centred = input - mean.view(shape)
-        variance = _sum(centred.square().sum(dim=dims)) / count
+        normalize: Any = _NormalizeOverProcesses.apply
+        normalised, mean, variance, count = normalize(input, self.weight, self.bias, self.eps)
         if self.track_running_stats:
-            self._update_running(mean.detach(), variance.detach(), count)
-        normalised = centred * torch.rsqrt(variance + self.eps).view(shape)
-        if not self.affine:
-            return normalised
-        return normalised * self.weight.view(shape) + self.bias.view(shape)
+            self._update_running(mean, variance, count)
+        return torch.as_tensor(normalised)
 
+    @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         """Move the running statistics by ``momentum``, as torch's batch norm does: the unbiased variance."""
         assert self.running_mean is not None
@@ -104,8 +139,8 @@ class _Synchronized(_BatchNorm):
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance * (count / (count - 1)), momentum)
+        self.running_mean.lerp_(mean.to(self.running_mean), momentum)
+        self.running_var.lerp_((variance * (count / (count - 1))).to(self.running_var), momentum)
 
 
 class SynchronizedBatchNorm1d(_Synchronized, nn.BatchNorm1d):
@@ -127,6 +162,12 @@ SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
+def needs_no_broadcast(network: nn.Module, synchronized: bool) -> bool:
+    """Whether the network's buffers stay the same in all processes by themselves: only batch norm's, synchronised."""
+    with_buffers = [module for module in network.modules() if next(module.buffers(recurse=False), None) is not None]
+    return all(synchronized and type(module) in SYNCHRONIZED for module in with_buffers)
+
+
 def synchronize_batch_norm(network: nn.Module) -> None:
     """Turn a network's batch norm layers into synchronised ones; parameters and buffers stay the same objects."""
     for module in network.modules():
@@ -135,8 +176,3 @@ def synchronize_batch_norm(network: nn.Module) -> None:
         elif isinstance(module, _BatchNorm) and not isinstance(module, _Synchronized | nn.SyncBatchNorm):
             name = type(module).__name__
             warnings.warn(f"{name} is not synchronised: each process takes its own statistics", stacklevel=2)
-
-
-def _sum(tensor: Tensor) -> Tensor:
-    total: Any = SumOverProcesses.apply(tensor)  # type: ignore[no-untyped-call]  # not in torch's types
-    return torch.as_tensor(total)

@@ -7,9 +7,13 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from convblocks.model.distributed import sum_over_processes
+
 
 class LossAndAccuracy(Metric):
-    """Mean loss and accuracy over the samples of an epoch, summed on the device and reduced when asked for.
+    """Mean loss and accuracy over the samples of an epoch, over all processes, summed on the device.
+
+    They are reduced when asked for, all at once: torchmetrics would send several messages for each of the sums.
 
     The sums are persistent: they are part of a checkpoint, so that an epoch can be taken up in its middle. ``finite``
     is the number of batches before the sum of the losses became infinite or nan.
@@ -22,7 +26,7 @@ class LossAndAccuracy(Metric):
     finite: Tensor
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
@@ -42,5 +46,9 @@ class LossAndAccuracy(Metric):
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
 
     def compute(self) -> dict[str, Tensor]:
-        correct = self.correct.to(self.loss_sum.dtype)  # or the quotient would have the precision of the network
-        return {"loss": self.loss_sum / self.count, "acc": correct / self.count}
+        """Loss and accuracy: (), in the precision of the sum of the losses."""
+        # float64 counts exactly; a quotient that is rounded twice, from there, is the same (MPS has no float64).
+        exact = self.loss_sum.dtype if self.loss_sum.is_mps else torch.float64
+        sums = torch.stack([self.loss_sum.to(exact), self.correct.to(exact), self.count.to(exact)])
+        loss_sum, correct, count = sum_over_processes(sums)
+        return {"loss": (loss_sum / count).to(self.loss_sum.dtype), "acc": (correct / count).to(self.loss_sum.dtype)}
