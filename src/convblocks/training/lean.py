@@ -4,9 +4,12 @@ import ctypes
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.strategies import DDPStrategy
 
 from convblocks.model.classifier import DigitClassifier
+from convblocks.model.distributed import needs_no_broadcast
 
 NOTHING = nullcontext()
 
@@ -51,6 +54,26 @@ class NoProfiler(Profiler):
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]  # a generator there
         return NOTHING
+
+
+def lighten_steps_of_several(trainer: Trainer, classifier: DigitClassifier) -> None:
+    """Leave out what several processes would send each other at each step, and copy, to no purpose.
+
+    - Lightning broadcasts at each step whether the first process received SIGTERM, and each process waits for it.
+      ``Preemption`` does that for all signals and all processes, without waiting.
+    - DistributedDataParallel broadcasts buffers before each step, also where they are the same everywhere, and copies
+      each gradient into the memory that it sends. A user's own arguments of DDPStrategy win.
+    """
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
+    if isinstance(trainer.strategy, DDPStrategy):
+        flags = trainer.strategy._ddp_kwargs
+        flags.setdefault("gradient_as_bucket_view", True)
+        if needs_no_broadcast(classifier.network, classifier.hparams["sync_batchnorm"]):
+            flags.setdefault("broadcast_buffers", False)
+
+
+def _nothing() -> None:
+    """Nothing."""
 
 
 def keep_freed_memory() -> None:

@@ -17,6 +17,7 @@ from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.divergence import Divergence
+from convblocks.training.lean import lighten_steps_of_several
 from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
@@ -84,6 +85,8 @@ def build(options: Options) -> Training:
     _suit_callbacks(trainer, classifier, directory)
     if is_tried_out or not resumable:
         signals.uninstall()
+    elif trainer.world_size > 1:
+        lighten_steps_of_several(trainer, classifier)
     return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
 
 
