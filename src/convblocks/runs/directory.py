@@ -30,6 +30,9 @@ LONGEST_NAME = 200
 SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "seed", "threads")
 GROUPS = ("data", "trainer")
 
+# On which processes a run trains: a resume may change it, since no number depends on it but by rounding.
+LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
+
 # How the metrics of training are named, as opposed to those of an evaluation.
 TRAINING = "train/"
 
@@ -142,13 +145,27 @@ class RunDirectory:
         raise UserError(f"{self.config} lacks some of the run's settings: {what_to_do}")
 
     def changed_settings(self, settings: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
-        """What the run was begun with and these settings lack or have otherwise, as a phrase; None if nothing."""
-        saved = flatten(self.read_config())
-        current = flatten(settings)
+        """What the run was begun with and these settings lack or have otherwise, as a phrase; None if nothing.
+
+        The layout may change.
+        """
+        saved, current = flatten(self.read_config()), flatten(settings)
         for option in sorted(saved | current):
-            if saved.get(option) != current.get(option) and option not in ignored:
+            if saved.get(option) != current.get(option) and option not in ignored and not _is_of_layout(option):
                 return f"{self.path} was begun with {option}={saved.get(option)}, not {current.get(option)}"
         return None
+
+    def changed_layout(self, settings: Mapping[str, Any]) -> str:
+        """On which processes the run was trained before, as far as these settings have it otherwise, as a phrase."""
+        saved, current = flatten(self.read_config()), flatten(settings)
+        changed = [option for option in sorted(saved) if saved[option] != current.get(option) and _is_of_layout(option)]
+        return ", ".join(f"{option}={saved[option]}" for option in changed)
+
+    def write_config(self, settings: Mapping[str, Any], note: str = "") -> None:
+        """Write ``config.yaml``, with a note below those that are there: as comments, so that ``--config`` takes it."""
+        before = self.config.read_text().splitlines() if self.config.is_file() else []
+        notes = [line for line in before if line.startswith("# ")] + ([f"# {note}"] if note else [])
+        write(self.config, yaml.safe_dump(settings, sort_keys=False) + "".join(f"{line}\n" for line in notes))
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write(self.summary, as_json(summary) + "\n")
@@ -201,6 +218,10 @@ def next_version(arch: str, root: Path) -> RunDirectory:
     versions = [path.name.removeprefix("version_") for path in RunDirectory(arch, root).path.glob("version_*")]
     number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
     return RunDirectory(f"{arch}/version_{number}", root)
+
+
+def _is_of_layout(option: str) -> bool:
+    return any(f"{option}.".startswith(f"{part}.") for part in LAYOUT)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

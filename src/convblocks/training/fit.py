@@ -5,16 +5,15 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from convblocks.atomic import write
 from convblocks.console import OF_DISKS, OF_FILES, say
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, Stopped, UsageError, UserError
@@ -141,12 +140,12 @@ def finished(directory: RunDirectory) -> str:
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
     atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
-    checkpoint, first_step = find_checkpoint(training)
+    start = find_start(training)
     with told_in_one_line(training), tensorboards_thread_is_quiet():
-        open_directory(training, first_step)
+        open_directory(training, start)
         if training.speaks:
             introduce(training)
-        train(training, checkpoint)
+        train(training, start.checkpoint)
         metrics = final_metrics(training)
         if training.speaks:
             result = summary(training, metrics)
@@ -155,8 +154,17 @@ def complete(training: Training) -> None:
     training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
 
 
-def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
-    """The checkpoint to carry on from, and the first step to log anew; (None, None) for a new run.
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: its checkpoint, the steps that were made before, and the first step to log anew, if any."""
+
+    checkpoint: Path | None = None
+    steps: int = 0
+    first_logged: int | None = None
+
+
+def find_start(training: Training) -> Start:
+    """Where to carry on, or the beginning.
 
     Raises:
         UserError: it is damaged and there is no other, or it belongs to other settings.
@@ -164,7 +172,7 @@ def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
     last = training.directory.last_checkpoint
     found = newest_checkpoint(last, training.classifier.state_dict())
     if found is None:
-        return None, None
+        return Start()
     path, checkpoint = found
     refuse_other_data(training, checkpoint)
     put_back_what_was_found(training, checkpoint)
@@ -172,7 +180,7 @@ def find_checkpoint(training: Training) -> tuple[Path | None, int | None]:
         raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
     if path != last and training.speaks:
         say(f"{last} is missing or damaged: carrying on from {path.name}")
-    return path, first_step_to_forget(checkpoint)
+    return Start(path, checkpoint["global_step"], first_step_to_forget(checkpoint))
 
 
 def put_back_what_was_found(training: Training, checkpoint: dict[str, Any]) -> None:
@@ -185,22 +193,31 @@ def put_back_what_was_found(training: Training, checkpoint: dict[str, Any]) -> N
         training.data.batch_size = checkpoint[type(training.data).__qualname__]["batch_size"]
 
 
-def open_directory(training: Training, first_step: int | None) -> None:
+def open_directory(training: Training, start: Start) -> None:
     """Note in the run directory what the run is begun with, and let the Trainer log into it, anew from a step on."""
     directory, trainer = training.directory, training.trainer
     added = list(trainer.loggers)
     if training.speaks:
-        write(directory.config, yaml.safe_dump(training.settings, sort_keys=False))
+        note_settings(training, start.steps)
         note_manifest(training)
         if added and directory.loggers.is_file():
-            loggers.go_on(added, flatten(training.settings), first_step or 0)
+            loggers.go_on(added, flatten(training.settings), start.first_logged or 0)
         elif added:
             loggers.begin(added, directory.loggers, flatten(training.settings))
     if training.settings["trainer"].get("logger") is not False:
         board = TensorBoardLogger(
-            directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=first_step
+            directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=start.first_logged
         )
         trainer.loggers = [board, *added]
+
+
+def note_settings(training: Training, steps: int) -> None:
+    """Write ``config.yaml``; on a resume on other processes say, and note there, on which the run was before."""
+    directory, settings = training.directory, training.settings
+    former = directory.changed_layout(settings) if steps else ""
+    if former:
+        say(f"{directory.path} was trained with {former} for its first {steps} steps")
+    directory.write_config(settings, former and f"the first {steps} steps: {former}")
 
 
 def note_manifest(training: Training) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, GradientAccumulationScheduler, StochasticWeightAveraging, Timer
+from torch import Tensor
 
 from convblocks.model.distributed import gather
 from convblocks.training.quiet import silence_what_every_run_says
@@ -48,15 +49,13 @@ class ExactResume(Checkpoint):
         if not state:
             return
         own = trainer.global_rank
-        states = torch.atleast_2d(state["cpu"])  # former checkpoints hold that of the first process alone
-        # A copy: torch 2.13 crashes when it is given a part of a tensor.
-        torch.set_rng_state(states[own if len(states) == trainer.world_size else 0].clone())
+        torch.set_rng_state(_of_process(own, state["cpu"], trainer.world_size))
         for name, sums in state.get("train_sums", {}).items():
             joined = sums.min(dim=0).values if name == "finite" else sums.sum(dim=0) * (own == 0)
             mine = sums[own] if len(sums) == trainer.world_size else joined
             setattr(pl_module.train_metrics, name, mine.to(pl_module.device))
         if "cuda" in state and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda"])
+            torch.cuda.set_rng_state(_of_process(own, state["cuda"], trainer.world_size))
         if trainer.fit_loop.restarted_mid_epoch:
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
@@ -93,7 +92,7 @@ class ExactResume(Checkpoint):
             "plateaus": self._updates_due(trainer),
         }
         if torch.cuda.is_available() and torch.cuda.is_initialized():
-            state["cuda"] = torch.cuda.get_rng_state()
+            state["cuda"] = gather(torch.cuda.get_rng_state().to(device)).cpu()
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -110,6 +109,13 @@ class ExactResume(Checkpoint):
             and (done + 1) % config.frequency == 0
             and config.monitor in trainer.callback_metrics
         ]
+
+
+def _of_process(rank: int, states: Tensor, processes: int) -> Tensor:
+    """The state of a random generator, or the first process's, where there were more or fewer processes."""
+    states = torch.atleast_2d(states)  # former checkpoints hold that of the first process alone
+    # A copy: torch 2.13 crashes when it is given a part of a tensor.
+    return states[rank if len(states) == processes else 0].clone()
 
 
 def _never() -> bool:

@@ -74,7 +74,7 @@ class RunLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch[1])
+        self._images += len(batch[1]) * trainer.world_size
         if ends_written_step(trainer, batch_idx, self.every_n_steps):
             learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
             _log(trainer, learning_rate)
@@ -146,7 +146,7 @@ class RunLog(Callback):
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "seconds": round(self._seconds(), 3),
-            "images_per_second": round(self._images * trainer.world_size / self._training_seconds),
+            "images_per_second": round(self._images / self._training_seconds),
         }
 
     def _finish_row(self) -> None:

@@ -1,0 +1,107 @@
+"""Several processes: what they send each other, and what is left of a run that is stopped, on as many or on others."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import fit
+from tests.conftest import REPOSITORY
+from tests.training import several
+from tests.training.several import Run
+from tests.training.test_distributed import assert_close, torchrun, weights
+from tests.training.test_fit import curves, metric_rows
+
+pytestmark = pytest.mark.slow
+
+# Two epochs of 40 steps.
+FLAGS = [
+    *["--threads", "1", "--epochs", "2", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "5"],
+    *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"],
+]
+
+
+def on(processes: int, strategy: str = "ddp") -> list[str]:
+    return ["--trainer.devices", str(processes), "--trainer.strategy", strategy if processes > 1 else "auto"]
+
+
+def run(*arguments: str, stopped_in: int = 0) -> Run:
+    return {"arguments": list(arguments), "stopped_in": stopped_in}
+
+
+def fit_on(processes: int, *runs: Run) -> str:
+    """Train one after the other; what they print."""
+    if processes == 1:
+        several.fit_all(list(runs))
+        return ""
+    return torchrun(processes, "-m", several.__name__, json.dumps(runs))
+
+
+@pytest.fixture
+def folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    return workspace
+
+
+def test_a_run_that_one_process_was_told_to_stop_ends_as_if_nothing_had_happened(folder: Path) -> None:
+    """Stopped in the first step, within an epoch, shortly before its end, in its last step, and in the second epoch."""
+    flags = ["--arch", "mlp", *FLAGS, *on(2)]
+    steps = (1, 11, 35, 40, 55)
+    runs = [run(*flags, "--name", "whole")]
+    for step in steps:
+        runs += [run(*flags, "--name", f"{step}", stopped_in=step), run("--name", f"{step}", "--resume")]
+    assert fit_on(2, *runs).count("epoch 2/2") == 1 + len(steps)
+    whole = RunDirectory("whole")
+    for step in steps:
+        stopped = RunDirectory(f"{step}")
+        assert_close(weights(whole.path), weights(stopped.path), tolerance=0)
+        assert metric_rows(stopped) == metric_rows(whole)
+        for tag in ("train/loss", "train/acc", "train/loss_step"):
+            assert curves(stopped)[tag] == curves(whole)[tag]
+
+
+# Begun on so many processes, stopped in that step (in the middle of the first epoch, or its last), resumed on so many.
+ELASTIC = [(begun, step, resumed) for begun in (1, 2) for step in (15, 40) for resumed in (1, 2, 4)]
+
+
+def elastic_name(begun: int, step: int, resumed: int) -> str:
+    return f"from_{begun}_to_{resumed}/stopped_in_{step}"
+
+
+@pytest.fixture(scope="module")
+def elastic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDirectory]:
+    """A whole run, and beside it those of ELASTIC."""
+    flags = ["--arch", "batchnorm", "--trainer.precision", "64-true", *FLAGS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elastic"))
+        patch.setenv("PYTHONPATH", str(REPOSITORY))
+        fit_on(1, run(*flags, "--name", "whole"))
+        for processes in (1, 2):
+            own = [case for case in ELASTIC if case[0] == processes]
+            fit_on(
+                processes,
+                *[run(*flags, *on(processes), "--name", elastic_name(*case), stopped_in=case[1]) for case in own],
+            )
+        for processes in (1, 2, 4):
+            layout = on(processes, "ddp_find_unused_parameters_true")
+            own = [case for case in ELASTIC if case[2] == processes]
+            fit_on(processes, *[run("--name", elastic_name(*case), "--resume", *layout) for case in own])
+        yield RunDirectory("whole")
+
+
+@pytest.mark.parametrize(("begun", "step", "resumed"), ELASTIC)
+def test_a_run_may_go_on_on_other_processes(elastic: RunDirectory, begun: int, step: int, resumed: int) -> None:
+    other = RunDirectory(elastic_name(begun, step, resumed))
+    assert_close(weights(elastic.path), weights(other.path), tolerance=1e-9)
+    for row, expected in zip(metric_rows(other), metric_rows(elastic), strict=True):
+        assert list(map(float, row.values())) == pytest.approx(list(map(float, expected.values())), rel=1e-9)
+
+
+def test_config_yaml_keeps_the_history(elastic: RunDirectory) -> None:
+    config = RunDirectory(elastic_name(2, 40, 1)).config
+    note = "# the first 40 steps: trainer.devices=2, trainer.strategy=ddp\n"
+    assert config.read_text().endswith(note)
+    fit.main(["--config", str(config), "--epochs", "1", "--name", "again"])
+    assert RunDirectory("again").read_summary()["processes"] == 1
