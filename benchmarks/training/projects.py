@@ -92,8 +92,8 @@ def barebones(case: Case) -> Timing:
     return module.timing()
 
 
-def fit_command(case: Case, steps: int | None, name: str) -> RunDirectory:
-    """Train as ``scripts/fit.py`` does, everything on, and return the run's directory."""
+def fit_command(case: Case, steps: int | None, name: str, *flags: str) -> RunDirectory:
+    """Train as ``scripts/fit.py`` does, everything on, and return the run's directory; flags of one's own win."""
     arguments = [
         *["--arch", case.arch, "--name", name, "--epochs", "1", "--seed", str(SEED)],
         *["--batch_size", str(case.batch_size), "--lr", str(LEARNING_RATE)],
@@ -101,20 +101,25 @@ def fit_command(case: Case, steps: int | None, name: str) -> RunDirectory:
     ]
     if steps is not None:
         arguments += ["--trainer.limit_train_batches", str(steps)]
-    fit.main(arguments)
+    fit.main([*arguments, *flags])
     return RunDirectory(name)
 
 
-def fit_project(case: Case) -> Timing:
-    """This project's own command, with hooks that note the times of its epoch."""
-    stopwatch = Stopwatch()
+def note_times(module: type[LightningModule], stopwatch: Stopwatch) -> None:
+    """Let a class of modules call the stopwatch's hooks."""
     hooks: dict[str, Any] = {
         "on_train_epoch_start": lambda self: stopwatch.on_train_epoch_start(),
         "on_validation_start": lambda self: stopwatch.on_validation_start(),
         "on_train_end": lambda self: stopwatch.on_train_end(),
     }
     for name, hook in hooks.items():
-        setattr(DigitClassifier, name, hook)
+        setattr(module, name, hook)
+
+
+def fit_project(case: Case) -> Timing:
+    """This project's own command, with hooks that note the times of its epoch."""
+    stopwatch = Stopwatch()
+    note_times(DigitClassifier, stopwatch)
     fit_command(case, case.warm_up_steps, "warm-up")
     fit_command(case, case.steps, "measured")
     return stopwatch.timing()

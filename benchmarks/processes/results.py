@@ -1,0 +1,69 @@
+"""What was measured, and the targets for how this project's pace compares with plain Lightning's."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+from benchmarks.processes.measure import Measurement
+from benchmarks.processes.variants import Variant
+from benchmarks.training.results import Ratio, ratio
+
+# The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
+TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
+
+
+@dataclass
+class Results:
+    """All that one benchmark measured, in the order in which it did.
+
+    Args:
+        machine: Processor, system, versions.
+        arguments: The benchmark's command line.
+        rounds: How often the variants were compared.
+        compared: Both variants with 1 and 2 processes, every round.
+        recorded: What is sent in a step, once.
+    """
+
+    machine: str
+    arguments: list[str]
+    rounds: int
+    compared: list[Measurement] = field(default_factory=list)
+    recorded: list[Measurement] = field(default_factory=list)
+
+    def archs(self) -> list[str]:
+        return list(dict.fromkeys(one.case.arch for one in self.compared))
+
+    def batch_sizes(self) -> list[int]:
+        return sorted({one.case.batch_size for one in self.compared})
+
+    def recorded_batch_size(self) -> int:
+        """The images of a step of one process, which strong scaling shares."""
+        return min(one.case.batch_size for one in self.recorded)
+
+    def of(self, variant: Variant, arch: str, batch_size: int, processes: int) -> list[Measurement]:
+        """What was compared, one a round."""
+        wanted = (variant, arch, batch_size, processes)
+        return [
+            one
+            for one in self.compared
+            if (one.case.variant, one.case.arch, one.case.batch_size, one.case.processes) == wanted
+        ]
+
+    def rate(self, variant: Variant, arch: str, batch_size: int, processes: int) -> float:
+        """Steps a second, by the median time of the rounds."""
+        own = self.of(variant, arch, batch_size, processes)
+        return own[0].case.steps / median(one.seconds for one in own)
+
+    def pace(self, arch: str, batch_size: int, processes: int) -> Ratio:
+        """Steps a second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
+        plain, fit = (self.of(variant, arch, batch_size, processes) for variant in ("plain", "fit"))
+        return ratio([one.seconds for one in plain], [one.seconds for one in fit])
+
+    def verdict(self, arch: str, batch_size: int) -> str:
+        """Whether 2 processes meet the target."""
+        smallest = min(self.batch_sizes())
+        value = self.pace(arch, batch_size, processes=2).value
+        if batch_size == smallest:
+            bar, is_met = f"at least {TARGETS[arch]:g}", value >= TARGETS[arch]
+        else:
+            bar, is_met = f"more than at {smallest}", value > self.pace(arch, smallest, processes=2).value
+        return f"{bar}: {'met' if is_met else 'MISSED'}"
