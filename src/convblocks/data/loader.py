@@ -19,7 +19,9 @@ Batch = tuple[Tensor, Tensor]
 
 def normalize(images: Tensor) -> Tensor:
     """Scale uint8 images (B, 28, 28) to [0, 1], then to mean 0 and standard deviation 1: (B, 1, 28, 28) float32."""
-    return images.unsqueeze(1).to(torch.float32).div_(255).sub_(MEAN).div_(STD)
+    # Tensors on the device: on CUDA torch does not divide by a number but multiplies by its reciprocal, less exactly.
+    white, std = (torch.full((), value, device=images.device) for value in (255.0, STD))
+    return images.unsqueeze(1).to(torch.float32).div_(white).sub_(MEAN).div_(std)
 
 
 class InOrder(SequentialSampler):
