@@ -41,7 +41,9 @@ def torchrun(processes: int, *command: str) -> str:
 
 
 def weights(folder: Path) -> Weights:
-    state: Weights = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    state: Weights = torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)[
+        "state_dict"
+    ]
     return {name: value for name, value in state.items() if name.startswith("network.")}
 
 
