@@ -32,8 +32,8 @@ class Augmentation:
         if not len(images):
             return images
         height, width = images.shape[1:]
-        limits = draws.new_tensor([2 * self.shift / width, 2 * self.shift / height, self.rotation, self.scale])
-        right, down, degrees, growth = (draws * limits).unbind(dim=1)
+        limits = (2 * self.shift / width, 2 * self.shift / height, self.rotation, self.scale)  # no copy to the device
+        right, down, degrees, growth = (draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True))
         angle, size = degrees.deg2rad(), 1 + growth
         cos, sin = angle.cos() / size, angle.sin() / size
         # Where in the old image each pixel of the new one comes from, in units of half the image.
