@@ -1,11 +1,15 @@
 """Several processes: what they send each other, and what is left of a run that is stopped, on as many or on others."""
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
+from benchmarks.processes.measure import measure
+from benchmarks.processes.variants import Case
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.conftest import REPOSITORY
@@ -13,6 +17,7 @@ from tests.training import several
 from tests.training.several import Run
 from tests.training.test_distributed import assert_close, torchrun, weights
 from tests.training.test_fit import curves, metric_rows
+from tests.training.waiting import Waiting
 
 pytestmark = pytest.mark.slow
 
@@ -105,3 +110,38 @@ def test_config_yaml_keeps_the_history(elastic: RunDirectory) -> None:
     assert config.read_text().endswith(note)
     fit.main(["--config", str(config), "--epochs", "1", "--name", "again"])
     assert RunDirectory("again").read_summary()["processes"] == 1
+
+
+@pytest.mark.parametrize(("arch", "most"), [("mlp", 1.2), ("maxpool", 1.2), ("batchnorm", 7.2)])
+def test_so_many_collectives_a_step(arch: str, most: float) -> None:
+    """The gradients, two for each of three batch norms, now and then the signal, and what is written each 50 steps."""
+    steps = 25 if arch == "maxpool" else 115
+    measured = measure(Case("fit", arch, batch_size=64, processes=2, steps=steps), record=True)
+    assert sum(collective.per_step for collective in measured.collectives) <= most
+
+
+@pytest.mark.parametrize("arch", ["mlp", "batchnorm"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_no_step_waits_for_the_device_unless_it_is_written(folder: Path, arch: str, processes: int) -> None:
+    moved = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
+    limits = [
+        "--threads",
+        "1",
+        "--epochs",
+        "1",
+        "--trainer.limit_train_batches",
+        "48",
+        "--trainer.limit_val_batches",
+        "1",
+    ]
+    callback = f"--trainer.callbacks={Waiting.__module__}.{Waiting.__name__}"
+    command = ["--arch", arch, *limits, *moved, "--trainer.accelerator", "cpu", *on(processes), callback]
+    fit_on(processes, run(*command, "--name", "run"))
+    for process in range(processes):
+        assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
+
+
+def test_lightning_still_broadcasts_its_signal_where_we_leave_it_out() -> None:
+    """What training/lean.py replaces: if this fails, Lightning has changed, and it may be needed no more."""
+    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+    assert "_broadcast_sigterm_tensor" in inspect.getsource(_TrainingEpochLoop.advance)

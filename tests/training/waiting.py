@@ -1,0 +1,51 @@
+"""A callback that finds, on a CPU, what would make a processor wait for a GPU, or copy to it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# What needs a tensor's values outside the device, and what makes a tensor of Python's numbers there.
+WAITS = {"_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "unique_dim", "_unique2"}
+COPIES = {"lift_fresh", "scalar_tensor"}
+
+
+class Recorded(TorchDispatchMode):
+    """Notes the operations of WAITS and COPIES."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        if name in WAITS | COPIES and not is_the_signals_message(args):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def is_the_signals_message(arguments: Any) -> bool:
+    """Whether it is what AgreedSignal sends: it stays on the CPU everywhere."""
+    return bool(arguments) and arguments[0].dtype == torch.float64 and arguments[0].shape == (2,)
+
+
+class Waiting(Callback):
+    """Writes what one inner step after another did, the fetching of batches included, into a file of each process.
+
+    By default no step between them is written: the Trainer writes the 50th.
+    """
+
+    FIRST, LAST = 5, 45
+
+    def __init__(self) -> None:
+        self.recorded = Recorded()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.FIRST:
+            self.recorded.__enter__()
+        elif batch_idx == self.LAST:
+            self.recorded.__exit__(None, None, None)
+            Path(f"waits_of_{trainer.global_rank}.json").write_text(json.dumps(self.recorded.found))
