@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from torch.utils.tensorboard import SummaryWriter
@@ -24,6 +24,8 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import as_csv, as_json, terminal, to_console, to_markdown
 from convblocks.training import options as fit_options
+from convblocks.training import slurm
+from convblocks.training.fit import one_speaks
 from convblocks.training.quiet import silence_what_every_run_says
 
 # Set by this command itself for every trial.
@@ -41,11 +43,19 @@ def main(arguments: list[str]) -> None:
         UserError: a run with other settings in the way, or trials that are missing at the end.
     """
     silence_what_every_run_says()
-    options = parse(arguments)
-    trials = trials_of(options)
-    refuse_conflict(trials)
-    if options.trial is not None:
-        become(trials, options.trial)
+    launched = dict(os.environ)
+    with one_speaks():
+        options = parse(arguments)
+        if options.trial is None and (launcher := slurm.launcher_of_several()):
+            raise UsageError(
+                f"{launcher} is for the processes of one trial: write --trial NUMBER, or leave {launcher} out, since "
+                "with --trainer.devices N this starts N processes for each trial itself"
+            )
+        slurm.hide_launcher()
+        trials = trials_of(options)
+        refuse_conflict(trials)
+        if options.trial is not None:
+            become(trials, options.trial, launched)
     failed = [] if options.no_fit else fit_missing(RunDirectory(options.name, options.root), trials, options.jobs)
     done = [trial for trial in trials if trial.state() == "done"]
     if done:
@@ -116,25 +126,29 @@ def refuse_conflict(trials: Sequence[Trial]) -> None:
                 raise UserError(f"{changed}: choose another --name, or move that run away")
 
 
-def become(trials: Sequence[Trial], number: int) -> NoReturn:
-    """Replace this process by fit.py for one trial: signals then reach the run itself.
+def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by fit.py for one trial: signals, and what a launcher says, then reach the run itself.
 
     Raises:
         UsageError: there is no trial of that number.
     """
     if not 0 <= number < len(trials):
         raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
-    os.execv(sys.executable, [sys.executable, "-m", training.__name__, *trials[number].arguments()])
+    os.execve(sys.executable, [sys.executable, "-m", training.__name__, *trials[number].arguments()], environment)
 
 
 def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> list[Trial]:
     """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed.
 
     Raises:
+        UsageError: the trials need several nodes, and this is one.
         UserError: another process works on the comparison.
     """
     missing = [trial for trial in trials if trial.state() != "done"]
-    work = {key: _multiply_adds(trial) for key, trial in _one_of_each(missing).items()}
+    settings = {key: fit_options.parse(trial.arguments()).settings for key, trial in _one_of_each(missing).items()}
+    for one in settings.values():
+        slurm.check_layout(one["trainer"].get("devices", "auto"), one["trainer"].get("num_nodes", 1))
+    work = {key: _multiply_adds(one) for key, one in settings.items()}
     missing.sort(key=lambda trial: -work[trial.arch, trial.settings] * abs(trial.epochs))
     failed = []
     directory.create()
@@ -210,8 +224,8 @@ def _default_epochs(arch: str, given: Settings) -> int:
     return epochs
 
 
-def _multiply_adds(trial: Trial) -> int:
-    network = fit_options.build_classifier(fit_options.parse(trial.arguments()).settings).network
+def _multiply_adds(settings: dict[str, Any]) -> int:
+    network = fit_options.build_classifier(settings).network
     return int(torchinfo_summary(network, input_size=(1, 1, 28, 28), verbose=0).total_mult_adds)
 
 

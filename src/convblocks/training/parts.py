@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, LearningRateFinder, ModelCheckpoint, ModelPruning
 
@@ -62,7 +63,7 @@ def build(options: Options) -> Training:
         UsageError: they cannot be made, or not together.
     """
     settings, root = options.settings, options.root
-    slurm.check_tasks(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
+    slurm.check_layout(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
     seed_everything(settings["seed"], verbose=False)
     torch.set_num_threads(settings["threads"])
     data, classifier = build_data(settings), build_classifier(settings)
@@ -72,7 +73,7 @@ def build(options: Options) -> Training:
     resumable = settings["trainer"].get("enable_checkpointing", True)
     is_tried_out = bool(settings["trainer"]["fast_dev_run"])
     plugins: list[Any] = [AtomicCheckpointIO(directory.path, keep_previous=directory.last_checkpoint)]
-    if SLURMEnvironment.detect():
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():  # srun may have started torchrun
         try:
             plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
         except RuntimeError as error:

@@ -8,7 +8,11 @@ head -c 64 /dev/urandom > "$folder/slurm.key"
 chmod 600 "$folder/slurm.key"
 echo CgroupPlugin=disabled > "$folder/cgroup.conf"
 
-# CredType must stand beside AuthType. Lightning takes ports 15000 to 24999: Slurm's own stay out of them.
+# Ports and job numbers of its own, since another checkout's tests may run beside these. Lightning takes the ports from
+# 15000 to 24999, by the job's number: Slurm's own stay out of them.
+port=$((6000 + RANDOM % 2000 * 4))
+
+# CredType must stand beside AuthType.
 cat > "$folder/slurm.conf" <<CONF
 ClusterName=tests
 SlurmctldHost=localhost(127.0.0.1)
@@ -29,10 +33,11 @@ SlurmctldPidFile=$folder/slurmctld.pid
 SlurmdPidFile=$folder/slurmd.%n.pid
 SlurmctldLogFile=$folder/log/slurmctld.log
 SlurmdLogFile=$folder/log/slurmd.%n.log
-SlurmctldPort=6817
+SlurmctldPort=$port
+FirstJobId=$((1 + RANDOM % 8000))
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmdParameters=config_overrides
-NodeName=node[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[6821-6822] CPUs=4 State=UNKNOWN
+NodeName=node[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=4 State=UNKNOWN
 PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 

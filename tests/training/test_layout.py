@@ -1,0 +1,72 @@
+"""Whether what srun or torchrun started is what the Trainer is told to expect."""
+
+import pytest
+
+from convblocks.errors import UsageError
+from convblocks.training.slurm import check_layout
+
+
+def srun(tasks: int, nodes: int = 1, **others: str) -> dict[str, str]:
+    """What a process learns from srun."""
+    started = {"SLURM_NTASKS": str(tasks), "SLURM_NNODES": str(nodes), "SLURM_STEP_ID": "0"}
+    return started | {"SLURM_NTASKS_PER_NODE": str(tasks // nodes), "SLURM_JOB_ID": "7"} | others
+
+
+def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
+    """What a process learns from torchrun."""
+    return {"TORCHELASTIC_RUN_ID": "7", "WORLD_SIZE": str(processes), "GROUP_WORLD_SIZE": str(nodes)}
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "environment"),
+    [
+        ("auto", 1, {}),
+        (4, 1, {}),
+        (2, 2, srun(4, nodes=2)),
+        ("auto", 1, srun(1)),
+        (4, 1, srun(1) | {"SLURM_JOB_NAME": "bash"}),  # srun --pty bash, and Lightning starts the others
+        (2, 2, torchrun(4, nodes=2)),
+        (4, 2, srun(2, nodes=2) | torchrun(8, nodes=2)),  # srun torchrun
+        (8, 2, {"NODE_RANK": "1"}),
+    ],
+)
+def test_as_many_processes_as_devices_are_accepted(devices: str | int, nodes: int, environment: dict[str, str]) -> None:
+    check_layout(devices, nodes, environment)
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "environment", "message"),
+    [
+        (1, 1, {"SLURM_NTASKS": "2"}, "this job has 2 tasks, but python was started without srun: put srun before it"),
+        (
+            2,
+            1,
+            srun(4, nodes=2),
+            "srun started 4 tasks, but --trainer.devices 2 and --trainer.num_nodes 1 make 2: "
+            "write --trainer.num_nodes 2, or start it with --nodes=1 --ntasks-per-node=2",
+        ),
+        (
+            2,
+            1,
+            srun(1),
+            "srun started 1 task, but --trainer.devices 2 and --trainer.num_nodes 1 make 2: "
+            "write --trainer.devices 1, or start it with --nodes=1 --ntasks-per-node=2",
+        ),
+        (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
+        (4, 1, srun(4, nodes=2), "make 4 on each of 1: write --trainer.devices 2 --trainer.num_nodes 2"),
+        ("auto", 1, srun(4, nodes=2), "srun started 4 tasks: write --trainer.devices 2 --trainer.num_nodes 2"),
+        (2, 2, srun(3, nodes=2), "must have as many: start it with --nodes=2 --ntasks-per-node=2"),
+        (1, 2, srun(2, nodes=2) | {"SLURM_NTASKS_PER_NODE": "2"}, "write srun --ntasks-per-node=1"),
+        (4, 1, srun(4) | {"SLURM_JOB_NAME": "interactive"}, "write srun --job-name=fit"),
+        (1, 1, {"SLURM_NTASKS": "two"}, "SLURM_NTASKS is 'two', and must be a number: unset it"),
+        (1, 1, srun(1, SLURM_NNODES="0"), "SLURM_NNODES is '0', and must be a number: unset it"),
+        ("auto", 1, torchrun(2), "torchrun started 2 processes: write --trainer.devices 2"),
+        (4, 1, torchrun(2), "make 4: write --trainer.devices 2, or start it with --nnodes 1 --nproc_per_node 4"),
+        (1, 2, {}, "--trainer.num_nodes 2, but this was started on one: leave it out, or put srun"),
+    ],
+)
+def test_processes_that_would_not_train_together_are_told_what_to_write(
+    devices: str | int, nodes: int, environment: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_layout(devices, nodes, environment)
