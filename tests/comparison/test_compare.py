@@ -219,6 +219,14 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
     assert list(workspace.iterdir()) == []
 
 
+def test_several_nodes_are_for_launchers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"--trainer.num_nodes 2, but this was started on one: leave it out"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "1", "--trainer.num_nodes", "2"])
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    with pytest.raises(UsageError, match="torchrun is for the processes of one trial: write --trial NUMBER"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "1"])
+
+
 @pytest.mark.slow
 def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks: Path) -> None:
     """Runs that ended themselves are done, and count."""
@@ -253,6 +261,7 @@ PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.a
 def test_a_trial_may_have_several_processes(workspace: Path) -> None:
     for name, processes in (("one", []), ("two", PROCESSES)):
         command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
+        command += ["--jobs", "2"]  # whose processes meet at ports of their own
         finished = run_script("compare", *command, "--name", name, cwd=workspace)
         assert finished.returncode == 0, finished.stderr
     losses = {}

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.runs.directory import LOGS
+from convblocks.training import fit
 from tests.conftest import DEBUG, REPOSITORY, run_script
 from tests.training import distributed_worker
 
@@ -97,6 +99,29 @@ def test_every_test_image_counts_once(folder_of: Folders, processes: int) -> Non
     assert (several["test/acc"] * 10_000) % 1 == 0
     assert several["test/acc"] == one["test/acc"]
     assert several["test/loss"] == pytest.approx(one["test/loss"], rel=1e-9)
+
+
+def test_two_nodes_of_torchrun_equal_one_process(workspace: Path) -> None:
+    """Two agents of torchrun, as on two machines, with two processes each."""
+    flags = [*distributed_worker.COMMON, "--arch", "batchnorm", "--trainer.precision", "64-true"]
+    flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
+    fit.main([*flags, "--name", "one"])
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=2"]
+    launch += ["--master_addr=127.0.0.1", f"--master_port={find_free_network_port()}"]
+    script = [str(REPOSITORY / "scripts" / "fit.py"), *flags, "--name", "four"]
+    script += ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.num_nodes", "2"]
+    nodes = [subprocess.Popen([*launch, f"--node_rank={node}", *script]) for node in (0, 1)]
+    assert [node.wait(timeout=300) for node in nodes] == [0, 0]
+    assert_close(weights(LOGS / "one"), weights(LOGS / "four"), tolerance=1e-9)
+    assert metrics(LOGS / "four") == pytest.approx(metrics(LOGS / "one"), rel=1e-9)
+
+
+def test_processes_of_torchrun_do_not_each_train_alone(workspace: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    fit_script = [str(REPOSITORY / "scripts" / "fit.py"), *distributed_worker.COMMON, "--arch", "mlp"]
+    finished = subprocess.run([*launch, *fit_script], capture_output=True, text=True, timeout=120, check=False)
+    assert finished.stderr.count("fit.py: torchrun started 2 processes: write --trainer.devices 2\n") == 1
+    assert list(workspace.iterdir()) == []
 
 
 def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:

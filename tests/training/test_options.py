@@ -1,6 +1,7 @@
 """Every setting can be given in one way, is written down, and can be fed back."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.profilers import SimpleProfiler
+from lightning.pytorch.strategies import DDPStrategy
 
 from convblocks.errors import UsageError
 from convblocks.training.complaints import LINKS
@@ -122,3 +124,16 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
         build(parse(flags))
     assert "\n" not in str(caught.value)
     assert list(workspace.iterdir()) == []
+
+
+def test_the_time_that_processes_wait_for_each_other_can_be_given(workspace: Path) -> None:
+    """As docs/cluster.md writes it, after the strategy that the job script gives; config.yaml keeps it."""
+    given = ["--trainer.strategy", "ddp", "--trainer.strategy", "DDPStrategy", "--trainer.strategy.timeout", "0:05:00"]
+    settings = parse(["--arch", "mlp", "--trainer.accelerator", "cpu", *given]).settings
+    Path("saved.yaml").write_text(yaml.safe_dump(settings))
+    strategy = "class_path: DDPStrategy, init_args: {timeout: '0:05:00'}"
+    Path("own.yaml").write_text(f"{{arch: mlp, trainer: {{accelerator: cpu, strategy: {{{strategy}}}}}}}")
+    for config in ("saved.yaml", "own.yaml"):
+        trainer = build_trainer(parse(["--config", config]).settings, workspace, [], [])
+        assert isinstance(trainer.strategy, DDPStrategy)
+        assert trainer.strategy._timeout == timedelta(minutes=5)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.comparison import compare
 from convblocks.runs.directory import LOGS, RunDirectory
@@ -190,9 +191,9 @@ def test_within_a_job_a_comparison_starts_the_processes_of_its_trials(cluster: P
 @pytest.mark.slow
 def test_srun_may_start_torchrun(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "20", "--name", "torchrun"]
-    torchrun = "torchrun --nnodes 2 --nproc_per_node 1 --rdzv_backend c10d --rdzv_endpoint 127.0.0.1:29511"
+    torchrun = "torchrun --nnodes 2 --nproc_per_node 1 --rdzv_backend c10d --rdzv_endpoint"
     together = "--trainer.devices 1 --trainer.num_nodes 2"
-    command = f"exec srun {torchrun} scripts/fit.py {' '.join(flags)} {together}"
+    command = f"exec srun {torchrun} 127.0.0.1:{find_free_network_port()} scripts/fit.py {' '.join(flags)} {together}"
     job = submit_text(cluster, command, "--nodes=2", "--ntasks-per-node=1")
     assert ended(job) == {"COMPLETED"}, output(job)
     assert RunDirectory("torchrun").read_summary()["processes"] == 2
