@@ -26,11 +26,15 @@ def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
         ("auto", 1, srun(1)),
         (4, 1, srun(1) | {"SLURM_JOB_NAME": "bash"}),  # srun --pty bash, and Lightning starts the others
         (2, 2, torchrun(4, nodes=2)),
+        ([2, 3], 1, torchrun(2)),
+        ("2,3", 1, srun(2)),
         (4, 2, srun(2, nodes=2) | torchrun(8, nodes=2)),  # srun torchrun
         (8, 2, {"NODE_RANK": "1"}),
     ],
 )
-def test_as_many_processes_as_devices_are_accepted(devices: str | int, nodes: int, environment: dict[str, str]) -> None:
+def test_as_many_processes_as_devices_are_accepted(
+    devices: str | int | list[int], nodes: int, environment: dict[str, str]
+) -> None:
     check_layout(devices, nodes, environment)
 
 

@@ -26,7 +26,7 @@ class Launch(NamedTuple):
     options: str
 
 
-def check_layout(devices: str | int, nodes: int, environment: Mapping[str, str] = os.environ) -> None:
+def check_layout(devices: str | int | list[int], nodes: int, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse what would hang, or run several times instead of together.
 
     Raises:
@@ -44,7 +44,7 @@ def check_layout(devices: str | int, nodes: int, environment: Mapping[str, str] 
     if rest:
         even = launch.options.format(launch.nodes, each + 1)
         raise UsageError(f"{launch.said} on {launch.nodes} nodes, and each must have as many: start it with {even}")
-    given = int(devices) if str(devices).isdecimal() else None
+    given = _number_of(devices)
     is_alone = given is None and nodes == launch.processes == 1
     if is_alone or (given, nodes) == (each, launch.nodes):
         _check_what_lightning_reads(each, environment)
@@ -106,6 +106,14 @@ def _check_what_lightning_reads(each: int, environment: Mapping[str, str]) -> No
     option = _number("SLURM_NTASKS_PER_NODE", environment, 0)
     if option != each and (option or int(environment[SLURM]) > 1):
         raise UsageError(f"Lightning wants to see how many tasks a node has: write srun --ntasks-per-node={each}")
+
+
+def _number_of(devices: str | int | list[int]) -> int | None:
+    """How many devices these are: a number, or a list such as ``[2, 3]`` or ``2,3``; None for as many as there are."""
+    if isinstance(devices, list):
+        return len(devices)
+    text = str(devices)
+    return len(text.strip(",").split(",")) if "," in text else int(text) if text.isdecimal() else None
 
 
 def _number(name: str, environment: Mapping[str, str], default: int = 1) -> int:
