@@ -7,9 +7,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 import torch
+from filelock import FileLock
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.comparison import compare
@@ -33,8 +35,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("slurm")
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
-    subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "up.sh", state], check=True)
-    with pytest.MonkeyPatch.context() as patch:
+    # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
+    with FileLock(Path(gettempdir()) / "slurm-of-tests.lock"), pytest.MonkeyPatch.context() as patch:
+        subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "up.sh", state], check=True)
         patch.setenv("SLURM_CONF", str(state / "slurm.conf"))
         patch.chdir(folder)
         try:

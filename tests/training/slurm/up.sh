@@ -8,11 +8,7 @@ head -c 64 /dev/urandom > "$folder/slurm.key"
 chmod 600 "$folder/slurm.key"
 echo CgroupPlugin=disabled > "$folder/cgroup.conf"
 
-# Ports and job numbers of its own, since another checkout's tests may run beside these. Lightning takes the ports from
-# 15000 to 24999, by the job's number: Slurm's own stay out of them.
-port=$((6000 + RANDOM % 2000 * 4))
-
-# CredType must stand beside AuthType.
+# CredType must stand beside AuthType. Lightning takes ports 15000 to 24999: Slurm's own stay out of them.
 cat > "$folder/slurm.conf" <<CONF
 ClusterName=tests
 SlurmctldHost=localhost(127.0.0.1)
@@ -33,11 +29,10 @@ SlurmctldPidFile=$folder/slurmctld.pid
 SlurmdPidFile=$folder/slurmd.%n.pid
 SlurmctldLogFile=$folder/log/slurmctld.log
 SlurmdLogFile=$folder/log/slurmd.%n.log
-SlurmctldPort=$port
-FirstJobId=$((1 + RANDOM % 8000))
+SlurmctldPort=6817
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmdParameters=config_overrides
-NodeName=node[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))] CPUs=4 State=UNKNOWN
+NodeName=node[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[6821-6822] CPUs=4 State=UNKNOWN
 PartitionName=tests Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 
