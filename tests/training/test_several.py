@@ -124,19 +124,10 @@ def test_so_many_collectives_a_step(arch: str, most: float) -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_no_step_waits_for_the_device_unless_it_is_written(folder: Path, arch: str, processes: int) -> None:
     moved = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
-    limits = [
-        "--threads",
-        "1",
-        "--epochs",
-        "1",
-        "--trainer.limit_train_batches",
-        "48",
-        "--trainer.limit_val_batches",
-        "1",
-    ]
+    limits = ["--epochs", "1", "--trainer.limit_train_batches", "48", "--trainer.limit_val_batches", "1"]
     callback = f"--trainer.callbacks={Waiting.__module__}.{Waiting.__name__}"
-    command = ["--arch", arch, *limits, *moved, "--trainer.accelerator", "cpu", *on(processes), callback]
-    fit_on(processes, run(*command, "--name", "run"))
+    command = ["--arch", arch, "--threads", "1", *limits, *moved, "--trainer.accelerator", "cpu", *on(processes)]
+    fit_on(processes, run(*command, callback, "--name", "run"))
     for process in range(processes):
         assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
 

@@ -17,7 +17,7 @@ class Recorded(TorchDispatchMode):
     """Notes the operations of WAITS and COPIES."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # not in torch's types
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -45,7 +45,7 @@ class Waiting(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx == self.FIRST:
-            self.recorded.__enter__()
+            self.recorded.__enter__()  # type: ignore[no-untyped-call]  # nor here
         elif batch_idx == self.LAST:
-            self.recorded.__exit__(None, None, None)
+            self.recorded.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # nor here
             Path(f"waits_of_{trainer.global_rank}.json").write_text(json.dumps(self.recorded.found))
