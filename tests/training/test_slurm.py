@@ -115,44 +115,58 @@ def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     assert RunDirectory("four").read_summary()["processes"] == 4
 
 
+@pytest.fixture(scope="module")
+def requeues(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--requeues"))
+
+
+def submit_run(name: str, requeues: int) -> str:
+    """Submit a run of two processes, long enough to be stopped that often."""
+    flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 4), "--name", name]
+    return submit(SCRIPTS / "fit.sbatch", *flags, options=("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"))
+
+
+def wait_for_epoch(number: int, run: RunDirectory, job: str) -> None:
+    deadline = time.monotonic() + 180
+    while len(run.read_metrics()) < number:
+        assert time.monotonic() < deadline, output(job)
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(cluster: Path, requeues: int) -> RunDirectory:
+    job = submit_run("uninterrupted", requeues)
+    assert ended(job) == {"COMPLETED"}, output(job)
+    return RunDirectory("uninterrupted")
+
+
 @pytest.mark.slow
-def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(
-    cluster: Path, request: pytest.FixtureRequest
-) -> None:
-    requeues = int(request.config.getoption("--requeues"))
-    flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 4)]
-    layout = ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1")
+def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted: RunDirectory, requeues: int) -> None:
     run = RunDirectory("requeued")
-    job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", run.name, options=layout)
+    job = submit_run(run.name, requeues)
     for _ in range(requeues):
-        epochs = len(run.read_metrics())
-        deadline = time.monotonic() + 180
-        while len(run.read_metrics()) <= epochs:
-            assert time.monotonic() < deadline, output(job)
-            time.sleep(0.1)
+        wait_for_epoch(len(run.read_metrics()) + 1, run, job)
         subprocess.run(["scancel", "--signal=USR1", job], check=True)
         start_again(job)
     assert ended(job) == {"COMPLETED"}, output(job)
-    text = output(job)
-    assert text.count("carry on with --resume") == requeues
-    assert [row["epoch"] for row in metric_rows(run)] == [str(epoch + 1) for epoch in range(2 * requeues + 4)]
+    assert output(job).count("carry on with --resume") == requeues
+    assert metric_rows(run) == metric_rows(uninterrupted)
     steps = [step for step, _ in curves(run)["train/loss_step"]]
     assert steps == list(range(49, 938 * (2 * requeues + 4), 50))
 
 
 @pytest.mark.slow
-def test_a_cancelled_job_saves_and_is_not_requeued(cluster: Path) -> None:
-    flags = [*COMMON, "--arch", "mlp", "--epochs", "200", "--name", "cancelled"]
-    job = submit(SCRIPTS / "fit.sbatch", *flags, options=("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"))
+def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory, requeues: int) -> None:
     run = RunDirectory("cancelled")
-    deadline = time.monotonic() + 180
-    while not run.read_metrics():
-        assert time.monotonic() < deadline, output(job)
-        time.sleep(0.1)
+    job = submit_run(run.name, requeues)
+    wait_for_epoch(1, run, job)
     subprocess.run(["scancel", job], check=True)
     assert ended(job) == {"CANCELLED"}
     assert run.last_checkpoint.is_file()
     assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] % 938 != 0
+    again = submit_run(run.name, requeues)
+    assert ended(again) == {"COMPLETED"}, output(again)
+    assert metric_rows(run) == metric_rows(uninterrupted)
 
 
 @pytest.mark.slow
