@@ -74,7 +74,7 @@ def status_of(command: Command, arguments: list[str]) -> int:
         sys.stdout.flush()
     except UserError as error:
         if str(error):  # of several processes one speaks for all
-            _complain(str(error))
+            complain(str(error))
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -83,7 +83,7 @@ def status_of(command: Command, arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in (OF_FILES if error.filename else OF_DISKS):
             raise
-        _complain(f"{error.filename or 'cannot write the output'}: {error.strerror}")
+        complain(f"{error.filename or 'cannot write the output'}: {error.strerror}")
         return 1
     finally:
         _drop_what_nobody_takes()
@@ -104,16 +104,16 @@ def say(line: str = "") -> None:
         raise UserError(f"cannot write the output: {error.strerror}") from error
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    os._exit(INTERRUPTED)
-
-
-def _complain(message: str) -> None:
+def complain(message: str) -> None:
     """Print a line where errors go; in vain if nobody takes that either."""
     try:
         print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load
     except OSError:
         _silence(sys.stderr.fileno())
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os._exit(INTERRUPTED)
 
 
 def _see_to_the_streams() -> None:

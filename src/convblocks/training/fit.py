@@ -2,21 +2,18 @@
 
 import atexit
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.multiprocessing.spawn import ProcessRaisedException
 
-from convblocks.console import OF_DISKS, OF_FILES, say
+from convblocks.console import say
 from convblocks.data.module import MNISTDataModule
-from convblocks.errors import DataError, Stopped, UsageError, UserError
+from convblocks.errors import DataError, UsageError, UserError
 from convblocks.model.distributed import end_process_group
 from convblocks.model.optimizers import spans_the_run
 from convblocks.model.summary import describe
@@ -24,17 +21,20 @@ from convblocks.runs.checkpoints import newest_checkpoint
 from convblocks.runs.directory import RunDirectory, flatten
 from convblocks.runs.manifest import changes, manifest, read_manifest, write_manifest
 from convblocks.runs.summaries import EPOCHS
-from convblocks.training import loggers, signals, slurm
+from convblocks.training import loggers, slurm
+from convblocks.training.endings import of_files, told_in_one_line
 from convblocks.training.lean import keep_freed_memory
 from convblocks.training.options import parse
 from convblocks.training.outcome import conclude, final_metrics, record, summary
 from convblocks.training.parts import Training, build
-from convblocks.training.quiet import silence_what_every_run_says, tensorboards_thread_is_quiet
+from convblocks.training.quiet import (
+    silence_what_every_run_says,
+    silence_what_the_first_process_says,
+    tensorboards_thread_is_quiet,
+)
 from convblocks.training.resume import callbacks_of
+from convblocks.training.roll_call import RollCall
 from convblocks.training.run_log import first_step_to_forget
-
-# In what Lightning says of options that it cannot obey, where it does not raise an exception of its own.
-OF_LIGHTNING = ("Early stopping conditioned on metric", "`val_check_interval`")
 
 
 def main(arguments: list[str]) -> None:
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> None:
         KeyboardInterrupt: Ctrl-C; what was finished by then is in the run directory.
     """
     silence_what_every_run_says()
+    if slurm.is_further_process():
+        silence_what_the_first_process_says()
     with one_speaks():
         options = parse(["--help"] if "--help_all" in arguments else arguments)
         training = build(options)
@@ -53,7 +55,8 @@ def main(arguments: list[str]) -> None:
         try_out(training)
         return
     if options.name is not None:
-        refuse_conflict(training, options.resume)
+        with one_speaks(training.speaks):
+            refuse_conflict(training, options.resume)
     if options.resume and directory.state(options.settings["epochs"]) == "done":
         if training.speaks:
             say(finished(directory))
@@ -71,12 +74,12 @@ def main(arguments: list[str]) -> None:
 
 
 @contextmanager
-def one_speaks() -> Iterator[None]:
-    """Let one process on each machine say what is wrong with a command line or the data, which each of them finds."""
+def one_speaks(speaks: bool | None = None) -> Iterator[None]:
+    """Let one process say what is wrong with a command line or the data, which each finds: by default one a machine."""
     try:
         yield
     except (UsageError, DataError) as error:
-        if slurm.is_further_process():
+        if slurm.is_further_process() if speaks is None else not speaks:
             raise type(error) from error
         raise
 
@@ -140,8 +143,11 @@ def finished(directory: RunDirectory) -> str:
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
     atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
-    start = find_start(training)
-    with told_in_one_line(training), tensorboards_thread_is_quiet():
+    roll_call = RollCall(training.directory.path, training.resumable)
+    if training.trainer.world_size > 1:
+        training.trainer.callbacks.insert(0, roll_call)  # type: ignore[attr-defined]  # Lightning sets it at run time
+    with roll_call.one_speaks(training.speaks), told_in_one_line(training), tensorboards_thread_is_quiet():
+        start = find_start(training)
         open_directory(training, start)
         if training.speaks:
             introduce(training)
@@ -151,7 +157,7 @@ def complete(training: Training) -> None:
             result = summary(training, metrics)
             record(training, result)
             conclude(training, result)
-    training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
+        training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
 
 
 @dataclass(frozen=True)
@@ -260,57 +266,3 @@ def train(training: Training, checkpoint: Path | None) -> None:
         raise UserError(
             f"cannot resume from {checkpoint} ({error!r}): put an intact copy there, or delete it"
         ) from error
-
-
-@contextmanager
-def told_in_one_line(training: Training) -> Iterator[None]:
-    """Turn what ends a Trainer, and is not our fault, into what is shown as one line.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        Stopped: a signal came.
-        UserError: options that do not go together, a disk that is full, or a run directory that cannot be written to.
-    """
-    try:
-        yield
-    except SystemExit as exit_of_lightning:
-        if training.trainer.received_sigterm:  # without checkpoints Lightning's own handler is in place
-            raise Stopped(signal.SIGTERM, "stopped; it kept no checkpoint") from exit_of_lightning
-        if training.trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
-            raise KeyboardInterrupt from exit_of_lightning
-        raise
-    except ProcessRaisedException as error:  # of --trainer.strategy ddp_spawn
-        if number := signals.received():
-            raise Stopped(number, "stopped: carry on with --resume") from error
-        name, _, message = str(error).strip().splitlines()[-1].partition(": ")
-        if not name.startswith(f"{UserError.__module__}."):
-            raise
-        raise UserError(message) from error
-    except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
-        if disk_error := of_files(error, training.directory):
-            raise UserError(what_is_left(training.directory, disk_error)) from error
-        if not isinstance(error, MisconfigurationException) and not any(part in str(error) for part in OF_LIGHTNING):
-            raise
-        raise UserError(" ".join(str(error).split()) if training.speaks else "") from error
-
-
-def of_files(error: BaseException | None, directory: RunDirectory) -> OSError | None:
-    """What a disk or a file of the run has to do with an error, if anything; loggers raise errors of their own."""
-    while error is not None:
-        if isinstance(error, OSError):
-            of_this_run = str(directory.path) in os.fsdecode(error.filename or "")
-            if error.errno in (OF_FILES if of_this_run else OF_DISKS):
-                return error
-        error = error.__cause__
-    return None
-
-
-def what_is_left(directory: RunDirectory, error: OSError) -> str:
-    """What to say when a run cannot write."""
-    if not directory.path.is_dir():
-        left = "the run is no longer there: if it was moved, carry on with --resume under its new --name"
-    elif directory.last_checkpoint.is_file():
-        left = "its last checkpoint is intact: carry on with --resume, once that is mended"
-    else:
-        left = "it holds no checkpoint yet"
-    return f"cannot write to {os.fsdecode(error.filename or directory.path)} ({error.strerror}); {left}"

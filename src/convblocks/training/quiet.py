@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 def silence_what_every_run_says() -> None:
@@ -23,6 +24,15 @@ def silence_what_every_run_says() -> None:
     warnings.filterwarnings("ignore", message="The `srun` command is available on your system but is not used")
     # A short epoch may have no step that is logged.
     warnings.filterwarnings("ignore", message="The number of training batches .* is smaller than the logging interval")
+
+
+def silence_what_the_first_process_says() -> None:
+    """The warnings of the others, until they have met: ``RollCall`` then shows those that the first has not."""
+
+    def leave_out(*_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    warnings.showwarning = leave_out
 
 
 @contextmanager

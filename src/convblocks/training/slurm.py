@@ -1,6 +1,7 @@
 """What a run must know of Slurm or torchrun, if they started it; all of it comes from the environment."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -130,6 +131,11 @@ def is_further_process(environment: Mapping[str, str] = os.environ) -> bool:
     Lightning and torchrun tell a process its number as LOCAL_RANK.
     """
     return any(environment.get(name, "0") != "0" for name in ("LOCAL_RANK", "SLURM_LOCALID"))
+
+
+def host(environment: Mapping[str, str] = os.environ) -> str:
+    """The name of this machine: Slurm's for it, where there is one."""
+    return environment.get("SLURMD_NODENAME", socket.gethostname())
 
 
 def requeue() -> None:
