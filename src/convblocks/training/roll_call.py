@@ -65,7 +65,8 @@ class RollCall(Callback):
         self._hosts = [self._store.get(f"host/{rank}").decode() for rank in self._ranks]
         self.called = True
         warnings.showwarning = self._show_once
-        threading.Thread(target=self._answer, daemon=True, name="roll call").start()
+        self._thread = threading.Thread(target=self._answer, daemon=True, name="roll call")
+        self._thread.start()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._judge(exception)  # before Lightning and its loggers clear up, or others could take this process for lost
@@ -101,6 +102,7 @@ class RollCall(Callback):
     def _leave(self) -> None:
         """Answer no longer."""
         self._left.set()
+        self._thread.join(ANSWER_SECONDS)  # one that is in torch's code when Python ends would abort the process
         if self._rank == 0:
             with suppress(OSError):
                 self.unsaid.unlink(missing_ok=True)
