@@ -19,6 +19,7 @@ from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.conftest import REPOSITORY
 from tests.training.test_fit import curves, metric_rows
+from tests.training.test_lost_processes import MORTAL, seconds_since
 
 SCRIPTS = REPOSITORY / "scripts" / "slurm"
 COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
@@ -254,3 +255,20 @@ def test_a_wrong_layout_ends_in_a_clear_line(
 def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
     job = submit_text(cluster, f"kill -{int(signal.SIGUSR1)} $$; exec srun python scripts/fit.py --arch mlp")
     assert ended(job) == {"FAILED"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_task_that_is_killed_is_named_by_those_left(
+    cluster: Path, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cluster / "mortal.py").write_text(MORTAL)
+    monkeypatch.setenv("FATES", f"kill:{rank}:60")  # which sbatch hands on
+    flags = [*COMMON, "--arch", "mortal.Mortal", "--epochs", "2", "--trainer.limit_train_batches", "100"]
+    layout = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1")
+    job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", f"lost{rank}", options=layout)
+    assert ended(job) == {"FAILED"}
+    assert seconds_since("kill", cluster) < 10
+    said = [line for line in output(job).splitlines() if line.startswith("fit.py:")]
+    assert said == [f"fit.py: process {rank} on node{rank + 1} was lost after step 59: carry on with --resume"]
+    assert "Traceback" not in output(job)
