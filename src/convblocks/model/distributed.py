@@ -97,9 +97,7 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         exact = gradient.to(centred.dtype)
         of_bias = exact.sum(dims)
         of_weight = scale * ((exact * centred).sum(dims) + offset * of_bias)
-        totals = torch.stack([of_bias, of_weight])
-        distributed.all_reduce(totals)
-        by_bias, by_weight = totals / count
+        by_bias, by_weight = sum_over_processes(torch.stack([of_bias, of_weight])) / count
         slope = -factor * scale * by_weight
         of_input = torch.addcmul((slope * offset - factor * by_bias).view(shape), centred, slope.view(shape))
         of_input = of_input.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
