@@ -1,18 +1,20 @@
-"""usage: python docs/pages.py [results] [recipes]
+"""usage: python docs/pages.py [results] [recipes] [batches]
 
 Write pages of the documentation, from the repository's folder, out of the comparisons that they show; what is missing
 of these is trained in lightning_logs/.
 
   results              README.md's results and docs/results.md; about an hour on two CPUs
   recipes              docs/recipes.md; about 20 minutes on two CPUs
+  batches              docs/batches.md; about 5 minutes on two CPUs
 
-Without a name both are written.
+Without a name all are written.
 """
 
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 from convblocks.comparison import compare
 from convblocks.comparison.report import comparison_tables, report_tables
@@ -37,6 +39,11 @@ SPRINT = [
     *["--name", "sprint", "--config", "configs/sprint.yaml", "--arch", "maxpool", "--seeds", "5"],
     *["--jobs", "1", "--threads", "2"],
 ]
+# Without changing the learning rate when the batch grows, and with it, as the batch's size or as its square root.
+BATCHES = [
+    *["--name", "batches", "--arch", "mlp", "--seeds", "3"],
+    *["--grid", "batch_size=64,256,1024,4096", "--grid", "lr=0.01,0.02,0.04,0.08,0.16,0.64"],
+]
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
@@ -52,7 +59,7 @@ def main(arguments: list[str]) -> None:
     """
     for name in arguments:
         if name not in PAGES:
-            raise UsageError(f"there is no page {name}: choose from {' and '.join(PAGES)}, or none for both")
+            raise UsageError(f"there is no page {name}: choose from {', '.join(PAGES)}, or none for all")
     for name in arguments or PAGES:
         PAGES[name]()
 
@@ -104,7 +111,19 @@ def write_recipes() -> None:
     )
 
 
-PAGES: dict[str, Callable[[], None]] = {"results": write_results, "recipes": write_recipes}
+def write_batches() -> None:
+    """docs/batches.md."""
+    trials = trained(BATCHES)
+    write_page(
+        "batches",
+        "# The learning rate when the batch grows",
+        "Written by `python docs/pages.py batches`, which trains what is missing.",
+        provenance(BATCHES, trials),
+        to_markdown([batches_table([read_outcome(trial) for trial in trials])], level=2).strip(),
+    )
+
+
+PAGES: dict[str, Callable[[], None]] = {"results": write_results, "recipes": write_recipes, "batches": write_batches}
 
 
 def trained(arguments: list[str]) -> list[Trial]:
@@ -165,6 +184,29 @@ def claims(outcomes: Sequence[Outcome]) -> str:
     reading, *_ = compared(outcomes).readings
     lines = [f"- {claim.text}: {claim.verdict}." for claim in reading.claims]
     return "The notebook's claims, over all runs, at 5 % after Holm's correction:\n\n" + "\n".join(lines)
+
+
+def batches_table(outcomes: Sequence[Outcome]) -> Table:
+    """Test accuracy by batch size and learning rate: mean, and standard deviation over seeds."""
+    cells: dict[tuple[str, str], list[float]] = {}
+    for outcome in outcomes:
+        options = dict(outcome.settings)
+        cells.setdefault((options["batch_size"], options["lr"]), []).append(100 * outcome.accuracy)
+    sizes, rates = ([*dict.fromkeys(cell[part] for cell in cells)] for part in (0, 1))
+    rows = [
+        [size, *[f"{mean(cells[size, rate]):.2f} ± {stdev(cells[size, rate]):.2f}" for rate in rates]] for size in sizes
+    ]
+    notes = [
+        f"Mean ± standard deviation of {len(outcomes) // len(cells)} seeds after 5 epochs: a batch of twice the size "
+        "makes half as many steps. Scaled with the batch's size, the learning rate of 0.01 at 64 would be 0.04, 0.16 "
+        "and 0.64; scaled with its square root, 0.02, 0.04 and 0.08."
+    ]
+    return Table(
+        "Test accuracy in % by batch size and learning rate",
+        ["batch size", *[f"lr {rate}" for rate in rates]],
+        rows,
+        notes,
+    )
 
 
 def sprint_table(outcomes: Sequence[Outcome]) -> Table:

@@ -8,7 +8,7 @@ from tests.comparison.test_verdicts import outcome, runs
 
 
 def test_an_unknown_page_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no page rates: choose from results and recipes"):
+    with pytest.raises(UsageError, match="there is no page rates: choose from results, recipes, batches, or none"):
         pages.main(["rates"])
 
 
@@ -29,6 +29,17 @@ def test_the_summary_keeps_collapsed_runs_apart() -> None:
     rows = {row[0]: row[2:] for row in pages.summary_table(collapsed).rows}
     assert rows["maxpool"][1:] == ["97.00 % to 97.06 %", "1 of 11"]
     assert rows["mlp"][1:] == ["95.00 % to 95.06 %", "0 of 10"]
+
+
+def test_a_cell_for_each_batch_size_and_learning_rate() -> None:
+    outcomes = [
+        outcome("mlp", seed, accuracy, settings=(("batch_size", size), ("lr", rate)))
+        for size, rate, accuracies in (("64", "0.01", [0.95, 0.97]), ("64", "0.04", [0.5, 0.5]))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    table = pages.batches_table(outcomes)
+    assert table.columns == ["batch size", "lr 0.01", "lr 0.04"]
+    assert table.rows == [["64", "96.00 ± 1.41", "50.00 ± 0.00"]]
 
 
 def test_each_claim_has_its_verdict() -> None:
