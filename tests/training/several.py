@@ -28,6 +28,7 @@ def fit_all(runs: list[Run]) -> None:
             patch.setattr(DigitClassifier, "on_before_zero_grad", sends_sigterm(run["stopped_in"]), raising=False)
             try:
                 fit.main(run["arguments"])
+                assert not run["stopped_in"], "it was not stopped"
             except Stopped:
                 assert run["stopped_in"]
         signals.forget()

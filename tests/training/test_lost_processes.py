@@ -178,6 +178,20 @@ def test_what_every_process_finds_is_said_once(mortal: Path) -> None:
     assert finished.stderr.count("resume it with its own settings, or choose another --name") == 1
 
 
+def test_a_damaged_config_is_said_once(mortal: Path) -> None:
+    damaged = mortal / "lightning_logs" / "damaged" / "config.yaml"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("arch: [")
+    finished = train("torchrun", mortal, "--name", "damaged", "--resume")
+    assert finished.stderr.count("missing or damaged") == 1
+
+
+def test_spawned_processes_leave_nothing_behind(mortal: Path) -> None:
+    finished = train("Lightning", mortal, "--name", "spawned", "--trainer.strategy", "ddp_spawn")
+    assert finished.returncode == 0, finished.stderr
+    assert not (mortal / "lightning_logs" / "spawned" / ".unsaid").exists()
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_command_ends_within_a_second_of_its_last_line(processes: int, mortal: Path) -> None:
     command = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *FLAGS, "--trainer.devices", str(processes)]
@@ -185,5 +199,5 @@ def test_the_command_ends_within_a_second_of_its_last_line(processes: int, morta
         assert process.stdout is not None
         for _ in process.stdout:  # ends when all of them have
             last_line = time.monotonic()
-        process.wait()
+        assert process.wait() == 0
     assert time.monotonic() - last_line < 1

@@ -141,6 +141,13 @@ def uninterrupted(cluster: Path, requeues: int) -> RunDirectory:
     return RunDirectory("uninterrupted")
 
 
+def assert_same_record(run: RunDirectory, expected: RunDirectory) -> None:
+    """Every number of ``metrics.csv`` and of the curves but the times."""
+    assert metric_rows(run) == metric_rows(expected)
+    for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
+        assert curves(run)[tag] == curves(expected)[tag]
+
+
 @pytest.mark.slow
 def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted: RunDirectory, requeues: int) -> None:
     run = RunDirectory("requeued")
@@ -151,9 +158,7 @@ def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted
         start_again(job)
     assert ended(job) == {"COMPLETED"}, output(job)
     assert output(job).count("carry on with --resume") == requeues
-    assert metric_rows(run) == metric_rows(uninterrupted)
-    steps = [step for step, _ in curves(run)["train/loss_step"]]
-    assert steps == list(range(49, 938 * (2 * requeues + 4), 50))
+    assert_same_record(run, uninterrupted)
 
 
 @pytest.mark.slow
@@ -164,10 +169,9 @@ def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory, 
     subprocess.run(["scancel", job], check=True)
     assert ended(job) == {"CANCELLED"}
     assert run.last_checkpoint.is_file()
-    assert torch.load(run.last_checkpoint, weights_only=True)["global_step"] % 938 != 0
     again = submit_run(run.name, requeues)
     assert ended(again) == {"COMPLETED"}, output(again)
-    assert metric_rows(run) == metric_rows(uninterrupted)
+    assert_same_record(run, uninterrupted)
 
 
 @pytest.mark.slow

@@ -29,7 +29,8 @@ class Recorded(TorchDispatchMode):
 
 def is_the_signals_message(arguments: Any) -> bool:
     """Whether it is what AgreedSignal sends: it stays on the CPU everywhere."""
-    return bool(arguments) and arguments[0].dtype == torch.float64 and arguments[0].shape == (2,)
+    message = arguments[0]
+    return isinstance(message, torch.Tensor) and message.dtype == torch.float64 and message.shape == (2,)
 
 
 class Waiting(Callback):

@@ -25,7 +25,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.tables import as_csv, as_json, terminal, to_console, to_markdown
 from convblocks.training import options as fit_options
 from convblocks.training import slurm
-from convblocks.training.fit import one_speaks
+from convblocks.training.fit import one_complains
 from convblocks.training.quiet import silence_what_every_run_says
 
 # Set by this command itself for every trial.
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     """
     silence_what_every_run_says()
     launched = dict(os.environ)
-    with one_speaks():
+    with one_complains():
         options = parse(arguments)
         if options.trial is None and (launcher := slurm.launcher_of_several()):
             raise UsageError(

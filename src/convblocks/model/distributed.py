@@ -138,7 +138,7 @@ class _Synchronized(_BatchNorm):
         self.num_batches_tracked += 1
         momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean), momentum)
-        self.running_var.lerp_((variance * (count / (count - 1))).to(self.running_var), momentum)
+        self.running_var.lerp_((variance * (count / (count - 1).clamp(min=1))).to(self.running_var), momentum)
 
 
 class SynchronizedBatchNorm1d(_Synchronized, nn.BatchNorm1d):

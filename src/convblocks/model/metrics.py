@@ -27,6 +27,7 @@ class LossAndAccuracy(Metric):
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
+        # How ``forward`` joins a batch with those before; ``compute`` joins the processes.
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)

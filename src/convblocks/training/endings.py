@@ -31,18 +31,16 @@ def told_in_one_line(training: Training) -> Iterator[None]:
         yield
     except SystemExit as exit_of_lightning:
         if training.trainer.received_sigterm:  # without checkpoints Lightning's own handler is in place
-            raise Stopped(
-                signal.SIGTERM, "stopped; it kept no checkpoint" if training.speaks else ""
-            ) from exit_of_lightning
+            message = f"stopped: {training.what_to_do}" if training.speaks else ""
+            raise Stopped(signal.SIGTERM, message) from exit_of_lightning
         if training.trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
         raise
     except ProcessExitedException as error:  # of --trainer.strategy ddp_spawn, as the next
-        what_to_do = "carry on with --resume" if training.resumable else "it kept no checkpoint"
-        raise UserError(f"process {error.error_index} on {slurm.host()} was lost: {what_to_do}") from error
+        raise UserError(f"process {error.error_index} on {slurm.host()} was lost: {training.what_to_do}") from error
     except ProcessRaisedException as error:
         if number := signals.received():
-            raise Stopped(number, "stopped: carry on with --resume") from error
+            raise Stopped(number, f"stopped: {training.what_to_do}") from error
         name, _, message = str(error).strip().splitlines()[-1].partition(": ")
         if not name.startswith(f"{UserError.__module__}."):
             raise

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     silence_what_every_run_says()
     if slurm.is_further_process():
         silence_what_the_first_process_says()
-    with one_speaks():
+    with one_complains():
         options = parse(["--help"] if "--help_all" in arguments else arguments)
         training = build(options)
     directory = training.directory
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> None:
         try_out(training)
         return
     if options.name is not None:
-        with one_speaks(training.speaks):
+        with one_complains(training.speaks):
             refuse_conflict(training, options.resume)
     if options.resume and directory.state(options.settings["epochs"]) == "done":
         if training.speaks:
@@ -74,26 +74,27 @@ def main(arguments: list[str]) -> None:
 
 
 @contextmanager
-def one_speaks(speaks: bool | None = None) -> Iterator[None]:
-    """Let one process say what is wrong with a command line or the data, which each finds: by default one a machine."""
+def one_complains(speaks: bool | None = None) -> Iterator[None]:
+    """Let one process say what is wrong before training, which each finds: by default of files one on each machine."""
     try:
         yield
-    except (UsageError, DataError) as error:
-        if slurm.is_further_process() if speaks is None else not speaks:
+    except UserError as error:
+        is_further = slurm.is_further_process(of_all_machines=isinstance(error, UsageError))
+        if is_further if speaks is None else not speaks:
             raise type(error) from error
         raise
 
 
 def read(data: MNISTDataModule) -> None:
     """Read the images, before anything is written."""
-    with one_speaks():
+    with one_complains():
         data.prepare_data()
         data.setup()
 
 
 def try_out(training: Training) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
-    with told_in_one_line(training):
+    with one_complains(training.speaks), told_in_one_line(training):
         training.trainer.fit(training.classifier, datamodule=training.data)
         training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
     if training.speaks:
@@ -143,7 +144,7 @@ def finished(directory: RunDirectory) -> str:
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
     atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
-    roll_call = RollCall(training.directory.path, training.resumable)
+    roll_call = RollCall(training.directory.path, training.what_to_do)
     if training.trainer.world_size > 1:
         training.trainer.callbacks.insert(0, roll_call)  # type: ignore[attr-defined]  # Lightning sets it at run time
     with roll_call.one_speaks(training.speaks), told_in_one_line(training), tensorboards_thread_is_quiet():
@@ -222,8 +223,8 @@ def note_settings(training: Training, steps: int) -> None:
     directory, settings = training.directory, training.settings
     former = directory.changed_layout(settings) if steps else ""
     if former:
-        say(f"{directory.path} was trained with {former} for its first {steps} steps")
-    directory.write_config(settings, former and f"the first {steps} steps: {former}")
+        say(f"{directory.path} was trained up to step {steps} with {former}")
+    directory.write_config(settings, former and f"up to step {steps}: {former}")
 
 
 def note_manifest(training: Training) -> None:

@@ -1,12 +1,14 @@
-"""What buys speed by bending Lightning or the C library; ``fit`` alone puts it on, and no result depends on it."""
+"""What buys speed by bending Lightning or the C library; only ``fit``'s runs have it, and no number depends on it."""
 
 import ctypes
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.distributed import needs_no_broadcast
@@ -56,20 +58,29 @@ class NoProfiler(Profiler):
         return NOTHING
 
 
-def lighten_steps_of_several(trainer: Trainer, classifier: DigitClassifier) -> None:
-    """Leave out what several processes would send each other at each step, and copy, to no purpose.
+def lighten_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:
+    """Leave out what DistributedDataParallel sends and copies at each step to no purpose.
 
-    - Lightning broadcasts at each step whether the first process received SIGTERM, and each process waits for it.
-      ``Preemption`` does that for all signals and all processes, without waiting.
-    - DistributedDataParallel broadcasts buffers before each step, also where they are the same everywhere, and copies
-      each gradient into the memory that it sends. A user's own arguments of DDPStrategy win.
+    It broadcasts buffers, also where they are the same everywhere, and copies each gradient into the memory that it
+    sends. A user's own arguments of DDPStrategy win. ``static_graph`` is left out: it bought nothing that could be
+    measured, and breaks networks that do not use the same parameters at each step.
+    """
+    if not isinstance(trainer.strategy, DDPStrategy):
+        return
+    flags = trainer.strategy._ddp_kwargs
+    flags.setdefault("gradient_as_bucket_view", True)
+    names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns of the latter
+    known = signature(DistributedDataParallel).parameters
+    if not flags.keys() & names and needs_no_broadcast(classifier.network, classifier.hparams["sync_batchnorm"]):
+        flags[next(name for name in names if name in known)] = False
+
+
+def leave_out_the_broadcast_of_sigterm(trainer: Trainer) -> None:
+    """Do not tell all processes at each step whether the first received SIGTERM, for which each of them waits.
+
+    Only with ``Preemption``, which does so for all signals and all processes, without waiting.
     """
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
-    if isinstance(trainer.strategy, DDPStrategy):
-        flags = trainer.strategy._ddp_kwargs
-        flags.setdefault("gradient_as_bucket_view", True)
-        if needs_no_broadcast(classifier.network, classifier.hparams["sync_batchnorm"]):
-            flags.setdefault("broadcast_buffers", False)
 
 
 def _nothing() -> None:

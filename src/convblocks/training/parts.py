@@ -18,7 +18,7 @@ from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.divergence import Divergence
-from convblocks.training.lean import lighten_steps_of_several
+from convblocks.training.lean import leave_out_the_broadcast_of_sigterm, lighten_gradients
 from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
@@ -40,6 +40,11 @@ class Training:
     log: RunLog
     speaks: bool
     resumable: bool
+
+    @property
+    def what_to_do(self) -> str:
+        """What to tell the user when the run has ended before its time."""
+        return "carry on with --resume" if self.resumable else "it kept no checkpoint"
 
 
 class KeptCheckpoint(ModelCheckpoint):
@@ -86,8 +91,9 @@ def build(options: Options) -> Training:
     _suit_callbacks(trainer, classifier, directory)
     if is_tried_out or not resumable:
         signals.uninstall()
-    elif trainer.world_size > 1:
-        lighten_steps_of_several(trainer, classifier)
+    else:
+        leave_out_the_broadcast_of_sigterm(trainer)
+    lighten_gradients(trainer, classifier)
     return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
 
 

@@ -39,10 +39,11 @@ class AgreedSignal:
         if world_size() == 1:
             return signals.received()
         self._steps += 1
-        if self._steps >= self._interval:
+        if not self._number and self._steps >= self._interval:
             seconds = (time.perf_counter() - self._since) / self._steps
             self._read()
-            self._send(seconds)
+            if not self._number:
+                self._send(seconds)
         return self._number
 
     def now(self) -> int:
@@ -50,8 +51,9 @@ class AgreedSignal:
         if world_size() == 1:
             return signals.received()
         self._read()
-        self._send(SECONDS / MOST_STEPS)
-        self._read()
+        if not self._number:
+            self._send(SECONDS / self._interval)  # the pace is not known anew
+            self._read()
         return self._number
 
     def _send(self, seconds_a_step: float) -> None:
@@ -67,7 +69,7 @@ class AgreedSignal:
         work, received = self._sent
         work.wait()
         number, seconds_a_step = received.tolist()
-        self._number = self._number or int(number)
+        self._number = int(number)
         # A network whose steps take long is asked more often: Slurm kills 30 s after its SIGTERM, by default.
         self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
         self._sent = None

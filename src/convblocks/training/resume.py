@@ -86,7 +86,9 @@ class ExactResume(Checkpoint):
         metrics: Any = trainer.lightning_module.train_metrics
         state = {
             "cpu": gather(torch.get_rng_state().to(device)).cpu(),
-            "train_sums": {name: gather(value.to(device)).cpu() for name, value in metrics.metric_state.items()},
+            "train_sums": {
+                name: gather(value.to(device)).cpu().clone() for name, value in metrics.metric_state.items()
+            },
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer finds out for itself
             "metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),

@@ -1,5 +1,6 @@
 """Finds out which of several processes was lost, and lets one of those that are left say so."""
 
+import itertools
 import os
 import sys
 import threading
@@ -19,6 +20,9 @@ from convblocks.console import complain
 from convblocks.errors import Stopped, UserError
 from convblocks.training import slurm
 
+# One after the other in the same processes, each with names of its own in their store.
+RUNS = itertools.count()
+
 LOOK_SECONDS = 0.5  # between two looks whether the roll is called
 ANSWER_SECONDS = 3.0  # within which a process answers that is still there
 LEAVE_SECONDS = 4.0  # after an answer, for a process to find out by itself that the run has failed
@@ -36,12 +40,12 @@ class RollCall(Callback):
 
     Args:
         folder: Where that file lies; the first process's counts.
-        resumable: Whether the run keeps checkpoints.
+        what_to_do: What to tell the user, beside what was lost.
     """
 
-    def __init__(self, folder: Path, resumable: bool) -> None:
+    def __init__(self, folder: Path, what_to_do: str) -> None:
         self.unsaid = folder.resolve() / ".unsaid"
-        self.resumable = resumable
+        self.what_to_do = what_to_do
         self.called = False  # whether all have met
         self._lost: list[int] | None = None  # known once this process's own end is
         self._says = False
@@ -51,20 +55,20 @@ class RollCall(Callback):
             return
         self._trainer, self._left = trainer, threading.Event()
         self._rank, self._ranks = trainer.global_rank, range(trainer.world_size)
-        self._started = _take_over(trainer)
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # torchrun's store outlives its processes
         place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])  # Lightning sets both, whoever has started us
-        self._store = PrefixStore(f"roll_call/{attempt}", TCPStore(*place, is_master=False))
+        connection = TCPStore(*place, is_master=False, use_libuv=os.environ.get("USE_LIBUV", "1") == "1")  # as torch
+        self._store = PrefixStore(f"roll_call/{attempt}/{next(RUNS)}", connection)
         if self._rank == 0:
             self.unsaid.touch()
             self._store.set("unsaid", os.fsencode(self.unsaid).hex())
-        self.unsaid = Path(
-            os.fsdecode(bytes.fromhex(self._store.get("unsaid").decode()))
-        )  # others may take another version for the next free
+        # Of the first process: others may take another version for the next free.
+        self.unsaid = Path(os.fsdecode(bytes.fromhex(self._store.get("unsaid").decode())))
         self._store.set(f"host/{self._rank}", slurm.host())
         self._hosts = [self._store.get(f"host/{rank}").decode() for rank in self._ranks]
+        self._started = _take_over(trainer)
         self.called = True
-        warnings.showwarning = self._show_once
+        self._shows, warnings.showwarning = warnings.showwarning, self._show_once
         self._thread = threading.Thread(target=self._answer, daemon=True, name="roll call")
         self._thread.start()
 
@@ -98,14 +102,20 @@ class RollCall(Callback):
         finally:
             if self.called:
                 self._leave()
+            elif first:  # it has met nobody, but a process that it has spawned may have been the first there
+                self._remove_unsaid()
 
     def _leave(self) -> None:
         """Answer no longer."""
         self._left.set()
         self._thread.join(ANSWER_SECONDS)  # one that is in torch's code when Python ends would abort the process
+        warnings.showwarning = self._shows
         if self._rank == 0:
-            with suppress(OSError):
-                self.unsaid.unlink(missing_ok=True)
+            self._remove_unsaid()
+
+    def _remove_unsaid(self) -> None:
+        with suppress(OSError):
+            self.unsaid.unlink(missing_ok=True)
 
     def _show_once(
         self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *where: Any, **more: Any
@@ -155,9 +165,8 @@ class RollCall(Callback):
 
     def _verdict(self, lost: list[int]) -> str:
         names = " and ".join(f"process {rank} on {self._hosts[rank]}" for rank in lost)
-        what_to_do = "carry on with --resume" if self.resumable else "it kept no checkpoint"
         was = "was" if len(lost) == 1 else "were"
-        return f"{names} {was} lost after step {self._trainer.global_step}: {what_to_do}"
+        return f"{names} {was} lost after step {self._trainer.global_step}: {self.what_to_do}"
 
     def _answer(self) -> None:
         """Wait until the roll is called, answer, and end this process if it does not find out by itself."""
@@ -186,7 +195,7 @@ def of_a_collective(error: Exception) -> bool:
     return isinstance(error, distributed.DistError) or "/gloo/" in str(error)  # gloo's have no class of their own
 
 
-def _take_over(trainer: Trainer) -> "list[Popen[bytes]]":
+def _take_over(trainer: Trainer) -> list[Popen[bytes]]:
     """The processes that Lightning has started from this one, which its launcher no longer watches.
 
     It looks every five seconds, and where one has failed it kills the others before they could say what happened.

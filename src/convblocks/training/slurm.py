@@ -96,7 +96,7 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
         return None
     if tasks > 1 and not is_step:
         raise UsageError(f"this job has {tasks} tasks, but python was started without srun: put srun before it")
-    said = f"srun started {started} task{'s' if started > 1 else ''}"
+    said = f"srun started {started} task{'s' if started > 1 else ''}" if is_step else "this job has 1 task"
     return Launch(said, started, nodes, "--nodes={} --ntasks-per-node={}")
 
 
@@ -125,12 +125,15 @@ def _number(name: str, environment: Mapping[str, str], default: int = 1) -> int:
     return int(text)
 
 
-def is_further_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is not the first of those that a launcher has started on this machine.
+def is_further_process(environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False) -> bool:
+    """Whether this process is not the first of those that a launcher has started, on this machine or on all.
 
-    Lightning and torchrun tell a process its number as LOCAL_RANK.
+    Lightning and torchrun tell a process its number as LOCAL_RANK, torchrun that of its machine as GROUP_RANK.
     """
-    return any(environment.get(name, "0") != "0" for name in ("LOCAL_RANK", "SLURM_LOCALID"))
+    numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
+    if of_all_machines:
+        numbers += ["GROUP_RANK", "SLURM_NODEID"]
+    return any(environment.get(name, "0") != "0" for name in numbers)
 
 
 def host(environment: Mapping[str, str] = os.environ) -> str:
