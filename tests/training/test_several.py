@@ -121,6 +121,19 @@ def test_config_yaml_keeps_the_history(elastic: RunDirectory) -> None:
     assert RunDirectory("again").read_summary()["processes"] == 1
 
 
+def test_processes_on_which_no_step_was_made_are_no_history(folder: Path) -> None:
+    """Begun on two, stopped; three could not share the batches; resumed on two, and at last on one."""
+    flags = ["--arch", "mlp", *FLAGS]
+    fit_on(2, run(*flags, *on(2), "--name", "run", stopped_in=40))
+    with pytest.raises(AssertionError, match="UsageError"):
+        fit_on(3, run("--name", "run", "--resume", *on(3)))
+    fit_on(2, run("--name", "run", "--resume", *on(2), stopped_in=50))
+    fit_on(1, run("--name", "run", "--resume", *on(1)))
+    first, second = RunDirectory("run").notes()
+    assert first == "up to step 40: trainer.devices=2"
+    assert second.endswith("trainer.devices=2, trainer.strategy=ddp")
+
+
 @pytest.mark.parametrize(("arch", "most"), [("mlp", 1.1), ("maxpool", 1.1), ("batchnorm", 7.1)])
 def test_so_many_collectives_a_step(arch: str, most: float) -> None:
     """The gradients, two for each of three batch norms, and what is written each 50 steps.

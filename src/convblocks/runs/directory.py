@@ -163,9 +163,13 @@ class RunDirectory:
 
     def write_config(self, settings: Mapping[str, Any], note: str = "") -> None:
         """Write ``config.yaml``, with a note below those that are there: as comments, so that ``--config`` takes it."""
-        before = self.config.read_text().splitlines() if self.config.is_file() else []
-        notes = [line for line in before if line.startswith("# ")] + ([f"# {note}"] if note else [])
-        write(self.config, yaml.safe_dump(settings, sort_keys=False) + "".join(f"{line}\n" for line in notes))
+        notes = self.notes() + ([note] if note else [])
+        write(self.config, yaml.safe_dump(settings, sort_keys=False) + "".join(f"# {line}\n" for line in notes))
+
+    def notes(self) -> list[str]:
+        """What ``config.yaml`` notes of the run's history, line by line."""
+        lines = self.config.read_text().splitlines() if self.config.is_file() else []
+        return [line.removeprefix("# ") for line in lines if line.startswith("# ")]
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write(self.summary, as_json(summary) + "\n")

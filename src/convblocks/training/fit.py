@@ -221,10 +221,13 @@ def open_directory(training: Training, start: Start) -> None:
 def note_settings(training: Training, steps: int) -> None:
     """Write ``config.yaml``; on a resume on other processes say, and note there, on which the run was before."""
     directory, settings = training.directory, training.settings
-    former = directory.changed_layout(settings) if steps else ""
+    up_to = f"up to step {steps}"
+    # What is noted of that step already is true: with what has stood there since, no step was made.
+    is_noted = any(note.startswith(f"{up_to}: ") for note in directory.notes())
+    former = directory.changed_layout(settings) if steps and not is_noted else ""
     if former:
-        say(f"{directory.path} was trained up to step {steps} with {former}")
-    directory.write_config(settings, former and f"up to step {steps}: {former}")
+        say(f"{directory.path} was trained {up_to} with {former}")
+    directory.write_config(settings, former and f"{up_to}: {former}")
 
 
 def note_manifest(training: Training) -> None:
