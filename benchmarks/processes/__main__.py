@@ -25,10 +25,10 @@ from benchmarks.processes.measure import Measurement, measure
 from benchmarks.processes.results import Results
 from benchmarks.processes.variants import Case
 from convblocks.atomic import write
-from convblocks.command_line import Parser
+from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer
 from convblocks.data import mnist
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
 from convblocks.runs.machine import describe_machine
@@ -54,18 +54,15 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to.
     """
     options = parse(arguments)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+    out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
     results = measure_all(options, arguments)
     minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), terminal())
-    write(options.out / "processes.md", page.markdown(results, minutes))
-    write(options.out / "processes.json", as_json(dataclasses.asdict(results), indent=1))
-    print(f"Written to {options.out / 'processes'}.md and .json.")
+    write(out / "processes.md", page.markdown(results, minutes))
+    write(out / "processes.json", as_json(dataclasses.asdict(results), indent=1))
+    print(f"Written to {out / 'processes'}.md and .json.")
 
 
 def parse(arguments: list[str]) -> Namespace:

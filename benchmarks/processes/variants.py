@@ -6,15 +6,13 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
-from torch.nn import functional
-from torch.optim import Optimizer
 from torch.utils.data import DistributedSampler, TensorDataset
 
 from benchmarks.processes.communication import Recorder
 from benchmarks.training import case as training
 from benchmarks.training.case import SEED, Stopwatch
 from benchmarks.training.loops import BareLoop
-from benchmarks.training.projects import fit_command, note_times
+from benchmarks.training.projects import BarebonesClassifier, fit_command, note_times
 from convblocks.data.loader import Batch
 from convblocks.model.classifier import DigitClassifier
 
@@ -57,26 +55,13 @@ def fit(case: Case, stopwatch: Stopwatch, recorder: Recorder | None) -> None:
     )
 
 
-class PlainClassifier(LightningModule):
-    """The bare loop's network and optimizer, and the loss logged at every step."""
-
-    def __init__(self, loop: BareLoop) -> None:
-        super().__init__()
-        self.network = loop.network
-        self.optimizer = loop.optimizer
+class PlainClassifier(BarebonesClassifier):
+    """The steps of the bare loop, and the loss logged at every one."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        images, targets = batch
-        loss = functional.cross_entropy(self.network(images), targets)
+        loss = super().training_step(batch, batch_idx)
         self.log("train_loss", loss)
         return loss
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        images, targets = batch
-        (self.network(images).argmax(dim=1) == targets).sum()
-
-    def configure_optimizers(self) -> Optimizer:
-        return self.optimizer
 
 
 def plain(case: Case, stopwatch: Stopwatch, recorder: Recorder | None) -> None:

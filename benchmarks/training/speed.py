@@ -13,10 +13,10 @@ from benchmarks.training.case import LOADING_IMAGES, Case, Precision, Variant
 from benchmarks.training.measure import Measurement, measure
 from benchmarks.training.results import CommandTime, Results
 from convblocks.atomic import write
-from convblocks.command_line import Parser
+from convblocks.command_line import Parser, output_folder
 from convblocks.comparison.figure import save
 from convblocks.data import mnist
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
 from convblocks.runs.machine import describe_machine
@@ -55,22 +55,19 @@ def main(arguments: list[str]) -> None:
         UserError: the folder cannot be written to.
     """
     options = parse(arguments)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {options.out}: {error.strerror}") from error
+    out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
     results = measure_all(options, arguments)
     minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), terminal())
-    save(page.performance_figure(results), options.out / "performance.png")
+    save(page.performance_figure(results), out / "performance.png")
     for name, text in (
         ("performance.md", page.markdown(results, minutes)),
         ("performance.json", as_json(dataclasses.asdict(results), indent=1)),
     ):
-        write(options.out / name, text)
-    print(f"Written to {options.out / 'performance'}.md, .png and .json.")
+        write(out / name, text)
+    print(f"Written to {out / 'performance'}.md, .png and .json.")
 
 
 def parse(arguments: list[str]) -> Namespace:

@@ -23,6 +23,15 @@ class Parser(ArgumentParser):
         raise UsageError(message)
 
 
+def output_folder(path: Path) -> Path:
+    """Make a folder that a command line names, where it is not there yet, or raise a UserError that says why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    return path
+
+
 @contextmanager
 def output_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that a command line names, as ``atomic_write`` does, or raise a UserError that says why not."""

@@ -18,6 +18,7 @@ from convblocks.comparison import compare
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.conftest import REPOSITORY
+from tests.training.test_distributed import weights
 from tests.training.test_fit import curves, metric_rows
 from tests.training.test_lost_processes import MORTAL, seconds_since
 
@@ -90,11 +91,6 @@ def output(job: str) -> str:
     return "\n".join(path.read_text() for path in sorted(Path().glob(f"slurm-{job}*.out")))
 
 
-def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
-    return {name: value for name, value in state.items() if name.startswith("network.")}
-
-
 def start_again(job: str) -> None:
     """Spare the two minutes that Slurm lets a requeued job wait; too early, it would be killed."""
     wait_for_states(job, {"PENDING"})
@@ -110,7 +106,7 @@ def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", "four", options=layout)
     assert ended(job) == {"COMPLETED"}, output(job)
     fit.main([*flags, "--name", "one"])
-    one, four = weights(RunDirectory("one")), weights(RunDirectory("four"))
+    one, four = weights(RunDirectory("one").path), weights(RunDirectory("four").path)
     for name, value in one.items():
         torch.testing.assert_close(four[name], value, rtol=1e-9, atol=1e-12)
     assert RunDirectory("four").read_summary()["processes"] == 4
@@ -195,8 +191,8 @@ def test_trials_of_an_array_may_have_several_nodes(cluster: Path) -> None:
     (one,), (two,) = ([*(LOGS / name / "batchnorm").iterdir()] for name in ("one", "nodes"))
     for seed in ("seed_0", "seed_1"):
         several = RunDirectory(str((two / seed).relative_to(LOGS)))
-        expected = weights(RunDirectory(str((one / seed).relative_to(LOGS))))
-        torch.testing.assert_close(weights(several), expected, rtol=1e-9, atol=1e-12)
+        expected = weights(one / seed)
+        torch.testing.assert_close(weights(several.path), expected, rtol=1e-9, atol=1e-12)
         assert several.read_summary()["processes"] == 2
     wait_for_report("nodes")
 
