@@ -18,7 +18,7 @@ from convblocks.data.loader import MEAN, STD, Batch, normalize
 from convblocks.data.mnist import Digits
 from convblocks.data.randomness import epoch_generator
 from convblocks.model.networks import build_network
-from convblocks.training.lean import keep_freed_memory
+from convblocks.training.lean.memory import keep_freed_memory
 
 
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from convblocks.errors import UsageError
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
@@ -100,9 +101,12 @@ class DigitClassifier(LightningModule):
         images = batch if isinstance(batch, Tensor) else batch[0]
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
 
+    def make_optimizer(self) -> Optimizer:
+        return build_optimizer(self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"])
+
     def configure_optimizers(self) -> Any:
         lr = self.hparams["lr"]
-        optimizer = build_optimizer(self.hparams["optimizer"], self.network.parameters(), lr)
+        optimizer = self.make_optimizer()
         schedule = build_schedule(
             self.hparams["lr_scheduler"], optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches)
         )

@@ -23,7 +23,8 @@ from convblocks.runs.manifest import changes, manifest, read_manifest, write_man
 from convblocks.runs.summaries import EPOCHS
 from convblocks.training import loggers, slurm
 from convblocks.training.endings import of_files, told_in_one_line
-from convblocks.training.lean import keep_freed_memory
+from convblocks.training.lean.loop import leave_out_idle_hooks
+from convblocks.training.lean.memory import keep_freed_memory
 from convblocks.training.options import parse
 from convblocks.training.outcome import conclude, final_metrics, record, summary
 from convblocks.training.parts import Training, build
@@ -261,6 +262,7 @@ def train(training: Training, checkpoint: Path | None) -> None:
     trainer = training.trainer
     # Lightning does so after it has loaded a checkpoint, whose float64 weights it would round to float32.
     trainer.precision_plugin.convert_module(training.classifier)
+    leave_out_idle_hooks(trainer, training.classifier)
     try:
         trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -26,7 +26,7 @@ from convblocks.model.classifier import DigitClassifier
 from convblocks.model.optimizers import Choice, optimizer_name, schedule_name, spans_the_run
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.complaints import LINKS, FitParser
-from convblocks.training.lean import LeanClassifier, NoProfiler
+from convblocks.training.lean.loop import LeanClassifier, NoProfiler
 from convblocks.training.plain import plain
 from convblocks.training.ranges import check_ranges
 

@@ -18,7 +18,8 @@ from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.divergence import Divergence
-from convblocks.training.lean import leave_out_the_broadcast_of_sigterm, lighten_gradients
+from convblocks.training.lean.loop import leave_out_the_broadcast_of_sigterm, lighten_gradients
+from convblocks.training.lean.network import lighten_network
 from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
@@ -94,6 +95,7 @@ def build(options: Options) -> Training:
     else:
         leave_out_the_broadcast_of_sigterm(trainer)
     lighten_gradients(trainer, classifier)
+    lighten_network(classifier.network)
     return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
 
 

@@ -1,0 +1,75 @@
+"""The same layers in a cheaper order, with the same bits in all gradients, and so in the weights."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.module import _has_any_global_hook
+
+
+class Sequential(nn.Sequential):
+    """One that takes short cuts where nobody looks: a module that has hooks is called in its place, as it is.
+
+    - ReLU before MaxPool2d comes after it. The largest of a window's values, rectified, is the largest of its rectified
+      values, the first of equals gets the gradient either way, and where all are negative none does. (A zero may come
+      with the other sign, which no sum can see.) ReLU, forward and backward, has a quarter of the work: MaxPool's step
+      takes 0.90 of its time in float32 and 0.84 in bf16-mixed.
+    - The gradient of such a pooling comes in the memory order of its images, or torch would copy all of them twice:
+      another 0.01. (In front of a batch norm the same saves 4 %, but changes the order of its sums.)
+    - ReLU after Conv2d overwrites its input, which no gradient needs: 0.98 of BatchNorm's step.
+
+    Measured on one thread of a Xeon with AMX, side by side in 12 to 16 alternating turns of 20 steps. Of the name of
+    what it replaces, so that nobody who prints the network is puzzled.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What nn.Sequential makes of it."""
+        modules = list(self)
+        for before, module, after in zip([None, *modules], modules, [*modules[1:], None], strict=False):
+            if _commute(module, after):
+                continue
+            if _commute(before, module):
+                images = _in_one_memory_order(functional.relu_(module(images)))
+            elif _overwrites(before, module):
+                images = functional.relu_(images)
+            else:
+                images = module(images)
+        return images
+
+
+def lighten_network(network: nn.Module) -> None:
+    """Let a network take the short cuts, wherever in it two such layers stand side by side in an nn.Sequential."""
+    for module in network.modules():
+        if type(module) is nn.Sequential and any(_commute(*pair) or _overwrites(*pair) for pair in pairwise(module)):
+            module.__class__ = Sequential
+
+
+def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
+    """Whether the one is a ReLU and the other a pooling whose every window holds a value: a dilated one may not."""
+    are_plain = _is_plain(relu, nn.ReLU) and _is_plain(pool, nn.MaxPool2d)
+    return are_plain and isinstance(pool, nn.MaxPool2d) and pool.dilation == 1 and not pool.return_indices
+
+
+def _overwrites(conv: nn.Module | None, relu: nn.Module | None) -> bool:
+    return _is_plain(conv, nn.Conv2d) and _is_plain(relu, nn.ReLU)
+
+
+def _is_plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Whether it is of that very class, and nobody looks at what it does."""
+    if type(module) is not kind or _has_any_global_hook():
+        return False
+    return not (
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _in_one_memory_order(images: Tensor) -> Tensor:
+    """Have the gradient of images in channels_last come in channels_last too."""
+    if images.requires_grad and images.dim() == 4 and images.is_contiguous(memory_format=torch.channels_last):
+        images.register_hook(_to_channels_last)
+    return images
+
+
+def _to_channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
