@@ -3,13 +3,18 @@
 Measure what training costs: the course's loop, a usual Lightning project, the fastest loop in plain torch, and fit.py,
 alternating, each in a process of its own. Takes most of an hour on two CPUs, on which nothing else should run.
 
+With --here: find out in two minutes which precision, how many threads and how many jobs side by side are fastest on
+this machine, which should be quiet, and print the flags of fit.py and compare.py to copy.
+
   --arch NAME ...      the networks (default: all)
+  --here               only that; takes no other option than --arch
   --rounds N           how often everything is measured (default: 3)
   --steps N            training steps of an epoch, for a quick look (default: all)
   --threads N          CPU threads of each measurement (default: as many as torch takes)
   --out FOLDER         where page, picture and raw numbers go (default: lightning_logs/benchmark)
 
 Examples:
+  python scripts/benchmark.py --here --arch maxpool
   python scripts/benchmark.py --arch mlp --rounds 1
   python scripts/benchmark.py --out docs
 """

@@ -14,6 +14,7 @@ Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit"]
 # The variants that load and transform image by image.
 LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
 Precision = Literal["32-true", "bf16-mixed"]
+PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
 LEARNING_RATE = 1e-2
 EVAL_BATCH_SIZE = 1000

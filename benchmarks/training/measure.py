@@ -6,8 +6,9 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,15 @@ def measure(case: Case, threads: int) -> Measurement:
 
 def _measure_here(case: Case, threads: int) -> Measurement:
     torch.set_num_threads(threads)
+    with apart():
+        before = _peak_memory()
+        timing = VARIANTS[case.variant](case)
+        return Measurement(case, timing, _peak_memory() - before)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Measure in an empty folder, in a process that has been forked for this and from which nobody hears."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
@@ -62,12 +72,10 @@ def _measure_here(case: Case, threads: int) -> Measurement:
     # A forked process copies the memory that it writes to, and the collector writes to every object: without this it
     # would do so in the middle of the measurement, where a process of its own would not.
     gc.collect()
-    before = _peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        timing = VARIANTS[case.variant](case)
+        yield
         os.chdir("/")
-    return Measurement(case, timing, _peak_memory() - before)
 
 
 def _peak_memory() -> int:

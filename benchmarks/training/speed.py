@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.training import commands, page
-from benchmarks.training.case import LOADING_IMAGES, Case, Precision, Variant
+from benchmarks.training import commands, here, page
+from benchmarks.training.case import LOADING_IMAGES, PRECISIONS, Case, Variant
 from benchmarks.training.measure import Measurement, measure
 from benchmarks.training.results import CommandTime, Results
 from convblocks.atomic import write
@@ -21,8 +21,6 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
 from convblocks.runs.machine import describe_machine
 from convblocks.tables import as_json, terminal, to_console
-
-PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
 
 EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")
 GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "barebones", "fit")
@@ -48,13 +46,16 @@ COMPARED_EPOCHS = {"mlp": 5, "batchnorm": 1}
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print the tables, and write page, picture and raw numbers.
+    """Measure, print the tables, and write page, picture and raw numbers; or only tell what is fastest here.
 
     Raises:
-        UsageError: options that are unknown or out of range.
+        UsageError: options that are unknown or out of range, or cannot be combined.
         UserError: the folder cannot be written to.
     """
     options = parse(arguments)
+    if options.here:
+        here.tell_what_is_fastest(options.arch)
+        return
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
@@ -73,15 +74,23 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--here", action="store_true")
+    parser.add_argument("--rounds", type=int)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
-    for option in ("rounds", "steps", "threads"):
+    options.arch = list(dict.fromkeys(options.arch))
+    for option in ("rounds", "steps", "threads", "out"):
         value = getattr(options, option)
-        if value is not None and value < 1:
+        if value is not None and options.here:
+            raise UsageError(f"--here chooses by itself what it measures, and writes no files: leave out --{option}")
+        if isinstance(value, int) and value < 1:
             raise UsageError(f"--{option} must be at least 1, but is {value}")
+    defaults = {"rounds": 3, "threads": torch.get_num_threads(), "out": LOGS / "benchmark"}
+    for option, default in defaults.items():
+        if getattr(options, option) is None:
+            setattr(options, option, default)
     return options
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.training.case import Case, Timing
+from benchmarks.training.case import PRECISIONS, Case, Timing
 from benchmarks.training.commands import first_step_seconds
 from benchmarks.training.loops import BareLoop
 from benchmarks.training.measure import Measurement
 from benchmarks.training.page import markdown, steps_table, targets_table
 from benchmarks.training.projects import fit_command
 from benchmarks.training.results import CommandTime, Results, ratio
-from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS, PRECISIONS
+from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS
 from convblocks.errors import UserError
 from tests.conftest import run_script
 

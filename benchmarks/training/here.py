@@ -1,0 +1,231 @@
+"""What is fastest on this machine: tried within two minutes, and told as flags."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from threading import Barrier
+
+import torch
+
+from benchmarks.training import projects
+from benchmarks.training.advice import Advice, Pace, Paces, Setting
+from benchmarks.training.case import PRECISIONS, Case, Precision, Stopwatch
+from benchmarks.training.measure import apart
+from benchmarks.training.projects import fit_command, note_times
+from convblocks.console import say
+from convblocks.data import mnist
+from convblocks.errors import UserError
+from convblocks.evaluation import tensorboard
+from convblocks.model.classifier import DigitClassifier
+from convblocks.tables import terminal, to_console
+from convblocks.training.fork import fork_server
+
+# Seconds of measurements, for all networks together. Imports and the measurement that runs at the end come on top.
+BUDGET = 100.0
+
+# Seconds of the timed steps, in the first measurement of each setting and in the later ones.
+TRIAL_SECONDS = 0.3
+ROUND_SECONDS = 0.8
+
+# Training steps of the first measurement of all, and the fewest and the most of any other.
+FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
+
+MOST_ROUNDS = 5
+
+# A setting that is below this share of the fastest after its trial is not measured again.
+HOPELESS = 0.75
+
+# Numbers of threads that are tried, and of jobs: powers of two, on a large machine not all of them.
+MOST_COUNTS = 4
+
+# Runs that share an accelerator; what more of them do depends on its memory.
+SHARING = (2, 4)
+
+# What an accelerator is tried with.
+ACCELERATED: dict[str, tuple[Precision, ...]] = {"cuda": PRECISIONS, "mps": ("32-true",)}
+
+# Not timed, and in this way short: one batch of evaluation, and no pictures for TensorBoard.
+SHORT = ("--trainer.limit_val_batches", "1", "--trainer.logger", "false")
+
+# A process that has failed is no longer waited for.
+PATIENCE_SECONDS = 120
+
+ROUNDING = """\
+bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number of
+threads changes only how sums round. Compare runs that were trained alike."""
+
+# Above this load, as the system counts processes that want a CPU, the machine is not quiet.
+QUIET = 0.5
+
+Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
+
+
+def tell_what_is_fastest(archs: Sequence[str]) -> None:
+    """Measure, and print a table for each network with the flags to copy.
+
+    Raises:
+        UserError: a measurement failed.
+    """
+    mnist.prepare(mnist.DEFAULT_ROOT)
+    say(f"Measuring for up to {BUDGET:.0f} seconds; nothing else should run on this machine.")
+    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET:
+        say(f"It is not quiet: its load in the last minute was {load:.1f}. Wait until it is, or expect wrong answers.")
+    cpus, threads = available_cpus(), torch.get_num_threads()
+    accelerators = available_accelerators()
+    settings = candidates(cpus, threads, accelerators)
+    device = accelerators[0] if accelerators else "cpu"
+    defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", os.cpu_count() or 1, 1)
+    end = time.perf_counter() + BUDGET
+    advice = []
+    for number, arch in enumerate(archs):
+        now = time.perf_counter()
+        share = (end - now) / (len(archs) - number)
+        advice.append(Advice(arch, survey(arch, settings, defaults, now + share), *defaults))
+    say()
+    for one in advice:
+        to_console([one.table()], terminal())
+        for line in one.commands():
+            say(line)  # a table's notes are wrapped, which would tear a command in two
+        say()
+    say(ROUNDING)
+
+
+def available_cpus() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_accelerators() -> list[str]:
+    """The names by which Lightning knows them."""
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name, is_there in found.items() if is_there]
+
+
+def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Setting]:
+    """The settings to try.
+
+    Args:
+        cpus: How many there are, as the system counts.
+        threads: How many torch takes by itself: the physical cores as a rule.
+        accelerators: What else can compute.
+    """
+    layouts = [(1, number) for number in counts(threads)]
+    layouts += [(jobs, max(1, threads // jobs)) for jobs in counts(cpus) if jobs > 1]
+    on_cpu = [Setting("cpu", precision, *layout) for layout in layouts for precision in PRECISIONS]
+    layouts = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
+    accelerated = [
+        Setting(name, precision, *layout)
+        for name in accelerators
+        for layout in layouts
+        for precision in ACCELERATED[name]
+    ]
+    return [*accelerated, *on_cpu]
+
+
+def counts(most: int) -> list[int]:
+    """Powers of two up to a number, and the number: all or, if there are too many, some from 1 to it."""
+    powers = sorted({2**power for power in range(most.bit_length())} | {most})
+    last = min(len(powers), MOST_COUNTS) - 1
+    return [powers[round(index * (len(powers) - 1) / max(last, 1))] for index in range(last + 1)]
+
+
+def survey(
+    arch: str,
+    settings: Sequence[Setting],
+    defaults: Sequence[Setting],
+    end: float,
+    measure: Measure | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Paces:
+    """Try all settings shortly, then measure those with a chance, in turn, until the time is up.
+
+    In turn, so that a change of the machine's pace meets all of them; the defaults first, to be held against.
+    """
+    measure = measure or images_per_second
+    in_order = sorted(settings, key=lambda setting: setting not in defaults)
+    first = measure(arch, in_order[0], FIRST_STEPS)
+    paces: Paces = {}
+    for setting in in_order:
+        if clock() >= end and setting not in defaults:
+            break
+        paces[setting] = Pace([measure(arch, setting, _steps(first, TRIAL_SECONDS))])
+        _tell(f"{arch}  trial", setting, paces[setting].value)
+    chosen = contenders(paces, defaults)
+    for number in range(MOST_ROUNDS):
+        for setting in chosen:
+            if clock() >= end:
+                return _as_given(paces, settings)
+            pace = measure(arch, setting, _steps(paces[setting].value / setting.jobs, ROUND_SECONDS))
+            paces[setting].measured.append(pace)
+            _tell(f"{arch}  round {number + 1}", setting, pace)
+    return _as_given(paces, settings)
+
+
+def contenders(paces: Paces, defaults: Sequence[Setting]) -> list[Setting]:
+    """The settings that are worth a second measurement: the defaults, and what may be best for one run or for many."""
+    fastest = {
+        is_single: max(pace.value for setting, pace in paces.items() if setting.jobs == 1 or not is_single)
+        for is_single in (True, False)
+    }
+    return [
+        setting
+        for setting, pace in paces.items()
+        if setting in defaults or pace.value >= HOPELESS * fastest[setting.jobs == 1]
+    ]
+
+
+def images_per_second(arch: str, setting: Setting, steps: int) -> float:
+    """Train in fresh processes, as many as there are jobs, which begin each epoch together; by the slowest of them."""
+    context = fork_server(projects, tensorboard)
+    case = Case("fit", arch, setting.precision, steps=steps)
+    with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
+        start = manager.Barrier(setting.jobs)
+        jobs = [pool.submit(_train, case, setting, start) for _ in range(setting.jobs)]
+        try:
+            seconds = [job.result() for job in jobs]
+        except BrokenProcessPool as error:
+            raise UserError(f"{arch}, {setting}: a process was killed, perhaps for want of memory") from error
+    return setting.jobs * steps * case.batch_size / max(seconds)
+
+
+class SharedStart(Stopwatch):
+    """A stopwatch of several processes, which begin each epoch together, on a device that may lag behind."""
+
+    def __init__(self, start: Barrier, accelerator: str) -> None:
+        self.start = start
+        self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
+
+    def on_train_epoch_start(self) -> None:
+        self.start.wait(PATIENCE_SECONDS)
+        super().on_train_epoch_start()
+
+    def on_validation_start(self) -> None:
+        self.synchronize()
+        super().on_validation_start()
+
+
+def _train(case: Case, setting: Setting, start: Barrier) -> float:
+    """Train two epochs, of which the first is not timed; the seconds of the other's steps."""
+    stopwatch = SharedStart(start, setting.accelerator)
+    note_times(DigitClassifier, stopwatch)
+    flags = ["--epochs", "2", "--threads", str(setting.threads), *SHORT]
+    flags += ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
+    with apart():
+        fit_command(case, case.steps, "measured", *flags)
+    return stopwatch.timing().training
+
+
+def _steps(images_per_second: float, seconds: float) -> int:
+    """How many steps of one job take so long."""
+    steps = round(seconds * images_per_second / Case.batch_size)
+    return min(max(steps, FEWEST_STEPS), MOST_STEPS)
+
+
+def _as_given(paces: Paces, settings: Sequence[Setting]) -> Paces:
+    return {setting: paces[setting] for setting in settings if setting in paces}
+
+
+def _tell(stage: str, setting: Setting, pace: float) -> None:
+    say(f"{stage}  {setting}: {pace:,.0f} images a second")
