@@ -14,9 +14,9 @@ LEAST_GAIN = 1.05
 LEAST_MEASUREMENTS = 2
 
 LEGEND = (
-    "Median [lowest, highest] of all jobs together; ~ where measured once. tied: the difference from the "
-    f"fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those that tie, the one nearest to the command's "
-    "defaults is chosen."
+    "Median [lowest, highest] of all jobs together; ~ where measured once; what has no chance is left out. tied: the "
+    f"difference from the fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those that tie, the one nearest "
+    "to the command's defaults is chosen."
 )
 
 
@@ -105,14 +105,14 @@ class Choice:
 
     def reason(self) -> str:
         """Why the best setting is, held against the default."""
-        if not any(pace.is_known for pace in self.paces.values()):
-            return "there was no time to tell: try one network alone, with --arch"
-        if self.best == self.default:
-            return "the default; nothing else is clearly faster"
         if self.default not in self.paces:
             return "the default was not measured"
-        gain = self.paces[self.best].value / self.paces[self.default].value
-        return f"{gain:.2f} times as fast as the default"
+        default = self.paces[self.default]
+        if self.best != self.default:
+            return f"{self.paces[self.best].value / default.value:.2f} times as fast as the default"
+        if any(pace.value >= LEAST_GAIN * default.value and not pace.is_known for pace in self.paces.values()):
+            return "the default; there was no time to make sure that something else is faster"
+        return "the default; nothing else is clearly faster"
 
 
 @dataclass(frozen=True)

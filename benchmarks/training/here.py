@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from threading import Barrier
 
 import torch
@@ -34,8 +35,10 @@ FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
 
 MOST_ROUNDS = 5
 
-# A setting that is below this share of the fastest after its trial is not measured again.
+# A setting that is below this share of the fastest is not measured again, and one that is below the other share in one
+# precision is not tried in another.
 HOPELESS = 0.75
+WITHOUT_A_TRIAL = 0.25
 
 # Numbers of threads that are tried, and of jobs: powers of two, on a large machine not all of them.
 MOST_COUNTS = 4
@@ -70,8 +73,9 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
     """
     mnist.prepare(mnist.DEFAULT_ROOT)
     say(f"Measuring for up to {BUDGET:.0f} seconds; nothing else should run on this machine.")
-    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET:
-        say(f"It is not quiet: its load in the last minute was {load:.1f}. Wait until it is, or expect wrong answers.")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > QUIET:
+        say(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
     cpus, threads = available_cpus(), torch.get_num_threads()
     accelerators = available_accelerators()
     settings = candidates(cpus, threads, accelerators)
@@ -90,6 +94,8 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
             say(line)  # a table's notes are wrapped, which would tear a command in two
         say()
     say(ROUNDING)
+    if load > QUIET:
+        say(f"The machine was not quiet when this began, with a load of {load:.1f}: do not rely on it.")
 
 
 def available_cpus() -> int:
@@ -113,13 +119,13 @@ def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Set
     """
     layouts = [(1, number) for number in counts(threads)]
     layouts += [(jobs, max(1, threads // jobs)) for jobs in counts(cpus) if jobs > 1]
-    on_cpu = [Setting("cpu", precision, *layout) for layout in layouts for precision in PRECISIONS]
+    on_cpu = [Setting("cpu", precision, *layout) for precision in PRECISIONS for layout in layouts]
     layouts = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
     accelerated = [
         Setting(name, precision, *layout)
         for name in accelerators
-        for layout in layouts
         for precision in ACCELERATED[name]
+        for layout in layouts
     ]
     return [*accelerated, *on_cpu]
 
@@ -139,41 +145,39 @@ def survey(
     measure: Measure | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Paces:
-    """Try all settings shortly, then measure those with a chance, in turn, until the time is up.
+    """Try settings shortly, then measure those with a chance, in turn, until the time is up.
 
     In turn, so that a change of the machine's pace meets all of them; the defaults first, to be held against.
     """
     measure = measure or images_per_second
-    in_order = sorted(settings, key=lambda setting: setting not in defaults)
-    first = measure(arch, in_order[0], FIRST_STEPS)
     paces: Paces = {}
+    in_order = sorted(settings, key=lambda setting: setting not in defaults)
+    of_a_job = measure(arch, in_order[0], FIRST_STEPS)
     for setting in in_order:
-        if clock() >= end and setting not in defaults:
-            break
-        paces[setting] = Pace([measure(arch, setting, _steps(first, TRIAL_SECONDS))])
-        _tell(f"{arch}  trial", setting, paces[setting].value)
-    chosen = contenders(paces, defaults)
+        if setting not in defaults and (clock() >= end or is_hopeless(setting, paces, WITHOUT_A_TRIAL)):
+            continue
+        pace = measure(arch, setting, _steps(of_a_job, TRIAL_SECONDS))
+        of_a_job = max(of_a_job, pace / setting.jobs)
+        paces[setting] = Pace([pace])
+        _tell(f"{arch}  trial", setting, pace)
     for number in range(MOST_ROUNDS):
-        for setting in chosen:
+        for setting, known in paces.items():
             if clock() >= end:
-                return _as_given(paces, settings)
-            pace = measure(arch, setting, _steps(paces[setting].value / setting.jobs, ROUND_SECONDS))
-            paces[setting].measured.append(pace)
+                break
+            if is_hopeless(setting, paces, HOPELESS) and (known.is_known or setting not in defaults):
+                continue
+            pace = measure(arch, setting, _steps(known.value / setting.jobs, ROUND_SECONDS))
+            known.measured.append(pace)
             _tell(f"{arch}  round {number + 1}", setting, pace)
-    return _as_given(paces, settings)
+    return {setting: paces[setting] for setting in settings if setting in paces}
 
 
-def contenders(paces: Paces, defaults: Sequence[Setting]) -> list[Setting]:
-    """The settings that are worth a second measurement: the defaults, and what may be best for one run or for many."""
-    fastest = {
-        is_single: max(pace.value for setting, pace in paces.items() if setting.jobs == 1 or not is_single)
-        for is_single in (True, False)
-    }
-    return [
-        setting
-        for setting, pace in paces.items()
-        if setting in defaults or pace.value >= HOPELESS * fastest[setting.jobs == 1]
-    ]
+def is_hopeless(setting: Setting, paces: Paces, share: float) -> bool:
+    """Whether its pace, or where it has none that of another precision, is below a share of what it competes with."""
+    rivals = [pace.value for other, pace in paces.items() if other.jobs == 1 or setting.jobs > 1]
+    alike = [pace.value for other, pace in paces.items() if replace(other, precision=setting.precision) == setting]
+    own = [paces[setting].value] if setting in paces else alike
+    return bool(own) and max(own) < share * max(rivals)
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
@@ -221,10 +225,6 @@ def _steps(images_per_second: float, seconds: float) -> int:
     """How many steps of one job take so long."""
     steps = round(seconds * images_per_second / Case.batch_size)
     return min(max(steps, FEWEST_STEPS), MOST_STEPS)
-
-
-def _as_given(paces: Paces, settings: Sequence[Setting]) -> Paces:
-    return {setting: paces[setting] for setting in settings if setting in paces}
 
 
 def _tell(stage: str, setting: Setting, pace: float) -> None:
