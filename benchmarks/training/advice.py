@@ -15,8 +15,8 @@ LEAST_MEASUREMENTS = 2
 
 LEGEND = (
     "Median [lowest, highest] of all jobs together; ~ where measured once; what has no chance is left out. tied: the "
-    f"difference from the fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those that tie, the one nearest "
-    "to the command's defaults is chosen."
+    f"difference from the fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those that tie, the one "
+    "nearest to the command's defaults is chosen."
 )
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from threading import Barrier
+from typing import Any
 
 import torch
 
@@ -28,10 +29,13 @@ BUDGET = 100.0
 
 # Seconds of the timed steps, in the first measurement of each setting and in the later ones.
 TRIAL_SECONDS = 0.3
-ROUND_SECONDS = 0.8
+ROUND_SECONDS = 0.6
 
-# Training steps of the first measurement of all, and the fewest and the most of any other.
+# Timed steps of the first measurement of all, and the fewest and the most of any other.
 FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
+
+# Steps before the timed ones, of which a quarter as many come on top.
+LEAST_WARM_UP_STEPS = 3
 
 MOST_ROUNDS = 5
 
@@ -160,8 +164,11 @@ def survey(
         of_a_job = max(of_a_job, pace / setting.jobs)
         paces[setting] = Pace([pace])
         _tell(f"{arch}  trial", setting, pace)
+    # Should the time not suffice, then what looks best has been measured.
+    in_turn = sorted(paces, key=lambda setting: (setting not in defaults, -paces[setting].value))
     for number in range(MOST_ROUNDS):
-        for setting, known in paces.items():
+        for setting in in_turn:
+            known = paces[setting]
             if clock() >= end:
                 break
             if is_hopeless(setting, paces, HOPELESS) and (known.is_known or setting not in defaults):
@@ -181,12 +188,12 @@ def is_hopeless(setting: Setting, paces: Paces, share: float) -> bool:
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
-    """Train in fresh processes, as many as there are jobs, which begin each epoch together; by the slowest of them."""
+    """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
     context = fork_server(projects, tensorboard)
-    case = Case("fit", arch, setting.precision, steps=steps)
+    case = Case("fit", arch, setting.precision)
     with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
         start = manager.Barrier(setting.jobs)
-        jobs = [pool.submit(_train, case, setting, start) for _ in range(setting.jobs)]
+        jobs = [pool.submit(_train, case, setting, steps, start) for _ in range(setting.jobs)]
         try:
             seconds = [job.result() for job in jobs]
         except BrokenProcessPool as error:
@@ -195,29 +202,37 @@ def images_per_second(arch: str, setting: Setting, steps: int) -> float:
 
 
 class SharedStart(Stopwatch):
-    """A stopwatch of several processes, which begin each epoch together, on a device that may lag behind."""
+    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind."""
 
-    def __init__(self, start: Barrier, accelerator: str) -> None:
-        self.start = start
+    def __init__(self, warm_up_steps: int, start: Barrier, accelerator: str) -> None:
+        self.warm_up_steps, self.start = warm_up_steps, start
         self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
 
-    def on_train_epoch_start(self) -> None:
-        self.start.wait(PATIENCE_SECONDS)
-        super().on_train_epoch_start()
+    def on_train_batch_start(self, batch_idx: int) -> None:
+        if batch_idx == self.warm_up_steps:
+            self.synchronize()
+            self.start.wait(PATIENCE_SECONDS)
+            self.began = time.perf_counter()
 
     def on_validation_start(self) -> None:
         self.synchronize()
         super().on_validation_start()
 
 
-def _train(case: Case, setting: Setting, start: Barrier) -> float:
-    """Train two epochs, of which the first is not timed; the seconds of the other's steps."""
-    stopwatch = SharedStart(start, setting.accelerator)
+def _train(case: Case, setting: Setting, steps: int, start: Barrier) -> float:
+    """Train an epoch of some steps that are not timed and some that are; the seconds of the latter."""
+    warm_up_steps = LEAST_WARM_UP_STEPS + steps // 4
+    stopwatch = SharedStart(warm_up_steps, start, setting.accelerator)
     note_times(DigitClassifier, stopwatch)
-    flags = ["--epochs", "2", "--threads", str(setting.threads), *SHORT]
+
+    def on_train_batch_start(self: DigitClassifier, batch: Any, batch_idx: int) -> None:
+        stopwatch.on_train_batch_start(batch_idx)
+
+    setattr(DigitClassifier, on_train_batch_start.__name__, on_train_batch_start)
+    flags = ["--threads", str(setting.threads), *SHORT]
     flags += ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
     with apart():
-        fit_command(case, case.steps, "measured", *flags)
+        fit_command(case, warm_up_steps + steps, "measured", *flags)
     return stopwatch.timing().training
 
 

@@ -152,7 +152,7 @@ def test_what_is_far_behind_in_one_precision_is_not_tried_in_another() -> None:
 def test_settings_are_measured_in_turn() -> None:
     machine = Machine(PACES, seconds=1)
     machine.survey(end=1000)
-    assert machine.asked[-8:] == [DEFAULT, SIDE_BY_SIDE, MIXED, MIXED_SIDE_BY_SIDE] * 2
+    assert machine.asked[-8:] == [SIDE_BY_SIDE, DEFAULT, MIXED_SIDE_BY_SIDE, MIXED] * 2
 
 
 def test_when_the_time_is_up_no_measurement_is_begun() -> None:
