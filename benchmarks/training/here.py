@@ -25,7 +25,7 @@ from convblocks.tables import terminal, to_console
 from convblocks.training.fork import fork_server
 
 # Seconds of measurements, for all networks together. Imports and the measurement that runs at the end come on top.
-BUDGET = 100.0
+BUDGET = 90.0
 
 # Seconds of the timed steps, in the first measurement of each setting and in the later ones.
 TRIAL_SECONDS = 0.3
@@ -63,8 +63,8 @@ ROUNDING = """\
 bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number of
 threads changes only how sums round. Compare runs that were trained alike."""
 
-# Above this load, as the system counts processes that want a CPU, the machine is not quiet.
-QUIET = 0.5
+# A machine is not quiet if more processes than this, for each of its CPUs, have wanted to compute in the last minute.
+QUIET = 0.25
 
 Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
 
@@ -77,10 +77,11 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
     """
     mnist.prepare(mnist.DEFAULT_ROOT)
     say(f"Measuring for up to {BUDGET:.0f} seconds; nothing else should run on this machine.")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load > QUIET:
-        say(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
     cpus, threads = available_cpus(), torch.get_num_threads()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    is_quiet = load <= QUIET * cpus
+    if not is_quiet:
+        say(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
     accelerators = available_accelerators()
     settings = candidates(cpus, threads, accelerators)
     device = accelerators[0] if accelerators else "cpu"
@@ -90,7 +91,7 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
     for number, arch in enumerate(archs):
         now = time.perf_counter()
         share = (end - now) / (len(archs) - number)
-        advice.append(Advice(arch, survey(arch, settings, defaults, now + share), *defaults))
+        advice.append(Advice(arch, survey(arch, settings, defaults, now + share, images_per_second), *defaults))
     say()
     for one in advice:
         to_console([one.table()], terminal())
@@ -98,7 +99,7 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
             say(line)  # a table's notes are wrapped, which would tear a command in two
         say()
     say(ROUNDING)
-    if load > QUIET:
+    if not is_quiet:
         say(f"The machine was not quiet when this began, with a load of {load:.1f}: do not rely on it.")
 
 
@@ -146,14 +147,13 @@ def survey(
     settings: Sequence[Setting],
     defaults: Sequence[Setting],
     end: float,
-    measure: Measure | None = None,
+    measure: Measure,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Paces:
     """Try settings shortly, then measure those with a chance, in turn, until the time is up.
 
     In turn, so that a change of the machine's pace meets all of them; the defaults first, to be held against.
     """
-    measure = measure or images_per_second
     paces: Paces = {}
     in_order = sorted(settings, key=lambda setting: setting not in defaults)
     of_a_job = measure(arch, in_order[0], FIRST_STEPS)

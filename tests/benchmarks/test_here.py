@@ -85,6 +85,15 @@ def test_the_commands_name_what_is_fastest(advice: Advice) -> None:
     ]
 
 
+def test_the_commands_take_what_is_named(advice: Advice) -> None:
+    fit, compared = (shlex.split(line)[2:] for line in advice.commands() if line.startswith("  python"))
+    settings = options.parse(fit).settings
+    assert (settings["threads"], settings["trainer"]["precision"]) == (2, "bf16-mixed")
+    comparison = compare.parse(compared)
+    assert (comparison.arch, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
+    assert ("trainer.precision", "bf16-mixed") in comparison.settings
+
+
 def test_where_there_is_an_accelerator_the_device_is_named(advice: Advice) -> None:
     on_gpu = Setting("cuda", "32-true", jobs=1, threads=2)
     with_gpu = Advice("maxpool", {on_gpu: Pace([9000, 9100]), **advice.paces}, on_gpu, on_gpu)
@@ -106,6 +115,11 @@ def test_jobs_side_by_side_share_the_cores() -> None:
     layouts = {(one.jobs, one.threads) for one in tried}
     assert layouts == {(1, 1), (1, 2), (1, 4), (1, 8), (2, 4), (8, 1), (16, 1)}
     assert {one.precision for one in tried} == {"32-true", "bf16-mixed"}
+
+
+def test_an_accelerator_is_tried_by_one_run_and_by_a_few() -> None:
+    tried = [one for one in here.candidates(cpus=2, threads=2, accelerators=["cuda"]) if one.accelerator == "cuda"]
+    assert {(one.jobs, one.threads) for one in tried} == {(1, 2), (2, 1)}
 
 
 class Machine:
