@@ -44,6 +44,16 @@ def first_step_seconds(arch: str) -> float:
     return seconds
 
 
+def one_epoch_seconds(arch: str, threads: int, steps: int | None) -> float:
+    """How long ``fit.py`` takes for one epoch, from the command to its end.
+
+    Raises:
+        UserError: the command failed.
+    """
+    flags = ["--arch", arch, "--epochs", "1", "--threads", str(threads)]
+    return _seconds("fit", flags if steps is None else [*flags, "--trainer.limit_train_batches", str(steps)])
+
+
 def compare_seconds(arch: str, jobs: int, threads: int, runs: int, epochs: int, steps: int | None) -> float:
     """How long ``compare.py`` takes for a number of runs, ``jobs`` of them side by side, with ``threads`` each.
 
@@ -54,8 +64,13 @@ def compare_seconds(arch: str, jobs: int, threads: int, runs: int, epochs: int, 
     flags += ["--jobs", str(jobs), "--threads", str(threads)]
     if steps is not None:
         flags += ["--trainer.limit_train_batches", str(steps)]
+    return _seconds("compare", flags)
+
+
+def _seconds(script: str, flags: Sequence[str]) -> float:
+    """How long a command takes in an empty folder."""
+    command = [sys.executable, str(SCRIPTS / f"{script}.py"), *flags]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(SCRIPTS / "compare.py"), *flags]
         began = time.perf_counter()
         ended = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         seconds = time.perf_counter() - began

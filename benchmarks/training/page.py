@@ -12,6 +12,7 @@ from benchmarks.training.measure import Measurement
 from benchmarks.training.results import TARGETS, Results, Target, training
 from convblocks.comparison.figure import style
 from convblocks.tables import Table, to_markdown
+from convblocks.training.options import EPOCHS
 
 ABOUT = """\
 # What training costs
@@ -48,13 +49,19 @@ MISSES = (
     "nothing, whatever the framework."
 )
 
+WAIT = (
+    "Of a run of as many epochs as by default, calculated from one: the start is the time from the command to the "
+    "first step, the end what is left of a run of one epoch, such as the pictures for TensorBoard."
+)
+
 LOOP = (
     "The Trainer's loop is Python that runs between the arithmetic of one step and that of the next: some fifty calls "
     "of hooks and strategies, most of which do nothing. It takes about as long for a small network as for a large "
     "one, so that its share is largest where a step is short. No setting of the Trainer shortens it further than "
-    "`barebones`; the two things that do are in `training/lean.py`, and `fit` has "
-    "both. Manual optimization would take less, at the price of gradient clipping and accumulation. What this project "
-    "adds is the normalisation of each batch, sums for loss and accuracy, logs, bar and signals."
+    "`barebones`; `fit` leaves out what `training/lean/` says, and may be faster than `barebones`. Manual optimization "
+    "would take less, at the price of gradient clipping and accumulation. What this project adds is the normalisation "
+    "of each batch, sums for loss and accuracy, logs, bar and signals; what it takes away is work of the network and "
+    "of the optimizer that changes no bit."
 )
 
 
@@ -63,6 +70,7 @@ def tables(results: Results) -> list[Table]:
     return [
         targets_table(results),
         steps_table(results),
+        wait_table(results),
         epochs_table(results),
         growth_table(results),
         commands_table(results),
@@ -85,6 +93,21 @@ def steps_table(results: Results) -> Table:
         rows.append([arch, f"{bare:.2f}", f"{loop - bare:.2f}", f"{project - loop:.2f}", f"{project:.2f}"])
     header = ["network", "bare", "the Trainer's loop adds", "this project adds", "fit"]
     return Table("Where a training step's milliseconds go", header, rows, [LOOP])
+
+
+def wait_table(results: Results) -> Table:
+    """What a user waits for: seconds of a whole run, and what share of it is training."""
+    rows = []
+    for arch in results.archs():
+        fit = results.of("fit", arch, "32-true")
+        trained = median(one.timing.training for one in fit)
+        evaluated = median(one.timing.evaluation for one in fit)
+        start = median(results.command("first step", arch))
+        end = max(0.0, median(results.command("one epoch", arch)) - start - trained - evaluated)
+        parts = [start, EPOCHS * trained, EPOCHS * evaluated, end]
+        rows.append([arch, *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts), f"{sum(parts):.1f}"])
+    header = ["network", "start", "training", "evaluation, logs, checkpoints", "end", "seconds in all"]
+    return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows, [WAIT])
 
 
 def epochs_table(results: Results) -> Table:
@@ -118,6 +141,7 @@ def commands_table(results: Results) -> Table:
     names = {
         "imports": 'python -c "import lightning, torchvision"',
         "first step": "fit.py, to its first step",
+        "one epoch": "fit.py, one epoch",
         "side by side": f"compare.py, {results.threads} trials of 1 thread side by side",
         "one by one": f"compare.py, one trial of {results.threads} threads at a time",
     }
@@ -200,7 +224,7 @@ def _rates(results: Results, arch: str, variant: Variant) -> dict[int, float]:
     """Batch size -> training steps a second, by the median time of its rounds."""
     own: dict[int, list[Measurement]] = {}
     for one in results.growth:
-        if (one.case.arch, one.case.variant) == (arch, variant):
+        if (one.case.arch, one.case.variant, one.case.precision) == (arch, variant, "32-true"):
             own.setdefault(one.case.batch_size, []).append(one)
     return {
         size: (measured[0].case.steps or 0) / median(one.timing.training for one in measured)

@@ -36,6 +36,9 @@ WORKER_STEPS = 200
 # Training images of a measurement at each batch size.
 BATCH_SIZE_IMAGES = 2**14
 
+# The networks whose steps are also compared in bf16-mixed, at the smallest batch size.
+BF16_ARCHS = ("maxpool",)
+
 # How often a round measures the smallest batch size: the few percent between two variants are less than what one
 # measurement is off by.
 SMALLEST_REPEATS = 4
@@ -134,6 +137,10 @@ def growth_cases(options: Namespace) -> Iterator[Case]:
             repeats = SMALLEST_REPEATS if batch_size == min(BATCH_SIZES) else 1
             for variant in GROWTH_VARIANTS * repeats:
                 yield Case(variant, arch, batch_size=batch_size, steps=min(steps, options.steps or steps))
+        if arch in BF16_ARCHS:
+            steps = BATCH_SIZE_IMAGES // min(BATCH_SIZES)
+            for variant in ("bare", "fit") * SMALLEST_REPEATS:
+                yield Case(variant, arch, "bf16-mixed", min(BATCH_SIZES), steps=min(steps, options.steps or steps))
 
 
 def command_times(options: Namespace) -> Iterator[CommandTime]:
@@ -141,6 +148,7 @@ def command_times(options: Namespace) -> Iterator[CommandTime]:
     yield CommandTime("imports", "", commands.import_seconds())
     for arch in options.arch:
         yield CommandTime("first step", arch, commands.first_step_seconds(arch))
+        yield CommandTime("one epoch", arch, commands.one_epoch_seconds(arch, options.threads, options.steps))
     for arch, epochs in COMPARED_EPOCHS.items():
         if arch not in options.arch:
             continue

@@ -8,20 +8,23 @@ from tests.comparison.test_verdicts import outcome, runs
 
 
 def test_an_unknown_page_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no page rates: choose from results, recipes, batches, or none"):
+    with pytest.raises(UsageError, match="there is no page rates: choose from results, recipes, sprint, batches, or"):
         pages.main(["rates"])
 
 
 def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:
     accuracies = {0: [0.98, 0.991, 0.989], 1: [0.98, 0.985, 0.987]}
     outcomes = [
-        outcome("maxpool", seed, course[-1], epochs=tuple({"seconds": 4.0, "test/acc": one} for one in course))
+        outcome(
+            "maxpool",
+            seed,
+            course[-1],
+            settings=(("trainer.precision", "32-true"),),
+            epochs=tuple({"seconds": 4.0, "test/acc": one} for one in course),
+        )
         for seed, course in accuracies.items()
     ]
-    assert pages.sprint_table(outcomes).rows == [
-        ["maxpool", "0", "8.0", "98.90 %"],
-        ["maxpool", "1", "never", "98.70 %"],
-    ]
+    assert pages.sprint_rows(outcomes) == [["32-true", "0", "8.0", "98.90 %"], ["32-true", "1", "never", "98.70 %"]]
 
 
 def test_the_summary_keeps_collapsed_runs_apart() -> None:
