@@ -44,7 +44,8 @@ and `bare`: their training steps are compared over {pairs} pairs of {steps_of_pa
 
 
 MISSES = (
-    "What stands in the way where training steps miss their target is in the next table. Where bf16-mixed does, "
+    "What stands in the way where training steps miss their target is in the next table and in the profile: the "
+    "arithmetic that is left. Where bf16-mixed does, "
     "compare `bare` in both precisions further below: a processor whose convolutions are no faster in bfloat16 gains "
     "nothing, whatever the framework."
 )
@@ -53,6 +54,14 @@ WAIT = (
     "Of a run of as many epochs as by default, calculated from one: the start is the time from the command to the "
     "first step, the end what is left of a run of one epoch, such as the pictures for TensorBoard."
 )
+
+PROFILE = (
+    "By torch.profiler, which adds some microseconds to each call; the network as `fit` runs it, in the bare loop. In "
+    "brackets the share of all operators' time."
+)
+
+# Rows of a network's profile.
+OPERATORS = 16
 
 LOOP = (
     "The Trainer's loop is Python that runs between the arithmetic of one step and that of the next: some fifty calls "
@@ -71,6 +80,7 @@ def tables(results: Results) -> list[Table]:
         targets_table(results),
         steps_table(results),
         wait_table(results),
+        *operator_tables(results),
         epochs_table(results),
         growth_table(results),
         commands_table(results),
@@ -108,6 +118,27 @@ def wait_table(results: Results) -> Table:
         rows.append([arch, *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts), f"{sum(parts):.1f}"])
     header = ["network", "start", "training", "evaluation, logs, checkpoints", "end", "seconds in all"]
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows, [WAIT])
+
+
+def operator_tables(results: Results) -> list[Table]:
+    """The operators that take longest, for each network that was profiled."""
+    tables = []
+    for arch in dict.fromkeys(one.arch for one in results.operators):
+        times: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
+        for one in results.operators:
+            if one.arch == arch:
+                times.setdefault((one.name, one.shape), {})[one.precision, one.threads] = one.microseconds
+        ways = list(dict.fromkeys(way for operator in times.values() for way in operator))
+        sums = {way: sum(operator.get(way, 0.0) for operator in times.values()) for way in ways}
+        longest = sorted(times.items(), key=lambda item: -max(item[1].get(way, 0.0) / sums[way] for way in ways))
+        rows = [
+            [name, shape, *(f"{own.get(way, 0.0):.0f} ({own.get(way, 0.0) / sums[way]:.0%})" for way in ways)]
+            for (name, shape), own in longest[:OPERATORS]
+        ]
+        header = ["operator", "first input", *(f"{precision}, {threads} threads" for precision, threads in ways)]
+        title = f"What is left of {arch}'s arithmetic: microseconds a step"
+        tables.append(Table(title, header, rows, [PROFILE]))
+    return tables
 
 
 def epochs_table(results: Results) -> Table:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from benchmarks.training.case import Precision, Variant
 from benchmarks.training.measure import Measurement
+from benchmarks.training.operators import OperatorTime
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Results:
         epochs: Epochs at the course's batch size.
         growth: Parts of epochs at growing batch sizes, the smallest several times a round.
         commands: Whole commands.
+        operators: What the convolutional networks' steps consist of, profiled once.
     """
 
     machine: str
@@ -41,6 +43,7 @@ class Results:
     epochs: list[Measurement] = field(default_factory=list)
     growth: list[Measurement] = field(default_factory=list)
     commands: list[CommandTime] = field(default_factory=list)
+    operators: list[OperatorTime] = field(default_factory=list)
 
     def of(self, variant: Variant, arch: str, precision: Precision) -> list[Measurement]:
         """The epochs of a variant, one a round."""

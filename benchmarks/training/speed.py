@@ -11,6 +11,7 @@ import torch
 from benchmarks.training import commands, here, page
 from benchmarks.training.case import LOADING_IMAGES, PRECISIONS, Case, Variant
 from benchmarks.training.measure import Measurement, measure
+from benchmarks.training.operators import OperatorTime, operator_times
 from benchmarks.training.results import CommandTime, Results
 from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
@@ -38,6 +39,9 @@ BATCH_SIZE_IMAGES = 2**14
 
 # The networks whose steps are also compared in bf16-mixed, at the smallest batch size.
 BF16_ARCHS = ("maxpool",)
+
+# The networks whose steps are mostly arithmetic.
+PROFILED_ARCHS = ("maxpool", "batchnorm")
 
 # How often a round measures the smallest batch size: the few percent between two variants are less than what one
 # measurement is off by.
@@ -108,6 +112,7 @@ def measure_all(options: Namespace, arguments: list[str]) -> Results:
         results.epochs += [told(measure(case, options.threads), stage) for case in epoch_cases(options, workers)]
         results.growth += [told(measure(case, options.threads), stage) for case in growth_cases(options)]
         results.commands += command_times(options)
+    results.operators = list(profiles(options))
     return results
 
 
@@ -122,10 +127,12 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
 
 
 def epoch_cases(options: Namespace, workers: dict[tuple[Variant, str], int]) -> Iterator[Case]:
-    """Every variant with every network in every precision, at the course's batch size."""
+    """Every variant with every network, those that are fast also in bf16-mixed, at the course's batch size."""
     for arch in options.arch:
         for precision in PRECISIONS:
             for variant in EPOCH_VARIANTS:
+                if variant in LOADING_IMAGES and precision != "32-true":
+                    continue
                 yield Case(variant, arch, precision, workers=workers.get((variant, arch), 0), steps=options.steps)
 
 
@@ -155,6 +162,14 @@ def command_times(options: Namespace) -> Iterator[CommandTime]:
         for name, jobs, threads in (("side by side", options.threads, 1), ("one by one", 1, options.threads)):
             seconds = commands.compare_seconds(arch, jobs, threads, COMPARED_RUNS, epochs, options.steps)
             yield CommandTime(name, arch, seconds)
+
+
+def profiles(options: Namespace) -> Iterator[OperatorTime]:
+    """The operators of the convolutional networks, on one thread and on all."""
+    for arch in sorted(set(options.arch) & set(PROFILED_ARCHS)):
+        for precision in PRECISIONS:
+            for threads in dict.fromkeys((1, options.threads)):
+                yield from operator_times(Case("bare", arch, precision), threads)
 
 
 def told(measurement: Measurement, stage: str) -> Measurement:

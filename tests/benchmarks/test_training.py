@@ -10,7 +10,8 @@ from benchmarks.training.case import PRECISIONS, Case, Timing
 from benchmarks.training.commands import first_step_seconds
 from benchmarks.training.loops import BareLoop
 from benchmarks.training.measure import Measurement
-from benchmarks.training.page import markdown, steps_table, targets_table, wait_table
+from benchmarks.training.operators import OperatorTime, operator_times
+from benchmarks.training.page import markdown, operator_tables, steps_table, targets_table, wait_table
 from benchmarks.training.projects import fit_command
 from benchmarks.training.results import CommandTime, Results, ratio
 from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS
@@ -50,6 +51,11 @@ def results() -> Results:
         made.commands += [CommandTime("imports", "", seconds), CommandTime("first step", "mlp", 2 * seconds)]
         made.commands += [CommandTime("one epoch", "mlp", 4 * seconds)]
         made.commands += [CommandTime("one by one", "mlp", seconds), CommandTime("side by side", "mlp", seconds)]
+    made.operators = [
+        OperatorTime("maxpool", "32-true", threads, name, "64x32x14x14", microseconds / threads)
+        for threads in (1, 2)
+        for name, microseconds in (("relu_", 100.0), ("mkldnn_convolution", 300.0))
+    ]
     return made
 
 
@@ -76,6 +82,22 @@ def test_a_step_of_fit_is_the_arithmetic_and_what_the_loop_and_the_project_add(r
 def test_a_run_is_what_its_epochs_take_and_what_comes_before_and_after(results: Results) -> None:
     """Medians: a start of 4 s, 5 epochs of 2 s, and 8 s for a run of one epoch."""
     assert wait_table(results).rows == [["mlp", "4.0 (25%)", "10.0 (62%)", "0.0 (0%)", "2.0 (12%)", "16.0"]]
+
+
+def test_a_profile_begins_with_what_takes_longest(results: Results) -> None:
+    (table,) = operator_tables(results)
+    assert table.columns[2:] == ["32-true, 1 threads", "32-true, 2 threads"]
+    assert table.rows == [
+        ["mkldnn_convolution", "64x32x14x14", "300 (75%)", "150 (75%)"],
+        ["relu_", "64x32x14x14", "100 (25%)", "50 (25%)"],
+    ]
+
+
+@pytest.mark.slow
+def test_a_profile_knows_the_operators_of_a_step() -> None:
+    times = {(one.name, one.shape): one.microseconds for one in operator_times(Case("bare", "maxpool"), threads=1)}
+    assert times["relu_", "64x32x14x14"] > 0
+    assert times["convolution_backward", "64x64x14x14"] > times["relu_", "64x32x14x14"]
 
 
 @pytest.mark.slow
