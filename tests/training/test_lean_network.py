@@ -1,0 +1,211 @@
+"""The short cuts of a network change no bit, and take nothing from those who look."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from convblocks.data.loader import normalize
+from convblocks.data.mnist import DigitSets
+from convblocks.model.networks import ConvBatchNormNetwork, ConvMaxPoolNetwork, build_network
+from convblocks.model.summary import describe
+from convblocks.training.lean.network import lighten_network
+
+CONV_ARCHS = ["maxpool", "batchnorm"]
+DTYPES = [torch.float64, torch.float32, torch.bfloat16]
+
+# Windows of 2x2 that are taken apart: by zeros, ties, and values that are no numbers.
+WINDOWS: dict[str, list[float]] = {
+    "zeros": [0.0, -0.0, -1.0, 0.0],
+    "a negative zero first": [-0.0, -0.0, 0.0, -2.0],
+    "a negative zero behind": [-1.0, -2.0, -0.0, -0.0],
+    "ties": [1.0, 3.0, 3.0, 3.0],
+    "all negative": [-1.0, -3.0, -2.0, -1.0],
+    "all negative and tied": [-1.0, -1.0, -1.0, -1.0],
+    "nan": [1.0, float("nan"), 2.0, 3.0],
+    "two nans": [float("nan"), -1.0, float("nan"), 3.0],
+    "inf": [float("inf"), 1.0, float("inf"), -1.0],
+    "-inf": [float("-inf"), float("-inf"), float("-inf"), float("-inf")],
+    "inf and nan": [float("inf"), float("nan"), float("-inf"), 0.0],
+}
+POOLINGS = {
+    "2x2": nn.MaxPool2d(2),
+    "3x3, padded": nn.MaxPool2d(3, stride=2, padding=1),
+    "rounded up": nn.MaxPool2d(2, ceil_mode=True),
+}
+INTEGERS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat16: torch.int16}
+
+
+def assert_same_bits(one: Tensor, other: Tensor) -> None:
+    assert one.dtype == other.dtype
+    integers = INTEGERS[one.dtype]
+    assert torch.equal(one.detach().contiguous().view(integers), other.detach().contiguous().view(integers))
+
+
+def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
+    """(2, 16, 7, 7), odd so that a row is left over: windows that begin with each of the values."""
+    rolled = torch.tensor(window + window[::-1]).repeat(2 * 16 * 7 * 7)[: 2 * 16 * 7 * 7]
+    return rolled.reshape(2, 16, 7, 7).to(dtype)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["NCHW", "NHWC"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pooling_before_relu_gives_the_same_bits(
+    dtype: torch.dtype, window: str, pooling: str, memory_format: torch.memory_format
+) -> None:
+    plain = nn.Sequential(nn.ReLU(), POOLINGS[pooling])
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    images = images_of(WINDOWS[window], dtype).to(memory_format=memory_format)
+    outputs, gradients = [], []
+    for network in (plain, lean):
+        leaf = images.clone().requires_grad_()
+        output = network(leaf.clone())
+        output.backward(torch.linspace(-1, 1, output.numel(), dtype=dtype).reshape(output.shape))
+        assert leaf.grad is not None
+        outputs.append(output)
+        gradients.append(leaf.grad)
+    torch.testing.assert_close(*outputs, rtol=0, atol=0, equal_nan=True)  # 0 and -0 are equal: no sum tells them apart
+    assert_same_bits(*gradients)
+
+
+def batch(digits: DigitSets) -> tuple[Tensor, Tensor]:
+    return normalize(digits.train.images[:16]), digits.train.labels[:16]
+
+
+def forward_and_backward(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    logits: Tensor = network(images)
+    nn.functional.cross_entropy(logits, targets).backward()
+    return logits
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32, torch.bfloat16, "mixed"])
+@pytest.mark.parametrize("arch", CONV_ARCHS)
+def test_a_networks_logits_and_gradients_keep_their_bits(
+    digits: DigitSets, arch: str, precision: torch.dtype | str
+) -> None:
+    images, targets = batch(digits)
+    dtype = precision if isinstance(precision, torch.dtype) else torch.float32
+    plain = build_network(arch).to(dtype)
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
+        assert_same_bits(*(forward_and_backward(network, images.to(dtype), targets) for network in (plain, lean)))
+    for one, other in zip(plain.parameters(), lean.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert one.grad.abs().sum() > 0
+        assert_same_bits(one.grad, other.grad)
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shapes on which an operation is called."""
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # in torch
+        self.operation = operation
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ == self.operation:
+            self.shapes.append(tuple(args[0].shape))
+        return func(*args, **(kwargs or {}))
+
+
+def test_relu_sees_a_quarter_of_the_values() -> None:
+    network = ConvMaxPoolNetwork()
+    lighten_network(network)
+    with Shapes("relu_") as forward, Shapes("threshold_backward") as backward:
+        network(torch.rand(2, 1, 28, 28)).sum().backward()
+    assert forward.shapes == [(2, 32, 14, 14), (2, 64, 7, 7), (2, 100, 3, 3)]
+    assert backward.shapes == forward.shapes[::-1]
+
+
+def test_relu_after_a_convolution_needs_no_memory_of_its_own() -> None:
+    network = ConvBatchNormNetwork()
+    lighten_network(network)
+    with Shapes("relu_") as in_place, Shapes("relu") as anew:
+        network(torch.rand(2, 1, 28, 28))
+    assert (len(in_place.shapes), len(anew.shapes)) == (3, 0)
+
+
+def silent_channels(network: ConvMaxPoolNetwork, images: Tensor) -> list[int]:
+    """How many channels of each ReLU are 0 everywhere, counted in a hook."""
+    silent: list[int] = []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_hook(
+                lambda _module, _inputs, output: silent.append(int((output.amax(dim=(0, 2, 3)) == 0).sum()))
+            )
+    network(images)
+    return silent
+
+
+def test_silent_channels_are_counted_the_same(digits: DigitSets) -> None:
+    images, _ = batch(digits)
+    plain = ConvMaxPoolNetwork()
+    for block in plain.blocks:
+        nn.init.constant_(block.get_submodule("0").bias[::3], -100.0)  # type: ignore[index]  # a convolution's
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    counted = silent_channels(plain, images)
+    assert counted[0] >= 11
+    assert silent_channels(lean, images) == counted
+
+
+WATCHES: dict[str, Callable[[Any, Any], Any]] = {
+    "forward hook": lambda module, see: module.register_forward_hook(lambda _m, _i, output: see(output)),
+    "forward pre-hook": lambda module, see: module.register_forward_pre_hook(lambda _m, inputs: see(inputs[0])),
+    "backward hook": lambda module, see: module.register_full_backward_hook(lambda _m, _i, grads: see(grads[0])),
+    "backward pre-hook": lambda module, see: module.register_full_backward_pre_hook(lambda _m, grads: see(grads[0])),
+    "hook of all modules": lambda module, see: nn.modules.module.register_module_forward_hook(
+        lambda called, _i, output: see(output) if called is module else None
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("watch", WATCHES)
+@pytest.mark.parametrize("network", [ConvMaxPoolNetwork, ConvBatchNormNetwork])
+def test_a_hook_sees_the_courses_order(network: type[nn.Module], watch: str, layer: int) -> None:
+    """Also what it keeps: nothing overwrites it afterwards."""
+    plain = network()
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    images = torch.rand(2, 1, 28, 28)
+    seen: list[list[Tensor]] = []
+    for one in (plain, lean):
+        kept: list[Tensor] = []
+        watched = one.get_submodule(f"blocks.1.{layer}")
+        handle = WATCHES[watch](watched, kept.append)
+        one(images).sum().backward()
+        handle.remove()
+        seen.append(kept)
+    assert [tensor.shape for tensor in seen[1]] == [tensor.shape for tensor in seen[0]]
+    for before, now in zip(*seen, strict=True):
+        assert_same_bits(before, now)
+
+
+def test_a_dilated_pooling_keeps_its_place() -> None:
+    """Torch pools to -inf where a window lies in the padding with all its places; rectified first, too."""
+    plain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    images = torch.rand(1, 1, 3, 3)
+    assert_same_bits(lean(images), plain(images))
+
+
+@pytest.mark.parametrize("arch", CONV_ARCHS)
+def test_a_network_still_says_what_it_is(arch: str) -> None:
+    plain = build_network(arch)
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    assert repr(lean) == repr(plain)
+    assert describe(lean, 64) == describe(plain, 64)
+    assert list(lean.state_dict()) == list(plain.state_dict())
