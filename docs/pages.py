@@ -123,8 +123,9 @@ def write_sprint() -> None:
         "sprint",
         f"# Sprint: the MaxPool network to {GOAL:.0%} in one epoch",
         "Written by `python docs/pages.py sprint`, which trains what is missing on the machine where it runs, with "
-        f"`python scripts/compare.py {' '.join(SPRINT)}`, and keeps the figures of other machines. Seconds of training "
-        "and evaluation, until the goal was reached.",
+        f"`python scripts/compare.py {' '.join(SPRINT)}`, and keeps the figures of other machines; the EPYC's "
+        "are from before both precisions were compared. Seconds of training and evaluation, until the goal was "
+        "reached.",
         to_markdown([Table(name, columns, rows) for name, rows in by_machine.items()], level=2).strip(),
     )
 

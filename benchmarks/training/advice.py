@@ -14,9 +14,9 @@ LEAST_GAIN = 1.05
 LEAST_MEASUREMENTS = 2
 
 LEGEND = (
-    "Median [lowest, highest] of all jobs together; ~ where measured once; what has no chance is left out. tied: the "
-    f"difference from the fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those that tie, the one "
-    "nearest to the command's defaults is chosen."
+    "Median [lowest, highest] of all jobs together; ~ where measured once; what is hopeless is not measured again, or "
+    f"not at all. tied: the difference from the fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those "
+    "that tie, the one nearest to the command's defaults is chosen."
 )
 
 

@@ -22,13 +22,13 @@ def import_seconds() -> float:
     return time.perf_counter() - began
 
 
-def first_step_seconds(arch: str) -> float:
+def first_step_seconds(arch: str, threads: int) -> float:
     """From the command to the line that ``fit.py`` prints after its first optimizer step.
 
     Raises:
         UserError: the command failed.
     """
-    flags = ["--epochs", "1", "--trainer.limit_train_batches", "1"]
+    flags = ["--epochs", "1", "--threads", str(threads), "--trainer.limit_train_batches", "1"]
     flags += ["--running_loss", "--trainer.log_every_n_steps", "1"]
     command = [sys.executable, str(SCRIPTS / "fit.py"), "--arch", arch, *flags]
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import torch
@@ -56,7 +56,7 @@ ACCELERATED: dict[str, tuple[Precision, ...]] = {"cuda": PRECISIONS, "mps": ("32
 # Not timed, and in this way short: one batch of evaluation, and no pictures for TensorBoard.
 SHORT = ("--trainer.limit_val_batches", "1", "--trainer.logger", "false")
 
-# A process that has failed is no longer waited for.
+# Jobs side by side wait for each other so long at most.
 PATIENCE_SECONDS = 120
 
 ROUNDING = """\
@@ -83,9 +83,9 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
     if not is_quiet:
         say(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
     accelerators = available_accelerators()
-    settings = candidates(cpus, threads, accelerators)
     device = accelerators[0] if accelerators else "cpu"
     defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", os.cpu_count() or 1, 1)
+    settings = list(dict.fromkeys([*candidates(cpus, threads, accelerators), *defaults]))
     end = time.perf_counter() + BUDGET
     advice = []
     for number, arch in enumerate(archs):
@@ -194,15 +194,19 @@ def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
         start = manager.Barrier(setting.jobs)
         jobs = [pool.submit(_train, case, setting, steps, start) for _ in range(setting.jobs)]
-        try:
-            seconds = [job.result() for job in jobs]
-        except BrokenProcessPool as error:
-            raise UserError(f"{arch}, {setting}: a process was killed, perhaps for want of memory") from error
-    return setting.jobs * steps * case.batch_size / max(seconds)
+        errors = [error for job in jobs if (error := job.exception()) and not isinstance(error, BrokenBarrierError)]
+        if errors and isinstance(errors[0], BrokenProcessPool | torch.OutOfMemoryError):
+            raise UserError(f"{arch}, {setting}: killed, perhaps for want of memory") from errors[0]
+        if errors:
+            raise errors[0]
+        return setting.jobs * steps * case.batch_size / max(job.result() for job in jobs)
 
 
 class SharedStart(Stopwatch):
-    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind."""
+    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind.
+
+    It asks at each step, all settings alike.
+    """
 
     def __init__(self, warm_up_steps: int, start: Barrier, accelerator: str) -> None:
         self.warm_up_steps, self.start = warm_up_steps, start
@@ -231,8 +235,12 @@ def _train(case: Case, setting: Setting, steps: int, start: Barrier) -> float:
     setattr(DigitClassifier, on_train_batch_start.__name__, on_train_batch_start)
     flags = ["--threads", str(setting.threads), *SHORT]
     flags += ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
-    with apart():
-        fit_command(case, warm_up_steps + steps, "measured", *flags)
+    try:
+        with apart():
+            fit_command(case, warm_up_steps + steps, "measured", *flags)
+    except BaseException:
+        start.abort()  # or the other jobs would wait for this one
+        raise
     return stopwatch.timing().training
 
 

@@ -64,7 +64,7 @@ def _measure_here(case: Case, threads: int) -> Measurement:
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Measure in an empty folder, in a process that has been forked for this and from which nobody hears."""
+    """Measure in an empty folder, in a process that has been forked for this and whose output is thrown away."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

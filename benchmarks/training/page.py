@@ -27,25 +27,26 @@ Ways to train the same network, for one epoch at batch size {batch_size} and its
 - `notebook`: the course's loop. torchvision transforms each image; `.item()` and `.tolist()` at every step.
 - `lightning-plain`: a Lightning project as one usually writes it. The same loaders, torchmetrics and `self.log` at
   every step, the Trainer's default bar, logger and checkpoints.
-- `bare`: the fastest loop we found. Normalised images in memory, channels last, fused Adam; no framework, no training
-  metrics, no logs.
+- `bare`: the fastest loop we found that keeps the notebook's order of layers. Normalised images in memory, channels
+  last, fused Adam; no framework, no training metrics, no logs.
 - `barebones`: the steps of `bare` in Lightning's Trainer with everything off that can be (`Trainer(barebones=True)`).
-- `fit`: this project as `scripts/fit.py` runs it, with its bar, logs and checkpoints.
+- `fit`: this project as `scripts/fit.py` runs it, with its bar, logs and checkpoints, and the short cuts of
+  `training/lean/`, which change no bit.
 
 Each measurement runs in a fresh process, after at most {warm_up} steps that are not timed; {rounds} rounds in which the
 variants alternate; medians. The first two run at the number of worker processes (0, 1 or 2) with which a trial of a few
-hundred steps in 32 bit was fastest. An epoch's time is that of its training steps and, after the plus sign, of all the
-rest up to the Trainer's end: evaluation, logs, checkpoint. What `fit.py` does once a run is not in it: the summary of
-the network before, the pictures for TensorBoard after. Memory is what the process grew by at most after its imports,
-worker processes not counted. Absolute times drift on shared machines; the ratios are what counts, in brackets the
-lowest and the highest of neighbouring measurements. One measurement is off by more than the few percent between `fit`
-and `bare`: their training steps are compared over {pairs} pairs of {steps_of_pair} steps each.
+hundred steps was fastest, and in 32 bit alone. An epoch's time is that of its training steps and, after the plus sign,
+of all the rest up to the Trainer's end: evaluation, logs, checkpoint. What `fit.py` does once a run is not in it: the
+summary of the network before, the pictures for TensorBoard after. Memory is what the process grew by at most after its
+imports, worker processes not counted. Absolute times drift on shared machines; the ratios are what counts, in brackets
+the lowest and the highest of neighbouring measurements. One measurement is off by more than the few percent between
+`fit` and `bare`: their training steps are compared over {pairs} pairs of {steps_of_pair} steps each.
 """
 
 
 MISSES = (
-    "What stands in the way where training steps miss their target is in the next table and in the profile: the "
-    "arithmetic that is left. Where bf16-mixed does, "
+    "What stands in the way where training steps miss their target is in the next table and, for the "
+    "convolutional networks, in the profiles. Where bf16-mixed does, "
     "compare `bare` in both precisions further below: a processor whose convolutions are no faster in bfloat16 gains "
     "nothing, whatever the framework."
 )
@@ -56,8 +57,8 @@ WAIT = (
 )
 
 PROFILE = (
-    "By torch.profiler, which adds some microseconds to each call; the network as `fit` runs it, in the bare loop. In "
-    "brackets the share of all operators' time."
+    "By torch.profiler, once, which adds some microseconds to each call; the network as `fit` runs it, in the bare "
+    "loop. In brackets the share of all operators' time."
 )
 
 # Rows of a network's profile.
@@ -101,7 +102,7 @@ def steps_table(results: Results) -> Table:
             1000 / _rates(results, arch, variant)[results.smallest_batch()] for variant in ("bare", "barebones", "fit")
         )
         rows.append([arch, f"{bare:.2f}", f"{loop - bare:.2f}", f"{project - loop:.2f}", f"{project:.2f}"])
-    header = ["network", "bare", "the Trainer's loop adds", "this project adds", "fit"]
+    header = ["network", "bare", "the Trainer's loop adds", "this project adds or saves", "fit"]
     return Table("Where a training step's milliseconds go", header, rows, [LOOP])
 
 
@@ -135,9 +136,9 @@ def operator_tables(results: Results) -> list[Table]:
             [name, shape, *(f"{own.get(way, 0.0):.0f} ({own.get(way, 0.0) / sums[way]:.0%})" for way in ways)]
             for (name, shape), own in longest[:OPERATORS]
         ]
-        header = ["operator", "first input", *(f"{precision}, {threads} threads" for precision, threads in ways)]
+        columns = [f"{precision}, {threads} thread{'s' * (threads > 1)}" for precision, threads in ways]
         title = f"What is left of {arch}'s arithmetic: microseconds a step"
-        tables.append(Table(title, header, rows, [PROFILE]))
+        tables.append(Table(title, ["operator", "first input", *columns], rows, [PROFILE]))
     return tables
 
 
@@ -148,6 +149,8 @@ def epochs_table(results: Results) -> Table:
         for precision in dict.fromkeys(one.case.precision for one in results.epochs):
             for variant in _variants(results.epochs):
                 own = results.of(variant, arch, precision)
+                if not own:  # image by image in bf16-mixed
+                    continue
                 trained = median(one.timing.training for one in own)
                 rest = median(one.timing.evaluation for one in own)
                 peak = median(one.peak_memory for one in own) / 1e6

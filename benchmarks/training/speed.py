@@ -68,13 +68,10 @@ def main(arguments: list[str]) -> None:
     began = time.perf_counter()
     results = measure_all(options, arguments)
     minutes = (time.perf_counter() - began) / 60
+    write(out / "performance.json", as_json(dataclasses.asdict(results), indent=1))
     to_console(page.tables(results), terminal())
     save(page.performance_figure(results), out / "performance.png")
-    for name, text in (
-        ("performance.md", page.markdown(results, minutes)),
-        ("performance.json", as_json(dataclasses.asdict(results), indent=1)),
-    ):
-        write(out / name, text)
+    write(out / "performance.md", page.markdown(results, minutes))
     print(f"Written to {out / 'performance'}.md, .png and .json.")
 
 
@@ -154,7 +151,7 @@ def command_times(options: Namespace) -> Iterator[CommandTime]:
     """How long whole commands take."""
     yield CommandTime("imports", "", commands.import_seconds())
     for arch in options.arch:
-        yield CommandTime("first step", arch, commands.first_step_seconds(arch))
+        yield CommandTime("first step", arch, commands.first_step_seconds(arch, options.threads))
         yield CommandTime("one epoch", arch, commands.one_epoch_seconds(arch, options.threads, options.steps))
     for arch, epochs in COMPARED_EPOCHS.items():
         if arch not in options.arch:
@@ -166,7 +163,7 @@ def command_times(options: Namespace) -> Iterator[CommandTime]:
 
 def profiles(options: Namespace) -> Iterator[OperatorTime]:
     """The operators of the convolutional networks, on one thread and on all."""
-    for arch in sorted(set(options.arch) & set(PROFILED_ARCHS)):
+    for arch in (arch for arch in options.arch if arch in PROFILED_ARCHS):
         for precision in PRECISIONS:
             for threads in dict.fromkeys((1, options.threads)):
                 yield from operator_times(Case("bare", arch, precision), threads)

@@ -173,7 +173,7 @@ WATCHES: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize("watch", WATCHES)
 @pytest.mark.parametrize("network", [ConvMaxPoolNetwork, ConvBatchNormNetwork])
-def test_a_hook_sees_the_courses_order(network: type[nn.Module], watch: str, layer: int) -> None:
+def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, layer: int) -> None:
     """Also what it keeps: nothing overwrites it afterwards."""
     plain = network()
     lean = copy.deepcopy(plain)
@@ -190,6 +190,32 @@ def test_a_hook_sees_the_courses_order(network: type[nn.Module], watch: str, lay
     assert [tensor.shape for tensor in seen[1]] == [tensor.shape for tensor in seen[0]]
     for before, now in zip(*seen, strict=True):
         assert_same_bits(before, now)
+
+
+def test_relu_in_place_overwrites_its_input_as_ever() -> None:
+    plain = nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2))
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    images = -torch.ones(1, 1, 2, 2)
+    lean(images)
+    assert images.sum() == 0
+
+
+def test_a_layer_that_somebody_has_changed_is_called() -> None:
+    network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    lighten_network(network)
+    network[0].forward = torch.neg
+    assert network(torch.ones(1, 1, 2, 2)).item() == -1
+
+
+@pytest.mark.parametrize("arch", CONV_ARCHS)
+def test_a_network_can_be_traced_and_scripted(arch: str) -> None:
+    network = build_network(arch).eval()
+    lighten_network(network)
+    images = torch.rand(2, 1, 28, 28)
+    layers = [node.target for node in torch.fx.symbolic_trace(network).graph.nodes if node.op == "call_module"]
+    assert layers[:3] == ["blocks.0.0", "blocks.0.1", "blocks.0.2"]
+    assert torch.equal(torch.export.export(network, (images,)).module()(images), network(images))
 
 
 def test_a_dilated_pooling_keeps_its_place() -> None:

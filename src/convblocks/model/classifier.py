@@ -102,6 +102,7 @@ class DigitClassifier(LightningModule):
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
 
     def make_optimizer(self) -> Optimizer:
+        """The optimizer, before there is a schedule for it."""
         return build_optimizer(self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"])
 
     def configure_optimizers(self) -> Any:

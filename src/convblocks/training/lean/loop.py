@@ -36,10 +36,10 @@ HOOKS_OF_A_STEP = (
 
 
 class LeanClassifier(DigitClassifier):
-    """A classifier that Lightning's loop is done with quickly."""
+    """A classifier that costs Lightning's loop less."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Note the running hook's name, 40 times a step, without looking for parameters in it: 22 for 125 us."""
+        """Note the running hook's name, 40 times a step, without looking for parameters in it: 22 us instead of 125."""
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -48,11 +48,11 @@ class LeanClassifier(DigitClassifier):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return super().training_step(batch, batch_idx)
 
-    # Lightning asks for it at every step, and Python would make it anew each time: 8 for 24 us.
+    # Lightning asks for it at every step, and Python would make it anew each time: 8 us instead of 24.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Forget the gradients, as torch does: 4 for 22 us."""
+        """Forget the gradients, as torch does: 4 us instead of 22."""
         if getattr(optimizer.zero_grad, "__func__", None) is not Optimizer.zero_grad:  # it has one of its own
             super().optimizer_zero_grad(epoch, batch_idx, optimizer)
             return
@@ -66,14 +66,14 @@ class LeanClassifier(DigitClassifier):
         return optimizer
 
     def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
-        """Not looked for in data module and classifier: neither has one."""
+        """Nothing: neither data module nor classifier has such a hook."""
         return batch
 
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Any:
-        """Leave a batch where it is if that is the device, as with a DigitLoader's: 1 for 50 us, both together."""
-        if isinstance(batch, tuple) and batch[0].device == batch[1].device == device:
+        """Leave a DigitLoader's batch where it is, on the device: 1 us instead of 50, both methods together."""
+        if isinstance(batch, tuple) and all(isinstance(part, Tensor) and part.device == device for part in batch):
             return batch
         return super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
 
@@ -98,13 +98,14 @@ class NoProfiler(Profiler):
 def leave_out_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
     """Do not call the hooks of a step that are Lightning's own, which do nothing, of callbacks and classifier.
 
-    Lightning calls what is callable, and gives each a name first: 18 for 72 us, with the callbacks that every run has.
+    Lightning calls what is callable, and gives each a name first: 18 us instead of 72, with the callbacks that every
+    run has.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
     for owner, base in [(classifier, LightningModule), *((callback, Callback) for callback in callbacks)]:
         for hook in HOOKS_OF_A_STEP:
-            if getattr(type(owner), hook) is getattr(base, hook):
-                setattr(owner, hook, None)
+            if getattr(type(owner), hook) is getattr(base, hook) and hook not in vars(owner):
+                object.__setattr__(owner, hook, None)  # also where a frozen dataclass is a callback
 
 
 def lighten_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:

@@ -11,15 +11,15 @@ class Adam(torch.optim.Adam):
     """Hands its tensors to the fused kernel at once, where they are as usual, and leaves all else to torch.
 
     torch looks at each of them first, and sorts them by device and type: 59 us of each of BatchNorm's steps, 26 of the
-    MLP's (medians of 15 alternating turns on one thread of a Xeon). Of the name of what it replaces, since
+    MLP's (medians of 15 alternating turns on one thread of a Xeon). Named as what it replaces, since
     LearningRateMonitor logs it.
     """
 
     def _init_group(self, group: dict[str, Any], *to_update: list[Tensor]) -> bool:
-        """Called by ``step`` for each group: to put into the lists what it then updates. Empty ones are done with."""
+        """Put into the lists what ``step`` shall update: nothing, where it has been done here."""
         parameters = group["params"]
         gradients = [parameter.grad for parameter in parameters]
-        states = [self.state[parameter] for parameter in parameters]
+        states = [self.state.get(parameter, {}) for parameter in parameters]
         if not (self._is_usual(group) and all(states) and _are_alike(parameters, gradients)):
             return super()._init_group(group, *to_update)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
         steps = [state["step"] for state in states]
@@ -43,9 +43,11 @@ class Adam(torch.optim.Adam):
         return False
 
     def _is_usual(self, group: dict[str, Any]) -> bool:
-        unusual = any(group[option] for option in ("amsgrad", "capturable", "differentiable"))
-        is_scaled = getattr(self, "grad_scale", None) is not None  # by 16-mixed
-        return bool(group["fused"]) and not unusual and not is_scaled and isinstance(group["lr"], float)
+        options = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")  # torch 2.6 has not the last
+        is_unusual = any(group.get(option) for option in options)
+        # Gradient scalers, as of 16-mixed, leave these two for the kernel.
+        is_scaled = any(getattr(self, name, None) is not None for name in ("grad_scale", "found_inf"))
+        return bool(group["fused"]) and not is_unusual and not is_scaled and isinstance(group["lr"], float)
 
 
 def _are_alike(parameters: list[Tensor], gradients: list[Tensor | None]) -> bool:
