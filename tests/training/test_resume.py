@@ -105,7 +105,11 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     "recipe",
     [
         pytest.param([], id="defaults"),
-        pytest.param(["--lr_scheduler", "onecycle", "--data.shift", "2", "--data.rotation", "10"], id="augmented"),
+        pytest.param(
+            ["--lr_scheduler", "onecycle", "--data.shift", "2", "--data.rotation", "10"],
+            id="augmented",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_stopped_run_resumes_from_the_very_batch(
