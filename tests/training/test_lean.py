@@ -121,25 +121,15 @@ def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, m
     assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in HOOKS_OF_A_STEP}
 
 
-class HasNoGradients(Optimizer):
-    """Forgets gradients in a way of its own."""
-
-    forgotten = 0
-
-    def __init__(self, params: Any, lr: float) -> None:
-        super().__init__(params, {"lr": lr})
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        type(self).forgotten += 1
-        super().zero_grad(set_to_none)
-
-    def step(self, closure: Any = None) -> Any:
-        return closure()
-
-
-def test_an_optimizer_that_forgets_gradients_in_its_own_way_does_so(workspace: Path) -> None:
-    train(*SHORT, "--optimizer", f"{__name__}.{HasNoGradients.__name__}")
-    assert HasNoGradients.forgotten == 3
+def test_adam_forgets_gradients_as_torchs() -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = Adam([parameter], fused=True)
+    lighten_optimizer(optimizer)
+    parameter.grad = torch.ones(3)
+    optimizer.zero_grad(set_to_none=False)
+    assert torch.equal(parameter.grad, torch.zeros(3))
+    optimizer.zero_grad()
+    assert parameter.grad is None
 
 
 class Frozen(Callback):

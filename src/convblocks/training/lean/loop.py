@@ -51,15 +51,6 @@ class LeanClassifier(DigitClassifier):
     # Lightning asks for it at every step, and Python would make it anew each time: 8 us instead of 24.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
 
-    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
-        """Forget the gradients, as torch does: 4 us instead of 22."""
-        if getattr(optimizer.zero_grad, "__func__", None) is not Optimizer.zero_grad:  # it has one of its own
-            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
-            return
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
     def make_optimizer(self) -> Optimizer:
         optimizer = super().make_optimizer()
         lighten_optimizer(optimizer)
