@@ -212,7 +212,7 @@ def test_a_layer_that_somebody_has_changed_is_called() -> None:
 
 
 @pytest.mark.parametrize("arch", CONV_ARCHS)
-def test_a_network_can_be_traced_and_scripted(arch: str) -> None:
+def test_a_network_can_be_traced_and_exported(arch: str) -> None:
     network = build_network(arch).eval()
     lighten_network(network)
     images = torch.rand(2, 1, 28, 28)
