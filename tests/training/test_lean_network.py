@@ -46,6 +46,13 @@ def assert_same_bits(one: Tensor, other: Tensor) -> None:
     assert torch.equal(one.detach().contiguous().view(integers), other.detach().contiguous().view(integers))
 
 
+def lean_copy(plain: nn.Module) -> nn.Module:
+    """The same weights, with the short cuts."""
+    lean = copy.deepcopy(plain)
+    lighten_network(lean)
+    return lean
+
+
 def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
     """(2, 16, 7, 7), odd so that a row is left over: windows that begin with each of the values."""
     rolled = torch.tensor(window + window[::-1]).repeat(2 * 16 * 7 * 7)[: 2 * 16 * 7 * 7]
@@ -57,8 +64,7 @@ def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pooling_before_relu_gives_the_same_bits(dtype: torch.dtype, window: str, pooling: str) -> None:
     plain = nn.Sequential(nn.ReLU(), POOLINGS[pooling])
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     for memory_format in (torch.contiguous_format, torch.channels_last):
         images = images_of(WINDOWS[window], dtype).to(memory_format=memory_format)
         assert_same_way_there_and_back(plain, lean, images)
@@ -96,8 +102,7 @@ def test_a_networks_logits_and_gradients_keep_their_bits(
     images, targets = batch(digits)
     dtype = precision if isinstance(precision, torch.dtype) else torch.float32
     plain = build_network(arch).to(dtype)
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
         assert_same_bits(*(forward_and_backward(network, images.to(dtype), targets) for network in (plain, lean)))
     for one, other in zip(plain.parameters(), lean.parameters(), strict=True):
@@ -138,7 +143,7 @@ def test_relu_after_a_convolution_needs_no_memory_of_its_own() -> None:
     assert (len(in_place.shapes), len(anew.shapes)) == (3, 0)
 
 
-def silent_channels(network: ConvMaxPoolNetwork, images: Tensor) -> list[int]:
+def silent_channels(network: nn.Module, images: Tensor) -> list[int]:
     """How many channels of each ReLU are 0 everywhere, counted in a hook."""
     silent: list[int] = []
     for module in network.modules():
@@ -155,8 +160,7 @@ def test_silent_channels_are_counted_the_same(digits: DigitSets) -> None:
     plain = ConvMaxPoolNetwork()
     for block in plain.blocks:
         nn.init.constant_(block.get_submodule("0").bias[::3], -100.0)  # type: ignore[index]  # a convolution's
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     counted = silent_channels(plain, images)
     assert counted[0] >= 11
     assert silent_channels(lean, images) == counted
@@ -179,8 +183,7 @@ WATCHES: dict[str, Callable[[Any, Any], Any]] = {
 def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, layer: int) -> None:
     """Also what it keeps: nothing overwrites it afterwards."""
     plain = network()
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     images = torch.rand(2, 1, 28, 28)
     seen: list[list[Tensor]] = []
     for one in (plain, lean):
@@ -197,8 +200,7 @@ def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, 
 
 def test_relu_in_place_overwrites_its_input_as_ever() -> None:
     plain = nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2))
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     images = -torch.ones(1, 1, 2, 2)
     lean(images)
     assert images.sum() == 0
@@ -224,8 +226,7 @@ def test_a_network_can_be_traced_and_exported(arch: str) -> None:
 def test_a_dilated_pooling_keeps_its_place() -> None:
     """Torch pools to -inf where a window lies in the padding with all its places; rectified first, too."""
     plain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     images = torch.rand(1, 1, 3, 3)
     assert_same_bits(lean(images), plain(images))
 
@@ -233,8 +234,7 @@ def test_a_dilated_pooling_keeps_its_place() -> None:
 @pytest.mark.parametrize("arch", CONV_ARCHS)
 def test_a_network_still_says_what_it_is(arch: str) -> None:
     plain = build_network(arch)
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
+    lean = lean_copy(plain)
     assert repr(lean) == repr(plain)
     assert describe(lean, 64) == describe(plain, 64)
     assert list(lean.state_dict()) == list(plain.state_dict())

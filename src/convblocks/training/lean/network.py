@@ -27,7 +27,7 @@ class Sequential(nn.Sequential):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What nn.Sequential makes of its input."""
         is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, Sequential)
-        if not is_usual or torch.compiler.is_compiling():
+        if not is_usual or _has_any_global_hook() or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
         return self._take_short_cuts(args[0])
 
@@ -69,7 +69,7 @@ def _overwrites(conv: nn.Module | None, relu: nn.Module | None) -> bool:
 
 def _is_plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     """Whether it is of that very class, unchanged, and nobody looks at what it does."""
-    if type(module) is not kind or "forward" in vars(module) or _has_any_global_hook():
+    if type(module) is not kind or "forward" in vars(module):
         return False
     return not (
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
