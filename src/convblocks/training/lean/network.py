@@ -6,7 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as torch_module
+
+# Hooks of all modules. torch 2.6 cannot tell whether there are any.
+GLOBAL_HOOKS: list[dict[int, Any]] = [
+    torch_module._global_forward_hooks,
+    torch_module._global_forward_pre_hooks,
+    torch_module._global_backward_hooks,
+    torch_module._global_backward_pre_hooks,
+]
 
 
 class Sequential(nn.Sequential):
@@ -27,7 +35,7 @@ class Sequential(nn.Sequential):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What nn.Sequential makes of its input."""
         is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, Sequential)
-        if not is_usual or _has_any_global_hook() or torch.compiler.is_compiling():
+        if not is_usual or any(GLOBAL_HOOKS) or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
         return self._take_short_cuts(args[0])
 
