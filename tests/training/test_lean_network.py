@@ -171,8 +171,17 @@ WATCHES: dict[str, Callable[[Any, Any], Any]] = {
     "forward pre-hook": lambda module, see: module.register_forward_pre_hook(lambda _m, inputs: see(inputs[0])),
     "backward hook": lambda module, see: module.register_full_backward_hook(lambda _m, _i, grads: see(grads[0])),
     "backward pre-hook": lambda module, see: module.register_full_backward_pre_hook(lambda _m, grads: see(grads[0])),
-    "hook of all modules": lambda module, see: nn.modules.module.register_module_forward_hook(
+    "forward hook of all modules": lambda module, see: nn.modules.module.register_module_forward_hook(
         lambda called, _i, output: see(output) if called is module else None
+    ),
+    "forward pre-hook of all modules": lambda module, see: nn.modules.module.register_module_forward_pre_hook(
+        lambda called, inputs: see(inputs[0]) if called is module else None
+    ),
+    "backward hook of all modules": lambda module, see: nn.modules.module.register_module_full_backward_hook(
+        lambda called, _i, grads: see(grads[0]) if called is module else None  # type: ignore[index]  # a tuple, as above
+    ),
+    "backward pre-hook of all modules": lambda module, see: nn.modules.module.register_module_full_backward_pre_hook(
+        lambda called, grads: see(grads[0]) if called is module else None  # type: ignore[index]  # likewise
     ),
 }
 
@@ -184,7 +193,7 @@ def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, 
     """Also what it keeps: nothing overwrites it afterwards."""
     plain = network()
     lean = lean_copy(plain)
-    images = torch.rand(2, 1, 28, 28)
+    images = torch.rand(2, 1, 28, 28, requires_grad=True)  # or torch would warn of the first layer's backward hook
     seen: list[list[Tensor]] = []
     for one in (plain, lean):
         kept: list[Tensor] = []
