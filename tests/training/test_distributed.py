@@ -139,7 +139,7 @@ def test_no_process_group_is_left_to_the_end_of_python(workspace: Path) -> None:
         "import atexit, sys\n"
         "from torch import distributed\n"
         "from convblocks.training import fit\n"
-        "atexit.register(lambda: print('in a group:', distributed.is_initialized()))\n"  # runs after what fit registers
+        "atexit.register(lambda: print(f'in a group: {distributed.is_initialized()}'))\n"  # runs after fit's
         "fit.main(sys.argv[1:])\n"
     )
     flags = [*distributed_worker.COMMON, *distributed_worker.GRADIENT, "--trainer.devices", "2"]
