@@ -1,7 +1,8 @@
 """usage: python scripts/demo.py CHECKPOINT [CHECKPOINT] [options]
 
-Serve a page on this machine, and to it alone: draw a digit with the mouse or a finger, and watch the ten
-probabilities and the 28x28 image that the network sees. Two checkpoints are shown side by side. Ends with Ctrl-C.
+Serve a page on this machine, and to it alone: draw with the mouse or a finger, or choose a picture where the network
+was trained on pictures, and watch the probabilities and the image that the network sees. Two checkpoints are shown side
+by side. Ends with Ctrl-C.
 
   --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --port N             the page's port, 0 for any free one (default: 8028)

@@ -4,9 +4,10 @@ Evaluate a checkpoint on the test images: loss, accuracy, expected calibration e
 class, and the confusion matrix.
 
   --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
-  --data.root DIR      other data in MNIST's format (default: the MNIST of the repository)
+  --data.root DIR      the data that the network was trained on, or like it (default: the MNIST of the repository)
+  --data.source NAME   a class of your own that reads them
   --json               print machine-readable results
-  --show FILE          write a picture: confusion matrix, hardest digits, calibration, accuracy of each class
+  --show FILE          write a picture: confusion matrix, hardest images, calibration, accuracy of each class
 
 Example:
   python scripts/evaluate.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png

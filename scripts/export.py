@@ -1,12 +1,13 @@
 """usage: python scripts/export.py CHECKPOINT [options]
 
 Make a checkpoint into two files that need nothing of this project, one for ONNX (.onnx) and one for torch.export
-(.pt2), and check both against the checkpoint on all test images. They take any number of uint8 images of 28x28 pixels,
-0 is background, and give ten logits each. Needs the extra: pip install -e ".[export]"
+(.pt2), and check both against the checkpoint on all test images. They take any number of uint8 images, of MNIST
+(B, 1, 28, 28), and give a logit for each class. Needs the extra: pip install -e ".[export]"
 
   --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)
-  --data.root DIR      the test images (default: the MNIST of the repository)
+  --data.root DIR      the data that the network was trained on (default: the MNIST of the repository)
+  --data.source NAME   a class of your own that reads them
 
 Example:
   python scripts/export.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool

@@ -1,6 +1,6 @@
 """usage: python scripts/fit.py --arch {mlp,maxpool,batchnorm,module.Network} [options]
 
-Train one network on MNIST. The run is kept in lightning_logs/ below the current directory.
+Train one network on MNIST or your own pictures. The run is kept in lightning_logs/.
 
   --arch NAME          the network: mlp, maxpool, batchnorm, or a class of your own (required)
   --network.KEY X      an argument of your own network's class
@@ -9,19 +9,19 @@ Train one network on MNIST. The run is kept in lightning_logs/ below the current
   --lr X               learning rate (default: 0.01)
   --optimizer NAME     adam, adamw, sgd, or a class; its arguments: --optimizer.KEY X
   --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
+  --loss NAME          cross_entropy, or a class; its arguments: --loss.KEY X
+  --data.root DIR      a folder with train/CLASS/* and test/CLASS/*, or MNIST's files (default: MNIST)
   --seed N             seed of weights, order and movements of the images (default: 0)
   --threads N          CPU threads; they change how sums round (default: as many as torch takes)
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
   --resume             carry on the run of that name, or extend it with more --epochs
   --running_loss       also print the loss every few batches, as the course's notebook does
   --config FILE        read options from a YAML file; those on the command line win
-  --print_config       print all options with their values, and do nothing else
-  --help_all           list all options: --trainer.* of Lightning's Trainer, --data.* of the images
+  --help_all           list all options, --trainer.* and --data.* too; --print_config: with their values
 
 Examples:
   python scripts/fit.py --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow
-  python scripts/fit.py --name mlp/slow --resume
-  python scripts/fit.py --arch mynets.Rows --network.hidden 64 --trainer.precision bf16-mixed
+  python scripts/fit.py --arch batchnorm --data.root flowers --data.size 32 32 --data.flip true
 """
 
 import signal

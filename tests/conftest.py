@@ -13,7 +13,7 @@ import pytest
 from torch import Tensor
 
 from convblocks.data import mnist
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def digits() -> DigitSets:
+def digits() -> ImageSets:
     """The original MNIST, from the archives in the repository."""
     mnist.prepare(mnist.DEFAULT_ROOT)
     return mnist.load(mnist.DEFAULT_ROOT)
@@ -136,10 +136,10 @@ def write_idx(path: Path, array: Tensor) -> None:
     path.write_bytes(header + array.numpy().astype(np.uint8).tobytes())
 
 
-def write_digits(folder: Path, digits: DigitSets, train: int = 200, test: int = 100) -> None:
+def write_digits(folder: Path, digits: ImageSets, train: int = 200, test: int = 100) -> None:
     """Write the first few real digits as the four files of a small data set."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_idx(folder / "train-images-idx3-ubyte", digits.train.images[:train])
+    write_idx(folder / "train-images-idx3-ubyte", digits.train.images[:train, 0])
     write_idx(folder / "train-labels-idx1-ubyte", digits.train.labels[:train])
-    write_idx(folder / "t10k-images-idx3-ubyte", digits.test.images[:test])
+    write_idx(folder / "t10k-images-idx3-ubyte", digits.test.images[:test, 0])
     write_idx(folder / "t10k-labels-idx1-ubyte", digits.test.labels[:test])

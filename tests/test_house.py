@@ -12,7 +12,8 @@ PACKAGE = REPOSITORY / "src" / "convblocks"
 # From the ground up. A room imports from itself and from the floors below.
 FLOORS = (
     {"errors", "atomic", "tables"},
-    {"console", "command_line", "runs", "data", "model"},
+    {"console", "command_line", "data"},
+    {"runs", "model"},
     {"evaluation"},
     {"training", "handwriting"},
     {"comparison"},

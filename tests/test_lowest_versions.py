@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from PIL import Image
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
 from tests.conftest import DEBUG, REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -56,8 +56,8 @@ def test_its_checkpoint_is_evaluated(python: Path, checkpoint: Path) -> None:
     assert "batchnorm on the 10,000 test images" in script(python, "evaluate", str(checkpoint))
 
 
-def test_a_picture_is_recognised(python: Path, checkpoint: Path, tmp_path: Path, digits: DigitSets) -> None:
-    grey = Image.fromarray(255 - digits.test.images[0].numpy())
+def test_a_picture_is_recognised(python: Path, checkpoint: Path, tmp_path: Path, digits: ImageSets) -> None:
+    grey = Image.fromarray(255 - digits.test.images[0, 0].numpy())
     grey.resize((300, 300), Image.Resampling.BICUBIC).save(tmp_path / "seven.png")
     assert "seven.png" in script(python, "predict", str(checkpoint), "seven.png", cwd=tmp_path)
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
 from convblocks.command_line import Parser
 from convblocks.console import answer
+from convblocks.data.pictures import read_picture
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.ink import read_picture, to_mnist
+from convblocks.handwriting.ink import to_mnist
 from convblocks.tables import Table, to_markdown
 
 

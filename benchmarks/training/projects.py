@@ -10,8 +10,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from benchmarks.training.case import LEARNING_RATE, SEED, Case, Stopwatch, Timing
 from benchmarks.training.loops import BareLoop, image_loaders
+from convblocks.data.description import MNIST
 from convblocks.data.loader import Batch
-from convblocks.data.mnist import CLASSES
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
@@ -23,8 +23,8 @@ class PlainClassifier(Stopwatch, LightningModule):
     def __init__(self, case: Case) -> None:
         super().__init__()
         self.network = case.network()
-        self.train_accuracy = MulticlassAccuracy(CLASSES, average="micro")
-        self.val_accuracy = MulticlassAccuracy(CLASSES, average="micro")
+        self.train_accuracy = MulticlassAccuracy(len(MNIST.classes), average="micro")
+        self.val_accuracy = MulticlassAccuracy(len(MNIST.classes), average="micro")
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images)

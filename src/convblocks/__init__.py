@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from convblocks.data.description import Description
+    from convblocks.data.images import ImageSets, ImageSource, LabelledImages
     from convblocks.data.module import MNISTDataModule
     from convblocks.model.classifier import DigitClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
@@ -18,15 +20,28 @@ __all__ = [
     "ARCHITECTURES",
     "ConvBatchNormNetwork",
     "ConvMaxPoolNetwork",
+    "Description",
     "DigitClassifier",
+    "ImageSets",
+    "ImageSource",
+    "LabelledImages",
     "MNISTDataModule",
     "MultiLayerPerceptron",
 ]
+
+# Where each is, unless among the networks.
+ROOMS = {
+    "Description": "data.description",
+    "DigitClassifier": "model.classifier",
+    "ImageSets": "data.images",
+    "ImageSource": "data.images",
+    "LabelledImages": "data.images",
+    "MNISTDataModule": "data.module",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and torch with it, only then: ``fit.py --help`` needs neither."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    rooms = {"DigitClassifier": "model.classifier", "MNISTDataModule": "data.module"}
-    return getattr(import_module(f"{__name__}.{rooms.get(name, 'model.networks')}"), name)
+    return getattr(import_module(f"{__name__}.{ROOMS.get(name, 'model.networks')}"), name)

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional
 
 from convblocks import DigitClassifier, MNISTDataModule
-from convblocks.data.loader import normalize
+from convblocks.data.description import MNIST
 from tests.any_trainer.plain import trainer
 
 METRICS = ("train/loss", "train/acc", "test/loss", "test/acc")
@@ -46,7 +46,7 @@ def test_validate_and_test_return_the_metrics(tmp_path: Path) -> None:
     assert validated.keys() == {"val/loss", "val/acc"}
     assert tested.keys() == {"test/loss", "test/acc"}
     with torch.no_grad():
-        logits = module.eval()(normalize(data.test.images))
+        logits = module.eval()(MNIST.normalize(data.test.images))
     assert tested["test/loss"] == pytest.approx(functional.cross_entropy(logits, data.test.labels).item(), rel=1e-5)
     assert tested["test/acc"] == pytest.approx((logits.argmax(1) == data.test.labels).double().mean().item())
 

@@ -10,8 +10,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from convblocks import DigitClassifier, MNISTDataModule
-from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from tests.any_trainer.plain import trainer
 
 
@@ -41,28 +41,28 @@ def together(predicted: object) -> Tensor:
 
 
 @pytest.mark.slow
-def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, digits: DigitSets) -> None:
+def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, digits: ImageSets) -> None:
     module = DigitClassifier("batchnorm")
     probabilities = together(trainer(tmp_path).predict(module, datamodule=MNISTDataModule()))
     assert probabilities.shape == (10_000, 10)
     with torch.no_grad():
-        expected = module.eval()(normalize(digits.test.images)).softmax(dim=1)
+        expected = module.eval()(MNIST.normalize(digits.test.images)).softmax(dim=1)
     assert torch.allclose(probabilities, expected, atol=1e-6)
 
 
-def test_images_without_targets_are_predicted_too(tmp_path: Path, digits: DigitSets) -> None:
-    images = list(normalize(digits.test.images[:10]))
+def test_images_without_targets_are_predicted_too(tmp_path: Path, digits: ImageSets) -> None:
+    images = list(MNIST.normalize(digits.test.images[:10]))
     loader: DataLoader[Tensor] = DataLoader(images, batch_size=4)  # type: ignore[arg-type]  # a list will do
     assert together(trainer(tmp_path).predict(DigitClassifier("mlp"), loader)).shape == (10, 10)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_loads_with_nothing_else_given(tmp_path: Path, digits: DigitSets) -> None:
+def test_a_checkpoint_loads_with_nothing_else_given(tmp_path: Path, digits: ImageSets) -> None:
     module, fitted = DigitClassifier("maxpool", lr=3e-3), trainer(tmp_path, limit_train_batches=5)
     fitted.fit(module, datamodule=MNISTDataModule())
     fitted.save_checkpoint(tmp_path / "kept.ckpt")
     loaded = DigitClassifier.load_from_checkpoint(tmp_path / "kept.ckpt")
-    images = normalize(digits.test.images[:10])
+    images = MNIST.normalize(digits.test.images[:10])
     assert loaded.hparams["lr"] == 3e-3
     assert torch.equal(loaded.eval()(images), module.eval()(images))
 
@@ -73,8 +73,8 @@ def test_the_data_module_serves_anybodys_module(tmp_path: Path) -> None:
     assert fitted.callback_metrics["accuracy"] > 0.8
 
 
-def test_the_classifier_takes_anybodys_loader(tmp_path: Path, digits: DigitSets) -> None:
-    data = TensorDataset(normalize(digits.train.images[:2000]), digits.train.labels[:2000])
+def test_the_classifier_takes_anybodys_loader(tmp_path: Path, digits: ImageSets) -> None:
+    data = TensorDataset(MNIST.normalize(digits.train.images[:2000]), digits.train.labels[:2000])
     fitted = trainer(tmp_path, limit_train_batches=1.0, limit_val_batches=1.0)
     fitted.fit(DigitClassifier("mlp"), DataLoader(data, 64, shuffle=True), DataLoader(data, 500))
     assert fitted.callback_metrics["val/acc"] > 0.8

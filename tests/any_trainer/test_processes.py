@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
 from tests.any_trainer import two_processes
 from tests.conftest import REPOSITORY, write_digits
 
@@ -27,7 +27,7 @@ def train_on(folder: Path, processes: int, **options: Any) -> list[dict[str, Any
 @pytest.mark.slow
 @pytest.mark.parametrize("use_distributed_sampler", [True, False])
 def test_two_processes_see_every_image_once_and_have_the_loss_of_one(
-    tmp_path: Path, digits: DigitSets, use_distributed_sampler: bool
+    tmp_path: Path, digits: ImageSets, use_distributed_sampler: bool
 ) -> None:
     # The last batch of 64 holds one image, and all shares of it but one are empty.
     write_digits(tmp_path, digits, train=193, test=100)

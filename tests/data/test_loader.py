@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convblocks.data.augmentation import Augmentation, epoch_draws
-from convblocks.data.loader import DigitLoader, normalize
-from convblocks.data.mnist import Digits, DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets, LabelledImages
+from convblocks.data.loader import ImageLoader
 
 sizes = st.integers(min_value=1, max_value=500)
 batch_sizes = st.integers(min_value=1, max_value=100)
@@ -15,18 +16,18 @@ seeds = st.integers(min_value=0, max_value=2**32 - 1)
 epochs = st.integers(min_value=0, max_value=1000)
 
 
-def numbered(size: int) -> Digits:
+def numbered(size: int) -> LabelledImages:
     """Empty images whose labels are their numbers, so that a batch tells which images it holds."""
-    return Digits(torch.zeros(size, 1, 1, dtype=torch.uint8), torch.arange(size))
+    return LabelledImages(torch.zeros(size, 1, 1, 1, dtype=torch.uint8), torch.arange(size))
 
 
-def numbers(loader: DigitLoader) -> list[list[int]]:
+def numbers(loader: ImageLoader) -> list[list[int]]:
     """The images of the loader's next epoch, by batch."""
     return [targets.tolist() for _, targets in loader]
 
 
 def batches(size: int, batch_size: int, seed: int, epoch: int, processes: int = 1, process: int = 0) -> list[list[int]]:
-    loader = DigitLoader(numbered(size), batch_size, shuffle=True, seed=seed, processes=processes, process=process)
+    loader = ImageLoader(numbered(size), batch_size, shuffle=True, seed=seed, processes=processes, process=process)
     loader.set_epoch(epoch)
     return numbers(loader)
 
@@ -41,7 +42,7 @@ def test_only_the_last_batch_is_short(size: int, batch_size: int, seed: int, epo
     *full, last = batches(size, batch_size, seed, epoch)
     assert all(len(batch) == batch_size for batch in full)
     assert 1 <= len(last) <= batch_size
-    assert len(full) + 1 == len(DigitLoader(numbered(size), batch_size, shuffle=True))
+    assert len(full) + 1 == len(ImageLoader(numbered(size), batch_size, shuffle=True))
 
 
 @given(sizes, batch_sizes, seeds, epochs, numbers_of_processes)
@@ -69,26 +70,26 @@ def test_order_depends_on_seed_and_epoch_and_nothing_else() -> None:
 
 
 def test_order_is_drawn_when_the_first_batch_is_asked_for() -> None:
-    loader = DigitLoader(numbered(100), 10, shuffle=True)
+    loader = ImageLoader(numbered(100), 10, shuffle=True)
     iterator = iter(loader)
     loader.set_epoch(3)
     assert [targets.tolist() for _, targets in iterator] == batches(100, 10, 0, 3)
 
 
 def test_each_iteration_is_the_next_epoch() -> None:
-    loader = DigitLoader(numbered(100), 10, shuffle=True)
+    loader = ImageLoader(numbered(100), 10, shuffle=True)
     assert [numbers(loader) for _ in range(3)] == [batches(100, 10, 0, epoch) for epoch in range(3)]
 
 
 def test_evaluation_keeps_the_order_of_the_files_each_time() -> None:
-    loader = DigitLoader(numbered(25), 10, shuffle=False)
+    loader = ImageLoader(numbered(25), 10, shuffle=False)
     for _ in range(2):
         assert numbers(loader) == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
 
 
 @given(st.integers(min_value=0, max_value=10), epochs)
 def test_an_epoch_goes_on_where_another_loader_stopped(done: int, epoch: int) -> None:
-    stopped, resumed = (DigitLoader(numbered(100), 10, shuffle=True) for _ in range(2))
+    stopped, resumed = (ImageLoader(numbered(100), 10, shuffle=True) for _ in range(2))
     stopped.set_epoch(epoch)
     first = [targets.tolist() for _, (_, targets) in zip(range(done), stopped, strict=False)]
     resumed.load_state_dict(stopped.state_dict())
@@ -99,31 +100,31 @@ def test_an_epoch_goes_on_where_another_loader_stopped(done: int, epoch: int) ->
 
 def test_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
     """As with the Trainer's limit_train_batches: it goes on with the next epoch, and the loader cannot know."""
-    stopped, resumed = (DigitLoader(numbered(100), 10, shuffle=True) for _ in range(2))
+    stopped, resumed = (ImageLoader(numbered(100), 10, shuffle=True) for _ in range(2))
     next(iter(stopped))
     resumed.load_state_dict(stopped.state_dict())
     resumed.set_epoch(1)
     assert numbers(resumed) == batches(100, 10, 0, 1)
 
 
-def test_a_batch_is_its_images_normalised_and_their_labels(digits: DigitSets) -> None:
+def test_a_batch_is_its_images_normalised_and_their_labels(digits: ImageSets) -> None:
     order = torch.tensor(batches(60_000, 64, seed=0, epoch=0)[0])
-    images, targets = next(iter(DigitLoader(digits.train, 64, shuffle=True)))
-    assert torch.equal(images, normalize(digits.train.images[order]))
+    images, targets = next(iter(ImageLoader(digits.train, 64, shuffle=True)))
+    assert torch.equal(images, MNIST.normalize(digits.train.images[order]))
     assert torch.equal(targets, digits.train.labels[order])
 
 
-def test_an_image_is_moved_by_its_own_draws_of_the_epoch(digits: DigitSets) -> None:
+def test_an_image_is_moved_by_its_own_draws_of_the_epoch(digits: ImageSets) -> None:
     augmentation = Augmentation(shift=2, rotation=10)
-    loader = DigitLoader(digits.train, 64, shuffle=True, augmentation=augmentation)
+    loader = ImageLoader(digits.train, 64, shuffle=True, augmentation=augmentation)
     loader.set_epoch(4)
     order = torch.tensor(batches(60_000, 64, seed=0, epoch=4)[0])
     moved = augmentation(digits.train.images[order], epoch_draws(60_000, seed=0, epoch=4)[order])
-    assert torch.equal(next(iter(loader))[0], normalize(moved))
+    assert torch.equal(next(iter(loader))[0], MNIST.normalize(moved))
 
 
-def test_the_training_images_have_mean_0_and_standard_deviation_1(digits: DigitSets) -> None:
-    pixels = normalize(digits.train.images)
+def test_the_training_images_have_mean_0_and_standard_deviation_1(digits: ImageSets) -> None:
+    pixels = MNIST.normalize(digits.train.images)
     assert pixels.shape == (60_000, 1, 28, 28)
     assert pixels.dtype == torch.float32
     assert abs(float(pixels.mean())) < 1e-3

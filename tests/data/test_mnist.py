@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from convblocks.data import mnist
-from convblocks.data.mnist import DEFAULT_ROOT, DigitSets
+from convblocks.data.images import ImageSets
+from convblocks.data.mnist import DEFAULT_ROOT
 from convblocks.errors import DataError
 from tests.conftest import write_digits, write_idx
 from tests.hostile.spoil import flipped
@@ -26,14 +27,14 @@ def copy_archives(folder: Path) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path, digits: DigitSets) -> Path:
+def small(tmp_path: Path, digits: ImageSets) -> Path:
     """A data set of a few real digits, unpacked, without archives."""
     write_digits(tmp_path, digits)
     return tmp_path
 
 
 @pytest.mark.parametrize("folder", ["", "raw", "MNIST/raw", "Other/raw"])
-def test_archives_are_found_and_unpacked(tmp_path: Path, folder: str, digits: DigitSets) -> None:
+def test_archives_are_found_and_unpacked(tmp_path: Path, folder: str, digits: ImageSets) -> None:
     root = tmp_path / "data"
     copy_archives(root / folder)
     mnist.prepare(root)
@@ -44,7 +45,7 @@ def test_archives_are_found_and_unpacked(tmp_path: Path, folder: str, digits: Di
     assert torch.equal(loaded.test.labels, digits.test.labels)
 
 
-def test_unpacked_files_suffice(small: Path, digits: DigitSets) -> None:
+def test_unpacked_files_suffice(small: Path, digits: ImageSets) -> None:
     mnist.prepare(small)
     loaded = mnist.load(small)
     assert torch.equal(loaded.train.images, digits.train.images[:200])
@@ -63,7 +64,7 @@ def test_files_of_mnist_under_each_others_names_are_told(one: int, other: int, t
         mnist.load(root)
 
 
-def test_the_fingerprint_changes_with_the_data(small: Path, digits: DigitSets) -> None:
+def test_the_fingerprint_changes_with_the_data(small: Path, digits: ImageSets) -> None:
     before = mnist.load(small).fingerprint
     flipped(5000)(small / "t10k-images-idx3-ubyte")
     after = mnist.load(small).fingerprint
@@ -139,7 +140,7 @@ def test_a_length_that_contradicts_the_header_is_told(small: Path) -> None:
         mnist.load(small)
 
 
-def test_a_label_out_of_range_is_told(small: Path, digits: DigitSets) -> None:
+def test_a_label_out_of_range_is_told(small: Path, digits: ImageSets) -> None:
     labels = digits.train.labels[:200].clone()
     labels[17] = 10
     write_idx(small / "train-labels-idx1-ubyte", labels)
@@ -147,19 +148,19 @@ def test_a_label_out_of_range_is_told(small: Path, digits: DigitSets) -> None:
         mnist.load(small)
 
 
-def test_labels_must_be_as_many_as_images(small: Path, digits: DigitSets) -> None:
+def test_labels_must_be_as_many_as_images(small: Path, digits: ImageSets) -> None:
     write_idx(small / "train-labels-idx1-ubyte", digits.train.labels[:199])
     with pytest.raises(DataError, match=r"holds 200 images, but .* 199 labels"):
         mnist.load(small)
 
 
-def test_images_must_be_28_by_28(small: Path, digits: DigitSets) -> None:
-    write_idx(small / "train-images-idx3-ubyte", digits.train.images[:200, :20])
+def test_images_must_be_28_by_28(small: Path, digits: ImageSets) -> None:
+    write_idx(small / "train-images-idx3-ubyte", digits.train.images[:200, 0, :20])
     with pytest.raises(DataError, match=r"shape \(200, 20, 28\)"):
         mnist.load(small)
 
 
-def test_qmnist_is_read(small: Path, digits: DigitSets) -> None:
+def test_qmnist_is_read(small: Path, digits: ImageSets) -> None:
     """QMNIST names its files differently, and keeps the class in the first of eight 32-bit columns."""
     for split, part, mine in (("train", digits.train, "train"), ("t10k", digits.test, "test")):
         (small / f"{split}-images-idx3-ubyte").rename(small / f"qmnist-{mine}-images-idx3-ubyte")
@@ -172,13 +173,13 @@ def test_qmnist_is_read(small: Path, digits: DigitSets) -> None:
     assert torch.equal(mnist.load(small).test.labels, digits.test.labels[:100])
 
 
-def test_mnist_is_taken_before_other_data_sets_beside_it(tmp_path: Path, digits: DigitSets) -> None:
+def test_mnist_is_taken_before_other_data_sets_beside_it(tmp_path: Path, digits: ImageSets) -> None:
     write_digits(tmp_path / "MNIST" / "raw", digits, train=150)
     write_digits(tmp_path / "FashionMNIST" / "raw", digits)
     assert mnist.load(tmp_path).folder == tmp_path / "MNIST" / "raw"
 
 
-def test_several_other_data_sets_are_ambiguous(tmp_path: Path, digits: DigitSets) -> None:
+def test_several_other_data_sets_are_ambiguous(tmp_path: Path, digits: ImageSets) -> None:
     write_digits(tmp_path / "KMNIST" / "raw", digits)
     write_digits(tmp_path / "FashionMNIST" / "raw", digits)
     with pytest.raises(DataError, match=r"point --data\.root to one of .*FashionMNIST"):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 
@@ -33,8 +33,10 @@ def test_a_batch_is_normalised_images_and_their_targets(module: MNISTDataModule,
     assert images.min() == pytest.approx(-0.1307 / 0.3081)
 
 
-def test_evaluation_sees_every_test_image_once(module: MNISTDataModule, digits: DigitSets) -> None:
-    assert torch.equal(torch.cat([images for images, _ in module.test_dataloader()]), normalize(digits.test.images))
+def test_evaluation_sees_every_test_image_once(module: MNISTDataModule, digits: ImageSets) -> None:
+    assert torch.equal(
+        torch.cat([images for images, _ in module.test_dataloader()]), MNIST.normalize(digits.test.images)
+    )
 
 
 def test_a_stage_is_not_needed_and_a_second_setup_changes_nothing() -> None:
@@ -62,11 +64,11 @@ def test_the_validation_split_does_not_depend_on_the_seed() -> None:
     assert torch.equal(*splits)
 
 
-def test_held_out_images_are_not_trained_on(digits: DigitSets) -> None:
+def test_held_out_images_are_not_trained_on(digits: ImageSets) -> None:
     module = MNISTDataModule(val_size=5000)
     module.setup("fit")
-    together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2)).sort().values
-    assert torch.equal(together, digits.train.images.sum(dim=(1, 2)).sort().values)
+    together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2, 3)).sort().values
+    assert torch.equal(together, digits.train.images.sum(dim=(1, 2, 3)).sort().values)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
 from convblocks.evaluation.measures import Evaluation
@@ -22,7 +23,7 @@ def evaluation() -> Evaluation:
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(0, 10, (1000,), generator=generator)
     logits = torch.randn(1000, 10, generator=generator) + 2 * functional.one_hot(targets, 10)
-    return Evaluation(logits, targets)
+    return Evaluation(logits, targets, MNIST.classes)
 
 
 def test_the_measures_are_what_their_names_say(evaluation: Evaluation) -> None:
@@ -47,7 +48,7 @@ def test_the_reliability_diagram_shows_the_calibration_error(evaluation: Evaluat
 
 def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
     targets = torch.arange(10)
-    sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets)
+    sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
     assert sure.calibration_error == 0
     assert sure.reliability().tolist() == [[1, 1, 1]]
 
@@ -66,7 +67,7 @@ def test_evaluation_agrees_with_training(trained: Path, tmp_path: Path) -> None:
 
 
 def test_other_data_tables_and_a_picture(
-    trained: Path, workspace: Path, digits: DigitSets, capsys: pytest.CaptureFixture[str]
+    trained: Path, workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_digits(workspace / "Small" / "raw", digits, test=50)
     evaluate.main([str(trained), "--data.root", "Small", "--show", "evaluation.png"])

@@ -9,7 +9,8 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluation import export
 from convblocks.evaluation.trained import load_network
@@ -28,7 +29,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("count", [1, 3, 10_000])
-def test_onnx_takes_plain_images_of_any_number(count: int, exported: Path, trained: Path, digits: DigitSets) -> None:
+def test_onnx_takes_plain_images_of_any_number(count: int, exported: Path, trained: Path, digits: ImageSets) -> None:
     images = digits.test.images[:count]
     session = InferenceSession(exported / "digits.onnx", providers=["CPUExecutionProvider"])
     (logits,) = session.run(None, {"images": images.numpy()})
@@ -39,7 +40,7 @@ def test_onnx_takes_plain_images_of_any_number(count: int, exported: Path, train
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_torch_export_takes_plain_images_of_any_number(
-    count: int, exported: Path, trained: Path, digits: DigitSets
+    count: int, exported: Path, trained: Path, digits: ImageSets
 ) -> None:
     images = digits.test.images[:count]
     expected = load_network(trained).logits(images)
@@ -60,8 +61,8 @@ def test_both_files_say_what_they_are(exported: Path, trained: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["mlp", "maxpool"])
-def test_the_other_networks_can_be_exported(arch: str, tmp_path: Path, digits: DigitSets) -> None:
-    network = export.ImageNetwork(ARCHITECTURES[arch]()).eval()
+def test_the_other_networks_can_be_exported(arch: str, tmp_path: Path, digits: ImageSets) -> None:
+    network = export.ImageNetwork(ARCHITECTURES[arch](), MNIST).eval()
     images = digits.test.images[:200]
     with torch.inference_mode():
         expected = network(images)

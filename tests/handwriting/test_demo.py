@@ -1,4 +1,4 @@
-"""Digits drawn on a page, by a browser's mouse, and what the server behind it refuses."""
+"""LabelledImages drawn on a page, by a browser's mouse, and what the server behind it refuses."""
 
 import http.client
 import io

@@ -16,15 +16,16 @@ from scipy import ndimage
 
 from benchmarks.handwriting.__main__ import answers
 from benchmarks.handwriting.drawing import draw_all
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
+from convblocks.data.pictures import LARGEST_PICTURE, read_picture
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import load_network
-from convblocks.handwriting.ink import LARGEST_PICTURE, STROKE_WIDTHS, read_picture, stroke_width, to_mnist
+from convblocks.handwriting.ink import STROKE_WIDTHS, stroke_width, to_mnist
 
 
-def digit_picture(digits: DigitSets, index: int = 0) -> Image.Image:
+def digit_picture(digits: ImageSets, index: int = 0) -> Image.Image:
     """A real digit, ten times its size, dark on white."""
-    grey = Image.fromarray(255 - digits.test.images[index].numpy())
+    grey = Image.fromarray(255 - digits.test.images[index, 0].numpy())
     return grey.resize((280, 280), Image.Resampling.BICUBIC)
 
 
@@ -54,7 +55,7 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 
 
 @pytest.mark.slow
-def test_mnists_own_digits_stay_recognisable(trained: Path, digits: DigitSets) -> None:
+def test_mnists_own_digits_stay_recognisable(trained: Path, digits: ImageSets) -> None:
     images, labels = digits.test.images[:300], digits.test.labels[:300]
     seen = torch.from_numpy(np.stack([to_mnist(Image.fromarray(image.numpy())) for image in images]))
     network = load_network(trained)
@@ -63,7 +64,7 @@ def test_mnists_own_digits_stay_recognisable(trained: Path, digits: DigitSets) -
 
 
 @pytest.mark.parametrize("index", range(5))
-def test_the_digit_is_20_pixels_long_and_its_mass_in_the_middle(index: int, digits: DigitSets) -> None:
+def test_the_digit_is_20_pixels_long_and_its_mass_in_the_middle(index: int, digits: ImageSets) -> None:
     seen = to_mnist(digit_picture(digits, index))
     assert seen.shape == (28, 28)
     assert seen.dtype == np.uint8
@@ -73,19 +74,19 @@ def test_the_digit_is_20_pixels_long_and_its_mass_in_the_middle(index: int, digi
     assert ndimage.center_of_mass(seen) == pytest.approx((14, 14), abs=0.6)
 
 
-def test_light_on_dark_is_dark_on_light(digits: DigitSets) -> None:
+def test_light_on_dark_is_dark_on_light(digits: ImageSets) -> None:
     dark = digit_picture(digits)
     assert np.array_equal(to_mnist(dark), to_mnist(ImageOps.invert(dark)))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
-def test_every_kind_of_pixel_is_read(mode: str, digits: DigitSets) -> None:
+def test_every_kind_of_pixel_is_read(mode: str, digits: ImageSets) -> None:
     grey = digit_picture(digits)
     assert difference(to_mnist(grey.convert(mode, dither=Image.Dither.NONE)), to_mnist(grey)) < 0.08
 
 
 @pytest.mark.parametrize("values", [np.uint16, np.int32, np.float32])
-def test_deep_greys_are_read(values: type[np.number[Any]], digits: DigitSets) -> None:
+def test_deep_greys_are_read(values: type[np.number[Any]], digits: ImageSets) -> None:
     grey = digit_picture(digits)
     file = io.BytesIO()
     Image.fromarray(np.asarray(grey).astype(values) * 200).save(file, "TIFF")
@@ -95,20 +96,20 @@ def test_deep_greys_are_read(values: type[np.number[Any]], digits: DigitSets) ->
 
 
 @pytest.mark.parametrize(("paper", "pen"), [("white", "navy"), ("#ff3030", "#3030ff"), ("black", "yellow")])
-def test_colours_do_not_matter(paper: str, pen: str, digits: DigitSets) -> None:
+def test_colours_do_not_matter(paper: str, pen: str, digits: ImageSets) -> None:
     grey = digit_picture(digits)
     assert difference(to_mnist(ImageOps.colorize(grey, pen, paper)), to_mnist(grey)) < 0.02
 
 
 @pytest.mark.parametrize("colour", ["black", "white", "red"])
-def test_strokes_on_nothing_are_seen(colour: str, digits: DigitSets) -> None:
+def test_strokes_on_nothing_are_seen(colour: str, digits: ImageSets) -> None:
     grey = digit_picture(digits)
     picture = Image.new("RGBA", grey.size, colour)
     picture.putalpha(ImageOps.invert(grey))
     assert difference(to_mnist(picture), to_mnist(grey)) < 0.02
 
 
-def test_a_card_with_transparent_corners_is_a_card(digits: DigitSets) -> None:
+def test_a_card_with_transparent_corners_is_a_card(digits: ImageSets) -> None:
     grey = digit_picture(digits)
     card = grey.convert("RGBA")
     card.paste((0, 0, 0, 0), (0, 0, 30, 30))
@@ -116,7 +117,7 @@ def test_a_card_with_transparent_corners_is_a_card(digits: DigitSets) -> None:
 
 
 @pytest.mark.parametrize("turn", [(6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180)])
-def test_a_photo_is_turned_as_its_camera_says(turn: tuple[int, Image.Transpose], digits: DigitSets) -> None:
+def test_a_photo_is_turned_as_its_camera_says(turn: tuple[int, Image.Transpose], digits: ImageSets) -> None:
     orientation, transpose = turn
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -125,7 +126,7 @@ def test_a_photo_is_turned_as_its_camera_says(turn: tuple[int, Image.Transpose],
     assert difference(to_mnist(read_picture(file.getvalue())), to_mnist(digit_picture(digits))) < 0.05
 
 
-def test_uneven_light_dust_and_a_dark_table_are_not_ink(digits: DigitSets) -> None:
+def test_uneven_light_dust_and_a_dark_table_are_not_ink(digits: ImageSets) -> None:
     random = np.random.default_rng(0)
     grey = np.asarray(digit_picture(digits), dtype=float)
     lit = grey * np.linspace(0.5, 1, 280)[None] + random.normal(0, 3, grey.shape)
@@ -189,7 +190,7 @@ def test_tiny_pictures_do_no_harm(size: tuple[int, int]) -> None:
     assert to_mnist(dot).shape == (28, 28)
 
 
-def test_unreadable_files_are_told(tmp_path: Path, digits: DigitSets) -> None:
+def test_unreadable_files_are_told(tmp_path: Path, digits: ImageSets) -> None:
     (tmp_path / "text.png").write_text("no picture")
     digit_picture(digits).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:300])
@@ -205,7 +206,7 @@ def test_unreadable_files_are_told(tmp_path: Path, digits: DigitSets) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("picture_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_damaged_files_are_told_or_read(picture_format: str, digits: DigitSets) -> None:
+def test_damaged_files_are_told_or_read(picture_format: str, digits: ImageSets) -> None:
     """200 files of a format with a few bytes changed: each is read, or told by a ``UserError``."""
     random = np.random.default_rng(0)
     exif = Image.Exif()

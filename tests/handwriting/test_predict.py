@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting import predict
@@ -19,12 +19,12 @@ SEVEN, TWO = 0, 1  # where they stand in the test set
 
 
 @pytest.fixture
-def photos(workspace: Path, digits: DigitSets) -> Path:
+def photos(workspace: Path, digits: ImageSets) -> Path:
     """A folder with two digits, a blank picture, a broken one, and a file that is none."""
     folder = workspace / "photos"
     folder.mkdir()
     for name, index in (("seven.png", SEVEN), ("two.jpg", TWO)):
-        grey = Image.fromarray(255 - digits.test.images[index].numpy())
+        grey = Image.fromarray(255 - digits.test.images[index, 0].numpy())
         grey.resize((300, 300), Image.Resampling.BICUBIC).save(folder / name)
     Image.new("L", (50, 50), 255).save(folder / "blank.png")
     (folder / "broken.jpeg").write_bytes(b"\xff\xd8\xff\xe0")

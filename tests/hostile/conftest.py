@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
 from tests.conftest import write_digits
 from tests.hostile import forked
 
@@ -20,12 +20,12 @@ trainer: {log_every_n_steps: 3}
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: DigitSets) -> Path:
+def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Path:
     """The folder that ``cases`` describes."""
     folder = tmp_path_factory.mktemp("hostile") / "folder"
     write_digits(folder / "data", digits)
     (folder / "short.yaml").write_text(SHORT)
-    seven = Image.fromarray(255 - digits.test.images[0].numpy()).resize((280, 280))
+    seven = Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((280, 280))
     seven.save(folder / "seven.png")
     ended = forked.run("fit", ["--config", "short.yaml", "--arch", "mlp", "--name", "run"], folder)
     assert ended.status == 0, ended.errors

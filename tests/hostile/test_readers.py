@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convblocks.data import idx
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
+from convblocks.data.pictures import read_picture
 from convblocks.errors import DataError, UserError
-from convblocks.handwriting.ink import read_picture, to_mnist
+from convblocks.handwriting.ink import to_mnist
 from convblocks.runs.checkpoints import newest_checkpoint, read_checkpoint
 from convblocks.runs.directory import GROUPS, SETTINGS, RunDirectory
 from tests.hostile.forked import memory
@@ -115,10 +116,10 @@ def test_an_archive_that_unpacks_to_more_than_its_header_says(length: int, tmp_p
 
 
 @pytest.fixture(scope="module")
-def picture(digits: DigitSets) -> bytes:
+def picture(digits: ImageSets) -> bytes:
     """A PNG of a digit."""
     content = io.BytesIO()
-    Image.fromarray(255 - digits.test.images[0].numpy()).resize((90, 90)).save(content, "PNG")
+    Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((90, 90)).save(content, "PNG")
     return content.getvalue()
 
 

@@ -8,8 +8,8 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.nn import functional
 
-from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier
@@ -17,8 +17,8 @@ from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import ARCHITECTURES
 
 
-def first_batch(digits: DigitSets, size: int = 64) -> tuple[Tensor, Tensor]:
-    return normalize(digits.train.images[:size]), digits.train.labels[:size]
+def first_batch(digits: ImageSets, size: int = 64) -> tuple[Tensor, Tensor]:
+    return MNIST.normalize(digits.train.images[:size]), digits.train.labels[:size]
 
 
 def quiet_trainer(folder: Path, **settings: object) -> Trainer:
@@ -36,7 +36,7 @@ def quiet_trainer(folder: Path, **settings: object) -> Trainer:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_one_batch_can_be_learned_by_heart(arch: str, digits: DigitSets) -> None:
+def test_one_batch_can_be_learned_by_heart(arch: str, digits: ImageSets) -> None:
     torch.manual_seed(0)
     images, targets = first_batch(digits)
     network = DigitClassifier(arch).network
@@ -49,7 +49,7 @@ def test_one_batch_can_be_learned_by_heart(arch: str, digits: DigitSets) -> None
     assert float(loss.detach()) < 0.05
 
 
-def test_metrics_weigh_every_sample_alike(digits: DigitSets) -> None:
+def test_metrics_weigh_every_sample_alike(digits: ImageSets) -> None:
     logits = torch.randn(100, 10, generator=torch.Generator().manual_seed(0))
     targets = digits.train.labels[:100]
     metrics = LossAndAccuracy()
@@ -79,11 +79,11 @@ def test_training_metrics_are_those_of_the_epoch(tmp_path: Path) -> None:
     module, data = DigitClassifier("mlp", lr=1e-12), MNISTDataModule(batch_size=1000)
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_val_batches=0)
     trainer.fit(module, datamodule=data)
-    loss = functional.cross_entropy(module(normalize(data.train.images)), data.train.labels)
+    loss = functional.cross_entropy(module(MNIST.normalize(data.train.images)), data.train.labels)
     assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(loss.item(), rel=1e-5)
 
 
-def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: DigitSets) -> None:
+def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: ImageSets) -> None:
     module, data = DigitClassifier("batchnorm", lr=3e-3), MNISTDataModule()
     trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=20, limit_val_batches=0)
     trainer.fit(module, datamodule=data)
@@ -96,6 +96,8 @@ def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: DigitSe
         "lr_scheduler": "constant",
         "network": None,
         "sync_batchnorm": True,
+        "loss": "cross_entropy",
+        "description": MNIST.as_dict(),
     }
     reloaded = DigitClassifier.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     images, _ = first_batch(digits)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import load_network
@@ -137,14 +138,14 @@ def logged_accuracy(run: RunDirectory) -> float:
     return float(metric_rows(run)[-1]["test/acc"])
 
 
-def accuracy_of_checkpoint(run: RunDirectory, digits: DigitSets) -> float:
+def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
     """Of the kept weights on the images that the run was evaluated on: two batches of 1,000."""
     test = digits.test[torch.arange(2000)]
-    return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels).accuracy
+    return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes).accuracy
 
 
 @pytest.mark.slow
-def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace: Path, digits: DigitSets) -> None:
+def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
     """The moving average is computed anew here, from the weights after each of a plain run's 10 steps."""
     decay, steps = 0.9, [*range(1, 11)]
     flags = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches"]
@@ -164,7 +165,7 @@ def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace:
 
 
 @pytest.mark.slow
-def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace: Path, digits: DigitSets) -> None:
+def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace: Path, digits: ImageSets) -> None:
     """StochasticWeightAveraging puts its average in place after the last checkpoint."""
     averaging = with_callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=1)
     train("--arch", "mlp", "--name", "run", "--epochs", "3", *averaging)

@@ -13,7 +13,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from convblocks.data.mnist import DigitSets
+from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation import tensorboard
 from convblocks.model.networks import ARCHITECTURES
@@ -255,7 +255,7 @@ def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytes
 
 
 @pytest.mark.slow
-def test_other_data_is_announced(workspace: Path, digits: DigitSets, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
     write_digits(workspace / "Small" / "raw", digits)
     train("--arch", "mlp", "--data.root", str(workspace))
     assert "is not the original MNIST" in capsys.readouterr().out

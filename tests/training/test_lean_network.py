@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convblocks.data.loader import normalize
-from convblocks.data.mnist import DigitSets
+from convblocks.data.description import MNIST
+from convblocks.data.images import ImageSets
 from convblocks.model.networks import ConvBatchNormNetwork, ConvMaxPoolNetwork, build_network
 from convblocks.model.summary import describe
 from convblocks.training.lean.network import lighten_network
@@ -84,8 +84,8 @@ def assert_same_way_there_and_back(plain: nn.Module, lean: nn.Module, images: Te
     assert_same_bits(*gradients)
 
 
-def batch(digits: DigitSets) -> tuple[Tensor, Tensor]:
-    return normalize(digits.train.images[:16]), digits.train.labels[:16]
+def batch(digits: ImageSets) -> tuple[Tensor, Tensor]:
+    return MNIST.normalize(digits.train.images[:16]), digits.train.labels[:16]
 
 
 def forward_and_backward(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def forward_and_backward(network: nn.Module, images: Tensor, targets: Tensor) ->
 @pytest.mark.parametrize("precision", [torch.float64, torch.float32, torch.bfloat16, "mixed"])
 @pytest.mark.parametrize("arch", CONV_ARCHS)
 def test_a_networks_logits_and_gradients_keep_their_bits(
-    digits: DigitSets, arch: str, precision: torch.dtype | str
+    digits: ImageSets, arch: str, precision: torch.dtype | str
 ) -> None:
     images, targets = batch(digits)
     dtype = precision if isinstance(precision, torch.dtype) else torch.float32
@@ -155,7 +155,7 @@ def silent_channels(network: nn.Module, images: Tensor) -> list[int]:
     return silent
 
 
-def test_silent_channels_are_counted_the_same(digits: DigitSets) -> None:
+def test_silent_channels_are_counted_the_same(digits: ImageSets) -> None:
     images, _ = batch(digits)
     plain = ConvMaxPoolNetwork()
     for block in plain.blocks:

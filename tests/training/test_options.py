@@ -11,9 +11,11 @@ import yaml
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
+from convblocks.data.description import MNIST
 from convblocks.errors import UsageError
+from convblocks.training.building import build_classifier, build_data, build_trainer
 from convblocks.training.complaints import LINKS
-from convblocks.training.options import build_classifier, build_data, build_trainer, parse, parser
+from convblocks.training.options import parse, parser
 from convblocks.training.parts import build
 from tests.conftest import REPOSITORY, run_script
 
@@ -22,9 +24,9 @@ HELP = (REPOSITORY / "scripts" / "fit.py").read_text().split('"""')[1]
 
 def test_help_lists_the_parsers_options_and_defaults(workspace: Path) -> None:
     defaults = parser().get_defaults()
-    groups = ("trainer", "data", "optimizer_arguments", "lr_scheduler_arguments")
+    groups = ("trainer", "data", "optimizer_arguments", "lr_scheduler_arguments", "loss_arguments")
     options = {option for option in vars(defaults) if option not in groups}
-    described = set(re.findall(r"^  --(\w+)", HELP, flags=re.MULTILINE)) - {"help_all", "print_config"}
+    described = set(re.findall(r"^  --(\w+) ", HELP, flags=re.MULTILINE)) - {"help_all"}
     assert described == options
     for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
         assert float(default) == parse(["--arch", "mlp"]).settings[option]
@@ -54,7 +56,7 @@ def test_every_config_is_accepted(workspace: Path, config: Path) -> None:
     settings = parse(["--arch", "maxpool", "--config", str(config)]).settings
     assert build_trainer(settings, workspace, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
     assert build_data(settings).batch_size == settings["batch_size"]
-    assert build_classifier(settings).hparams["arch"] == "maxpool"
+    assert build_classifier(settings, MNIST).hparams["arch"] == "maxpool"
 
 
 def test_settings_can_be_fed_back(workspace: Path) -> None:
@@ -63,7 +65,7 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
     (workspace / "saved.yaml").write_text(yaml.safe_dump(settings))
     assert parse(["--config", "saved.yaml"]).settings == settings
     data = build_data(settings)
-    assert (build_classifier(settings).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
+    assert (build_classifier(settings, MNIST).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
 
 
 @pytest.mark.slow

@@ -23,8 +23,8 @@ from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import as_csv, as_json, terminal, to_console, to_markdown
+from convblocks.training import building, slurm
 from convblocks.training import options as fit_options
-from convblocks.training import slurm
 from convblocks.training.fit import one_complains
 from convblocks.training.quiet import silence_what_every_run_says
 
@@ -81,7 +81,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--grid", type=_grid, action="append", default=[])
     parser.add_argument("--no-fit", action="store_true")
     parser.add_argument("--trial", type=int)
-    options, others = parser.parse_known_args(arguments)
+    options, others = parser.parse_known_args(fit_options.with_size_as_one(arguments))
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
     given = _pairs(others)
@@ -210,11 +210,11 @@ def _fit_settings(trial: Trial) -> dict[str, Any]:
     settings = fit_options.parse(trial.arguments()).settings
     if settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
-    fit_options.build_classifier(settings)
-    fit_options.build_data(settings)
+    building.load_classes(settings)
+    building.build_classifier(settings, building.build_data(settings).description)
     # So that an option of the Trainer is refused once, and not by each trial.
     without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
-    fit_options.build_trainer(without_logger, trial.run.path, [], [])
+    building.build_trainer(without_logger, trial.run.path, [], [])
     return settings
 
 
@@ -225,8 +225,9 @@ def _default_epochs(arch: str, given: Settings) -> int:
 
 
 def _multiply_adds(settings: dict[str, Any]) -> int:
-    network = fit_options.build_classifier(settings).network
-    return int(torchinfo_summary(network, input_size=(1, 1, 28, 28), verbose=0).total_mult_adds)
+    description = building.build_data(settings).description
+    network = building.build_classifier(settings, description).network
+    return int(torchinfo_summary(network, input_size=(1, *description.shape), verbose=0).total_mult_adds)
 
 
 def _seeds(text: str) -> list[int]:

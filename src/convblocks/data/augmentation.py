@@ -8,8 +8,9 @@ from torch.nn import functional
 
 from convblocks.data.randomness import epoch_generator
 
-# Keeps these random numbers apart from those that shuffle the same epoch.
+# Keep these random numbers apart from those that shuffle the same epoch, and from each other.
 STREAM = 1
+FLIP_STREAM = 2
 
 
 @dataclass(frozen=True)
@@ -17,37 +18,54 @@ class Augmentation:
     """How far an image is moved at most, either way: shifted in pixels, rotated in degrees, scaled by a factor 1 ± s.
 
     Each of the four movements (right, down, rotation, scale) is drawn from a uniform distribution. An image is turned
-    and scaled about its centre, then shifted.
+    and scaled about its centre, then shifted; what moves in is black in grey images, and in colour ones goes on as the
+    edge. With ``flip`` half of the images are mirrored before, left to right.
     """
 
     shift: float = 0.0
     rotation: float = 0.0
     scale: float = 0.0
+    flip: bool = False
 
     def __bool__(self) -> bool:
+        return self._moves or self.flip
+
+    @property
+    def _moves(self) -> bool:
         return bool(self.shift or self.rotation or self.scale)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Move images (B, H, W) uint8, 0 is background, by draws (B, 4) float32 in -1..1: (B, H, W) uint8."""
+        """Move images (B, C, H, W) uint8 by draws (B, 5) float32 in -1..1: (B, C, H, W) uint8."""
         if not len(images):
             return images
-        height, width = images.shape[1:]
+        if self.flip:
+            images = torch.where((draws[:, 4] < 0).view(-1, 1, 1, 1), images.flip(-1), images)
+        return self._moved(images, draws[:, :4]) if self._moves else images
+
+    def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
+        channels, height, width = images.shape[1:]
         limits = (2 * self.shift / width, 2 * self.shift / height, self.rotation, self.scale)  # no copy to the device
         right, down, degrees, growth = (draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True))
         angle, size = degrees.deg2rad(), 1 + growth
         cos, sin = angle.cos() / size, angle.sin() / size
+        aspect = height / width  # or what is not square would be sheared
         # Where in the old image each pixel of the new one comes from, in units of half the image.
-        rows = torch.stack([cos, sin, -right, -sin, cos, -down], dim=1).view(-1, 2, 3)
+        rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(-1, 2, 3)
         grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
         # Bicubic: bilinear interpolation blurs, and a network trained on blurred digits is worse at sharp ones.
-        moved = functional.grid_sample(images.unsqueeze(1).to(grid.dtype), grid, mode="bicubic", align_corners=False)
-        return moved.squeeze(1).clamp_(0, 255).round_().to(torch.uint8)
+        edge = "zeros" if channels == 1 else "border"
+        moved = functional.grid_sample(
+            images.to(grid.dtype), grid, mode="bicubic", padding_mode=edge, align_corners=False
+        )
+        return moved.clamp_(0, 255).round_().to(torch.uint8)
 
 
 def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
-    """Random numbers (size, 4) float32 in -1..1 for the images of an epoch: a function of (seed, epoch) and the index.
+    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch: a function of (seed, epoch) and the index.
 
     Drawn for all images at once, so that neither the order of the images nor their split into batches and processes
     changes what happens to any of them.
     """
-    return torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM)).mul_(2).sub_(1)
+    movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM))
+    flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))
+    return torch.cat([movements, flips], dim=1).mul_(2).sub_(1)

@@ -1,4 +1,4 @@
-"""Which image goes into which batch, and what a batch is: the way from digits in memory to a network's input."""
+"""Which image goes into which batch, and what a batch is: the way from images in memory to a network's input."""
 
 from collections.abc import Iterator
 
@@ -7,44 +7,35 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from convblocks.data.augmentation import Augmentation, epoch_draws
-from convblocks.data.mnist import Digits
+from convblocks.data.description import MNIST, Description
+from convblocks.data.images import LabelledImages
 from convblocks.data.randomness import epoch_generator
 
-# Mean and standard deviation of the training set's pixels, scaled to [0, 1]; the course's numbers.
-MEAN = 0.1307
-STD = 0.3081
-
 Batch = tuple[Tensor, Tensor]
-
-
-def normalize(images: Tensor) -> Tensor:
-    """Scale uint8 images (B, 28, 28) to [0, 1], then to mean 0 and standard deviation 1: (B, 1, 28, 28) float32."""
-    # Tensors on the device: on CUDA torch does not divide by a number but multiplies by its reciprocal, less exactly.
-    white, std = (torch.full((), value, device=images.device) for value in (255.0, STD))
-    return images.unsqueeze(1).to(torch.float32).div_(white).sub_(MEAN).div_(std)
 
 
 class InOrder(SequentialSampler):
     """What Lightning takes for the sampler of a loader that does not shuffle; it is told the epoch too."""
 
-    def __init__(self, loader: "DigitLoader") -> None:
-        super().__init__(range(len(loader.digits.labels)))
+    def __init__(self, loader: "ImageLoader") -> None:
+        super().__init__(range(len(loader.data.labels)))
         self.set_epoch = loader.set_epoch
 
 
-class DigitLoader:
-    """Yields batches: images (B, 1, 28, 28) float32, normalised, and targets (B,) int64, on the digits' device.
+class ImageLoader:
+    """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64, on the device of the data.
 
-    All digits lie in memory, so a batch is fetched by one index operation, augmented and normalised as a whole: there
+    All images lie in memory, so a batch is fetched by one index operation, augmented and normalised as a whole: there
     is nothing for worker processes to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration is
     an epoch of its own: Lightning sets it with ``set_epoch``, otherwise it is the one after the last.
 
     Args:
-        digits: The images and their labels.
+        data: The images and their labels.
         batch_size: Images per batch, over all processes together. The last batch of an epoch may be short.
         shuffle: Whether the order changes from epoch to epoch, or is that of the files.
         seed: With the epoch, determines the order of the images and how each is augmented.
-        augmentation: How images are shifted, rotated and scaled, if at all.
+        description: By what the images are normalised.
+        augmentation: How images are moved, if at all.
         processes: The number of processes that share each batch: in contiguous parts whose sizes differ by at most
             one, so that over all of them every image comes once an epoch. A part of a short batch may be empty.
         process: Which of them this one is.
@@ -54,19 +45,21 @@ class DigitLoader:
 
     def __init__(
         self,
-        digits: Digits,
+        data: LabelledImages,
         batch_size: int,
         *,
         shuffle: bool,
         seed: int = 0,
+        description: Description = MNIST,
         augmentation: Augmentation | None = None,
         processes: int = 1,
         process: int = 0,
     ) -> None:
-        self.digits = digits
+        self.data = data
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        self.description = description
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
@@ -81,11 +74,11 @@ class DigitLoader:
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.digits.labels) // self.batch_size)
+        return -(-len(self.data.labels) // self.batch_size)
 
     def images_in(self, batch_idx: int) -> int:
         """The number of images of an epoch's batch (from 0), over all processes together."""
-        return min(self.batch_size, len(self.digits.labels) - batch_idx * self.batch_size)
+        return min(self.batch_size, len(self.data.labels) - batch_idx * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: nothing is drawn before the first batch is asked for. On a resume Lightning calls iter()
@@ -110,7 +103,7 @@ class DigitLoader:
         self._state = self._resume = state_dict
 
     def _order(self, epoch: int) -> Tensor:
-        size, device = len(self.digits.labels), self.digits.labels.device
+        size, device = len(self.data.labels), self.data.labels.device
         if not self.shuffle:
             return torch.arange(size, device=device)
         return torch.randperm(size, generator=epoch_generator(self.seed, epoch)).to(device)
@@ -118,11 +111,11 @@ class DigitLoader:
     def _draws(self, epoch: int) -> Tensor | None:
         if self.augmentation is None:
             return None
-        return epoch_draws(len(self.digits.labels), self.seed, epoch).to(self.digits.labels.device)
+        return epoch_draws(len(self.data.labels), self.seed, epoch).to(self.data.labels.device)
 
     def _batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
         # index_select takes a quarter of the time of images[indices].
-        images, targets = self.digits.images.index_select(0, indices), self.digits.labels.index_select(0, indices)
+        images, targets = self.data.images.index_select(0, indices), self.data.labels.index_select(0, indices)
         if self.augmentation and draws is not None:
             images = self.augmentation(images, draws.index_select(0, indices))
-        return normalize(images), targets
+        return self.description.normalize(images), targets

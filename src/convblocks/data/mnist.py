@@ -11,20 +11,16 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from filelock import FileLock
-from torch import Tensor
 from torchvision.datasets import MNIST
 
 from convblocks.atomic import write
-from convblocks.data import idx
+from convblocks.data import description, idx
+from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.errors import DataError
 
 # The repository's.
 DEFAULT_ROOT = Path(__file__).resolve().parents[3] / "data"
-
-CLASSES = 10
-IMAGE_SHAPE = (28, 28)
 
 # The names of each file: MNIST's own, then QMNIST's.
 TRAIN_IMAGES = ("train-images-idx3-ubyte", "qmnist-train-images-idx3-ubyte")
@@ -40,35 +36,6 @@ ORIGINAL_MD5 = {
     "2646ac647ad5339dbf082846283269ea": TEST_IMAGES,
     "27ae3e4e09519cfbb04c329615203637": TEST_LABELS,
 }
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Images (N, 28, 28) uint8, 0 is background, and their labels (N,) int64 in 0..9."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __getitem__(self, indices: Tensor) -> "Digits":
-        return Digits(self.images[indices], self.labels[indices])
-
-    def to(self, device: torch.device) -> "Digits":
-        """These digits on a device; where they lie already, without a copy."""
-        return Digits(self.images.to(device), self.labels.to(device))
-
-
-@dataclass(frozen=True)
-class DigitSets:
-    """The training and the test set in a folder.
-
-    ``fingerprint`` has the MD5 of each file's unpacked content; ``original`` is whether they are MNIST's own.
-    """
-
-    train: Digits
-    test: Digits
-    folder: Path
-    fingerprint: dict[str, str]
-    original: bool
 
 
 @dataclass(frozen=True)
@@ -108,8 +75,8 @@ def prepare(root: Path) -> None:
                 _unpack(path)
 
 
-def load(root: Path) -> DigitSets:
-    """Read both sets into memory.
+def load(root: Path) -> ImageSets:
+    """Read both sets into memory: images (N, 1, 28, 28).
 
     Raises:
         DataError: a file is missing, damaged, or does not hold 28x28 images with as many labels in 0..9.
@@ -125,11 +92,12 @@ def load(root: Path) -> DigitSets:
     if len(changed) == 1:  # beside three of MNIST's own files: this one is of no other data set
         raise DataError(f"{changed[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
     train_images, train_labels, test_images, test_labels = files
-    return DigitSets(
+    return ImageSets(
         train=_digits(train_images, train_labels),
         test=_digits(test_images, test_labels),
-        folder=folder,
+        description=description.MNIST,
         fingerprint={names[0]: file.md5 for file, names in zip(files, FILES, strict=True)},
+        folder=folder,
         original=not changed,
     )
 
@@ -220,18 +188,18 @@ def _download(root: Path) -> None:
         ) from error
 
 
-def _digits(images_file: _File, labels_file: _File) -> Digits:
+def _digits(images_file: _File, labels_file: _File) -> LabelledImages:
     images = idx.parse(images_file.content, images_file.path)
     labels = idx.parse(labels_file.content, labels_file.path)
     if labels.ndim == 2 and images.ndim == 3:
         labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
     if images.ndim < labels.ndim:
         raise DataError(f"{images_file.path} holds labels, and {labels_file.path} images: swap their names")
-    if images.shape[1:] != IMAGE_SHAPE:
+    if images.shape[1:] != description.MNIST.shape[1:]:
         raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
     if len(images) == 0 or labels.shape != (len(images),):
         lengths = f"{len(images):,} images, but {labels_file.path} {len(labels):,} labels"
         raise DataError(f"{images_file.path} holds {lengths}")
-    if labels.min() < 0 or labels.max() >= CLASSES:
-        raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..{CLASSES - 1}")
-    return Digits(images, labels.long())
+    if labels.min() < 0 or labels.max() >= len(description.MNIST.classes):
+        raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..9")
+    return LabelledImages(images.unsqueeze(1), labels.long())

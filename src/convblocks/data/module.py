@@ -1,5 +1,7 @@
 """The data set that a Trainer asks for its loaders."""
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,24 +11,26 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from convblocks.data import mnist
 from convblocks.data.augmentation import Augmentation
-from convblocks.data.loader import DigitLoader
-from convblocks.data.mnist import Digits, DigitSets
-from convblocks.errors import UsageError
+from convblocks.data.description import MNIST, Description
+from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+from convblocks.data.loader import ImageLoader
+from convblocks.data.sources import MNISTFiles, find_source
+from convblocks.errors import DataError, UsageError
 
 # Which images are held out must not change with the run's seed, or runs would be selected on different images.
 SPLIT_SEED = 1998
 
 
 class MNISTDataModule(LightningDataModule):
-    """MNIST, or another data set in its format, held in memory on the device that trains.
+    """MNIST, another data set in its format, or a folder of pictures, held in memory on the device that trains.
 
-    The batches of all loaders are (images, targets): normalised float32 (B, 1, 28, 28) and int64 (B,). By default a
+    The batches of all loaders are (images, targets): normalised float32 (B, C, H, W) and int64 (B,). By default a
     run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
     evaluated on held-out training images instead, and the test set is looked at once, at the end.
 
     Args:
-        root: Folder with the four files (in it, in ``raw/`` or in ``<Name>/raw/``). The repository's ``data/`` if
-            not given.
+        root: Folder with MNIST's four files (in it, in ``raw/`` or in ``<Name>/raw/``), or with pictures as
+            ``train/<class>/*`` and ``test/<class>/*``. The repository's ``data/`` if not given.
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
         val_size: Number of training images held out for validation; the same images whatever the seed.
@@ -34,16 +38,19 @@ class MNISTDataModule(LightningDataModule):
         shift: Training images are shifted at random by up to that many pixels.
         rotation: They are rotated at random by up to that many degrees.
         scale: They are made larger or smaller at random by up to that share of their size.
+        flip: Half of them, at random, are mirrored left to right.
+        size: Height and width to which pictures are scaled; without it they must be of one size.
+        source: A class that reads a data set of another kind from the root.
 
     Raises:
         UsageError: a batch size, a validation size or a movement that is out of range.
         DataError: the files are missing or damaged.
     """
 
-    files: DigitSets
-    train: Digits
-    val: Digits
-    test: Digits
+    files: ImageSets
+    train: LabelledImages
+    val: LabelledImages
+    test: LabelledImages
 
     def __init__(
         self,
@@ -55,16 +62,21 @@ class MNISTDataModule(LightningDataModule):
         shift: float = 0.0,
         rotation: float = 0.0,
         scale: float = 0.0,
+        flip: bool = False,
+        size: tuple[int, int] | None = None,
+        source: Callable[[Path], ImageSource] | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1 or eval_batch_size < 1:
             raise UsageError("a batch size must be at least 1")
         if val_size < 0:
             raise UsageError(f"--data.val_size must not be negative, but is {val_size}")
-        if not (0 <= shift <= 28 and 0 <= rotation <= 180 and 0 <= scale < 1):
+        if not (shift >= 0 and 0 <= rotation <= 180 and 0 <= scale < 1):
             raise UsageError(
-                "--data.shift must be 0 to 28 pixels, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
+                "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
             )
+        if size and not min(size) >= 1:
+            raise UsageError(f"--data.size must be at least 1 x 1, but is {size[0]} x {size[1]}")
         if root == "":
             raise UsageError("the data root is empty: name a folder, such as . for the current one")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
@@ -72,9 +84,11 @@ class MNISTDataModule(LightningDataModule):
         self.eval_batch_size = eval_batch_size
         self.val_size = val_size
         self.seed = seed
-        self.augmentation = Augmentation(shift, rotation, scale)
+        self.augmentation = Augmentation(shift, rotation, scale, flip)
+        self.size = size
+        self._make_source = source
         self._is_read = False
-        self._train_loader: DigitLoader | None = None
+        self._train_loader: ImageLoader | None = None
         self._resume: dict[str, Any] = {}
 
     @property
@@ -82,16 +96,31 @@ class MNISTDataModule(LightningDataModule):
         """Which images a run is evaluated on after every epoch."""
         return "val" if self.val_size else "test"
 
+    @cached_property
+    def source(self) -> ImageSource:
+        """What reads the data."""
+        return self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
+
+    @property
+    def description(self) -> Description:
+        """What the images are like; but for MNIST's format they are read to find out."""
+        if isinstance(self.source, MNISTFiles):
+            return MNIST
+        self.prepare_data()
+        self.setup()
+        return self.files.description
+
     def prepare_data(self) -> None:
-        """Unpack or download the files; Lightning calls it in one process."""
+        """Unpack, download or decode the files; Lightning calls it in one process."""
         if not self._is_read:
-            mnist.prepare(self.root)
+            self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the files into memory; Lightning calls it in every process, before each of fit and test."""
         if self._is_read:
             return
-        self.files = mnist.load(self.root)
+        self.files = self.source.load()
+        self._check_images()
         size = len(self.files.train.labels)
         if self.val_size >= size:
             raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
@@ -100,11 +129,12 @@ class MNISTDataModule(LightningDataModule):
         if self.batch_size > len(kept):
             raise UsageError(f"--batch_size {self.batch_size} is above the {len(kept):,} training images")
         self.train = self.files.train[kept] if self.val_size else self.files.train
-        self.val = self.files.train[held_out] if self.val_size else self.files.test
-        self.test = self.files.test
+        held_out_images = self.files.train[held_out]
+        self.test = self.files.test if len(self.files.test.labels) else held_out_images
+        self.val = held_out_images if self.val_size else self.test
         self._is_read = True
 
-    def train_dataloader(self) -> DigitLoader:
+    def train_dataloader(self) -> ImageLoader:
         loader = self._loader(self.train, self.batch_size, training=True)
         if self.batch_size % loader.processes:
             raise UsageError(
@@ -114,13 +144,13 @@ class MNISTDataModule(LightningDataModule):
         self._train_loader, self._resume = loader, {}
         return loader
 
-    def val_dataloader(self) -> DigitLoader:
+    def val_dataloader(self) -> ImageLoader:
         return self._loader(self.val, self.eval_batch_size, training=False)
 
-    def test_dataloader(self) -> DigitLoader:
+    def test_dataloader(self) -> ImageLoader:
         return self._loader(self.test, self.eval_batch_size, training=False)
 
-    def predict_dataloader(self) -> DigitLoader:
+    def predict_dataloader(self) -> ImageLoader:
         """The test images, in the order of the file."""
         return self.test_dataloader()
 
@@ -137,14 +167,27 @@ class MNISTDataModule(LightningDataModule):
         if self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
             self._resume = state_dict
 
-    def _loader(self, digits: Digits, batch_size: int, training: bool) -> DigitLoader:
+    def _check_images(self) -> None:
+        """Refuse settings that do not go with the images that were read."""
+        description = self.files.description
+        longer = max(description.height, description.width)
+        if self.augmentation.shift > longer:
+            raise UsageError(f"--data.shift must be 0 to {longer} pixels, but is {self.augmentation.shift}")
+        if not (len(self.files.test.labels) or self.val_size):
+            raise DataError(
+                f"{self.files.folder} has no test images: put them into test/<class>/, or hold out training images "
+                "with --data.val_size"
+            )
+
+    def _loader(self, data: LabelledImages, batch_size: int, training: bool) -> ImageLoader:
         trainer = self.trainer
-        return DigitLoader(
-            digits.to(trainer.strategy.root_device) if trainer else digits,
+        return ImageLoader(
+            data.to(trainer.strategy.root_device) if trainer else data,
             batch_size,
             # With overfit_batches each epoch takes the same ones.
             shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
+            description=self.files.description,
             augmentation=self.augmentation if training and self.augmentation else None,
             processes=trainer.world_size if trainer else 1,
             process=trainer.global_rank if trainer else 0,

@@ -4,9 +4,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from convblocks.command_line import Parser, output_file
-from convblocks.data import mnist
-from convblocks.data.mnist import CLASSES
 from convblocks.errors import UserError
+from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.panels import evaluation_panels, figure_of
 from convblocks.evaluation.trained import TrainedNetwork, load_network
@@ -21,9 +20,8 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     trained = load_network(options.checkpoint, options.arch)
-    mnist.prepare(options.root)
-    files = mnist.load(options.root)
-    evaluation = Evaluation(trained.logits(files.test.images), files.test.labels)
+    files = read_data(options, trained)
+    evaluation = Evaluation(trained.logits(files.test.images), files.test.labels, trained.description.classes)
     if options.json:
         print(as_json(as_record(trained, files.folder, evaluation)))
     else:
@@ -44,7 +42,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])
-    parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
+    add_data_options(parser)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", type=Path)
     return parser.parse_args(arguments)
@@ -61,8 +59,8 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
         "accuracy": evaluation.accuracy,
         "expected_calibration_error": evaluation.calibration_error,
         "classes": [
-            {"precision": float(precision), "recall": float(recall), "f1": float(f1)}
-            for precision, recall, f1 in measures
+            {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1)}
+            for name, (precision, recall, f1) in zip(evaluation.classes, measures, strict=True)
         ],
         "confusion": evaluation.confusion.tolist(),
     }
@@ -71,15 +69,15 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
 def classes_table(evaluation: Evaluation) -> Table:
     columns = zip(evaluation.confusion.sum(dim=1), evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
     rows = [
-        [str(digit), f"{n:,}", *(percent(float(value)) for value in values)]
-        for digit, (n, *values) in enumerate(columns)
+        [name, f"{n:,}", *(percent(float(value)) for value in values)]
+        for name, (n, *values) in zip(evaluation.classes, columns, strict=True)
     ]
     return Table("Classes", ["class", "n", "precision", "recall", "F1"], rows)
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
     rows = [
-        [str(digit), *(str(count) if count else "" for count in counts)]
-        for digit, counts in enumerate(evaluation.confusion.tolist())
+        [name, *(str(count) if count else "" for count in counts)]
+        for name, counts in zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)
     ]
-    return Table("Confusion: true classes down, predicted ones across", ["", *map(str, range(CLASSES))], rows)
+    return Table("Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows)

@@ -1,7 +1,7 @@
 """A checkpoint made into files that need nothing of this project: ONNX, and torch.export's.
 
-Both take plain uint8 images (B, 28, 28), 0 is background, for any B, and give logits (B, 10): the normalisation is
-part of the graph.
+Both take plain uint8 images (B, C, H, W), (B, 1, 28, 28) of MNIST, for any B, and give logits (B, classes): the
+normalisation is part of the graph.
 """
 
 import io
@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.command_line import Parser, output_file
-from convblocks.data import mnist
-from convblocks.data.loader import normalize
+from convblocks.data.description import Description
 from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import BATCH_SIZE, load_network
 from convblocks.runs.machine import git_commit
@@ -38,14 +38,15 @@ METADATA = "metadata.json"
 
 
 class ImageNetwork(nn.Module):
-    """A network with its normalisation: uint8 images (B, 28, 28) -> logits (B, 10)."""
+    """A network with its normalisation: uint8 images (B, C, H, W) -> logits (B, classes)."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, description: Description) -> None:
         super().__init__()
         self.network = network
+        self.description = description
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(normalize(images))
+        logits: Tensor = self.network(self.description.normalize(images))
         return logits
 
 
@@ -59,17 +60,17 @@ def main(arguments: list[str]) -> None:
     if missing := [package for package in REQUIRED if find_spec(package) is None]:
         raise UserError(f'{", ".join(missing)} not found: install the extra with pip install -e ".[export]"')
     trained = load_network(options.checkpoint, options.arch)
-    mnist.prepare(options.root)
-    test = mnist.load(options.root).test
+    test = read_data(options, trained).test
     expected = trained.logits(test.images)
     metadata = {
         "arch": trained.arch,
-        "accuracy": f"{Evaluation(expected, test.labels).accuracy:.4f}",
+        "accuracy": f"{Evaluation(expected, test.labels, trained.description.classes).accuracy:.4f}",
         "test_images": str(len(test.labels)),
+        "classes": json.dumps(trained.description.classes),
         "commit": git_commit() or "unknown",
     }
-    network = ImageNetwork(trained.network).eval()
-    example = test.images[:1].repeat(2, 1, 1)  # of one alone the exporters would conclude that there is always one
+    network = ImageNetwork(trained.network, trained.description).eval()
+    example = test.images[:1].repeat(2, 1, 1, 1)  # of one alone the exporters would conclude that there is always one
     base = options.output or options.checkpoint.with_suffix("")
     graph, program = base.with_name(f"{base.name}.onnx"), base.with_name(f"{base.name}.pt2")
     write_onnx(network, example, metadata, graph)
@@ -84,7 +85,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
+    add_data_options(parser)
     options = parser.parse_args(arguments)
     if options.output and not options.output.name:
         raise UsageError("--output must name a file, without its ending")
@@ -110,7 +111,7 @@ def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], pat
 
 
 def onnx_logits(path: Path, images: Tensor) -> Tensor:
-    """The logits (N, 10) that onnxruntime computes for images (N, 28, 28) uint8."""
+    """The logits (N, classes) that onnxruntime computes for images (N, C, H, W) uint8."""
     from onnxruntime import InferenceSession  # of an extra
 
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -129,14 +130,14 @@ def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], 
 
 
 def program_logits(path: Path, images: Tensor) -> Tensor:
-    """The logits (N, 10) of a torch.export archive for images (N, 28, 28) uint8."""
+    """The logits (N, classes) of a torch.export archive for images (N, C, H, W) uint8."""
     with quiet(), torch.inference_mode():
         network = torch.export.load(path).module()
         return torch.cat([network(batch) for batch in images.split(BATCH_SIZE)])
 
 
 def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:
-    """Compare an exported network's logits (N, 10) with the checkpoint's, and print how far they are apart.
+    """Compare an exported network's logits (N, classes) with the checkpoint's, and print how far they are apart.
 
     Raises:
         RuntimeError: another prediction, or a logit that is further away than the tolerance.

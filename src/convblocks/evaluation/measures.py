@@ -13,8 +13,6 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from convblocks.data.mnist import CLASSES
-
 # Bins of equal width that probabilities are sorted into to compare them with how often they come true.
 CALIBRATION_BINS = 15
 
@@ -24,12 +22,14 @@ class Evaluation:
     """How good a classifier's answers to N labelled images are. Each measure lies in 0..1, but for the loss.
 
     Args:
-        logits: (N, 10).
+        logits: (N, classes).
         targets: (N,) int64.
+        classes: Their names.
     """
 
     logits: Tensor
     targets: Tensor
+    classes: tuple[str, ...]
 
     @property
     def losses(self) -> Tensor:
@@ -55,29 +55,31 @@ class Evaluation:
 
     @property
     def confusion(self) -> Tensor:
-        """How many images of each class (row) were taken for each class (column): (10, 10)."""
-        return multiclass_confusion_matrix(self.predicted, self.targets, CLASSES)
+        """How many images of each class (row) were taken for each class (column): (classes, classes)."""
+        return multiclass_confusion_matrix(self.predicted, self.targets, len(self.classes))
 
     @property
     def precision(self) -> Tensor:
-        """For each class, the share of right answers among those that name it: (10,)."""
-        return multiclass_precision(self.predicted, self.targets, CLASSES, average="none")
+        """For each class, the share of right answers among those that name it: (classes,)."""
+        return multiclass_precision(self.predicted, self.targets, len(self.classes), average="none")
 
     @property
     def recall(self) -> Tensor:
-        """For each class, the share of its images that are recognised, which is its accuracy: (10,)."""
-        return multiclass_recall(self.predicted, self.targets, CLASSES, average="none")
+        """For each class, the share of its images that are recognised, which is its accuracy: (classes,)."""
+        return multiclass_recall(self.predicted, self.targets, len(self.classes), average="none")
 
     @property
     def f1(self) -> Tensor:
-        """For each class, the harmonic mean of precision and recall: (10,)."""
-        return multiclass_f1_score(self.predicted, self.targets, CLASSES, average="none")
+        """For each class, the harmonic mean of precision and recall: (classes,)."""
+        return multiclass_f1_score(self.predicted, self.targets, len(self.classes), average="none")
 
     @property
     def calibration_error(self) -> float:
         """The expected calibration error: the mean distance between probability and accuracy, over the bins."""
         return float(
-            multiclass_calibration_error(self.probabilities, self.targets, CLASSES, n_bins=CALIBRATION_BINS, norm="l1")
+            multiclass_calibration_error(
+                self.probabilities, self.targets, len(self.classes), n_bins=CALIBRATION_BINS, norm="l1"
+            )
         )
 
     def reliability(self) -> Tensor:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convblocks.data.mnist import CLASSES, IMAGE_SHAPE
+from convblocks.data.description import Description
 from convblocks.evaluation.measures import Evaluation
 
 Panel = Callable[[Axes], None]
@@ -34,10 +34,10 @@ def figure_of(*panels: Panel) -> Figure:
 
 
 def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel]:
-    """The panels that need no more than answers and images (N, 28, 28) uint8, by name."""
+    """The panels that need no more than answers and images (N, C, H, W) uint8, by name."""
     return {
         "confusion": partial(confusion, evaluation),
-        "hardest_digits": partial(hardest, evaluation, images),
+        "hardest_images": partial(hardest, evaluation, images),
         "calibration": partial(reliability, evaluation),
         "class_accuracy": partial(class_accuracy, evaluation),
     }
@@ -46,28 +46,27 @@ def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel
 def confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix with its counts; the colours show only the mistakes, which the diagonal would outshine."""
     counts = evaluation.confusion.numpy()
-    mistakes = counts * (1 - np.eye(CLASSES, dtype=int))
+    mistakes = counts * (1 - np.eye(len(counts), dtype=int))
+    size = min(8.0, 110 / len(counts))  # in points; the cells of many classes are small
     axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.5 * mistakes.max()))
     for row, column in zip(*np.nonzero(counts), strict=True):
-        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=8)
-    axes.set(
-        xlabel="predicted",
-        ylabel="true",
-        title=f"{np.trace(counts):,} of {counts.sum():,} right",
-        xticks=range(CLASSES),
-        yticks=range(CLASSES),
-    )
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size)
+    axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right")
+    axes.set_yticks(range(len(counts)), evaluation.classes)
+    _name_classes(axes, evaluation.classes)
 
 
 def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
     """The images with the highest loss, each with its true and its predicted class and the latter's probability."""
     rows, columns = GRID
+    names = [name[:9] for name in evaluation.classes]  # longer ones would run into each other
     order = evaluation.losses.argsort(descending=True)[: rows * columns]
     confidence = 100 * evaluation.probabilities.amax(dim=1)
     captions = [
-        f"{evaluation.targets[index]} → {evaluation.predicted[index]}  {confidence[index]:.0f} %" for index in order
+        f"{names[evaluation.targets[index]]} → {names[evaluation.predicted[index]]}  {confidence[index]:.0f} %"
+        for index in order
     ]
-    _mosaic(axes, images[order].numpy(), columns, captions)
+    _mosaic(axes, _to_show(images[order] / 255), columns, captions)
     axes.set_title("highest loss: true class → predicted class, and its probability")
 
 
@@ -88,42 +87,59 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
 
 def class_accuracy(evaluation: Evaluation, axes: Axes) -> None:
     accuracy = 100 * evaluation.recall.numpy()
-    axes.bar(range(CLASSES), accuracy, color=BLUE)
-    for digit, value in enumerate(accuracy):
-        axes.text(digit, value, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+    axes.bar(range(len(accuracy)), accuracy, color=BLUE)
+    for number, value in enumerate(accuracy):
+        axes.text(number, value, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
     low = max(0.0, float(accuracy.min()) - 2)
-    axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)), xticks=range(CLASSES))
+    axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)))
+    _name_classes(axes, evaluation.classes)
 
 
-def first_layer(network: nn.Module) -> Panel | None:
-    """The panel of a network's first weights: 28x28 for a unit that sees all pixels, 3x3 for a convolution's channel.
+def first_layer(network: nn.Module, description: Description) -> Panel | None:
+    """The panel of a network's first weights: one picture for each unit or channel that sees pixels.
 
     None where these weights are no pictures, such as those of a recurrent layer.
     """
     weights = next(network.parameters(), torch.empty(0)).detach().float().cpu()
-    if weights.ndim == 2 and weights.shape[1] == math.prod(IMAGE_SHAPE):
-        weights = weights.view(-1, *IMAGE_SHAPE)
-    elif weights.ndim == 4 and weights.shape[1] == 1:
-        weights = weights.squeeze(1)
-    else:
+    if weights.ndim == 2 and weights.shape[1] == math.prod(description.shape):
+        weights = weights.view(-1, *description.shape)
+    elif not (weights.ndim == 4 and weights.shape[1] == description.channels):
         return None
-    return partial(filters, weights.numpy())
+    return partial(filters, weights)
 
 
-def filters(weights: NDArray[np.float32], axes: Axes) -> None:
-    """Weights (N, H, W) of a layer that sees pixels."""
-    count, height, width = weights.shape
-    _mosaic(axes, weights, math.ceil(math.sqrt(count)), [], cmap="RdBu")
-    axes.set_title(f"the first layer: {count} filters of {height} x {width}, blue is positive")
+def filters(weights: Tensor, axes: Axes) -> None:
+    """Weights (N, C, H, W) of a layer that sees pixels; in colours grey stands for 0."""
+    count, channels, height, width = weights.shape
+    columns, title = math.ceil(math.sqrt(count)), f"the first layer: {count} filters of {height} x {width}"
+    if channels == 1:
+        _mosaic(axes, _to_show(weights), columns, [], cmap="RdBu")
+        axes.set_title(f"{title}, blue is positive")
+    else:
+        _mosaic(axes, _to_show(0.5 + weights / (2 * weights.abs().max())), columns, [])
+        axes.set_title(title)
+
+
+def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
+    """Name the classes along the lower edge, upright where they would run into each other."""
+    upright = sum(len(name) + 1 for name in classes) > 40
+    axes.set_xticks(range(len(classes)), classes, rotation=90 if upright else 0)
+
+
+def _to_show(images: Tensor) -> NDArray[Any]:
+    """Images (N, C, H, W) as matplotlib takes them: (N, H, W), or with colours (N, H, W, 3)."""
+    array: NDArray[Any] = (images.squeeze(1) if images.shape[1] == 1 else images.permute(0, 2, 3, 1)).numpy()
+    return array
 
 
 def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[str], cmap: str = "gray") -> None:
-    """Images (N, H, W) in rows, in one drawing: a panel for each would take seconds."""
-    _, height, width = images.shape
+    """Images (N, H, W) or (N, H, W, 3) in rows, in one drawing: a panel for each would take seconds."""
+    _, height, width, *colours = images.shape
     gap = max(1, height // 8)
     head = height // 4 if captions else gap
     rows = -(-len(images) // columns)
-    mosaic = np.full((rows * (height + head), columns * (width + gap)), np.nan)
+    empty = 1.0 if colours else np.nan
+    mosaic = np.full((rows * (height + head), columns * (width + gap), *colours), empty)
     for index, image in enumerate(images):
         top, left = index // columns * (height + head) + head, index % columns * (width + gap)
         mosaic[top : top + height, left : left + width] = image

@@ -8,8 +8,7 @@ from contextlib import suppress
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.data.loader import normalize
-from convblocks.data.mnist import Digits
+from convblocks.data.images import LabelledImages
 from convblocks.evaluation import panels
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import TrainedNetwork
@@ -24,11 +23,13 @@ LAYOUT = {
 }
 
 
-def write_portrait(writer: SummaryWriter, run: RunDirectory, trained: TrainedNetwork, test: Digits, step: int) -> None:
+def write_portrait(
+    writer: SummaryWriter, run: RunDirectory, trained: TrainedNetwork, test: LabelledImages, step: int
+) -> None:
     """Write pictures of a network's answers to the test images, its graph, and a card of the run that trained it."""
-    evaluation = Evaluation(trained.logits(test.images), test.labels)
+    evaluation = Evaluation(trained.logits(test.images), test.labels, trained.description.classes)
     pictures = panels.evaluation_panels(evaluation, test.images)
-    if filters := panels.first_layer(trained.network):
+    if filters := panels.first_layer(trained.network, trained.description):
         pictures["first_layer"] = filters
     for name, panel in pictures.items():
         writer.add_figure(f"pictures/{name}", panels.figure_of(panel), step)
@@ -36,7 +37,7 @@ def write_portrait(writer: SummaryWriter, run: RunDirectory, trained: TrainedNet
     # The writer traces with torch.jit, which torch deprecates, and which not every network can be traced with.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        writer.add_graph(trained.network, normalize(test.images[:1]))
+        writer.add_graph(trained.network, trained.description.normalize(test.images[:1]))
     writer.add_text("run", card(run), step)
     writer.add_custom_scalars(LAYOUT)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.loader import normalize
+from convblocks.data.description import MNIST, Description
 from convblocks.errors import NotFiniteError, UserError
 from convblocks.model import names
 from convblocks.model.networks import ARCHITECTURES, build_network
@@ -25,21 +25,22 @@ class TrainedNetwork:
     path: Path
     arch: str
     network: nn.Module
+    description: Description = MNIST
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Images (N, 28, 28) uint8, 0 is background -> logits (N, 10) float32.
+        """Images (N, C, H, W) uint8 -> logits (N, classes) float32.
 
         Raises:
             NotFiniteError: some of them are infinite or nan.
         """
-        logits = torch.cat([self.network(normalize(batch)) for batch in images.split(BATCH_SIZE)])
+        logits = torch.cat([self.network(self.description.normalize(batch)) for batch in images.split(BATCH_SIZE)])
         if not logits.isfinite().all():
             raise NotFiniteError(f"{self.path}: the network's answers are not finite: its training has diverged")
         return logits
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """Images (N, 28, 28) uint8, 0 is background -> probabilities (N, 10) float32."""
+        """Images (N, C, H, W) uint8 -> probabilities (N, classes) float32."""
         return self.logits(images).softmax(dim=1)
 
 
@@ -78,10 +79,11 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
         UserError: the weights are another network's.
     """
     arch = hyper_parameters["arch"]
-    network = build_network(arch, hyper_parameters.get("network"))
+    description = Description.from_dict(hyper_parameters["description"])
+    network = build_network(arch, hyper_parameters.get("network"), description)
     own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     try:
         network.load_state_dict(own)
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
-    return TrainedNetwork(path, arch, network.eval())
+    return TrainedNetwork(path, arch, network.eval(), description)

@@ -6,14 +6,11 @@ centre of mass goes to the centre of a 28x28 field. What comes before them is to
 whatever differs from a smooth background, so dark on light, light on dark and coloured pictures are one case.
 """
 
-import io
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage
 
 from convblocks.errors import UserError
@@ -23,10 +20,6 @@ Ink = NDArray[np.float64]
 
 SIDE = 28
 DIGIT_SIDE = 20  # the longer side of MNIST's digits
-
-# More pixels than any camera's, and more bytes than they take: such a file is broken, or made to exhaust the memory.
-LARGEST_PICTURE = 150_000_000
-LARGEST_FILE = 500_000_000
 
 # Pictures are worked on at this size at most: the digit ends at 20 pixels anyway.
 WORKING_SIDE = 400
@@ -47,45 +40,6 @@ ENLARGED = 8
 # The width of MNIST's strokes in pixels, measured on its training images as ``stroke_width`` does: half of them lie
 # between these two.
 STROKE_WIDTHS = (2.1, 3.0)
-
-
-def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Image.Image:
-    """Read a picture file, or the content of one: upright, with 8 bits a channel.
-
-    Raises:
-        UserError: it is missing, not a picture, damaged, or has too many pixels.
-    """
-    try:
-        content = _read_file(source) if isinstance(source, Path) else source
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own limit is a lower one; oddities in metadata do not matter
-            Image.open(io.BytesIO(content)).verify()  # the checksums, of PNG say: nothing else looks at them
-            picture = Image.open(io.BytesIO(content))
-            if picture.width * picture.height > most_pixels:
-                raise UserError(f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down")
-            picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a JPEG need not be decoded in full
-            upright = ImageOps.exif_transpose(picture)
-        return _eight_bits(upright) if upright.mode.startswith(("I", "F")) else upright
-    except UserError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UserError("it is far too large: scale it down") from error
-    except UnidentifiedImageError as error:
-        raise UserError("it is not a picture of a known format") from error
-    except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # what Pillow raises for a damaged file depends on where its bytes stop making sense
-        raise UserError(f"it is damaged ({error})") from error
-
-
-def _read_file(path: Path) -> bytes:
-    if path.exists() and not (path.is_file() or path.is_dir()):  # of a folder the system says so itself
-        raise UserError("it is not a regular file")
-    with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise UserError("it is too large for a picture")
-    return content
 
 
 def to_mnist(picture: Image.Image) -> Grey:
@@ -177,13 +131,6 @@ def _colours(picture: Image.Image) -> NDArray[np.float64]:
     if picture.mode == "RGBA":
         picture = _opaque(picture).convert("RGB")
     return np.asarray(picture, dtype=np.float64)
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture with deeper grey values, stretched to 0..255; Pillow's own conversion would cut them off."""
-    values = np.asarray(picture, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
-    return Image.fromarray(np.rint(255 * (values - low) / max(high - low, 1)).astype(np.uint8))
 
 
 def _opaque(picture: Image.Image) -> Image.Image:

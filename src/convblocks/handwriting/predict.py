@@ -11,9 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
 from convblocks.command_line import Parser, output_file
+from convblocks.data.pictures import to_picture
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.ink import Grey, read_picture, to_mnist
+from convblocks.handwriting.sight import Pixels, look
 from convblocks.tables import as_json, terminal
 
 # On the sheet that --show writes, in pixels.
@@ -24,17 +25,18 @@ COLUMNS = 3
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network makes of one picture: the image it saw (28, 28) uint8, and ten probabilities."""
+    """What a network makes of one picture: the image it saw (C, H, W) uint8, and the probability of each class."""
 
     path: Path
     picture: Image.Image
-    seen: Grey
+    seen: Pixels
+    classes: Sequence[str]
     probabilities: Sequence[float]
 
     @property
-    def ranking(self) -> list[int]:
-        """The digits, the most probable one first."""
-        return sorted(range(10), key=lambda digit: -self.probabilities[digit])
+    def ranking(self) -> list[tuple[str, float]]:
+        """The classes with their probabilities, the most probable one first."""
+        return sorted(zip(self.classes, self.probabilities, strict=True), key=lambda pair: -pair[1])
 
 
 def main(arguments: list[str]) -> None:
@@ -92,23 +94,22 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
     problems: dict[Path, str] = {}
     for path in paths:
         try:
-            picture = read_picture(path)
-            seen = to_mnist(picture)
+            picture, seen = look(path, trained.description)
         except UserError as error:
             problems[path] = str(error)
             continue
         probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
         picture.thumbnail((CELL, CELL))  # all that is shown of it: many large ones would not fit into memory
-        predictions.append(Prediction(path, picture, seen, probabilities))
+        predictions.append(Prediction(path, picture, seen, trained.description.classes, probabilities))
     return predictions, problems
 
 
 def as_table(predictions: Sequence[Prediction]) -> Table:
-    table = Table("picture", "digit", "probability", "runner-up", "probability")
+    table = Table("picture", "class", "probability", "runner-up", "probability")
     for prediction in predictions:
         cells = [str(prediction.path)]
-        for digit in prediction.ranking[:2]:
-            cells += [str(digit), f"{100 * prediction.probabilities[digit]:.1f} %"]
+        for name, probability in prediction.ranking[:2]:
+            cells += [name, f"{100 * probability:.1f} %"]
         table.add_row(*cells)
     return table
 
@@ -116,15 +117,16 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
 def as_record(
     trained: TrainedNetwork, predictions: Sequence[Prediction], problems: dict[Path, str]
 ) -> dict[str, object]:
-    """The same as the table, with all ten probabilities, and what is wrong with the other pictures."""
+    """The same as the table, with the probabilities of all classes, and what is wrong with the other pictures."""
     return {
         "checkpoint": str(trained.path),
         "arch": trained.arch,
+        "classes": trained.description.classes,
         "pictures": [
             {
                 "picture": str(prediction.path),
-                "digit": prediction.ranking[0],
-                "runner_up": prediction.ranking[1],
+                "class": prediction.ranking[0][0],
+                "runner_up": prediction.ranking[1][0],
                 "probabilities": [round(value, 6) for value in prediction.probabilities],
             }
             for prediction in predictions
@@ -148,13 +150,13 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     for index, prediction in enumerate(predictions):
         left = index % COLUMNS * (2 * CELL + 2 * gap) + gap
         top = index // COLUMNS * (CELL + CAPTION + gap)
-        digit = prediction.ranking[0]
+        answer, probability = prediction.ranking[0]
         name = prediction.path.name.encode(errors="backslashreplace").decode()  # which may be no text
-        caption = f"{name}: {digit} ({100 * prediction.probabilities[digit]:.1f} %)"
+        caption = f"{name}: {answer} ({100 * probability:.1f} %)"
         draw.text((left, top + 3), caption, fill="black", font=font)
         picture = prediction.picture.convert("RGBA")
         sheet.paste(picture, (left, top + CAPTION), picture)
-        seen = Image.fromarray(prediction.seen).resize((CELL, CELL), Image.Resampling.NEAREST)
+        seen = to_picture(prediction.seen).resize((CELL, CELL), Image.Resampling.NEAREST)
         sheet.paste(seen, (left + CELL, top + CAPTION))
     try:
         picture_format = Image.registered_extensions()[path.suffix.lower()]

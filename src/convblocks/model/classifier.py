@@ -6,18 +6,20 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.nn import functional
 from torch.optim import Optimizer
 
+from convblocks.data.description import MNIST, Description
 from convblocks.errors import UsageError
+from convblocks.model.choices import Choice
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
+from convblocks.model.losses import build_loss
 from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import build_network
-from convblocks.model.optimizers import Choice, build_optimizer, build_schedule, check
+from convblocks.model.optimizers import build_optimizer, build_schedule, check
 
 
 class DigitClassifier(LightningModule):
-    """A registered network, trained with cross-entropy on batches (images, targets) from any loader.
+    """A network, trained on batches (images, targets) from any loader.
 
     Logs ``train/loss``, ``train/acc`` and the same for ``val`` or ``test`` once an epoch, and ``train/loss_step`` at
     the steps that the Trainer writes.
@@ -31,9 +33,11 @@ class DigitClassifier(LightningModule):
             or a cosine down to 0 (``cosine``), or a class as for the optimizer.
         network: Arguments of the network's class.
         sync_batchnorm: Whether several processes normalise by the statistics of the whole batch, not each by its own.
+        loss: Cross-entropy as in the course, or a class as for the optimizer, which gives a loss for each image.
+        description: What the images are like; MNIST's if not given.
 
     Raises:
-        UsageError: there is no such network, optimizer or schedule, or a learning rate out of range.
+        UsageError: there is no such network, optimizer, schedule or loss, or a learning rate out of range.
     """
 
     def __init__(
@@ -44,18 +48,25 @@ class DigitClassifier(LightningModule):
         lr_scheduler: Choice = "constant",
         network: dict[str, Any] | None = None,
         sync_batchnorm: bool = True,
+        loss: Choice = "cross_entropy",
+        description: Description | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
         if not 0 < lr < float("inf"):
             raise UsageError(f"the learning rate must be above 0, but is {lr}")
-        self.save_hyperparameters()
-        self.network = build_network(arch, network)
+        if isinstance(description, dict):  # as a checkpoint holds it
+            description = Description.from_dict(description)
+        self.save_hyperparameters(ignore="description")
+        self.save_hyperparameters({"description": description.as_dict()})
+        self.description = description
+        self.network = build_network(arch, network, description)
+        self.loss = build_loss(loss, len(description.classes))
         check(optimizer, lr_scheduler, self.network.parameters(), lr)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, 1, 28, 28) -> logits (B, 10)."""
+        """Normalised images (B, C, H, W) -> logits (B, classes)."""
         logits: Tensor = self.network(images)
         return logits
 
@@ -97,7 +108,7 @@ class DigitClassifier(LightningModule):
         self._log_epoch("test", self.eval_metrics)
 
     def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Images, with targets or without -> probabilities (B, 10)."""
+        """Images, with targets or without -> probabilities (B, classes)."""
         images = batch if isinstance(batch, Tensor) else batch[0]
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
 
@@ -114,6 +125,9 @@ class DigitClassifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def setup(self, stage: str) -> None:
+        seen = getattr(getattr(self.trainer, "datamodule", None), "description", self.description)
+        if isinstance(seen, Description) and not self.description.same_images(seen):
+            raise UsageError(f"the classifier is for {self.description}, but the data are {seen}: give it description=")
         if self.trainer.world_size == 1:
             return
         if self.hparams["sync_batchnorm"]:
@@ -125,7 +139,8 @@ class DigitClassifier(LightningModule):
         """The sum of the batch's losses: (). Notes loss and accuracy in the metrics."""
         images, targets = batch
         logits = self(images)
-        loss_sum = functional.cross_entropy(logits, targets, reduction="sum")
+        losses: Tensor = self.loss(logits, targets)
+        loss_sum = losses.sum() if losses.ndim else losses
         metrics.update(loss_sum.detach(), logits.detach(), targets)
         return loss_sum
 
@@ -135,7 +150,7 @@ class DigitClassifier(LightningModule):
         if self.trainer.world_size == 1:
             return own
         images_in = getattr(self.trainer.train_dataloader, "images_in", None)
-        if images_in is not None:  # a DigitLoader knows; with another one the processes must tell each other
+        if images_in is not None:  # an ImageLoader knows; with another one the processes must tell each other
             return int(images_in(batch_idx))
         return sum_over_processes(torch.tensor(own, device=self.device))
 

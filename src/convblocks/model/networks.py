@@ -1,28 +1,34 @@
-"""The three architectures, as plain ``nn.Module``s: (B, 1, 28, 28) float images in, (B, 10) logits out."""
+"""The three architectures, as plain ``nn.Module``s: (B, C, H, W) float images in, (B, classes) logits out.
 
+Shapes in comments are those on MNIST, for which the networks were made. Of another data set they take the description.
+"""
+
+import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from convblocks.data.description import MNIST, Description
 from convblocks.errors import UsageError
 from convblocks.model import names
 
 
 class MultiLayerPerceptron(nn.Module):
-    """Linear 784->100, ReLU, Linear 100->10: 79,510 parameters.
+    """Linear 784->100, ReLU, Linear 100->10: 79,510 parameters on MNIST.
 
     Input (B, 1, 28, 28) or (B, 28, 28), output logits (B, 10).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, description: Description = MNIST) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),  # (B, 784)
-            nn.Linear(28 * 28, 100),
+            nn.Linear(math.prod(description.shape), 100),  # 784 -> 100
             nn.ReLU(),
-            nn.Linear(100, 10),
+            nn.Linear(100, len(description.classes)),  # 100 -> 10
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -40,21 +46,27 @@ def conv_maxpool_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class ConvMaxPoolNetwork(nn.Module):
-    """Three Conv-ReLU-MaxPool blocks and a linear layer: 85,526 parameters.
+    """Three Conv-ReLU-MaxPool blocks and a linear layer: 85,526 parameters on MNIST.
 
     Input (B, 1, 28, 28), output logits (B, 10).
+
+    Raises:
+        UsageError: the images are smaller than 8 x 8, of which three poolings leave nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, description: Description = MNIST) -> None:
         super().__init__()
+        channels, height, width = description.shape
+        if min(height, width) < 8:
+            raise UsageError(f"three poolings leave nothing of images of {height} x {width}: 8 x 8 are needed")
         self.blocks = nn.Sequential(
-            conv_maxpool_block(1, 32),  # (B, 32, 14, 14)
+            conv_maxpool_block(channels, 32),  # (B, 32, 14, 14)
             conv_maxpool_block(32, 64),  # (B, 64, 7, 7)
             conv_maxpool_block(64, 100),  # (B, 100, 3, 3)
         )
         self.head = nn.Sequential(
             nn.Flatten(),  # (B, 900)
-            nn.Linear(900, 10),
+            nn.Linear(100 * (height // 8) * (width // 8), len(description.classes)),  # 900 -> 10
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,7 +84,7 @@ def conv_batchnorm_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class ConvBatchNormNetwork(nn.Module):
-    """Three Conv-ReLU-BatchNorm blocks, global average pooling and a linear layer: 77,918 parameters.
+    """Three Conv-ReLU-BatchNorm blocks, global average pooling and a linear layer: 77,918 parameters on MNIST.
 
     Input (B, 1, 28, 28), output logits (B, 10). Two places where the course's text is not followed:
 
@@ -82,17 +94,17 @@ class ConvBatchNormNetwork(nn.Module):
       Flattening from dimension 1 does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, description: Description = MNIST) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            conv_batchnorm_block(1, 32),  # (B, 32, 14, 14)
+            conv_batchnorm_block(description.channels, 32),  # (B, 32, 14, 14)
             conv_batchnorm_block(32, 64),  # (B, 64, 7, 7)
             conv_batchnorm_block(64, 100),  # (B, 100, 4, 4)
         )
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),  # (B, 100, 1, 1)
             nn.Flatten(),  # (B, 100)
-            nn.Linear(100, 10),
+            nn.Linear(100, len(description.classes)),  # 100 -> 10
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -100,6 +112,7 @@ class ConvBatchNormNetwork(nn.Module):
         return logits
 
 
+# Each takes a description of the images, or none for MNIST's.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     "mlp": MultiLayerPerceptron,
     "maxpool": ConvMaxPoolNetwork,
@@ -107,42 +120,53 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def build_network(arch: str, arguments: Mapping[str, Any] | None = None) -> nn.Module:
+def check_name(arch: str) -> None:
+    """Raise a UsageError for what can be no network's name; of a class it does not look whether it is there."""
+    if arch not in ARCHITECTURES and "." not in arch:
+        known = ", ".join(ARCHITECTURES)
+        raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
+
+
+def build_network(arch: str, arguments: Mapping[str, Any] | None = None, description: Description = MNIST) -> nn.Module:
     """A fresh network, registered or what a dotted name such as ``mynets.Rows`` stands for, in channels_last.
 
-    That is the memory order in which convolutions are fastest; it changes results only by rounding.
+    That is the memory order in which convolutions are fastest; it changes results only by rounding. The registered
+    networks are given the description of the images, as is one of your own that has a parameter ``description``.
 
     Raises:
         UsageError: there is no such network, it does not take these arguments, or other images or logits.
     """
-    is_registered = arch in ARCHITECTURES and not arguments
-    network = ARCHITECTURES[arch]() if is_registered else _network_of_class(arch, arguments or {})
+    check_name(arch)
+    if arch in ARCHITECTURES and arguments:
+        raise UsageError(f"the network {arch} takes no arguments, but was given {', '.join(arguments)}")
+    is_registered = arch in ARCHITECTURES
+    network = ARCHITECTURES[arch](description) if is_registered else _own(arch, arguments or {}, description)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's types
 
 
-def _network_of_class(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    if name in ARCHITECTURES:
-        raise UsageError(f"the network {name} takes no arguments, but was given {', '.join(arguments)}")
-    if "." not in name:
-        known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
+def _own(name: str, arguments: Mapping[str, Any], description: Description) -> nn.Module:
+    """A network of a class, or of a function, of the user's own."""
+    if "description" in inspect.signature(names.find(name)).parameters:
+        arguments = {"description": description, **arguments}
     network: nn.Module = names.call(nn.Module, name, **arguments)
-    _check_shapes(name, network)
+    _check_shapes(name, network, description)
     return network
 
 
 @torch.no_grad()
-def _check_shapes(arch: str, network: nn.Module) -> None:
-    """Refuse what is no network from (B, 1, 28, 28) to (B, 10)."""
+def _check_shapes(arch: str, network: nn.Module, description: Description) -> None:
+    """Refuse what is no network from (B, C, H, W) to (B, classes)."""
     if not isinstance(network, nn.Module):
         raise UsageError(f"{arch} makes a {type(network).__name__}, not an nn.Module")
     modes = [(module, module.training) for module in network.modules()]
+    images = torch.zeros(2, *description.shape)
     try:
-        logits = network.eval()(torch.zeros(2, 1, 28, 28))
+        logits = network.eval()(images)
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
-        raise UsageError(f"{arch} does not take images (B, 1, 28, 28): {' '.join(str(error).split())}") from error
+        taken = ", ".join(map(str, description.shape))
+        raise UsageError(f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}") from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (2, 10):
-        raise UsageError(f"{arch} makes {shape} of images (2, 1, 28, 28), not logits (2, 10)")
+    if shape != (2, expected := len(description.classes)):
+        raise UsageError(f"{arch} makes {shape} of images {tuple(images.shape)}, not logits (2, {expected})")
     for module, training in modes:
         module.training = training

@@ -1,12 +1,7 @@
-"""Optimizers and learning rate schedules, from plain values that a config and a checkpoint can hold.
-
-Either is given as a short name, as the name of a class, or as a class with arguments, written as jsonargparse and
-LightningCLI write it: ``{"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}``.
-"""
+"""Optimizers and learning rate schedules, from plain values that a config and a checkpoint can hold."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,8 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from convblocks.errors import UsageError
 from convblocks.model import names
-
-Choice = str | dict[str, Any]
+from convblocks.model.choices import Choice, full_name, given_arguments, short_name
 
 OPTIMIZERS = {"adam": "torch.optim.Adam", "adamw": "torch.optim.AdamW", "sgd": "torch.optim.SGD"}
 
@@ -36,17 +30,17 @@ OF_LIGHTNING = ("interval", "frequency", "monitor", "strict")
 
 def optimizer_name(choice: Choice) -> str:
     """The full name of the optimizer's class, or a UsageError."""
-    return _full_name("optimizer", choice, OPTIMIZERS, torch.optim)
+    return full_name("optimizer", choice, OPTIMIZERS, torch.optim)
 
 
 def schedule_name(choice: Choice) -> str:
     """The full name of the schedule's class, empty for a constant learning rate, or a UsageError."""
-    return _full_name("lr_scheduler", choice, SCHEDULES, lr_scheduler)
+    return full_name("lr_scheduler", choice, SCHEDULES, lr_scheduler)
 
 
 def spans_the_run(choice: Choice) -> bool:
     """Whether a schedule is shaped by the number of steps of the run, which then cannot be made longer."""
-    return _short_name(choice) in SCHEDULES and _short_name(choice) != CONSTANT
+    return short_name(choice) in SCHEDULES and short_name(choice) != CONSTANT
 
 
 def check(optimizer: Choice, schedule: Choice, parameters: Iterable[nn.Parameter], lr: float) -> None:
@@ -90,11 +84,11 @@ def build_schedule(choice: Choice, optimizer: Optimizer, lr: float, steps: Calla
             raise UsageError(f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}")
         return None
     settings = {key: arguments.pop(key) for key in OF_LIGHTNING if key in arguments}
-    if _short_name(choice) == "onecycle":
+    if short_name(choice) == "onecycle":
         arguments = {"max_lr": lr, "total_steps": steps()} | arguments
-    elif _short_name(choice) == "cosine":
+    elif short_name(choice) == "cosine":
         arguments = {"T_max": steps()} | arguments
-    if _short_name(choice) in SCHEDULES:
+    if short_name(choice) in SCHEDULES:
         settings = {"interval": "step"} | settings
     if settings.get("interval", "epoch") not in ("step", "epoch"):
         raise UsageError(f"--lr_scheduler.interval must be step or epoch, but is {settings['interval']}")
@@ -106,25 +100,8 @@ def build_schedule(choice: Choice, optimizer: Optimizer, lr: float, steps: Calla
     return {"scheduler": scheduler, **settings}
 
 
-def _short_name(choice: Choice) -> Any:
-    return choice if isinstance(choice, str) else choice.get("class_path")
-
-
 def _arguments(choice: Choice) -> dict[str, Any]:
-    defaults = {"momentum": 0.9} if _short_name(choice) == "sgd" else {}
-    return defaults if isinstance(choice, str) else defaults | choice.get("init_args", {})
-
-
-def _full_name(what: str, choice: Choice, short: Mapping[str, str], package: ModuleType) -> str:
-    name = _short_name(choice)
-    if name in short:
-        return short[name]
-    if isinstance(name, str) and "." in name:
-        return name
-    if isinstance(name, str) and inspect.isclass(getattr(package, name, None)):
-        return f"{package.__name__}.{name}"
-    some = ", ".join(short)
-    raise UsageError(f"unknown {what} {name!r}: choose one of {some}, or give a class, such as {package.__name__}.NAME")
+    return ({"momentum": 0.9} if short_name(choice) == "sgd" else {}) | given_arguments(choice)
 
 
 def _fused_if_possible(name: str, parameters: list[nn.Parameter], arguments: dict[str, Any]) -> Optimizer:

@@ -3,6 +3,7 @@
 from torch import nn
 from torchinfo import summary
 
+from convblocks.data.description import MNIST, Description
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 
@@ -19,6 +20,6 @@ def main(arguments: list[str]) -> None:
         print(f"\n{arch}\n{describe(network(), batch_size=64)}")
 
 
-def describe(network: nn.Module, batch_size: int) -> str:
+def describe(network: nn.Module, batch_size: int, description: Description = MNIST) -> str:
     """Torchinfo's table of a network's layers, output shapes and parameters."""
-    return str(summary(network, input_size=(batch_size, 1, 28, 28), verbose=0))
+    return str(summary(network, input_size=(batch_size, *description.shape), verbose=0))

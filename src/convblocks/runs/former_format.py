@@ -3,11 +3,16 @@
 from pathlib import PurePath
 from typing import Any
 
+from convblocks.data.description import MNIST
 from convblocks.runs.relocation import RUN, relocated
+
+# What was always so before it could be chosen.
+OF_LATER = {"loss": "cross_entropy"}
 
 
 def renewed_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a ``config.yaml``: from before optimizer, schedule and network could be anything."""
+    """The settings of a ``config.yaml``: from before optimizer, schedule, network, loss and data could be anything."""
+    settings = OF_LATER | settings | {"data": {"flip": False} | settings["data"]}
     if "model" not in settings:
         return settings
     former = {key: value for key, value in settings.items() if key != "model"}
@@ -25,6 +30,9 @@ def renewed_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
             key.replace("ModelCheckpoint{", "KeptCheckpoint{"): state for key, state in checkpoint["callbacks"].items()
         }
         checkpoint = checkpoint | {"hyper_parameters": new, "callbacks": callbacks}
+    if "arch" in hyper_parameters:
+        later = OF_LATER | {"description": MNIST.as_dict()}
+        checkpoint = checkpoint | {"hyper_parameters": later | checkpoint["hyper_parameters"]}
     return _without_absolute_paths(checkpoint)
 
 

@@ -249,10 +249,12 @@ def introduce(training: Training) -> None:
     """Print what is about to be trained, and on what."""
     files, settings = training.data.files, training.settings
     if not files.original:
-        say(f"The data in {files.folder} is not the original MNIST.")
+        say(f"The data in {files.folder} is not the original MNIST: {files.description}.")
+    if not len(files.test.labels):
+        say(f"It has no test images: what is called test here are the {len(training.data.val.labels):,} held out.")
     if settings["threads"] > (cpus := os.cpu_count() or 1):
         say(f"--threads {settings['threads']} is above this machine's {cpus} CPUs: expect it to be slow.")
-    say(describe(training.classifier.network, settings["batch_size"]))
+    say(describe(training.classifier.network, settings["batch_size"], files.description))
     device = training.trainer.strategy.root_device
     say(f"{training.directory.path}: {settings['arch']} on {device}, seed {settings['seed']}")
 

@@ -1,10 +1,8 @@
-"""The flags and configs of ``fit.py``: nothing else knows them. They end in plain values and what is built of these."""
+"""The flags and configs of ``fit.py``: nothing else knows them. They end in plain values."""
 
 import copy
 import inspect
-import logging
 import re
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +13,16 @@ from typing import Any
 import jsonargparse
 import torch
 import yaml
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch import Trainer
 
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model import names
+from convblocks.model.choices import Choice
 from convblocks.model.classifier import DigitClassifier
-from convblocks.model.optimizers import Choice, optimizer_name, schedule_name, spans_the_run
+from convblocks.model.optimizers import spans_the_run
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.complaints import LINKS, FitParser
-from convblocks.training.lean.loop import LeanClassifier, NoProfiler
 from convblocks.training.plain import plain
 from convblocks.training.ranges import check_ranges
 
@@ -45,7 +41,7 @@ TRAINER_DEFAULTS = {
 
 # What is given as a name and with arguments of its own: --optimizer sgd --optimizer.momentum 0.8. The arguments have a
 # key of their own while the command line is read, so that they add to a name that stands in a config.
-CLASSES = ("optimizer", "lr_scheduler")
+CLASSES = ("optimizer", "lr_scheduler", "loss")
 
 # Options that say where a run is kept and what it prints, not what it computes.
 NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in CLASSES))
@@ -82,7 +78,7 @@ def parse(arguments: list[str]) -> Options:
     """
     names.see_current_folder()  # for callbacks and loggers of the user's own
     try:
-        config = parser().parse_args(_with_arguments_apart(_with_saved_config(arguments)))
+        config = parser().parse_args(_with_arguments_apart(_with_saved_config(with_size_as_one(arguments))))
     except UnicodeDecodeError as error:
         raise UsageError(f"--config: a file that is no text ({error})") from error
     for group, option in (("data", "val_size"), ("trainer", "max_steps")):
@@ -101,61 +97,6 @@ def parse(arguments: list[str]) -> Options:
         resume=config.resume,
         running_loss=config.running_loss,
     )
-
-
-def build_classifier(settings: Settings) -> DigitClassifier:
-    """The classifier of these settings; its weights are drawn from torch's global random numbers.
-
-    Raises:
-        UsageError: a network, optimizer or schedule that is not there, or cannot be made of the arguments given.
-    """
-    named = [optimizer_name(settings["optimizer"]), schedule_name(settings["lr_scheduler"]), settings["arch"]]
-    for name in named:
-        if "." in name:
-            names.load(name)
-    return LeanClassifier(
-        settings["arch"],
-        settings["lr"],
-        settings["optimizer"],
-        settings["lr_scheduler"],
-        settings.get("network"),
-        settings["trainer"]["sync_batchnorm"],
-    )
-
-
-def build_data(settings: Settings) -> MNISTDataModule:
-    """The data module of these settings, or a UsageError."""
-    return MNISTDataModule(**_parsed(settings).data)
-
-
-def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
-    """The Trainer of these settings, with more callbacks and plugins, and a bar on a terminal.
-
-    Of loggers it has those that are asked for, without the one that every run has.
-
-    Raises:
-        UsageError: what is asked for is not there, or cannot be combined.
-    """
-    try:
-        given = parser().instantiate(_parsed(settings)).trainer.as_dict()
-        own_callbacks = _as_list(given["callbacks"])
-        if given["profiler"]:
-            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
-        own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
-        show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
-        bar = [TQDMProgressBar(refresh_rate=20, leave=False)] if show_bar and not own_bar else []
-        given |= {
-            "default_root_dir": root,
-            "logger": given["logger"] if given["logger"] not in (None, True) else False,
-            "enable_progress_bar": show_bar or own_bar,
-            "profiler": given["profiler"] or NoProfiler(),
-            "sync_batchnorm": False,  # the classifier does it, on any device
-            "callbacks": [*callbacks, *bar, *own_callbacks],
-            "plugins": [*plugins, *_as_list(given["plugins"])],
-        }
-        return Trainer(**given)
-    except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
-        raise UsageError(" ".join(str(error).split())) from error
 
 
 @cache
@@ -181,11 +122,18 @@ def parser() -> FitParser:
     made.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     made.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     for group, part in (("data", MNISTDataModule), ("trainer", Trainer)):
-        made.add_class_arguments(part, group, instantiate=False, sub_configs=True)
+        made.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"source"})
+    made.add_argument("--data.source", type=str, help="A class that reads a data set of another kind: mydata.Stripes.")
     made.set_defaults({f"trainer.{option}": value for option, value in TRAINER_DEFAULTS.items()})
     for option, target in LINKS.items():
         made.link_arguments(option, target)
     return made
+
+
+def parsed(settings: Settings) -> jsonargparse.Namespace:
+    """Plain settings as the parser understands them, with the types of what they set."""
+    understood: jsonargparse.Namespace = parser().parse_object(copy.deepcopy(settings))  # it would change them
+    return understood
 
 
 def _check_combinations(config: jsonargparse.Namespace) -> None:
@@ -201,11 +149,6 @@ def _check_combinations(config: jsonargparse.Namespace) -> None:
         raise UsageError(NAME_IS_NEEDED)
     if config.trainer.barebones:
         raise UsageError("--trainer.barebones makes no sense here: it leaves out all that a run directory holds")
-
-
-def _parsed(settings: Settings) -> jsonargparse.Namespace:
-    parsed: jsonargparse.Namespace = parser().parse_object(copy.deepcopy(settings))  # it would change them
-    return parsed
 
 
 def _settings(config: jsonargparse.Namespace) -> Settings:
@@ -231,14 +174,19 @@ def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
     return {"class_path": chosen.get("class_path"), "init_args": arguments} if arguments else chosen["class_path"]
 
 
-def _as_list(given: Any) -> list[Any]:
-    """What may be given alone or as a list."""
-    return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
-
-
 def _default(of: type, parameter: str) -> Any:
     """A setting's default has one home: the signature of the class that uses it."""
     return inspect.signature(of).parameters[parameter].default
+
+
+def with_size_as_one(arguments: Sequence[str]) -> list[str]:
+    """``--data.size 32 40`` as one value, which the parser takes for one option's."""
+    words = list(arguments)
+    for at, word in enumerate(words[:-2]):
+        if word == "--data.size" and words[at + 1].isdecimal() and words[at + 2].isdecimal():
+            words[at : at + 3] = [f"--data.size=[{words[at + 1]}, {words[at + 2]}]"]
+            break
+    return words
 
 
 def _with_arguments_apart(arguments: list[str]) -> list[str]:

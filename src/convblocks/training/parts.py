@@ -17,10 +17,11 @@ from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
+from convblocks.training.building import build_classifier, build_data, build_trainer, load_classes
 from convblocks.training.divergence import Divergence
 from convblocks.training.lean.loop import leave_out_the_broadcast_of_sigterm, lighten_gradients
 from convblocks.training.lean.network import lighten_network
-from convblocks.training.options import Options, Settings, build_classifier, build_data, build_trainer
+from convblocks.training.options import Options, Settings
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
 from convblocks.training.run_log import RunLog
@@ -70,9 +71,12 @@ def build(options: Options) -> Training:
     """
     settings, root = options.settings, options.root
     slurm.check_layout(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
-    seed_everything(settings["seed"], verbose=False)
     torch.set_num_threads(settings["threads"])
-    data, classifier = build_data(settings), build_classifier(settings)
+    load_classes(settings)
+    data = build_data(settings)
+    description = data.description
+    seed_everything(settings["seed"], verbose=False)
+    classifier = build_classifier(settings, description)
     directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
     every_n_steps = settings["trainer"]["log_every_n_steps"]
     log = RunLog(directory.metrics, every_n_steps, options.running_loss)

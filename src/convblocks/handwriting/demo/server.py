@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from convblocks.command_line import Parser
+from convblocks.data.description import MNIST, Description
+from convblocks.data.pictures import to_picture
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.ink import Grey, read_picture, to_mnist
+from convblocks.handwriting.sight import Pixels, look
 from convblocks.tables import as_json
 
 # This machine alone: nobody else on the network gets to see the page.
@@ -25,7 +26,7 @@ HOST = "127.0.0.1"
 
 PAGE = Path(__file__).with_name("page.html")
 
-# No drawing is that large, in bytes and in pixels: the page's has 280 x 280.
+# Nothing that the page sends is that large, in bytes and in pixels: it scales larger pictures down.
 LARGEST_REQUEST = 1_000_000
 LARGEST_DRAWING = 1_000_000
 
@@ -40,13 +41,20 @@ def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
 
     Raises:
-        UserError: a checkpoint cannot be used, or the port is taken.
+        UserError: a checkpoint cannot be used, two are for different images, or the port is taken.
         KeyboardInterrupt: Ctrl-C.
     """
     options = parse(arguments)
     networks = [load_network(path, options.arch) for path in options.checkpoints]
+    first, last = networks[0], networks[-1]
+    if not first.description.same_images(last.description):
+        raise UsageError(
+            f"{first.path} is for {first.description}, and {last.path} for {last.description}: two networks must "
+            "see the same images"
+        )
     with open_server(networks, options.port) as server:
-        print(f"Draw at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
+        what = "Draw" if first.description == MNIST else "Draw, or choose a picture,"
+        print(f"{what} at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
         server.serve_forever()
 
 
@@ -94,7 +102,7 @@ def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``GET /`` is the page, ``POST /recognise`` takes a picture and answers with JSON."""
+    """``GET /`` is the page; ``GET /images`` tells it of what, ``POST /recognise`` takes a picture, both in JSON."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -105,6 +113,9 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"")
         elif self.path == "/":
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", PAGE.read_bytes())
+        elif self.path == "/images":
+            content = as_json(of_images(self.server.networks[0].description), indent=None)
+            self._answer(HTTPStatus.OK, "application/json", content.encode())
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"")
 
@@ -147,19 +158,26 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def of_images(description: Description) -> dict[str, Any]:
+    """What the page must know of the images: their shape, the classes, and whether they are MNIST's digits."""
+    return description.as_dict() | {"digits": description == MNIST}
+
+
 def as_answer(networks: Sequence[TrainedNetwork], content: bytes) -> dict[str, Any]:
-    """What the page shows for a picture file: the image that the networks see, and each one's ten probabilities.
+    """What the page shows for a picture file: the image that the networks see, and each one's probabilities.
 
     Where there is nothing to recognise, ``problem`` says why.
     """
     try:
-        seen = to_mnist(read_picture(content, LARGEST_DRAWING))
-        images = torch.from_numpy(seen)[None]
-        answers = [network.probabilities(images)[0].tolist() for network in networks]
+        looks = [look(content, network.description, LARGEST_DRAWING)[1] for network in networks]
+        answers = [
+            network.probabilities(torch.from_numpy(seen)[None])[0].tolist()
+            for network, seen in zip(networks, looks, strict=True)
+        ]
     except UserError as error:
         return {"problem": str(error), "networks": [{"name": name(network)} for network in networks]}
     return {
-        "seen": as_data_url(seen),
+        "seen": as_data_url(looks[0]),
         "networks": [
             {"name": name(network), "probabilities": answer} for network, answer in zip(networks, answers, strict=True)
         ],
@@ -172,7 +190,7 @@ def name(network: TrainedNetwork) -> str:
     return f"{network.arch}: {run.parent.name}/{run.name}" if run.name else f"{network.arch}: {network.path.name}"
 
 
-def as_data_url(image: Grey) -> str:
+def as_data_url(seen: Pixels) -> str:
     content = io.BytesIO()
-    Image.fromarray(image).save(content, "PNG")
+    to_picture(seen).save(content, "PNG")
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

@@ -1,0 +1,91 @@
+"""What the images of a data set are like: all that a network must know of them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convblocks.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Description:
+    """Shape, classes and brightness of the images of a data set.
+
+    Args:
+        channels: 1 for grey images, 3 for colour.
+        height: In pixels.
+        width: In pixels.
+        classes: The name of each class, in the order of their numbers.
+        mean: Of each channel over the training images, scaled to [0, 1].
+        std: Their standard deviation.
+
+    Raises:
+        UsageError: there are no pixels, no classes or classes of one name, or numbers that cannot be.
+    """
+
+    channels: int
+    height: int
+    width: int
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1:
+            raise UsageError(f"images of shape {self.shape} have no pixels")
+        if len(set(self.classes)) < max(len(self.classes), 2):
+            raise UsageError(f"{self.classes} are no two classes or more, each with a name of its own")
+        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+            raise UsageError(f"each of {self.channels} channels needs a mean, and a standard deviation above 0")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image: channels, height, width."""
+        return self.channels, self.height, self.width
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Scale uint8 images (B, C, H, W) to [0, 1], then each channel to mean 0 and standard deviation 1: float32."""
+        # Tensors on the device: on CUDA torch does not divide by a number but multiplies by its reciprocal, inexactly.
+        white = torch.full((), 255.0, device=images.device)
+        mean, std = (_of_each_channel(values, images.device) for values in (self.mean, self.std))
+        return images.to(torch.float32).div_(white).sub_(mean).div_(std)
+
+    def same_images(self, other: "Description") -> bool:
+        """Whether both have images of one shape and the same classes, so that a network for one takes those of both."""
+        return (self.shape, self.classes) == (other.shape, other.classes)
+
+    def __str__(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        some = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        return f"{shape} pixels, {len(self.classes)} classes ({some})"
+
+    def as_dict(self) -> dict[str, Any]:
+        """In values that a checkpoint, YAML and JSON can hold."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Description":
+        """The description that ``as_dict`` has made a dictionary of.
+
+        Raises:
+            UsageError: it is none.
+        """
+        try:
+            channels, height, width = (int(values[name]) for name in ("channels", "height", "width"))
+            classes = tuple(str(name) for name in values["classes"])
+            mean, std = (tuple(float(value) for value in values[name]) for name in ("mean", "std"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{values!r} is no description of images: {error!r}") from error
+        return cls(channels, height, width, classes, mean, std)
+
+
+def _of_each_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Values as (C, 1, 1), filled in on the device: the CPU would wait for a copy to it."""
+    return torch.stack([torch.full((1, 1), value, device=device) for value in values])
+
+
+# Mean and standard deviation are the course's numbers.
+MNIST = Description(1, 28, 28, classes=tuple("0123456789"), mean=(0.1307,), std=(0.3081,))

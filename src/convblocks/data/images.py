@@ -1,0 +1,123 @@
+"""Labelled images in memory, wherever they come from."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from convblocks.data.description import Description
+from convblocks.errors import DataError
+
+# To which mean and standard deviation are rounded: MNIST's are then the course's 0.1307 and 0.3081.
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images (N, C, H, W) uint8 and their labels (N,) int64, the numbers of their classes."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __getitem__(self, indices: Tensor) -> "LabelledImages":
+        return LabelledImages(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> "LabelledImages":
+        """These images on a device; where they lie already, without a copy."""
+        return LabelledImages(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class ImageSets:
+    """A training set and a test set of images of one kind.
+
+    Args:
+        train: What is trained on.
+        test: What a trained network is judged by; empty where there are no such images.
+        description: What the images are like.
+        fingerprint: The MD5 of each part of the data, by its name: by that a resumed run knows its data again.
+        folder: Where they come from.
+        original: Whether they are MNIST's own files.
+    """
+
+    train: LabelledImages
+    test: LabelledImages
+    description: Description
+    fingerprint: dict[str, str]
+    folder: Path = Path()
+    original: bool = False
+
+    @classmethod
+    def of(
+        cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str], folder: Path = Path()
+    ) -> "ImageSets":
+        """Image sets of which mean, standard deviation and fingerprint are found out here.
+
+        Raises:
+            DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels that are no classes.
+        """
+        parts = {"train": train} | ({"test": test} if test else {})
+        channels, height, width = train.images.shape[1:] if train.images.ndim == 4 else (0, 0, 0)
+        for name, part in parts.items():
+            _check(name, part, (channels, height, width), len(classes))
+        mean, std = mean_and_std(train.images)
+        description = Description(channels, height, width, tuple(classes), mean, std)
+        none = LabelledImages(train.images[:0], train.labels[:0])
+        fingerprint = {name: md5(part) for name, part in parts.items()}
+        return cls(train, test or none, description, fingerprint, folder)
+
+
+class ImageSource(ABC):
+    """Where a data set comes from. One of your own need only have ``load``.
+
+    Args:
+        root: The folder that ``--data.root`` names.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
+        """Download or unpack what is missing; called in one process on each machine."""
+
+    @abstractmethod
+    def load(self) -> ImageSets:
+        """Read all images into memory; called in each process."""
+
+
+def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of images (N, C, H, W) uint8, scaled to [0, 1], to four digits.
+
+    Found from how often each of the 256 values comes, so that no sum is rounded. A channel that is the same everywhere
+    gets 1 for its standard deviation, which leaves it at 0.
+    """
+    means, deviations = [], []
+    values = torch.arange(256, dtype=torch.float64) / 255
+    for channel in images.unbind(dim=1):
+        shares = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean = (shares * values).sum()
+        means.append(round(float(mean), DIGITS))
+        deviations.append(round(float((shares * (values - mean) ** 2).sum().sqrt()), DIGITS) or 1.0)
+    return tuple(means), tuple(deviations)
+
+
+def md5(part: LabelledImages) -> str:
+    """Of shape, pixels and labels."""
+    content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
+    for tensor in (part.images, part.labels):
+        content.update(tensor.contiguous().numpy().data)
+    return content.hexdigest()
+
+
+def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:
+    images, labels = part.images, part.labels
+    if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape or not len(images):
+        raise DataError(f"the {name} images must be (N, C, H, W) uint8, and alike, not {tuple(images.shape)}")
+    if labels.dtype != torch.int64 or labels.shape != (len(images),):
+        raise DataError(f"the {name} labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}")
+    if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise DataError(f"the {name} labels must be in 0..{classes - 1}, but go from {labels.min()} to {labels.max()}")

@@ -1,0 +1,36 @@
+"""What kind of data set lies in a folder."""
+
+from pathlib import Path
+
+from convblocks.data import mnist
+from convblocks.data.folder import PictureFolder, holds_pictures
+from convblocks.data.images import ImageSets, ImageSource
+from convblocks.errors import UsageError
+
+
+class MNISTFiles(ImageSource):
+    """The four files of MNIST, or of another data set in its format."""
+
+    def prepare(self) -> None:
+        mnist.prepare(self.root)
+
+    def load(self) -> ImageSets:
+        return mnist.load(self.root)
+
+
+def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
+    """What reads the data in a folder.
+
+    Args:
+        root: The folder.
+        size: Height and width to which pictures are scaled.
+
+    Raises:
+        DataError: it holds pictures, but not as they should lie there.
+        UsageError: a size for images that are not scaled.
+    """
+    if holds_pictures(root):
+        return PictureFolder(root, size)
+    if size:
+        raise UsageError(f"--data.size is for folders of pictures: {root} has no folder train")
+    return MNISTFiles(root)

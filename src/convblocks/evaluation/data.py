@@ -1,0 +1,43 @@
+"""The images that a checkpoint is judged by."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from convblocks.command_line import Parser
+from convblocks.data import mnist
+from convblocks.data.images import ImageSets, ImageSource
+from convblocks.data.sources import find_source
+from convblocks.errors import DataError
+from convblocks.evaluation.trained import TrainedNetwork
+from convblocks.model import names
+
+
+def add_data_options(parser: Parser) -> None:
+    """Let a command line say where the images are."""
+    parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
+    parser.add_argument("--data.source", dest="source")
+
+
+def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
+    """The data set that the options name; pictures are scaled to what the network takes.
+
+    Raises:
+        DataError: it cannot be read, has no test images, or others than the network was trained on.
+    """
+    wanted = trained.description
+    if options.source:
+        names.load(options.source)
+        source = names.call(ImageSource, options.source, options.root)
+    else:
+        is_folder = (options.root / "train").is_dir()
+        source = find_source(options.root, (wanted.height, wanted.width) if is_folder else None)
+    source.prepare()
+    files: ImageSets = source.load()
+    if not wanted.same_images(files.description):
+        raise DataError(
+            f"{trained.path} was trained on {wanted}, but {options.root} holds {files.description}: give the data that "
+            "it was trained on as --data.root"
+        )
+    if not len(files.test.labels):
+        raise DataError(f"{options.root} has no test images: put them into test/<class>/")
+    return files

@@ -1,0 +1,97 @@
+"""What plain settings stand for: data, classifier and Trainer."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+
+from convblocks.data.description import Description
+from convblocks.data.images import ImageSource
+from convblocks.data.module import MNISTDataModule
+from convblocks.errors import UsageError
+from convblocks.model import names
+from convblocks.model.classifier import DigitClassifier
+from convblocks.model.losses import loss_name
+from convblocks.model.networks import check_name
+from convblocks.model.optimizers import optimizer_name, schedule_name
+from convblocks.training.lean.loop import LeanClassifier, NoProfiler
+from convblocks.training.options import Settings, parsed, parser
+
+
+def load_classes(settings: Settings) -> None:
+    """Import the classes that the settings name.
+
+    Raises:
+        UsageError: one is not there.
+    """
+    check_name(settings["arch"])
+    of_training = [optimizer_name(settings["optimizer"]), schedule_name(settings["lr_scheduler"])]
+    for name in [*of_training, loss_name(settings["loss"]), settings["arch"], settings["data"].get("source") or ""]:
+        if "." in name:
+            names.load(name)
+
+
+def build_classifier(settings: Settings, description: Description) -> DigitClassifier:
+    """The classifier of these settings; its weights are drawn from torch's global random numbers.
+
+    Raises:
+        UsageError: a network, optimizer, schedule or loss that cannot be made of the arguments given.
+    """
+    return LeanClassifier(
+        settings["arch"],
+        settings["lr"],
+        settings["optimizer"],
+        settings["lr_scheduler"],
+        settings.get("network"),
+        settings["trainer"]["sync_batchnorm"],
+        settings["loss"],
+        description,
+    )
+
+
+def build_data(settings: Settings) -> MNISTDataModule:
+    """The data module of these settings, or a UsageError."""
+    given = dict(parsed(settings).data)
+    source = given.pop("source")
+    return MNISTDataModule(**given, source=partial(names.call, ImageSource, source) if source else None)
+
+
+def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
+    """The Trainer of these settings, with more callbacks and plugins, and a bar on a terminal.
+
+    Of loggers it has those that are asked for, without the one that every run has.
+
+    Raises:
+        UsageError: what is asked for is not there, or cannot be combined.
+    """
+    try:
+        given = parser().instantiate(parsed(settings)).trainer.as_dict()
+        own_callbacks = _as_list(given["callbacks"])
+        if given["profiler"]:
+            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
+        own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
+        show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
+        bar = [TQDMProgressBar(refresh_rate=20, leave=False)] if show_bar and not own_bar else []
+        given |= {
+            "default_root_dir": root,
+            "logger": given["logger"] if given["logger"] not in (None, True) else False,
+            "enable_progress_bar": show_bar or own_bar,
+            "profiler": given["profiler"] or NoProfiler(),
+            "sync_batchnorm": False,  # the classifier does it, on any device
+            "callbacks": [*callbacks, *bar, *own_callbacks],
+            "plugins": [*plugins, *_as_list(given["plugins"])],
+        }
+        return Trainer(**given)
+    except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
+        raise UsageError(" ".join(str(error).split())) from error
+
+
+def _as_list(given: Any) -> list[Any]:
+    """What may be given alone or as a list."""
+    return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
