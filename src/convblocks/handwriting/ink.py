@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from convblocks.data.description import MNIST
 from convblocks.errors import UserError
 
 Grey = NDArray[np.uint8]
 Ink = NDArray[np.float64]
 
-SIDE = 28
+SIDE = MNIST.height
 DIGIT_SIDE = 20  # the longer side of MNIST's digits
 
 # Pictures are worked on at this size at most: the digit ends at 20 pixels anyway.

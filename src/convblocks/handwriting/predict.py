@@ -1,4 +1,4 @@
-"""A person's own pictures, from the command line to a table of digits."""
+"""A person's own pictures, from the command line to a table of what they show."""
 
 import sys
 from argparse import Namespace
