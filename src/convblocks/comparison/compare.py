@@ -19,6 +19,7 @@ from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import report_tables
 from convblocks.comparison.trials import Settings, Trial, all_trials, command_line, fit_all, root_of, settings_name
 from convblocks.comparison.verdicts import Outcome, compare, read_outcome, sets_to_compare
+from convblocks.data.description import Description
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
@@ -211,7 +212,7 @@ def _fit_settings(trial: Trial) -> dict[str, Any]:
     if settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     building.load_classes(settings)
-    building.build_classifier(settings, building.build_data(settings).description)
+    building.build_classifier(settings, _description(settings))
     # So that an option of the Trainer is refused once, and not by each trial.
     without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
     building.build_trainer(without_logger, trial.run.path, [], [])
@@ -225,9 +226,21 @@ def _default_epochs(arch: str, given: Settings) -> int:
 
 
 def _multiply_adds(settings: dict[str, Any]) -> int:
-    description = building.build_data(settings).description
+    description = _description(settings)
     network = building.build_classifier(settings, description).network
     return int(torchinfo_summary(network, input_size=(1, *description.shape), verbose=0).total_mult_adds)
+
+
+def _description(settings: dict[str, Any]) -> Description:
+    """What the images are like, of which pictures are read to find out: once for all trials."""
+    data = building.build_data(settings)
+    of_images = as_json({option: settings["data"].get(option) for option in ("root", "size", "source", "val_size")})
+    if of_images not in _descriptions:
+        _descriptions[of_images] = data.description
+    return _descriptions[of_images]
+
+
+_descriptions: dict[str, Description] = {}
 
 
 def _seeds(text: str) -> list[int]:

@@ -63,7 +63,7 @@ class LeanClassifier(DigitClassifier):
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Any:
-        """Leave a ImageLoader's batch where it is, on the device: 1 us instead of 50, both methods together."""
+        """Leave an ImageLoader's batch where it is, on the device: 1 us instead of 50, both methods together."""
         if isinstance(batch, tuple) and all(isinstance(part, Tensor) and part.device == device for part in batch):
             return batch
         return super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
