@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from filelock import FileLock
 from torch import Tensor
 
 from convblocks.data import mnist
 from convblocks.data.images import ImageSets
+from convblocks.runs.directory import RunDirectory
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
@@ -21,6 +24,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Lightning 2.6's CLI calls a method that jsonargparse 4.49 renamed.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
+# A worker of pytest-xdist has one core, and so has what its tests start.
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IS_WORKER:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
@@ -31,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the trained network are slow: it trains for half a minute."""
+    """Tests that need the trained network are slow: it trains for half a minute. The longest files begin first."""
+    items.sort(key=lambda item: item.path.name not in ("test_faults.py", "test_slurm.py"))
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
@@ -46,12 +56,17 @@ def digits() -> ImageSets:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a BatchNorm network that is good after two epochs."""
-    folder = tmp_path_factory.mktemp("trained")
-    flags = ["--epochs", "2", "--lr_scheduler", "onecycle", "--threads", "1"]
-    finished = run_script("fit", "--arch", "batchnorm", "--name", "batchnorm", *flags, cwd=folder, timeout=300)
-    assert finished.returncode == 0, finished.stderr
-    return folder / "lightning_logs" / "batchnorm" / "checkpoints" / "last.ckpt"
+    """The checkpoint of a BatchNorm network that is good after two epochs; only for reading, since workers share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if IS_WORKER else base) / "trained"
+    folder.mkdir(exist_ok=True)
+    run = RunDirectory("batchnorm", folder)
+    with FileLock(folder / ".lock"):
+        if not run.summary.exists():
+            flags = ["--epochs", "2", "--lr_scheduler", "onecycle", "--threads", "1"]
+            finished = run_script("fit", "--arch", "batchnorm", "--name", run.name, *flags, cwd=folder, timeout=300)
+            assert finished.returncode == 0, finished.stderr
+    return run.last_checkpoint
 
 
 @pytest.fixture
