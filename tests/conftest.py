@@ -145,6 +145,14 @@ def run_script(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> s
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m benchmarks.<name>`` and wait for it."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+    environment = os.environ | {"PYTHONPATH": path}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
+
+
 def write_idx(path: Path, array: Tensor) -> None:
     """Write uint8 values as an IDX file."""
     header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)

@@ -1,9 +1,6 @@
 """What is measured of several processes: the same work in both variants, all that is sent, and honest sums of it."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,7 +20,7 @@ from benchmarks.processes.measure import Measurement, measure
 from benchmarks.processes.page import calculation_table, markdown, pace_table, rates_table, scaling_table, sent_table
 from benchmarks.processes.results import Results
 from benchmarks.processes.variants import Case, Variant
-from tests.conftest import REPOSITORY
+from tests.conftest import run_benchmark
 
 # The MLP's 79,510 gradients and a gathering of 3 float32 numbers.
 GRADIENTS = Collective("allreduce_", 318_040, per_step=1.0)
@@ -139,18 +136,10 @@ def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -
     assert "A CALCULATION, no measurement" in page
 
 
-def run(*flags: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run the benchmark's command and wait for it."""
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "benchmarks.processes", *flags]
-    environment = os.environ | {"PYTHONPATH": path}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
-
-
 @pytest.mark.slow
 def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     flags = ["--arch", "mlp", "--rounds", "1", "--steps", "3", "--out", "out"]
-    finished = run(*flags, cwd=tmp_path)
+    finished = run_benchmark("processes", *flags, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "Steps a second: fit / plain" in finished.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["processes.json", "processes.md"]
@@ -179,7 +168,7 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_told_in_one_line(tmp_path: Path, flags: list[str], message: str) -> None:
-    finished = run(*flags, cwd=tmp_path)
+    finished = run_benchmark("processes", *flags, cwd=tmp_path)
     assert finished.returncode != 0
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr

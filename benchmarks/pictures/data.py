@@ -1,0 +1,77 @@
+"""The data sets of the benchmark: MNIST's own files, the same digits as a folder of pictures, and colour pictures."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from convblocks.data import description, mnist
+from convblocks.data.description import Description
+from convblocks.data.folder import PictureFolder, kept_file
+from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+from convblocks.data.pictures import to_picture
+from convblocks.errors import UserError
+
+Data = Literal["MNIST", "folder", "colour"]
+
+# As many as MNIST has.
+TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
+
+CLASSES = description.MNIST.classes
+
+# Speed depends on the shape alone.
+COLOUR = Description(3, 32, 32, CLASSES, mean=(0.5,) * 3, std=(0.25,) * 3)
+DESCRIPTIONS: dict[Data, Description] = {"MNIST": description.MNIST, "folder": description.MNIST, "colour": COLOUR}
+
+
+class ColourNoise(ImageSource):
+    """As many colour pictures as MNIST has digits, each pixel and each label at random."""
+
+    def load(self) -> ImageSets:
+        generator = torch.Generator().manual_seed(0)
+
+        def draw(count: int) -> LabelledImages:
+            images = torch.randint(256, (count, *COLOUR.shape), dtype=torch.uint8, generator=generator)
+            return LabelledImages(images, torch.randint(len(CLASSES), (count,), generator=generator))
+
+        return ImageSets.of(draw(TRAINING_PICTURES), draw(TEST_PICTURES), CLASSES, self.root)
+
+
+def data_flags(data: Data, folder: Path) -> list[str]:
+    """What tells ``fit.py`` to train on a data set."""
+    if data == "colour":
+        return ["--data.source", f"{ColourNoise.__module__}.{ColourNoise.__qualname__}"]
+    return ["--data.root", str(folder if data == "folder" else mnist.DEFAULT_ROOT)]
+
+
+def write_pictures(folder: Path, pictures: int) -> None:
+    """Write MNIST as ``train/<label>/<index>.png`` and ``test/<label>/<index>.png``.
+
+    Args:
+        folder: Where to; it is empty.
+        pictures: How many of the training images, from the first on; of the test images as large a share.
+    """
+    files = mnist.load(mnist.DEFAULT_ROOT)
+    counts = {"train": pictures, "test": as_many_for_testing(pictures)}
+    for split, part in (("train", files.train), ("test", files.test)):
+        images, labels = part.images[: counts[split]].numpy(), part.labels[: counts[split]].tolist()
+        for label in set(labels):  # a folder without pictures would be refused
+            (folder / split / CLASSES[label]).mkdir(parents=True)
+        for index, (pixels, label) in enumerate(zip(images, labels, strict=True)):
+            to_picture(pixels).save(folder / split / CLASSES[label] / f"{index}.png")
+
+
+def as_many_for_testing(pictures: int) -> int:
+    """How many test pictures belong to so many training pictures."""
+    return -(-pictures * TEST_PICTURES // TRAINING_PICTURES)
+
+
+def keep_decoded(folder: Path) -> None:
+    """Decode the pictures, so that runs find them decoded.
+
+    Raises:
+        UserError: they cannot be kept.
+    """
+    PictureFolder(folder).load()
+    if not kept_file(folder, None).is_file():
+        raise UserError(f"cannot keep decoded pictures in {folder}: is the disk full?")

@@ -1,0 +1,195 @@
+"""Runs one measurement at a time, each in a process of its own."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import torch
+from torch.nn import functional
+from torch.optim import Adam
+
+from benchmarks.pictures.data import DESCRIPTIONS, Data, data_flags
+from benchmarks.training import case as training
+from benchmarks.training import projects
+from benchmarks.training.case import LEARNING_RATE, SEED, Stopwatch
+from benchmarks.training.measure import apart
+from benchmarks.training.projects import fit_command, note_times
+from convblocks.data import description, mnist
+from convblocks.data.decoding import decode, looks_of
+from convblocks.data.folder import PictureFolder, find_classes, list_pictures
+from convblocks.evaluation import tensorboard
+from convblocks.model.classifier import DigitClassifier
+from convblocks.model.networks import build_network
+from convblocks.training.fork import fork_server
+from convblocks.training.lean.memory import keep_freed_memory
+
+What = Literal["epoch", "bare"]
+
+BATCH_SIZE = 64
+
+# How often the steps of a measurement are made; the first time is not timed.
+REPEATS = 4
+
+# Training steps to a batch of evaluation, as in a whole epoch of MNIST: 938 to 10.
+STEPS_PER_EVALUATION = 94
+
+
+@dataclass(frozen=True)
+class Case:
+    """The same steps several times.
+
+    Args:
+        what: "epoch" for epochs of fit.py with so many steps and as large a share of the evaluation, "bare" for the
+            steps of the network and its optimizer alone.
+        arch: The network's name.
+        data: On what.
+        steps: Training steps.
+    """
+
+    what: What
+    arch: str
+    data: Data
+    steps: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The seconds of each repeat but the first."""
+
+    case: Case
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        return median(self.seconds)
+
+
+class EpochTimes(Stopwatch):
+    """Keeps when each epoch began."""
+
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.starts.append(self.began)
+
+    def seconds(self) -> list[float]:
+        """Of each epoch but the first, with its evaluation, logs and checkpoint."""
+        return [end - start for start, end in pairwise([*self.starts, self.ended])][1:]
+
+
+def measure(case: Case, folder: Path, threads: int) -> Measurement:
+    """Measure in a fresh process that has done its imports, in an empty folder; the pictures lie in ``folder``."""
+    with fresh_process() as pool:
+        return pool.submit(_measure_here, case, folder, threads).result()
+
+
+def _measure_here(case: Case, folder: Path, threads: int) -> Measurement:
+    torch.set_num_threads(threads)
+    with apart():
+        return Measurement(case, epochs(case, folder) if case.what == "epoch" else bare_steps(case))
+
+
+def epochs(case: Case, folder: Path) -> list[float]:
+    """``scripts/fit.py``, with everything on."""
+    times = EpochTimes()
+    note_times(DigitClassifier, times)
+    evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
+    fit_command(
+        training.Case("fit", case.arch, batch_size=BATCH_SIZE),
+        case.steps,
+        "measured",
+        *["--epochs", str(REPEATS), "--trainer.limit_val_batches", str(evaluated)],
+        *data_flags(case.data, folder),
+    )
+    return times.seconds()
+
+
+def bare_steps(case: Case) -> list[float]:
+    """A plain loop over one batch, again and again: nothing is fetched, normalised or logged."""
+    keep_freed_memory()
+    torch.manual_seed(SEED)
+    images_are = DESCRIPTIONS[case.data]
+    network = build_network(case.arch, description=images_are)
+    optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
+    images = torch.randn(BATCH_SIZE, *images_are.shape)
+    targets = torch.randint(len(images_are.classes), (BATCH_SIZE,))
+    seconds = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        for _ in range(case.steps):
+            optimizer.zero_grad()
+            functional.cross_entropy(network(images), targets).backward()
+            optimizer.step()
+        seconds.append(time.perf_counter() - began)
+    return seconds[1:]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How long it took to get images from files into memory."""
+
+    way: str
+    images: int
+    seconds: float
+
+
+def decode_on_all_cores(folder: Path) -> int:
+    """List, look at and decode the training pictures, whatever was kept of them."""
+    paths = list_pictures(folder / "train", find_classes(folder / "train")).paths
+    looks_of(paths)
+    return len(decode(paths, description.MNIST.shape))
+
+
+def decode_on_one_core(folder: Path) -> int:
+    """The same, where the system lets this process have no more than one core."""
+    if sys.platform == "linux":  # elsewhere one core is all that is used anyway
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return decode_on_all_cores(folder)
+
+
+def read_kept_file(folder: Path) -> int:
+    """All pictures, with the look at whether they have changed."""
+    files = PictureFolder(folder).load()
+    return len(files.train.labels) + len(files.test.labels)
+
+
+def read_mnist(folder: Path) -> int:
+    """MNIST's own files, with the look at whether they are intact."""
+    files = mnist.load(mnist.DEFAULT_ROOT)
+    return len(files.train.labels) + len(files.test.labels)
+
+
+ALL_CORES, ONE_CORE, KEPT, ORIGINAL = "decoding, all cores", "decoding, one core", "the kept file", "MNIST's own files"
+WAYS: dict[str, Callable[[Path], int]] = {
+    ALL_CORES: decode_on_all_cores,
+    ONE_CORE: decode_on_one_core,
+    KEPT: read_kept_file,
+    ORIGINAL: read_mnist,
+}
+
+
+def time_reading(way: str, folder: Path) -> Reading:
+    """Get images into memory in a fresh process that has done its imports."""
+    with fresh_process() as pool:
+        return pool.submit(_time_here, way, folder).result()
+
+
+def fresh_process() -> ProcessPoolExecutor:
+    """A process that is new, but has done its imports."""
+    return ProcessPoolExecutor(1, mp_context=fork_server(projects, tensorboard))
+
+
+def _time_here(way: str, folder: Path) -> Reading:
+    with apart():
+        began = time.perf_counter()
+        images = WAYS[way](folder)
+        return Reading(way, images, time.perf_counter() - began)

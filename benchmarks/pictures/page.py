@@ -1,0 +1,128 @@
+"""The tables of what pictures cost, and their page in the documentation."""
+
+import shlex
+from collections.abc import Sequence
+from statistics import median
+
+from benchmarks.pictures.data import COLOUR, as_many_for_testing
+from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, REPEATS, WAYS
+from benchmarks.pictures.results import COLOUR_TARGET, FOLDER_TARGET, Results, verdict
+from benchmarks.training.results import Ratio, ratio
+from convblocks.tables import Table, to_markdown
+
+ABOUT = """\
+# What pictures cost
+
+Written by `python -m benchmarks.pictures {arguments}`, which took {minutes:.0f} minutes on the machine below, with
+nothing else running. Raw numbers: [pictures.json](pictures.json).
+
+{machine}; {threads} threads.
+
+- `MNIST`: MNIST's own four files.
+- `folder`: {pictures:,} training and {test:,} test images of MNIST, written out as one PNG file each and decoded once.
+- `colour`: as many pictures as MNIST has, {shape}, of random content.
+
+Epochs are those of `scripts/fit.py` with everything on: {repeats} of them in a fresh process, of some steps at batch
+size {batch_size}, each with as large a share of the evaluation, and with its logs and checkpoint. The first one is not
+timed; of the others the median counts. `bare` is nothing but the network and its optimizer: as many steps over one
+batch, in a plain loop of torch, without the short cuts of `training/lean/`.
+
+{rounds} rounds, every second one in the opposite order. Seconds are medians over the rounds, and ratios are those of
+the medians, in brackets the lowest and the highest of one round. A target is met or missed where all rounds agree, and
+undecided where the range holds it.
+"""
+
+PROPORTION = (
+    "How many times as much on the colour pictures as on MNIST: multiply-adds by torchinfo's count, bare steps, and "
+    "epochs. An epoch costs in proportion to its arithmetic where it grows as the bare steps do. It may grow less: the "
+    "Trainer's loop, say, takes as long for small pictures as for large ones."
+)
+
+READING = (
+    "Decoding is listing the training pictures, looking at each one's size and decoding it; it is done once. The kept "
+    "file is what later runs read, with the look at whether any picture has changed; that and MNIST's own files are "
+    "training and test images together. The system has the files in its memory: they were written or read before. "
+    "All cores against one: {ratio} times the seconds."
+)
+
+
+def tables(results: Results) -> list[Table]:
+    return [folder_table(results), colour_table(results), reading_table(results)]
+
+
+def folder_table(results: Results) -> Table:
+    """A folder of pictures against MNIST's own files."""
+    rows = []
+    for arch in results.archs():
+        own, folder = (_seconds(results.seconds("epoch", arch, data)) for data in ("MNIST", "folder"))
+        measured = results.growth("epoch", arch, "folder")
+        rows.append(
+            [arch, str(results.steps(arch)), own, folder, in_brackets(measured), _held(measured, FOLDER_TARGET)]
+        )
+    header = ["network", "steps", "MNIST, seconds", "folder, seconds", "folder / MNIST", "target"]
+    return Table("An epoch on a folder of pictures, once decoded", header, rows)
+
+
+def colour_table(results: Results) -> Table:
+    """What colour pictures cost, beside their arithmetic."""
+    rows = []
+    for arch in results.archs():
+        own, colour = (_seconds(results.seconds("epoch", arch, data)) for data in ("MNIST", "colour"))
+        growths = [in_brackets(results.growth(what, arch, "colour")) for what in ("bare", "epoch")]
+        measured = results.proportion(arch)
+        growth = f"{results.growth_of_arithmetic(arch):.2f}"
+        rows.append([arch, own, colour, growth, *growths, in_brackets(measured), _held(measured, COLOUR_TARGET)])
+    header = [
+        "network",
+        "MNIST, seconds",
+        "colour, seconds",
+        "multiply-adds",
+        "bare",
+        "epochs",
+        "epochs / bare",
+        "target",
+    ]
+    return Table("An epoch on colour pictures", header, rows, [PROPORTION])
+
+
+def reading_table(results: Results) -> Table:
+    """How long it takes until images are in memory."""
+    rows = []
+    for way in WAYS:
+        seconds = results.seconds_of_reading(way)
+        images = next(one.images for one in results.read if one.way == way)
+        spread = f"{_seconds(seconds)} [{min(seconds):.2f}, {max(seconds):.2f}]"
+        rows.append([way, f"{images:,}", spread, f"{images / median(seconds):,.0f}"])
+    cores = ratio(*(results.seconds_of_reading(way) for way in (ALL_CORES, ONE_CORE)))
+    note = READING.format(ratio=in_brackets(cores))
+    return Table("From files into memory", ["", "images", "seconds", "images a second"], rows, [note])
+
+
+def markdown(results: Results, minutes: float) -> str:
+    """The whole page."""
+    about = ABOUT.format(
+        arguments=shlex.join(results.arguments),
+        minutes=minutes,
+        machine=results.machine,
+        threads=results.threads,
+        pictures=results.pictures,
+        test=as_many_for_testing(results.pictures),
+        shape=" x ".join(map(str, COLOUR.shape)),
+        repeats=REPEATS,
+        batch_size=BATCH_SIZE,
+        rounds=results.rounds,
+    )
+    return f"{about}\n{to_markdown(tables(results))}"
+
+
+def in_brackets(measured: Ratio) -> str:
+    """A ratio, and how it varied."""
+    return f"{measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
+
+
+def _seconds(measured: Sequence[float]) -> str:
+    return f"{median(measured):.2f}"
+
+
+def _held(measured: Ratio, most: float) -> str:
+    return f"at most {most:g}: {verdict(measured, most)}"
