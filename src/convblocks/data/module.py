@@ -77,6 +77,8 @@ class MNISTDataModule(LightningDataModule):
             )
         if size and not min(size) >= 1:
             raise UsageError(f"--data.size must be at least 1 x 1, but is {size[0]} x {size[1]}")
+        if size and source:
+            raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
         if root == "":
             raise UsageError("the data root is empty: name a folder, such as . for the current one")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
