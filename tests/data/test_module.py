@@ -79,7 +79,9 @@ def test_held_out_images_are_not_trained_on(digits: ImageSets) -> None:
         ({"batch_size": 60_001}, "above the 60,000 training images"),
         ({"val_size": -1}, "must not be negative"),
         ({"val_size": 60_000}, "leaves none"),
-        ({"shift": -1.0}, "--data.shift must be 0 to 28 pixels"),
+        ({"shift": -1.0}, "--data.shift must be 0 pixels or more"),
+        ({"shift": 28.5}, "--data.shift must be 0 to 28 pixels"),
+        ({"size": (0, 8)}, "--data.size must be at least 1 x 1, but is 0 x 8"),
         ({"scale": 1.0}, "below 1"),
     ],
 )

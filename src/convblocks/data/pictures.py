@@ -70,6 +70,8 @@ def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> N
     if picture.has_transparency_data:
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    if picture.mode == "LAB":  # which Pillow cannot make grey at once
+        picture = picture.convert("RGB")
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
@@ -108,11 +110,11 @@ def _check_kind(path: Path) -> None:
 
 
 def _has_orientation(picture: Image.Image, path: Path) -> bool:
-    """Whether it is worth while to look for what Exif says."""
-    if picture.format != "PNG":
-        return True
-    content = _read_file(path)
-    return any(mark in content for mark in PNG_ORIENTATION)
+    """Whether Exif may say that a picture is turned, and Pillow's size of it does not heed that yet."""
+    if picture.format == "PNG":
+        content = _read_file(path)
+        return any(mark in content for mark in PNG_ORIENTATION)
+    return picture.format != "TIFF"
 
 
 def _read_file(path: Path) -> bytes:
