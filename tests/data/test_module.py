@@ -1,7 +1,9 @@
 """Images in memory become normalised batches."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 
@@ -131,10 +133,19 @@ def test_without_test_images_some_must_be_held_out(tmp_path: Path) -> None:
         MNISTDataModule(str(tmp_path), batch_size=8).setup()
 
 
+def test_held_out_images_that_do_not_fit_into_memory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path)
+    module = MNISTDataModule(str(tmp_path), batch_size=8, val_size=10)
+    module.prepare_data()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
+    with pytest.raises(DataError, match="takes as much memory again"):
+        module.setup()
+
+
 def test_a_shift_may_be_as_long_as_the_longer_side(tmp_path: Path) -> None:
     write_pictures(tmp_path, size=(12, 20))
     MNISTDataModule(str(tmp_path), batch_size=8, shift=20).setup()
-    with pytest.raises(UsageError, match="--data.shift must be 0 to 20 pixels"):
+    with pytest.raises(UsageError, match=r"--data\.shift must be 0 to 20 pixels"):
         MNISTDataModule(str(tmp_path), batch_size=8, shift=21).setup()
 
 
@@ -159,5 +170,5 @@ def test_a_source_of_ones_own_is_a_class_with_load(tmp_path: Path) -> None:
 
 
 def test_a_source_of_ones_own_scales_its_images_itself() -> None:
-    with pytest.raises(UsageError, match="--data.size is for folders of pictures"):
+    with pytest.raises(UsageError, match=r"--data\.size is for folders of pictures"):
         MNISTDataModule(source=Halves, size=(8, 8))
