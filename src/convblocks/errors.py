@@ -14,7 +14,7 @@ class UsageError(UserError):
 
 
 class DataError(UserError):
-    """A data set that is missing, damaged or not in MNIST's format."""
+    """A data set that is missing, damaged or not in a format that is read."""
 
 
 class NotFiniteError(UserError):

@@ -8,6 +8,7 @@ from convblocks.data.images import ImageSets
 
 # The most of one movement, and nothing of the others.
 RIGHT, DOWN, CLOCKWISE, LARGER = torch.eye(5)[:4].unsqueeze(1)
+MIRRORED = -torch.eye(5)[4:]
 
 
 def test_without_movements_images_stay_as_they_are(digits: ImageSets) -> None:
@@ -34,6 +35,62 @@ def test_a_scale_lets_the_image_grow(digits: ImageSets) -> None:
     ink = images.sum(dtype=torch.float)
     assert float(grown.sum(dtype=torch.float) / ink) == pytest.approx(1.2**2, rel=0.02)
     assert float(shrunk.sum(dtype=torch.float) / ink) == pytest.approx(0.8**2, rel=0.02)
+
+
+def test_a_flip_mirrors_half_of_the_images(digits: ImageSets) -> None:
+    images, draws = digits.train.images[:1000], epoch_draws(1000, seed=0, epoch=0)
+    flipped = Augmentation(flip=True)(images, draws)
+    mirrored = draws[:, 4] < 0
+    assert torch.equal(flipped[mirrored], images[mirrored].flip(3))
+    assert torch.equal(flipped[~mirrored], images[~mirrored])
+    assert 450 < int(mirrored.sum()) < 550
+
+
+def test_an_image_is_mirrored_before_it_is_moved(digits: ImageSets) -> None:
+    images = digits.train.images[:1]
+    both = Augmentation(shift=3, flip=True)(images, RIGHT + MIRRORED)
+    assert torch.equal(both, images.flip(3).roll(3, dims=3))
+
+
+def test_movements_are_the_same_with_and_without_flips(digits: ImageSets) -> None:
+    images, draws = digits.train.images[:100], epoch_draws(100, seed=0, epoch=0)
+    kept = draws[:, 4] >= 0
+    moves, flips_too = (Augmentation(shift=2, rotation=10, flip=flip) for flip in (False, True))
+    assert torch.equal(flips_too(images, draws)[kept], moves(images, draws)[kept])
+
+
+def test_every_channel_is_moved_alike(digits: ImageSets) -> None:
+    images, draws = digits.train.images[:50].expand(50, 3, 28, 28), epoch_draws(50, seed=0, epoch=0)
+    moved = Augmentation(shift=2, rotation=10, scale=0.1, flip=True)(images, draws)
+    assert torch.equal(moved, moved[:, :1].expand(50, 3, 28, 28))
+
+
+def test_what_moves_in_is_black_in_grey_images_and_in_colour_goes_on_as_the_edge() -> None:
+    grey, colour = (torch.full((1, channels, 8, 12), 200, dtype=torch.uint8) for channels in (1, 3))
+    move = Augmentation(shift=4)
+    moved = move(grey, RIGHT)
+    assert (moved[..., :4] == 0).all()
+    assert (moved[..., 4:] == 200).all()
+    assert torch.equal(move(colour, RIGHT), colour)
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 65), (65, 33)])
+def test_what_is_not_square_is_turned_without_being_sheared(height: int, width: int) -> None:
+    """A disc in its middle stays one, and a bar across it has the same length whichever way it lies."""
+    y, x = torch.meshgrid(torch.arange(height) - height // 2, torch.arange(width) - width // 2, indexing="ij")
+    disc = 255 * (x**2 + y**2 < 12**2).to(torch.uint8).view(1, 1, height, width)
+    turned = Augmentation(rotation=45)(disc, CLOCKWISE)
+    assert (turned.float() - disc.float()).abs().mean() < 0.1 * disc.float().mean()
+    bar = 255 * ((x.abs() <= 12) & (y.abs() <= 2)).to(torch.uint8).view(1, 1, height, width)
+    upright = 255 * ((y.abs() <= 12) & (x.abs() <= 2)).to(torch.uint8).view(1, 1, height, width)
+    assert torch.equal(Augmentation(rotation=90)(bar, CLOCKWISE), upright)
+
+
+@pytest.mark.parametrize(("draw", "axis", "pixels"), [(RIGHT, 3, 3), (DOWN, 2, 3)])
+def test_a_shift_is_in_pixels_whatever_the_shape(draw: torch.Tensor, axis: int, pixels: int) -> None:
+    images = torch.zeros(1, 3, 12, 20, dtype=torch.uint8)
+    images[:, :, 5:7, 8:12] = 255
+    assert torch.equal(Augmentation(shift=pixels)(images, draw), images.roll(pixels, dims=axis))
 
 
 def test_every_image_is_moved_in_its_own_way(digits: ImageSets) -> None:

@@ -1,12 +1,17 @@
 """Images in memory become normalised batches."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
 import pytest
 import torch
 
 from convblocks.data.description import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
-from convblocks.errors import UsageError
+from convblocks.errors import DataError, UsageError
+from tests.data.pictures import write_pictures
 
 
 @pytest.fixture
@@ -79,10 +84,91 @@ def test_held_out_images_are_not_trained_on(digits: ImageSets) -> None:
         ({"batch_size": 60_001}, "above the 60,000 training images"),
         ({"val_size": -1}, "must not be negative"),
         ({"val_size": 60_000}, "leaves none"),
-        ({"shift": -1.0}, "--data.shift must be 0 to 28 pixels"),
+        ({"shift": -1.0}, "--data.shift must be 0 pixels or more"),
+        ({"shift": 28.5}, "--data.shift must be 0 to 28 pixels"),
+        ({"size": (0, 8)}, "--data.size must be at least 1 x 1, but is 0 x 8"),
         ({"scale": 1.0}, "below 1"),
     ],
 )
 def test_sizes_out_of_range_are_refused(setting: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         MNISTDataModule(**setting).setup("fit")  # type: ignore[arg-type]  # the keys are its arguments
+
+
+def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> None:
+    write_pictures(tmp_path, size=(12, 20))
+    module = MNISTDataModule(str(tmp_path), batch_size=16)
+    description = module.description
+    assert (description.shape, description.classes) == ((3, 12, 20), ("disc", "square"))
+    images, targets = next(iter(module.train_dataloader()))
+    assert (images.shape, images.dtype) == ((16, 3, 12, 20), torch.float32)
+    assert set(targets.tolist()) == {0, 1}
+    everything = torch.cat([images for images, _ in module.train_dataloader()])
+    assert everything.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+    assert (everything.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
+    assert sum(len(targets) for _, targets in module.test_dataloader()) == 20
+
+
+def test_pictures_are_scaled_to_the_size(tmp_path: Path) -> None:
+    write_pictures(tmp_path)
+    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).description.shape == (3, 10, 14)
+
+
+def test_mnist_is_described_without_being_read(tmp_path: Path) -> None:
+    assert MNISTDataModule(str(tmp_path)).description == MNIST
+
+
+def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path, test=0)
+    module = MNISTDataModule(str(tmp_path), batch_size=8, val_size=10)
+    module.prepare_data()
+    module.setup()
+    assert (len(module.train.labels), len(module.val.labels)) == (30, 10)
+    assert module.test is module.val
+
+
+def test_without_test_images_some_must_be_held_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path, test=0)
+    with pytest.raises(DataError, match=r"has no test images: put them into test/<class>/, or .* --data\.val_size"):
+        MNISTDataModule(str(tmp_path), batch_size=8).setup()
+
+
+def test_held_out_images_that_do_not_fit_into_memory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(tmp_path)
+    module = MNISTDataModule(str(tmp_path), batch_size=8, val_size=10)
+    module.prepare_data()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
+    with pytest.raises(DataError, match="takes as much memory again"):
+        module.setup()
+
+
+def test_a_shift_may_be_as_long_as_the_longer_side(tmp_path: Path) -> None:
+    write_pictures(tmp_path, size=(12, 20))
+    MNISTDataModule(str(tmp_path), batch_size=8, shift=20).setup()
+    with pytest.raises(UsageError, match=r"--data\.shift must be 0 to 20 pixels"):
+        MNISTDataModule(str(tmp_path), batch_size=8, shift=21).setup()
+
+
+class Halves(ImageSource):
+    """Images that are light on the left or on the right, as many as the file in the root says."""
+
+    def load(self) -> ImageSets:
+        count = int((self.root / "count").read_text())
+        images = torch.zeros(count, 1, 6, 8, dtype=torch.uint8)
+        images[::2, ..., :4] = images[1::2, ..., 4:] = 255
+        halves = LabelledImages(images, torch.arange(count) % 2)
+        return ImageSets.of(halves, halves, ["left", "right"], self.root)
+
+
+def test_a_source_of_ones_own_is_a_class_with_load(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("12")
+    module = MNISTDataModule(str(tmp_path), batch_size=4, source=Halves)
+    assert module.description.shape == (1, 6, 8)
+    assert module.description.classes == ("left", "right")
+    images, targets = next(iter(module.val_dataloader()))
+    assert torch.equal(images[:, 0, 0, 0] > 0, targets == 0)
+
+
+def test_a_source_of_ones_own_scales_its_images_itself() -> None:
+    with pytest.raises(UsageError, match=r"--data\.size is for folders of pictures"):
+        MNISTDataModule(source=Halves, size=(8, 8))

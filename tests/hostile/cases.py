@@ -1,7 +1,8 @@
 """The hostile cases, as data: what is done to the files, what is typed, and what must come of it.
 
 In the folder of each case lie ``lightning_logs/run``, a finished run of two short epochs with a validation split,
-``data``, a small data set of real digits on which it was trained, and ``seven.png``, a picture of a digit.
+``data``, a small data set of real digits on which it was trained, ``seven.png``, a picture of a digit, and ``shapes``,
+a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels, without a run.
 """
 
 import os
@@ -17,6 +18,7 @@ from tests.hostile.spoil import (
     a_file,
     a_folder,
     a_link_to,
+    a_picture,
     a_pipe,
     checkpoint_with,
     cut,
@@ -269,6 +271,46 @@ DATA = [
     Case(f"evaluate {LAST} --data.root data", f"{TEST_IMAGES} has", 1, {TEST_IMAGES: cut(-1)}),
 ]
 
+ON_SHAPES = f"fit {NEW} --data.root shapes --data.val_size 0 --batch_size 8"
+DISC, SQUARE = "shapes/train/disc/0.png", "shapes/train/square/1.png"
+
+FOLDERS = [
+    Case(ON_SHAPES, "test accuracy", 0),
+    Case(f"{ON_SHAPES} --data.size 12 20", "test accuracy", 0, {DISC: a_picture(5, 9)}),
+    Case(ON_SHAPES, "shapes has no folder train", 1, {"shapes/train": removed}),
+    Case(f"{ON_SHAPES} --data.root shapes/train", "shapes/train has no folder train", 1),
+    Case(f"{ON_SHAPES} --data.root shapes/train/disc", "shapes/train/disc has no folder train", 1),
+    Case(ON_SHAPES, "shapes/train needs a folder .*has none", 1, {"shapes/train": a_folder}),
+    Case(ON_SHAPES, "but has only square", 1, {"shapes/train/disc": removed}),
+    Case(ON_SHAPES, "shapes/train/disc holds no pictures", 1, {"shapes/train/disc": a_folder}),
+    Case(ON_SHAPES, "shapes/train/more holds no pictures", 1, {"shapes/train/more/notes.txt": holds("none")}),
+    Case(ON_SHAPES, "shapes/test holds no pictures", 1, {"shapes/test": a_folder}),
+    Case(ON_SHAPES, "shapes/test/circle is of a class that shapes/train lacks", 1, {"shapes/test/circle": a_folder}),
+    Case(ON_SHAPES, "shapes has no test images: .*--data.val_size", 1, {"shapes/test": removed}),
+    Case(f"{ON_SHAPES} --data.val_size 10", "test accuracy", 0, {"shapes/test": removed}),
+    Case(ON_SHAPES, f"{DISC} is 5 x 9 .*--data.size HEIGHT WIDTH", 1, {DISC: a_picture(5, 9)}),
+    Case(ON_SHAPES, f"{SQUARE}: it (is damaged|cannot be read)", 1, {SQUARE: cut(200)}),
+    Case(ON_SHAPES, f"{SQUARE}: it (is damaged|cannot be read)", 1, {SQUARE: flipped(-30)}),
+    Case(ON_SHAPES, f"{SQUARE}: it is not a picture of a known format", 1, {SQUARE: holds("")}),
+    Case(ON_SHAPES, f"{SQUARE}: it is too large for a picture", 1, {SQUARE: long(3_000_000_000)}),
+    Case(ON_SHAPES, r"\[red\].png: it is not a picture", 1, {"shapes/train/disc/[red].png": holds("")}),
+    Case(ON_SHAPES, "pipe.png: it is not a regular file", 1, {"shapes/train/disc/pipe.png": a_pipe}),
+    Case(ON_SHAPES, "link.png: No such file", 1, {"shapes/train/disc/link.png": a_link_to("nosuch")}),
+    Case(ON_SHAPES, "Too many levels of symbolic links", 1, {"shapes/train/disc/loop": a_link_to(".")}),
+    Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.pt": holds("no pictures")}),
+    Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.pt": a_folder}),
+    Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.lock": a_folder}),
+    usage(f"{ON_SHAPES} --data.size 0 8", "--data.size must be at least 1 x 1, but is 0 x 8"),
+    usage(f"{ON_SHAPES} --data.size 8", "--data.size takes a height and a width"),
+    usage(f"{ON_SHAPES} --data.size 8 wide", "--data.size takes a height and a width"),
+    usage(f"{ON_SHAPES} --data.val_size 40", "leaves none of the 40 training images"),
+    usage(f"{ON_SHAPES} --data.shift 17", "--data.shift must be 0 to 16 pixels"),
+    usage(f"{ON_SHAPES} --data.size 6 6 --arch maxpool", "8 x 8 are needed"),
+    usage(f"fit {NEW} --data.size 28 28", "--data.size is for folders of pictures: data has no folder train"),
+    usage(f"{ON_SHAPES} --data.source nosuch.Source", "there is no module nosuch"),
+    Case(f"evaluate {LAST} --data.root shapes", "was trained on|classes|pixels"),
+]
+
 CHECKPOINTS = [
     *(
         Case(f"{command} lightning_logs/run/checkpoints/last.ckpt {rest}", says, 1, {LAST: spoiler})
@@ -331,4 +373,4 @@ ENVIRONMENTS = [
     Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0),
 ]
 
-CASES = [*OPTIONS, *RUN_DIRECTORIES, *DATA, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS]
+CASES = [*OPTIONS, *RUN_DIRECTORIES, *DATA, *FOLDERS, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS]

@@ -1,4 +1,4 @@
-"""What hostile hands get hold of: a finished run, the data it was trained on, and a picture."""
+"""What hostile hands get hold of: a finished run, the data it was trained on, a picture, and a folder of pictures."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ from PIL import Image
 
 from convblocks.data.images import ImageSets
 from tests.conftest import write_digits
+from tests.data.pictures import write_pictures
 from tests.hostile import forked
 
 # Settings of a run that takes next to no time.
@@ -25,6 +26,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) ->
     folder = tmp_path_factory.mktemp("hostile") / "folder"
     write_digits(folder / "data", digits)
     (folder / "short.yaml").write_text(SHORT)
+    write_pictures(folder / "shapes")
     seven = Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((280, 280))
     seven.save(folder / "seven.png")
     ended = forked.run("fit", ["--config", "short.yaml", "--arch", "mlp", "--name", "run"], folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import yaml
+from PIL import Image
 
 Spoiler = Callable[[Path], None]
 
@@ -59,6 +60,15 @@ def a_link_to(target: str) -> Spoiler:
 def a_pipe(path: Path) -> None:
     """A named pipe, into which nobody writes."""
     os.mkfifo(path)
+
+
+def a_picture(height: int, width: int) -> Spoiler:
+    """A black picture of that size."""
+
+    def spoil(path: Path) -> None:
+        Image.new("L", (width, height)).save(path)
+
+    return spoil
 
 
 def a_copy_of(other: str) -> Spoiler:

@@ -20,12 +20,12 @@ from convblocks.errors import DataError, UserError
 # Fewer files are read before a worker process has started, and before anybody wonders what goes on.
 FEW = 500
 
-# How many files a worker process takes at a time, and about how many bytes of pixels it hands back: it does so through
-# shared memory, of which containers often have 64 MB.
+# How many files a worker process takes at a time, and about how many bytes of pixels it hands back.
 CHUNK_FILES = 64
 CHUNK_BYTES = 1_000_000
 
 Shape = tuple[int, int, int]
+Numbers = NDArray[np.generic]
 
 
 class Looks(NamedTuple):
@@ -36,24 +36,28 @@ class Looks(NamedTuple):
     grey: bool
 
 
-class Chunks(Dataset[tuple[Tensor, str]]):
-    """Picture files in groups, each read into numbers (n, ...) by one process, with what is wrong with one of them."""
+class Chunks(Dataset[tuple[Numbers, str]]):
+    """Picture files in groups, each read into numbers (n, ...) by one process, with what is wrong with one of them.
 
-    def __init__(self, paths: Sequence[Path], length: int, read: Callable[[Path], NDArray[np.generic]]) -> None:
+    The numbers are an array, which comes through a pipe: tensors come through shared memory, of which containers
+    often have too little.
+    """
+
+    def __init__(self, paths: Sequence[Path], length: int, read: Callable[[Path], Numbers]) -> None:
         self.chunks = [paths[start : start + length] for start in range(0, len(paths), length)]
         self.read = read
 
     def __len__(self) -> int:
         return len(self.chunks)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, str]:
+    def __getitem__(self, index: int) -> tuple[Numbers, str]:
         numbers = []
         for path in self.chunks[index]:
             try:
                 numbers.append(self.read(path))
             except UserError as error:
-                return torch.empty(0), f"cannot use the picture {path}: {error}"
-        return torch.from_numpy(np.stack(numbers)), ""
+                return np.empty(0), f"cannot use the picture {path}: {error}"
+        return np.stack(numbers), ""
 
 
 def looks_of(paths: Sequence[Path]) -> list[Looks]:
@@ -63,10 +67,10 @@ def looks_of(paths: Sequence[Path]) -> list[Looks]:
         DataError: one cannot be read.
     """
 
-    def read(path: Path) -> NDArray[np.generic]:
+    def read(path: Path) -> Numbers:
         return np.array(read_header(path))
 
-    rows = torch.cat(list(_in_parallel(Chunks(paths, CHUNK_FILES, read), f"Looking at {len(paths):,} pictures")))
+    rows = np.concatenate(list(_in_parallel(Chunks(paths, CHUNK_FILES, read), f"Looking at {len(paths):,} pictures")))
     return [Looks(height, width, bool(grey)) for height, width, grey in rows.tolist()]
 
 
@@ -78,18 +82,18 @@ def decode(paths: Sequence[Path], shape: Shape) -> Tensor:
     """
     channels, height, width = shape
 
-    def read(path: Path) -> NDArray[np.generic]:
+    def read(path: Path) -> Numbers:
         return to_pixels(read_picture(path), channels, height, width)
 
     length = min(CHUNK_FILES, 1 + CHUNK_BYTES // (channels * height * width))
     images, done = torch.empty(len(paths), *shape, dtype=torch.uint8), 0
     for pixels in _in_parallel(Chunks(paths, length, read), f"Decoding {len(paths):,} pictures"):
-        images[done : done + len(pixels)] = pixels
+        images[done : done + len(pixels)] = torch.from_numpy(pixels)
         done += len(pixels)
     return images
 
 
-def _in_parallel(chunks: Chunks, what: str) -> Iterator[Tensor]:
+def _in_parallel(chunks: Chunks, what: str) -> Iterator[Numbers]:
     """What is read of each chunk, in their order, with a bar on a terminal or else a line."""
     files = sum(len(chunk) for chunk in chunks.chunks)
     # Where processes are not forked each would do all imports anew, and call the user's script once more.
@@ -101,6 +105,7 @@ def _in_parallel(chunks: Chunks, what: str) -> Iterator[Tensor]:
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
         collate_fn=_as_it_is,
+        generator=torch.Generator(),  # or it would take one of the random numbers from which weights are drawn
     )
     results = iter(loader)  # which forks, before the bar has a thread
     console = Console(stderr=True)

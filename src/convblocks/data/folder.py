@@ -4,11 +4,13 @@ The pictures are decoded once, by all cores, and kept beside the folders ``train
 as none of them changes its name, size or time.
 """
 
+import hashlib
 import os
 import re
+import zlib
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +38,15 @@ SHARE_OF_MEMORY = 0.8
 class Listing:
     """The picture files of one split, as they lie on the disk.
 
-    ``labels`` has the number of each one's class; ``state`` has name, size in bytes and time of change in nanoseconds.
+    ``labels`` has the number of each one's class; ``state`` is the MD5 of all names, sizes and times of change.
     """
 
     paths: list[Path]
     labels: list[int]
-    state: list[tuple[str, int, int]]
+    state: str
 
 
-State = dict[str, list[tuple[str, int, int]]]
+State = dict[str, str]
 
 
 class PictureFolder(ImageSource):
@@ -96,22 +98,25 @@ class PictureFolder(ImageSource):
             return images
         if not os.access(self.root, os.W_OK):
             return self._decoded(splits)
-        with FileLock(self.root / ".pictures.lock"):  # against other processes, as far as the disk knows locks
+        with _lock(self.root):
             if (images := self._kept(state)) is None:
                 images = self._decoded(splits)
                 # Without them the next run takes longer, no more.
                 with suppress(OSError, RuntimeError), atomic_write(kept_file(self.root, self.size)) as file:
-                    torch.save({"format": FORMAT, "state": state, "images": images}, file)
+                    torch.save({"format": FORMAT, "state": state, "crc": _crc(images), "images": images}, file)
         return images
 
     def _kept(self, state: State) -> dict[str, Tensor] | None:
         """The pictures of each split, if they were kept, and are as they were then."""
         for size in dict.fromkeys([self.size, None]):
             try:
-                kept = torch.load(kept_file(self.root, size), weights_only=True)
+                path = kept_file(self.root, size)
+                if path.stat().st_size > memory_for_pictures():
+                    continue  # whoever decodes them says so
+                kept = torch.load(path, weights_only=True)
                 images: dict[str, Tensor] = kept["images"]
                 fits = self.size in (None, tuple(images["train"].shape[2:]))
-                if fits and kept["format"] == FORMAT and kept["state"] == state:
+                if fits and (kept["format"], kept["state"], kept["crc"]) == (FORMAT, state, _crc(images)):
                     return images
             except Exception:  # no such file, or a damaged one: what torch raises depends on where
                 continue
@@ -145,17 +150,10 @@ def one_size(root: Path, paths: Sequence[Path], sizes: Sequence[tuple[int, int]]
 
 
 def holds_pictures(root: Path) -> bool:
-    """Whether a folder is laid out for pictures.
-
-    Raises:
-        DataError: it holds pictures in another way.
-    """
-    if (root / "train").is_dir():
-        return True
-    strays = (path for folder in _folders(root) for path in folder.iterdir()) if root.is_dir() else iter(())
-    if (root / "test").is_dir() or any(_is_picture(path.name) for path in strays):
-        raise DataError(f"{root} has no folder train: pictures belong into train/<class>/ and test/<class>/")
-    return False
+    """Whether there are pictures in a folder, or in the folders in it."""
+    with _told_of_files():
+        names = (path.name for folder in (root, *_folders(root)) for path in folder.iterdir())
+        return any(_is_picture(name) for name in names)
 
 
 def find_classes(folder: Path) -> list[str]:
@@ -190,41 +188,66 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> Listing:
     found.sort(key=lambda one: (_natural(one[0].name), one[0].path))
     entries = [entry for entry, _ in found]
     start = len(str(folder)) + 1
-    state = [(entry.path[start:], entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries]
-    return Listing([Path(entry.path) for entry in entries], [label for _, label in found], state)
+    with _told_of_files():
+        state = [(entry.path[start:], entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries]
+    digest = hashlib.md5(repr(state).encode(), usedforsecurity=False).hexdigest()
+    return Listing([Path(entry.path) for entry in entries], [label for _, label in found], digest)
 
 
 def _pictures(folder: Path | str) -> list[os.DirEntry[str]]:
     """The pictures in a folder, and in the folders in it."""
     found: list[os.DirEntry[str]] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    found += _pictures(entry.path) if not entry.name.startswith(".") else []
-                elif _is_picture(entry.name):
-                    found.append(entry)
-    except OSError as error:
-        raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+    with _told_of_files(), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                found += _pictures(entry.path) if not entry.name.startswith(".") else []
+            elif _is_picture(entry.name):
+                found.append(entry)
     return found
 
 
 def refuse_more_than_memory(root: Path, count: int, shape: tuple[int, int, int]) -> None:
     """Raise a DataError where that many images of that shape do not fit into what memory is free."""
     channels, height, width = shape
-    needed, free = count * channels * height * width, psutil.virtual_memory().available
-    if needed > SHARE_OF_MEMORY * free:
+    needed, free = count * channels * height * width, memory_for_pictures()
+    if needed > free:
         raise DataError(
             f"the {count:,} pictures in {root} would take {needed / 1e9:,.1f} GB of memory at {height} x {width} "
-            f"pixels, and {free / 1e9:,.1f} GB are free: give a smaller --data.size HEIGHT WIDTH"
+            f"pixels, and {free / 1e9:,.1f} GB are free for them: give a smaller --data.size HEIGHT WIDTH"
         )
 
 
+def memory_for_pictures() -> float:
+    """In bytes."""
+    return SHARE_OF_MEMORY * psutil.virtual_memory().available
+
+
+@contextmanager
+def _lock(root: Path) -> Iterator[None]:
+    """Keep other processes waiting, as far as the disk knows locks: without them each decodes for itself."""
+    with ExitStack() as stack:
+        with suppress(OSError, NotImplementedError):
+            stack.enter_context(FileLock(root / ".pictures.lock"))
+        yield
+
+
+def _crc(images: dict[str, Tensor]) -> dict[str, int]:
+    """The checksum of the pictures of each split, which torch does not check."""
+    return {name: zlib.crc32(part.numpy().data) for name, part in images.items()}
+
+
 def _folders(folder: Path) -> list[Path]:
-    try:
+    with _told_of_files():
         return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+@contextmanager
+def _told_of_files() -> Iterator[None]:
+    """With a DataError for a file or folder that cannot be looked at."""
+    try:
+        yield
     except OSError as error:
-        raise DataError(f"cannot read {folder}: {error.strerror}") from error
+        raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 def _is_picture(name: str) -> bool:

@@ -63,13 +63,13 @@ def prepare(root: Path) -> None:
     """
     if root.exists() and not root.is_dir():
         raise DataError(f"the data root {root} is a file: point --data.root to a folder")
-    if not root.exists() or _find_folder(root) is None:
+    if not root.exists() or find_folder(root) is None:
         _download(root)
         return
     if not os.access(root, os.W_OK):
         return
     with FileLock(root / ".lock"):  # against other processes on the same disk
-        folder = _find_folder(root)
+        folder = find_folder(root)
         for path in [_path(folder, names) for names in FILES] if folder else []:
             if path and not path.is_file():
                 _unpack(path)
@@ -81,7 +81,7 @@ def load(root: Path) -> ImageSets:
     Raises:
         DataError: a file is missing, damaged, or does not hold 28x28 images with as many labels in 0..9.
     """
-    folder = _find_folder(root)
+    folder = find_folder(root)
     if folder is None:
         raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
     files = [_read(folder, names) for names in FILES]
@@ -102,7 +102,7 @@ def load(root: Path) -> ImageSets:
     )
 
 
-def _find_folder(root: Path) -> Path | None:
+def find_folder(root: Path) -> Path | None:
     """The folder that holds the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others."""
     named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
     candidates = [root, root / "raw", *named]
@@ -135,7 +135,7 @@ def _archive(path: Path) -> Path:
 def _read(folder: Path, names: tuple[str, ...]) -> _File:
     """The unpacked file or, where that is missing or damaged, what its archive holds, which then replaces it."""
     path = _path(folder, names)
-    assert path is not None  # _find_folder has seen all four
+    assert path is not None  # find_folder has seen all four
     if path.is_file():
         try:
             file = _as_file(path, idx.read_bytes(path))
@@ -177,7 +177,7 @@ def _download(root: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place.with_name(place.name + ".lock"))
         with lock, tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
-            if root.exists() and _find_folder(root) is not None:
+            if root.exists() and find_folder(root) is not None:
                 return  # by another process, while this one waited for the lock
             MNIST(unfinished, download=True)
             shutil.copytree(unfinished, root, dirs_exist_ok=True)

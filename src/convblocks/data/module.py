@@ -12,6 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from convblocks.data import mnist
 from convblocks.data.augmentation import Augmentation
 from convblocks.data.description import MNIST, Description
+from convblocks.data.folder import memory_for_pictures
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.loader import ImageLoader
 from convblocks.data.sources import MNISTFiles, find_source
@@ -77,6 +78,8 @@ class MNISTDataModule(LightningDataModule):
             )
         if size and not min(size) >= 1:
             raise UsageError(f"--data.size must be at least 1 x 1, but is {size[0]} x {size[1]}")
+        if size and source:
+            raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
         if root == "":
             raise UsageError("the data root is empty: name a folder, such as . for the current one")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
@@ -124,6 +127,12 @@ class MNISTDataModule(LightningDataModule):
         size = len(self.files.train.labels)
         if self.val_size >= size:
             raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
+        needed, free = self.files.train.images.nbytes, memory_for_pictures()
+        if self.val_size and needed > free:
+            raise DataError(
+                f"to hold out training images takes as much memory again as all of them, {needed / 1e9:,.1f} GB, and "
+                f"{free / 1e9:,.1f} GB are free for them: give a smaller --data.size, or no --data.val_size"
+            )
         order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
         held_out, kept = order[: self.val_size], order[self.val_size :]
         if self.batch_size > len(kept):

@@ -22,6 +22,9 @@ GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 # What Exif says of a picture that lies on its side (Exif 2.3, tag 274).
 LYING = (5, 6, 7, 8)
 
+# Where a PNG says so. Some programs write it behind the pixels, and Pillow decodes these to look for it there.
+PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"com.adobe.xmp")
+
 
 def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE, side: int | None = None) -> Image.Image:
     """Read a picture file, or the content of one: upright, with 8 bits a channel.
@@ -48,16 +51,18 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE, side:
 
 
 def read_header(path: Path) -> tuple[int, int, bool]:
-    """Height and width of a picture as it is seen, and whether it is grey; its pixels are not read.
+    """Height and width of a picture as it is seen, and whether it is grey; its pixels are not decoded.
 
     Raises:
         UserError: it is missing, or not a picture.
     """
-    with _told_in_one_line(), Image.open(path) as picture:
-        width, height = picture.size
-        if picture.getexif().get(ExifTags.Base.Orientation) in LYING:
-            width, height = height, width
-        return height, width, picture.mode in GREY_MODES
+    with _told_in_one_line():
+        _check_kind(path)
+        with Image.open(path) as picture:
+            width, height = picture.size
+            if _has_orientation(picture, path) and picture.getexif().get(ExifTags.Base.Orientation) in LYING:
+                width, height = height, width
+            return height, width, picture.mode in GREY_MODES
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -65,6 +70,8 @@ def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> N
     if picture.has_transparency_data:
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    if picture.mode == "LAB":  # which Pillow cannot make grey at once
+        picture = picture.convert("RGB")
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
@@ -96,9 +103,22 @@ def _told_in_one_line() -> Iterator[None]:
         raise UserError(f"it is damaged ({error})") from error
 
 
-def _read_file(path: Path) -> bytes:
+def _check_kind(path: Path) -> None:
+    """Refuse what would be waited for, as a pipe into which nobody writes."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # of a folder the system says so itself
         raise UserError("it is not a regular file")
+
+
+def _has_orientation(picture: Image.Image, path: Path) -> bool:
+    """Whether Exif may say that a picture is turned, and Pillow's size of it does not heed that yet."""
+    if picture.format == "PNG":
+        content = _read_file(path)
+        return any(mark in content for mark in PNG_ORIENTATION)
+    return picture.format != "TIFF"
+
+
+def _read_file(path: Path) -> bytes:
+    _check_kind(path)
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:

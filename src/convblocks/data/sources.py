@@ -5,7 +5,7 @@ from pathlib import Path
 from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, holds_pictures
 from convblocks.data.images import ImageSets, ImageSource
-from convblocks.errors import UsageError
+from convblocks.errors import DataError, UsageError
 
 
 class MNISTFiles(ImageSource):
@@ -29,8 +29,11 @@ def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
         DataError: it holds pictures, but not as they should lie there.
         UsageError: a size for images that are not scaled.
     """
-    if holds_pictures(root):
+    if (root / "train").is_dir():
         return PictureFolder(root, size)
+    looks_like_pictures = root.is_dir() and ((root / "test").is_dir() or holds_pictures(root))
+    if looks_like_pictures and mnist.find_folder(root) is None:
+        raise DataError(f"{root} has no folder train: pictures belong into train/<class>/ and test/<class>/")
     if size:
         raise UsageError(f"--data.size is for folders of pictures: {root} has no folder train")
     return MNISTFiles(root)

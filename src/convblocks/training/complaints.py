@@ -19,6 +19,8 @@ class FitParser(jsonargparse.ArgumentParser):
         for option, target in LINKS.items():
             if re.search(rf'(--|"|--> ){re.escape(target)}\b', message):
                 raise UsageError(f"{target} is set with --{option}") from ex
+        if '"data.size"' in message:
+            raise UsageError("--data.size takes a height and a width in pixels, such as 32 40") from ex
         if "required: arch" in message:
             raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
         if message.startswith("Problems parsing config"):

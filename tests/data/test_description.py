@@ -1,0 +1,92 @@
+"""What the images of a data set are like, in one object that goes into checkpoints and comes out again."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from convblocks.data.description import MNIST, Description
+from convblocks.errors import UsageError
+
+FLOWERS = Description(3, 32, 40, ("iris", "rose"), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.125))
+
+
+def test_mnists_is_the_courses() -> None:
+    assert MNIST.shape == (1, 28, 28)
+    assert MNIST.classes == tuple("0123456789")
+    assert (MNIST.mean, MNIST.std) == ((0.1307,), (0.3081,))
+
+
+def test_each_channel_is_scaled_and_normalised_by_its_own_numbers() -> None:
+    images = torch.randint(256, (5, 3, 32, 40), dtype=torch.uint8)
+    normalized = FLOWERS.normalize(images)
+    assert (normalized.shape, normalized.dtype) == ((5, 3, 32, 40), torch.float32)
+    for channel, (mean, std) in enumerate(zip(FLOWERS.mean, FLOWERS.std, strict=True)):
+        assert torch.allclose(normalized[:, channel], (images[:, channel] / 255 - mean) / std)
+
+
+def test_normalising_leaves_the_images_as_they_are() -> None:
+    images = torch.full((1, 3, 32, 40), 7, dtype=torch.uint8)
+    FLOWERS.normalize(images)
+    assert torch.equal(images, torch.full((1, 3, 32, 40), 7, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("description", [MNIST, FLOWERS], ids=["mnist", "flowers"])
+@pytest.mark.parametrize(
+    "passed_through", [dict, lambda d: json.loads(json.dumps(d)), lambda d: yaml.safe_load(yaml.safe_dump(d))]
+)
+def test_it_comes_out_of_a_file_as_it_went_in(description: Description, passed_through: Any) -> None:
+    assert Description.from_dict(passed_through(description.as_dict())) == description
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": ...},
+        {"height": "tall"},
+        {"width": None},
+        {"classes": 3},
+        {"mean": 0.5},
+        {"mean": ["bright"]},
+        {"std": None},
+    ],
+    ids=str,
+)
+def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
+    values = {name: value for name, value in (FLOWERS.as_dict() | change).items() if value is not ...}
+    with pytest.raises(UsageError, match="is no description of images"):
+        Description.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"channels": 0}, "no pixels"),
+        ({"height": 0}, "no pixels"),
+        ({"width": -1}, "no pixels"),
+        ({"classes": ()}, "two classes or more"),
+        ({"classes": ("rose",)}, "two classes or more"),
+        ({"classes": ("rose", "iris", "rose")}, "a name of its own"),
+        ({"mean": (0.5,)}, "each of 3 channels needs a mean"),
+        ({"std": (0.2, 0.2, 0.0)}, "a standard deviation above 0"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(FLOWERS, **change)
+
+
+def test_a_network_takes_images_of_the_same_shape_and_classes_whatever_their_brightness() -> None:
+    assert FLOWERS.same_images(replace(FLOWERS, mean=(0.1, 0.1, 0.1)))
+    assert not FLOWERS.same_images(replace(FLOWERS, width=32))
+    assert not FLOWERS.same_images(replace(FLOWERS, classes=("rose", "iris")))
+
+
+def test_it_is_said_in_a_line() -> None:
+    assert str(FLOWERS) == "3 x 32 x 40 pixels, 2 classes (iris, rose)"
+    many = replace(FLOWERS, classes=tuple(f"c{number}" for number in range(12)))
+    assert str(many) == "3 x 32 x 40 pixels, 12 classes (c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, ...)"
