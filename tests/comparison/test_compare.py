@@ -129,6 +129,26 @@ def test_a_damaged_summary_is_written_anew(small: Path) -> None:
     assert json.loads(summary.read_text())["epochs"] == epochs
 
 
+def test_summaries_from_before_there_were_other_data_are_of_mnist(small: Path) -> None:
+    report = (small / "comparison.md").read_text()
+    for seed in (0, 1):
+        summary = trial("small", "mlp", seed).run.summary
+        former = json.loads(summary.read_text())
+        del former["data"], former["collapsed_below"]
+        summary.write_text(json.dumps(former))
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--no-fit"])
+    assert (small / "comparison.md").read_text() == report
+
+
+def test_a_summary_that_tells_nothing_of_its_data_is_damaged(small: Path) -> None:
+    run = trial("small", "mlp", 0).run
+    whole = json.loads(run.summary.read_text())
+    for data in (None, {}, {"test_images": 0}, {"test_images": 100, "description": {"classes": 3}}):
+        run.summary.write_text(json.dumps(whole | {"data": data}))
+        with pytest.raises(UserError, match=r"cannot read .*summary\.json .*: resume the run to write it anew"):
+            run.read_summary()
+
+
 def test_without_fitting_missing_runs_are_named_and_the_others_reported(small: Path) -> None:
     (small / "comparison.md").unlink()
     with pytest.raises(UserError, match=f"1 of 3 trials are not done: small/mlp/{SHORT_NAME}/seed_2"):

@@ -3,7 +3,8 @@
 import pytest
 
 from convblocks.comparison.report import comparison_tables, grid_table
-from convblocks.comparison.verdicts import Claim, Comparison, Outcome, best_settings, compare
+from convblocks.comparison.verdicts import Claim, Comparison, Images, Outcome, best_settings, compare
+from convblocks.data.description import MNIST, Description
 from convblocks.tables import to_markdown
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
@@ -24,6 +25,7 @@ def outcome(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed:
         "collapsed": accuracy < 0.15,
         "seconds": 1.0,
         "epochs": ({"train/loss": 2 * loss, "test/acc": accuracy}, {"train/loss": loss, "test/acc": accuracy}),
+        "images": Images(MNIST, test_images=10_000, collapsed_below=0.15),
     }
     return Outcome(**(values | changed))  # type: ignore[arg-type]  # the fields of an Outcome
 
@@ -134,6 +136,23 @@ def test_the_table_has_the_notebooks_columns_and_its_own_figures() -> None:
     assert "| network | parameters | epoch-1 train loss | last train loss | test accuracy % | median % |" in text
     assert "| mlp in the notebook | 79,510 | 0.28 | 0.16 | 95.38 % |" in text
     assert "binomial standard error" in text
+
+
+def test_of_other_images_than_mnists_the_report_says_what_they_are() -> None:
+    """How many there are decides the standard error; the notebook's own figures are of MNIST."""
+    shapes = Description(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
+    images = Images(shapes, test_images=240, collapsed_below=0.52)
+    text = markdown(compare([outcome("mlp", seed, 0.9, images=images) for seed in range(3)]))
+    assert "Images of 3 x 32 x 40 pixels, 2 classes (disc, ring); 240 test images." in text
+    assert "A collapsed run never got above 52 % accuracy" in text
+    assert "at 90.00 % on 240 images the binomial standard error of one run's accuracy is 1.94 points" in text
+    assert "in the notebook" not in text
+
+
+def test_of_mnist_it_says_nothing() -> None:
+    text = markdown(compare(runs(3)))
+    assert "Images of" not in text
+    assert "on 10,000 images" in text
 
 
 def test_every_verdict_follows_from_its_numbers() -> None:

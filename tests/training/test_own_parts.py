@@ -1,7 +1,10 @@
-"""Optimizers, schedules and networks that are not this project's, by the commands that a user types."""
+"""Optimizers, schedules, networks, losses and data that are not this project's, by the commands that a user types."""
 
 import json
 import re
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +12,80 @@ import pytest
 import torch
 import yaml
 
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.directory import RunDirectory
-from convblocks.training import fit
+from convblocks.training import fit, signals
 from convblocks.training.options import parse
 from convblocks.training.parts import build
 from tests.conftest import DEBUG, needs, run_script
-from tests.training.test_fit import assert_same_weights, curves, train
+from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+from tests.training.test_resume import stop_at
 
 RADAM = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
 ROWS = ["--arch", "own_networks.Rows", "--network.hidden", "24"]
+
+OWN_PARTS = """
+import torch
+from torch import nn
+from convblocks import ImageSets, ImageSource, LabelledImages
+
+
+class Noise(ImageSource):
+    classes = ("lying", "standing", "none")
+
+    def load(self):
+        return ImageSets.of(self.draw(320), self.draw(30), self.classes)
+
+    def draw(self, count):
+        numbers = torch.Generator().manual_seed(count)
+        images = torch.randint(256, (count, 3, 12, 20), generator=numbers, dtype=torch.uint8)
+        return LabelledImages(images, torch.randint(3, (count,), generator=numbers))
+
+
+class Mislabelled(Noise):
+    classes = ("lying", "standing")
+
+
+class Nothing(ImageSource):
+    def load(self):
+        return None
+
+
+def function(root):
+    return root
+
+
+class Squared(nn.Module):
+    def __init__(self, power=2):
+        super().__init__()
+        self.power = power
+
+    def forward(self, logits, targets):
+        wanted = nn.functional.one_hot(targets, logits.shape[1])
+        return ((logits.softmax(dim=1) - wanted).abs() ** self.power).sum(dim=1)
+
+
+class Mean(Squared):
+    def forward(self, logits, targets):
+        return super().forward(logits, targets).mean()
+
+
+class Lion:
+    pass
+"""
+
+NOISE = ["--data.source", "own_parts.Noise"]
+
+
+@pytest.fixture
+def own_parts(workspace: Path) -> Iterator[None]:
+    """A module of data and losses in the current folder."""
+    (workspace / "own_parts.py").write_text(OWN_PARTS)
+    sys.modules.pop("own_parts", None)
+    yield
+    sys.modules.pop("own_parts", None)
 
 
 def hyper_parameters(run: RunDirectory) -> dict[str, Any]:
@@ -212,3 +277,65 @@ def test_a_network_of_timm_trains(workspace: Path) -> None:
     finished = run_script("fit", *DEBUG, "--arch", "timm.create_model", *network, "--name", "run", cwd=workspace)
     assert finished.returncode == 0, finished.stderr
     assert RunDirectory("run").state(2) == "done"
+
+
+@pytest.mark.parametrize(
+    ("flags", "error", "message"),
+    [
+        (["--loss", "focal"], UsageError, "unknown loss 'focal': choose one of cross_entropy, or give a class"),
+        (["--loss", "own_parts.Nowhere"], UsageError, "own_parts has no class or function 'Nowhere'"),
+        (["--loss", "own_parts.Lion"], UsageError, "the class own_parts.Lion is no Module"),
+        (["--loss", "own_parts.Mean"], UsageError, r"gives \(\) for 2 images, not \(2,\): a loss for each image"),
+        (["--loss", "own_parts.Squared", "--loss.power", "two"], UsageError, "Squared does not take logits .*'str'"),
+        (["--loss", "own_parts.Squared", "--loss.depth", "3"], UsageError, "cannot be made .* 'depth'"),
+        (["--loss", "MSELoss"], UsageError, r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
+        (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], UsageError, "--loss.reduction is not for you"),
+        (["--data.source", "nowhere.Noise"], UsageError, "cannot import nowhere.Noise: there is no module nowhere"),
+        (["--data.source", "own_parts.Nowhere"], UsageError, "own_parts has no class or function 'Nowhere'"),
+        (["--data.source", "Noise"], UsageError, "Noise is not imported: give its module too, as in module.Name"),
+        (["--data.source", "own_parts.Lion"], UsageError, "the class own_parts.Lion is no ImageSource"),
+        (["--data.source", "own_parts.Nothing"], UsageError, "own_parts.Nothing loads a NoneType, not ImageSets"),
+        (["--data.source", "own_parts.function"], UsageError, "own_parts.function makes a PosixPath, which is no"),
+        (["--data.source", "own_parts.Mislabelled"], DataError, r"train labels must be in 0\.\.1, but go from 0 to 2"),
+        ([*NOISE, "--arch", "own_networks.Rows"], UsageError, r"does not take images \(B, 3, 12, 20\)"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_data_and_losses_that_cannot_be_used_are_one_line(
+    own_networks: Path, own_parts: None, flags: list[str], error: type[UserError], message: str
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        build(parse(["--arch", "mlp", *flags]))
+    assert "\n" not in str(caught.value)
+    assert not Path("lightning_logs").exists()
+
+
+def test_label_smoothing_is_an_argument_of_the_loss(workspace: Path) -> None:
+    smooth = ["--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1"]
+    train("--arch", "mlp", "--name", "smooth", *smooth)
+    train("--arch", "mlp", "--name", "plain")
+    smoothed, plain = (RunDirectory(name).read_summary() for name in ("smooth", "plain"))
+    assert smoothed["settings"]["loss"] == {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
+    assert smoothed["final"]["test/loss"] > plain["final"]["test/loss"]
+    assert smoothed["final"]["test/acc"] > 0.8
+
+
+def test_the_full_name_of_the_default_loss_changes_nothing(workspace: Path) -> None:
+    train("--arch", "mlp", "--name", "named", "--loss", "torch.nn.CrossEntropyLoss")
+    train("--arch", "mlp", "--name", "plain")
+    assert_same_weights(RunDirectory("named"), RunDirectory("plain"))
+
+
+def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = [*DEBUG, *NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared", "--name"]
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(27, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*flags, "stopped"])
+    signals.forget()
+    fit.main(["--name", "stopped", "--resume"])
+    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
+    assert stopped.read_summary()["data"]["description"]["classes"] == ["lying", "standing", "none"]

@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.connectors.logger_connector.logger_connector impo
 
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
+from convblocks.evaluation import evaluate, export
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import previous
 from convblocks.runs.directory import RunDirectory
@@ -253,6 +254,39 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(RunDirectory("whole"), stopped)
     assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
+
+
+@pytest.mark.slow
+def test_a_run_from_before_other_data_and_losses_is_resumed_and_used(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its settings nor its checkpoint tell the loss or the images."""
+    flags = [*DEBUG, "--arch", "mlp", "--name"]
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(27, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*flags, "stopped"])
+    signals.forget()
+    stopped = RunDirectory("stopped")
+    config = yaml.safe_load(stopped.config.read_text())
+    del config["loss"], config["data"]["flip"]
+    stopped.config.write_text(yaml.safe_dump(config))
+    forget_loss_and_images(stopped.last_checkpoint)
+    evaluate.main([str(stopped.last_checkpoint)])
+    fit.main(["--name", "stopped", "--resume"])
+    assert_same_weights(RunDirectory("whole"), stopped)
+    assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
+    forget_loss_and_images(stopped.last_checkpoint)
+    export.main([str(stopped.last_checkpoint), "--output", "digits"])
+    assert Path("digits.onnx").is_file()
+
+
+def forget_loss_and_images(path: Path) -> None:
+    """Make a checkpoint what it was before other losses and images could be chosen."""
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["hyper_parameters"]["loss"], checkpoint["hyper_parameters"]["description"]
+    torch.save(checkpoint, path)
 
 
 @pytest.mark.slow

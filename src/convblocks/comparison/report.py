@@ -8,10 +8,10 @@ import numpy as np
 from convblocks.comparison.statistics import Mean, binomial_standard_error
 from convblocks.comparison.trials import settings_name
 from convblocks.comparison.verdicts import (
-    ArchitectureRow,
     Claim,
     Comparison,
     Difference,
+    Images,
     Metric,
     Outcome,
     Reading,
@@ -19,6 +19,7 @@ from convblocks.comparison.verdicts import (
     by_settings,
     mean_validation,
 )
+from convblocks.data.description import MNIST
 from convblocks.tables import Table, percent
 
 # The figures that the course's notebook prints for its MLP: epoch-1 loss, epoch-5 loss, accuracy; one run.
@@ -42,9 +43,9 @@ def report_tables(comparisons: Mapping[str, Comparison], swept: Sequence[Outcome
     return tables
 
 
-def comparison_tables(comparison: Comparison, test_images: int = 10_000) -> list[Table]:
+def comparison_tables(comparison: Comparison) -> list[Table]:
     """The notebook's table, the claims and the differences of one comparison."""
-    tables = [_means(comparison.rows, test_images)]
+    tables = [_means(comparison)]
     if comparison.readings[0].claims:
         tables.append(_claims(comparison))
     if comparison.readings[0].differences:
@@ -73,7 +74,8 @@ def grid_table(outcomes: Sequence[Outcome]) -> Table:
     return Table("Every setting", columns, rows)
 
 
-def _means(rows: Sequence[ArchitectureRow], test_images: int) -> Table:
+def _means(comparison: Comparison) -> Table:
+    rows, images = comparison.rows, comparison.images
     lines = [
         [
             row.arch,
@@ -87,14 +89,16 @@ def _means(rows: Sequence[ArchitectureRow], test_images: int) -> Table:
         ]
         for row in rows
     ]
-    if any(row.arch == "mlp" for row in rows):
+    is_mnist = images.description.same_images(MNIST)
+    if is_mnist and any(row.arch == "mlp" for row in rows):
         lines.append(["mlp in the notebook", "79,510", *NOTEBOOK_MLP, "", "", "1"])
     best = max(row.median for row in rows)
-    error = 100 * binomial_standard_error(best, test_images)
+    error = 100 * binomial_standard_error(best, images.test_images)
     columns = ["network", "parameters", "epoch-1 train loss", "last train loss", "test accuracy %", "median %"]
     notes = [
+        *([] if is_mnist else [_data_note(images)]),
         "Mean ± standard deviation over seeds, and its 95 % confidence interval (Student's t). A collapsed run never "
-        "got above 15 % accuracy; means include collapsed runs.",
+        f"got above {100 * images.collapsed_below:.0f} % accuracy; means include collapsed runs.",
         *(
             f"{row.arch}: {row.collapsed} of {row.accuracy.n} runs collapsed, 95 % interval of the rate "
             f"{row.collapse_interval[0]:.0%} to {row.collapse_interval[1]:.0%} (Wilson)."
@@ -106,11 +110,15 @@ def _means(rows: Sequence[ArchitectureRow], test_images: int) -> Table:
             for row in rows
             if row.last_loss.n < row.accuracy.n
         ),
-        f"The test set itself is a sample: at {percent(best)} on {test_images:,} images the binomial standard error of "
-        f"one run's accuracy is {error:.2f} points. It is the same sample for all runs, so differences between runs "
-        "are known better than that.",
+        f"The test set itself is a sample: at {percent(best)} on {images.test_images:,} images the binomial standard "
+        f"error of one run's accuracy is {error:.2f} points. It is the same sample for all runs, so differences "
+        "between runs are known better than that.",
     ]
     return Table("Results", [*columns, "collapsed", "n"], lines, notes)
+
+
+def _data_note(images: Images) -> str:
+    return f"Images of {images.description}; {images.test_images:,} test images."
 
 
 def _mean(mean: Mean, scale: float, digits: str) -> str:

@@ -18,6 +18,7 @@ from convblocks.comparison.statistics import (
     wilson_interval,
 )
 from convblocks.comparison.trials import Settings, Trial, settings_name
+from convblocks.data.description import Description
 
 Metric = Literal["first_loss", "last_loss", "accuracy"]
 METRICS: tuple[Metric, ...] = ("first_loss", "last_loss", "accuracy")
@@ -26,6 +27,15 @@ Verdict = Literal["supported", "not supported", "undecided"]
 
 # "Roughly equal": the largest network has at most a tenth more parameters than the smallest.
 ROUGHLY_EQUAL = 1.1
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a run was trained and judged on; it collapsed if its accuracy never got above ``collapsed_below``."""
+
+    description: Description
+    test_images: int
+    collapsed_below: float
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ class Outcome:
     collapsed: bool
     seconds: float
     epochs: tuple[dict[str, float], ...]
+    images: Images
     data: dict[str, str] | None = None
 
 
@@ -96,8 +107,9 @@ class Reading:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Architectures against each other, each at one setting."""
+    """Architectures against each other, each at one setting, on the same images."""
 
+    images: Images
     rows: tuple[ArchitectureRow, ...]
     readings: tuple[Reading, ...]
 
@@ -126,6 +138,11 @@ def read_outcome(trial: Trial) -> Outcome:
         collapsed=summary["collapsed"],
         seconds=sum(row["seconds"] for row in epochs),
         epochs=tuple(epochs),
+        images=Images(
+            Description.from_dict(summary["data"]["description"]),
+            summary["data"]["test_images"],
+            summary["collapsed_below"],
+        ),
         data=(summary.get("manifest") or {}).get("data"),
     )
 
@@ -136,7 +153,7 @@ def compare(outcomes: Sequence[Outcome]) -> Comparison:
     The architectures come in the order of the registry; of two, the later one is the first of a difference.
     """
     rows = tuple(_row(own) for own in by_arch(outcomes).values())
-    return Comparison(rows, (_read(outcomes, rows, "all"), _read(outcomes, rows, "trained")))
+    return Comparison(outcomes[0].images, rows, (_read(outcomes, rows, "all"), _read(outcomes, rows, "trained")))
 
 
 def sets_to_compare(outcomes: Sequence[Outcome], has_grid: bool) -> dict[str, list[Outcome]]:

@@ -15,7 +15,7 @@ from convblocks.data.description import MNIST, Description
 from convblocks.data.folder import memory_for_pictures
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.loader import ImageLoader
-from convblocks.data.sources import MNISTFiles, find_source
+from convblocks.data.sources import MNISTFiles, find_source, load_images
 from convblocks.errors import DataError, UsageError
 
 # Which images are held out must not change with the run's seed, or runs would be selected on different images.
@@ -122,7 +122,7 @@ class MNISTDataModule(LightningDataModule):
         """Read the files into memory; Lightning calls it in every process, before each of fit and test."""
         if self._is_read:
             return
-        self.files = self.source.load()
+        self.files = load_images(self.source)
         self._check_images()
         size = len(self.files.train.labels)
         if self.val_size >= size:

@@ -1,6 +1,7 @@
 """What kind of data set lies in a folder."""
 
 from pathlib import Path
+from typing import Any
 
 from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, holds_pictures
@@ -16,6 +17,20 @@ class MNISTFiles(ImageSource):
 
     def load(self) -> ImageSets:
         return mnist.load(self.root)
+
+
+def load_images(source: ImageSource) -> ImageSets:
+    """What a source has read.
+
+    Raises:
+        DataError: it cannot read it.
+        UsageError: it is a source of something else.
+    """
+    read: Any = source.load()
+    if not isinstance(read, ImageSets):
+        name = f"{type(source).__module__}.{type(source).__qualname__}"
+        raise UsageError(f"the source {name} loads a {type(read).__name__}, not ImageSets: make them with ImageSets.of")
+    return read
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:

@@ -6,7 +6,7 @@ from pathlib import Path
 from convblocks.command_line import Parser
 from convblocks.data import mnist
 from convblocks.data.images import ImageSets, ImageSource
-from convblocks.data.sources import find_source
+from convblocks.data.sources import find_source, load_images
 from convblocks.errors import DataError
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.model import names
@@ -32,7 +32,7 @@ def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
         is_folder = (options.root / "train").is_dir()
         source = find_source(options.root, (wanted.height, wanted.width) if is_folder else None)
     source.prepare()
-    files: ImageSets = source.load()
+    files = load_images(source)
     if not wanted.same_images(files.description):
         raise DataError(
             f"{trained.path} was trained on {wanted}, but {options.root} holds {files.description}: give the data that "

@@ -74,10 +74,13 @@ def call(kind: type, name: str, *arguments: Any, **named: Any) -> Any:
     if not isinstance(called, type) and name not in _typed:
         raise UsageError(f"{name} is a function, which a checkpoint alone must not call: `names.load({name!r})` first")
     try:
-        return called(*arguments, **named)
+        made = called(*arguments, **named)
     except Exception as error:  # of code that is not ours, about arguments that a person chose
         given = ", ".join(f"{key}={value!r}" for key, value in named.items()) or "no arguments"
         raise UsageError(f"{what} {name} cannot be made with {given}: {' '.join(str(error).split())}") from error
+    if not isinstance(made, kind):
+        raise UsageError(f"{name} makes a {type(made).__name__}, which is no {what}")
+    return made
 
 
 def _how_to_import(module_name: str) -> str:

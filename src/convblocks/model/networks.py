@@ -156,8 +156,6 @@ def _own(name: str, arguments: Mapping[str, Any], description: Description) -> n
 @torch.no_grad()
 def _check_shapes(arch: str, network: nn.Module, description: Description) -> None:
     """Refuse what is no network from (B, C, H, W) to (B, classes)."""
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"{arch} makes a {type(network).__name__}, not an nn.Module")
     modes = [(module, module.training) for module in network.modules()]
     images = torch.zeros(2, *description.shape)
     try:

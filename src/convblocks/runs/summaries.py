@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from convblocks.data.description import MNIST, Description
+from convblocks.errors import UsageError
+
 # Each key that is always there, and what its value must be.
 PARTS: dict[str, type | tuple[type, ...]] = {
     "arch": str,
@@ -15,6 +18,8 @@ PARTS: dict[str, type | tuple[type, ...]] = {
     "collapsed": bool,
     "seconds": (int, float),
     "ended_by": str,
+    "data": dict,
+    "collapsed_below": (int, float),
 }
 
 # What must be a number in each row; anything else may be null for one that is not finite.
@@ -22,6 +27,14 @@ NUMBERS = ("epoch", "step", "seconds", "train/acc", "val/acc", "test/acc")
 
 # The usual reason for which a run ends.
 EPOCHS = "its epochs"
+
+# What was always so before it was written down.
+OF_LATER: dict[str, Any] = {
+    "evaluations": [],
+    "ended_by": EPOCHS,
+    "data": {"test_images": 10_000, "description": MNIST.as_dict()},
+    "collapsed_below": 0.15,
+}
 
 Row = dict[str, float]
 
@@ -34,7 +47,7 @@ def check(summary: Any) -> dict[str, Any]:
     """
     if not isinstance(summary, dict):
         raise ValueError("it is no JSON object")
-    parts: dict[str, Any] = {"evaluations": [], "ended_by": EPOCHS} | summary  # former ones have neither
+    parts: dict[str, Any] = OF_LATER | summary
     for key, kind in PARTS.items():
         value = parts.get(key)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -48,7 +61,18 @@ def check(summary: Any) -> dict[str, Any]:
     }
     if [row["epoch"] for row in rows["epochs"]] != list(range(1, len(rows["epochs"]) + 1)):
         raise ValueError("its epochs are not 1, 2, 3 and so on")
+    _check_data(parts["data"])
     return parts | rows
+
+
+def _check_data(data: Mapping[str, Any]) -> None:
+    images = data.get("test_images")
+    if not isinstance(images, int) or images < 1:
+        raise ValueError(f"its number of test images is {images!r}")
+    try:
+        Description.from_dict(data.get("description", {}))
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 def _row(row: Any, *needed: str) -> Row:

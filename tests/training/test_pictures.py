@@ -1,0 +1,176 @@
+"""Folders of pictures, from the command that trains on them to the report that compares the runs."""
+
+import json
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from convblocks import DigitClassifier, MNISTDataModule
+from convblocks.comparison import compare
+from convblocks.data.images import ImageSets, LabelledImages
+from convblocks.data.pictures import to_picture
+from convblocks.errors import DataError, Stopped, UsageError
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.training import fit, signals
+from tests.any_trainer.plain import trainer
+from tests.conftest import run_script, write_digits
+from tests.data.pictures import SHAPES, write_pictures
+from tests.training.test_distributed import assert_close, weights
+from tests.training.test_fit import assert_same_weights, metric_rows
+from tests.training.test_resume import stop_at
+
+PICTURES = ["--data.root", "pictures"]
+
+# Of 160 training pictures an epoch has 20 steps.
+SHORT = [*PICTURES, "--batch_size", "8", "--epochs", "2", "--threads", "1"]
+
+
+def summary(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(RunDirectory(name).summary.read_text())
+    return content
+
+
+def write_as_pictures(folder: Path, **splits: LabelledImages) -> None:
+    """Write digits as ``<split>/<label>/<index>.png``."""
+    for split, digits in splits.items():
+        for label in range(10):
+            (folder / split / str(label)).mkdir(parents=True)
+        for index, (image, label) in enumerate(zip(digits.images.numpy(), digits.labels.tolist(), strict=True)):
+            to_picture(image).save(folder / split / str(label) / f"{index}.png", compress_level=1)
+
+
+def test_digits_written_as_pictures_come_in_the_same_batches(workspace: Path, digits: ImageSets) -> None:
+    write_digits(Path("files"), digits, train=600)
+    write_as_pictures(Path("pictures"), train=digits.train[torch.arange(600)], test=digits.test[torch.arange(100)])
+    sets = {}
+    for root in ("files", "pictures"):
+        sets[root] = data = MNISTDataModule(root)
+        data.prepare_data()
+        data.setup()
+    for split in ("train", "val", "test"):
+        files, pictures = (getattr(data, split) for data in sets.values())
+        assert torch.equal(files.images, pictures.images)
+        assert torch.equal(files.labels, pictures.labels)
+    files, pictures = (torch.cat([targets for _, targets in data.train_dataloader()]) for data in sets.values())
+    assert torch.equal(files, pictures)
+
+
+@pytest.mark.slow
+def test_all_of_mnist_written_as_pictures_gives_the_same_weights(workspace: Path, digits: ImageSets) -> None:
+    write_as_pictures(Path("pictures"), train=digits.train, test=digits.test)
+    flags = ["--arch", "batchnorm", "--epochs", "2", "--threads", "1", "--trainer.limit_train_batches", "100"]
+    fit.main([*flags, "--name", "files"])
+    fit.main([*flags, "--name", "pictures", *PICTURES])
+    assert summary("files")["data"] == summary("pictures")["data"]
+    assert_same_weights(RunDirectory("files"), RunDirectory("pictures"))
+    assert metric_rows(RunDirectory("files")) == metric_rows(RunDirectory("pictures"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_each_network_learns_shapes_in_colour(workspace: Path, arch: str) -> None:
+    write_pictures(Path("pictures"), classes=("bar", "post", "ring"), train=600, test=150)
+    fit.main([*PICTURES, "--arch", arch, "--batch_size", "20", "--epochs", "5", "--lr", "3e-3", "--name", "run"])
+    assert summary("run")["final"]["test/acc"] > 0.8
+
+
+@pytest.mark.parametrize("arch", ["batchnorm", *(pytest.param(a, marks=pytest.mark.slow) for a in ("mlp", "maxpool"))])
+@pytest.mark.parametrize(
+    ("classes", "colour", "size", "collapsed_below"),
+    [(("disc", "square"), False, (12, 20), 0.52), (tuple(SHAPES), True, (24, 16), 0.12)],
+    ids=["2 classes in grey", "12 classes in colour"],
+)
+def test_a_run_knows_its_pictures(
+    workspace: Path, arch: str, classes: Sequence[str], colour: bool, size: tuple[int, int], collapsed_below: float
+) -> None:
+    write_pictures(Path("pictures"), classes=classes, colour=colour, size=size, train=48, test=24)
+    fit.main([*SHORT, "--arch", arch, "--name", "run"])
+    data = summary("run")["data"]
+    assert (data["train_images"], data["test_images"]) == (48, 24)
+    description = data["description"]
+    assert [description[part] for part in ("channels", "height", "width")] == [3 if colour else 1, *size]
+    assert description["classes"] == sorted(classes)
+    assert summary("run")["collapsed_below"] == pytest.approx(collapsed_below)
+    kept = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)["hyper_parameters"]["description"]
+    assert kept == description
+
+
+@pytest.fixture
+def stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The options of a run that was stopped in the middle of its second epoch."""
+    write_pictures(Path("pictures"), train=160, test=20)
+    flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2"]
+    with monkeypatch.context() as patch:
+        stop_at(27, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*flags, "--name", "stopped"])
+    signals.forget()
+    return flags
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(stopped: list[str]) -> None:
+    fit.main([*stopped, "--name", "whole"])
+    fit.main(["--name", "stopped", "--resume"])
+    assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
+    assert metric_rows(RunDirectory("whole")) == metric_rows(RunDirectory("stopped"))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_with_another_picture_it_does_not_go_on(stopped: list[str], split: str) -> None:
+    Image.new("RGB", (16, 16), "red").save(Path("pictures", split, "disc", "0.png"))
+    with pytest.raises(DataError, match=f"was begun with another {split} than pictures holds"):
+        fit.main(["--name", "stopped", "--resume"])
+
+
+def test_pictures_that_were_only_copied_are_the_same(stopped: list[str]) -> None:
+    for path in Path("pictures").rglob("*.png"):
+        path.write_bytes(path.read_bytes())
+    fit.main(["--name", "stopped", "--resume"])
+    assert RunDirectory("stopped").state(2) == "done"
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_numbers_as_one(workspace: Path) -> None:
+    write_pictures(Path("pictures"), size=(16, 20), train=160, test=20)
+    flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--trainer.precision", "64-true"]
+    two = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    for name, processes in {"one": [], "two": two}.items():
+        finished = run_script("fit", *flags, *processes, "--name", name, cwd=workspace)
+        assert finished.returncode == 0, finished.stderr
+    assert_close(weights(LOGS / "one"), weights(LOGS / "two"), tolerance=1e-9)
+    assert summary("two")["final"] == pytest.approx(summary("one")["final"], rel=1e-9)
+
+
+@pytest.mark.slow
+def test_a_comparison_names_the_data(workspace: Path) -> None:
+    write_pictures(Path("pictures"), classes=("bar", "post", "ring"), size=(16, 20), train=160, test=20)
+    options = ["--arch", "mlp", "batchnorm", "--seeds", "2", "--name", "shapes", "--data.size", "8", "12"]
+    compare.main([*PICTURES, "--batch_size", "8", "--epochs", "2", *options])
+    report = (LOGS / "shapes" / "comparison.md").read_text()
+    assert "Images of 3 x 8 x 12 pixels, 3 classes (bar, post, ring); 20 test images." in report
+    assert "in the notebook" not in report
+
+
+def test_a_trainer_of_lightnings_takes_pictures(workspace: Path) -> None:
+    write_pictures(Path("pictures"), train=160, test=20)
+    data = MNISTDataModule("pictures", batch_size=8)
+    classifier = DigitClassifier("batchnorm", description=data.description)
+    lightning = trainer(workspace, max_epochs=1)
+    lightning.fit(classifier, datamodule=data)
+    assert lightning.global_step == 20
+    (checkpoint,) = workspace.rglob("*.ckpt")
+    found = DigitClassifier.load_from_checkpoint(checkpoint, weights_only=True)
+    assert found.description == data.description
+
+
+def test_a_classifier_of_other_images_is_refused(workspace: Path) -> None:
+    write_pictures(Path("pictures"), train=160, test=20)
+    message = r"the classifier is for 1 x 28 x 28 .*, but the data are 3 x 16 x 16 .*: give it description="
+    with pytest.raises(UsageError, match=message):
+        trainer(workspace).fit(DigitClassifier("batchnorm"), datamodule=MNISTDataModule("pictures", batch_size=8))
