@@ -17,6 +17,7 @@ from torch import Tensor
 from convblocks.data import mnist
 from convblocks.data.images import ImageSets
 from convblocks.runs.directory import RunDirectory
+from tests.data.pictures import SHAPES, write_pictures
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
@@ -67,6 +68,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             finished = run_script("fit", "--arch", "batchnorm", "--name", run.name, *flags, cwd=folder, timeout=300)
             assert finished.returncode == 0, finished.stderr
     return run.last_checkpoint
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of colour pictures of twelve classes, wider than high."""
+    folder = tmp_path_factory.mktemp("pictures") / "shapes"
+    write_pictures(folder, classes=tuple(SHAPES), train=240, test=60, size=(32, 40))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained_on_shapes(shapes: Path) -> Path:
+    """The checkpoint of a BatchNorm network that knows the shapes."""
+    flags = ["--epochs", "4", "--batch_size", "20", "--lr_scheduler", "onecycle", "--threads", "1"]
+    data = ["--data.root", str(shapes)]
+    finished = run_script("fit", "--arch", "batchnorm", "--name", "shapes", *flags, *data, cwd=shapes.parent)
+    assert finished.returncode == 0, finished.stderr
+    return shapes.parent / "lightning_logs" / "shapes" / "checkpoints" / "last.ckpt"
 
 
 @pytest.fixture

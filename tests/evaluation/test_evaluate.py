@@ -1,6 +1,7 @@
 """How good a checkpoint is, and where it is wrong."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,24 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
 from convblocks.evaluation.measures import Evaluation
+from convblocks.evaluation.panels import evaluation_panels, figure_of
 from tests.conftest import run_script, write_digits
+from tests.data.pictures import SHAPES, write_pictures
+
+LONG_NAMES = tuple(f"the {name} of a rather long name, which costs ${number}" for number, name in enumerate(SHAPES))
+
+
+def guesses(classes: tuple[str, ...], count: int = 1000) -> Evaluation:
+    """Images of which a guess of the right class is favoured but not certain."""
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.randint(0, len(classes), (count,), generator=generator)
+    logits = torch.randn(count, len(classes), generator=generator) + 2 * functional.one_hot(targets, len(classes))
+    return Evaluation(logits, targets, classes)
 
 
 @pytest.fixture
 def evaluation() -> Evaluation:
-    """1,000 images, of which a guess of the right class is favoured but not certain."""
-    generator = torch.Generator().manual_seed(0)
-    targets = torch.randint(0, 10, (1000,), generator=generator)
-    logits = torch.randn(1000, 10, generator=generator) + 2 * functional.one_hot(targets, 10)
-    return Evaluation(logits, targets, MNIST.classes)
+    return guesses(MNIST.classes)
 
 
 def test_the_measures_are_what_their_names_say(evaluation: Evaluation) -> None:
@@ -90,3 +99,70 @@ def test_missing_data_is_told(trained: Path, workspace: Path) -> None:
     (workspace / "file").touch()
     with pytest.raises(DataError, match="is a file"):
         evaluate.main([str(trained), "--data.root", "file"])
+
+
+def test_twelve_classes_of_colour_pictures_are_named(
+    trained_on_shapes: Path, shapes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate.main([str(trained_on_shapes), "--data.root", str(shapes)])
+    classes, confusion = capsys.readouterr().out.split("Confusion")
+    for number, name in enumerate(sorted(SHAPES), start=1):
+        assert f"│ {name} " in classes
+        assert f"│ {number} {name} " in confusion
+
+
+def test_json_names_the_classes(trained_on_shapes: Path, shapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate.main([str(trained_on_shapes), "--data.root", str(shapes), "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert [one["class"] for one in answer["classes"]] == sorted(SHAPES)
+    assert answer["accuracy"] > 0.8
+    assert (answer["n"], np.array(answer["confusion"]).shape) == (60, (12, 12))
+
+
+def test_pictures_of_another_size_are_scaled_to_the_network_s(
+    trained_on_shapes: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(Path("large"), classes=tuple(SHAPES), train=12, test=24, size=(64, 80))
+    evaluate.main([str(trained_on_shapes), "--data.root", "large", "--json"])
+    assert json.loads(capsys.readouterr().out)["n"] == 24
+
+
+def test_data_that_the_network_is_not_for_are_told_in_one_line(trained_on_shapes: Path) -> None:
+    with pytest.raises(DataError) as told:
+        evaluate.main([str(trained_on_shapes)])
+    assert "was trained on 3 x 32 x 40 pixels, 12 classes (backslash, bar, " in str(told.value)
+    assert "holds 1 x 28 x 28 pixels, 10 classes" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_pictures_without_a_test_set_are_told(trained_on_shapes: Path, workspace: Path) -> None:
+    write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
+    with pytest.raises(DataError, match="untested has no test images: put them into test/<class>/"):
+        evaluate.main([str(trained_on_shapes), "--data.root", "untested"])
+
+
+@pytest.mark.parametrize("classes", [MNIST.classes, ("no", "yes"), LONG_NAMES[:2], tuple(SHAPES), LONG_NAMES])
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 40), (3, 40, 16)])
+def test_no_text_of_the_panels_runs_into_another(classes: tuple[str, ...], shape: tuple[int, int, int]) -> None:
+    evaluation = guesses(classes, count=200)
+    images = torch.randint(0, 256, (200, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    figure = figure_of(*evaluation_panels(evaluation, images).values())
+    figure.canvas.draw()
+    labels = [label for axes in figure.axes if axes.axison for label in axes.get_xticklabels()]
+    texts = [*labels, *(text for axes in figure.axes for text in (axes.title, *axes.texts))]
+    shown = [(text.get_text(), text.get_window_extent()) for text in texts if text.get_text()]
+    assert [(one[0], other[0]) for one, other in combinations(shown, 2) if one[1].overlaps(other[1])] == []
+
+
+def test_names_are_no_formulas_to_the_panels() -> None:
+    evaluation = guesses(("$a_$", "$b_$"), count=50)
+    figure_of(*evaluation_panels(evaluation, torch.zeros(50, 1, 8, 8, dtype=torch.uint8)).values()).canvas.draw()
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
+    names = tuple(f"class {number}" for number in range(100))
+    targets = torch.arange(100)
+    predicted = targets.clone()
+    predicted[7] = 9
+    table = evaluate.confusion_table(Evaluation(functional.one_hot(predicted, 100).float(), targets, names))
+    assert (table.title, table.rows) == ("Most frequent mistakes", [["class 7", "class 9", "1"]])

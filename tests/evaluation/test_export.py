@@ -10,12 +10,14 @@ import torch
 from onnxruntime import InferenceSession
 
 from convblocks.data.description import MNIST
+from convblocks.data.folder import PictureFolder
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluation import export
 from convblocks.evaluation.trained import load_network
 from convblocks.model.networks import ARCHITECTURES
 from tests.conftest import run_script
+from tests.data.pictures import SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,19 @@ def test_both_files_say_what_they_are(exported: Path, trained: Path) -> None:
     assert properties == json.loads(files[export.METADATA])
     assert properties["arch"] == "batchnorm"
     assert float(properties["accuracy"]) == pytest.approx(summary["final"]["test/acc"], abs=1e-4)
+    assert json.loads(properties["classes"]) == list("0123456789")
     assert properties["commit"]
+
+
+def test_colour_pictures_of_their_own_shape(trained_on_shapes: Path, shapes: Path, workspace: Path) -> None:
+    export.main([str(trained_on_shapes), "--output", "shapes", "--data.root", str(shapes)])
+    session = InferenceSession("shapes.onnx", providers=["CPUExecutionProvider"])
+    images = PictureFolder(shapes).load().test.images[:3]
+    expected = load_network(trained_on_shapes).logits(images)
+    assert session.get_inputs()[0].shape[1:] == [3, 32, 40]
+    assert export.onnx_logits(Path("shapes.onnx"), images) == pytest.approx(expected, abs=1e-4)
+    assert export.program_logits(Path("shapes.pt2"), images) == pytest.approx(expected, abs=1e-4)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == sorted(SHAPES)
 
 
 @pytest.mark.slow

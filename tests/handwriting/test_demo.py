@@ -1,5 +1,6 @@
-"""LabelledImages drawn on a page, by a browser's mouse, and what the server behind it refuses."""
+"""Digits and other pictures drawn on a page, by a browser's mouse, and what the server behind it refuses."""
 
+import base64
 import http.client
 import io
 import json
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,17 +29,18 @@ from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting.demo import server as demo
 from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Handler, Server, open_server
+from convblocks.handwriting.predict import recognise
 from tests.conftest import REPOSITORY, run_script
+from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.handwriting.browser import chromium
 
 DRAWN = [(1, "flag"), (2, "straight foot"), (3, "round"), (4, "open"), (5, "hat"), (7, "plain")]
 
 
-@pytest.fixture(scope="module")
-def server(trained: Path) -> Iterator[Server]:
-    """The page with one checkpoint, twice."""
-    network = load_network(trained)
-    with open_server([network, network], port=0) as server:
+@contextmanager
+def serving(*checkpoints: Path) -> Iterator[Server]:
+    """A server in a thread of its own."""
+    with open_server([load_network(path) for path in checkpoints], port=0) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -46,8 +49,23 @@ def server(trained: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def server(trained: Path) -> Iterator[Server]:
+    """The page with one checkpoint, twice."""
+    with serving(trained, trained) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def page(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
     with chromium(tmp_path_factory.mktemp("profile")) as window:
+        window.get(f"http://{HOST}:{server.server_port}/")
+        yield window
+
+
+@pytest.fixture(scope="module")
+def shapes_page(trained_on_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    """The page of a network for colour pictures."""
+    with serving(trained_on_shapes) as server, chromium(tmp_path_factory.mktemp("profile")) as window:
         window.get(f"http://{HOST}:{server.server_port}/")
         yield window
 
@@ -65,10 +83,30 @@ def draw(page: WebDriver, shape: Shape) -> None:
     actions.perform()
 
 
+def wait(page: WebDriver) -> None:
+    """Until the last stroke has been answered."""
+    WebDriverWait(page, 20).until(lambda _: page.execute_script("return images && !busy && !changed"))
+
+
+def message(page: WebDriver) -> str:
+    """What the page says once the last stroke has been answered."""
+    wait(page)
+    return page.find_element(By.ID, "message").text
+
+
 def recognised(page: WebDriver) -> list[str]:
-    """The digits that the tables mark, once the last stroke has been answered."""
-    WebDriverWait(page, 20).until(lambda _: page.execute_script("return !busy && !changed"))
-    return [str(row.text.split()[0]) for row in page.find_elements(By.CSS_SELECTOR, "tr.best")]
+    """The class that the table marks for each network, once the last stroke has been answered."""
+    wait(page)
+    marked = page.find_elements(By.CSS_SELECTOR, "td.share.best")
+    return [cell.find_element(By.XPATH, "../td[1]").text for cell in marked]
+
+
+def choose(page: WebDriver, picture: Path) -> None:
+    """Choose a picture file, and wait for the answer to it."""
+    page.find_element(By.ID, "clear").click()
+    page.find_element(By.ID, "file").send_keys(str(picture))
+    WebDriverWait(page, 20).until(lambda _: page.execute_script("return used"))
+    wait(page)
 
 
 @pytest.mark.slow
@@ -77,6 +115,7 @@ def test_a_drawn_digit_is_recognised(digit: int, form: str, page: WebDriver) -> 
     page.find_element(By.ID, "clear").click()
     draw(page, SHAPES[digit][form])
     assert recognised(page) == [str(digit), str(digit)]  # by both networks, side by side
+    assert message(page) == str(digit)
     assert page.find_element(By.ID, "seen").get_attribute("src").startswith("data:image/png")  # type: ignore[union-attr]
     assert page.execute_script("return document.getElementById('seen').naturalWidth") == 28
 
@@ -85,9 +124,94 @@ def test_a_drawn_digit_is_recognised(digit: int, form: str, page: WebDriver) -> 
 def test_a_cleared_page_shows_no_digit(page: WebDriver) -> None:
     draw(page, SHAPES[1]["bar"])
     assert recognised(page) != []
+    assert page.find_element(By.ID, "seen").is_displayed()
     page.find_element(By.ID, "clear").click()
     assert recognised(page) == []
-    assert "Draw with the mouse" in page.find_element(By.ID, "message").text
+    assert not page.find_element(By.ID, "seen").is_displayed()
+    assert message(page) == "Draw with the mouse or a finger."
+
+
+def test_the_page_says_why_it_does_not_recognise_a_drawing(page: WebDriver) -> None:
+    page.find_element(By.ID, "clear").click()
+    dots: Shape = [[(x, y)] for x in (20, 40, 60, 80) for y in (20, 40, 60, 80)]
+    draw(page, dots)
+    assert message(page) == "it shows no digit, but 16 separate parts"
+    assert recognised(page) == []
+
+
+def test_a_page_for_digits_asks_for_no_colours_and_no_files(page: WebDriver) -> None:
+    wait(page)
+    assert not page.find_element(By.ID, "colour").is_displayed()
+    assert not page.find_element(By.ID, "file").is_displayed()
+
+
+def test_the_page_has_the_shape_and_the_classes_of_the_pictures(shapes_page: WebDriver) -> None:
+    wait(shapes_page)
+    assert shapes_page.find_element(By.ID, "drawing").size == {"width": 282, "height": 226}  # 40 : 32, and its border
+    names = [cell.text for cell in shapes_page.find_elements(By.CSS_SELECTOR, "td.name")]
+    assert names == sorted(SHAPES_IN_COLOUR)
+
+
+def test_one_draws_in_colours(shapes_page: WebDriver) -> None:
+    shapes_page.find_element(By.ID, "clear").click()
+    assert shapes_page.find_element(By.ID, "colour").is_displayed()
+    shapes_page.execute_script("document.getElementById('colour').value = '#00ff00'")
+    canvas = shapes_page.find_element(By.ID, "drawing")
+    ActionChains(shapes_page, duration=0).move_to_element(canvas).click().perform()
+    assert recognised(shapes_page) != []
+    with seen_by_the_network(shapes_page) as seen:
+        assert seen.size == (40, 32)
+        assert seen.getpixel((20, 16)) == (0, 255, 0)
+
+
+def test_paper_has_the_mean_colour_of_the_training_pictures(shapes_page: WebDriver, trained_on_shapes: Path) -> None:
+    shapes_page.find_element(By.ID, "clear").click()
+    corner = shapes_page.execute_script("return Array.from(pen.getImageData(0, 0, 1, 1).data.slice(0, 3))")
+    assert corner == pytest.approx([255 * mean for mean in load_network(trained_on_shapes).description.mean], abs=1)
+
+
+@pytest.mark.parametrize("name", ["ring", "stripes", "triangle"])
+def test_a_chosen_picture_gets_the_answer_that_predict_gives(
+    name: str, shapes_page: WebDriver, trained_on_shapes: Path, shapes: Path
+) -> None:
+    picture = min((shapes / "test" / name).iterdir())
+    choose(shapes_page, picture)
+    (prediction,), _ = recognise(load_network(trained_on_shapes), [picture])
+    shares = [cell.text for cell in shapes_page.find_elements(By.CSS_SELECTOR, "td.share")]
+    assert shares == [f"{100 * probability:.1f} %" for probability in prediction.probabilities]
+    assert recognised(shapes_page) == [name]
+    assert message(shapes_page) == name
+
+
+def test_a_chosen_picture_of_many_pixels_is_scaled_down(shapes_page: WebDriver, shapes: Path, tmp_path: Path) -> None:
+    with Image.open(min((shapes / "test" / "ring").iterdir())) as picture:
+        picture.resize((4000, 3200)).save(tmp_path / "large.png")
+    choose(shapes_page, tmp_path / "large.png")
+    assert recognised(shapes_page) == ["ring"]
+
+
+def test_a_file_that_is_no_picture_is_told_on_the_page(shapes_page: WebDriver, tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("no picture")
+    shapes_page.find_element(By.ID, "clear").click()
+    wait(shapes_page)
+    shapes_page.find_element(By.ID, "file").send_keys(str(tmp_path / "notes.png"))
+    refusal = "This browser cannot show that file as a picture."
+    WebDriverWait(shapes_page, 20).until(lambda _: message(shapes_page) == refusal)
+
+
+def test_the_page_fits_a_phone(shapes_page: WebDriver) -> None:
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    shapes_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]  # Chromium's
+    assert shapes_page.execute_script("return document.documentElement.scrollWidth") == 390
+    shapes_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+
+
+@contextmanager
+def seen_by_the_network(page: WebDriver) -> Iterator[Image.Image]:
+    """The picture that the page shows as what the network sees."""
+    address = page.find_element(By.ID, "seen").get_attribute("src") or ""
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as seen:
+        yield seen
 
 
 def test_the_page_loads_nothing_from_elsewhere(page: WebDriver, server: Server) -> None:
@@ -239,6 +363,14 @@ def test_ctrl_c_ends_with_status_130(trained: Path) -> None:
 def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         demo.main(arguments)
+
+
+def test_two_networks_for_different_images_are_refused_in_one_line(trained: Path, trained_on_shapes: Path) -> None:
+    with pytest.raises(UsageError) as told:
+        demo.main([str(trained), str(trained_on_shapes)])
+    assert "is for 1 x 28 x 28 pixels, 10 classes" in str(told.value)
+    assert str(told.value).endswith("two networks must see the same images")
+    assert "\n" not in str(told.value)
 
 
 def test_a_missing_checkpoint_is_told(workspace: Path) -> None:

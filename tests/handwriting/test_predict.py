@@ -1,19 +1,22 @@
-"""From pictures on the disk to a table of digits."""
+"""From pictures on the disk to a table of what they show."""
 
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from convblocks.data.folder import PictureFolder, list_pictures
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting import predict
 from tests.conftest import run_script
+from tests.data.pictures import SHAPES
 
 SEVEN, TWO = 0, 1  # where they stand in the test set
 
@@ -53,10 +56,46 @@ def test_json_holds_all_probabilities(trained: Path, photos: Path, capsys: pytes
     predict.main([str(trained), "--json", str(photos / "two.jpg")])
     answer = json.loads(capsys.readouterr().out)
     (picture,) = answer["pictures"]
-    assert (answer["arch"], picture["digit"], answer["problems"]) == ("batchnorm", 2, {})
+    assert (answer["arch"], picture["class"], answer["problems"]) == ("batchnorm", "2", {})
     assert len(picture["probabilities"]) == 10
     assert sum(picture["probabilities"]) == pytest.approx(1, abs=1e-5)
-    assert picture["probabilities"][picture["runner_up"]] == sorted(picture["probabilities"])[-2]
+    assert (
+        picture["probabilities"][answer["classes"].index(picture["runner_up"])] == sorted(picture["probabilities"])[-2]
+    )
+
+
+def test_the_table_names_the_classes(
+    trained_on_shapes: Path, shapes: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(shapes / "test" / "stripes" / "11.png", workspace)
+    predict.main([str(trained_on_shapes), "11.png"])
+    head, row = (line.split() for line in capsys.readouterr().out.splitlines()[1:4:2])
+    assert head[1:4:2] == ["picture", "class"]
+    assert row[1:4:2] == ["11.png", "stripes"]
+
+
+def test_json_names_the_classes(
+    trained_on_shapes: Path, shapes: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict.main([str(trained_on_shapes), "--json", str(shapes / "test" / "stripes" / "11.png")])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["classes"] == sorted(SHAPES)
+    assert answer["pictures"][0]["class"] == "stripes"
+    assert answer["pictures"][0]["runner_up"] in SHAPES
+
+
+def test_a_test_picture_gets_the_answer_that_evaluation_judges(trained_on_shapes: Path, shapes: Path) -> None:
+    network = load_network(trained_on_shapes)
+    paths = list_pictures(shapes / "test", sorted(SHAPES)).paths
+    predictions, _ = predict.recognise(network, paths)
+    judged = network.probabilities(PictureFolder(shapes).load().test.images)
+    assert torch.tensor([one.probabilities for one in predictions]) == pytest.approx(judged, abs=1e-5)
+
+
+def test_a_colour_network_takes_grey_pictures_of_any_size(trained_on_shapes: Path, workspace: Path) -> None:
+    Image.new("L", (300, 200), 128).save("grey.png")
+    predictions, problems = predict.recognise(load_network(trained_on_shapes), [Path("grey.png")])
+    assert (predictions[0].seen.shape, problems) == ((3, 32, 40), {})
 
 
 @pytest.mark.parametrize(

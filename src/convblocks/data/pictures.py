@@ -75,7 +75,7 @@ def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> N
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (width, height):
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
+    pixels = np.array(picture)  # a copy: the picture's own are read-only, which torch warns of
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 

@@ -11,6 +11,12 @@ from convblocks.evaluation.panels import evaluation_panels, figure_of
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.tables import Table, as_json, percent, terminal, to_console
 
+# So many characters side by side fit into any terminal, and so many columns of numbers.
+TABLE_WIDTH, TABLE_COLUMNS = 76, 12
+
+# Of how many pairs of classes the table tells that are taken for each other, where there are too many for a matrix.
+MOST_PAIRS = 20
+
 
 def main(arguments: list[str]) -> None:
     """Evaluate on the test images and print the measures.
@@ -76,8 +82,31 @@ def classes_table(evaluation: Evaluation) -> Table:
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
+    """How often each class is taken for each; names that do not fit side by side are numbered.
+
+    Of more classes than have room side by side, the mistakes that are made most often.
+    """
+    if len(evaluation.classes) > TABLE_COLUMNS:
+        return mistakes_table(evaluation)
+    names, heads = list(evaluation.classes), list(evaluation.classes)
+    if max(map(len, names)) + sum(len(name) + 3 for name in names) > TABLE_WIDTH:
+        heads = [str(number) for number in range(1, len(names) + 1)]
+        names = [f"{head} {name}" for head, name in zip(heads, names, strict=True)]
     rows = [
         [name, *(str(count) if count else "" for count in counts)]
-        for name, counts in zip(evaluation.classes, evaluation.confusion.tolist(), strict=True)
+        for name, counts in zip(names, evaluation.confusion.tolist(), strict=True)
     ]
-    return Table("Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows)
+    return Table("Confusion: true classes down, predicted ones across", ["", *heads], rows)
+
+
+def mistakes_table(evaluation: Evaluation) -> Table:
+    """The pairs of a true and a predicted class that come most often."""
+    mistakes = evaluation.confusion.fill_diagonal_(0)
+    order = mistakes.flatten().argsort(descending=True, stable=True)[:MOST_PAIRS].tolist()
+    pairs = [divmod(place, len(evaluation.classes)) for place in order]
+    rows = [
+        [evaluation.classes[true], evaluation.classes[predicted], f"{mistakes[true, predicted]:,}"]
+        for true, predicted in pairs
+        if mistakes[true, predicted]
+    ]
+    return Table("Most frequent mistakes", ["true class", "predicted", "n"], rows)

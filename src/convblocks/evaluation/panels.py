@@ -20,8 +20,11 @@ Panel = Callable[[Axes], None]
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
-# Rows and columns of the grid that shows the hardest images.
-GRID = (4, 6)
+# Rows and columns of the grid that shows the hardest images: of digits, and where names stand above them in two lines.
+GRID, NAMED_GRID = (4, 6), (3, 4)
+
+# To how many characters names of classes are cut along an axis and above an image, or they would leave no room for it.
+LONGEST_NAME, LONGEST_CAPTION = 14, 11
 
 
 def figure_of(*panels: Panel) -> Figure:
@@ -47,27 +50,28 @@ def confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix with its counts; the colours show only the mistakes, which the diagonal would outshine."""
     counts = evaluation.confusion.numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    size = min(8.0, 110 / len(counts))  # in points; the cells of many classes are small
+    size = _size_of(8, evaluation.classes)
     axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.5 * mistakes.max()))
     for row, column in zip(*np.nonzero(counts), strict=True):
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right")
-    axes.set_yticks(range(len(counts)), evaluation.classes)
     _name_classes(axes, evaluation.classes)
+    axes.set_yticks(axes.get_xticks(), _cut(evaluation.classes), fontsize=_size_of(10, evaluation.classes))
 
 
 def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
     """The images with the highest loss, each with its true and its predicted class and the latter's probability."""
-    rows, columns = GRID
-    names = [name[:9] for name in evaluation.classes]  # longer ones would run into each other
+    names = _cut(evaluation.classes, LONGEST_CAPTION)
+    has_names = max(map(len, names)) > 2
+    (rows, columns), link = (NAMED_GRID, " →\n") if has_names else (GRID, " → ")
     order = evaluation.losses.argsort(descending=True)[: rows * columns]
     confidence = 100 * evaluation.probabilities.amax(dim=1)
     captions = [
-        f"{names[evaluation.targets[index]]} → {names[evaluation.predicted[index]]}  {confidence[index]:.0f} %"
+        f"{names[evaluation.targets[index]]}{link}{names[evaluation.predicted[index]]}  {confidence[index]:.0f} %"
         for index in order
     ]
     _mosaic(axes, _to_show(images[order] / 255), columns, captions)
-    axes.set_title("highest loss: true class → predicted class, and its probability")
+    axes.set_title("highest loss: true → predicted class, its probability")
 
 
 def reliability(evaluation: Evaluation, axes: Axes) -> None:
@@ -89,7 +93,7 @@ def class_accuracy(evaluation: Evaluation, axes: Axes) -> None:
     accuracy = 100 * evaluation.recall.numpy()
     axes.bar(range(len(accuracy)), accuracy, color=BLUE)
     for number, value in enumerate(accuracy):
-        axes.text(number, value, f"{value:.1f}", ha="center", va="bottom", fontsize=8)
+        axes.text(number, value, f"{value:.1f}", ha="center", va="bottom", fontsize=_size_of(8, evaluation.classes))
     low = max(0.0, float(accuracy.min()) - 2)
     axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)))
     _name_classes(axes, evaluation.classes)
@@ -122,8 +126,20 @@ def filters(weights: Tensor, axes: Axes) -> None:
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     """Name the classes along the lower edge, upright where they would run into each other."""
-    upright = sum(len(name) + 1 for name in classes) > 40
-    axes.set_xticks(range(len(classes)), classes, rotation=90 if upright else 0)
+    names = _cut(classes)
+    upright = sum(len(name) + 1 for name in names) > 40
+    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=_size_of(10, classes))
+
+
+def _cut(classes: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
+    """The names, or their beginnings, of which none is a formula: to matplotlib dollars enclose these."""
+    shown = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in classes]
+    return [name.replace("$", r"\$") for name in shown]
+
+
+def _size_of(most: float, classes: Sequence[str]) -> float:
+    """The size of letters, in points, that leaves room for one number or name beside the other for each class."""
+    return min(most, 11 * most / len(classes))
 
 
 def _to_show(images: Tensor) -> NDArray[Any]:
@@ -133,19 +149,25 @@ def _to_show(images: Tensor) -> NDArray[Any]:
 
 
 def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[str], cmap: str = "gray") -> None:
-    """Images (N, H, W) or (N, H, W, 3) in rows, in one drawing: a panel for each would take seconds."""
+    """Images (N, H, W) or (N, H, W, 3) in rows, in one drawing: a panel for each would take seconds.
+
+    With captions each gets the same room whatever its shape: a square, or half as much more in width for two lines.
+    """
     _, height, width, *colours = images.shape
-    gap = max(1, height // 8)
-    head = height // 4 if captions else gap
+    longer = max(height, width)
+    gap = max(1, longer // 8)
+    lines = max((1 + caption.count("\n") for caption in captions), default=0)
+    head = lines * longer // 4 if lines else gap
+    down, across = (head + longer, (1 + lines) * longer // 2 + gap) if lines else (head + height, width + gap)
     rows = -(-len(images) // columns)
     empty = 1.0 if colours else np.nan
-    mosaic = np.full((rows * (height + head), columns * (width + gap), *colours), empty)
+    mosaic = np.full((rows * down, columns * across, *colours), empty)
     for index, image in enumerate(images):
-        top, left = index // columns * (height + head) + head, index % columns * (width + gap)
+        top, left = index // columns * down + head, index % columns * across
         mosaic[top : top + height, left : left + width] = image
     limit = np.abs(images).max()
     axes.imshow(mosaic, cmap=cmap, vmin=-limit if images.min() < 0 else 0, vmax=limit)
     for index, caption in enumerate(captions):
-        top, left = index // columns * (height + head), index % columns * (width + gap)
+        top, left = index // columns * down, index % columns * across
         axes.text(left, top + head - 1, caption, fontsize=7.5, va="bottom")
     axes.set_axis_off()
