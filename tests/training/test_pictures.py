@@ -128,6 +128,13 @@ def test_with_another_picture_it_does_not_go_on(stopped: list[str], split: str) 
         fit.main(["--name", "stopped", "--resume"])
 
 
+def test_with_a_class_of_another_name_it_does_not_go_on(stopped: list[str]) -> None:
+    for split in ("train", "test"):
+        Path("pictures", split, "disc").rename(Path("pictures", split, "circle"))
+    with pytest.raises(DataError, match="was begun with another list of classes than pictures holds"):
+        fit.main(["--name", "stopped", "--resume"])
+
+
 def test_pictures_that_were_only_copied_are_the_same(stopped: list[str]) -> None:
     for path in Path("pictures").rglob("*.png"):
         path.write_bytes(path.read_bytes())

@@ -126,6 +126,8 @@ def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
         raise UserError(f"{path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there")
     began = state.get("fingerprint", files.fingerprint)
     changed = [name for name, md5 in files.fingerprint.items() if began.get(name) != md5]
+    if checkpoint["hyper_parameters"]["description"]["classes"] != list(files.description.classes):
+        changed.append("list of classes")
     if changed:
         raise DataError(
             f"{path} was begun with another {' and '.join(changed)} than {files.folder} holds: put the data back as it "
