@@ -202,9 +202,9 @@ def test_a_file_that_is_no_picture_is_told_on_the_page(shapes_page: WebDriver, t
 
 def test_the_page_fits_a_phone(shapes_page: WebDriver) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    shapes_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]  # Chromium's
+    shapes_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     assert shapes_page.execute_script("return document.documentElement.scrollWidth") == 390
-    shapes_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+    shapes_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @contextmanager
