@@ -133,7 +133,7 @@ def test_a_cleared_page_shows_no_digit(page: WebDriver) -> None:
 
 def test_the_page_says_why_it_does_not_recognise_a_drawing(page: WebDriver) -> None:
     page.find_element(By.ID, "clear").click()
-    dots: Shape = [[(x, y)] for x in (20, 40, 60, 80) for y in (20, 40, 60, 80)]
+    dots: Shape = [[(x, y)] * 2 for x in (20, 40, 60, 80) for y in (20, 40, 60, 80)]
     draw(page, dots)
     assert message(page) == "it shows no digit, but 16 separate parts"
     assert recognised(page) == []
@@ -161,7 +161,8 @@ def test_one_draws_in_colours(shapes_page: WebDriver) -> None:
     assert recognised(shapes_page) != []
     with seen_by_the_network(shapes_page) as seen:
         assert seen.size == (40, 32)
-        assert seen.getpixel((20, 16)) == (0, 255, 0)
+        red, green, blue = seen.getpixel((20, 16))  # type: ignore[misc]  # the picture has colours
+        assert max(red, blue) < 30 < 225 < green
 
 
 def test_paper_has_the_mean_colour_of_the_training_pictures(shapes_page: WebDriver, trained_on_shapes: Path) -> None:
@@ -201,9 +202,9 @@ def test_a_file_that_is_no_picture_is_told_on_the_page(shapes_page: WebDriver, t
 
 def test_the_page_fits_a_phone(shapes_page: WebDriver) -> None:
     phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    shapes_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)  # type: ignore[attr-defined]  # Chromium's
+    shapes_page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     assert shapes_page.execute_script("return document.documentElement.scrollWidth") == 390
-    shapes_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})  # type: ignore[attr-defined]
+    shapes_page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @contextmanager
