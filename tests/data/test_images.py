@@ -59,17 +59,20 @@ def test_the_fingerprint_knows_pixels_and_labels_of_each_part() -> None:
     other_pixel = LabelledImages(test.images.clone().fill_(3), test.labels)
     for changed in (other_label, other_pixel):
         after = ImageSets.of(train, changed, ("a", "b")).fingerprint
-        assert [name for name in before if before[name] != after[name]] == ["test"]
+        assert [name for name in before if before[name] != after[name]] == ["test set"]
 
 
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        (LabelledImages(torch.zeros(4, 8, 8, dtype=torch.uint8), torch.zeros(4).long()), r"train images .*\(4, 8, 8\)"),
-        (LabelledImages(torch.zeros(4, 1, 8, 8), torch.zeros(4).long()), "train images must be .*uint8"),
-        (LabelledImages(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long()), "train images"),
-        (LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4)), "train labels .*float32"),
-        (LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(3).long()), r"train labels .*\(4,\)"),
+        (
+            LabelledImages(torch.zeros(4, 8, 8, dtype=torch.uint8), torch.zeros(4).long()),
+            r"set.s images .*\(4, 8, 8\)",
+        ),
+        (LabelledImages(torch.zeros(4, 1, 8, 8), torch.zeros(4).long()), "training set.s images must be .*uint8"),
+        (LabelledImages(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long()), "training set.s images"),
+        (LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4)), "set.s labels .*float32"),
+        (LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(3).long()), r"set.s labels .*\(4,\)"),
         (LabelledImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 2])), "go from 0 to 2"),
         (LabelledImages(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([-1, 1])), "go from -1 to 1"),
     ],
@@ -81,5 +84,5 @@ def test_what_are_no_labelled_images_is_refused(train: LabelledImages, message: 
 
 
 def test_test_images_of_another_shape_are_refused() -> None:
-    with pytest.raises(DataError, match=r"the test images must be .*alike"):
+    with pytest.raises(DataError, match=r"the test set.s images must be .*alike"):
         ImageSets.of(random_images(4, 1, 8, 8), random_images(4, 1, 8, 9), ("a", "b"))

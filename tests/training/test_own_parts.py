@@ -296,7 +296,7 @@ def test_a_network_of_timm_trains(workspace: Path) -> None:
         (["--data.source", "own_parts.Lion"], UsageError, "the class own_parts.Lion is no ImageSource"),
         (["--data.source", "own_parts.Nothing"], UsageError, "own_parts.Nothing loads a NoneType, not ImageSets"),
         (["--data.source", "own_parts.function"], UsageError, "own_parts.function makes a PosixPath, which is no"),
-        (["--data.source", "own_parts.Mislabelled"], DataError, r"train labels must be in 0\.\.1, but go from 0 to 2"),
+        (["--data.source", "own_parts.Mislabelled"], DataError, r"set.s labels must be in 0\.\.1, but go from 0 to 2"),
         ([*NOISE, "--arch", "own_networks.Rows"], UsageError, r"does not take images \(B, 3, 12, 20\)"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",

@@ -60,7 +60,7 @@ class ImageSets:
         Raises:
             DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels that are no classes.
         """
-        parts = {"train": train} | ({"test": test} if test else {})
+        parts = {"training set": train} | ({"test set": test} if test else {})
         channels, height, width = train.images.shape[1:] if train.images.ndim == 4 else (0, 0, 0)
         for name, part in parts.items():
             _check(name, part, (channels, height, width), len(classes))
@@ -116,8 +116,10 @@ def md5(part: LabelledImages) -> str:
 def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:
     images, labels = part.images, part.labels
     if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape or not len(images):
-        raise DataError(f"the {name} images must be (N, C, H, W) uint8, and alike, not {tuple(images.shape)}")
+        raise DataError(f"the {name}'s images must be (N, C, H, W) uint8, and alike, not {tuple(images.shape)}")
     if labels.dtype != torch.int64 or labels.shape != (len(images),):
-        raise DataError(f"the {name} labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}")
+        raise DataError(f"the {name}'s labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}")
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise DataError(f"the {name} labels must be in 0..{classes - 1}, but go from {labels.min()} to {labels.max()}")
+        raise DataError(
+            f"the {name}'s labels must be in 0..{classes - 1}, but go from {labels.min()} to {labels.max()}"
+        )
