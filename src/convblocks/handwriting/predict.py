@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rich.table import Table
 
 from convblocks.command_line import Parser, output_file
@@ -156,7 +156,7 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
         draw.text((left, top + 3), caption, fill="black", font=font)
         picture = prediction.picture.convert("RGBA")
         sheet.paste(picture, (left, top + CAPTION), picture)
-        seen = to_picture(prediction.seen).resize((CELL, CELL), Image.Resampling.NEAREST)
+        seen = ImageOps.contain(to_picture(prediction.seen), (CELL, CELL), Image.Resampling.NEAREST)
         sheet.paste(seen, (left + CELL, top + CAPTION))
     try:
         picture_format = Image.registered_extensions()[path.suffix.lower()]
