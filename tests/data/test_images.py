@@ -65,10 +65,7 @@ def test_the_fingerprint_knows_pixels_and_labels_of_each_part() -> None:
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        (
-            LabelledImages(torch.zeros(4, 8, 8, dtype=torch.uint8), torch.zeros(4).long()),
-            r"set.s images .*\(4, 8, 8\)",
-        ),
+        (LabelledImages(torch.zeros(4, 8, 8, dtype=torch.uint8), torch.zeros(4).long()), r"set.s images .*\(4, 8, 8\)"),
         (LabelledImages(torch.zeros(4, 1, 8, 8), torch.zeros(4).long()), "training set.s images must be .*uint8"),
         (LabelledImages(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0).long()), "training set.s images"),
         (LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.zeros(4)), "set.s labels .*float32"),
