@@ -1,0 +1,122 @@
+"""The results of finished runs, as a comparison needs them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convblocks.comparison.trials import Settings, Trial
+from convblocks.data.description import Description
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a run was trained and judged on; it collapsed if its accuracy was at most ``collapsed_below``."""
+
+    description: Description
+    test_images: int
+    collapsed_below: float
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run ran on: machine and versions in one line, threads, processes, and the commit of the code."""
+
+    machine: str
+    threads: int
+    processes: int
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
+
+    A run that diverged has collapsed; a loss that it has no more is nan. ``epochs`` has the rows of metrics.csv:
+    ``train/loss``, ``test/acc`` or ``val/acc``, ``seconds``, and ``dead/<layer>``, the share of silent units. ``mistakes``
+    has the numbers of the test images that it got wrong, None where the run does not tell; ``data`` the MD5 of each part
+    of the data.
+    """
+
+    arch: str
+    settings: Settings
+    seed: int
+    parameters: int
+    first_loss: float
+    last_loss: float
+    accuracy: float
+    validation: float | None
+    collapsed: bool
+    seconds: float
+    epochs: tuple[dict[str, float], ...]
+    images: Images
+    provenance: Provenance
+    mistakes: tuple[int, ...] | None = None
+    data: dict[str, str] | None = None
+
+
+def read_outcome(trial: Trial) -> Outcome:
+    """The outcome of a trial that is done.
+
+    Raises:
+        UserError: its summary is missing or damaged.
+    """
+    summary: dict[str, Any] = trial.run.read_summary()
+    epochs = summary["epochs"][: trial.epochs] if trial.epochs > 0 else summary["epochs"]
+    evaluations = [row for row in [*epochs, *summary.get("evaluations", [])] if "val/loss" in row]
+    finite = [row for row in evaluations if math.isfinite(row["val/loss"])]
+    best = min(finite or evaluations, key=lambda row: row["val/loss"], default=None)
+    final = summary["final"]["test/acc"]
+    manifest = summary.get("manifest") or {}
+    return Outcome(
+        arch=trial.arch,
+        settings=trial.settings,
+        seed=trial.seed,
+        parameters=summary["parameters"],
+        first_loss=epochs[0]["train/loss"],
+        last_loss=epochs[-1]["train/loss"],
+        accuracy=final if best else epochs[-1].get("test/acc", final),
+        validation=best["val/acc"] if best else None,
+        collapsed=summary["collapsed"],
+        seconds=sum(row["seconds"] for row in epochs),
+        epochs=tuple(epochs),
+        images=Images(
+            Description.from_dict(summary["data"]["description"]),
+            summary["data"]["test_images"],
+            summary["collapsed_below"],
+        ),
+        provenance=Provenance(
+            summary.get("machine", "unknown"),
+            summary.get("threads", 0),
+            summary.get("processes", 1),
+            manifest.get("git_commit"),
+        ),
+        data=manifest.get("data"),
+    )
+
+
+def best_settings(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The runs at each architecture's setting with the highest mean validation accuracy; the test set has no say."""
+
+    def score(runs: list[Outcome]) -> tuple[float, Settings]:
+        return mean_validation(runs), runs[0].settings
+
+    best = [max(by_settings(own).values(), key=score) for own in by_arch(outcomes).values()]
+    return [outcome for runs in best for outcome in runs]
+
+
+def mean_validation(outcomes: Sequence[Outcome]) -> float:
+    return float(np.mean([outcome.validation for outcome in outcomes]))
+
+
+def by_arch(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The runs of each architecture, in the order in which they come."""
+    return {arch: [one for one in outcomes if one.arch == arch] for arch in dict.fromkeys(one.arch for one in outcomes)}
+
+
+def by_settings(outcomes: Sequence[Outcome]) -> dict[Settings, list[Outcome]]:
+    """The runs at each setting, in the order in which they come."""
+    found = dict.fromkeys(one.settings for one in outcomes)
+    return {settings: [one for one in outcomes if one.settings == settings] for settings in found}
