@@ -16,13 +16,15 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 
 from convblocks.atomic import write
 from convblocks.comparison import compare
-from convblocks.comparison.report import comparison_tables, report_tables
+from convblocks.comparison.details import as_markdown
+from convblocks.comparison.findings import find
+from convblocks.comparison.outcomes import Outcome, read_outcome
+from convblocks.comparison.report import results_table
 from convblocks.comparison.trials import Trial
-from convblocks.comparison.verdicts import Outcome, read_outcome, sets_to_compare
 from convblocks.comparison.verdicts import compare as compared
 from convblocks.console import answer
 from convblocks.errors import UsageError
@@ -85,20 +87,20 @@ def write_results() -> None:
         "## Defaults, as in the notebook",
         provenance(RESULTS, trials),
         picture("results"),
-        report(RESULTS, trials),
+        report(trials),
         "## Learning rate and schedule",
         "Each network at its own best setting. The setting is chosen by the mean accuracy on 5,000 training "
         "images that were held out; the test set was looked at once a run, after that.",
         provenance(RATES, rates),
         picture("rates"),
-        report(RATES, rates),
+        report(rates),
     )
 
 
 def write_recipes() -> None:
     """docs/recipes.md."""
     onecycle = trained(ONECYCLE)
-    means, *_ = comparison_tables(compared([read_outcome(trial) for trial in onecycle]))
+    means = results_table("Results", [compared([read_outcome(trial) for trial in onecycle])])
     write_page(
         "recipes",
         "# Recipes",
@@ -160,12 +162,9 @@ def write_page(name: str, *blocks: str) -> None:
     (DOCS / f"{name}.md").write_text("\n\n".join(blocks) + "\n")
 
 
-def report(arguments: list[str], trials: Sequence[Trial]) -> str:
-    """All tables of a comparison."""
-    outcomes = [read_outcome(trial) for trial in trials]
-    has_grid = "--grid" in arguments
-    comparisons = {title: compared(chosen) for title, chosen in sets_to_compare(outcomes, has_grid).items()}
-    return to_markdown(report_tables(comparisons, swept=outcomes if has_grid else []), level=3).strip()
+def report(trials: Sequence[Trial]) -> str:
+    """All that a comparison tells."""
+    return as_markdown(find([read_outcome(trial) for trial in trials]), level=3).strip()
 
 
 def provenance(arguments: list[str], trials: Sequence[Trial]) -> str:
@@ -192,21 +191,20 @@ def summary_table(outcomes: Sequence[Outcome]) -> Table:
         [
             row.arch,
             f"{row.parameters:,}",
-            percent(row.median),
+            percent(median(accuracies)),
             f"{percent(min(accuracies))} to {percent(max(accuracies))}",
-            f"{row.collapsed} of {row.accuracy.n}",
+            f"{row.runs - row.trained} of {row.runs}",
         ]
         for row in compared(outcomes).rows
         if (accuracies := [one.accuracy for one in outcomes if one.arch == row.arch and not one.collapsed])
     ]
-    columns = ["network", "parameters", "median test accuracy", "range of the runs that trained", "collapsed"]
+    columns = ["network", "parameters", "median test accuracy if trained", "range", "collapsed"]
     return Table("Summary", columns, rows)
 
 
 def claims(outcomes: Sequence[Outcome]) -> str:
     """The notebook's claims by verdict, over all runs."""
-    reading, *_ = compared(outcomes).readings
-    lines = [f"- {claim.text}: {claim.verdict}." for claim in reading.claims]
+    lines = [f"- {claim.text}: {claim.expected.verdict}." for claim in compared(outcomes).claims]
     return "The notebook's claims, over all runs, at 5 % after Holm's correction:\n\n" + "\n".join(lines)
 
 

@@ -11,15 +11,23 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as RichTable
 
+# More columns than any terminal has.
+WIDEST = 1000
+
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a heading and, below it, what the reader must know to read it."""
+    """A table with a heading and, below it, what the reader must know to read it.
+
+    A line break within a cell is one on a terminal only. Of ``droppable`` columns a terminal that is too narrow leaves
+    out as many as it must, the first ones first.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+    droppable: Sequence[str] = ()
 
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
@@ -28,7 +36,7 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     for table in tables:
         blocks.append(f"{'#' * level} {table.title}")
         lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-        blocks.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        blocks.append("\n".join("| " + " | ".join(line).replace("\n", " ") + " |" for line in lines))
         blocks += table.notes
     return "\n\n".join(blocks) + "\n"
 
@@ -41,13 +49,30 @@ def terminal() -> Console:
 def to_console(tables: Sequence[Table], console: Console) -> None:
     """Print tables on a terminal, or as plain text into a pipe."""
     for table in tables:
-        grid = RichTable(*table.columns, title=table.title, title_justify="left", title_style="bold")
-        for row in table.rows:
-            grid.add_row(*row)
+        left_out: list[str] = []
+        grid = _grid(table, left_out)
+        for column in table.droppable:
+            if console.measure(grid, options=console.options.update(width=WIDEST)).maximum <= console.width:
+                break
+            left_out += [column] if column in table.columns else []
+            grid = _grid(table, left_out)
         console.print(grid)
-        for note in table.notes:
+        for note in [
+            *table.notes,
+            *([f"Left out here: {', '.join(left_out)}.".replace("\n", " ")] if left_out else []),
+        ]:
             console.print(note)
         console.print()
+
+
+def _grid(table: Table, left_out: Sequence[str]) -> RichTable:
+    """A table as rich has it, without some of its columns."""
+    shown = [index for index, column in enumerate(table.columns) if column not in left_out]
+    names = [table.columns[index] for index in shown]
+    grid = RichTable(*names, title=table.title, title_justify="left", title_style="bold")
+    for row in table.rows:
+        grid.add_row(*[row[index] for index in shown])
+    return grid
 
 
 def percent(accuracy: float) -> str:

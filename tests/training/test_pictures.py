@@ -161,7 +161,7 @@ def test_a_comparison_names_the_data(workspace: Path) -> None:
     compare.main([*PICTURES, "--batch_size", "8", "--epochs", "2", *options])
     report = (LOGS / "shapes" / "comparison.md").read_text()
     assert "Images of 3 x 8 x 12 pixels, 3 classes (bar, post, ring); 20 test images." in report
-    assert "in the notebook" not in report
+    assert "notebook's mlp" not in report
 
 
 def test_a_trainer_of_lightnings_takes_pictures(workspace: Path) -> None:

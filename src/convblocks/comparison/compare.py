@@ -14,16 +14,18 @@ from torchinfo import summary as torchinfo_summary
 from convblocks import training
 from convblocks.atomic import write
 from convblocks.command_line import Parser
+from convblocks.comparison.details import as_markdown
 from convblocks.comparison.figure import comparison_figure, save
+from convblocks.comparison.findings import as_numbers, compared, find
+from convblocks.comparison.outcomes import Outcome, read_outcome
 from convblocks.comparison.progress import Progress
-from convblocks.comparison.report import report_tables
+from convblocks.comparison.report import conclusions, screen
 from convblocks.comparison.trials import Settings, Trial, all_trials, command_line, fit_all, root_of, settings_name
-from convblocks.comparison.verdicts import Outcome, compare, read_outcome, sets_to_compare
 from convblocks.data.description import Description
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import as_csv, as_json, terminal, to_console, to_markdown
+from convblocks.tables import as_csv, as_json, terminal, to_console
 from convblocks.training import building, slurm
 from convblocks.training import options as fit_options
 from convblocks.training.fit import one_complains
@@ -170,35 +172,33 @@ def refuse_mixed_data(trials: Sequence[Trial], outcomes: Sequence[Outcome]) -> N
 
 
 def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
-    """Print the report and write it beside the runs and into TensorBoard."""
-    grid = list(options.grid)
-    sets = sets_to_compare(outcomes, bool(grid))
-    comparisons = {title: compare(chosen) for title, chosen in sets.items()}
-    numbers = {title or "comparison": dataclasses.asdict(comparison) for title, comparison in comparisons.items()}
-    tables = report_tables(comparisons, swept=outcomes if grid else [])
+    """Write the report beside the runs and into TensorBoard, and print what fits on one screen of it."""
+    findings = find(outcomes)
+    on_screen, believed = screen(findings), conclusions(findings)
     directory = RunDirectory(options.name, options.root)
     directory.create()
     path = directory.path / "comparison"
-    markdown = to_markdown(tables)
-    compared = next(iter(sets.values())) if len(sets) == 1 else []
-    figure = comparison_figure(compared, outcomes, grid)
+    markdown = as_markdown(findings)
+    figure = comparison_figure(compared(findings), outcomes, list(options.grid))
     save(figure, path.with_suffix(".png"))
     rows = as_csv([_row(outcome) for outcome in outcomes])
-    for suffix, text in ((".md", markdown), (".json", as_json(numbers)), (".csv", rows)):
+    for suffix, text in ((".md", markdown), (".json", as_json(as_numbers(findings))), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
         writer.add_figure("comparison", figure)
     console = terminal()
-    to_console(tables, console)
-    console.print(f"Written to {path}.md, .csv, .json and .png, and into TensorBoard under {options.name}/comparison.")
+    console.print(f"Details: {path}.md, .csv, .json and .png, and TensorBoard's {options.name}/comparison.\n")
+    to_console(on_screen, console)
+    for line in believed:
+        console.print(line)
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     """A run's line in comparison.csv."""
-    row = dataclasses.asdict(outcome) | {"settings": settings_name(outcome.settings)}
-    del row["epochs"], row["images"], row["data"]
-    return row
+    left_out = ("epochs", "images", "provenance", "mistakes", "data")
+    row = {name: value for name, value in dataclasses.asdict(outcome).items() if name not in left_out}
+    return row | {"settings": settings_name(outcome.settings)}
 
 
 def _one_of_each(trials: Sequence[Trial]) -> dict[tuple[str, Settings], Trial]:

@@ -11,9 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from convblocks.comparison.outcomes import Outcome, by_arch
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.trials import Settings
-from convblocks.comparison.verdicts import Outcome, by_arch
 
 # Okabe and Ito's colours, told apart by the colour-blind; line styles and markers tell them apart in grey.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]

@@ -9,6 +9,8 @@ import numpy as np
 
 from convblocks.comparison.trials import Settings, Trial
 from convblocks.data.description import Description
+from convblocks.model.choices import short_name
+from convblocks.model.optimizers import CONSTANT
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Outcome:
     """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
 
     A run that diverged has collapsed; a loss that it has no more is nan. ``epochs`` has the rows of metrics.csv:
-    ``train/loss``, ``test/acc`` or ``val/acc``, ``seconds``, and ``dead/<layer>``, the share of silent units. ``mistakes``
-    has the numbers of the test images that it got wrong, None where the run does not tell; ``data`` the MD5 of each part
-    of the data.
+    ``train/loss``, ``test/acc`` or ``val/acc``, ``seconds``, and ``dead/<layer>``, the share of silent units.
+    ``mistakes`` has the numbers of the test images that it got wrong, None where the run does not tell; ``data`` the
+    MD5 of each part of the data; ``schedule`` is the short name of the learning rate's.
     """
 
     arch: str
@@ -55,6 +57,7 @@ class Outcome:
     provenance: Provenance
     mistakes: tuple[int, ...] | None = None
     data: dict[str, str] | None = None
+    schedule: str = CONSTANT
 
 
 def read_outcome(trial: Trial) -> Outcome:
@@ -69,6 +72,7 @@ def read_outcome(trial: Trial) -> Outcome:
     finite = [row for row in evaluations if math.isfinite(row["val/loss"])]
     best = min(finite or evaluations, key=lambda row: row["val/loss"], default=None)
     final = summary["final"]["test/acc"]
+    accuracy = final if best else epochs[-1].get("test/acc", final)
     manifest = summary.get("manifest") or {}
     return Outcome(
         arch=trial.arch,
@@ -77,9 +81,11 @@ def read_outcome(trial: Trial) -> Outcome:
         parameters=summary["parameters"],
         first_loss=epochs[0]["train/loss"],
         last_loss=epochs[-1]["train/loss"],
-        accuracy=final if best else epochs[-1].get("test/acc", final),
+        accuracy=accuracy,
         validation=best["val/acc"] if best else None,
-        collapsed=summary["collapsed"],
+        collapsed=summary["collapsed"]
+        or accuracy <= summary["collapsed_below"]
+        or not math.isfinite(epochs[-1]["train/loss"]),
         seconds=sum(row["seconds"] for row in epochs),
         epochs=tuple(epochs),
         images=Images(
@@ -94,7 +100,27 @@ def read_outcome(trial: Trial) -> Outcome:
             manifest.get("git_commit"),
         ),
         data=manifest.get("data"),
+        schedule=short_name(trial.run.read_config()["lr_scheduler"]),
     )
+
+
+def time_to(outcome: Outcome, accuracy: float) -> tuple[int, float] | None:
+    """After how many epochs, and seconds of training and evaluation, a run had that accuracy; None if it never had."""
+    seconds = 0.0
+    for number, row in enumerate(outcome.epochs, start=1):
+        seconds += row["seconds"]
+        if row.get("val/acc", row.get("test/acc", 0.0)) >= accuracy:
+            return number, seconds
+    return None
+
+
+def died_in(outcome: Outcome) -> int | None:
+    """The epoch in which a run that had learned something lost it for good; None for any other."""
+    accuracies = {
+        number: row.get("val/acc", row.get("test/acc", math.nan)) for number, row in enumerate(outcome.epochs, start=1)
+    }
+    learned = [number for number, one in accuracies.items() if one > outcome.images.collapsed_below]
+    return learned[-1] + 1 if outcome.collapsed and learned and learned[-1] < len(accuracies) else None
 
 
 def best_settings(outcomes: Sequence[Outcome]) -> list[Outcome]:

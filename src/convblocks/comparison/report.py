@@ -1,213 +1,276 @@
-"""A comparison as text: the same tables for a terminal and for Markdown."""
+"""A comparison on one screen: a line for each network, the claims, and what a reader may believe."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 
-import numpy as np
-
-from convblocks.comparison.statistics import Mean, binomial_standard_error
-from convblocks.comparison.trials import settings_name
+from convblocks.comparison.findings import Findings
+from convblocks.comparison.outcomes import Images
+from convblocks.comparison.statistics import SIGNIFICANCE, Superiority, Test, holm
+from convblocks.comparison.trials import ROOT
 from convblocks.comparison.verdicts import (
+    CLAIMED,
+    GOAL,
+    MUCH,
+    ROUGHLY_EQUAL,
     Claim,
     Comparison,
     Difference,
-    Images,
-    Metric,
-    Outcome,
     Reading,
-    by_arch,
-    by_settings,
-    mean_validation,
+    Row,
+    Which,
+    enough_runs,
+    p_of,
+)
+from convblocks.comparison.wording import (
+    NOTEBOOK,
+    NOTEBOOK_MLP,
+    NOTHING,
+    UNITS,
+    accuracy_text,
+    difference_text,
+    is_notebooks,
+    name_of,
+    p_text,
+    probability_text,
+    sentence,
+    settings_text,
+    shares,
 )
 from convblocks.data.description import MNIST
-from convblocks.tables import Table, percent
+from convblocks.tables import Table
 
-# The figures that the course's notebook prints for its MLP: epoch-1 loss, epoch-5 loss, accuracy; one run.
-NOTEBOOK_MLP = ("0.28", "0.16", "95.38 %")
-
-METRIC_NAMES: dict[Metric, str] = {
-    "first_loss": "epoch-1 train loss",
-    "last_loss": "last train loss",
-    "accuracy": "test accuracy",
-}
-
-PAIRS_NAMES = {"all": "all runs", "trained": "pairs in which both trained"}
+# Columns that a narrow terminal can do without.
+DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
 
 
-def report_tables(comparisons: Mapping[str, Comparison], swept: Sequence[Outcome]) -> list[Table]:
-    """All tables of a report: the runs at all points of a grid, if one was swept, then each comparison by its title."""
-    tables = [grid_table(swept)] if swept else []
-    for title, comparison in comparisons.items():
-        for table in comparison_tables(comparison):
-            tables.append(replace(table, title=f"{title}: {table.title}") if title else table)
-    return tables
+def screen(findings: Findings) -> list[Table]:
+    """The table of the networks and that of the claims; of a grid from which nothing may be chosen, all settings."""
+    if findings.main is None:
+        return [every_setting(findings)]
+    title = "Each network at its own best setting" if findings.swept else "Results"
+    notes = (
+        ["Each setting was chosen by its mean accuracy on validation images; the test set had no say."]
+        if findings.swept
+        else []
+    )
+    tables = [results_table(titled(title, findings), [findings.main], tuple(findings.swept), notes)]
+    return [*tables, claims_table(findings.main)] if findings.main.claims else tables
 
 
-def comparison_tables(comparison: Comparison) -> list[Table]:
-    """The notebook's table, the claims and the differences of one comparison."""
-    tables = [_means(comparison)]
-    if comparison.readings[0].claims:
-        tables.append(_claims(comparison))
-    if comparison.readings[0].differences:
-        tables += [_differences(reading) for reading in comparison.readings]
-    return tables
-
-
-def grid_table(outcomes: Sequence[Outcome]) -> Table:
-    """Every architecture at every setting, with the validation accuracy that decides where there is one."""
-    rows = []
-    for arch, own in by_arch(outcomes).items():
-        for settings, here in by_settings(own).items():
-            validated = all(outcome.validation is not None for outcome in here)
-            rows.append(
-                [
-                    arch,
-                    settings_name(settings),
-                    str(len(here)),
-                    percent(mean_validation(here)) if validated else "-",
-                    percent(float(np.mean([outcome.accuracy for outcome in here]))),
-                    percent(float(np.median([outcome.accuracy for outcome in here]))),
-                    str(sum(outcome.collapsed for outcome in here)),
-                ]
-            )
-    columns = ["network", "settings", "n", "validation accuracy", "test accuracy", "median", "collapsed"]
-    return Table("Every setting", columns, rows)
-
-
-def _means(comparison: Comparison) -> Table:
-    rows, images = comparison.rows, comparison.images
-    lines = [
-        [
-            row.arch,
-            f"{row.parameters:,}",
-            _mean(row.first_loss, 1, ".3f"),
-            _mean(row.last_loss, 1, ".3f"),
-            _mean(row.accuracy, 100, ".2f"),
-            f"{100 * row.median:.2f}",
-            f"{row.collapsed} of {row.accuracy.n}",
-            str(row.accuracy.n),
+def conclusions(findings: Findings) -> list[str]:
+    """What a reader may believe, in a few plain sentences."""
+    if findings.main is None:
+        return [
+            "Nothing was chosen from the grid, since that takes validation images: add --data.val_size 5000. "
+            "comparison.md has the verdicts at every setting."
         ]
-        for row in rows
+    rows = findings.main.rows
+    lost = [f"{name_of(row.arch)} does not train in {_lost(row)}" for row in rows if row.trained < row.runs]
+    return [
+        *([_order(findings.main)] if len(rows) > 1 else []),
+        *([sentence("; ".join(lost))] if lost else []),
+        *([_edges(findings)] if findings.edges else []),
+        test_set_note(findings.main),
     ]
-    is_mnist = images.description.same_images(MNIST)
-    if is_mnist and any(row.arch == "mlp" for row in rows):
-        lines.append(["mlp in the notebook", "79,510", *NOTEBOOK_MLP, "", "", "1"])
-    best = max(row.median for row in rows)
-    error = 100 * binomial_standard_error(best, images.test_images)
-    columns = ["network", "parameters", "epoch-1 train loss", "last train loss", "test accuracy %", "median %"]
+
+
+def every_setting(findings: Findings) -> Table:
+    """Every network at every setting, against the first network at the same."""
+    return results_table(titled("Every setting", findings), list(findings.at_settings.values()), tuple(findings.swept))
+
+
+def titled(title: str, findings: Findings) -> str:
+    """A title, with what all runs have in common."""
+    common = [option for option, _ in findings.outcomes[0].settings if option not in findings.swept and option != ROOT]
+    return f"{title}: {settings_text(findings.outcomes[0].settings, common)}"
+
+
+def results_table(
+    title: str, comparisons: Sequence[Comparison], swept: Sequence[str] = (), notes: Sequence[str] = ()
+) -> Table:
+    """A line for each network of each comparison; the setting and validation columns are those of a grid."""
+    baseline, images = comparisons[0].baseline, comparisons[0].images
+    validated = bool(swept) and all(row.validation is not None for one in comparisons for row in one.rows)
+    alone = all(len(one.rows) == 1 for one in comparisons)
+    columns = {
+        "network": True,
+        "setting": bool(swept),
+        "parameters": True,
+        "s a\nrun": True,
+        "trained": True,
+        "validation": validated,
+        "accuracy\nif trained": True,
+        "sd": True,
+        "worst - best": True,
+        f"P(beats\n{baseline})": not alone,
+        f"minus {baseline}\nif trained": not alone,
+    }
+    lines = [_line(comparison, row, swept) for comparison in comparisons for row in comparison.rows]
+    if is_notebooks(comparisons):
+        lines.insert(1, _notebook_line())
+    shown = list(columns.values())
     notes = [
-        *([] if is_mnist else [_data_note(images)]),
-        "Mean ± standard deviation over seeds, and its 95 % confidence interval (Student's t). A collapsed run never "
-        f"got above {100 * images.collapsed_below:.0f} % accuracy; means include collapsed runs.",
-        *(
-            f"{row.arch}: {row.collapsed} of {row.accuracy.n} runs collapsed, 95 % interval of the rate "
-            f"{row.collapse_interval[0]:.0%} to {row.collapse_interval[1]:.0%} (Wilson)."
-            for row in rows
-            if row.collapsed
-        ),
-        *(
-            f"{row.arch}: {row.accuracy.n - row.last_loss.n} runs diverged; their losses are in no mean or difference."
-            for row in rows
-            if row.last_loss.n < row.accuracy.n
-        ),
-        f"The test set itself is a sample: at {percent(best)} on {images.test_images:,} images the binomial standard "
-        f"error of one run's accuracy is {error:.2f} points. It is the same sample for all runs, so differences "
-        "between runs are known better than that.",
+        *([] if images.description.same_images(MNIST) else [_data_note(images)]),
+        *notes,
+        "[...]: 95 % intervals. A run has not trained if it diverges, or ends at or below "
+        f"{100 * images.collapsed_below:.0f} % accuracy; no mean counts such runs.",
+        *([] if alone else [_meaning(baseline)]),
+        *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]
-    return Table("Results", [*columns, "collapsed", "n"], lines, notes)
+    kept = [[cell for cell, show in zip(line, shown, strict=True) if show] for line in lines]
+    return Table(title, [name for name, show in columns.items() if show], kept, notes, DROPPABLE)
+
+
+def claims_table(comparison: Comparison) -> Table:
+    """The notebook's claims with their verdicts, in both readings where these differ, and why."""
+    differ = any(claim.expected.verdict != claim.trained.verdict for claim in comparison.claims)
+    tested = sum(bool(claim.evidence) for claim in comparison.claims)
+    columns = ["claim", *(["what to\nexpect", "given that\nit trains"] if differ else ["verdict"]), "why"]
+    rows = []
+    for claim in comparison.claims:
+        verdicts = [claim.expected.verdict, claim.trained.verdict] if differ else [claim.trained.verdict]
+        rows.append([claim_text(claim), *verdicts, why(comparison, claim, tested)])
+    notes = [
+        f"At 5 %, after Holm's correction over {tested} claims. Our thresholds: roughly equal is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point."
+    ]
+    if differ:
+        notes.append("What to expect: over all runs, collapsed ones as the worst. Given that it trains: without them.")
+    return Table("The notebook's claims", columns, rows, notes)
+
+
+def claim_text(claim: Claim) -> str:
+    """A claim, with what it was judged by."""
+    if not claim.evidence or claim.evidence[0].measure not in ("first_loss", "seconds_to_goal"):
+        return claim.text
+    by_loss = claim.evidence[0].measure == "first_loss"
+    return f"{claim.text} ({'loss of epoch 1' if by_loss else f'seconds to {100 * GOAL:.0f} % accuracy'})"
+
+
+def why(comparison: Comparison, claim: Claim, tested: int) -> str:
+    """The numbers on which a verdict rests, in a sentence."""
+    if not claim.evidence:
+        counts = [row.parameters for row in comparison.rows if row.arch in CLAIMED]
+        return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
+    differ = claim.expected.verdict != claim.trained.verdict
+    parts = [_evidence(claim.evidence, "trained", claim.trained, "If trained: " if differ else "")]
+    if differ:
+        weakest = max(claim.evidence, key=lambda one: p_of(one, "expected"))
+        parts.append(_evidence([weakest], "expected", claim.expected, "All runs: "))
+    if "n is too small" in (claim.expected.verdict, claim.trained.verdict):
+        parts.append(f"It takes {enough_runs(tested)} trained runs of each.")
+    return " ".join(parts)
+
+
+def test_set_note(comparison: Comparison) -> str:
+    """How much the choice of test images matters."""
+    worst = min((row.accuracy.mean for row in comparison.rows if row.accuracy), default=0.5)
+    images = comparison.images.test_images
+    points = 196 * math.sqrt(worst * (1 - worst) / images)
+    return (
+        f"The test set is a sample too: with {images:,} other images an accuracy could come out {points:.1f} points "
+        "higher or lower. The intervals tell of other seeds, not of other images."
+    )
+
+
+def _line(comparison: Comparison, row: Row, swept: Sequence[str]) -> list[str]:
+    """A network's cells, all columns of the table; a line break in a cell is one on a terminal."""
+    found = [one for one in comparison.differences if one.measure == "accuracy" and one.first == row.arch]
+    against = [one for one in found if one.second == comparison.baseline]
+    result = against[0].trained if against else None
+    cells = [
+        row.arch,
+        settings_text(row.settings, swept).replace(", ", ",\n"),
+        f"{row.parameters:,}",
+        f"{row.seconds:.0f}",
+        f"{row.trained}/{row.runs} {shares(*row.trained_interval)}",
+        NOTHING if row.validation is None else f"{100 * row.validation:.2f}",
+        accuracy_text(row.accuracy),
+        f"{100 * row.accuracy.deviation:.2f}" if row.accuracy and row.accuracy.n > 1 else NOTHING,
+        _range(row),
+        probability_text(against[0].expected) if against else NOTHING,
+        difference_text(result, "accuracy") if isinstance(result, Test) else NOTHING,
+    ]
+    return [cell.replace(" [", "\n[") for cell in cells]
+
+
+def _range(row: Row) -> str:
+    """From the worst run that trained to the best, and where those are that did not."""
+    parts = [] if row.worst is None or row.best is None else [f"{100 * row.worst:.2f}-{100 * row.best:.2f}"]
+    if row.collapsed_at:
+        values = list(dict.fromkeys(f"{100 * row.collapsed_at[index]:.2f}" for index in (0, -1)))
+        parts.append(f"({len(row.collapsed_at)} at {'-'.join(values)})")
+    return "\n".join(parts)
+
+
+def _notebook_line() -> list[str]:
+    parameters, _, _, accuracy = NOTEBOOK_MLP
+    return [NOTEBOOK, NOTHING, parameters, NOTHING, "1/1", NOTHING, accuracy, *[NOTHING] * 4]
+
+
+def _meaning(baseline: str) -> str:
+    return (
+        f"P(beats {baseline}): how often a run of this network is better than one of {baseline}, runs that have not "
+        f"trained coming last. minus {baseline}: points of accuracy between the means of those that have."
+    )
 
 
 def _data_note(images: Images) -> str:
     return f"Images of {images.description}; {images.test_images:,} test images."
 
 
-def _mean(mean: Mean, scale: float, digits: str) -> str:
-    if mean.n == 0:
-        return "-"
-    if mean.n == 1:
-        return f"{mean.mean * scale:{digits}}"
-    return (
-        f"{mean.mean * scale:{digits}} ± {mean.deviation * scale:{digits}} "
-        f"[{mean.low * scale:{digits}}, {mean.high * scale:{digits}}]"
-    )
-
-
-def _claims(comparison: Comparison) -> Table:
-    rows = []
-    for claims in zip(*(reading.claims for reading in comparison.readings), strict=True):
-        verdicts = [claim.verdict for claim in claims]
-        rows.append([claims[0].text, *verdicts, _evidence(comparison, claims)])
-    columns = ["claim", *(PAIRS_NAMES[reading.pairs] for reading in comparison.readings), "numbers"]
-    notes = [
-        "Supported: the difference has the claimed direction and p < 0.05 after Holm's correction; not supported: it "
-        "has the other; undecided: neither.",
-        *dict.fromkeys(_size_note(reading) for reading in comparison.readings if _too_few(reading)),
-    ]
-    return Table("The notebook's claims", columns, rows, notes)
-
-
-def _evidence(comparison: Comparison, claims: Sequence[Claim]) -> str:
-    if not claims[0].evidence:
-        counts = [row.parameters for row in comparison.rows]
-        return f"{min(counts):,} to {max(counts):,}: {max(counts) / min(counts) - 1:.1%} apart, at most 10 % claimed"
+def _evidence(evidence: Sequence[Difference], which: Which, reading: Reading, opening: str) -> str:
+    """The differences of one reading, and the p-value of the claim."""
     parts = []
-    for differences in zip(*(claim.evidence for claim in claims), strict=True):
-        first = differences[0]
-        readings = ["no pairs" if one.result is None else _short(one) for one in differences]
-        parts.append(f"{first.first} - {first.second}: {'; '.join(dict.fromkeys(readings))}")
-    return ", ".join(parts)
+    for one in evidence:
+        result = one.trained if which == "trained" else one.expected
+        first = "" if one.margin else f"{one.first} "
+        if isinstance(result, Test):
+            parts.append(f"{first}{difference_text(result, one.measure)}{UNITS[one.measure]}")
+        elif isinstance(result, Superiority):
+            margin = f" by more than {100 * one.margin:.0f} point" if one.margin else ""
+            parts.append(f"{first}better{margin} in {probability_text(result)}")
+        else:
+            parts.append(f"no run of {one.second if one.trained_runs[0] else one.first} trained")
+    p = "" if reading.p is None else f" ({p_text(reading.p)})"
+    return f"{opening}{', '.join(parts)}{p}."
 
 
-def _short(difference: Difference) -> str:
-    assert difference.result is not None
-    mean = difference.result.difference
-    return f"{_signed(difference.metric, mean.mean)} (p = {_p(difference.result.p_adjusted)}, n = {mean.n})"
+def _order(comparison: Comparison) -> str:
+    """How the three best of the networks that trained follow each other."""
+    differences = [one for one in comparison.differences if one.measure == "accuracy" and isinstance(one.trained, Test)]
+    adjusted = dict(zip(differences, holm([p_of(one, "trained") for one in differences]), strict=True))
+    ranked = sorted((row for row in comparison.rows if row.accuracy), key=_mean_accuracy, reverse=True)[:3]
+    parts = []
+    for better, worse in pairwise(ranked):
+        (one,) = [one for one in differences if {one.first, one.second} == {better.arch, worse.arch}]
+        parts.append(_follows(one, better.arch, worse.arch, is_certain=adjusted[one] < SIGNIFICANCE))
+    return f"Given that they train, {', and '.join(parts)}." if parts else "Too few networks trained to compare them."
 
 
-def _too_few(reading: Reading) -> bool:
-    return reading.smallest_n < reading.sufficient_n
+def _mean_accuracy(row: Row) -> float:
+    return row.accuracy.mean if row.accuracy else 0.0
 
 
-def _size_note(reading: Reading) -> str:
-    return (
-        f"With {reading.smallest_n} pairs ({PAIRS_NAMES[reading.pairs]}) not all of the {len(reading.differences)} "
-        f"comparisons can be decided, even if every pair agrees: that takes {reading.sufficient_n}."
-    )
+def _follows(one: Difference, better: str, worse: str, is_certain: bool) -> str:
+    assert isinstance(one.trained, Test)
+    sign = 1 if one.first == better else -1
+    low, high = sorted((100 * sign * one.trained.low, 100 * sign * one.trained.high))
+    interval = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low + high) else ""
+    points = f"{100 * sign * one.trained.difference:.2f} points"
+    if is_certain:
+        return f"{name_of(better)} is better than {name_of(worse)} by {points}{interval}"
+    found = f"{points}{interval or ', from too few runs'}"
+    return f"it is not certain that {name_of(better)} is better than {name_of(worse)} ({found})"
 
 
-def _differences(reading: Reading) -> Table:
-    rows = []
-    for one in reading.differences:
-        name = [METRIC_NAMES[one.metric], f"{one.first} - {one.second}"]
-        if one.result is None:
-            rows.append([*name, "0", "no pairs", "", "", "", ""])
-            continue
-        mean, result = one.result.difference, one.result
-        interval = "" if mean.n == 1 else f"[{_signed(one.metric, mean.low)}, {_signed(one.metric, mean.high)}]"
-        better = result.improvement if one.metric == "accuracy" else 1 - result.improvement
-        rows.append(
-            [
-                *name,
-                str(mean.n),
-                _signed(one.metric, mean.mean),
-                interval,
-                _p(result.p),
-                _p(result.p_adjusted),
-                f"{better:.0%}",
-            ]
-        )
-    columns = ["metric", "difference", "n", "mean", "95 % interval", "p", "p (Holm)", "probability of improvement"]
-    note = (
-        f"Paired by seed: Student's t interval, sign-flip permutation test (two-sided; exact up to 16 pairs), Holm's "
-        f"correction over the family of these {len(rows)} comparisons. Probability of improvement: that a random run "
-        "of the first is better than a random run of the second. Accuracies in percentage points."
-    )
-    return Table(f"Paired differences: {PAIRS_NAMES[reading.pairs]}", columns, rows, [note])
+def _lost(row: Row) -> str:
+    low, high = (1 - end for end in reversed(row.trained_interval))
+    return f"{row.runs - row.trained} of {row.runs} runs {shares(low, high)}"
 
 
-def _signed(metric: Metric, value: float) -> str:
-    return f"{100 * value:+.2f}" if metric == "accuracy" else f"{value:+.4f}"
-
-
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+def _edges(findings: Findings) -> str:
+    """Where the best value is the last of the grid, there may be a better one beyond."""
+    found = [f"{edge.arch} ({edge.option} {edge.value}, look {edge.beyond})" for edge in findings.edges]
+    return f"Extend the grid: the best value lies at its edge for {', '.join(found)}."

@@ -1,274 +1,293 @@
-"""The numbers behind a comparison: finished runs in, means, paired differences and verdicts out."""
+"""What finished runs say of the networks: a row for each, their differences, and verdicts on the notebook's claims.
+
+Everything is read in two ways. "What to expect" of a run that is started now: collapsed runs count, as the worst, and
+the statistic is one of ranks. "Given that it trains": collapsed runs are left out, and means are compared.
+"""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-
+from convblocks.comparison.outcomes import Images, Outcome, by_arch, mean_validation, time_to
 from convblocks.comparison.statistics import (
     SIGNIFICANCE,
     Mean,
-    PairedDifference,
+    Superiority,
+    Test,
+    holm,
+    least_p_unpaired,
     mean_interval,
-    paired_differences,
-    sufficient_n,
+    permutation_test,
+    superiority,
     wilson_interval,
 )
-from convblocks.comparison.trials import Settings, Trial, settings_name
-from convblocks.data.description import Description
+from convblocks.comparison.trials import Settings
+from convblocks.model.optimizers import CONSTANT
 
-Metric = Literal["first_loss", "last_loss", "accuracy"]
-METRICS: tuple[Metric, ...] = ("first_loss", "last_loss", "accuracy")
+Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "accuracy"]
+Verdict = Literal["supported", "not supported", "undecided", "n is too small"]
+Which = Literal["expected", "trained"]
 
-Verdict = Literal["supported", "not supported", "undecided"]
-
-# "Roughly equal": the largest network has at most a tenth more parameters than the smallest.
+# "Roughly equal": the largest network has at most a tenth more parameters than the smallest. Our threshold.
 ROUGHLY_EQUAL = 1.1
 
+# "Much better": by more than one point of accuracy. Our threshold too.
+MUCH = 0.01
+
+# What is faster is told by the time to this accuracy, where the loss of the first epoch tells of the schedule.
+GOAL = 0.98
+
+CLAIMED = ("mlp", "maxpool", "batchnorm")
+
 
 @dataclass(frozen=True)
-class Images:
-    """What a run was trained and judged on; it collapsed if its accuracy never got above ``collapsed_below``."""
+class Row:
+    """One network at one setting; means are of the runs that trained, None where none has.
 
-    description: Description
-    test_images: int
-    collapsed_below: float
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
-
-    A run that diverged has collapsed; a loss that it has no more is nan. ``data`` has the MD5 of each file of images or
-    labels, None where the run does not tell.
+    ``collapsed_at`` has the accuracies of those that did not, ``validation`` the mean accuracy by which settings are
+    chosen, ``seconds`` the median time of a run.
     """
 
     arch: str
     settings: Settings
-    seed: int
     parameters: int
-    first_loss: float
-    last_loss: float
-    accuracy: float
-    validation: float | None
-    collapsed: bool
     seconds: float
-    epochs: tuple[dict[str, float], ...]
-    images: Images
-    data: dict[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class ArchitectureRow:
-    """One line of the notebook's table, over all seeds; ``median`` is that of the accuracy."""
-
-    arch: str
-    parameters: int
-    first_loss: Mean
-    last_loss: Mean
-    accuracy: Mean
-    median: float
-    collapsed: int
-    collapse_interval: tuple[float, float]
+    runs: int
+    trained: int
+    trained_interval: tuple[float, float]
+    first_loss: Mean | None
+    last_loss: Mean | None
+    accuracy: Mean | None
+    worst: float | None
+    best: float | None
+    collapsed_at: tuple[float, ...]
+    validation: float | None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``first`` minus ``second`` in one metric, paired by seed; ``result`` is None where no pair is left."""
+    """How two networks differ in one measure.
 
-    metric: Metric
+    ``expected`` is the probability that a run of the first is better than one of the second by more than the margin;
+    ``trained`` the difference of means, first minus second, None where either has no run that trained. Of runs that
+    trained but never reached the goal there is no mean time, and ``trained`` is a probability too.
+    """
+
+    measure: Measure
     first: str
     second: str
-    result: PairedDifference | None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the notebook, the verdict on it, and the comparisons that it rests on."""
-
-    text: str
-    verdict: Verdict
-    evidence: tuple[Difference, ...]
+    margin: float
+    expected: Superiority
+    trained: Test | Superiority | None
+    runs: tuple[int, int]
+    trained_runs: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Differences and claims over some of the pairs of runs: all, or those in which both runs trained."""
+    """A verdict and, where a test stands behind it, the p-value after Holm's correction over the claims."""
 
-    pairs: Literal["all", "trained"]
-    differences: tuple[Difference, ...]
-    claims: tuple[Claim, ...]
-    smallest_n: int
-    sufficient_n: int
+    verdict: Verdict
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the notebook, the verdicts on it, and the differences on which they rest."""
+
+    text: str
+    expected: Reading
+    trained: Reading
+    evidence: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Architectures against each other, each at one setting, on the same images."""
+    """Networks against each other, each at one setting, on the same images; ``baseline`` is the first of them."""
 
     images: Images
-    rows: tuple[ArchitectureRow, ...]
-    readings: tuple[Reading, ...]
-
-
-def read_outcome(trial: Trial) -> Outcome:
-    """The outcome of a trial that is done.
-
-    Raises:
-        UserError: its summary is missing or damaged.
-    """
-    summary: dict[str, Any] = trial.run.read_summary()
-    epochs = summary["epochs"][: trial.epochs] if trial.epochs > 0 else summary["epochs"]
-    evaluations = [row for row in [*epochs, *summary.get("evaluations", [])] if "val/loss" in row]
-    finite = [row for row in evaluations if math.isfinite(row["val/loss"])]
-    best = min(finite or evaluations, key=lambda row: row["val/loss"], default=None)
-    final = summary["final"]["test/acc"]
-    return Outcome(
-        arch=trial.arch,
-        settings=trial.settings,
-        seed=trial.seed,
-        parameters=summary["parameters"],
-        first_loss=epochs[0]["train/loss"],
-        last_loss=epochs[-1]["train/loss"],
-        accuracy=final if best else epochs[-1].get("test/acc", final),
-        validation=best["val/acc"] if best else None,
-        collapsed=summary["collapsed"],
-        seconds=sum(row["seconds"] for row in epochs),
-        epochs=tuple(epochs),
-        images=Images(
-            Description.from_dict(summary["data"]["description"]),
-            summary["data"]["test_images"],
-            summary["collapsed_below"],
-        ),
-        data=(summary.get("manifest") or {}).get("data"),
-    )
+    baseline: str
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    claims: tuple[Claim, ...]
 
 
 def compare(outcomes: Sequence[Outcome]) -> Comparison:
-    """Compare the architectures among runs that have at most one setting for each.
+    """Compare the networks among runs that have at most one setting for each.
 
-    The architectures come in the order of the registry; of two, the later one is the first of a difference.
+    The notebook's networks come first, in its order; of two networks the later one is the first of a difference.
     """
-    rows = tuple(_row(own) for own in by_arch(outcomes).values())
-    return Comparison(outcomes[0].images, rows, (_read(outcomes, rows, "all"), _read(outcomes, rows, "trained")))
-
-
-def sets_to_compare(outcomes: Sequence[Outcome], has_grid: bool) -> dict[str, list[Outcome]]:
-    """The sets of runs to compare, by title: without a grid all; else each architecture at its own best setting.
-
-    Without a validation split nothing may be chosen, so every setting is compared on its own.
-    """
-    if not has_grid:
-        return {"": list(outcomes)}
-    if all(outcome.validation is not None for outcome in outcomes):
-        return {"Each network at its own best setting, chosen on validation images": best_settings(outcomes)}
-    return {settings_name(settings): here for settings, here in by_settings(outcomes).items()}
-
-
-def best_settings(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """The runs at each architecture's setting with the highest mean validation accuracy; the test set has no say."""
-
-    def score(runs: list[Outcome]) -> tuple[float, Settings]:
-        return mean_validation(runs), runs[0].settings
-
-    best = [max(by_settings(own).values(), key=score) for own in by_arch(outcomes).values()]
-    return [outcome for runs in best for outcome in runs]
-
-
-def mean_validation(outcomes: Sequence[Outcome]) -> float:
-    return float(np.mean([outcome.validation for outcome in outcomes]))
-
-
-def by_arch(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """The runs of each architecture, in the order in which they come."""
-    return {arch: [one for one in outcomes if one.arch == arch] for arch in dict.fromkeys(one.arch for one in outcomes)}
-
-
-def by_settings(outcomes: Sequence[Outcome]) -> dict[Settings, list[Outcome]]:
-    """The runs at each setting, in the order in which they come."""
-    found = dict.fromkeys(one.settings for one in outcomes)
-    return {settings: [one for one in outcomes if one.settings == settings] for settings in found}
-
-
-def _row(outcomes: Sequence[Outcome]) -> ArchitectureRow:
-    collapsed = sum(outcome.collapsed for outcome in outcomes)
-    return ArchitectureRow(
-        arch=outcomes[0].arch,
-        parameters=outcomes[0].parameters,
-        first_loss=mean_interval(_finite(outcome.first_loss for outcome in outcomes)),
-        last_loss=mean_interval(_finite(outcome.last_loss for outcome in outcomes)),
-        accuracy=mean_interval([outcome.accuracy for outcome in outcomes]),
-        median=float(np.median([outcome.accuracy for outcome in outcomes])),
-        collapsed=collapsed,
-        collapse_interval=wilson_interval(collapsed, len(outcomes)),
+    found = by_arch(outcomes)
+    runs = {arch: found[arch] for arch in sorted(found, key=_place)}
+    faster: Measure = "first_loss" if {one.schedule for one in outcomes} == {CONSTANT} else "seconds_to_goal"
+    measures: tuple[Measure, ...] = (faster, "last_loss", "accuracy")
+    differences = tuple(
+        difference(measure, runs[first], runs[second])
+        for measure in measures
+        for first, second in combinations(reversed(runs), 2)
     )
-
-
-def _read(outcomes: Sequence[Outcome], rows: Sequence[ArchitectureRow], pairs: Literal["all", "trained"]) -> Reading:
-    kept = [outcome for outcome in outcomes if pairs == "all" or not outcome.collapsed]
-    keys = [
-        (metric, first.arch, second.arch) for metric in METRICS for first, second in combinations(reversed(rows), 2)
-    ]
-    samples = [_paired(kept, metric, first, second) for metric, first, second in keys]
-    results = paired_differences(samples)
-    differences = tuple(Difference(*key, result) for key, result in zip(keys, results, strict=True))
-    return Reading(
-        pairs=pairs,
+    return Comparison(
+        images=outcomes[0].images,
+        baseline=next(iter(runs)),
+        rows=tuple(row_of(own) for own in runs.values()),
         differences=differences,
-        claims=_claims(rows, differences),
-        smallest_n=min((len(first) for first, _ in samples), default=0),
-        sufficient_n=sufficient_n(len(differences)),
+        claims=_claims(runs, differences) if set(CLAIMED) <= set(runs) else (),
     )
 
 
-def _finite(values: Iterable[float]) -> list[float]:
-    return [value for value in values if math.isfinite(value)]
-
-
-def _paired(outcomes: Sequence[Outcome], metric: Metric, first: str, second: str) -> tuple[list[float], list[float]]:
-    """The metric of both architectures for the seeds with which both have it, in the same order."""
-    values = {(outcome.arch, outcome.seed): getattr(outcome, metric) for outcome in outcomes}
-    values = {key: value for key, value in values.items() if math.isfinite(value)}
-    seeds = [seed for arch, seed in values if arch == first and (second, seed) in values]
-    return [values[first, seed] for seed in seeds], [values[second, seed] for seed in seeds]
-
-
-def _claims(rows: Sequence[ArchitectureRow], differences: Sequence[Difference]) -> tuple[Claim, ...]:
-    """The notebook's five claims, as far as the architectures that they name were run."""
-    if not {"mlp", "maxpool", "batchnorm"} <= {row.arch for row in rows}:
-        return ()
-    both = (("maxpool", "mlp"), ("batchnorm", "mlp"))
-    counts = [row.parameters for row in rows if row.arch in ("mlp", "maxpool", "batchnorm")]
-    equal = max(counts) <= ROUGHLY_EQUAL * min(counts)
-    return (
-        Claim("The three networks have roughly equal numbers of parameters", _of(equal), ()),
-        _claim("Both convolutional networks train faster than the MLP", differences, "first_loss", both, -1),
-        _claim("Both convolutional networks converge to a lower loss", differences, "last_loss", both, -1),
-        _claim("Both convolutional networks test better than the MLP", differences, "accuracy", both, +1),
-        _claim("BatchNorm is much better than MaxPool", differences, "accuracy", (("batchnorm", "maxpool"),), +1),
+def row_of(outcomes: Sequence[Outcome]) -> Row:
+    """The row of one network's runs at one setting."""
+    trained = [one for one in outcomes if not one.collapsed]
+    accuracies = [one.accuracy for one in trained]
+    seconds = sorted(one.seconds for one in outcomes)
+    return Row(
+        arch=outcomes[0].arch,
+        settings=outcomes[0].settings,
+        parameters=outcomes[0].parameters,
+        seconds=(seconds[(len(seconds) - 1) // 2] + seconds[len(seconds) // 2]) / 2,
+        runs=len(outcomes),
+        trained=len(trained),
+        trained_interval=wilson_interval(len(trained), len(outcomes)),
+        first_loss=_mean([one.first_loss for one in trained]),
+        last_loss=_mean([one.last_loss for one in trained]),
+        accuracy=_mean(accuracies),
+        worst=min(accuracies, default=None),
+        best=max(accuracies, default=None),
+        collapsed_at=tuple(sorted(one.accuracy for one in outcomes if one.collapsed)),
+        validation=None if any(one.validation is None for one in outcomes) else mean_validation(outcomes),
     )
 
 
-def _of(holds: bool) -> Verdict:
-    return "supported" if holds else "not supported"
+def difference(
+    measure: Measure, first: Sequence[Outcome], second: Sequence[Outcome], margin: float = 0.0
+) -> Difference:
+    """How the runs of two networks differ, unpaired: the same seed makes two networks no more alike."""
+    one, other = (_values(runs, measure) for runs in (first, second))
+    one_trained, other_trained = ([value for value in values if not math.isnan(value)] for values in (one, other))
+    result: Test | Superiority | None = None
+    if one_trained and other_trained:
+        if all(map(math.isfinite, one_trained + other_trained)):
+            result = permutation_test(one_trained, other_trained, margin=margin)
+        else:
+            result = _ranks(measure, one_trained, other_trained, margin)
+    return Difference(
+        measure=measure,
+        first=first[0].arch,
+        second=second[0].arch,
+        margin=margin,
+        expected=_ranks(measure, one, other, margin),
+        trained=result,
+        runs=(len(one), len(other)),
+        trained_runs=(len(one_trained), len(other_trained)),
+    )
 
 
-def _claim(
-    text: str, differences: Sequence[Difference], metric: Metric, pairs: Sequence[tuple[str, str]], sign: int
-) -> Claim:
-    """A claim that in all these pairs the first is above (sign 1) or below (sign -1) the second."""
-    evidence = tuple(one for one in differences if one.metric == metric and (one.first, one.second) in pairs)
-    verdicts = [verdict(difference.result, sign) for difference in evidence]
-    if all(one == "supported" for one in verdicts):
-        return Claim(text, "supported", evidence)
-    return Claim(text, "not supported" if "not supported" in verdicts else "undecided", evidence)
+def is_better(one: Difference, which: Which) -> bool:
+    """Whether the first of two networks is better than the second, by more than the margin."""
+    result = one.expected if which == "expected" else one.trained
+    if isinstance(result, Test):
+        return (result.difference - one.margin) * _sign(one.measure) > 0
+    return result is not None and result.probability > 0.5
 
 
-def verdict(result: PairedDifference | None, sign: int) -> Verdict:
-    """Whether a difference has the claimed sign, has the other, or is not significant after Holm's correction."""
-    if result is None or result.p_adjusted >= SIGNIFICANCE:
-        return "undecided"
-    return _of(result.difference.mean * sign > 0)
+def p_of(one: Difference, which: Which) -> float:
+    """The p-value of a difference, 1 where there is nothing to compare."""
+    result = one.expected if which == "expected" else one.trained
+    return 1.0 if result is None else result.p
+
+
+def enough_runs(claims: int) -> int:
+    """With how many runs of each network that many claims can be decided if all runs agree."""
+    n = 1
+    while claims * least_p_unpaired(n, n) >= SIGNIFICANCE:
+        n += 1
+    return n
+
+
+def meets(goal: float, mean: Mean | None) -> bool:
+    """Whether a goal is met: the lower end of the 95 % interval of the mean, and not the mean alone, is above it."""
+    return mean is not None and mean.low > goal
+
+
+def _mean(values: Sequence[float]) -> Mean | None:
+    return mean_interval(values) if values else None
+
+
+def _sign(measure: Measure) -> int:
+    return 1 if measure == "accuracy" else -1
+
+
+def _values(outcomes: Sequence[Outcome], measure: Measure) -> list[float]:
+    """A measure of each run: nan of one that collapsed, infinite for the time to what was never reached."""
+    return [math.nan if one.collapsed else _value(one, measure) for one in outcomes]
+
+
+def _value(outcome: Outcome, measure: Measure) -> float:
+    if measure != "seconds_to_goal":
+        return float(getattr(outcome, measure))
+    found = time_to(outcome, GOAL)
+    return found[1] if found else math.inf
+
+
+def _ranks(measure: Measure, first: Sequence[float], second: Sequence[float], margin: float) -> Superiority:
+    """The probability that the first is better; runs that collapsed or never got there tie as the worst."""
+    sign = _sign(measure)
+    one = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
+    other = [sign * value if math.isfinite(value) else -math.inf for value in second]
+    return superiority(one, other)
+
+
+def _place(arch: str) -> int:
+    return CLAIMED.index(arch) if arch in CLAIMED else len(CLAIMED)
+
+
+def _claims(runs: dict[str, list[Outcome]], differences: Sequence[Difference]) -> tuple[Claim, ...]:
+    """The notebook's five claims."""
+    counts = [runs[arch][0].parameters for arch in CLAIMED]
+    equal = Reading("supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported", None)
+    faster, lower, better = (
+        tuple(one for one in differences if one.measure == measure and one.second == "mlp" and one.first in CLAIMED)
+        for measure in dict.fromkeys(one.measure for one in differences)
+    )
+    evidence = {
+        "Both convolutional networks train faster than the MLP": faster,
+        "Both convolutional networks converge to a lower loss": lower,
+        "Both convolutional networks test better than the MLP": better,
+        "BatchNorm is much better than MaxPool": (
+            difference("accuracy", runs["batchnorm"], runs["maxpool"], margin=MUCH),
+        ),
+    }
+    expected, trained = _read(list(evidence.values()), "expected"), _read(list(evidence.values()), "trained")
+    tested = map(Claim, evidence, expected, trained, evidence.values())
+    return (Claim("The three networks have roughly equal numbers of parameters", equal, equal, ()), *tested)
+
+
+def _read(claims: Sequence[Sequence[Difference]], which: Which) -> list[Reading]:
+    """The verdicts on claims that all the differences of each are improvements."""
+    adjusted = holm([_p_of_all(evidence, which) for evidence in claims])
+    possible = holm([max(_least_p(one, which) for one in evidence) for evidence in claims])
+    readings = []
+    for evidence, p, least in zip(claims, adjusted, possible, strict=True):
+        verdict: Verdict = "n is too small" if least >= SIGNIFICANCE else "undecided"
+        if p < SIGNIFICANCE:
+            verdict = "supported" if all(is_better(one, which) for one in evidence) else "not supported"
+        readings.append(Reading(verdict, p))
+    return readings
+
+
+def _p_of_all(evidence: Sequence[Difference], which: Which) -> float:
+    """The p-value of "all are improvements", or of its contrary where some are none.
+
+    For all, the largest p decides (the intersection-union test: R. L. Berger, Technometrics 24, 1982); against, one
+    difference suffices, and the smallest p is corrected for how many there are.
+    """
+    against = [p_of(one, which) for one in evidence if not is_better(one, which)]
+    return min(1.0, len(evidence) * min(against)) if against else max(p_of(one, which) for one in evidence)
+
+
+def _least_p(one: Difference, which: Which) -> float:
+    """The p-value if all runs agreed."""
+    runs = one.runs if which == "expected" else one.trained_runs
+    return least_p_unpaired(*runs) if min(runs) else 1.0
