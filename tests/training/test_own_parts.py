@@ -57,6 +57,15 @@ def function(root):
     return root
 
 
+class Learned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(10))
+
+    def forward(self, logits, targets):
+        return nn.functional.cross_entropy(logits, targets, self.weight, reduction="none")
+
+
 class Squared(nn.Module):
     def __init__(self, power=2):
         super().__init__()
@@ -289,6 +298,7 @@ def test_a_network_of_timm_trains(workspace: Path) -> None:
         (["--loss", "own_parts.Squared", "--loss.power", "two"], UsageError, "Squared does not take logits .*'str'"),
         (["--loss", "own_parts.Squared", "--loss.depth", "3"], UsageError, "cannot be made .* 'depth'"),
         (["--loss", "MSELoss"], UsageError, r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
+        (["--loss", "own_parts.Learned"], UsageError, "own_parts.Learned has parameters of its own, which"),
         (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], UsageError, "--loss.reduction is not for you"),
         (["--data.source", "nowhere.Noise"], UsageError, "cannot import nowhere.Noise: there is no module nowhere"),
         (["--data.source", "own_parts.Nowhere"], UsageError, "own_parts has no class or function 'Nowhere'"),

@@ -1,6 +1,7 @@
 """Folders of pictures, from the command that trains on them to the report that compares the runs."""
 
 import json
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_all_of_mnist_written_as_pictures_gives_the_same_weights(workspace: Path
 
 
 @pytest.mark.slow
+def test_ten_thousand_pictures_are_decoded_by_the_first_run_alone(workspace: Path) -> None:
+    write_pictures(Path("pictures"), train=9000, test=1000)
+    flags = [*PICTURES, "--arch", "mlp", "--epochs", "1"]
+    first, second = (run_script("fit", *flags, "--name", name, cwd=workspace) for name in ("first", "second"))
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "Decoding 10,000 pictures" in first.stderr
+    assert second.stderr == ""
+    assert summary("first")["final"] == summary("second")["final"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_each_network_learns_shapes_in_colour(workspace: Path, arch: str) -> None:
     write_pictures(Path("pictures"), classes=("bar", "post", "ring"), train=600, test=150)
@@ -132,6 +144,26 @@ def test_with_a_class_of_another_name_it_does_not_go_on(stopped: list[str]) -> N
     for split in ("train", "test"):
         Path("pictures", split, "disc").rename(Path("pictures", split, "circle"))
     with pytest.raises(DataError, match="was begun with another list of classes than pictures holds"):
+        fit.main(["--name", "stopped", "--resume"])
+
+
+def test_with_another_class_it_does_not_go_on(stopped: list[str]) -> None:
+    """The network would have another weight for it: the checkpoint is not to blame."""
+    for split in ("train", "test"):
+        shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
+    with pytest.raises(DataError, match="was begun with another training set and test set than pictures holds"):
+        fit.main(["--name", "stopped", "--resume"])
+
+
+def test_without_its_test_images_it_does_not_go_on(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(Path("pictures"), train=160, test=20)
+    with monkeypatch.context() as patch:
+        stop_at(12, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "stopped"])
+    signals.forget()
+    shutil.rmtree("pictures/test")
+    with pytest.raises(DataError, match="was begun with another test set than pictures holds"):
         fit.main(["--name", "stopped", "--resume"])
 
 
