@@ -148,10 +148,12 @@ def _int_before_float(kind: Any) -> Any:
     ``Union[int, float]`` is ``Union[float, int]`` where some other module has written that before: typing takes the two
     for the same, and keeps the first.
     """
-    members = get_args(kind)
+    members = list(get_args(kind))
     if get_origin(kind) not in (Union, UnionType) or not {int, float} <= set(members):
         return kind
-    return reduce(or_, sorted(members, key=lambda member: member is float))
+    first, second = sorted((members.index(int), members.index(float)))
+    members[first], members[second] = int, float
+    return reduce(or_, members)
 
 
 def _check_combinations(config: jsonargparse.Namespace) -> None:
