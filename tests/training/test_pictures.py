@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,16 @@ from convblocks import DigitClassifier, MNISTDataModule
 from convblocks.comparison import compare
 from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.data.pictures import to_picture
-from convblocks.errors import DataError, Stopped, UsageError
+from convblocks.errors import DataError, UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import fit, signals
+from convblocks.training import fit
 from tests.any_trainer.plain import trainer
 from tests.conftest import run_script, write_digits
 from tests.data.pictures import SHAPES, write_pictures
 from tests.training.test_distributed import assert_close, weights
 from tests.training.test_fit import assert_same_weights, metric_rows
-from tests.training.test_resume import stop_at
+from tests.training.test_resume import fit_until
 
 PICTURES = ["--data.root", "pictures"]
 
@@ -118,11 +117,7 @@ def stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The options of a run that was stopped in the middle of its second epoch."""
     write_pictures(Path("pictures"), train=160, test=20)
     flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2"]
-    with monkeypatch.context() as patch:
-        stop_at(27, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*flags, "--name", "stopped"])
-    signals.forget()
+    fit_until(27, [*flags, "--name", "stopped"], monkeypatch)
     return flags
 
 
@@ -157,11 +152,7 @@ def test_with_another_class_it_does_not_go_on(stopped: list[str]) -> None:
 
 def test_without_its_test_images_it_does_not_go_on(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pictures(Path("pictures"), train=160, test=20)
-    with monkeypatch.context() as patch:
-        stop_at(12, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "stopped"])
-    signals.forget()
+    fit_until(12, [*SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "stopped"], monkeypatch)
     shutil.rmtree("pictures/test")
     with pytest.raises(DataError, match="was begun with another test set than pictures holds"):
         fit.main(["--name", "stopped", "--resume"])
