@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the trained network are slow: it trains for half a minute. The longest files begin first."""
     items.sort(key=lambda item: item.path.name not in ("test_faults.py", "test_slurm.py"))
     for item in items:
-        if "trained" in getattr(item, "fixturenames", ()):
+        if {"trained", "trained_on_shapes"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

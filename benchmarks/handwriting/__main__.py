@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
 from convblocks.command_line import Parser
 from convblocks.console import answer
-from convblocks.data.pictures import read_picture
+from convblocks.data.description import MNIST
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.ink import to_mnist
+from convblocks.handwriting.sight import look
 from convblocks.tables import Table, to_markdown
 
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 def answers(trained: TrainedNetwork, drawings: Sequence[Drawing]) -> NDArray[np.int64]:
     """The digit that the network sees in each drawing: (N,)."""
-    seen = np.stack([to_mnist(read_picture(drawing.content)) for drawing in drawings])
+    seen = np.stack([look(drawing.content, MNIST)[1] for drawing in drawings])
     predicted: NDArray[np.int64] = trained.logits(torch.from_numpy(seen)).argmax(dim=1).numpy()
     return predicted
 

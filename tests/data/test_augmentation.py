@@ -65,13 +65,13 @@ def test_every_channel_is_moved_alike(digits: ImageSets) -> None:
     assert torch.equal(moved, moved[:, :1].expand(50, 3, 28, 28))
 
 
-def test_what_moves_in_is_black_in_grey_images_and_in_colour_goes_on_as_the_edge() -> None:
-    grey, colour = (torch.full((1, channels, 8, 12), 200, dtype=torch.uint8) for channels in (1, 3))
-    move = Augmentation(shift=4)
-    moved = move(grey, RIGHT)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_moves_in_is_black_or_goes_on_as_the_edge(channels: int) -> None:
+    grey = torch.full((1, channels, 8, 12), 200, dtype=torch.uint8)
+    moved = Augmentation(shift=4)(grey, RIGHT)
     assert (moved[..., :4] == 0).all()
     assert (moved[..., 4:] == 200).all()
-    assert torch.equal(move(colour, RIGHT), colour)
+    assert torch.equal(Augmentation(shift=4, black_outside=False)(grey, RIGHT), grey)
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 65), (65, 33)])

@@ -64,9 +64,10 @@ def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"channels": 0}, "no pixels"),
-        ({"height": 0}, "no pixels"),
-        ({"width": -1}, "no pixels"),
+        ({"channels": 0}, "1 or 3 channels"),
+        ({"channels": 2}, "1 or 3 channels"),
+        ({"height": 0}, "and pixels"),
+        ({"width": -1}, "and pixels"),
         ({"classes": ()}, "two classes or more"),
         ({"classes": ("rose",)}, "two classes or more"),
         ({"classes": ("rose", "iris", "rose")}, "a name of its own"),
@@ -88,5 +89,6 @@ def test_a_network_takes_images_of_the_same_shape_and_classes_whatever_their_bri
 
 def test_it_is_said_in_a_line() -> None:
     assert str(FLOWERS) == "3 x 32 x 40 pixels, 2 classes (iris, rose)"
-    many = replace(FLOWERS, classes=tuple(f"c{number}" for number in range(12)))
-    assert str(many) == "3 x 32 x 40 pixels, 12 classes (c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, ...)"
+    many = replace(FLOWERS, classes=tuple(f"c{number}" for number in range(40)))
+    assert str(many).startswith("3 x 32 x 40 pixels, 40 classes (c0, c1, c2, ")
+    assert str(many).endswith(", c28, c29, ...)")

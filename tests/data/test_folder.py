@@ -227,6 +227,12 @@ def test_kept_pictures_that_do_not_fit_into_memory_are_not_loaded(root: Path, mo
         PictureFolder(root).load()
 
 
+def test_a_class_needs_a_name_that_can_be_printed(root: Path) -> None:
+    (root / "train" / "disc").rename(root / "train" / "two\nlines")
+    with pytest.raises(DataError, match="is no plain text, and cannot be the name of a class"):
+        PictureFolder(root).load()
+
+
 # What a folder is taken for.
 
 
@@ -238,10 +244,8 @@ def test_a_folder_with_a_folder_train_is_one_of_pictures(root: Path) -> None:
 
 def test_mnists_files_are_taken_for_mnist_whatever_lies_beside_them(root: Path, digits: ImageSets) -> None:
     write_digits(root / "MNIST" / "raw", digits)
-    (root / "train").rename(root / "drawings")
-    (root / "test").rename(root / "more")
-    shutil.copy(root / "drawings" / "disc" / "0.png", root)
-    shutil.copy(root / "drawings" / "disc" / "0.png", root / "more")
+    shutil.copy(root / "train" / "disc" / "0.png", root)
+    shutil.copy(root / "train" / "disc" / "0.png", root / "test")
     assert isinstance(find_source(root), MNISTFiles)
 
 

@@ -113,6 +113,13 @@ def test_a_byte_of_a_kept_picture_that_differs_is_noticed(root: Path, decoded: l
     assert len(decoded) == 2
 
 
+def test_what_a_killed_process_has_left_is_removed(root: Path) -> None:
+    left = root / "..pictures.pt.0123456789ab.tmp"
+    left.write_bytes(b"half of the pictures")
+    PictureFolder(root).load()
+    assert not left.exists()
+
+
 def test_a_folder_that_cannot_be_written_to_is_read(
     root: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

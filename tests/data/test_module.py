@@ -1,5 +1,7 @@
 """Images in memory become normalised batches."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,28 @@ from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError
 from tests.data.pictures import write_pictures
+
+SLOW_SOURCE = """
+import time
+from pathlib import Path
+from convblocks import ImageSource
+
+class Slow(ImageSource):
+    def prepare(self):
+        for note in ("begins", "ends"):
+            with Path("notes").open("a") as file:
+                print(note, file=file)
+            time.sleep(0.5)
+
+    def load(self):
+        raise NotImplementedError
+"""
+
+PREPARE = """
+from convblocks import MNISTDataModule
+from mydata import Slow
+MNISTDataModule(".", source=Slow).prepare_data()
+"""
 
 
 @pytest.fixture
@@ -127,9 +151,17 @@ def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -
     assert module.test is module.val
 
 
+def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
+    """Each of two processes notes when it begins and when it ends, and takes its time in between."""
+    (tmp_path / "mydata.py").write_text(SLOW_SOURCE)
+    both = [subprocess.Popen([sys.executable, "-c", PREPARE], cwd=tmp_path) for _ in range(2)]
+    assert [one.wait() for one in both] == [0, 0]
+    assert (tmp_path / "notes").read_text().split() == ["begins", "ends"] * 2
+
+
 def test_without_test_images_some_must_be_held_out(tmp_path: Path) -> None:
     write_pictures(tmp_path, test=0)
-    with pytest.raises(DataError, match=r"has no test images: put them into test/<class>/, or .* --data\.val_size"):
+    with pytest.raises(DataError, match=r"has no test images: add some, .* --data\.val_size"):
         MNISTDataModule(str(tmp_path), batch_size=8).setup()
 
 

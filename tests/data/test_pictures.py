@@ -87,13 +87,19 @@ def test_what_is_written_without_loss_is_read_pixel_by_pixel(
 
 def test_sixteen_bits_of_grey_become_eight(picture: Image.Image, tmp_path: Path) -> None:
     grey = np.asarray(picture.convert("L"))
-    low, high = int(grey.min()), int(grey.max())
     path = saved(Image.fromarray(grey.astype(np.uint16) * 257), tmp_path / "deep.png")
     with Image.open(path) as opened:
         assert opened.mode == "I;16"
     assert read_header(path) == (*SIZE, True)
-    stretched = np.rint((grey.astype(float) - low) * 255 / (high - low))
-    assert np.abs(pixels_of(path, 1)[0] - stretched).max() <= 1
+    assert np.array_equal(pixels_of(path, 1)[0], grey)
+
+
+def test_sixteen_bits_of_grey_are_stretched_if_asked_for(tmp_path: Path) -> None:
+    faint = np.full(SIZE, 1000, dtype=np.uint16)
+    faint[:, :5] = 1100
+    stretched = np.asarray(read_picture(saved(Image.fromarray(faint), tmp_path / "faint.png"), stretch=True))
+    assert (stretched[:, :5] == 255).all()
+    assert (stretched[:, 5:] == 0).all()
 
 
 def test_white_shows_through_what_is_transparent(tmp_path: Path) -> None:

@@ -135,9 +135,30 @@ def test_data_that_the_network_is_not_for_are_told_in_one_line(trained_on_shapes
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--data.root", "nowhere"], "there is no folder nowhere: give the data that .* was trained on"),
+        (["--data.source", "Stripes"], "Stripes is not imported: give its module too"),
+    ],
+)
+def test_data_that_are_not_there_are_told(
+    flags: list[str], message: str, trained_on_shapes: Path, workspace: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate.main([str(trained_on_shapes), *flags])
+    assert not Path("nowhere").exists()
+
+
+def test_a_class_without_test_images_has_no_measures() -> None:
+    evaluation = Evaluation(torch.eye(3)[:2], torch.tensor([0, 1]), ("a", "b", "c"))
+    assert evaluate.classes_table(evaluation).rows[2] == ["c", "0", "-", "-", "-"]
+    figure_of(*evaluation_panels(evaluation, torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).values()).canvas.draw()
+
+
 def test_pictures_without_a_test_set_are_told(trained_on_shapes: Path, workspace: Path) -> None:
     write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
-    with pytest.raises(DataError, match="untested has no test images: put them into test/<class>/"):
+    with pytest.raises(DataError, match="untested has no test images: add some, of pictures as test/<class>/"):
         evaluate.main([str(trained_on_shapes), "--data.root", "untested"])
 
 

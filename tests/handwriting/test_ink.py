@@ -57,7 +57,7 @@ def test_the_same_seed_draws_the_same_pictures() -> None:
 @pytest.mark.slow
 def test_mnists_own_digits_stay_recognisable(trained: Path, digits: ImageSets) -> None:
     images, labels = digits.test.images[:300], digits.test.labels[:300]
-    seen = torch.from_numpy(np.stack([to_mnist(Image.fromarray(image.numpy())) for image in images]))
+    seen = torch.from_numpy(np.stack([to_mnist(Image.fromarray(image[0].numpy()))[None] for image in images]))
     network = load_network(trained)
     as_they_are = (network.logits(images).argmax(1) == labels).float().mean()
     assert (network.logits(seen).argmax(1) == labels).float().mean() >= as_they_are - 0.02

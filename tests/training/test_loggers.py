@@ -2,18 +2,16 @@
 
 import csv
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from convblocks.errors import Stopped
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
 from tests.conftest import DEBUG, needs, run_script
 from tests.training.test_fit import Curve, curves
-from tests.training.test_resume import stop_at
+from tests.training.test_resume import fit_until
 
 LOGGER = "--trainer.logger"
 CSV = [f"{LOGGER}=CSVLogger", f"{LOGGER}.save_dir=csv"]
@@ -24,11 +22,7 @@ WANDB = [f"{LOGGER}=WandbLogger", f"{LOGGER}.offline=true", f"{LOGGER}.save_dir=
 def stop_and_resume(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
     """A run named run, stopped in its second epoch and carried on; the test's own process does both."""
     signals.install()
-    with monkeypatch.context() as patch:
-        stop_at(27, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*DEBUG, "--arch", "mlp", "--name", "run", *flags])
-    signals.forget()
+    fit_until(27, [*DEBUG, "--arch", "mlp", "--name", "run", *flags], monkeypatch)
     fit.main(["--name", "run", "--resume"])
 
 

@@ -1,6 +1,8 @@
 """Every setting can be given in one way, is written down, and can be fed back."""
 
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,19 @@ def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None
     again = run_script("fit", "--config", "printed.yaml", "--print_config", cwd=workspace)
     assert again.stdout == printed.stdout
     assert parse(["--config", "printed.yaml"]) == parse(flags)
+
+
+def test_a_whole_number_of_batches_is_no_share_of_them_whatever_was_imported_before(tmp_path: Path) -> None:
+    """Where any module has written `Union[float, int]` first, Python takes Lightning's `Union[int, float]` for that."""
+    program = (
+        "import typing; typing.Optional[typing.Union[float, int]]\n"
+        "from convblocks.training.options import parse\n"
+        "flags = ['--arch', 'mlp', '--trainer.limit_train_batches', '1', '--trainer.limit_val_batches', '0.5']\n"
+        "trainer = parse(flags).settings['trainer']\n"
+        "print(repr(trainer['limit_train_batches']), repr(trainer['limit_val_batches']))\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert finished.stdout == "1 0.5\n"
 
 
 def test_parsing_seeds_nothing(workspace: Path) -> None:

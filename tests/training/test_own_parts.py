@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +11,16 @@ import pytest
 import torch
 import yaml
 
-from convblocks.errors import DataError, Stopped, UsageError, UserError
+from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.directory import RunDirectory
-from convblocks.training import fit, signals
+from convblocks.training import fit
 from convblocks.training.options import parse
 from convblocks.training.parts import build
 from tests.conftest import DEBUG, needs, run_script
 from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
-from tests.training.test_resume import stop_at
+from tests.training.test_resume import fit_until
 
 RADAM = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
 ROWS = ["--arch", "own_networks.Rows", "--network.hidden", "24"]
@@ -55,6 +54,15 @@ class Nothing(ImageSource):
 
 def function(root):
     return root
+
+
+class Learned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(10))
+
+    def forward(self, logits, targets):
+        return nn.functional.cross_entropy(logits, targets, self.weight, reduction="none")
 
 
 class Squared(nn.Module):
@@ -289,6 +297,7 @@ def test_a_network_of_timm_trains(workspace: Path) -> None:
         (["--loss", "own_parts.Squared", "--loss.power", "two"], UsageError, "Squared does not take logits .*'str'"),
         (["--loss", "own_parts.Squared", "--loss.depth", "3"], UsageError, "cannot be made .* 'depth'"),
         (["--loss", "MSELoss"], UsageError, r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
+        (["--loss", "own_parts.Learned"], UsageError, "own_parts.Learned has parameters of its own, which"),
         (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], UsageError, "--loss.reduction is not for you"),
         (["--data.source", "nowhere.Noise"], UsageError, "cannot import nowhere.Noise: there is no module nowhere"),
         (["--data.source", "own_parts.Nowhere"], UsageError, "own_parts has no class or function 'Nowhere'"),
@@ -329,11 +338,7 @@ def test_the_full_name_of_the_default_loss_changes_nothing(workspace: Path) -> N
 def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = [*DEBUG, *NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared", "--name"]
     fit.main([*flags, "whole"])
-    with monkeypatch.context() as patch:
-        stop_at(27, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*flags, "stopped"])
-    signals.forget()
+    fit_until(27, [*flags, "stopped"], monkeypatch)
     fit.main(["--name", "stopped", "--resume"])
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)

@@ -1,7 +1,7 @@
 """Folders of pictures, from the command that trains on them to the report that compares the runs."""
 
 import json
-import signal
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,16 @@ from convblocks import DigitClassifier, MNISTDataModule
 from convblocks.comparison import compare
 from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.data.pictures import to_picture
-from convblocks.errors import DataError, Stopped, UsageError
+from convblocks.errors import DataError, UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import fit, signals
+from convblocks.training import fit
 from tests.any_trainer.plain import trainer
 from tests.conftest import run_script, write_digits
 from tests.data.pictures import SHAPES, write_pictures
 from tests.training.test_distributed import assert_close, weights
 from tests.training.test_fit import assert_same_weights, metric_rows
-from tests.training.test_resume import stop_at
+from tests.training.test_resume import fit_until
 
 PICTURES = ["--data.root", "pictures"]
 
@@ -73,6 +73,17 @@ def test_all_of_mnist_written_as_pictures_gives_the_same_weights(workspace: Path
 
 
 @pytest.mark.slow
+def test_ten_thousand_pictures_are_decoded_by_the_first_run_alone(workspace: Path) -> None:
+    write_pictures(Path("pictures"), train=9000, test=1000)
+    flags = [*PICTURES, "--arch", "mlp", "--epochs", "1"]
+    first, second = (run_script("fit", *flags, "--name", name, cwd=workspace) for name in ("first", "second"))
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "Decoding 10,000 pictures" in first.stderr
+    assert second.stderr == ""
+    assert summary("first")["final"] == summary("second")["final"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_each_network_learns_shapes_in_colour(workspace: Path, arch: str) -> None:
     write_pictures(Path("pictures"), classes=("bar", "post", "ring"), train=600, test=150)
@@ -106,11 +117,7 @@ def stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The options of a run that was stopped in the middle of its second epoch."""
     write_pictures(Path("pictures"), train=160, test=20)
     flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2"]
-    with monkeypatch.context() as patch:
-        stop_at(27, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*flags, "--name", "stopped"])
-    signals.forget()
+    fit_until(27, [*flags, "--name", "stopped"], monkeypatch)
     return flags
 
 
@@ -132,6 +139,22 @@ def test_with_a_class_of_another_name_it_does_not_go_on(stopped: list[str]) -> N
     for split in ("train", "test"):
         Path("pictures", split, "disc").rename(Path("pictures", split, "circle"))
     with pytest.raises(DataError, match="was begun with another list of classes than pictures holds"):
+        fit.main(["--name", "stopped", "--resume"])
+
+
+def test_with_another_class_it_does_not_go_on(stopped: list[str]) -> None:
+    """The network would have another weight for it: the checkpoint is not to blame."""
+    for split in ("train", "test"):
+        shutil.copytree(Path("pictures", split, "disc"), Path("pictures", split, "circle"))
+    with pytest.raises(DataError, match="was begun with another training set and test set than pictures holds"):
+        fit.main(["--name", "stopped", "--resume"])
+
+
+def test_without_its_test_images_it_does_not_go_on(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_pictures(Path("pictures"), train=160, test=20)
+    fit_until(12, [*SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "stopped"], monkeypatch)
+    shutil.rmtree("pictures/test")
+    with pytest.raises(DataError, match="was begun with another test set than pictures holds"):
         fit.main(["--name", "stopped", "--resume"])
 
 

@@ -101,6 +101,15 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DigitClassifier, "on_before_zero_grad", send)
 
 
+def fit_until(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a run that SIGTERM stops in that step."""
+    with monkeypatch.context() as patch:
+        stop_at(step, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main(flags)
+    signals.forget()
+
+
 @pytest.mark.parametrize("step", [20, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 19, 21, 40))])
 @pytest.mark.parametrize(
     "recipe",
@@ -232,11 +241,7 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     """It knew three optimizers, with their weight decay, and told neither its epoch nor what was logged last."""
     flags = [*DEBUG, "--arch", "mlp", "--name"]
     fit.main([*flags, "whole"])
-    with monkeypatch.context() as patch:
-        stop_at(step, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*flags, "stopped"])
-    signals.forget()
+    fit_until(step, [*flags, "stopped"], monkeypatch)
     stopped = RunDirectory("stopped")
     checkpoint = torch.load(stopped.last_checkpoint, weights_only=True)
     checkpoint["MNISTDataModule"] = {"position": step % 20}
@@ -263,11 +268,7 @@ def test_a_run_from_before_other_data_and_losses_is_resumed_and_used(
     """Neither its settings nor its checkpoint tell the loss or the images."""
     flags = [*DEBUG, "--arch", "mlp", "--name"]
     fit.main([*flags, "whole"])
-    with monkeypatch.context() as patch:
-        stop_at(27, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*flags, "stopped"])
-    signals.forget()
+    fit_until(27, [*flags, "stopped"], monkeypatch)
     stopped = RunDirectory("stopped")
     config = yaml.safe_load(stopped.config.read_text())
     del config["loss"], config["data"]["flip"]
@@ -299,11 +300,7 @@ def test_random_numbers_go_on_where_they_stopped(workspace: Path, monkeypatch: p
     )
     flags = [*DEBUG, "--arch", "mlp", "--name"]
     fit.main([*flags, "whole"])
-    with monkeypatch.context() as patch:
-        stop_at(7, signal.SIGTERM, patch)
-        with pytest.raises(Stopped):
-            fit.main([*flags, "stopped"])
-    signals.forget()
+    fit_until(7, [*flags, "stopped"], monkeypatch)
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
 

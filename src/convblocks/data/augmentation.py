@@ -18,14 +18,15 @@ class Augmentation:
     """How far an image is moved at most, either way: shifted in pixels, rotated in degrees, scaled by a factor 1 ± s.
 
     Each of the four movements (right, down, rotation, scale) is drawn from a uniform distribution. An image is turned
-    and scaled about its centre, then shifted; what moves in is black in grey images, and in colour ones goes on as the
-    edge. With ``flip`` half of the images are mirrored before, left to right.
+    and scaled about its centre, then shifted; what moves in is black, as around MNIST's digits, or goes on as the edge.
+    With ``flip`` half of the images are mirrored before, left to right.
     """
 
     shift: float = 0.0
     rotation: float = 0.0
     scale: float = 0.0
     flip: bool = False
+    black_outside: bool = True
 
     def __bool__(self) -> bool:
         return self._moves or self.flip
@@ -43,7 +44,7 @@ class Augmentation:
         return self._moved(images, draws[:, :4]) if self._moves else images
 
     def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
-        channels, height, width = images.shape[1:]
+        height, width = images.shape[2:]
         limits = (2 * self.shift / width, 2 * self.shift / height, self.rotation, self.scale)  # no copy to the device
         right, down, degrees, growth = (draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True))
         angle, size = degrees.deg2rad(), 1 + growth
@@ -53,7 +54,7 @@ class Augmentation:
         rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(-1, 2, 3)
         grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
         # Bicubic: bilinear interpolation blurs, and a network trained on blurred digits is worse at sharp ones.
-        edge = "zeros" if channels == 1 else "border"
+        edge = "zeros" if self.black_outside else "border"
         moved = functional.grid_sample(
             images.to(grid.dtype), grid, mode="bicubic", padding_mode=edge, align_corners=False
         )

@@ -61,7 +61,7 @@ class Chunks(Dataset[tuple[Numbers, str]]):
 
 
 def looks_of(paths: Sequence[Path]) -> list[Looks]:
-    """What each picture looks like, of which only its beginning is read.
+    """What each picture looks like, without decoding it.
 
     Raises:
         DataError: one cannot be read.
@@ -114,10 +114,13 @@ def _in_parallel(chunks: Chunks, what: str) -> Iterator[Numbers]:
     shown = track(
         results, what, len(chunks), console=console, transient=True, disable=files <= FEW or not console.is_terminal
     )
-    for numbers, problem in shown:
-        if problem:
-            raise DataError(problem)
-        yield numbers
+    try:
+        for numbers, problem in shown:
+            if problem:
+                raise DataError(problem)
+            yield numbers
+    except RuntimeError as error:  # torch's, which names the process
+        raise DataError(f"a process that decoded pictures was lost, for want of memory perhaps: {error}") from error
 
 
 def _as_it_is(chunk: Any) -> Any:

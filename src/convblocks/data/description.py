@@ -9,6 +9,9 @@ from torch import Tensor
 
 from convblocks.errors import UsageError
 
+# Of so many classes all are named.
+MOST_NAMES = 30
+
 
 @dataclass(frozen=True)
 class Description:
@@ -23,7 +26,7 @@ class Description:
         std: Their standard deviation.
 
     Raises:
-        UsageError: there are no pixels, no classes or classes of one name, or numbers that cannot be.
+        UsageError: there are no pixels, less than two classes or two of one name, or numbers that cannot be.
     """
 
     channels: int
@@ -34,8 +37,8 @@ class Description:
     std: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1:
-            raise UsageError(f"images of shape {self.shape} have no pixels")
+        if self.channels not in (1, 3) or min(self.shape) < 1:
+            raise UsageError(f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels")
         if len(set(self.classes)) < max(len(self.classes), 2):
             raise UsageError(f"{self.classes} are no two classes or more, each with a name of its own")
         if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
@@ -59,7 +62,7 @@ class Description:
 
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.shape))
-        some = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        some = ", ".join(self.classes[:MOST_NAMES]) + (", ..." if len(self.classes) > MOST_NAMES else "")
         return f"{shape} pixels, {len(self.classes)} classes ({some})"
 
     def as_dict(self) -> dict[str, Any]:

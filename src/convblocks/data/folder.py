@@ -27,7 +27,7 @@ from convblocks.errors import DataError
 # By these endings pictures are told from other files.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 
-# What a change of this file's code does to the kept pictures: another number, and they are decoded anew.
+# Another number, where decoding changes, lets kept pictures be decoded anew.
 FORMAT = 1
 
 # The share of the free memory that the pictures may take: training needs some too.
@@ -113,11 +113,13 @@ class PictureFolder(ImageSource):
                 path = kept_file(self.root, size)
                 if path.stat().st_size > memory_for_pictures():
                     continue  # whoever decodes them says so
-                kept = torch.load(path, weights_only=True)
+                kept = torch.load(path, weights_only=True, mmap=True)  # the pixels only once they are looked at
                 images: dict[str, Tensor] = kept["images"]
                 fits = self.size in (None, tuple(images["train"].shape[2:]))
-                if fits and (kept["format"], kept["state"], kept["crc"]) == (FORMAT, state, _crc(images)):
-                    return images
+                if fits and (kept["format"], kept["state"]) == (FORMAT, state):
+                    images = {name: part.clone() for name, part in images.items()}
+                    if kept["crc"] == _crc(images):
+                        return images
             except Exception:  # no such file, or a damaged one: what torch raises depends on where
                 continue
         return None
@@ -151,9 +153,11 @@ def one_size(root: Path, paths: Sequence[Path], sizes: Sequence[tuple[int, int]]
 
 def holds_pictures(root: Path) -> bool:
     """Whether there are pictures in a folder, or in the folders in it."""
-    with _told_of_files():
-        names = (path.name for folder in (root, *_folders(root)) for path in folder.iterdir())
-        return any(_is_picture(name) for name in names)
+    for folder in (root, *_folders(root)):
+        with suppress(PermissionError):  # what nobody can look into has nothing for us
+            if any(_is_picture(path.name) for path in folder.iterdir()):
+                return True
+    return False
 
 
 def find_classes(folder: Path) -> list[str]:
@@ -163,6 +167,8 @@ def find_classes(folder: Path) -> list[str]:
         DataError: there are not two of them.
     """
     classes = sorted(path.name for path in _folders(folder))
+    if odd := [name for name in classes if not name.isprintable()]:
+        raise DataError(f"{folder}: the folder name {odd[0]!r} is no plain text, and cannot be the name of a class")
     if len(classes) < 2:
         found = f"only {classes[0]}" if classes else "none"
         raise DataError(f"{folder} needs a folder of pictures for each of two classes or more, but has {found}")
@@ -228,6 +234,8 @@ def _lock(root: Path) -> Iterator[None]:
     with ExitStack() as stack:
         with suppress(OSError, NotImplementedError):
             stack.enter_context(FileLock(root / ".pictures.lock"))
+            for unfinished in root.glob("..pictures*.tmp"):  # of a process that was killed
+                unfinished.unlink(missing_ok=True)
         yield
 
 

@@ -15,6 +15,9 @@ from convblocks.errors import DataError
 # To which mean and standard deviation are rounded: MNIST's are then the course's 0.1307 and 0.3081.
 DIGITS = 4
 
+# Images that are looked at together.
+PART = 1000
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -82,7 +85,7 @@ class ImageSource(ABC):
         self.root = root
 
     def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
-        """Download or unpack what is missing; called in one process on each machine."""
+        """Download or unpack what is missing; called in each process, one after the other on a machine."""
 
     @abstractmethod
     def load(self) -> ImageSets:
@@ -98,7 +101,9 @@ def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     means, deviations = [], []
     values = torch.arange(256, dtype=torch.float64) / 255
     for channel in images.unbind(dim=1):
-        shares = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        parts = channel.split(PART)  # flattening copies
+        counts = torch.stack([torch.bincount(part.flatten(), minlength=256) for part in parts]).sum(dim=0)
+        shares = counts.double() / channel.numel()
         mean = (shares * values).sum()
         means.append(round(float(mean), DIGITS))
         deviations.append(round(float((shares * (values - mean) ** 2).sum().sqrt()), DIGITS) or 1.0)

@@ -1,11 +1,17 @@
 """The data set that a Trainer asks for its loaders."""
 
+import hashlib
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Literal
 
 import torch
+from filelock import FileLock
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
@@ -114,8 +120,11 @@ class MNISTDataModule(LightningDataModule):
         return self.files.description
 
     def prepare_data(self) -> None:
-        """Unpack, download or decode the files; Lightning calls it in one process."""
-        if not self._is_read:
+        """Unpack, download or decode the files, in one process of a machine at a time."""
+        if self._is_read:
+            return
+        name = hashlib.md5(os.fsencode(self.root.resolve()), usedforsecurity=False).hexdigest()
+        with FileLock(Path(gettempdir()) / f"convblocks-{name}.lock") if self._make_source else nullcontext():
             self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
@@ -123,7 +132,7 @@ class MNISTDataModule(LightningDataModule):
         if self._is_read:
             return
         self.files = load_images(self.source)
-        self._check_images()
+        self._suit_images()
         size = len(self.files.train.labels)
         if self.val_size >= size:
             raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
@@ -176,16 +185,18 @@ class MNISTDataModule(LightningDataModule):
         if self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
             self._resume = state_dict
 
-    def _check_images(self) -> None:
-        """Refuse settings that do not go with the images that were read."""
+    def _suit_images(self) -> None:
+        """Refuse settings that do not go with the images that were read, and suit the augmentation to them."""
         description = self.files.description
+        if description != MNIST:
+            self.augmentation = replace(self.augmentation, black_outside=False)
         longer = max(description.height, description.width)
         if self.augmentation.shift > longer:
             raise UsageError(f"--data.shift must be 0 to {longer} pixels, but is {self.augmentation.shift}")
         if not (len(self.files.test.labels) or self.val_size):
             raise DataError(
-                f"{self.files.folder} has no test images: put them into test/<class>/, or hold out training images "
-                "with --data.val_size"
+                f"{self.files.folder} has no test images: add some, of pictures as test/<class>/*, or hold out "
+                "training images with --data.val_size"
             )
 
     def _loader(self, data: LabelledImages, batch_size: int, training: bool) -> ImageLoader:

@@ -26,13 +26,16 @@ LYING = (5, 6, 7, 8)
 PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"com.adobe.xmp")
 
 
-def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE, side: int | None = None) -> Image.Image:
+def read_picture(
+    source: Path | bytes, most_pixels: int = LARGEST_PICTURE, side: int | None = None, stretch: bool = False
+) -> Image.Image:
     """Read a picture file, or the content of one: upright, with 8 bits a channel.
 
     Args:
         source: The file, or what it holds.
         most_pixels: How large it may be.
         side: If no more pixels than that are needed each way: a JPEG is then decoded at a fraction of its size.
+        stretch: Whether of 16-bit greys the darkest becomes 0 and the lightest 255; otherwise 65,535 becomes 255.
 
     Raises:
         UserError: it is missing, not a picture, damaged, or has too many pixels.
@@ -47,7 +50,7 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE, side:
             picture.draft("RGB", (side, side))
         upright = ImageOps.exif_transpose(picture)
         upright.load()
-        return _eight_bits(upright) if upright.mode.startswith(("I", "F")) else upright
+        return _eight_bits(upright, stretch) if upright.mode.startswith(("I", "F")) else upright
 
 
 def read_header(path: Path) -> tuple[int, int, bool]:
@@ -126,8 +129,10 @@ def _read_file(path: Path) -> bytes:
     return content
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """A picture with deeper grey values, stretched to 0..255; Pillow's own conversion would cut them off."""
+def _eight_bits(picture: Image.Image, stretch: bool) -> Image.Image:
+    """A picture with deeper grey values in 0..255; Pillow's own conversion would cut them off."""
     values = np.asarray(picture, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
+    # Of 32 bits and of floating point nobody knows which value is white.
+    is_known = picture.mode.startswith("I;16") and not stretch
+    low, high = (0.0, 65535.0) if is_known else (float(values.min()), float(values.max()))
     return Image.fromarray(np.rint(255 * (values - low) / max(high - low, 1)).astype(np.uint8))

@@ -1,5 +1,6 @@
 """What kind of data set lies in a folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def load_images(source: ImageSource) -> ImageSets:
     if not isinstance(read, ImageSets):
         name = f"{type(source).__module__}.{type(source).__qualname__}"
         raise UsageError(f"the source {name} loads a {type(read).__name__}, not ImageSets: make them with ImageSets.of")
-    return read
+    return read if read.folder != Path() else replace(read, folder=source.root)
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
@@ -44,11 +45,11 @@ def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
         DataError: it holds pictures, but not as they should lie there.
         UsageError: a size for images that are not scaled.
     """
-    if (root / "train").is_dir():
-        return PictureFolder(root, size)
-    looks_like_pictures = root.is_dir() and ((root / "test").is_dir() or holds_pictures(root))
-    if looks_like_pictures and mnist.find_folder(root) is None:
-        raise DataError(f"{root} has no folder train: pictures belong into train/<class>/ and test/<class>/")
+    if root.is_dir() and mnist.find_folder(root) is None:
+        if (root / "train").is_dir():
+            return PictureFolder(root, size)
+        if (root / "test").is_dir() or holds_pictures(root):
+            raise DataError(f"{root} has no folder train: pictures belong into train/<class>/ and test/<class>/")
     if size:
         raise UsageError(f"--data.size is for folders of pictures: {root} has no folder train")
     return MNISTFiles(root)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from convblocks.command_line import Parser
 from convblocks.data import mnist
+from convblocks.data.description import MNIST
+from convblocks.data.folder import PictureFolder
 from convblocks.data.images import ImageSets, ImageSource
 from convblocks.data.sources import find_source, load_images
 from convblocks.errors import DataError
@@ -29,8 +31,11 @@ def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
         names.load(options.source)
         source = names.call(ImageSource, options.source, options.root)
     else:
-        is_folder = (options.root / "train").is_dir()
-        source = find_source(options.root, (wanted.height, wanted.width) if is_folder else None)
+        if not options.root.is_dir() and not wanted.same_images(MNIST):  # or MNIST would be downloaded there
+            raise DataError(f"there is no folder {options.root}: give the data that {trained.path} was trained on")
+        source = find_source(options.root)
+        if isinstance(source, PictureFolder):
+            source.size = (wanted.height, wanted.width)
     source.prepare()
     files = load_images(source)
     if not wanted.same_images(files.description):
@@ -39,5 +44,5 @@ def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
             "it was trained on as --data.root"
         )
     if not len(files.test.labels):
-        raise DataError(f"{options.root} has no test images: put them into test/<class>/")
+        raise DataError(f"{options.root} has no test images: add some, of pictures as test/<class>/*")
     return files

@@ -75,7 +75,7 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
 def classes_table(evaluation: Evaluation) -> Table:
     columns = zip(evaluation.confusion.sum(dim=1), evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
     rows = [
-        [name, f"{n:,}", *(percent(float(value)) for value in values)]
+        [name, f"{n:,}", *(percent(float(value)) if n else "-" for value in values)]
         for name, (n, *values) in zip(evaluation.classes, columns, strict=True)
     ]
     return Table("Classes", ["class", "n", "precision", "recall", "F1"], rows)

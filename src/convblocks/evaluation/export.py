@@ -24,7 +24,7 @@ from convblocks.data.description import Description
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.measures import Evaluation
-from convblocks.evaluation.trained import BATCH_SIZE, load_network
+from convblocks.evaluation.trained import in_batches, load_network
 from convblocks.runs.machine import git_commit
 from convblocks.tables import percent
 
@@ -115,7 +115,7 @@ def onnx_logits(path: Path, images: Tensor) -> Tensor:
     from onnxruntime import InferenceSession  # of an extra
 
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    answers = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in images.split(BATCH_SIZE)]
+    answers = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in in_batches(images)]
     return torch.from_numpy(np.concatenate(answers))
 
 
@@ -133,7 +133,7 @@ def program_logits(path: Path, images: Tensor) -> Tensor:
     """The logits (N, classes) of a torch.export archive for images (N, C, H, W) uint8."""
     with quiet(), torch.inference_mode():
         network = torch.export.load(path).module()
-        return torch.cat([network(batch) for batch in images.split(BATCH_SIZE)])
+        return torch.cat([network(batch) for batch in in_batches(images)])
 
 
 def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:

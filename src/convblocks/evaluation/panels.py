@@ -91,10 +91,12 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
 
 def class_accuracy(evaluation: Evaluation, axes: Axes) -> None:
     accuracy = 100 * evaluation.recall.numpy()
-    axes.bar(range(len(accuracy)), accuracy, color=BLUE)
-    for number, value in enumerate(accuracy):
+    present = evaluation.confusion.sum(dim=1).nonzero().flatten().tolist()
+    axes.bar(present, accuracy[present], color=BLUE)
+    for number in present:
+        value = accuracy[number]
         axes.text(number, value, f"{value:.1f}", ha="center", va="bottom", fontsize=_size_of(8, evaluation.classes))
-    low = max(0.0, float(accuracy.min()) - 2)
+    low = max(0.0, float(accuracy[present].min()) - 2)
     axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)))
     _name_classes(axes, evaluation.classes)
 

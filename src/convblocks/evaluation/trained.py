@@ -1,5 +1,6 @@
 """A checkpoint as a network that answers."""
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from convblocks.model import names
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.runs.checkpoints import read_checkpoint
 
-# Images that go through a network at once.
-BATCH_SIZE = 1000
+# Pixels that go through a network at once: a thousand of MNIST's images.
+PIXELS_AT_ONCE = 1000 * math.prod(MNIST.shape)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class TrainedNetwork:
         Raises:
             NotFiniteError: some of them are infinite or nan.
         """
-        logits = torch.cat([self.network(self.description.normalize(batch)) for batch in images.split(BATCH_SIZE)])
+        logits = torch.cat([self.network(self.description.normalize(batch)) for batch in in_batches(images)])
         if not logits.isfinite().all():
             raise NotFiniteError(f"{self.path}: the network's answers are not finite: its training has diverged")
         return logits
@@ -42,6 +43,12 @@ class TrainedNetwork:
     def probabilities(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) uint8 -> probabilities (N, classes) float32."""
         return self.logits(images).softmax(dim=1)
+
+
+def in_batches(images: Tensor) -> tuple[Tensor, ...]:
+    """Images (N, C, H, W) in parts that go through a network at once."""
+    parts: tuple[Tensor, ...] = images.split(max(1, PIXELS_AT_ONCE // math.prod(images.shape[1:])))
+    return parts
 
 
 def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:

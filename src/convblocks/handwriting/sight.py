@@ -27,7 +27,7 @@ def look(
         UserError: it cannot be read, or shows no digit to a network for digits.
     """
     if description == MNIST:
-        picture = read_picture(source, most_pixels, side=2 * WORKING_SIDE)
+        picture = read_picture(source, most_pixels, side=2 * WORKING_SIDE, stretch=True)
         return picture, to_mnist(picture)[None]
     picture = read_picture(source, most_pixels)
     return picture, to_pixels(picture, *description.shape)

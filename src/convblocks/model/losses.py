@@ -30,6 +30,8 @@ def build_loss(choice: Choice, classes: int) -> nn.Module:
         raise UsageError("--loss.reduction is not for you to choose: batches are weighed by their images")
     sums = "reduction" in inspect.signature(names.find(name)).parameters
     loss: nn.Module = names.call(nn.Module, name, **arguments, **({"reduction": "sum"} if sums else {}))
+    if any(parameter.requires_grad for parameter in loss.parameters()):
+        raise UsageError(f"the loss {name} has parameters of its own, which nothing would train")
     _check(name, loss, classes, () if sums else (2,))
     return loss
 

@@ -44,6 +44,8 @@ def load(name: str) -> Callable[..., Any]:
     if not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"{name!r} is not the name of a class, such as module.Network")
     module_name, _, _ = name.rpartition(".")
+    if not module_name:
+        raise UsageError(f"{name} is not imported: {_how_to_import(module_name)}")
     see_current_folder()
     try:
         importlib.import_module(module_name)

@@ -12,7 +12,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from convblocks.atomic import write
-from convblocks.errors import UserError
+from convblocks.data.description import Description
+from convblocks.errors import UsageError, UserError
 from convblocks.runs.former_format import renewed_checkpoint
 from convblocks.runs.relocation import RUN, relocated
 
@@ -87,8 +88,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not all(isinstance(name, str) and _is_plain(value) for name, value in weights.items()):
         raise UserError(f"{path} is not a checkpoint of this project: it does not hold named weights alone")
     try:
-        return renewed_checkpoint(parts)
-    except (KeyError, TypeError, AttributeError) as error:
+        renewed = renewed_checkpoint(parts)
+        Description.from_dict(renewed["hyper_parameters"]["description"])
+        return renewed
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
 
 

@@ -125,14 +125,24 @@ def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
     if state.get("seed", seed) != seed:
         raise UserError(f"{path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there")
     began = state.get("fingerprint", files.fingerprint)
-    changed = [name for name, md5 in files.fingerprint.items() if began.get(name) != md5]
+    changed = changed_parts(began, files.fingerprint)
     if checkpoint["hyper_parameters"]["description"]["classes"] != list(files.description.classes):
         changed.append("list of classes")
     if changed:
-        raise DataError(
-            f"{path} was begun with another {' and '.join(changed)} than {files.folder} holds: put the data back as it "
-            "was, or choose another --name"
-        )
+        raise other_data(training, changed)
+
+
+def changed_parts(began: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The parts of the data that are not as they were when a run began, also those that are gone or new."""
+    return [name for name in dict.fromkeys([*began, *now]) if began.get(name) != now.get(name)]
+
+
+def other_data(training: Training, changed: list[str]) -> DataError:
+    """What to say where these parts of the data have changed since the run began."""
+    return DataError(
+        f"{training.directory.path} was begun with another {' and '.join(changed)} than {training.data.files.folder} "
+        "holds: put the data back as it was, or choose another --name"
+    )
 
 
 def finished(directory: RunDirectory) -> str:
@@ -180,7 +190,13 @@ def find_start(training: Training) -> Start:
         UserError: it is damaged and there is no other, or it belongs to other settings.
     """
     last = training.directory.last_checkpoint
-    found = newest_checkpoint(last, training.classifier.state_dict())
+    try:
+        found = newest_checkpoint(last, training.classifier.state_dict())
+    except UserError:  # with other classes, or images of another shape, the network has other weights
+        began = (read_manifest(training.directory.manifest) or {}).get("data", {})
+        if began and (changed := changed_parts(began, training.data.files.fingerprint)):
+            raise other_data(training, changed) from None
+        raise
     if found is None:
         return Start()
     path, checkpoint = found

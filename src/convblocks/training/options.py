@@ -6,9 +6,11 @@ import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import jsonargparse
 import torch
@@ -124,6 +126,10 @@ def parser() -> FitParser:
     for group, part in (("data", MNISTDataModule), ("trainer", Trainer)):
         made.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"source"})
     made.add_argument("--data.source", type=str, help="A class that reads a data set of another kind: mydata.Stripes.")
+    actions: list[Any] = made._actions  # jsonargparse has no public way to a type
+    for action in actions:
+        if hasattr(action, "_typehint"):
+            action._typehint = _int_before_float(action._typehint)
     made.set_defaults({f"trainer.{option}": value for option, value in TRAINER_DEFAULTS.items()})
     for option, target in LINKS.items():
         made.link_arguments(option, target)
@@ -134,6 +140,20 @@ def parsed(settings: Settings) -> jsonargparse.Namespace:
     """Plain settings as the parser understands them, with the types of what they set."""
     understood: jsonargparse.Namespace = parser().parse_object(copy.deepcopy(settings))  # it would change them
     return understood
+
+
+def _int_before_float(kind: Any) -> Any:
+    """The same type, tried in an order in which 1 is an int, as Lightning means it: one batch, and not all of them.
+
+    ``Union[int, float]`` is ``Union[float, int]`` where some other module has written that before: typing takes the two
+    for the same, and keeps the first.
+    """
+    members = list(get_args(kind))
+    if get_origin(kind) not in (Union, UnionType) or not {int, float} <= set(members):
+        return kind
+    first, second = sorted((members.index(int), members.index(float)))
+    members[first], members[second] = int, float
+    return reduce(or_, members)
 
 
 def _check_combinations(config: jsonargparse.Namespace) -> None:
