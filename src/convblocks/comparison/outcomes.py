@@ -13,7 +13,7 @@ from convblocks.data.description import Description
 
 @dataclass(frozen=True)
 class Images:
-    """What a run was trained and judged on; it collapsed if its accuracy was at most ``collapsed_below``."""
+    """What a run was trained and judged on; it collapsed if its accuracy at the end was at most ``collapsed_below``."""
 
     description: Description
     test_images: int
@@ -35,9 +35,9 @@ class Outcome:
     """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
 
     A run that diverged has collapsed; a loss that it has no more is nan. ``epochs`` has the rows of metrics.csv:
-    ``train/loss``, ``test/acc`` or ``val/acc``, ``seconds``, and ``dead/<layer>``, the share of silent units. ``mistakes``
-    has the numbers of the test images that it got wrong, None where the run does not tell; ``data`` the MD5 of each part
-    of the data.
+    ``train/loss``, ``test/acc`` or ``val/acc``, ``seconds``, and ``dead/<layer>``, the share of silent units.
+    ``mistakes`` has the numbers of the test images that it got wrong, None where the run does not tell; ``data`` the
+    MD5 of each part of the data.
     """
 
     arch: str
@@ -61,7 +61,7 @@ def read_outcome(trial: Trial) -> Outcome:
     """The outcome of a trial that is done.
 
     Raises:
-        UserError: its summary is missing or damaged.
+        UserError: its summary is missing or damaged, or its mistakes are.
     """
     summary: dict[str, Any] = trial.run.read_summary()
     epochs = summary["epochs"][: trial.epochs] if trial.epochs > 0 else summary["epochs"]
@@ -69,6 +69,10 @@ def read_outcome(trial: Trial) -> Outcome:
     finite = [row for row in evaluations if math.isfinite(row["val/loss"])]
     best = min(finite or evaluations, key=lambda row: row["val/loss"], default=None)
     final = summary["final"]["test/acc"]
+    # Otherwise the run went on after the epochs that count here, and what it says of its end is of other weights.
+    is_final = best is not None or len(epochs) == len(summary["epochs"])
+    accuracy = final if is_final else epochs[-1].get("test/acc", final)
+    mistakes = trial.run.read_mistakes() if is_final else None
     manifest = summary.get("manifest") or {}
     return Outcome(
         arch=trial.arch,
@@ -77,9 +81,9 @@ def read_outcome(trial: Trial) -> Outcome:
         parameters=summary["parameters"],
         first_loss=epochs[0]["train/loss"],
         last_loss=epochs[-1]["train/loss"],
-        accuracy=final if best else epochs[-1].get("test/acc", final),
+        accuracy=accuracy,
         validation=best["val/acc"] if best else None,
-        collapsed=summary["collapsed"],
+        collapsed=summary["collapsed"] if is_final else accuracy <= summary["collapsed_below"],
         seconds=sum(row["seconds"] for row in epochs),
         epochs=tuple(epochs),
         images=Images(
@@ -93,6 +97,7 @@ def read_outcome(trial: Trial) -> Outcome:
             summary.get("processes", 1),
             manifest.get("git_commit"),
         ),
+        mistakes=None if mistakes is None else tuple(mistake.image for mistake in mistakes),
         data=manifest.get("data"),
     )
 
