@@ -139,7 +139,7 @@ class RunDirectory:
             raise UserError(f"cannot read {self.metrics}: resume the run to write it anew") from error
 
     def read_mistakes(self) -> list[Mistake] | None:
-        """The rows of ``mistakes.csv``; None where the network's answers are not finite, or the run is of long ago.
+        """The rows of ``mistakes.csv``; None where the network's answers are not finite, or the run is older than such files.
 
         Raises:
             UserError: the file is damaged.
@@ -148,13 +148,14 @@ class RunDirectory:
             return None
         try:
             with self.mistakes.open() as file:
-                rows = [[int(row[column]) for column in Mistake._fields] for row in csv.DictReader(file)]
-            if any(number < 0 for row in rows for number in row):
-                raise ValueError("a number is below 0")
-        except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+                header, *rows = csv.reader(file)
+                mistakes = [Mistake(*map(int, row)) for row in rows]
+            if tuple(header) != Mistake._fields or any(min(mistake) < 0 for mistake in mistakes):
+                raise ValueError("it is of something else")
+        except (OSError, ValueError, TypeError, csv.Error) as error:
             what_to_do = f"delete {self.summary.name} and resume the run to write both anew"
             raise UserError(f"cannot read {self.mistakes}: {what_to_do}") from error
-        return [Mistake(*row) for row in rows]
+        return mistakes
 
     def write_mistakes(self, mistakes: Iterable[Mistake] | None) -> None:
         """Write ``mistakes.csv``, or remove it where there is nothing to tell."""
