@@ -157,19 +157,19 @@ def ended_by(trainer: Trainer, step: int) -> str:
 
 
 def record(training: Training, result: dict[str, Any]) -> None:
-    """Write the results: mistakes, TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
+    """Write the results: TensorBoard's pictures and HParams tab and, whatever they do, the mistakes and the summary."""
     directory, classifier, test = training.directory, training.classifier, training.data.test
+    evaluation = None
     try:
         trained = restore_network(directory.path, dict(classifier.hparams), classifier.state_dict())
-        evaluation = None
         with suppress(NotFiniteError):  # of such answers there is nothing to tell
             evaluation = Evaluation(trained.logits(test.images), test.labels, trained.description.classes)
-        directory.write_mistakes(mistakes_in(evaluation) if evaluation else None)
         for logger in training.trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and logger.log_dir == str(directory.path):
                 write_to_tensorboard(training, logger, result, trained, evaluation)
             logger.finalize("success")
     finally:
+        directory.write_mistakes(mistakes_in(evaluation) if evaluation else None)
         directory.write_summary(result)
 
 
