@@ -139,7 +139,7 @@ class RunDirectory:
             raise UserError(f"cannot read {self.metrics}: resume the run to write it anew") from error
 
     def read_mistakes(self) -> list[Mistake] | None:
-        """The rows of ``mistakes.csv``; None where the network's answers are not finite, or the run is older than such files.
+        """The rows of ``mistakes.csv``; None where the network's answers are not finite, or the run is an old one.
 
         Raises:
             UserError: the file is damaged.

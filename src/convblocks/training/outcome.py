@@ -53,7 +53,7 @@ def final_metrics(training: Training) -> dict[str, float]:
         return {name: value for name, value in rows[-1].items() if "/" in name}
     trainer.test(classifier, datamodule=training.data, verbose=False)
     tested = {name: shortest_float(trainer.callback_metrics[name]) for name in ("test/loss", "test/acc")}
-    tested |= measured_silence(trainer, classifier)
+    tested |= measured_silence(trainer, classifier, training.data)
     if training.data.val_size:
         return tested
     if training.speaks:

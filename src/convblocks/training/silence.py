@@ -25,17 +25,16 @@ class Silence(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, DigitClassifier)
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
         if not trainer.sanity_checking:
-            pl_module.log_dict(measured_silence(trainer, pl_module))
+            pl_module.log_dict(measured_silence(trainer, pl_module, data))
 
 
-def measured_silence(trainer: Trainer, classifier: DigitClassifier) -> dict[str, float]:
+def measured_silence(trainer: Trainer, classifier: DigitClassifier, data: MNISTDataModule) -> dict[str, float]:
     """The share of silent units behind each ReLU of the network as it is now, as metrics.
 
     The images are the same at each time, however many the Trainer evaluates.
     """
-    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
-    assert isinstance(data, MNISTDataModule)
     images = data.val.images[:IMAGES].split(data.eval_batch_size)
     precision = trainer.precision_plugin
     batches = (
