@@ -197,7 +197,7 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
 def _row(outcome: Outcome) -> dict[str, Any]:
     """A run's line in comparison.csv."""
     row = dataclasses.asdict(outcome) | {"settings": settings_name(outcome.settings)}
-    del row["epochs"], row["images"], row["data"]
+    del row["epochs"], row["images"], row["data"], row["mistakes"]
     return row
 
 
