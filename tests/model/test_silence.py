@@ -85,20 +85,20 @@ def test_short_cuts_do_not_change_the_shares(images: Tensor, arch: str) -> None:
 
 
 def test_one_that_speaks_for_a_single_image_is_not_silent() -> None:
-    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU())
-    with torch.no_grad():
-        network[0].weight.copy_(torch.eye(2))
+    layer = nn.Linear(2, 2, bias=False)
+    nn.init.eye_(layer.weight)
+    network = nn.Sequential(layer, nn.ReLU())
     images = torch.tensor([[-1.0, -1.0], [-1.0, -1.0], [1e-30, -1.0]])
     assert silent_shares(network, images.split(1)) == {"relu1": 0.5}
 
 
 def test_the_network_is_left_as_it_was(images: Tensor) -> None:
-    class Noisy(nn.Sequential):
+    class Noise(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
-            return super().forward(images + torch.rand(()))  # type: ignore[no-any-return]
+            return images + torch.rand(())
 
-    network = Noisy(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten())
-    network[1].eval()
+    network = nn.Sequential(Noise(), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten())
+    network[2].eval()
     before, modes = copy.deepcopy(network.state_dict()), [module.training for module in network.modules()]
     random_state = torch.get_rng_state()
     silent_shares(network, [images])
@@ -109,21 +109,18 @@ def test_the_network_is_left_as_it_was(images: Tensor) -> None:
 
 
 def test_of_a_linear_layer_over_a_sequence_units_are_those_of_the_layer() -> None:
-    network = nn.Sequential(nn.Linear(3, 8), nn.ReLU())
-    hush(network[0], 2)
-    with torch.no_grad():
-        network[0].bias[2:] = 9.0
-    assert silent_shares(network, [torch.rand(4, 5, 3)]) == {"relu1": 2 / 8}
+    layer = nn.Linear(3, 8)
+    nn.init.constant_(layer.bias, 9.0)
+    hush(layer, 2)
+    assert silent_shares(nn.Sequential(layer, nn.ReLU()), [torch.rand(4, 5, 3)]) == {"relu1": 2 / 8}
 
 
 def test_a_relu_that_is_used_twice_has_the_units_of_both_uses() -> None:
-    relu = nn.ReLU()
-    network = nn.Sequential(nn.Linear(3, 8), relu, nn.Linear(8, 2), relu)
-    with torch.no_grad():
-        for layer in (network[0], network[2]):
-            layer.bias.fill_(9.0)
-    hush(network[0], 3)
-    hush(network[2], 1)
+    relu, layers = nn.ReLU(), (nn.Linear(3, 8), nn.Linear(8, 2))
+    for layer, silent in zip(layers, (3, 1), strict=True):
+        nn.init.constant_(layer.bias, 99.0)
+        hush(layer, silent)
+    network = nn.Sequential(layers[0], relu, layers[1], relu)
     assert silent_shares(network, [torch.rand(4, 3), torch.rand(2, 3)]) == {"relu1": 4 / 10}
 
 
