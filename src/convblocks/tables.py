@@ -79,9 +79,9 @@ def percent(accuracy: float) -> str:
     return f"{100 * accuracy:.2f} %"
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV text, a column for every key that any of them has."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ()) -> str:
+    """Rows as CSV text, a column for every key that any of them has, after those that there are in any case."""
+    columns = list(dict.fromkeys([*first_columns, *(key for row in rows for key in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -65,7 +65,8 @@ def run(workspace: Path) -> RunDirectory:
 def test_a_run_leaves_its_files(run: RunDirectory) -> None:
     hidden_or_events = (".", "events.out.tfevents")
     names = {path.name for path in run.path.iterdir() if not path.name.startswith(hidden_or_events)}
-    assert names == {"checkpoints", "config.yaml", "hparams.yaml", "manifest.json", "metrics.csv", "summary.json"}
+    files = {"config.yaml", "hparams.yaml", "manifest.json", "metrics.csv", "mistakes.csv", "summary.json"}
+    assert names == {"checkpoints", *files}
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
     assert list(run.path.glob("events.out.tfevents*"))
 
@@ -73,7 +74,7 @@ def test_a_run_leaves_its_files(run: RunDirectory) -> None:
 def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:
     rows = metric_rows(run)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "40")]
-    assert list(rows[0]) == ["epoch", "step", "train/loss", "train/acc", "test/loss", "test/acc"]
+    assert list(rows[0]) == ["epoch", "step", "train/loss", "train/acc", "test/loss", "test/acc", "dead/relu1"]
     assert float(rows[1]["train/loss"]) < float(rows[0]["train/loss"])
 
 
@@ -199,12 +200,12 @@ def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) 
     train("--arch", "mlp", "--name", "val", "--data.val_size", "2000", "--lr", "0.03", "--epochs", "4")
     run = RunDirectory("val")
     rows = metric_rows(run)
-    assert list(rows[0]) == ["epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc"]
+    assert list(rows[0]) == ["epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc", "dead/relu1"]
     best = torch.load(run.best_checkpoint, weights_only=True)
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
     assert best["global_step"] == int(lowest["step"])
     assert [step for step, _ in curves(run)["test/acc"]] == [80]
-    assert run.read_summary()["final"].keys() == {"test/loss", "test/acc"}
+    assert run.read_summary()["final"].keys() == {"test/loss", "test/acc", "dead/relu1"}
 
 
 class Rows(nn.Module):

@@ -15,7 +15,7 @@ from convblocks.model.optimizers import CONSTANT
 
 @dataclass(frozen=True)
 class Images:
-    """What a run was trained and judged on; it collapsed if its accuracy was at most ``collapsed_below``."""
+    """What a run was trained and judged on; it collapsed if its accuracy at the end was at most ``collapsed_below``."""
 
     description: Description
     test_images: int
@@ -64,7 +64,7 @@ def read_outcome(trial: Trial) -> Outcome:
     """The outcome of a trial that is done.
 
     Raises:
-        UserError: its summary is missing or damaged.
+        UserError: its summary is missing or damaged, or its mistakes are.
     """
     summary: dict[str, Any] = trial.run.read_summary()
     epochs = summary["epochs"][: trial.epochs] if trial.epochs > 0 else summary["epochs"]
@@ -72,7 +72,10 @@ def read_outcome(trial: Trial) -> Outcome:
     finite = [row for row in evaluations if math.isfinite(row["val/loss"])]
     best = min(finite or evaluations, key=lambda row: row["val/loss"], default=None)
     final = summary["final"]["test/acc"]
-    accuracy = final if best else epochs[-1].get("test/acc", final)
+    # Otherwise the run went on after the epochs that count here, and what it says of its end is of other weights.
+    is_final = best is not None or len(epochs) == len(summary["epochs"])
+    accuracy = final if is_final else epochs[-1].get("test/acc", final)
+    mistakes = trial.run.read_mistakes() if is_final else None
     manifest = summary.get("manifest") or {}
     return Outcome(
         arch=trial.arch,
@@ -84,8 +87,8 @@ def read_outcome(trial: Trial) -> Outcome:
         accuracy=accuracy,
         validation=best["val/acc"] if best else None,
         collapsed=summary["collapsed"]
-        or accuracy <= summary["collapsed_below"]
-        or not math.isfinite(epochs[-1]["train/loss"]),
+        if is_final
+        else accuracy <= summary["collapsed_below"] or not math.isfinite(epochs[-1]["train/loss"]),
         seconds=sum(row["seconds"] for row in epochs),
         epochs=tuple(epochs),
         images=Images(
@@ -99,6 +102,7 @@ def read_outcome(trial: Trial) -> Outcome:
             summary.get("processes", 1),
             manifest.get("git_commit"),
         ),
+        mistakes=None if mistakes is None else tuple(mistake.image for mistake in mistakes),
         data=manifest.get("data"),
         schedule=short_name(trial.run.read_config()["lr_scheduler"]),
     )

@@ -6,9 +6,9 @@ import warnings
 from contextlib import suppress
 
 import yaml
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.data.images import LabelledImages
 from convblocks.evaluation import panels
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import TrainedNetwork
@@ -24,11 +24,10 @@ LAYOUT = {
 
 
 def write_portrait(
-    writer: SummaryWriter, run: RunDirectory, trained: TrainedNetwork, test: LabelledImages, step: int
+    writer: SummaryWriter, run: RunDirectory, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
 ) -> None:
-    """Write pictures of a network's answers to the test images, its graph, and a card of the run that trained it."""
-    evaluation = Evaluation(trained.logits(test.images), test.labels, trained.description.classes)
-    pictures = panels.evaluation_panels(evaluation, test.images)
+    """Write pictures of a network's answers to images (N, C, H, W), its graph, and a card of the run."""
+    pictures = panels.evaluation_panels(evaluation, images)
     if filters := panels.first_layer(trained.network, trained.description):
         pictures["first_layer"] = filters
     for name, panel in pictures.items():
@@ -37,7 +36,7 @@ def write_portrait(
     # The writer traces with torch.jit, which torch deprecates, and which not every network can be traced with.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        writer.add_graph(trained.network, trained.description.normalize(test.images[:1]))
+        writer.add_graph(trained.network, trained.description.normalize(images[:1]))
     writer.add_text("run", card(run), step)
     writer.add_custom_scalars(LAYOUT)
 

@@ -5,7 +5,8 @@ Shapes in comments are those on MNIST, for which the networks were made. Of anot
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -156,15 +157,25 @@ def _own(name: str, arguments: Mapping[str, Any], description: Description) -> n
 @torch.no_grad()
 def _check_shapes(arch: str, network: nn.Module, description: Description) -> None:
     """Refuse what is no network from (B, C, H, W) to (B, classes)."""
-    modes = [(module, module.training) for module in network.modules()]
     images = torch.zeros(2, *description.shape)
     try:
-        logits = network.eval()(images)
+        with evaluating(network):
+            logits = network(images)
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
         taken = ", ".join(map(str, description.shape))
         raise UsageError(f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}") from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (2, expected := len(description.classes)):
         raise UsageError(f"{arch} makes {shape} of images {tuple(images.shape)}, not logits (2, {expected})")
-    for module, training in modes:
-        module.training = training
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and afterwards each of its modules back into the mode that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

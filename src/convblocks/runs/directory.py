@@ -3,11 +3,11 @@
 import csv
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from filelock import FileLock, Timeout
@@ -17,7 +17,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.runs import summaries
 from convblocks.runs.former_format import renewed_settings
 from convblocks.runs.summaries import EPOCHS
-from convblocks.tables import as_json
+from convblocks.tables import as_csv, as_json
 
 LOGS = Path("lightning_logs")
 
@@ -36,7 +36,18 @@ LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
 # How the metrics of training are named, as opposed to those of an evaluation.
 TRAINING = "train/"
 
+# How the share of silent units behind each ReLU is named.
+SILENCE = "dead/"
+
 State = Literal["missing", "incomplete", "done"]
+
+
+class Mistake(NamedTuple):
+    """A test image that a network takes for another class: its number, and the numbers of its class and the other."""
+
+    image: int
+    label: int
+    predicted: int
 
 
 class RunDirectory:
@@ -44,8 +55,9 @@ class RunDirectory:
 
     It holds TensorBoard's events, ``config.yaml`` (the settings), ``manifest.json`` (command, code and machine),
     ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (the last finished epoch), with a
-    validation split also ``checkpoints/best.ckpt``, and ``summary.json``, which is written last: a run that has one is
-    done. ``loggers.json`` tells in which runs of other loggers it goes on.
+    validation split also ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network takes for
+    another class), and ``summary.json``, which is written last: a run that has one is done. ``loggers.json`` tells in
+    which runs of other loggers it goes on.
 
     Args:
         name: The run's name, a relative path.
@@ -68,6 +80,7 @@ class RunDirectory:
         self.manifest = self.path / "manifest.json"
         self.loggers = self.path / "loggers.json"
         self.metrics = self.path / "metrics.csv"
+        self.mistakes = self.path / "mistakes.csv"
         self.summary = self.path / "summary.json"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
@@ -124,6 +137,32 @@ class RunDirectory:
             ]
         except (OSError, ValueError, AttributeError, csv.Error) as error:
             raise UserError(f"cannot read {self.metrics}: resume the run to write it anew") from error
+
+    def read_mistakes(self) -> list[Mistake] | None:
+        """The rows of ``mistakes.csv``; None where the network's answers are not finite, or the run is an old one.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not self.mistakes.is_file():
+            return None
+        try:
+            with self.mistakes.open() as file:
+                header, *rows = csv.reader(file)
+                mistakes = [Mistake(*map(int, row)) for row in rows]
+            if tuple(header) != Mistake._fields or any(min(mistake) < 0 for mistake in mistakes):
+                raise ValueError("it is of something else")
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            what_to_do = f"delete {self.summary.name} and resume the run to write both anew"
+            raise UserError(f"cannot read {self.mistakes}: {what_to_do}") from error
+        return mistakes
+
+    def write_mistakes(self, mistakes: Iterable[Mistake] | None) -> None:
+        """Write ``mistakes.csv``, or remove it where there is nothing to tell."""
+        if mistakes is None:
+            self.mistakes.unlink(missing_ok=True)
+        else:
+            write(self.mistakes, as_csv([mistake._asdict() for mistake in mistakes], Mistake._fields))
 
     def read_config(self) -> dict[str, Any]:
         """The settings that the run was begun with.

@@ -16,6 +16,7 @@ PARTS: dict[str, type | tuple[type, ...]] = {
     "evaluations": list,
     "final": dict,
     "collapsed": bool,
+    "collapsed_in": (int, type(None)),
     "seconds": (int, float),
     "ended_by": str,
     "data": dict,
@@ -32,6 +33,7 @@ EPOCHS = "its epochs"
 OF_LATER: dict[str, Any] = {
     "evaluations": [],
     "ended_by": EPOCHS,
+    "collapsed_in": None,
     "data": {"test_images": 10_000, "description": MNIST.as_dict()},
     "collapsed_below": 0.15,
 }

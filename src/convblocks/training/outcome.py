@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from convblocks.console import say
 from convblocks.errors import NotFiniteError
-from convblocks.evaluation.trained import restore_network
+from convblocks.evaluation.measures import Evaluation
+from convblocks.evaluation.trained import TrainedNetwork, restore_network
 from convblocks.model.distributed import broadcast_state
 from convblocks.runs.checkpoints import check_weights, read_checkpoint
-from convblocks.runs.directory import flatten, is_epoch
+from convblocks.runs.directory import SILENCE, Mistake, flatten, is_epoch
 from convblocks.runs.machine import describe_machine
 from convblocks.runs.manifest import read_manifest
 from convblocks.runs.summaries import EPOCHS
@@ -24,6 +26,7 @@ from convblocks.training.divergence import Divergence
 from convblocks.training.parts import Training
 from convblocks.training.resume import callbacks_of, is_out_of_time
 from convblocks.training.run_log import shortest_float
+from convblocks.training.silence import in_whole_percent, measured_silence, silence_in
 
 # How far a network must get from giving every image the same answer to all right ones, not to have collapsed.
 LEAST_LEARNED = 0.04
@@ -50,6 +53,7 @@ def final_metrics(training: Training) -> dict[str, float]:
         return {name: value for name, value in rows[-1].items() if "/" in name}
     trainer.test(classifier, datamodule=training.data, verbose=False)
     tested = {name: shortest_float(trainer.callback_metrics[name]) for name in ("test/loss", "test/acc")}
+    tested |= measured_silence(trainer, classifier, training.data)
     if training.data.val_size:
         return tested
     if training.speaks:
@@ -84,12 +88,11 @@ def keep_changed_weights(training: Training) -> bool:
 
 
 def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
-    """The run in one dictionary; one that diverged has collapsed too, as has one without an accuracy worth the name."""
+    """The run in one dictionary; it has collapsed if it diverged, or ended with an accuracy not worth the name."""
     settings, rows = training.settings, training.log.rows
     diverged = diverged_at(training.trainer) is not None or not math.isfinite(metrics["test/loss"])
-    accuracy = f"{training.data.evaluation_split}/acc"
-    accuracies = [row[accuracy] for row in rows if accuracy in row]
-    collapsed_below = least_accuracy(training.data.val.labels)
+    collapsed_below = least_accuracy(training.data.test.labels)
+    collapsed = diverged or metrics["test/acc"] <= collapsed_below
     return {
         "arch": settings["arch"],
         "parameters": sum(parameter.numel() for parameter in training.classifier.parameters()),
@@ -100,7 +103,8 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
         "final": metrics,
         "lr": training.classifier.hparams["lr"],  # a callback may have chosen these two
         "batch_size": training.data.batch_size,
-        "collapsed": diverged or (bool(accuracies) and max(accuracies) <= collapsed_below),
+        "collapsed": collapsed,
+        "collapsed_in": epoch_of_collapse(training) if collapsed else None,
         "collapsed_below": collapsed_below,
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "device": str(training.trainer.strategy.root_device),
@@ -115,6 +119,15 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
         "manifest": read_manifest(training.directory.manifest),
         "settings": settings,
     }
+
+
+def epoch_of_collapse(training: Training) -> int:
+    """From which epoch on no evaluation was worth the name; of a run that ended before one, its last epoch."""
+    rows, accuracy = training.log.rows, f"{training.data.evaluation_split}/acc"
+    collapsed_below = least_accuracy(training.data.val.labels)
+    evaluated = [row for row in rows if accuracy in row]
+    since = list(takewhile(lambda row: row[accuracy] <= collapsed_below, reversed(evaluated)))
+    return int(since[-1]["epoch"] if since else rows[-1]["epoch"])
 
 
 def least_accuracy(labels: Tensor) -> float:
@@ -144,30 +157,46 @@ def ended_by(trainer: Trainer, step: int) -> str:
 
 
 def record(training: Training, result: dict[str, Any]) -> None:
-    """Write the results: TensorBoard's pictures and HParams tab, and ``summary.json``, whatever they do."""
-    directory = training.directory
+    """Write the results: TensorBoard's pictures and HParams tab and, whatever they do, the mistakes and the summary."""
+    directory, classifier, test = training.directory, training.classifier, training.data.test
+    evaluation = None
     try:
+        trained = restore_network(directory.path, dict(classifier.hparams), classifier.state_dict())
+        with suppress(NotFiniteError):  # of such answers there is nothing to tell
+            evaluation = Evaluation(trained.logits(test.images), test.labels, trained.description.classes)
         for logger in training.trainer.loggers:
             if isinstance(logger, TensorBoardLogger) and logger.log_dir == str(directory.path):
-                write_to_tensorboard(training, logger, result)
+                write_to_tensorboard(training, logger, result, trained, evaluation)
             logger.finalize("success")
     finally:
+        directory.write_mistakes(mistakes_in(evaluation) if evaluation else None)
         directory.write_summary(result)
 
 
-def write_to_tensorboard(training: Training, logger: TensorBoardLogger, result: dict[str, Any]) -> None:
-    """Write what is known only at the end."""
+def mistakes_in(evaluation: Evaluation) -> list[Mistake]:
+    labels, predicted = evaluation.targets, evaluation.predicted
+    wrong = (predicted != labels).nonzero().flatten()
+    return [Mistake(*row) for row in torch.stack([wrong, labels[wrong], predicted[wrong]], dim=1).tolist()]
+
+
+def write_to_tensorboard(
+    training: Training,
+    logger: TensorBoardLogger,
+    result: dict[str, Any],
+    trained: TrainedNetwork,
+    evaluation: Evaluation | None,
+) -> None:
+    """Write what is known only at the end; without an evaluation no pictures."""
     # Matplotlib comes with it, which takes its time and which only finished runs need.
     from convblocks.evaluation.tensorboard import write_portrait
 
     # Tags of their own: under test/loss they would put a false point into its curve.
-    tags = {f"hp/{name.replace('/', '_')}": value for name, value in result["final"].items()}
+    final = {name: value for name, value in result["final"].items() if not name.startswith(SILENCE)}
+    tags = {f"hp/{name.replace('/', '_')}": value for name, value in final.items()}
     step = int(result["epochs"][-1]["step"])
     logger.log_hyperparams(flatten(training.settings), tags, step=step)
-    classifier = training.classifier
-    trained = restore_network(training.directory.path, dict(classifier.hparams), classifier.state_dict())
-    with suppress(NotFiniteError):  # of such answers there is no picture
-        write_portrait(logger.experiment, training.directory, trained, training.data.test, step)
+    if evaluation:
+        write_portrait(logger.experiment, training.directory, trained, training.data.test.images, evaluation, step)
 
 
 def conclude(training: Training, result: dict[str, Any]) -> None:
@@ -179,12 +208,23 @@ def conclude(training: Training, result: dict[str, Any]) -> None:
     say(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
     if diverged_at(training.trainer) is not None:
         say("This run diverged, and its last weights are of no use: try a lower --lr, or more precision.")
-    elif result["collapsed"]:
-        say(
-            f"This run collapsed: it never got above {result['collapsed_below']:.0%} accuracy. Its ReLUs died; "
-            "another --seed or a lower --lr helps."
-        )
+    else:
+        tell_of_silence(result)
     if not training.resumable:
         say("It kept no checkpoint, and cannot be resumed.")
     say(f"View the curves:       tensorboard --logdir {directory.logs}")
     say(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")
+
+
+def tell_of_silence(result: dict[str, Any]) -> None:
+    """Print how many units are silent and, of a run that collapsed, where all of them are."""
+    silence = silence_in(result["final"])
+    if silence:
+        say(f"silent units: {', '.join(f'{relu} {in_whole_percent(share)}' for relu, share in silence.items())}")
+    if result["collapsed"]:
+        below = in_whole_percent(result["collapsed_below"])
+        dead = " and ".join(relu for relu, share in silence.items() if share == 1)
+        say(
+            f"This run collapsed in epoch {result['collapsed_in']}: from then on its accuracy is at most {below}. "
+            f"{f'All units of {dead} are silent; another' if dead else 'Another'} --seed or a lower --lr helps."
+        )

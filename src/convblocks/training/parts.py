@@ -25,6 +25,7 @@ from convblocks.training.options import Options, Settings
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
 from convblocks.training.run_log import RunLog
+from convblocks.training.silence import Silence
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def build(options: Options) -> Training:
         except RuntimeError as error:
             raise UsageError(" ".join(str(error).split())) from error
     checkpoints = _checkpoints(directory, data, settings["threads"]) if resumable else []
-    callbacks = [] if is_tried_out else [log, Divergence(every_n_steps), *checkpoints]
+    callbacks = [] if is_tried_out else [log, Silence(), Divergence(every_n_steps), *checkpoints]
     given = settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}}
     with loggers.one_at_a_time() if given["trainer"]["logger"] else nullcontext():
         trainer = build_trainer(given, root, callbacks, plugins)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from convblocks.atomic import write
 from convblocks.console import say
-from convblocks.runs.directory import TRAINING, is_epoch
+from convblocks.runs.directory import SILENCE, TRAINING, is_epoch
 from convblocks.tables import as_csv
 
 Row = dict[str, float]
@@ -160,7 +160,7 @@ class RunLog(Callback):
             show(self._trainer, line_of(self.rows[-1], self._trainer.max_epochs))
 
     def _row(self) -> Row:
-        logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: not metric[0].startswith(TRAINING))
+        logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: _place_in_row(metric[0]))
         metrics = {
             name: shortest_float(value)
             for name, value in logged
@@ -182,6 +182,11 @@ def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
     step: int = checkpoint["global_step"]
     rows = checkpoint["callbacks"]["RunLog"]["rows"]
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
+
+
+def _place_in_row(metric: str) -> int:
+    """Training's metrics come first, and what is said of the network itself last."""
+    return 0 if metric.startswith(TRAINING) else 2 if metric.startswith(SILENCE) else 1
 
 
 def ends_written_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:

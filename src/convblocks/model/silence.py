@@ -1,0 +1,83 @@
+"""Which units behind a network's ReLUs are silent: at 0 whatever the image, so that they learn nothing any more."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from convblocks.model.networks import evaluating
+
+# What tells which dimension of an output counts units: of a convolution dimension 1, of the others the last one.
+LAYERS = (_ConvNd, nn.Linear, nn.RNNBase)
+
+
+def silent_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
+    """The share, in 0..1, of silent units behind each ReLU: ``relu1``, ``relu2`` and so on in the order of the modules.
+
+    A unit of a linear layer, or a channel of a convolution, is silent if the ReLU makes 0 of it for all images and at
+    all positions. A ReLU that is used several times has the units of all its uses; one that is not used has no share.
+    Only modules of ``nn.ReLU`` count. The network computes as in evaluation; its modes and torch's random numbers are
+    left as they were.
+
+    Args:
+        network: Any network.
+        batches: Images as it takes them, on its device: (B, C, H, W) float, normalised.
+    """
+    relus, watch = relus_of(network), _Watch()
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(network))
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.random.fork_rng(_cuda_devices(network)))
+        for module in network.modules():
+            if isinstance(module, LAYERS):
+                stack.enter_context(module.register_forward_hook(watch.note_layer))
+        for name, relu in relus.items():
+            stack.enter_context(relu.register_forward_hook(watch.hook_of(name)))
+        for images in batches:
+            watch.uses.clear()
+            network(images)
+    return {name: watch.silent_share(name) for name in relus if watch.has_seen(name)}
+
+
+def relus_of(network: nn.Module) -> dict[str, nn.ReLU]:
+    """A network's ReLUs in the order of its modules, each once: ``relu1``, ``relu2`` and so on."""
+    relus = [module for module in network.modules() if isinstance(module, nn.ReLU)]
+    return {f"relu{number}": relu for number, relu in enumerate(relus, start=1)}
+
+
+class _Watch:
+    """Notes which units have ever been above 0."""
+
+    def __init__(self) -> None:
+        self.uses: Counter[str] = Counter()  # of each ReLU, in this batch
+        self._active: dict[tuple[str, int, int], Tensor] = {}  # by ReLU, use and number of units: (units,) bool
+        self._unit_dimension = 1
+
+    def note_layer(self, layer: nn.Module, inputs: Any, output: Any) -> None:
+        self._unit_dimension = 1 if isinstance(layer, _ConvNd) else -1
+
+    def hook_of(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def note_units(relu: nn.Module, inputs: Any, output: Tensor) -> None:
+            units = output.movedim(self._unit_dimension, 0) if output.ndim > 1 else output.reshape(1, -1)
+            active = units.amax(dim=tuple(range(1, units.ndim))) != 0  # a tenth of the time of any()
+            use = (name, self.uses[name], len(active))
+            self._active[use] = active | self._active.get(use, active)
+            self.uses[name] += 1
+
+        return note_units
+
+    def has_seen(self, name: str) -> bool:
+        return any(relu == name for relu, _, _ in self._active)
+
+    def silent_share(self, name: str) -> float:
+        active = torch.cat([units for (relu, _, _), units in self._active.items() if relu == name])
+        return int((~active).sum()) / len(active)
+
+
+def _cuda_devices(network: nn.Module) -> list[torch.device]:
+    """The CUDA devices that the network's parameters lie on."""
+    return list({parameter.device for parameter in network.parameters() if parameter.is_cuda})

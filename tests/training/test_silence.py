@@ -1,0 +1,177 @@
+"""The share of silent units in a run's curves, in its rows, and in what it says at its end."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from convblocks.data.images import ImageSets, LabelledImages
+from convblocks.data.module import MNISTDataModule
+from convblocks.errors import Stopped
+from convblocks.evaluation.trained import load_network
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.silence import silent_shares
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import fit, signals
+from convblocks.training.silence import Silence, in_whole_percent
+from tests.conftest import DEBUG
+from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+from tests.training.test_resume import stop_at
+
+# Without the pictures in TensorBoard, which take most of the time.
+QUICK = ["--trainer.logger", "false"]
+
+LAYERS = ("dead/relu1", "dead/relu2", "dead/relu3")
+
+
+class Mute(nn.Sequential):
+    """No image gets past its second ReLU; a dropout draws random numbers."""
+
+    def __init__(self, description: object) -> None:
+        first, second = nn.Linear(784, 20), nn.Linear(20, 10)
+        with torch.no_grad():
+            first.weight[:5], first.bias[:5] = 0.0, -100.0
+            second.bias.fill_(-1e6)
+        super().__init__(nn.Flatten(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Linear(10, 10))
+
+
+@pytest.fixture
+def mute(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(ARCHITECTURES, "mute", Mute)
+    return "mute"
+
+
+def shares_of(checkpoint: Path, images: LabelledImages) -> dict[str, Any]:
+    """The shares of a trained network on the first 1,000 images, in the precision of the rows."""
+    trained = load_network(checkpoint)
+    shares = silent_shares(trained.network, [trained.description.normalize(images.images[:1000])])
+    return {f"dead/{relu}": pytest.approx(share, rel=1e-6) for relu, share in shares.items()}
+
+
+def silence_of(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name.startswith("dead/")}
+
+
+def test_each_evaluation_tells_of_the_first_thousand_test_images(workspace: Path, digits: ImageSets) -> None:
+    train("--arch", "maxpool", "--name", "run")
+    run = RunDirectory("run")
+    rows = run.read_metrics()
+    assert [tuple(silence_of(row)) for row in rows] == [LAYERS, LAYERS]
+    assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)
+    summary = run.read_summary()
+    assert [silence_of(row) for row in summary["epochs"]] == [silence_of(row) for row in rows]
+    assert silence_of(summary["final"]) == silence_of(rows[-1])
+    for layer in LAYERS:
+        shown: Any = curves(run)[layer]
+        assert shown == [(19, pytest.approx(rows[0][layer])), (39, pytest.approx(rows[1][layer]))]
+
+
+def test_the_run_says_at_its_end_how_many_are_silent(
+    workspace: Path, mute: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("--arch", mute, "--name", "run")
+    said = capsys.readouterr().out
+    assert "\nsilent units: relu1 25 %, relu2 100 %\nThis run collapsed in epoch 1: " in said
+    assert "All units of relu2 are silent; another --seed or a lower --lr helps.\n" in said
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0 %"), (0.001, "1 %"), (0.47, "47 %"), (63 / 64, "98 %"), (199 / 200, "99 %"), (1.0, "100 %")],
+)
+def test_only_none_is_0_percent_and_only_all_is_100(share: float, text: str) -> None:
+    assert in_whole_percent(share) == text
+
+
+@pytest.mark.parametrize("arch", ["mute", "batchnorm"])
+def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train("--arch", arch, "--name", "watched", *QUICK)
+    monkeypatch.delattr(Silence, "on_validation_epoch_end")
+    train("--arch", arch, "--name", "unwatched", *QUICK)
+    watched, unwatched = RunDirectory("watched"), RunDirectory("unwatched")
+    assert_same_weights(watched, unwatched)
+    assert [row.items() - silence_of(row).items() for row in metric_rows(watched)] == [
+        row.items() for row in metric_rows(unwatched)
+    ]
+
+
+@pytest.mark.parametrize("step", [20, pytest.param(33, marks=pytest.mark.slow)])
+def test_a_stopped_run_goes_on_to_the_same_rows(workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Stopped in the last step of an epoch, and within one."""
+    flags = [*DEBUG, "--arch", "maxpool", "--name"]
+    fit.main([*flags, "whole"])
+    with monkeypatch.context() as patch:
+        stop_at(step, signal.SIGTERM, patch)
+        with pytest.raises(Stopped):
+            fit.main([*flags, "stopped"])
+    signals.forget()
+    fit.main(["--name", "stopped", "--resume"])
+    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert metric_rows(stopped) == metric_rows(whole)
+    for layer in LAYERS:
+        assert curves(stopped)[layer] == curves(whole)[layer]
+
+
+def test_with_a_validation_split_the_images_are_held_out_ones_and_the_network_is_the_best(workspace: Path) -> None:
+    flags = ["--data.val_size", "1500", "--trainer.val_check_interval", "0.5", "--lr", "0.05"]
+    train("--arch", "mlp", "--name", "run", *flags)
+    data = MNISTDataModule(val_size=1500)
+    data.setup()
+    run = RunDirectory("run")
+    rows = run.read_metrics()
+    assert [tuple(silence_of(row)) for row in rows] == 4 * [("dead/relu1",)]
+    assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, data.val)
+    assert silence_of(run.read_summary()["final"]) == shares_of(run.best_checkpoint, data.val)
+    assert len(curves(run)["dead/relu1"]) == 4
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--trainer.limit_val_batches", "1", "--data.eval_batch_size", "64"],
+        ["--trainer.limit_val_batches", "1.0", "--data.eval_batch_size", "300"],
+        ["--trainer.num_sanity_val_steps", "2"],
+    ],
+    ids=" ".join,
+)
+def test_the_images_are_always_the_same(workspace: Path, flags: list[str]) -> None:
+    train("--arch", "mlp", "--epochs", "1", "--name", "run", *QUICK)
+    train("--arch", "mlp", "--epochs", "1", "--name", "other", *QUICK, *flags)
+    (row,), (other,) = RunDirectory("run").read_metrics(), RunDirectory("other").read_metrics()
+    assert silence_of(other) == silence_of(row)
+
+
+def test_an_epoch_without_an_evaluation_tells_nothing_but_the_end_does(workspace: Path, digits: ImageSets) -> None:
+    train("--arch", "mlp", "--name", "second", "--trainer.check_val_every_n_epoch", "2", *QUICK)
+    first, second = RunDirectory("second").read_metrics()
+    assert not silence_of(first)
+    assert list(silence_of(second)) == ["dead/relu1"]
+    train("--arch", "mlp", "--name", "never", "--trainer.limit_val_batches", "0", *QUICK)
+    never = RunDirectory("never")
+    first, second = never.read_metrics()
+    assert not silence_of(first)
+    assert silence_of(second) == shares_of(never.last_checkpoint, digits.test)
+
+
+def test_a_network_without_relus_says_nothing(
+    workspace: Path, own_networks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train("--arch", "own_networks.Rows", "--epochs", "1", "--name", "run", *QUICK)
+    (row,) = RunDirectory("run").read_metrics()
+    assert not silence_of(row)
+    assert "silent" not in capsys.readouterr().out
+
+
+def test_a_fast_dev_run_works(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train("--arch", "maxpool", "--trainer.fast_dev_run", "true")
+    assert "fast_dev_run: training, evaluation and test work" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+def test_it_is_measured_in_the_precision_of_the_run(workspace: Path, precision: str) -> None:
+    train("--arch", "mlp", "--epochs", "1", "--name", "run", "--trainer.precision", precision, *QUICK)
+    (row,) = RunDirectory("run").read_metrics()
+    assert 0 < row["dead/relu1"] < 1
