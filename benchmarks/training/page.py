@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmarks.training.case import LOADING_IMAGES, Variant
 from benchmarks.training.measure import Measurement
 from benchmarks.training.results import TARGETS, Results, Target, training
-from convblocks.comparison.figure import style
+from convblocks.comparison.drawing import WIDTH, style
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 
@@ -207,7 +207,7 @@ def markdown(results: Results, minutes: float) -> str:
 
 def performance_figure(results: Results) -> Figure:
     """Seconds an epoch of every variant, and steps a second against the batch size."""
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _bars(left, results)

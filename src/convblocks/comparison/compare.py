@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from torch.utils.tensorboard import SummaryWriter
@@ -14,7 +15,8 @@ from torchinfo import summary as torchinfo_summary
 from convblocks import training
 from convblocks.atomic import write
 from convblocks.command_line import Parser
-from convblocks.comparison.figure import comparison_figure, save
+from convblocks.comparison.drawing import drawn, save
+from convblocks.comparison.figure import answer_figure, comparison_figure
 from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import report_tables
 from convblocks.comparison.trials import Settings, Trial, all_trials, command_line, fit_all, root_of, settings_name
@@ -180,15 +182,14 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     directory.create()
     path = directory.path / "comparison"
     markdown = to_markdown(tables)
-    compared = next(iter(sets.values())) if len(sets) == 1 else []
-    figure = comparison_figure(compared, outcomes, grid)
-    save(figure, path.with_suffix(".png"))
+    draw = partial(answer_figure, outcomes, []) if grid else partial(comparison_figure, outcomes)
+    save(draw, path.with_suffix(".png"))
     rows = as_csv([_row(outcome) for outcome in outcomes])
     for suffix, text in ((".md", markdown), (".json", as_json(numbers)), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
-        writer.add_figure("comparison", figure)
+        writer.add_figure("comparison", drawn(draw))
     console = terminal()
     to_console(tables, console)
     console.print(f"Written to {path}.md, .csv, .json and .png, and into TensorBoard under {options.name}/comparison.")
