@@ -226,7 +226,7 @@ def _bars(axes: Axes, results: Results) -> None:
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
     axes.set_xticks(range(len(archs)), archs)
     axes.set(yscale="log", ylabel="seconds an epoch with evaluation, 32 bit")
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
 
 def _lines(axes: Axes, results: Results) -> None:
@@ -247,7 +247,7 @@ def _lines(axes: Axes, results: Results) -> None:
     axes.set_xticks(sizes, map(str, sizes))
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(results.archs()), fontsize=8)
 
 
 def _variants(measurements: list[Measurement]) -> list[Variant]:
