@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmarks.training.case import LOADING_IMAGES, Variant
 from benchmarks.training.measure import Measurement
 from benchmarks.training.results import TARGETS, Results, Target, training
-from convblocks.comparison.figure import style
+from convblocks.comparison.drawing import WIDTH, style
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 
@@ -207,7 +207,7 @@ def markdown(results: Results, minutes: float) -> str:
 
 def performance_figure(results: Results) -> Figure:
     """Seconds an epoch of every variant, and steps a second against the batch size."""
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     _bars(left, results)
@@ -226,7 +226,7 @@ def _bars(axes: Axes, results: Results) -> None:
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
     axes.set_xticks(range(len(archs)), archs)
     axes.set(yscale="log", ylabel="seconds an epoch with evaluation, 32 bit")
-    axes.legend()
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
 
 def _lines(axes: Axes, results: Results) -> None:
@@ -247,7 +247,7 @@ def _lines(axes: Axes, results: Results) -> None:
     axes.set_xticks(sizes, map(str, sizes))
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(results.archs()), fontsize=8)
 
 
 def _variants(measurements: list[Measurement]) -> list[Variant]:

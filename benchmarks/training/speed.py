@@ -4,6 +4,7 @@ import dataclasses
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from benchmarks.training.operators import OperatorTime, operator_times
 from benchmarks.training.results import CommandTime, Results
 from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
-from convblocks.comparison.figure import save
+from convblocks.comparison.drawing import save
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -70,7 +71,7 @@ def main(arguments: list[str]) -> None:
     minutes = (time.perf_counter() - began) / 60
     write(out / "performance.json", as_json(dataclasses.asdict(results), indent=1))
     to_console(page.tables(results), terminal())
-    save(page.performance_figure(results), out / "performance.png")
+    save(partial(page.performance_figure, results), out / "performance.png")
     write(out / "performance.md", page.markdown(results, minutes))
     print(f"Written to {out / 'performance'}.md, .png and .json.")
 

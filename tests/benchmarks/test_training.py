@@ -115,6 +115,7 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "Ratios and targets" in finished.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "performance-dark.png",
         "performance.json",
         "performance.md",
         "performance.png",

@@ -58,6 +58,7 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
         "comparison.json",
         "comparison.png",
     }
+    assert (small / "comparison-dark.png").is_file()
     with (small / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["seed"] for row in rows] == ["0", "1"]

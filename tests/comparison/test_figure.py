@@ -1,18 +1,253 @@
-"""A comparison's picture, whatever was compared."""
+"""What a comparison's pictures show is what the runs did, all of it and nothing else."""
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
 
-from convblocks.comparison.figure import comparison_figure, style
-from tests.comparison.test_verdicts import outcome
+import numpy as np
+import pytest
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation, Text
+from PIL import Image
+
+from convblocks.comparison.drawing import drawn, save, style
+from convblocks.comparison.figure import answer_figure, comparison_figure, silence_figure
+from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.panels import Interval
+from tests.comparison.made_up import CHANCE, outcome, same_setting, swept
+
+NETWORKS = ("mlp", "maxpool", "batchnorm")
+INTERVALS = [
+    Interval("maxpool - mlp", 0.0175, 0.0077, 0.0275, "at the notebook's setting"),
+    Interval("batchnorm - mlp", -0.001, -0.004, 0.002, "at the notebook's setting"),
+    Interval("maxpool - mlp", 0.016, -math.inf, math.inf, "each at its own best setting"),
+    Interval("batchnorm - mlp", 0.014, math.nan, math.nan, "each at its own best setting"),
+]
+
+
+def lines(axes: Axes, kind: str) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_gid() == kind]
+
+
+def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
+    """All finite coordinates of what is drawn of that kind, sorted; ``which`` is 0 for x and 1 for y."""
+    values = np.concatenate([np.asarray(line.get_data()[which], dtype=float) for line in lines(axes, kind)])
+    return sorted(values[np.isfinite(values)].tolist())
+
+
+def errors_of(outcomes: Sequence[Outcome]) -> list[float]:
+    return sorted(100 * (1 - one.accuracy) for one in outcomes)
+
+
+def at(outcomes: Sequence[Outcome], **settings: str) -> list[Outcome]:
+    return [one for one in outcomes if settings.items() <= dict(one.settings).items()]
+
+
+def texts(figure: Figure | Artist) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+# The answer: error against learning rate.
+
+
+@pytest.mark.parametrize("schedule", ["constant", "onecycle"])
+def test_every_run_of_a_sweep_is_a_dot_at_its_error_collapsed_or_not(schedule: str) -> None:
+    runs = swept()
+    figure = answer_figure(runs, [])
+    (panel,) = [axes for axes in figure.axes if f"lr_scheduler={schedule}" in texts(axes)]
+    assert drawn_values(panel) == pytest.approx(errors_of(at(runs, lr_scheduler=schedule)))
+    low, high = panel.get_ylim()
+    assert low < min(errors_of(runs))
+    assert high == 100
+
+
+def test_a_dot_stands_nearer_to_its_own_learning_rate_than_to_any_other() -> None:
+    runs = swept(rates=("1e-3", "1e-2"), schedules=("constant",))
+    above, _ = answer_figure(runs, []).axes
+    rates = np.concatenate([line.get_xdata() for line in lines(above, "runs")])
+    assert sorted(np.round(rates).tolist()) == [-3.0] * 9 + [-2.0] * 9
+    assert abs(rates - np.round(rates)).max() < 0.25
+
+
+def test_the_lines_go_through_the_medians_of_all_runs() -> None:
+    runs = swept(schedules=("constant",))
+    above, _ = answer_figure(runs, []).axes
+    for arch, line in zip(NETWORKS, lines(above, "medians"), strict=True):
+        own = [at(by_arch(runs)[arch], lr=rate) for rate in ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")]
+        assert line.get_ydata() == pytest.approx([np.median(errors_of(here)) for here in own])
+
+
+def test_the_strip_counts_the_collapsed_runs_of_each_network_at_each_rate() -> None:
+    runs = [
+        *(outcome("mlp", seed, 0.95, (("lr", "1e-3"),)) for seed in range(3)),
+        *(outcome("mlp", seed, CHANCE, (("lr", "1e-2"),)) for seed in range(2)),
+        outcome("maxpool", 0, 0.97, (("lr", "1e-2"),)),
+        outcome("maxpool", 1, CHANCE, (("lr", "1e-2"),)),
+    ]
+    _, strip = answer_figure(runs, []).axes
+    assert [label.get_text() for label in strip.get_yticklabels()] == ["mlp", "maxpool"]
+    cells = {tuple(text.get_position()): text.get_text() for text in strip.texts}
+    assert cells == {(-3.0, 0): "0/3", (-2.0, 0): "2/2", (-2.0, 1): "1/2"}
+
+
+def test_of_one_network_the_other_settings_are_the_curves() -> None:
+    runs = by_arch(swept())["maxpool"]
+    above, strip = answer_figure(runs, []).axes
+    assert len(lines(above, "medians")) == 2
+    names = [label.get_text() for label in strip.get_yticklabels()]
+    assert names == ["lr_scheduler=constant", "lr_scheduler=onecycle"]
+
+
+def test_an_option_that_is_no_number_has_its_values_side_by_side() -> None:
+    runs = [outcome("mlp", 0, 0.9, (("trainer.precision", value),)) for value in ("bf16-mixed", "32-true")]
+    _, strip = answer_figure(runs, []).axes
+    assert strip.get_xlabel() == "trainer.precision"
+    assert [label.get_text() for label in strip.get_xticklabels()] == ["bf16-mixed", "32-true"]
+
+
+def test_an_interval_is_drawn_as_given_and_hollow_where_it_holds_0() -> None:
+    *_, notebook, _ = answer_figure(swept(schedules=("constant",)), INTERVALS).axes
+    ends = [100 * end for pair in INTERVALS[:2] for end in (pair.low, pair.high)]
+    assert drawn_values(notebook, "interval", which=0) == pytest.approx(sorted(ends))
+    assert drawn_values(notebook, "estimate", which=0) == pytest.approx([-0.1, 1.75])
+    dots = lines(notebook, "estimate")
+    assert dots[0].get_markerfacecolor() == dots[0].get_color()
+    assert dots[1].get_markerfacecolor() != dots[1].get_color()
+    assert texts(notebook).count("+1.75 [+0.77, +2.75]") == 1
+
+
+def test_an_infinite_interval_leaves_the_panel_and_an_unknown_one_is_not_drawn() -> None:
+    *_, best = answer_figure(swept(schedules=("constant",)), INTERVALS).axes
+    assert tuple(drawn_values(best, "interval", which=0)) == best.get_xlim()
+    assert {"+1.60 [\N{MINUS SIGN}\N{INFINITY}, +\N{INFINITY}]", "+1.40"} <= set(texts(best))
+
+
+# Learning curves and final errors.
+
+
+def test_every_run_is_a_line_and_a_dot() -> None:
+    runs = same_setting()
+    loss, error, final = comparison_figure(runs).axes
+    rows = [row for one in runs for row in one.epochs]
+    assert drawn_values(loss) == pytest.approx(sorted(row["train/loss"] for row in rows))
+    assert drawn_values(error) == pytest.approx(sorted(100 * (1 - row["test/acc"]) for row in rows))
+    assert drawn_values(final, which=0) == pytest.approx(errors_of(runs))
+    assert len(lines(loss, "runs")) == len(lines(error, "runs")) == 30
+
+
+def test_medians_are_over_all_runs() -> None:
+    runs = same_setting()
+    loss, error, final = comparison_figure(runs).axes
+    for arch, of_loss, of_error, of_final in zip(
+        NETWORKS, lines(loss, "medians"), lines(error, "medians"), lines(final, "medians"), strict=True
+    ):
+        own = by_arch(runs)[arch]
+        losses = np.median([[row["train/loss"] for row in one.epochs] for one in own], axis=0)
+        accuracies = np.median([[row["test/acc"] for row in one.epochs] for one in own], axis=0)
+        assert of_loss.get_ydata() == pytest.approx(losses)
+        assert of_error.get_ydata() == pytest.approx(100 * (1 - accuracies))
+        assert of_final.get_xdata() == pytest.approx([np.median(errors_of(own))] * 2)
+
+
+def test_collapsed_runs_are_counted_and_dotted() -> None:
+    loss, _, final = comparison_figure(same_setting()).axes
+    assert [line.get_linestyle() for line in lines(loss, "runs")].count(":") == 2
+    assert any("2 of 10 collapsed" in text for text in texts(final))
+
+
+def with_losses(seed: int, *losses: float) -> Outcome:
+    rows = tuple({"train/loss": loss, "test/acc": 0.5} for loss in losses)
+    return replace(outcome("mlp", seed, 0.5), epochs=rows)
+
+
+def test_a_loss_that_is_not_finite_is_no_point_and_the_worst_of_all() -> None:
+    runs = [with_losses(0, 2.0, math.nan, math.nan), with_losses(1, 1.0, 0.6, math.inf), with_losses(2, 0.9, 0.5, 0.4)]
+    loss, *_ = comparison_figure(runs).axes
+    assert drawn_values(loss) == [0.4, 0.5, 0.6, 0.9, 1.0, 2.0]
+    assert drawn_values(loss, "medians") == [0.6, 1.0]
+
+
+def test_a_run_that_ends_early_leaves_no_median_of_the_others_alone() -> None:
+    loss, *_ = comparison_figure([with_losses(0, 0.9), with_losses(1, 0.7, 0.5)]).axes
+    assert drawn_values(loss) == [0.5, 0.7, 0.9]
+    assert drawn_values(loss, "medians") == [pytest.approx(0.8)]
+
+
+def test_no_mistake_at_all_is_drawn_at_0() -> None:
+    *_, final = comparison_figure([outcome("mlp", 0, 1.0), outcome("mlp", 1, 0.998)]).axes
+    assert drawn_values(final, which=0) == pytest.approx([0, 0.2])
+    assert final.get_xlim()[0] < 0
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_ticks_are_at_whole_epochs(epochs: int) -> None:
+    runs = [replace(one, epochs=one.epochs[:epochs]) for one in same_setting(2)]
+    figure = comparison_figure(runs)
+    figure.draw_without_rendering()
+    ticks = [tick for tick in figure.axes[0].get_xticks() if 0.5 <= tick <= epochs + 0.5]
+    assert ticks == list(range(1, epochs + 1))
+
+
+def test_names_stand_beside_their_curves_and_not_upon_each_other() -> None:
+    runs = [replace(outcome("mlp", seed, 0.95), arch=f"network {n}") for n in range(7) for seed in range(2)]
+    figure = comparison_figure(runs)
+    figure.draw_without_rendering()
+    names = [text for text in figure.axes[0].texts if isinstance(text, Annotation)]
+    assert {name.get_text() for name in names} == {f"network {number}" for number in range(7)}
+    boxes = sorted((Text.get_window_extent(name) for name in names), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
+
+
+# Silent units.
+
+
+def test_every_layer_is_a_curve_that_is_named() -> None:
+    runs = same_setting(4)
+    maxpool = silence_figure(runs).axes[1]
+    layers = ("dead/block 1", "dead/block 2", "dead/block 3")
+    own = by_arch(runs)["maxpool"]
+    assert drawn_values(maxpool) == sorted(row[layer] for one in own for row in one.epochs for layer in layers)
+    for layer, line in zip(layers, lines(maxpool, "medians"), strict=True):
+        assert line.get_ydata() == pytest.approx(np.median([[row[layer] for row in one.epochs] for one in own], axis=0))
+    assert {"block 1", "block 2", "block 3"} <= set(texts(maxpool))
+
+
+def test_runs_that_do_not_tell_have_no_picture_of_silence() -> None:
+    with pytest.raises(ValueError, match="no run tells"):
+        silence_figure([with_losses(0, 0.5)])
+
+
+# How it looks.
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "answer": partial(answer_figure, swept(), INTERVALS),
+    "comparison": partial(comparison_figure, same_setting()),
+    "silence": partial(silence_figure, same_setting(2)),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_letters_are_11_pixels_high_where_a_page_is_700_wide(name: str) -> None:
+    figure = drawn(FIGURES[name])
+    pixels = figure.dpi / 72 * 700 / figure.bbox.width
+    assert pixels * min(float(text.get_fontsize()) for text in figure.findobj(Text)) >= 11
+
+
+def test_a_picture_is_saved_on_white_and_on_black(tmp_path: Path) -> None:
+    save(FIGURES["silence"], tmp_path / "silence.png")
+    corners = {}
+    for name in ("silence.png", "silence-dark.png"):
+        with Image.open(tmp_path / name) as image:
+            assert image.width <= 1600
+            corners[name] = image.convert("RGB").getpixel((0, 0))
+    assert corners == {"silence.png": (255, 255, 255), "silence-dark.png": (13, 17, 23)}
 
 
 def test_a_dozen_curves_look_different() -> None:
     assert len({style(index) for index in range(12)}) == 12
-
-
-def test_seven_architectures_are_drawn() -> None:
-    names = [f"network {number}" for number in range(7)]
-    runs = [replace(outcome("mlp", seed, 0.95), arch=name) for name in names for seed in range(2)]
-    left, _, right = comparison_figure(runs, runs, []).axes
-    assert [text.get_text() for text in left.get_legend().get_texts()] == names  # type: ignore[union-attr]  # it has one
-    assert [label.get_text() for label in right.get_xticklabels()] == names

@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from torch.utils.tensorboard import SummaryWriter
@@ -15,8 +16,9 @@ from convblocks import training
 from convblocks.atomic import write
 from convblocks.command_line import Parser
 from convblocks.comparison.details import as_markdown
-from convblocks.comparison.figure import comparison_figure, save
-from convblocks.comparison.findings import as_numbers, compared, find
+from convblocks.comparison.drawing import drawn, save
+from convblocks.comparison.figure import answer_figure, comparison_figure
+from convblocks.comparison.findings import as_numbers, find
 from convblocks.comparison.outcomes import Outcome, read_outcome
 from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import conclusions, screen
@@ -179,14 +181,14 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     directory.create()
     path = directory.path / "comparison"
     markdown = as_markdown(findings)
-    figure = comparison_figure(compared(findings), outcomes, list(options.grid))
-    save(figure, path.with_suffix(".png"))
+    draw = partial(answer_figure, outcomes, []) if findings.swept else partial(comparison_figure, outcomes)
+    save(draw, path.with_suffix(".png"))
     rows = as_csv([_row(outcome) for outcome in outcomes])
     for suffix, text in ((".md", markdown), (".json", as_json(as_numbers(findings))), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
-        writer.add_figure("comparison", figure)
+        writer.add_figure("comparison", drawn(draw))
     console = terminal()
     console.print(f"Details: {path}.md, .csv, .json and .png, and TensorBoard's {options.name}/comparison.\n")
     to_console(on_screen, console)

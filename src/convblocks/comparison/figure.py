@@ -1,151 +1,147 @@
-"""A comparison as a picture."""
+"""A comparison as pictures: all that is drawn are runs, medians over runs, and intervals that were given.
 
+A run that collapsed is drawn at its error like any other. A loss that is not finite is no point; where a median is
+taken it is the worst of all.
+"""
+
+import math
 from collections.abc import Sequence
-from itertools import zip_longest
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure, SubFigure
 
-from convblocks.comparison.outcomes import Outcome, by_arch
-from convblocks.comparison.statistics import mean_interval
+from convblocks.comparison import panels
+from convblocks.comparison.drawing import WIDTH, label_ends, style
+from convblocks.comparison.outcomes import Outcome, by_arch, by_settings
+from convblocks.comparison.panels import Curve, Interval
 from convblocks.comparison.trials import Settings
 
-# Okabe and Ito's colours, told apart by the colour-blind; line styles and markers tell them apart in grey.
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-LINES = ["-", "--", "-.", ":"]
-MARKERS = ["o", "s", "^", "D", "v", "P"]
+LONGEST_NAME = 22
 
 
-class Style(NamedTuple):
-    """How a curve looks."""
+def answer_figure(swept: Sequence[Outcome], pairs: Sequence[Interval]) -> Figure:
+    """Test error against what was swept, and below it how many runs collapsed; beside it the differences, if any.
 
-    colour: str
-    line: str
-    marker: str
-
-
-def style(index: int) -> Style:
-    """The look of the curve of that number; from the seventh on a colour comes again, with another line."""
-    return Style(COLOURS[index % len(COLOURS)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)])
-
-
-def comparison_figure(compared: Sequence[Outcome], swept: Sequence[Outcome], grid: Sequence[str]) -> Figure:
-    """Loss and accuracy by epoch and every run's final accuracy; for a grid, accuracy against what was swept.
-
-    Args:
-        compared: Runs with one setting for each architecture; none where no such choice was made.
-        swept: The runs at all points of the grid.
-        grid: The options that were swept, each of them a panel.
+    The horizontal axis is the learning rate, or another option where that was not swept. Each network is a curve, and
+    each combination of the other swept options a panel; of a single network these are the curves.
     """
-    count = (3 if compared else 0) + len(grid)
-    figure = Figure(figsize=(5 * count, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = list(figure.subplots(1, count, squeeze=False)[0])
-    for option in reversed(grid):
-        _swept(panels.pop(), swept, option, alone=len(grid) == 1)
-    if compared:
-        evaluated = "val" if all("val/acc" in outcome.epochs[0] for outcome in compared) else "test"
-        _by_epoch(panels[0], compared, "train/loss", 1, "training loss")
-        _by_epoch(panels[1], compared, f"{evaluated}/acc", 100, f"{evaluated} accuracy [%]")
-        _final(panels[2], compared)
+    option, others = _swept_options(swept)
+    curves = _curves(swept, others)
+    rows = math.ceil(len(curves) / 2)
+    figure = Figure(figsize=(WIDTH, max(6.0 * rows, 1.0 * len(pairs))), layout="constrained")
+    if not pairs:
+        _sweep(figure, curves, option)
+        return figure
+    left, right = figure.subfigures(1, 2, width_ratios=(3, 2), wspace=0.05, squeeze=False)[0]
+    _sweep(left, curves, option)
+    _differences(right, pairs)
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    figure.savefig(path, dpi=120)
+def comparison_figure(outcomes: Sequence[Outcome]) -> Figure:
+    """Loss and error by epoch, and every run's final test error."""
+    curves = _of_networks(outcomes)
+    evaluated = "val" if any("val/acc" in row for outcome in outcomes for row in outcome.epochs) else "test"
+    heights = (4.0, 0.9 + 0.45 * len(curves))
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
+    left, right = top.subplots(1, 2)
+    ends = panels.losses(left, curves), panels.errors(right, curves, evaluated)
+    panels.final_errors(bottom.subplots(), curves)
+    label_ends(figure, zip((left, right), ends, strict=True))
+    return figure
 
 
-def _by_epoch(panel: Axes, outcomes: Sequence[Outcome], metric: str, scale: float, label: str) -> None:
-    """Individual runs faint, their mean as a line, one standard deviation as a band; collapsed runs apart."""
-    shown = []
-    for index, (arch, runs) in enumerate(by_arch(outcomes).items()):
-        look = style(index)
-        own = [outcome for outcome in runs if not outcome.collapsed]
-        if not own:
-            continue
-        # Runs may end themselves, and not every epoch need be evaluated.
-        values = [[row.get(metric, np.nan) for row in outcome.epochs] for outcome in own]
-        curves = scale * np.ma.masked_invalid(np.array(list(zip_longest(*values, fillvalue=np.nan))).T)
-        epochs = np.arange(1, curves.shape[1] + 1)
-        mean = curves.mean(axis=0)
-        panel.plot(epochs, curves.T, color=look.colour, alpha=0.25, linewidth=0.7)
-        panel.plot(epochs, mean, look.line, color=look.colour, marker=look.marker, label=arch)
-        if len(own) > 1:
-            deviation = curves.std(axis=0, ddof=1)
-            panel.fill_between(epochs, mean - deviation, mean + deviation, color=look.colour, alpha=0.15)
-        shown += own
-    collapsed = len(outcomes) - len(shown)
-    panel.set(xlabel="epoch", ylabel=label, title=f"{collapsed} collapsed not shown" if collapsed else "")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.grid(alpha=0.3)
-    if shown:
-        panel.legend()
+def silence_figure(outcomes: Sequence[Outcome]) -> Figure:
+    """The share of silent units by epoch: a panel for each network that tells it, and in it a curve for each layer.
+
+    Raises:
+        ValueError: no run tells it.
+    """
+    telling = [curve for curve in _of_networks(outcomes) if panels.layers(curve.runs)]
+    if not telling:
+        raise ValueError("no run tells how many of its units are silent")
+    columns = min(3, len(telling))
+    rows = math.ceil(len(telling) / columns)
+    figure = Figure(figsize=(WIDTH, 4.2 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for panel in axes[len(telling) :]:
+        panel.remove()
+    axes[0].set_ylabel("silent units")
+    label_ends(figure, [(panel, panels.silence(panel, curve)) for panel, curve in zip(axes, telling, strict=False)])
+    return figure
 
 
-def _final(panel: Axes, outcomes: Sequence[Outcome]) -> None:
-    """Every seed a dot, the mean of those that trained a bar; collapsed runs are crosses at the lower edge."""
-    trained = [100 * outcome.accuracy for outcome in outcomes if not outcome.collapsed]
-    low = min(trained, default=0)
-    span = max(max(trained, default=100) - low, 0.1)
-    floor = low - 0.15 * span
-    for index, own in enumerate(by_arch(outcomes).values()):
-        look = style(index)
-        spread = index + np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else np.array([float(index)])
-        for x, outcome in zip(spread, own, strict=True):
-            y = floor if outcome.collapsed else 100 * outcome.accuracy
-            marker = "x" if outcome.collapsed else look.marker
-            panel.plot(x, y, marker, color=look.colour, markersize=6)
-        finished = [100 * outcome.accuracy for outcome in own if not outcome.collapsed]
-        if finished:
-            panel.hlines(np.mean(finished), index - 0.3, index + 0.3, color="black", linewidth=1)
-    collapsed = sum(outcome.collapsed for outcome in outcomes)
-    panel.set_xticks(range(len(by_arch(outcomes))), list(by_arch(outcomes)))
-    panel.set(ylabel="final test accuracy [%]", title=f"crosses: collapsed ({collapsed})" if collapsed else "")
-    panel.set_ylim(floor - 0.1 * span, low + 1.1 * span)
-    panel.grid(alpha=0.3, axis="y")
+def _of_networks(outcomes: Sequence[Outcome]) -> list[Curve]:
+    return [Curve(_short(arch), style(index), own) for index, (arch, own) in enumerate(by_arch(outcomes).items())]
 
 
-def _swept(panel: Axes, outcomes: Sequence[Outcome], option: str, alone: bool) -> None:
-    """Mean accuracy of the runs that trained against a swept option, with its 95 % interval as a band."""
-
-    def value(settings: Settings) -> str:
-        return dict(settings)[option]
-
-    values = list(dict.fromkeys(value(outcome.settings) for outcome in outcomes))
-    numeric = all(_is_number(text) for text in values)
-    for index, (arch, own) in enumerate(by_arch(outcomes).items()):
-        look = style(index)
-        points = []
-        for position, text in enumerate(values):
-            here = [100 * one.accuracy for one in own if value(one.settings) == text and not one.collapsed]
-            if here:
-                points.append((float(text) if numeric else position, mean_interval(here)))
-        points.sort(key=lambda point: point[0])
-        x = [point[0] for point in points]
-        panel.plot(x, [mean.mean for _, mean in points], look.line, color=look.colour, marker=look.marker, label=arch)
-        panel.fill_between(
-            x, [mean.low for _, mean in points], [mean.high for _, mean in points], color=look.colour, alpha=0.15
-        )
-    if numeric and min(map(float, values)) > 0:
-        panel.set_xscale("log")
-    elif not numeric:
-        panel.set_xticks(range(len(values)), values)
-    collapsed = sum(outcome.collapsed for outcome in outcomes)
-    remarks = [] if alone else ["over all other options"]
-    remarks += [f"{collapsed} collapsed not shown"] if collapsed else []
-    panel.set(xlabel=option, ylabel="final test accuracy [%]", title=", ".join(remarks))
-    panel.grid(alpha=0.3)
-    panel.legend()
+def _short(name: str) -> str:
+    """A network's name, or the end of it: where it is somebody's own it begins with a module."""
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _swept_options(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
+    """The option for the horizontal axis, and the others of which there are several values."""
+    values: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        for option, value in outcome.settings:
+            values.setdefault(option, set()).add(value)
+    varied = [option for option, found in values.items() if len(found) > 1] or list(values)[-1:]
+    numeric = [option for option in varied if all(map(panels.is_number, values[option]))]
+    chosen = "lr" if "lr" in varied else (numeric or varied)[0]
+    return chosen, [option for option in varied if option != chosen]
+
+
+def _curves(outcomes: Sequence[Outcome], others: Sequence[str]) -> dict[str, list[Curve]]:
+    """The curves of each panel, by its title."""
+
+    def rest(settings: Settings) -> str:
+        return ", ".join(f"{option}={value}" for option, value in settings if option in others)
+
+    points: dict[str, list[Outcome]] = {}
+    for settings, here in by_settings(outcomes).items():
+        points.setdefault(rest(settings), []).extend(here)
+    networks = _of_networks(outcomes)
+    if len(networks) == 1:
+        curves = [Curve(name, style(index), own) for index, (name, own) in enumerate(points.items())]
+        return {networks[0].name: curves}
+    return {
+        title: [curve._replace(runs=own) for curve in networks if (own := [run for run in curve.runs if run in here])]
+        for title, here in points.items()
+    }
+
+
+def _sweep(figure: Figure | SubFigure, curves: dict[str, list[Curve]], option: str) -> None:
+    columns = min(2, len(curves))
+    rows = math.ceil(len(curves) / columns)
+    strip = 0.35 + 0.3 * max(map(len, curves.values()))
+    axes = figure.subplots(2 * rows, columns, sharex=True, squeeze=False, height_ratios=(4.4, strip) * rows)
+    runs = [run for own in curves.values() for curve in own for run in curve.runs]
+    places = panels.places_of(list(dict.fromkeys(dict(run.settings)[option] for run in runs)))
+    errors = [panels.error(run) for run in runs]
+    for number, (title, own) in enumerate(curves.items()):
+        row, column = divmod(number, columns)
+        above, below = axes[2 * row : 2 * row + 2, column]
+        panels.swept_errors(above, own, option, places, errors)
+        panels.collapses(below, own, option, places)
+        panels.name_places(below, places, columns)
+        above.set_title(title)
+        if column:
+            above.tick_params(labelleft=False)
+        else:
+            above.set_ylabel("test error")
+            panels.key(below, own)
+    for panel in axes.flat[2 * len(curves) :]:
+        panel.remove()
+
+
+def _differences(figure: SubFigure, pairs: Sequence[Interval]) -> None:
+    """A panel for each group: what is large in one may be small in another."""
+    groups = dict.fromkeys(pair.group for pair in pairs)
+    own = [[pair for pair in pairs if pair.group == group] for group in groups]
+    axes = figure.subplots(len(own), 1, squeeze=False, height_ratios=[0.5 + len(here) for here in own])
+    for panel, group, here in zip(np.ravel(axes), groups, own, strict=True):
+        panels.intervals(panel, here)
+        panel.set_title(group)
+    panel.set_xlabel("difference in points of accuracy")
