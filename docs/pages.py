@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import mean, median, stdev
 
 from convblocks.atomic import write
-from convblocks.comparison import compare
+from convblocks.comparison import compare, options
 from convblocks.comparison.details import as_markdown
 from convblocks.comparison.findings import find
 from convblocks.comparison.outcomes import Outcome, read_outcome
@@ -155,7 +155,7 @@ PAGES: dict[str, Callable[[], None]] = {
 def trained(arguments: list[str]) -> list[Trial]:
     """The runs of a comparison, all of them done."""
     compare.main(arguments)
-    return compare.trials_of(compare.parse(arguments))
+    return compare.trials_of(options.parse(arguments))
 
 
 def write_page(name: str, *blocks: str) -> None:
