@@ -7,8 +7,8 @@ DATA = REPOSITORY / "docs" / "data"
 
 # Scripts and their options, to be called in the repository's folder.
 COMMANDS = {
-    "study-choose": ["scripts/compare.py", "--study", "choose"],
-    "study-confirm": ["scripts/compare.py", "--study", "confirm"],
+    "study-choose": ["scripts/study.py", "choose"],
+    "study-confirm": ["scripts/study.py", "confirm"],
     "onecycle": [
         *["scripts/compare.py", "--name", "onecycle", "--config", "configs/onecycle.yaml"],
         *["--arch", "maxpool", "batchnorm", "--seeds", "5"],

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchm
 
 from benchmarks.handwriting import page as handwriting
 from benchmarks.handwriting.results import Results as HandwritingResults
-from benchmarks.pages import picture, read_raw_numbers
+from benchmarks.pages import read_raw_numbers
 from benchmarks.pictures import page as pictures
 from benchmarks.pictures.results import Results as PicturesResults
 from benchmarks.processes import page as processes
@@ -26,22 +26,15 @@ from benchmarks.training import page as performance
 from benchmarks.training.results import Results as PerformanceResults
 from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
-from convblocks.comparison.details import as_markdown
-from convblocks.comparison.drawing import save
-from convblocks.comparison.figure import answer_figure, comparison_figure, silence_figure
-from convblocks.comparison.findings import find
 from convblocks.comparison.records import read_records
-from convblocks.comparison.report import conclusions, results_table, screen
+from convblocks.comparison.report import results_table
 from convblocks.comparison.verdicts import compare
 from convblocks.console import answer
 from convblocks.errors import UserError
 from convblocks.tables import Table, to_markdown
 from docs.comparisons import DATA, REPOSITORY
+from docs.results import write_results
 from docs.tables import SPRINT_GOAL, batches_table, goals_table, sources, sprint_tables
-
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-
-ANSWER = "Test error against learning rate, every run a dot, and the share of collapsed runs"
 
 # The least mean test accuracy that configs/onecycle.yaml was to reach.
 GOALS = {"maxpool": 0.9945, "batchnorm": 0.9930}
@@ -83,39 +76,6 @@ def write_pages(data: Path, out: Path) -> None:
     if lacking := {name: page for name, page in PAGES.items() if page.missing(data)}:
         told = [f"{name} ({' and '.join(page.missing(data))}: {page.command})" for name, page in lacking.items()]
         raise UserError(f"numbers are missing in {data}, and these pages left as they are: {', '.join(told)}")
-
-
-def write_results(data: Path, out: Path) -> None:
-    """The README's section and docs/results.md: the study, both stages."""
-    choice, confirmed = (read_records(data, f"study-{stage}") for stage in ("choose", "confirm"))
-    save(partial(answer_figure, choice, []), out / "docs" / "results.png")
-    save(partial(comparison_figure, confirmed), out / "docs" / "curves.png")
-    save(partial(silence_figure, confirmed), out / "docs" / "silence.png")
-    found = find(confirmed)
-    before, _, rest = (REPOSITORY / "README.md").read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    section = [
-        BEGIN,
-        picture("docs/results", ANSWER),
-        _markdown(screen(found), level=3),
-        "\n".join(f"- {line}" for line in conclusions(found)),
-        sources("study-confirm", confirmed, data="docs/data"),
-        END,
-    ]
-    write(out / "README.md", before + "\n\n".join(section) + after)
-    _write(
-        out / "docs" / "results.md",
-        "# Results",
-        picture("results", ANSWER),
-        "## Each network's best setting is chosen",
-        sources("study-choose", choice),
-        as_markdown(find(choice), level=3).strip(),
-        "## The choice is confirmed",
-        sources("study-confirm", confirmed),
-        picture("curves", "Loss and error by epoch, and every run's final error"),
-        picture("silence", "The share of silent units by epoch"),
-        as_markdown(found, level=3).strip(),
-    )
 
 
 def write_recipes(data: Path, out: Path) -> None:

@@ -24,7 +24,9 @@ def sources(name: str, outcomes: Sequence[Outcome], data: str = "data") -> str:
     minutes = sum(one.seconds for one in outcomes) / 60
     command = f"`python {shlex.join(COMMANDS[name])}`"
     lines = [f"- {line}." for line in provenance(outcomes)]
-    return "\n".join([f"{command}: n = {len(outcomes)} runs, {minutes:.0f} min in all. Numbers of {links}.\n", *lines])
+    return "\n".join(
+        [f"{command}: n = {len(outcomes)} runs, {minutes:.0f} min of training in all. Numbers of {links}.\n", *lines]
+    )
 
 
 def goals_table(outcomes: Sequence[Outcome], goals: Mapping[str, float]) -> Table:
@@ -41,8 +43,8 @@ def goals_table(outcomes: Sequence[Outcome], goals: Mapping[str, float]) -> Tabl
 def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
     """For each machine when its runs reached the goal, in seconds of training and evaluation since the first step."""
     tables = []
-    for machine in dict.fromkeys(one.provenance.machine for one in outcomes):
-        own = [one for one in outcomes if one.provenance.machine == machine]
+    for machine in dict.fromkeys(map(hardware, outcomes)):
+        own = [one for one in outcomes if hardware(one) == machine]
         rows = []
         for outcome in own:
             reached = time_to(outcome, SPRINT_GOAL)
@@ -50,7 +52,7 @@ def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
             seconds = f"{reached[1]:.1f}" if reached else "never"
             rows.append([precision, str(outcome.seed), seconds, percent(outcome.accuracy)])
         columns = ["precision", "seed", "seconds from the first step", "test accuracy"]
-        tables.append(Table(provenance(own)[0], columns, rows))
+        tables.append(Table(machine, columns, rows))
     return tables
 
 
@@ -70,6 +72,11 @@ def batches_table(outcomes: Sequence[Outcome]) -> Table:
     ]
     columns = ["batch size", *[f"lr {rate}" for rate in rates]]
     return Table("Test accuracy in % by batch size and learning rate, after 5 epochs", columns, rows, notes)
+
+
+def hardware(outcome: Outcome) -> str:
+    """Processor and system that a run ran on, without the versions."""
+    return outcome.provenance.machine.partition(", python ")[0]
 
 
 def _cell(runs: Sequence[Outcome]) -> str:

@@ -23,12 +23,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchm
 
 from benchmarks.handwriting import __main__ as handwriting
 from convblocks.comparison import compare
+from convblocks.comparison.options import parse
 from convblocks.comparison.outcomes import Outcome, read_outcome
 from convblocks.comparison.records import read_records, write_records
+from convblocks.comparison.study import stages
 from convblocks.console import answer
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from docs.comparisons import COMMANDS, DATA
+from docs.tables import hardware
 
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
 WITHOUT_MISTAKES = ("study-choose", "batches")
@@ -53,8 +56,12 @@ def main(arguments: list[str]) -> None:
 
 def train_study(data: Path) -> None:
     """Both stages."""
-    for stage in ("choose", "confirm"):
-        keep(data, f"study-{stage}", _study_outcomes(stage))
+    options = stages.parse([])
+    stages.main(["choose"])
+    choice = stages.outcomes_of_choice(options, fit=False)
+    keep(data, "study-choose", choice)
+    stages.main(["confirm"])
+    keep(data, "study-confirm", stages.outcomes_of_confirmation(options, stages.choices_of(choice), fit=False))
 
 
 def train_comparison(name: str, data: Path) -> None:
@@ -90,19 +97,11 @@ TRAINED: dict[str, Callable[[Path], None]] = {
 }
 
 
-def _study_outcomes(stage: str) -> list[Outcome]:
-    """All runs of a stage of the study.
-
-    PLUG IN HERE.
-    """
-    raise UserError(f"stage {stage} of the study cannot be trained yet")
-
-
 def trained(name: str) -> list[Outcome]:
     """All runs of a comparison of ``compare.py``."""
     _, *arguments = COMMANDS[name]
     compare.main(arguments)
-    return [read_outcome(trial) for trial in compare.trials_of(compare.parse(arguments))]
+    return [read_outcome(trial) for trial in compare.trials_of(parse(arguments))]
 
 
 def keep(data: Path, name: str, outcomes: Sequence[Outcome]) -> None:
@@ -115,13 +114,8 @@ def keep(data: Path, name: str, outcomes: Sequence[Outcome]) -> None:
 
 def of_other_machines(outcomes: Sequence[Outcome], own: Sequence[Outcome]) -> list[Outcome]:
     """Those that ran on other processors or systems than ``own``; versions may have changed in between."""
-    here = {_hardware(one) for one in own}
-    return [one for one in outcomes if _hardware(one) not in here]
-
-
-def _hardware(outcome: Outcome) -> str:
-    """What stands before the versions."""
-    return outcome.provenance.machine.partition(", python ")[0]
+    here = set(map(hardware, own))
+    return [one for one in outcomes if hardware(one) not in here]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.training import here, speed
 from benchmarks.training.advice import Advice, Choice, Pace, Paces, Setting
-from convblocks.comparison import compare
+from convblocks.comparison.options import parse
 from convblocks.errors import UsageError
 from convblocks.training import options
 from tests.conftest import run_script
@@ -88,7 +88,7 @@ def test_the_commands_take_what_is_named(advice: Advice) -> None:
     fit, compared = (shlex.split(line)[2:] for line in advice.commands() if line.startswith("  python"))
     settings = options.parse(fit).settings
     assert (settings["threads"], settings["trainer"]["precision"]) == (2, "bf16-mixed")
-    comparison = compare.parse(compared)
+    comparison = parse(compared)
     assert (comparison.arch, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
     assert ("trainer.precision", "bf16-mixed") in comparison.settings
 
@@ -198,5 +198,5 @@ def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None
         for script, line in re.findall(r"^  python scripts/(fit|compare)\.py (.*)$", finished.stdout, re.MULTILINE)
     }
     assert options.parse(flags["fit"]).settings["arch"] == "mlp"
-    assert compare.parse(flags["compare"]).arch == ["mlp"]
+    assert parse(flags["compare"]).arch == ["mlp"]
     assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,5 @@
 """What is read of a run's files, and what counts as trained."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from tests.comparison.test_verdicts import course, outcome
 TRIAL = Trial("kept", "maxpool", (("epochs", "3"), ("threads", "1")), seed=4)
 
 
-def keep_run(*accuracies: float, losses: tuple[float, ...] = (), **changed: Any) -> None:
+def keep_run(*accuracies: float, **changed: Any) -> None:
     """Write the files of a run with these test accuracies, an epoch each."""
     rows = [
         {"epoch": number, "step": 10 * number, "train/loss": loss, "train/acc": 0.5, "test/acc": accuracy, "seconds": 2}
-        for number, (accuracy, loss) in enumerate(zip(accuracies, losses or (0.3, 0.2, 0.1), strict=True), start=1)
+        for number, (accuracy, loss) in enumerate(zip(accuracies, (0.3, 0.2, 0.1), strict=True), start=1)
     ]
     settings: dict[str, Any] = {"arch": "maxpool", "epochs": 3, "batch_size": 64, "lr": 0.01, "optimizer": "adam"}
     settings |= {"lr_scheduler": "onecycle", "seed": 4, "threads": 1, "data": {}, "trainer": {}}
@@ -40,17 +39,9 @@ def test_an_outcome_tells_what_was_run_where_and_what_came_of_it(workspace: Path
     assert not found.collapsed
 
 
-def test_a_run_that_dies_after_it_had_learned_has_collapsed(workspace: Path) -> None:
-    """It is judged by the epoch that is reported, not by its best."""
-    keep_run(0.95, 0.96, 0.0980)
-    found = read_outcome(TRIAL)
-    assert found.collapsed
-    assert died_in(found) == 3
-
-
-def test_a_run_whose_loss_is_no_number_has_collapsed(workspace: Path) -> None:
-    keep_run(0.95, 0.96, 0.97, losses=(0.3, 0.2, math.nan))
-    assert read_outcome(TRIAL).collapsed
+def test_a_run_that_had_learned_died_in_the_epoch_in_which_it_lost_it(workspace: Path) -> None:
+    keep_run(0.95, 0.96, 0.0980, collapsed=True)
+    assert died_in(read_outcome(TRIAL)) == 3
 
 
 def test_a_run_that_never_learned_did_not_die() -> None:

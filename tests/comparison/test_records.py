@@ -112,7 +112,7 @@ DAMAGES: dict[str, tuple[str, Damage, str]] = {
     "no number": ("runs", lambda text: text.replace(",0.1135,", ",many,"), "could not convert string to float"),
     "no accuracy": ("runs", lambda text: text.replace(",0.1135,", ",11.35,"), "11.35 is no accuracy"),
     "another column": ("runs", lambda text: text.replace("parameters", "weights"), "'parameters' is missing"),
-    "no images": ("runs", lambda text: text.replace('""channels"":1', '""channels"":0'), "have no pixels"),
+    "no images": ("runs", lambda text: text.replace('""channels"":1', '""channels"":0'), "and pixels"),
 }
 
 

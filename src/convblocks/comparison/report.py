@@ -65,14 +65,14 @@ def conclusions(findings: Findings) -> list[str]:
             "Nothing was chosen from the grid, since that takes validation images: add --data.val_size 5000. "
             "comparison.md has the verdicts at every setting."
         ]
-    rows = findings.main.rows
+    return [*what_follows(findings.main), *([_edges(findings)] if findings.edges else []), test_set_note(findings.main)]
+
+
+def what_follows(comparison: Comparison) -> list[str]:
+    """How the networks follow each other given that they train, and which of them do not always train."""
+    rows = comparison.rows
     lost = [f"{name_of(row.arch)} does not train in {_lost(row)}" for row in rows if row.trained < row.runs]
-    return [
-        *([_order(findings.main)] if len(rows) > 1 else []),
-        *([sentence("; ".join(lost))] if lost else []),
-        *([_edges(findings)] if findings.edges else []),
-        test_set_note(findings.main),
-    ]
+    return [*([_order(comparison)] if len(rows) > 1 else []), *([sentence("; ".join(lost))] if lost else [])]
 
 
 def every_setting(findings: Findings) -> Table:

@@ -1,0 +1,140 @@
+"""What the study says: what was chosen, and what is decided."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.report import claim_text, results_table, what_follows, why
+from convblocks.comparison.statistics import Mean, Test, mean_interval
+from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, cell_of
+from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, Cell
+from convblocks.comparison.verdicts import MUCH, ROUGHLY_EQUAL, Claim, Difference
+from convblocks.comparison.wording import difference_text, name_of, p_text, probability_text, settings_text
+from convblocks.tables import Table
+
+SWEPT = ("lr", "lr_scheduler")
+
+
+def choice_table(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Table:
+    """Every setting that was tried, the best first, by the images held out; the test set is not in it."""
+    lines = []
+    for arch, own in by_arch(outcomes).items():
+        cells = {cell: [one for one in own if cell_of(one) == cell] for cell in dict.fromkeys(map(cell_of, own))}
+        means = {cell: mean_interval([float(one.validation or 0) for one in runs]) for cell, runs in cells.items()}
+        for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -means[cell].n, -means[cell].mean)):
+            collapsed = sum(one.collapsed for one in cells[cell])
+            mark = "chosen" if cell == choices.get(arch) else ""
+            lines.append([arch, cell_text(cell), _mean_text(means[cell]), f"{collapsed} of {means[cell].n}", mark])
+    notes = [
+        f"Mean accuracy on {HELD_OUT:,} training images that were held out, over all runs of a setting, collapsed ones "
+        f"included, and the standard deviation. The best {FINALISTS} settings of each network have further seeds."
+    ]
+    return Table("The choice", ["network", "setting", "validation accuracy", "collapsed", ""], lines, notes)
+
+
+def decision_tables(decision: Decision) -> list[Table]:
+    """The networks at both settings, the notebook's claims at both, and the answers image by image."""
+    both = [decision.at_notebooks, decision.at_best]
+    tables = [results_table("The notebook's setting, and each network's own best one", both, SWEPT)]
+    if decision.at_best.claims and decision.at_notebooks.claims:
+        tables.append(claims_table(decision))
+    return [*tables, *([images_table(decision.by_image)] if decision.by_image else [])]
+
+
+def claims_table(decision: Decision) -> Table:
+    """The notebook's claims, each with its verdicts at both settings."""
+    tested = sum(bool(claim.evidence) for claim in decision.at_best.claims)
+    lines = []
+    for at_notebooks, at_best in zip(decision.at_notebooks.claims, decision.at_best.claims, strict=True):
+        here, there = (
+            why(comparison, claim, tested)
+            for comparison, claim in ((decision.at_notebooks, at_notebooks), (decision.at_best, at_best))
+        )
+        reasons = here if here == there else f"Notebook's: {here} Best: {there}"
+        lines.append([claim_text(at_best), _verdicts(at_notebooks), _verdicts(at_best), reasons])
+    notes = [
+        f"At 5 %, after Holm's correction over {tested} claims. Our thresholds: roughly equal is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point. A verdict is on "
+        "what to expect of a run: collapsed runs count, as the worst; in brackets, where it is another, that on runs "
+        "that trained."
+    ]
+    return Table("The notebook's claims", ["claim", "notebook's setting", "own best setting", "why"], lines, notes)
+
+
+def images_table(found: Sequence[ByImage]) -> Table:
+    """Which images one of two networks alone gets right, and the difference on digits that nobody has seen."""
+    lines = [
+        [
+            f"{one.first} - {one.second}",
+            f"{one.only_first:.1f}",
+            f"{one.only_second:.1f}",
+            f"{one.told_apart} of {one.pairs}",
+            _new_digits(one),
+        ]
+        for one in found
+    ]
+    columns = ["networks", "only the first\nright", "only the second\nright", "pairs of runs\ntold apart", "new digits"]
+    notes = [
+        "At the best settings. Test images that one network alone gets right, means over pairs of runs of the same "
+        "seed; told apart: McNemar's exact test of the pair has p < 0.05. New digits: the difference in points with "
+        "other seeds and on other images, 95 % by a bootstrap over both."
+    ]
+    return Table("Image by image", columns, lines, notes)
+
+
+def verdict(decision: Decision) -> list[str]:
+    """What a reader may believe, in a few plain sentences."""
+    lines = []
+    if decision.primary:
+        lines.append(_primary(decision, decision.primary))
+        own = [one for one in decision.by_image if (one.first, one.second) == PRIMARY]
+        lines += [f"On new digits, seeds and images both another's: {_new_digits(one)} points." for one in own]
+    at_notebooks = what_follows(decision.at_notebooks)
+    return lines + [f"The notebook's setting: {line}" for line in at_notebooks]
+
+
+def cell_text(cell: Cell) -> str:
+    return settings_text(cell.settings, SWEPT)
+
+
+def _primary(decision: Decision, primary: Difference) -> str:
+    cells = {row.arch: settings_text(row.settings, SWEPT) for row in decision.at_best.rows}
+    one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
+    numbers = _numbers(primary)
+    if decision.decided == "equivalent":
+        return f"At their own best settings {one} and {other} are equivalent, within {100 * EQUIVALENT:.1f}: {numbers}."
+    if decision.decided == "undecided":
+        needed = (
+            f"; about {decision.needed} runs of each would find such a difference in {100 * POWER:.0f} % of studies"
+            if decision.needed
+            else ""
+        )
+        return f"Undecided at their own best settings, {one} minus {other}: {numbers}{needed}."
+    better, worse = (one, other) if decision.decided == "first is better" else (other, one)
+    return f"At its own best setting {better} is better than {worse}: {numbers}."
+
+
+def _numbers(primary: Difference) -> str:
+    """The difference by which it was judged, first minus second."""
+    name = f"{primary.first} - {primary.second}"
+    runs = f"{primary.runs[0]} and {primary.runs[1]} runs"
+    result, ranks = primary.trained, primary.expected
+    if primary.runs == primary.trained_runs and isinstance(result, Test):
+        return f"{name} {difference_text(result, 'accuracy')} points ({p_text(result.p)}, {runs})"
+    trained = f"; if trained {difference_text(result, 'accuracy')}" if isinstance(result, Test) else ""
+    return f"{primary.first} wins in {probability_text(ranks)} ({p_text(ranks.p)}, {runs}{trained})"
+
+
+def _verdicts(claim: Claim) -> str:
+    expected, trained = claim.expected.verdict, claim.trained.verdict
+    return expected if expected == trained else f"{expected} ({trained})"
+
+
+def _new_digits(one: ByImage) -> str:
+    found = one.new_digits
+    interval = f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]" if math.isfinite(found.low + found.high) else ""
+    return f"{100 * found.difference:+.2f}{interval}"
+
+
+def _mean_text(mean: Mean) -> str:
+    return f"{100 * mean.mean:.2f} ± {100 * mean.deviation:.2f}" if mean.n > 1 else f"{100 * mean.mean:.2f}"

@@ -1,0 +1,143 @@
+"""The study's two stages, from the command line to their reports."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+
+from convblocks.atomic import write
+from convblocks.comparison import compare
+from convblocks.comparison.drawing import save
+from convblocks.comparison.options import parse as parse_comparison
+from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.study.decision import cell_of, decide
+from convblocks.comparison.study.figure import decision_figure
+from convblocks.comparison.study.plan import HELD_OUT, Cell, Scores, chosen, to_choose, to_confirm
+from convblocks.comparison.study.report import choice_table, decision_tables, verdict
+from convblocks.comparison.trials import Trial
+from convblocks.errors import UsageError, UserError
+from convblocks.runs.directory import RunDirectory
+from convblocks.tables import Table, terminal, to_console, to_markdown
+from convblocks.training import slurm
+from convblocks.training.fit import one_complains
+from convblocks.training.quiet import silence_what_every_run_says
+
+# What the study's protocol says, and nobody else.
+SETTLED = ("--seeds", "--grid", "--trial", "--lr", "--lr_scheduler", "--data.val_size")
+
+
+def main(arguments: list[str]) -> None:
+    """Run a stage as far as it is not done, then report.
+
+    Raises:
+        UsageError: no such stage, or an option that is not for a study.
+        UserError: a run failed, has other settings, or the first stage is not done.
+    """
+    silence_what_every_run_says()
+    with one_complains():
+        if not arguments or arguments[0] not in STAGES:
+            raise UsageError(f"say which stage: {' or '.join(STAGES)}")
+        options = parse(arguments[1:])
+        slurm.hide_launcher()
+        STAGES[arguments[0]](options)
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """A comparison's options, without those that the protocol settles."""
+    for argument in arguments:
+        if (option := argument.partition("=")[0]) in SETTLED:
+            raise UsageError(f"{option} is settled by the study's protocol: see docs/protocol.md")
+    return parse_comparison(["--name", "study", *arguments])
+
+
+def choose(options: Namespace) -> None:
+    """Find each network's best setting."""
+    outcomes = outcomes_of_choice(options, fit=not options.no_fit)
+    choices = choices_of(outcomes)
+    of_each = ", ".join(f"{arch} {' '.join(cell)}" for arch, cell in choices.items())
+    _report(options, "choose", [choice_table(outcomes, choices)], [f"Chosen: {of_each}."])
+
+
+def confirm(options: Namespace) -> None:
+    """Judge the networks at the notebook's setting and at the ones that were chosen."""
+    choice = outcomes_of_choice(options, fit=False)
+    choices = choices_of(choice)
+    outcomes = outcomes_of_confirmation(options, choices, fit=not options.no_fit)
+    decision = decide(outcomes, choices)
+    folder = _report(options, "confirm", decision_tables(decision), verdict(decision))
+    save(partial(decision_figure, choice, decision), folder.path / "report.png")
+
+
+STAGES = {"choose": choose, "confirm": confirm}
+
+
+def outcomes_of_choice(options: Namespace, fit: bool) -> list[Outcome]:
+    """All runs of the first stage: which there are depends on what the first ones find.
+
+    Raises:
+        UserError: a run is not there, or failed.
+    """
+    outcomes: list[Outcome] = []
+    while len(trials := _trials_to_choose(options, outcomes)) > len(outcomes):
+        outcomes = _finished(options, "choose", trials, fit)
+    return outcomes
+
+
+def outcomes_of_confirmation(options: Namespace, choices: dict[str, Cell], fit: bool) -> list[Outcome]:
+    """All runs of the second stage.
+
+    Raises:
+        UserError: a run is not there, or failed.
+    """
+    trials = [_trial(options, "confirm", arch, *run) for arch, cell in choices.items() for run in to_confirm(cell)]
+    return _finished(options, "confirm", trials, fit)
+
+
+def choices_of(outcomes: Sequence[Outcome]) -> dict[str, Cell]:
+    """Each network's setting, as far as its runs of the first stage are all there."""
+    found = {arch: chosen(_scores(own)) for arch, own in by_arch(outcomes).items()}
+    return {arch: cell for arch, cell in found.items() if cell}
+
+
+def _trials_to_choose(options: Namespace, outcomes: Sequence[Outcome]) -> list[Trial]:
+    held_out = Namespace(**vars(options) | {"settings": (*options.settings, ("data.val_size", str(HELD_OUT)))})
+    done = by_arch(outcomes)
+    return [
+        _trial(held_out, "choose", arch, cell, seed)
+        for arch in dict.fromkeys(options.arch)
+        for cell, seed in to_choose(_scores(done.get(arch, [])))
+    ]
+
+
+def _scores(outcomes: Sequence[Outcome]) -> Scores:
+    return {(cell_of(one), one.seed): one.validation for one in outcomes if one.validation is not None}
+
+
+def _trial(options: Namespace, stage: str, arch: str, cell: Cell, seed: int) -> Trial:
+    return Trial(f"{options.name}/{stage}", arch, (*options.settings, *cell.settings), seed)
+
+
+def _finished(options: Namespace, stage: str, trials: Sequence[Trial], fit: bool) -> list[Outcome]:
+    """Train what is missing of these trials, if wanted, and read them."""
+    compare.refuse_conflict(trials)
+    failed = compare.fit_missing(_directory(options, stage), trials, options.jobs) if fit else []
+    if missing := [trial for trial in trials if trial.state() != "done"]:
+        hint = "" if fit else f": python scripts/study.py {stage}"
+        logs = "".join(f"; see {trial.log}" for trial in failed)
+        raise UserError(f"{len(missing)} of the {len(trials)} runs of stage {stage} are not done{hint}{logs}")
+    return compare.read_all(trials)
+
+
+def _report(options: Namespace, stage: str, tables: Sequence[Table], sentences: Sequence[str]) -> RunDirectory:
+    """Print a stage's tables and sentences, and keep them in its folder."""
+    folder = _directory(options, stage)
+    write(folder.path / "report.md", "\n".join([to_markdown(tables), *(f"- {line}" for line in sentences), ""]))
+    console = terminal()
+    console.print(f"Also in {folder.path / 'report.md'}.\n")
+    to_console(tables, console)
+    for line in sentences:
+        console.print(line)
+    return folder
+
+
+def _directory(options: Namespace, stage: str) -> RunDirectory:
+    return RunDirectory(f"{options.name}/{stage}", options.root)
