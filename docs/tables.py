@@ -22,11 +22,8 @@ def sources(name: str, outcomes: Sequence[Outcome], data: str = "data") -> str:
     files += [("the test images that each run got wrong", "mistakes")] if any(one.mistakes for one in outcomes) else []
     links = ", ".join(f"[{what}]({data}/{name}.{kind}.csv)" for what, kind in files)
     minutes = sum(one.seconds for one in outcomes) / 60
-    command = f"`python {shlex.join(COMMANDS[name])}`"
-    lines = [f"- {line}." for line in provenance(outcomes)]
-    return "\n".join(
-        [f"{command}: n = {len(outcomes)} runs, {minutes:.0f} min of training in all. Numbers of {links}.\n", *lines]
-    )
+    trained = f"`python {shlex.join(COMMANDS[name])}`: n = {len(outcomes)} runs, {minutes:.0f} min of training in all."
+    return "\n".join([f"{trained} Numbers of {links}.\n", *(f"- {line}." for line in provenance(outcomes))])
 
 
 def goals_table(outcomes: Sequence[Outcome], goals: Mapping[str, float]) -> Table:

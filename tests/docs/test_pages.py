@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from convblocks.comparison.outcomes import Outcome, Provenance
 from convblocks.comparison.records import write_records
@@ -23,8 +24,11 @@ from tests.conftest import REPOSITORY
 # Their numbers are in docs/data/.
 COMMITTED = ("performance", "processes", "pictures")
 
-# Root mean square of the differences between two pictures' values, 0..255, that another version of matplotlib may make.
+# Root mean square of the differences between two pictures' values, 0..255, that may be.
 TOLERANCE = 3.0
+
+# Another version of matplotlib sets letters a little differently, which is not to be seen in so much smaller a picture.
+SHRUNK = 16
 
 
 def written(page: str, data: Path, folder: Path) -> dict[str, Path]:
@@ -38,8 +42,12 @@ def are_alike(one: Path, other: Path) -> bool:
     """Pages to the byte, pictures but for what versions of matplotlib have otherwise."""
     if one.suffix != ".png":
         return one.read_bytes() == other.read_bytes()
-    first, second = (np.asarray(Image.open(path).convert("RGB"), dtype=float) for path in (one, other))
-    return first.shape == second.shape and bool(np.sqrt(np.mean((first - second) ** 2)) <= TOLERANCE)
+    with Image.open(one) as first, Image.open(other) as second:
+        if first.size != second.size:
+            return False
+        scale = 1 if first.info.get("Software") == second.info.get("Software") else SHRUNK
+        values = [np.asarray(image.convert("RGB").reduce(scale), float) for image in (first, second)]
+    return bool(np.sqrt(np.mean((values[0] - values[1]) ** 2)) <= TOLERANCE)
 
 
 @pytest.mark.parametrize("page", COMMITTED)
@@ -67,17 +75,22 @@ def test_another_number_makes_another_page(page: str, altered: Sequence[str | in
 
 
 def test_a_picture_of_another_size_or_content_is_another(tmp_path: Path) -> None:
-    image = Image.open(REPOSITORY / "docs" / "performance.png").convert("RGB")
-    pixels = np.asarray(image).copy()
-    pixels[100:200, 100:200] = 0
-    Image.fromarray(pixels).save(tmp_path / "content.png")
-    image.resize((image.width, image.height - 1)).save(tmp_path / "size.png")
-    image.save(tmp_path / "same.png", compress_level=1)
-    alike = {
-        name: are_alike(tmp_path / f"{name}.png", REPOSITORY / "docs" / "performance.png")
-        for name in ("content", "size", "same")
-    }
-    assert alike == {"content": False, "size": False, "same": True}
+    """One that says that it is of another version, or of none, may be shifted a little."""
+    committed = REPOSITORY / "docs" / "performance.png"
+    image = Image.open(committed)
+    version = PngInfo()
+    version.add_text("Software", image.info["Software"])
+    pixels = np.asarray(image.convert("RGB"))
+    shifted = Image.fromarray(np.roll(pixels, 1, axis=1))
+    shifted.save(tmp_path / "shifted.png", pnginfo=version)
+    shifted.save(tmp_path / "shifted by another version.png")
+    altered = pixels.copy()
+    altered[100:140, 100:140] = 0
+    Image.fromarray(altered).save(tmp_path / "altered by another version.png")
+    image.resize((image.width, image.height - 1)).save(tmp_path / "smaller.png", pnginfo=version)
+    image.save(tmp_path / "the same.png", pnginfo=version, compress_level=1)
+    found = {path.stem for path in tmp_path.iterdir() if are_alike(path, committed)}
+    assert found == {"the same", "shifted by another version"}
 
 
 def sprint() -> list[Outcome]:
