@@ -53,6 +53,7 @@ BatchNorm network after two epochs to 90 % of all pictures and 80 % of each digi
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL, LARGEST = 48, 46
+PALE = "#ebebeb"
 
 
 def write_page(folder: Path, results: Results) -> None:
@@ -71,7 +72,8 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
         for column, drawing in enumerate(own):
             picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert("RGBA")
             picture.thumbnail((LARGEST, LARGEST))
-            paper.paste(picture, (CELL * column, CELL * row), picture)
+            behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
+            paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
     return paper
 
 

@@ -1,5 +1,7 @@
 """What docs/train.py keeps of runs, and what the pages make of that."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from convblocks.comparison.records import read_records
 from convblocks.errors import UsageError
 from docs import comparisons, pages, train
 from tests.comparison.made_up import outcome
-from tests.conftest import DEBUG
+from tests.conftest import DEBUG, REPOSITORY
 
 
 def test_a_name_that_there_is_not_is_refused() -> None:
@@ -48,3 +50,12 @@ def test_a_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest
     runs = read_records(workspace / "docs" / "data", "batches")
     assert [dict(one.settings)["batch_size"] for one in runs] == ["64", "64", "256", "256"]
     assert "n = 4 runs" in made[0]["batches.md"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pages", "train"])
+def test_the_commands_find_what_they_need_from_anywhere(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "docs" / f"{name}.py"), "--help"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith(f"usage: python docs/{name}.py")
