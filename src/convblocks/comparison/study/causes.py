@@ -6,10 +6,10 @@ from statistics import median
 
 from convblocks.comparison.outcomes import Outcome, by_arch
 from convblocks.comparison.panels import SILENT, layers
-from convblocks.comparison.study.decision import cell_of
-from convblocks.comparison.study.plan import NOTEBOOK, Cell
+from convblocks.comparison.study.decision import at_notebooks, cell_of
+from convblocks.comparison.study.plan import Cell
 from convblocks.comparison.study.report import cell_text
-from convblocks.comparison.wording import name_of, sentence
+from convblocks.comparison.wording import name_of
 from convblocks.tables import Table
 
 
@@ -21,7 +21,7 @@ def silence_table(outcomes: Sequence[Outcome]) -> Table:
         for cell in sorted(dict.fromkeys(map(cell_of, own)), key=_by_schedule):
             runs = [one for one in own if cell_of(one) == cell]
             collapsed = f"{sum(one.collapsed for one in runs)} of {len(runs)}"
-            shares = [_range([one.epochs[-1][name] for one in runs if name in one.epochs[-1]]) for name in names]
+            shares = [_range(_last(runs, name)) for name in names]
             lines.append([arch, cell_text(cell), collapsed, *shares])
     notes = [
         "Silent units answer 0 to each of 1,000 images, in per cent of the layer: median [least, largest] over the "
@@ -38,8 +38,8 @@ def causes(outcomes: Sequence[Outcome]) -> list[str]:
 
 def _silent_at_notebooks(outcomes: Sequence[Outcome]) -> list[str]:
     parts = []
-    for arch, own in by_arch([one for one in outcomes if cell_of(one) == NOTEBOOK]).items():
-        shares = {name: median(one.epochs[-1][name] for one in own) for name in layers(own)}
+    for arch, own in by_arch(at_notebooks(outcomes)).items():
+        shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
             parts.append(f"{100 * shares[worst]:.0f} % of {worst.removeprefix(SILENT)} in {name_of(arch)}")
@@ -77,18 +77,21 @@ def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
             if rates:
                 above = [one for one in runs if float(cell_of(one).lr) >= min(rates)]
                 lost = sum(one.collapsed for one in above)
-                parts.append(f"{name_of(arch)} ({schedule}) from {min(rates):g} on in {lost} of {len(above)}")
-    return [sentence(f"runs collapse at large learning rates alone: {', '.join(parts)}")] if parts else []
+                parts.append(f"{name_of(arch)} ({schedule}) {min(rates):g} and more, {lost} of {len(above)}")
+    return [f"The learning rates at which runs collapsed: {', '.join(parts)}."] if parts else []
 
 
 def _has_learned(outcome: Outcome) -> bool:
-    return any(
-        row.get("val/acc", row.get("test/acc", 0.0)) > outcome.images.collapsed_below for row in outcome.epochs
-    )
+    return any(row.get("val/acc", row.get("test/acc", 0.0)) > outcome.images.collapsed_below for row in outcome.epochs)
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:
     return cell.lr_scheduler, float(cell.lr)
+
+
+def _last(outcomes: Sequence[Outcome], metric: str) -> list[float]:
+    """The metric after the last epoch of each run that has it."""
+    return [one.epochs[-1][metric] for one in outcomes if metric in one.epochs[-1]]
 
 
 def _range(shares: Sequence[float]) -> str:
