@@ -11,7 +11,7 @@ this machine, which should be quiet, and print the flags of fit.py and compare.p
   --rounds N           how often everything is measured (default: 3)
   --steps N            training steps of an epoch, for a quick look (default: all)
   --threads N          CPU threads of each measurement (default: as many as torch takes)
-  --out FOLDER         where page, picture and raw numbers go (default: lightning_logs/benchmark)
+  --out FOLDER         where page and picture go, and in its folder data raw numbers (default: lightning_logs/benchmark)
 
 Examples:
   python scripts/benchmark.py --here --arch maxpool

@@ -1,42 +1,65 @@
-"""usage: python -m benchmarks.handwriting CHECKPOINT [--seed N]
+"""usage: python -m benchmarks.handwriting CHECKPOINT ... [options]
 
-Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the network of a checkpoint recognise them, and print
-how many it gets right and which it takes for which.
+Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the networks of checkpoints recognise them, and print
+how many each gets right, and which the first one takes for which.
 
   --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+
+Example:
+  python -m benchmarks.handwriting lightning_logs/maxpool/checkpoints/last.ckpt
 """
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
-from convblocks.command_line import Parser
+from benchmarks.handwriting import page
+from benchmarks.handwriting.drawing import Drawing, draw_all
+from benchmarks.handwriting.results import Drawn, Network, Results
+from benchmarks.pages import DATA, write_raw_numbers
+from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer
 from convblocks.data.description import MNIST
+from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import look
-from convblocks.tables import Table, to_markdown
+from convblocks.model.choices import short_name
+from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.tables import terminal, to_console
+
+DRAWS = ("pillow", "matplotlib")
 
 
 def main(arguments: list[str]) -> None:
-    """Measure and print.
+    """Draw, ask, print the tables, and write page and raw numbers.
 
     Raises:
-        UserError: the checkpoint cannot be used.
+        UserError: a checkpoint cannot be used, or lies in no run directory.
     """
     parser = Parser()
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoints", nargs="+", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
     options = parser.parse_args(arguments)
-    trained = load_network(options.checkpoint)
+    out = output_folder(options.out)
+    runs = [run_of(path) for path in options.checkpoints]
     drawings = list(draw_all(options.seed))
-    predicted = answers(trained, drawings)
-    print(to_markdown(tables(drawings, predicted)), end="")
+    machine = ", ".join([describe_machine(), *(f"{package} {version(package)}" for package in DRAWS)])
+    drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
+    results = Results(machine, git_commit(), options.seed, drawn)
+    for path, run in zip(options.checkpoints, runs, strict=True):
+        results.networks.append(network_of(run, answers(load_network(path), drawings)))
+    write_raw_numbers(out / DATA, "handwriting", results)
+    to_console(page.tables(results), terminal())
+    page.write_page(out, results)
+    print(f"Written to {out / 'handwriting'}.md, {out / 'drawings'}.png and {out / DATA / 'handwriting'}.json.")
 
 
 def answers(trained: TrainedNetwork, drawings: Sequence[Drawing]) -> NDArray[np.int64]:
@@ -46,28 +69,29 @@ def answers(trained: TrainedNetwork, drawings: Sequence[Drawing]) -> NDArray[np.
     return predicted
 
 
-def tables(drawings: Sequence[Drawing], predicted: NDArray[np.int64]) -> list[Table]:
-    """How many are right, by kind and background, and the confusion."""
-    true = np.array([drawing.digit for drawing in drawings])
-    right = predicted == true
-    groups = {"all": np.full(len(drawings), True)}
-    groups |= {kind: np.array([drawing.kind == kind for drawing in drawings]) for kind in ("strokes", "font")}
-    groups |= {name: np.array([drawing.background == name for drawing in drawings]) for name in BACKGROUNDS}
-    summary = [
-        [name, str(group.sum()), str(right[group].sum()), f"{100 * right[group].mean():.1f} %"]
-        for name, group in groups.items()
-    ]
-    confusion = [
-        [
-            f"**{digit}**",
-            *(str(np.sum((true == digit) & (predicted == other)) or "") for other in range(10)),
-            str(np.sum(true == digit)),
-            f"{100 * right[true == digit].mean():.1f} %",
-        ]
-        for digit in range(10)
-    ]
-    columns = ["drawn", *(f"as {digit}" for digit in range(10)), "n", "right"]
-    return [Table("Recognised", ["pictures", "n", "right", "share"], summary), Table("Confusion", columns, confusion)]
+def run_of(checkpoint: Path) -> RunDirectory:
+    """The run that a checkpoint is of: without it nobody could say where the numbers come from."""
+    folder = checkpoint.absolute().parent
+    logs = next((path for path in folder.parents if path.name == LOGS.name), None)
+    if logs is None or folder.name != "checkpoints":
+        raise UserError(f"{checkpoint} lies in no run directory, {LOGS}/NAME/checkpoints/")
+    return RunDirectory(folder.parent.relative_to(logs).as_posix(), logs.parent)
+
+
+def network_of(run: RunDirectory, predicted: NDArray[np.int64]) -> Network:
+    """What is to be known of the run's network, and its answers."""
+    summary, settings = run.read_summary(), run.read_config()
+    return Network(
+        arch=summary["arch"],
+        schedule=short_name(settings["lr_scheduler"]),
+        epochs=len(summary["epochs"]),
+        seed=summary["seed"],
+        threads=summary.get("threads", 0),
+        machine=summary.get("machine", "unknown"),
+        commit=(summary.get("manifest") or {}).get("git_commit"),
+        accuracy=summary["final"]["test/acc"],
+        answers=predicted.tolist(),
+    )
 
 
 if __name__ == "__main__":

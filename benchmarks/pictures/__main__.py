@@ -7,13 +7,12 @@ on which nothing else should run.
   --arch NAME ...      the networks (default: all)
   --rounds N           how often everything is measured (default: 3)
   --pictures N         at most so many training pictures in the folder, to see that it works (default: 60000)
-  --out FOLDER         where page and raw numbers go (default: docs)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default: docs)
 
 Example:
   python -m benchmarks.pictures --rounds 5
 """
 
-import dataclasses
 import sys
 import tempfile
 import time
@@ -23,18 +22,18 @@ from pathlib import Path
 import torch
 from torchinfo import summary
 
+from benchmarks.pages import DATA, write_raw_numbers
 from benchmarks.pictures import page
 from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep_decoded, write_pictures
 from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Measurement, Reading, What, measure, time_reading
 from benchmarks.pictures.results import Results
-from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.machine import describe_machine
-from convblocks.tables import as_json, terminal, to_console
+from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.tables import terminal, to_console
 
 # Training steps of a measurement: each of its repeats takes about a second.
 STEPS = {"mlp": 600, "maxpool": 60, "batchnorm": 120}
@@ -62,11 +61,11 @@ def main(arguments: list[str]) -> None:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         results = measure_all(options, arguments, Path(folder))
-    minutes = (time.perf_counter() - began) / 60
+    results.minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), terminal())
-    write(out / "pictures.json", as_json(dataclasses.asdict(results), indent=1))
-    write(out / "pictures.md", page.markdown(results, minutes))
-    print(f"Written to {out / 'pictures'}.md and .json.")
+    write_raw_numbers(out / DATA, "pictures", results)
+    page.write_page(out, results)
+    print(f"Written to {out / 'pictures'}.md and {out / DATA / 'pictures'}.json.")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -91,7 +90,7 @@ def measure_all(options: Namespace, arguments: list[str], folder: Path) -> Resul
     keep_decoded(folder)
     counts = {arch: multiply_adds(arch) for arch in options.arch}
     threads = torch.get_num_threads()
-    results = Results(describe_machine(), arguments, threads, options.rounds, options.pictures, counts)
+    results = Results(describe_machine(), git_commit(), arguments, threads, options.rounds, options.pictures, counts)
     for number in range(options.rounds):
         stage = f"round {number + 1}/{options.rounds}"
         order = -1 if number % 2 else 1

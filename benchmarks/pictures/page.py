@@ -2,21 +2,23 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 from benchmarks.pictures.data import COLOUR, as_many_for_testing
 from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, REPEATS, WAYS
 from benchmarks.pictures.results import COLOUR_TARGET, FOLDER_TARGET, Results, verdict
 from benchmarks.training.results import Ratio, ratio
+from convblocks.atomic import write
 from convblocks.tables import Table, to_markdown
 
 ABOUT = """\
 # What pictures cost
 
-Written by `python -m benchmarks.pictures {arguments}`, which took {minutes:.0f} minutes on the machine below, with
-nothing else running. Raw numbers: [pictures.json](pictures.json).
+Made from [raw numbers](data/pictures.json), which `python -m benchmarks.pictures {arguments}` measured in
+{minutes:.0f} minutes on the machine below, with nothing else running.
 
-{machine}; {threads} threads.
+{machine}; commit {commit}; {threads} threads.
 
 - `MNIST`: MNIST's own four files.
 - `folder`: {pictures:,} training and {test:,} test images of MNIST, written out as one PNG file each and decoded once.
@@ -44,6 +46,11 @@ READING = (
     "training and test images together. The system has the files in its memory: they were written or read before. "
     "All cores against one: {ratio} times the seconds."
 )
+
+
+def write_page(folder: Path, results: Results) -> None:
+    """Write the page."""
+    write(folder / "pictures.md", markdown(results))
 
 
 def tables(results: Results) -> list[Table]:
@@ -98,12 +105,13 @@ def reading_table(results: Results) -> Table:
     return Table("From files into memory", ["", "images", "seconds", "images a second"], rows, [note])
 
 
-def markdown(results: Results, minutes: float) -> str:
+def markdown(results: Results) -> str:
     """The whole page."""
     about = ABOUT.format(
         arguments=shlex.join(results.arguments),
-        minutes=minutes,
+        minutes=results.minutes,
         machine=results.machine,
+        commit=results.commit or "unknown",
         threads=results.threads,
         pictures=results.pictures,
         test=as_many_for_testing(results.pictures),

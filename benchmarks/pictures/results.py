@@ -19,6 +19,7 @@ class Results:
 
     Args:
         machine: Processor, system, versions.
+        commit: Of the code that was measured; None where it is not known.
         arguments: The benchmark's command line.
         threads: CPU threads of each measurement of training.
         rounds: How often everything was measured.
@@ -26,9 +27,11 @@ class Results:
         multiply_adds: Of one image, by network and data set.
         trained: Epochs and bare steps.
         read: Images that were got into memory.
+        minutes: How long all of it took.
     """
 
     machine: str
+    commit: str | None
     arguments: list[str]
     threads: int
     rounds: int
@@ -36,6 +39,7 @@ class Results:
     multiply_adds: dict[str, dict[Data, int]]
     trained: list[Measurement] = field(default_factory=list)
     read: list[Reading] = field(default_factory=list)
+    minutes: float = 0.0
 
     def archs(self) -> list[str]:
         return list(self.multiply_adds)

@@ -7,32 +7,31 @@ nothing else should run.
   --arch NAME ...      the networks (default: all)
   --rounds N           how often fit.py and plain Lightning are compared (default: 3)
   --steps N            at most so many training steps a measurement, for a quick look (default: no limit)
-  --out FOLDER         where page and raw numbers go (default: lightning_logs/benchmark)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
 
 Example:
   python -m benchmarks.processes --out docs
 """
 
-import dataclasses
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.pages import DATA, write_raw_numbers
 from benchmarks.processes import page
 from benchmarks.processes.measure import Measurement, measure
 from benchmarks.processes.results import Results
 from benchmarks.processes.variants import Case
-from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
-from convblocks.runs.machine import describe_machine
-from convblocks.tables import as_json, terminal, to_console
+from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.tables import terminal, to_console
 
 # Training steps of a comparison's measurement by the global batch size: one or two seconds each.
 STEPS = {64: {"mlp": 400, "maxpool": 40, "batchnorm": 100}, 256: {"mlp": 250, "maxpool": 15, "batchnorm": 40}}
@@ -58,11 +57,11 @@ def main(arguments: list[str]) -> None:
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
     results = measure_all(options, arguments)
-    minutes = (time.perf_counter() - began) / 60
+    results.minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), terminal())
-    write(out / "processes.md", page.markdown(results, minutes))
-    write(out / "processes.json", as_json(dataclasses.asdict(results), indent=1))
-    print(f"Written to {out / 'processes'}.md and .json.")
+    write_raw_numbers(out / DATA, "processes", results)
+    page.write_page(out, results)
+    print(f"Written to {out / 'processes'}.md and {out / DATA / 'processes'}.json.")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -80,7 +79,7 @@ def parse(arguments: list[str]) -> Namespace:
 
 def measure_all(options: Namespace, arguments: list[str]) -> Results:
     """All measurements: the comparison round by round, so that a change of the machine's pace meets both variants."""
-    results = Results(describe_machine(), arguments, options.rounds)
+    results = Results(describe_machine(), git_commit(), arguments, options.rounds)
     for number in range(options.rounds):
         stage = f"round {number + 1}/{options.rounds}"
         results.compared += [told(measure(case), stage) for case in compared_cases(options)]

@@ -1,6 +1,7 @@
 """The tables of what several processes cost, and their page in the documentation."""
 
 import shlex
+from pathlib import Path
 
 from benchmarks.processes.communication import (
     NETWORK_BANDWIDTH,
@@ -14,15 +15,16 @@ from benchmarks.processes.communication import (
 )
 from benchmarks.processes.measure import Measurement
 from benchmarks.processes.results import Results
+from convblocks.atomic import write
 from convblocks.tables import Table, to_markdown
 
 ABOUT = """\
 # What several processes cost
 
-Written by `python -m benchmarks.processes {arguments}`, which took {minutes:.0f} minutes on the machine below, with
-nothing else running. Raw numbers: [processes.json](processes.json).
+Made from [raw numbers](data/processes.json), which `python -m benchmarks.processes {arguments}` measured in
+{minutes:.0f} minutes on the machine below, with nothing else running.
 
-{machine}; gloo, one thread in each process.
+{machine}; commit {commit}; gloo, one thread in each process.
 
 - `fit`: this project as `scripts/fit.py` runs it with `--threads 1`, and where there are several processes
   `--trainer.devices N --trainer.strategy ddp`. Batch normalisation takes the statistics of the whole batch.
@@ -63,6 +65,11 @@ CALCULATION = (
 )
 
 CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 8)}
+
+
+def write_page(folder: Path, results: Results) -> None:
+    """Write the page."""
+    write(folder / "processes.md", markdown(results))
 
 
 def tables(results: Results) -> list[Table]:
@@ -158,10 +165,14 @@ def calculation_table(results: Results) -> Table:
     return Table("What that means on GPUs", ["network", "variant", "recorded with", *header], rows, [note])
 
 
-def markdown(results: Results, minutes: float) -> str:
+def markdown(results: Results) -> str:
     """The whole page."""
     about = ABOUT.format(
-        arguments=shlex.join(results.arguments), minutes=minutes, machine=results.machine, rounds=results.rounds
+        arguments=shlex.join(results.arguments),
+        minutes=results.minutes,
+        machine=results.machine,
+        commit=results.commit or "unknown",
+        rounds=results.rounds,
     )
     return f"{about}\n{to_markdown(tables(results))}"
 

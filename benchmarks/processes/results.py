@@ -17,17 +17,21 @@ class Results:
 
     Args:
         machine: Processor, system, versions.
+        commit: Of the code that was measured; None where it is not known.
         arguments: The benchmark's command line.
         rounds: How often the variants were compared.
         compared: Both variants with 1 and 2 processes, every round.
         recorded: What is sent in a step, once.
+        minutes: How long all of it took.
     """
 
     machine: str
+    commit: str | None
     arguments: list[str]
     rounds: int
     compared: list[Measurement] = field(default_factory=list)
     recorded: list[Measurement] = field(default_factory=list)
+    minutes: float = 0.0
 
     def archs(self) -> list[str]:
         return list(dict.fromkeys(one.case.arch for one in self.compared))

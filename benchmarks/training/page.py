@@ -1,26 +1,30 @@
 """The benchmark's tables, its picture, and its page in the documentation."""
 
 import shlex
+from functools import partial
+from pathlib import Path
 from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from benchmarks.pages import picture
 from benchmarks.training.case import LOADING_IMAGES, Variant
 from benchmarks.training.measure import Measurement
 from benchmarks.training.results import TARGETS, Results, Target, training
-from convblocks.comparison.drawing import WIDTH, style
+from convblocks.atomic import write
+from convblocks.comparison.drawing import WIDTH, save, style
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 
 ABOUT = """\
 # What training costs
 
-Written by `python scripts/benchmark.py {arguments}`, which took {minutes:.0f} minutes on the machine below, with
-nothing else running. Raw numbers: [performance.json](performance.json).
+Made from [raw numbers](data/performance.json), which `python scripts/benchmark.py {arguments}` measured in
+{minutes:.0f} minutes on the machine below, with nothing else running.
 
-{machine}; {threads} threads{steps}.
+{machine}; commit {commit}; {threads} threads{steps}.
 
 Ways to train the same network, for one epoch at batch size {batch_size} and its evaluation on the test images:
 
@@ -73,6 +77,12 @@ LOOP = (
     "of each batch, sums for loss and accuracy, logs, bar and signals; what it takes away is work of the network and "
     "of the optimizer that changes no bit."
 )
+
+
+def write_page(folder: Path, results: Results) -> None:
+    """Write the page and its picture."""
+    save(partial(performance_figure, results), folder / "performance.png")
+    write(folder / "performance.md", markdown(results))
 
 
 def tables(results: Results) -> list[Table]:
@@ -186,22 +196,23 @@ def commands_table(results: Results) -> Table:
     return Table("Commands", ["command", "network", "seconds"], rows)
 
 
-def markdown(results: Results, minutes: float) -> str:
+def markdown(results: Results) -> str:
     """The whole page."""
     about = ABOUT.format(
         arguments=shlex.join(results.arguments),
-        minutes=minutes,
+        minutes=results.minutes,
         batch_size=results.epochs[0].case.batch_size,
         warm_up=results.epochs[0].case.warm_up_steps,
         rounds=results.rounds,
         machine=results.machine,
+        commit=results.commit or "unknown",
         pairs=len(training("fit")(results, results.archs()[0])),
         steps_of_pair=results.steps_of_pair(),
         threads=results.threads,
         steps="" if results.steps is None else f"; epochs of {results.steps} steps",
     )
     return "\n".join(
-        [about, "![Seconds an epoch, and steps a second](performance.png)\n", to_markdown(tables(results))]
+        [about, picture("performance", "Seconds an epoch, and steps a second") + "\n", to_markdown(tables(results))]
     )
 
 

@@ -25,6 +25,7 @@ class Results:
 
     Args:
         machine: Processor, system, versions.
+        commit: Of the code that was measured; None where it is not known.
         arguments: The benchmark's command line.
         threads: CPU threads of each measurement.
         rounds: How often everything was measured.
@@ -33,9 +34,11 @@ class Results:
         growth: Parts of epochs at growing batch sizes, the smallest several times a round.
         commands: Whole commands.
         operators: What the convolutional networks' steps consist of, profiled once.
+        minutes: How long all of it took.
     """
 
     machine: str
+    commit: str | None
     arguments: list[str]
     threads: int
     rounds: int
@@ -44,6 +47,7 @@ class Results:
     growth: list[Measurement] = field(default_factory=list)
     commands: list[CommandTime] = field(default_factory=list)
     operators: list[OperatorTime] = field(default_factory=list)
+    minutes: float = 0.0
 
     def of(self, variant: Variant, arch: str, precision: Precision) -> list[Measurement]:
         """The epochs of a variant, one a round."""

@@ -1,28 +1,25 @@
 """The benchmark, from the command line to its page."""
 
-import dataclasses
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.pages import DATA, write_raw_numbers
 from benchmarks.training import commands, here, page
 from benchmarks.training.case import LOADING_IMAGES, PRECISIONS, Case, Variant
 from benchmarks.training.measure import Measurement, measure
 from benchmarks.training.operators import OperatorTime, operator_times
 from benchmarks.training.results import CommandTime, Results
-from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
-from convblocks.comparison.drawing import save
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
-from convblocks.runs.machine import describe_machine
-from convblocks.tables import as_json, terminal, to_console
+from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.tables import terminal, to_console
 
 EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")
 GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "barebones", "fit")
@@ -68,12 +65,11 @@ def main(arguments: list[str]) -> None:
     mnist.prepare(mnist.DEFAULT_ROOT)
     began = time.perf_counter()
     results = measure_all(options, arguments)
-    minutes = (time.perf_counter() - began) / 60
-    write(out / "performance.json", as_json(dataclasses.asdict(results), indent=1))
+    results.minutes = (time.perf_counter() - began) / 60
+    write_raw_numbers(out / DATA, "performance", results)
     to_console(page.tables(results), terminal())
-    save(partial(page.performance_figure, results), out / "performance.png")
-    write(out / "performance.md", page.markdown(results, minutes))
-    print(f"Written to {out / 'performance'}.md, .png and .json.")
+    page.write_page(out, results)
+    print(f"Written to {out / 'performance'}.md and .png, and {out / DATA / 'performance'}.json.")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -104,7 +100,7 @@ def measure_all(options: Namespace, arguments: list[str]) -> Results:
     workers = {
         (variant, arch): best_workers(variant, arch, options) for variant in LOADING_IMAGES for arch in options.arch
     }
-    results = Results(describe_machine(), arguments, options.threads, options.rounds, options.steps)
+    results = Results(describe_machine(), git_commit(), arguments, options.threads, options.rounds, options.steps)
     for number in range(options.rounds):
         stage = f"round {number + 1}/{options.rounds}"
         results.epochs += [told(measure(case, options.threads), stage) for case in epoch_cases(options, workers)]

@@ -1,6 +1,7 @@
 """What is measured of pictures: the same digits from a folder, and verdicts that hold in every round."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,9 @@ READINGS = {ALL_CORES: (6, 3.0), ONE_CORE: (6, 6.0), KEPT: (7, 1.0), ORIGINAL: (
 @pytest.fixture
 def results() -> Results:
     """The folder costs as much as MNIST in one round and more in the other; the colour pictures cost too much."""
-    made = Results("a machine", ["--rounds", "2"], 2, 2, 60_000, {"mlp": {"MNIST": 100, "folder": 100, "colour": 250}})
+    made = Results(
+        "a machine", None, ["--rounds", "2"], 2, 2, 60_000, {"mlp": {"MNIST": 100, "folder": 100, "colour": 250}}
+    )
     for number in range(2):
         for (what, data), seconds in SECONDS.items():
             timed = [0.5 * seconds[number], seconds[number], 9.0 * seconds[number]]
@@ -119,9 +122,9 @@ def test_reading_is_told_in_seconds_and_in_images_a_second(results: Results) -> 
 
 
 def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:
-    page = markdown(results, minutes=8)
-    assert "`python -m benchmarks.pictures --rounds 2`, which took 8 minutes" in page
-    assert "a machine; 2 threads" in page
+    page = " ".join(markdown(replace(results, minutes=8.2)).split())
+    assert "`python -m benchmarks.pictures --rounds 2` measured in 8 minutes" in page
+    assert "a machine; commit unknown; 2 threads" in page
     assert "60,000 training and 10,000 test images" in page
     assert "2 rounds" in page
 
@@ -136,8 +139,8 @@ def test_the_command_measures_everything_in_each_round(tmp_path: Path) -> None:
     finished = run_benchmark("pictures", *flags, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "An epoch on a folder of pictures" in finished.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["pictures.json", "pictures.md"]
-    measured = json.loads((tmp_path / "out" / "pictures.json").read_text())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "pictures.md"]
+    measured = json.loads((tmp_path / "out" / "data" / "pictures.json").read_text())
     trained = [(one["case"]["what"], one["case"]["data"]) for one in measured["trained"]]
     assert sorted(trained) == sorted([*SECONDS, *SECONDS])
     assert all(len(one["seconds"]) == 3 for one in measured["trained"])

@@ -1,6 +1,7 @@
 """What is measured of several processes: the same work in both variants, all that is sent, and honest sums of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,7 +81,7 @@ def test_one_process_has_no_collectives(variant: Variant) -> None:
 @pytest.fixture
 def results() -> Results:
     """Two rounds: with 2 processes fit takes as long as plain at batch 64 and half as long at 256; 10 steps each."""
-    made = Results("a machine", ["--out", "docs"], rounds=2)
+    made = Results("a machine", "abc1234", ["--out", "docs"], rounds=2)
     seconds: dict[tuple[Variant, int], float] = {("fit", 64): 4, ("plain", 64): 4, ("fit", 256): 8, ("plain", 256): 16}
     for pace in (1.0, 3.0):
         for (variant, batch_size), of_two in seconds.items():
@@ -129,9 +130,9 @@ def test_the_calculation_takes_what_most_processes_sent(results: Results) -> Non
 
 
 def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:
-    page = markdown(results, minutes=8)
-    assert "`python -m benchmarks.processes --out docs`, which took 8 minutes" in page
-    assert "a machine; gloo" in page
+    page = " ".join(markdown(replace(results, minutes=8.2)).split())
+    assert "`python -m benchmarks.processes --out docs` measured in 8 minutes" in page
+    assert "a machine; commit abc1234; gloo" in page
     assert "2 rounds" in page
     assert "A CALCULATION, no measurement" in page
 
@@ -142,8 +143,8 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     finished = run_benchmark("processes", *flags, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "Steps a second: fit / plain" in finished.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["processes.json", "processes.md"]
-    measured = json.loads((tmp_path / "out" / "processes.json").read_text())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "processes.md"]
+    measured = json.loads((tmp_path / "out" / "data" / "processes.json").read_text())
     cases = [one["case"] for one in measured["compared"]]
     assert {(one["variant"], one["processes"], one["batch_size"]) for one in cases} == {
         (variant, processes, batch_size)

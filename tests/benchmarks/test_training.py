@@ -1,6 +1,7 @@
 """What the benchmark measures is the same arithmetic, and its ratios are what they say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_a_ratio_is_that_of_the_medians() -> None:
 @pytest.fixture
 def results() -> Results:
     """Two rounds in which every variant took twice as long as the one after it."""
-    made = Results("a machine", ["--out", "docs"], threads=2, rounds=2, steps=None)
+    made = Results("a machine", "abc1234", ["--out", "docs"], threads=2, rounds=2, steps=None)
     for seconds in (1.0, 3.0):
         for precision in PRECISIONS:
             for number, variant in enumerate(reversed(EPOCH_VARIANTS)):
@@ -70,9 +71,9 @@ def test_targets_are_met_or_missed(results: Results) -> None:
 
 
 def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:
-    page = markdown(results, minutes=12)
-    assert "`python scripts/benchmark.py --out docs`, which took 12 minutes" in page
-    assert "a machine; 2 threads" in page
+    page = " ".join(markdown(replace(results, minutes=12.3)).split())
+    assert "`python scripts/benchmark.py --out docs` measured in 12 minutes" in page
+    assert "a machine; commit abc1234; 2 threads" in page
     assert "2 rounds" in page
     assert "| mlp | fit | 5.0 (320) |" in page  # 10 steps in 2 seconds
 
@@ -115,12 +116,12 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "Ratios and targets" in finished.stdout
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "data",
         "performance-dark.png",
-        "performance.json",
         "performance.md",
         "performance.png",
     ]
-    measured = json.loads((tmp_path / "out" / "performance.json").read_text())
+    measured = json.loads((tmp_path / "out" / "data" / "performance.json").read_text())
     assert {one["case"]["variant"] for one in measured["epochs"]} == set(EPOCH_VARIANTS)
     assert {one["case"]["variant"] for one in measured["growth"]} == set(GROWTH_VARIANTS)
     assert {one["case"]["precision"] for one in measured["epochs"]} == {"32-true", "bf16-mixed"}

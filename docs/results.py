@@ -1,0 +1,84 @@
+"""The README's section and docs/results.md: which network is better, and all that the study found."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.pages import picture
+from convblocks.atomic import write
+from convblocks.comparison.details import differences_table, notebook_table, times_table
+from convblocks.comparison.drawing import save
+from convblocks.comparison.figure import comparison_figure, silence_figure
+from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.records import read_records
+from convblocks.comparison.study.decision import cell_of, decide
+from convblocks.comparison.study.figure import decision_figure
+from convblocks.comparison.study.plan import NOTEBOOK
+from convblocks.comparison.study.report import choice_table, decision_tables, verdict
+from convblocks.comparison.study.stages import choices_of
+from convblocks.comparison.verdicts import Comparison
+from convblocks.tables import to_markdown
+from docs.comparisons import REPOSITORY
+from docs.tables import sources
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+ANSWER = (
+    "Left: test error against learning rate, every run a dot, and below it the share of collapsed runs. Right: the "
+    "differences of the networks in test accuracy, with 95 % intervals"
+)
+CURVES = "Loss and test error by epoch, every run a line, and every run's final test error"
+SILENCE = "The share of silent units behind each ReLU, by epoch"
+
+
+def write_results(data: Path, out: Path) -> None:
+    """Make both from the records of the study's two stages."""
+    choice, confirmed = (read_records(data, f"study-{stage}") for stage in ("choose", "confirm"))
+    choices = choices_of(choice)
+    decision = decide(confirmed, choices)
+    tables = decision_tables(decision)
+    believed = "\n".join(f"- {line}" for line in verdict(decision))
+    save(partial(decision_figure, choice, decision), out / "docs" / "results.png")
+    write_section(
+        out / "README.md",
+        picture("docs/results", ANSWER),
+        to_markdown(tables[:2], level=3).strip(),
+        believed,
+        sources("study-confirm", confirmed, data="docs/data"),
+    )
+    at_notebooks = [one for one in confirmed if cell_of(one) == NOTEBOOK]
+    at_best = [one for one in confirmed if cell_of(one) == choices[one.arch]]
+    blocks = [
+        "# Results",
+        "Which network is better? [The protocol](protocol.md) says how that is decided, in two stages.",
+        picture("results", ANSWER),
+        believed,
+        sources("study-confirm", confirmed),
+        to_markdown(tables).strip(),
+        to_markdown([choice_table(choice, choices)]).strip(),
+        sources("study-choose", choice),
+        "## At the notebook's setting",
+        *setting(out / "docs", "notebook", decision.at_notebooks, at_notebooks),
+        "## Each network at its own best setting",
+        *setting(out / "docs", "best", decision.at_best, at_best),
+    ]
+    write(out / "docs" / "results.md", "\n\n".join(blocks) + "\n")
+
+
+def write_section(path: Path, *blocks: str) -> None:
+    """Write the repository's README with these blocks between its marks."""
+    before, _, rest = (REPOSITORY / "README.md").read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    write(path, before + "\n\n".join([BEGIN, *blocks, END]) + after)
+
+
+def setting(folder: Path, name: str, comparison: Comparison, outcomes: Sequence[Outcome]) -> list[str]:
+    """What is to be seen of the runs at one setting of each network: the curves, the silent units, and the details."""
+    save(partial(comparison_figure, outcomes), folder / f"curves-{name}.png")
+    save(partial(silence_figure, outcomes), folder / f"silence-{name}.png")
+    details = [notebook_table(comparison, outcomes), times_table(outcomes), differences_table(comparison)]
+    return [
+        picture(f"curves-{name}", CURVES),
+        picture(f"silence-{name}", SILENCE),
+        to_markdown(details, level=3).strip(),
+    ]

@@ -1,0 +1,122 @@
+"""usage: python docs/train.py [study] [onecycle] [sprint] [batches] [handwriting]
+
+Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
+to docs/data/: to be called in the repository's folder. `python docs/pages.py` makes the pages of them.
+
+  study                which network is better, both stages: some two hours on two CPUs
+  onecycle             the best accuracy: 20 minutes
+  sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 3 minutes
+  batches              learning rates for large batches: 5 minutes
+  handwriting          three networks, and what they take 400 drawings for: 5 minutes
+
+Without a name all are trained.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchmarks/ are no part of the package
+
+from benchmarks.handwriting import __main__ as handwriting
+from convblocks.comparison import compare
+from convblocks.comparison.options import parse
+from convblocks.comparison.outcomes import Outcome, read_outcome
+from convblocks.comparison.records import read_records, write_records
+from convblocks.comparison.study import stages
+from convblocks.console import answer
+from convblocks.errors import UsageError, UserError
+from convblocks.runs.directory import RunDirectory
+from docs.comparisons import COMMANDS, DATA
+from docs.tables import hardware
+
+# Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
+WITHOUT_MISTAKES = ("study-choose", "batches")
+
+# Network and schedule of the networks that are shown other digits than MNIST's.
+READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))
+
+
+def main(arguments: list[str]) -> None:
+    """Train, and write the records.
+
+    Raises:
+        UsageError: a name that there is not.
+        UserError: runs are missing at the end.
+    """
+    for name in arguments:
+        if name not in TRAINED:
+            raise UsageError(f"there is nothing called {name}: choose from {', '.join(TRAINED)}, or none for all")
+    for name in arguments or TRAINED:
+        TRAINED[name](DATA)
+
+
+def train_study(data: Path) -> None:
+    """Both stages."""
+    options = stages.parse([])
+    stages.main(["choose"])
+    choice = stages.outcomes_of_choice(options, fit=False)
+    keep(data, "study-choose", choice)
+    stages.main(["confirm"])
+    keep(data, "study-confirm", stages.outcomes_of_confirmation(options, stages.choices_of(choice), fit=False))
+
+
+def train_comparison(name: str, data: Path) -> None:
+    """A comparison of which all runs are this machine's."""
+    keep(data, name, trained(name))
+
+
+def train_sprint(data: Path) -> None:
+    """This machine's sprint, beside those of other machines that are kept."""
+    own = trained("sprint")
+    kept = read_records(data, "sprint") if (data / "sprint.runs.csv").is_file() else []
+    keep(data, "sprint", [*of_other_machines(kept, own), *own])
+
+
+def train_handwriting(data: Path) -> None:
+    """The networks that are shown other digits, and their answers."""
+    checkpoints = []
+    for arch, schedule in READERS:
+        name = f"handwriting/{arch}-{schedule}"
+        options = ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", name, "--resume"]
+        if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
+            raise UserError(f"{name} was not trained")
+        checkpoints.append(str(RunDirectory(name).last_checkpoint))
+    handwriting.main([*checkpoints, "--out", str(data.parent)])
+
+
+TRAINED: dict[str, Callable[[Path], None]] = {
+    "study": train_study,
+    "onecycle": partial(train_comparison, "onecycle"),
+    "sprint": train_sprint,
+    "batches": partial(train_comparison, "batches"),
+    "handwriting": train_handwriting,
+}
+
+
+def trained(name: str) -> list[Outcome]:
+    """All runs of a comparison of ``compare.py``."""
+    _, *arguments = COMMANDS[name]
+    compare.main(arguments)
+    return [read_outcome(trial) for trial in compare.trials_of(parse(arguments))]
+
+
+def keep(data: Path, name: str, outcomes: Sequence[Outcome]) -> None:
+    """Write a comparison's records."""
+    if name in WITHOUT_MISTAKES:
+        outcomes = [replace(one, mistakes=None) for one in outcomes]
+    write_records(data, name, outcomes)
+    print(f"Written to {data / name}.*.csv: {len(outcomes)} runs.")
+
+
+def of_other_machines(outcomes: Sequence[Outcome], own: Sequence[Outcome]) -> list[Outcome]:
+    """Those that ran on other processors or systems than ``own``; versions may have changed in between."""
+    here = set(map(hardware, own))
+    return [one for one in outcomes if hardware(one) not in here]
+
+
+if __name__ == "__main__":
+    sys.exit(answer(main, __doc__))
