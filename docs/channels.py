@@ -1,4 +1,4 @@
-"""The BatchNorm network whose batch normalisation sums in torch's other order of memory: docs/channels.md compares both.
+"""The BatchNorm network with batch normalisation that sums in torch's other order of memory; see docs/channels.md.
 
 In channels_last on a CPU torch 2.13 adds up a channel's values one after the other, and rounds as often; with channels
 first it adds up partial sums.
@@ -24,4 +24,5 @@ class ChannelsFirst(ConvBatchNormNetwork):
         super().__init__(description)
         for block in self.blocks:
             assert isinstance(block, nn.Sequential)
+            assert isinstance(block[2], nn.BatchNorm2d)
             block[2] = ChannelsFirstBatchNorm2d(block[2].num_features)
