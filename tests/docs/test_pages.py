@@ -213,12 +213,6 @@ def test_mistakes_are_linked_where_there_are_any() -> None:
     assert "mistakes" not in tables.sources("batches", batches())
 
 
-def test_a_goal_is_met_where_the_whole_interval_is_above_it() -> None:
-    rows = {row[0]: row[1:] for row in tables.goals_table(onecycle(), pages.GOALS).rows}
-    assert rows["maxpool"] == ["5", "99.70 [99.60, 99.80]", "99.45 %", "met"]
-    assert rows["batchnorm"] == ["5", "99.32 [99.22, 99.42]", "99.30 %", "not shown"]
-
-
 def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:
     here, elsewhere = tables.sprint_tables(sprint())
     assert here.rows == [["32-true", "0", "8.0", "98.90 %"], ["bf16-mixed", "1", "never", "98.70 %"]]
