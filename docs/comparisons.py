@@ -2,8 +2,18 @@
 
 from pathlib import Path
 
+from convblocks.comparison.study.plan import CONFIRMING_SEEDS
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY / "docs" / "data"
+
+# How the candidates for a recipe are judged.
+CHOOSING = ["--seeds", "200,201", "--data.val_size", "10000"]
+
+
+def _configs(names: str) -> str:
+    return ",".join(f"docs/data/candidates/{name}.yaml" for name in names.split())
+
 
 # Scripts and their options, to be called in the repository's folder.
 COMMANDS = {
@@ -13,9 +23,38 @@ COMMANDS = {
         *["scripts/compare.py", "--name", "onecycle", "--config", "configs/onecycle.yaml"],
         *["--arch", "maxpool", "batchnorm", "--seeds", "5"],
     ],
+    "long": [
+        *["scripts/compare.py", "--name", "long", "--config", "configs/long.yaml"],
+        *["--arch", "maxpool", "--seeds", "5"],
+    ],
+    "candidates-batchnorm": [
+        *["scripts/compare.py", "--name", "candidates/batchnorm", "--arch", "batchnorm", "--epochs", "5", *CHOOSING],
+        *[
+            "--grid",
+            f"config={_configs('moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-32')},"
+            f"{_configs('half-64-smoothed half-64-betas half-64-betas-lr2e-2')}",
+        ],
+    ],
+    "candidates-long": [
+        *["scripts/compare.py", "--name", "candidates/long", "--arch", "maxpool", "--epochs", "30", *CHOOSING],
+        *["--grid", f"config={_configs('long long-averaged-smoothed long-more')}"],
+    ],
+    "candidates-sprint": [
+        *["scripts/compare.py", "--name", "candidates/sprint", "--arch", "maxpool", "--epochs", "1", *CHOOSING],
+        *[
+            "--grid",
+            f"config={_configs('sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5')},"
+            f"{_configs('sprint-betas-64-0.5')}",
+        ],
+    ],
     "sprint": [
         *["scripts/compare.py", "--name", "sprint", "--config", "configs/sprint.yaml", "--arch", "maxpool"],
         *["--seeds", "5", "--jobs", "1", "--threads", "2", "--grid", "trainer.precision=bf16-mixed,32-true"],
+    ],
+    # With the seeds of the study's second stage, whose runs of batchnorm it is compared with.
+    "channels": [
+        *["scripts/compare.py", "--name", "channels", "--arch", "docs.channels.ChannelsFirst"],
+        *["--seeds", ",".join(map(str, CONFIRMING_SEEDS))],
     ],
     # Without changing the learning rate when the batch grows, and with it, as the batch's size or its square root.
     "batches": [

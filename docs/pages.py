@@ -28,16 +28,19 @@ from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
 from convblocks.comparison.records import read_records
 from convblocks.comparison.report import results_table
+from convblocks.comparison.study.decision import at_notebooks
 from convblocks.comparison.verdicts import compare
 from convblocks.console import answer
 from convblocks.errors import UserError
 from convblocks.tables import Table, to_markdown
+from docs.board import write_board
 from docs.comparisons import DATA, REPOSITORY
 from docs.results import write_results
-from docs.tables import SPRINT_GOAL, batches_table, goals_table, sources, sprint_tables
+from docs.tables import SPRINT_GOAL, batches_table, candidates_table, channels_table, sources, sprint_tables
 
-# The least mean test accuracy that configs/onecycle.yaml was to reach.
-GOALS = {"maxpool": 0.9945, "batchnorm": 0.9930}
+# Recipes by the names of their records, and of what they were chosen.
+RECIPES = {"onecycle": "Five epochs: configs/onecycle.yaml", "long": "Thirty epochs: configs/long.yaml"}
+CANDIDATES = ("candidates-batchnorm", "candidates-long", "candidates-sprint")
 
 
 class Page(NamedTuple):
@@ -80,17 +83,19 @@ def write_pages(data: Path, out: Path) -> None:
 
 def write_recipes(data: Path, out: Path) -> None:
     """docs/recipes.md."""
-    outcomes = read_records(data, "onecycle")
-    tables = [results_table("Results", [compare(outcomes)]), goals_table(outcomes, GOALS)]
-    _write(
-        out / "docs" / "recipes.md",
+    blocks = [
         "# Recipes",
-        "The settings were chosen by hand, by their accuracy on 10,000 training images that were held out; what is "
-        "reported here is the test set.",
-        "## One cycle and augmentation: configs/onecycle.yaml",
-        sources("onecycle", outcomes),
-        _markdown(tables, level=3),
-    )
+        "What the best settings reach on the test set, and how they were chosen: by hand, from a few candidates, by "
+        "their accuracy on 10,000 training images that were held out. [The board](board.md) has what they cost.",
+    ]
+    for name, title in RECIPES.items():
+        outcomes = read_records(data, name)
+        table = results_table(title, [compare(outcomes)])
+        blocks += [_markdown([table]), sources(name, outcomes)]
+    for name in CANDIDATES:
+        outcomes = read_records(data, name)
+        blocks += [_markdown([candidates_table(outcomes)]), sources(name, outcomes)]
+    _write(out / "docs" / "recipes.md", *blocks)
 
 
 def write_sprint(data: Path, out: Path) -> None:
@@ -116,6 +121,24 @@ def write_batches(data: Path, out: Path) -> None:
     )
 
 
+def write_channels(data: Path, out: Path) -> None:
+    """docs/channels.md."""
+    first = read_records(data, "channels")
+    last = [one for one in at_notebooks(read_records(data, "study-confirm")) if one.arch == "batchnorm"]
+    _write(
+        out / "docs" / "channels.md",
+        "# Batch normalisation in torch's two orders of memory",
+        "Networks here compute in channels_last, in which torch's convolutions are fastest. On a CPU torch's batch "
+        "normalisation then adds up the values of a channel one after the other, and some gradients of BatchNorm are "
+        "off by up to 2 % (torch 2.13; [cluster.md](cluster.md)); with channels first they are not. Does a network "
+        "learn less from them? `docs/channels.py` has the BatchNorm network with the exact sums: the same weights at "
+        "the beginning, the same batches, the notebook's setting.",
+        _markdown([channels_table(first, last)]),
+        sources("channels", first),
+        sources("study-confirm", last),
+    )
+
+
 def write_benchmark(name: str, page: ModuleType, kind: type[Any], data: Path, out: Path) -> None:
     """A benchmark's page, by the function with which the benchmark itself writes it."""
     page.write_page(out / "docs", read_raw_numbers(data, name, kind))
@@ -127,9 +150,15 @@ def _benchmark(name: str, command: str, page: ModuleType, kind: type[Any]) -> Pa
 
 PAGES = {
     "results": Page(("study-choose", "study-confirm"), "python docs/train.py study", write_results),
-    "recipes": Page(("onecycle",), "python docs/train.py onecycle", write_recipes),
+    "recipes": Page((*RECIPES, *CANDIDATES), "python docs/train.py onecycle long candidates", write_recipes),
     "sprint": Page(("sprint",), "python docs/train.py sprint", write_sprint),
     "batches": Page(("batches",), "python docs/train.py batches", write_batches),
+    "channels": Page(("channels", "study-confirm"), "python docs/train.py study channels", write_channels),
+    "board": Page(
+        ("study-choose", "study-confirm", "onecycle", "long", "sprint", "performance", "public"),
+        "python docs/train.py",
+        write_board,
+    ),
     "performance": _benchmark("performance", "python scripts/benchmark.py --out docs", performance, PerformanceResults),
     "processes": _benchmark("processes", "python -m benchmarks.processes --out docs", processes, ProcessesResults),
     "pictures": _benchmark("pictures", "python -m benchmarks.pictures --out docs", pictures, PicturesResults),

@@ -11,6 +11,7 @@ from convblocks.comparison.drawing import save
 from convblocks.comparison.figure import comparison_figure, silence_figure
 from convblocks.comparison.outcomes import Outcome
 from convblocks.comparison.records import read_records
+from convblocks.comparison.study.causes import causes, silence_table
 from convblocks.comparison.study.decision import cell_of, decide
 from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import NOTEBOOK
@@ -37,15 +38,9 @@ def write_results(data: Path, out: Path) -> None:
     choices = choices_of(choice)
     decision = decide(confirmed, choices)
     tables = decision_tables(decision)
-    believed = "\n".join(f"- {line}" for line in verdict(decision))
+    believed = "\n".join(f"- {line}" for line in [*verdict(decision), *causes([*choice, *confirmed])])
     save(partial(decision_figure, choice, decision), out / "docs" / "results.png")
-    write_section(
-        out / "README.md",
-        picture("docs/results", ANSWER),
-        to_markdown(tables[:2], level=3).strip(),
-        believed,
-        sources("study-confirm", confirmed, data="docs/data"),
-    )
+    write_section(out / "README.md", picture("docs/results", ANSWER), believed)
     at_notebooks = [one for one in confirmed if cell_of(one) == NOTEBOOK]
     at_best = [one for one in confirmed if cell_of(one) == choices[one.arch]]
     blocks = [
@@ -54,7 +49,7 @@ def write_results(data: Path, out: Path) -> None:
         picture("results", ANSWER),
         believed,
         sources("study-confirm", confirmed),
-        to_markdown(tables).strip(),
+        to_markdown([*tables, silence_table([*choice, *confirmed])]).strip(),
         to_markdown([choice_table(choice, choices)]).strip(),
         sources("study-choose", choice),
         "## At the notebook's setting",

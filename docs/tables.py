@@ -2,13 +2,15 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import stdev
 
-from convblocks.comparison.outcomes import Outcome, by_arch, time_to
+from convblocks.comparison.outcomes import Outcome, by_settings, time_to
 from convblocks.comparison.records import provenance
-from convblocks.comparison.verdicts import meets, row_of
-from convblocks.comparison.wording import NOTHING, accuracy_text
+from convblocks.comparison.statistics import SIGNIFICANCE, mean_interval, sign_flip_test
+from convblocks.comparison.verdicts import row_of
+from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, p_text
 from convblocks.tables import Table, percent
 from docs.comparisons import COMMANDS
 
@@ -26,15 +28,19 @@ def sources(name: str, outcomes: Sequence[Outcome], data: str = "data") -> str:
     return "\n".join([f"{trained} Numbers of {links}.\n", *(f"- {line}." for line in provenance(outcomes))])
 
 
-def goals_table(outcomes: Sequence[Outcome], goals: Mapping[str, float]) -> Table:
-    """Whether networks meet their goals: the lower end of the interval of the mean is above it, not the mean alone."""
+def candidates_table(outcomes: Sequence[Outcome]) -> Table:
+    """Every setting of which a recipe was chosen, the best first, by the images held out."""
     rows = []
-    for arch, runs in by_arch(outcomes).items():
-        mean = row_of(runs).accuracy
-        verdict = "met" if meets(goals[arch], mean) else "not shown"
-        rows.append([arch, str(mean.n if mean else 0), accuracy_text(mean), percent(goals[arch]), verdict])
-    note = "A goal is met where the lower end of the 95 % interval of the mean is above it."
-    return Table("Goals", ["network", "runs that trained", "mean test accuracy %", "goal", "verdict"], rows, [note])
+    for settings, runs in by_settings(outcomes).items():
+        score = mean_interval([float(one.validation or 0) for one in runs])
+        name = Path(dict(settings)["config"]).name
+        spread = f" ± {100 * score.deviation:.2f}" if score.n > 1 else ""
+        rows.append(
+            (score.mean, [f"[{name}](data/candidates/{name})", f"{100 * score.mean:.2f}{spread}", str(score.n)])
+        )
+    notes = ["Mean and standard deviation over the runs of a setting; the test set had no say."]
+    lines = [line for _, line in sorted(rows, reverse=True)]
+    return Table(f"Candidates for {outcomes[0].arch}", ["setting", "validation accuracy %", "n"], lines, notes)
 
 
 def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
@@ -69,6 +75,24 @@ def batches_table(outcomes: Sequence[Outcome]) -> Table:
     ]
     columns = ["batch size", *[f"lr {rate}" for rate in rates]]
     return Table("Test accuracy in % by batch size and learning rate, after 5 epochs", columns, rows, notes)
+
+
+def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
+    """Test accuracy of two networks that begin alike, and their difference, paired by seed."""
+    rows = [
+        [name, f"{row.trained} of {row.runs}", accuracy_text(row.accuracy)]
+        for name, row in (("channels first", row_of(first)), ("channels last", row_of(last)))
+    ]
+    accuracies = {one.seed: one.accuracy for one in last if not one.collapsed}
+    differences = [one.accuracy - accuracies[one.seed] for one in first if not one.collapsed and one.seed in accuracies]
+    result = sign_flip_test(differences)
+    rows.append(["first - last", f"{result.n} pairs", difference_text(result, "accuracy")])
+    verdict = "a difference" if result.p < SIGNIFICANCE else "no difference"
+    notes = [
+        f"Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed: the "
+        f"sign-flip test finds {verdict} ({p_text(result.p)}), and the interval is its own."
+    ]
+    return Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], rows, notes)
 
 
 def hardware(outcome: Outcome) -> str:

@@ -1,11 +1,15 @@
-"""usage: python docs/train.py [study] [onecycle] [sprint] [batches] [handwriting]
+"""usage: python docs/train.py [study] [onecycle] [long] [sprint] [channels] [candidates]
+       [batches] [handwriting]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python docs/pages.py` makes the pages of them.
 
   study                which network is better, both stages: some two hours on two CPUs
-  onecycle             the best accuracy: 20 minutes
+  onecycle             the best accuracy in 5 epochs: 20 minutes
+  long                 the best accuracy in 30 epochs: 30 minutes
   sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 3 minutes
+  channels             batch normalisation in torch's two orders of memory: 8 minutes
+  candidates           the settings of which recipes were chosen: an hour
   batches              learning rates for large batches: 5 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
 
@@ -34,7 +38,7 @@ from docs.comparisons import COMMANDS, DATA
 from docs.tables import hardware
 
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
-WITHOUT_MISTAKES = ("study-choose", "batches")
+WITHOUT_MISTAKES = ("study-choose", "batches", "channels")
 
 # Network and schedule of the networks that are shown other digits than MNIST's.
 READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))
@@ -69,6 +73,13 @@ def train_comparison(name: str, data: Path) -> None:
     keep(data, name, trained(name))
 
 
+def train_candidates(data: Path) -> None:
+    """All settings of which the recipes were chosen."""
+    for name in COMMANDS:
+        if name.startswith("candidates-"):
+            train_comparison(name, data)
+
+
 def train_sprint(data: Path) -> None:
     """This machine's sprint, beside those of other machines that are kept."""
     own = trained("sprint")
@@ -91,7 +102,10 @@ def train_handwriting(data: Path) -> None:
 TRAINED: dict[str, Callable[[Path], None]] = {
     "study": train_study,
     "onecycle": partial(train_comparison, "onecycle"),
+    "long": partial(train_comparison, "long"),
     "sprint": train_sprint,
+    "channels": partial(train_comparison, "channels"),
+    "candidates": train_candidates,
     "batches": partial(train_comparison, "batches"),
     "handwriting": train_handwriting,
 }

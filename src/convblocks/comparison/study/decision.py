@@ -72,7 +72,7 @@ def decide(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Decision
     at_best = compare(best)
     undecided = primary is not None and decided == "undecided"
     return Decision(
-        at_notebooks=compare([one for one in outcomes if cell_of(one) == NOTEBOOK]),
+        at_notebooks=compare(at_notebooks(outcomes)),
         at_best=at_best,
         primary=primary,
         decided=decided,
@@ -83,6 +83,11 @@ def decide(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Decision
             if all(one.mistakes is not None for one in runs[first] + runs[second])
         ),
     )
+
+
+def at_notebooks(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The runs at the notebook's setting."""
+    return [one for one in outcomes if cell_of(one) == NOTEBOOK]
 
 
 def cell_of(outcome: Outcome) -> Cell:

@@ -7,9 +7,11 @@ from functools import partial
 from convblocks.atomic import write
 from convblocks.comparison import compare
 from convblocks.comparison.drawing import save
+from convblocks.comparison.figure import silence_figure
 from convblocks.comparison.options import parse as parse_comparison
 from convblocks.comparison.outcomes import Outcome, by_arch
-from convblocks.comparison.study.decision import cell_of, decide
+from convblocks.comparison.study.causes import causes, silence_table
+from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
 from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import HELD_OUT, Cell, Scores, chosen, to_choose, to_confirm
 from convblocks.comparison.study.report import choice_table, decision_tables, verdict
@@ -63,8 +65,10 @@ def confirm(options: Namespace) -> None:
     choices = choices_of(choice)
     outcomes = outcomes_of_confirmation(options, choices, fit=not options.no_fit)
     decision = decide(outcomes, choices)
-    folder = _report(options, "confirm", decision_tables(decision), verdict(decision))
+    sentences = [*verdict(decision), *causes([*choice, *outcomes])]
+    folder = _report(options, "confirm", decision_tables(decision), sentences, [silence_table(outcomes)])
     save(partial(decision_figure, choice, decision), folder.path / "report.png")
+    save(partial(silence_figure, at_notebooks(outcomes)), folder.path / "silence.png")
 
 
 STAGES = {"choose": choose, "confirm": confirm}
@@ -127,10 +131,13 @@ def _finished(options: Namespace, stage: str, trials: Sequence[Trial], fit: bool
     return compare.read_all(trials)
 
 
-def _report(options: Namespace, stage: str, tables: Sequence[Table], sentences: Sequence[str]) -> RunDirectory:
-    """Print a stage's tables and sentences, and keep them in its folder."""
+def _report(
+    options: Namespace, stage: str, tables: Sequence[Table], sentences: Sequence[str], details: Sequence[Table] = ()
+) -> RunDirectory:
+    """Print a stage's tables and sentences, and keep them and what is not for the screen in its folder."""
     folder = _directory(options, stage)
-    write(folder.path / "report.md", "\n".join([to_markdown(tables), *(f"- {line}" for line in sentences), ""]))
+    believed = "\n".join(f"- {line}" for line in sentences)
+    write(folder.path / "report.md", "\n".join([to_markdown(tables), believed, "", to_markdown(details)]))
     console = terminal()
     console.print(f"Also in {folder.path / 'report.md'}.\n")
     to_console(tables, console)

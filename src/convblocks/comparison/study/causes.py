@@ -1,0 +1,100 @@
+"""Why runs collapse: the units that answer no image any more, by layer, setting and epoch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.panels import SILENT, layers
+from convblocks.comparison.study.decision import at_notebooks, cell_of
+from convblocks.comparison.study.plan import Cell
+from convblocks.comparison.study.report import cell_text
+from convblocks.comparison.wording import name_of
+from convblocks.tables import Table
+
+
+def silence_table(outcomes: Sequence[Outcome]) -> Table:
+    """The share of silent units of each layer after the last epoch: median, least and largest over a setting's runs."""
+    names = layers(outcomes)
+    lines = []
+    for arch, own in by_arch(outcomes).items():
+        for cell in sorted(dict.fromkeys(map(cell_of, own)), key=_by_schedule):
+            runs = [one for one in own if cell_of(one) == cell]
+            collapsed = f"{sum(one.collapsed for one in runs)} of {len(runs)}"
+            shares = [_range(_last(runs, name)) for name in names]
+            lines.append([arch, cell_text(cell), collapsed, *shares])
+    notes = [
+        "Silent units answer 0 to each of 1,000 images, in per cent of the layer: median [least, largest] over the "
+        "runs of a setting, after their last epoch."
+    ]
+    columns = ["network", "setting", "collapsed", *(name.removeprefix(SILENT) for name in names)]
+    return Table("Silent units", columns, lines, notes)
+
+
+def causes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which layer falls silent, in which runs and when, in three sentences; fewer where there is nothing to say."""
+    return [*_silent_at_notebooks(outcomes), *_of_collapsed(outcomes), *_from_which_rate(outcomes)]
+
+
+def _silent_at_notebooks(outcomes: Sequence[Outcome]) -> list[str]:
+    parts = []
+    for arch, own in by_arch(at_notebooks(outcomes)).items():
+        shares = {name: median(_last(own, name)) for name in layers(own)}
+        if shares:
+            worst = max(shares, key=lambda name: shares[name])
+            parts.append(f"{100 * shares[worst]:.0f} % of {worst.removeprefix(SILENT)} in {name_of(arch)}")
+    if not parts:
+        return []
+    return [f"At the notebook's setting the layer with most silent units has lost {', '.join(parts)} (medians)."]
+
+
+def _of_collapsed(outcomes: Sequence[Outcome]) -> list[str]:
+    """A run is counted where its first layer without any unit left is; after it nothing can be told apart."""
+    collapsed = [one for one in outcomes if one.collapsed]
+    if not collapsed:
+        return []
+    silent = Counter(
+        f"{name_of(one.arch)}'s {gone[0].removeprefix(SILENT)}"
+        for one in collapsed
+        if (gone := [name for name in layers([one]) if one.epochs[-1].get(name) == 1])
+    )
+    early = sum(not _has_learned(one) for one in collapsed)
+    where = ", ".join(f"{layer} in {count}" for layer, count in silent.most_common())
+    found = f"{silent.total()} have a layer without a unit left ({where})" if silent else "none has a layer all silent"
+    return [
+        f"Of {len(collapsed)} runs that collapsed {found}; {early} never learned, and {len(collapsed) - early} had "
+        "learned before."
+    ]
+
+
+def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
+    """The smallest rate at which any run of a network collapsed, for each schedule."""
+    parts = []
+    for arch, own in by_arch(outcomes).items():
+        for schedule in dict.fromkeys(cell_of(one).lr_scheduler for one in own):
+            runs = [one for one in own if cell_of(one).lr_scheduler == schedule]
+            rates = [float(cell_of(one).lr) for one in runs if one.collapsed]
+            if rates:
+                above = [one for one in runs if float(cell_of(one).lr) >= min(rates)]
+                lost = sum(one.collapsed for one in above)
+                parts.append(f"{name_of(arch)} ({schedule}) {min(rates):g} and more, {lost} of {len(above)}")
+    return [f"The learning rates at which runs collapsed: {', '.join(parts)}."] if parts else []
+
+
+def _has_learned(outcome: Outcome) -> bool:
+    return any(row.get("val/acc", row.get("test/acc", 0.0)) > outcome.images.collapsed_below for row in outcome.epochs)
+
+
+def _by_schedule(cell: Cell) -> tuple[str, float]:
+    return cell.lr_scheduler, float(cell.lr)
+
+
+def _last(outcomes: Sequence[Outcome], metric: str) -> list[float]:
+    """The metric after the last epoch of each run that has it."""
+    return [one.epochs[-1][metric] for one in outcomes if metric in one.epochs[-1]]
+
+
+def _range(shares: Sequence[float]) -> str:
+    if not shares:
+        return "-"
+    return f"{100 * median(shares):.0f} [{100 * min(shares):.0f}, {100 * max(shares):.0f}]"
