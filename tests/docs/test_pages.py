@@ -22,7 +22,7 @@ from tests.comparison.made_up import MACHINE, outcome
 from tests.conftest import REPOSITORY
 
 # Their numbers are in docs/data/.
-COMMITTED = ("performance", "processes", "pictures")
+COMMITTED = ("performance", "processes", "pictures", pytest.param("results", marks=pytest.mark.slow))
 
 # Root mean square of the differences between two pictures' values, 0..255, that may be.
 TOLERANCE = 3.0
