@@ -61,10 +61,8 @@ def _of_collapsed(outcomes: Sequence[Outcome]) -> list[str]:
     early = sum(not _has_learned(one) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in silent.most_common())
     found = f"{silent.total()} have a layer without a unit left ({where})" if silent else "none has a layer all silent"
-    return [
-        f"Of {len(collapsed)} runs that collapsed {found}; {early} never learned, and {len(collapsed) - early} had "
-        "learned before."
-    ]
+    late = f", and {len(collapsed) - early} had learned before" if early < len(collapsed) else ""
+    return [f"Of {len(collapsed)} runs that collapsed {found}; {early} never learned{late}."]
 
 
 def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
