@@ -32,20 +32,22 @@ RUNS = [
 
 def test_the_layer_with_most_silent_units_is_named_for_each_network() -> None:
     assert causes(RUNS)[0] == (
-        "At the notebook's setting the layer with most silent units has lost 98 % of relu2 in MaxPool, 1 % of relu1 in "
-        "BatchNorm (medians)."
+        "Units that answer no image at the notebook's setting: 98 % behind MaxPool's relu2, 1 % behind BatchNorm's "
+        "relu1 (each network's worst layer, medians)."
     )
 
 
 def test_of_runs_that_collapsed_the_first_layer_without_a_unit_left_is_named() -> None:
     assert causes(RUNS)[1] == (
-        "Of 2 runs that collapsed 2 have a layer without a unit left (MaxPool's relu2 in 1, MaxPool's relu3 in 1); 1 "
-        "never learned, and 1 had learned before."
+        "Of all 6 runs 2 collapsed, and in 2 of them a layer has no unit left (MaxPool's relu2 in 1, MaxPool's relu3 "
+        "in 1); 1 never learned, 1 had learned before."
     )
 
 
 def test_the_learning_rate_from_which_runs_collapse_is_told() -> None:
-    assert causes(RUNS)[2] == ("The learning rates at which runs collapsed: MaxPool (constant) 0.01 and more, 2 of 4.")
+    assert causes(RUNS)[2] == (
+        "The learning rates at which runs collapsed: MaxPool (constant) from 0.01 on, 2 of 4 runs."
+    )
 
 
 def test_where_no_run_collapsed_nothing_is_said_of_it() -> None:

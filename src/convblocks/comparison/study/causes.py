@@ -42,10 +42,11 @@ def _silent_at_notebooks(outcomes: Sequence[Outcome]) -> list[str]:
         shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
-            parts.append(f"{100 * shares[worst]:.0f} % of {worst.removeprefix(SILENT)} in {name_of(arch)}")
+            parts.append(f"{100 * shares[worst]:.0f} % behind {name_of(arch)}'s {worst.removeprefix(SILENT)}")
     if not parts:
         return []
-    return [f"At the notebook's setting the layer with most silent units has lost {', '.join(parts)} (medians)."]
+    found = ", ".join(parts)
+    return [f"Units that answer no image at the notebook's setting: {found} (each network's worst layer, medians)."]
 
 
 def _of_collapsed(outcomes: Sequence[Outcome]) -> list[str]:
@@ -60,9 +61,9 @@ def _of_collapsed(outcomes: Sequence[Outcome]) -> list[str]:
     )
     early = sum(not _has_learned(one) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in silent.most_common())
-    found = f"{silent.total()} have a layer without a unit left ({where})" if silent else "none has a layer all silent"
-    late = f", and {len(collapsed) - early} had learned before" if early < len(collapsed) else ""
-    return [f"Of {len(collapsed)} runs that collapsed {found}; {early} never learned{late}."]
+    found = f"in {silent.total()} of them a layer has no unit left ({where})" if silent else "none has a silent layer"
+    late = f", {len(collapsed) - early} had learned before" if early < len(collapsed) else ""
+    return [f"Of all {len(outcomes)} runs {len(collapsed)} collapsed, and {found}; {early} never learned{late}."]
 
 
 def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
@@ -75,7 +76,7 @@ def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
             if rates:
                 above = [one for one in runs if float(cell_of(one).lr) >= min(rates)]
                 lost = sum(one.collapsed for one in above)
-                parts.append(f"{name_of(arch)} ({schedule}) {min(rates):g} and more, {lost} of {len(above)}")
+                parts.append(f"{name_of(arch)} ({schedule}) from {min(rates):g} on, {lost} of {len(above)} runs")
     return [f"The learning rates at which runs collapsed: {', '.join(parts)}."] if parts else []
 
 

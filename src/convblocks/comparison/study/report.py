@@ -88,7 +88,9 @@ def verdict(decision: Decision) -> list[str]:
     if decision.primary:
         lines.append(_primary(decision, decision.primary))
         own = [one for one in decision.by_image if (one.first, one.second) == PRIMARY]
-        lines += [f"On new digits, seeds and images both another's: {_new_digits(one)} points." for one in own]
+        lines += [
+            f"With other seeds and on other digits the difference would be {_new_digits(one)} points." for one in own
+        ]
     at_notebooks = what_follows(decision.at_notebooks)
     return lines + [f"The notebook's setting: {line}" for line in at_notebooks]
 
