@@ -29,7 +29,7 @@ def keep(data: Path, name: str, printed: str, origin: str = "a machine; commit a
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """Where pages are written."""
-    (out / "docs").mkdir(parents=True)
+    (tmp_path / "out" / "docs").mkdir(parents=True)
     return tmp_path / "out"
 
 
