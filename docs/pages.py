@@ -1,7 +1,8 @@
 """usage: python docs/pages.py [--out FOLDER]
 
-Make every page of the documentation that has numbers, and the README's section, from docs/data/ alone: tables and
-figures, without training, in seconds. Pages whose numbers are missing are left as they are.
+Make every page of the documentation that has numbers, and the parts of README.md and docs/use.md that have, from
+docs/data/ alone: tables, figures and what commands print, without training, in seconds. Pages whose numbers are missing
+are left as they are.
 
   --out FOLDER         where README.md and docs/ are written (default: this repository)
 """
@@ -36,6 +37,7 @@ from convblocks.tables import Table, to_markdown
 from docs.board import write_board
 from docs.comparisons import DATA, REPOSITORY
 from docs.results import write_results
+from docs.sessions import README, USE, numbers_of, write_transcripts
 from docs.tables import SPRINT_GOAL, batches_table, candidates_table, channels_table, sources, sprint_tables
 
 # Recipes by the names of their records, and of what they were chosen.
@@ -130,9 +132,9 @@ def write_channels(data: Path, out: Path) -> None:
         "# Batch normalisation in torch's two orders of memory",
         "Networks here compute in channels_last, in which torch's convolutions are fastest. On a CPU torch's batch "
         "normalisation then adds up the values of a channel one after the other, and some gradients of BatchNorm are "
-        "off by up to 2 % (torch 2.13; [cluster.md](cluster.md)); with channels first they are not. Does a network "
-        "learn less from them? `docs/channels.py` has the BatchNorm network with the exact sums: the same weights at "
-        "the beginning, the same batches, the notebook's setting.",
+        "less exact ([cluster.md](cluster.md)) than with channels first. Does a network learn less from them? "
+        "`docs/channels.py` has the BatchNorm network with the exact sums: the same weights at the beginning, the same "
+        "batches, the notebook's setting.",
         _markdown([channels_table(first, last)]),
         sources("channels", first),
         sources("study-confirm", last),
@@ -146,6 +148,10 @@ def write_benchmark(name: str, page: ModuleType, kind: type[Any], data: Path, ou
 
 def _benchmark(name: str, command: str, page: ModuleType, kind: type[Any]) -> Page:
     return Page((name,), command, partial(write_benchmark, name, page, kind))
+
+
+def _sessions(page: str) -> Page:
+    return Page(numbers_of(page), "python docs/train.py sessions", partial(write_transcripts, page))
 
 
 PAGES = {
@@ -163,6 +169,8 @@ PAGES = {
     "processes": _benchmark("processes", "python -m benchmarks.processes --out docs", processes, ProcessesResults),
     "pictures": _benchmark("pictures", "python -m benchmarks.pictures --out docs", pictures, PicturesResults),
     "handwriting": _benchmark("handwriting", "python docs/train.py handwriting", handwriting, HandwritingResults),
+    "readme": _sessions(README),
+    "use": _sessions(USE),
 }
 
 

@@ -19,10 +19,8 @@ from convblocks.comparison.study.report import choice_table, decision_tables, ve
 from convblocks.comparison.study.stages import choices_of
 from convblocks.comparison.verdicts import Comparison
 from convblocks.tables import to_markdown
-from docs.comparisons import REPOSITORY
+from docs.sections import write_sections
 from docs.tables import sources
-
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 ANSWER = (
     "Left: test error against learning rate, every run a dot, and below it the share of collapsed runs. Right: the "
@@ -40,7 +38,7 @@ def write_results(data: Path, out: Path) -> None:
     tables = decision_tables(decision)
     believed = "\n".join(f"- {line}" for line in [*verdict(decision), *causes([*choice, *confirmed])])
     save(partial(decision_figure, choice, decision), out / "docs" / "results.png")
-    write_section(out / "README.md", picture("docs/results", ANSWER), believed)
+    write_sections(out, "README.md", {"results": f"{picture('docs/results', ANSWER)}\n\n{believed}"})
     at_notebooks = [one for one in confirmed if cell_of(one) == NOTEBOOK]
     at_best = [one for one in confirmed if cell_of(one) == choices[one.arch]]
     blocks = [
@@ -58,13 +56,6 @@ def write_results(data: Path, out: Path) -> None:
         *setting(out / "docs", "best", decision.at_best, at_best),
     ]
     write(out / "docs" / "results.md", "\n\n".join(blocks) + "\n")
-
-
-def write_section(path: Path, *blocks: str) -> None:
-    """Write the repository's README with these blocks between its marks."""
-    before, _, rest = (REPOSITORY / "README.md").read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write(path, before + "\n\n".join([BEGIN, *blocks, END]) + after)
 
 
 def setting(folder: Path, name: str, comparison: Comparison, outcomes: Sequence[Outcome]) -> list[str]:

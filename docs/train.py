@@ -1,5 +1,5 @@
 """usage: python docs/train.py [study] [onecycle] [long] [sprint] [channels] [candidates]
-       [batches] [handwriting]
+       [batches] [handwriting] [sessions]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python docs/pages.py` makes the pages of them.
@@ -12,6 +12,7 @@ to docs/data/: to be called in the repository's folder. `python docs/pages.py` m
   candidates           the settings of which recipes were chosen: an hour
   batches              learning rates for large batches: 5 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
+  sessions             what the commands print that README.md and docs/use.md show: 5 minutes
 
 Without a name all are trained.
 """
@@ -34,6 +35,7 @@ from convblocks.comparison.study import stages
 from convblocks.console import answer
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
+from docs import sessions
 from docs.comparisons import COMMANDS, DATA
 from docs.tables import hardware
 
@@ -89,14 +91,13 @@ def train_sprint(data: Path) -> None:
 
 def train_handwriting(data: Path) -> None:
     """The networks that are shown other digits, and their answers."""
-    checkpoints = []
-    for arch, schedule in READERS:
-        name = f"handwriting/{arch}-{schedule}"
-        options = ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", name, "--resume"]
-        if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
-            raise UserError(f"{name} was not trained")
-        checkpoints.append(str(RunDirectory(name).last_checkpoint))
+    checkpoints = [str(reader(arch, schedule).last_checkpoint) for arch, schedule in READERS]
     handwriting.main([*checkpoints, "--out", str(data.parent)])
+
+
+def run_sessions(data: Path) -> None:
+    """What commands print; two of the networks that are shown other digits are those that they look at."""
+    sessions.run(sessions.SESSIONS, {arch: reader(arch, "onecycle").path for arch in ("maxpool", "batchnorm")}, data)
 
 
 TRAINED: dict[str, Callable[[Path], None]] = {
@@ -108,7 +109,17 @@ TRAINED: dict[str, Callable[[Path], None]] = {
     "candidates": train_candidates,
     "batches": partial(train_comparison, "batches"),
     "handwriting": train_handwriting,
+    "sessions": run_sessions,
 }
+
+
+def reader(arch: str, schedule: str) -> RunDirectory:
+    """The run of a network that is shown other digits, trained if it is missing."""
+    run = RunDirectory(f"handwriting/{arch}-{schedule}")
+    options = ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", run.name, "--resume"]
+    if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
+        raise UserError(f"{run.name} was not trained")
+    return run
 
 
 def trained(name: str) -> list[Outcome]:

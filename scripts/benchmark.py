@@ -1,6 +1,6 @@
 """usage: python scripts/benchmark.py [options]
 
-Measure what training costs: the course's loop, a usual Lightning project, the fastest loop in plain torch, and fit.py,
+Measure what training costs: the course's loop, a usual Lightning project, a bare loop in plain torch, and fit.py,
 alternating, each in a process of its own. Takes most of an hour on two CPUs, on which nothing else should run.
 
 With --here: find out in two minutes which precision, how many threads and how many jobs side by side are fastest on

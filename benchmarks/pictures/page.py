@@ -7,8 +7,8 @@ from statistics import median
 
 from benchmarks.pictures.data import COLOUR, as_many_for_testing
 from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, REPEATS, WAYS
-from benchmarks.pictures.results import COLOUR_TARGET, FOLDER_TARGET, Results, verdict
-from benchmarks.training.results import Ratio, ratio
+from benchmarks.pictures.results import COLOUR_TARGET, FOLDER_TARGET, Results
+from benchmarks.ratios import RATIOS, UNDECIDED, Ratio, ratio
 from convblocks.atomic import write
 from convblocks.tables import Table, to_markdown
 
@@ -29,22 +29,20 @@ size {batch_size}, each with as large a share of the evaluation, and with its lo
 timed; of the others the median counts. `bare` is nothing but the network and its optimizer: as many steps over one
 batch, in a plain loop of torch, without the short cuts of `training/lean/`.
 
-{rounds} rounds, every second one in the opposite order. Seconds are medians over the rounds, and ratios are those of
-the medians, in brackets the lowest and the highest of one round. A target is met or missed where all rounds agree, and
-undecided where the range holds it.
+{rounds} rounds, every second one in the opposite order. Seconds are medians over the rounds.
 """
 
 PROPORTION = (
     "How many times as much on the colour pictures as on MNIST: multiply-adds by torchinfo's count, bare steps, and "
-    "epochs. An epoch costs in proportion to its arithmetic where it grows as the bare steps do. It may grow less: the "
-    "Trainer's loop, say, takes as long for small pictures as for large ones."
+    "epochs. An epoch costs in proportion to its arithmetic where it grows as the bare steps do. It may grow less: "
+    "some of its work has nothing to do with the size of the pictures."
 )
 
 READING = (
     "Decoding is listing the training pictures, looking at each one's size and decoding it; it is done once. The kept "
     "file is what later runs read, with the look at whether any picture has changed; that and MNIST's own files are "
     "training and test images together. The system has the files in its memory: they were written or read before. "
-    "All cores against one: {ratio} times the seconds."
+    "Seconds are the median, in brackets the least and the most. All cores against one: {ratio} times the seconds."
 )
 
 
@@ -63,11 +61,10 @@ def folder_table(results: Results) -> Table:
     for arch in results.archs():
         own, folder = (_seconds(results.seconds("epoch", arch, data)) for data in ("MNIST", "folder"))
         measured = results.growth("epoch", arch, "folder")
-        rows.append(
-            [arch, str(results.steps(arch)), own, folder, in_brackets(measured), _held(measured, FOLDER_TARGET)]
-        )
+        rows.append([arch, str(results.steps(arch)), own, folder, str(measured), _held(measured, FOLDER_TARGET)])
     header = ["network", "steps", "MNIST, seconds", "folder, seconds", "folder / MNIST", "target"]
-    return Table("An epoch on a folder of pictures, once decoded", header, rows)
+    note = f"{RATIOS.format(rounds=results.rounds)} {UNDECIDED}"
+    return Table("An epoch on a folder of pictures, once decoded", header, rows, [note])
 
 
 def colour_table(results: Results) -> Table:
@@ -75,10 +72,10 @@ def colour_table(results: Results) -> Table:
     rows = []
     for arch in results.archs():
         own, colour = (_seconds(results.seconds("epoch", arch, data)) for data in ("MNIST", "colour"))
-        growths = [in_brackets(results.growth(what, arch, "colour")) for what in ("bare", "epoch")]
+        growths = [str(results.growth(what, arch, "colour")) for what in ("bare", "epoch")]
         measured = results.proportion(arch)
         growth = f"{results.growth_of_arithmetic(arch):.2f}"
-        rows.append([arch, own, colour, growth, *growths, in_brackets(measured), _held(measured, COLOUR_TARGET)])
+        rows.append([arch, own, colour, growth, *growths, str(measured), _held(measured, COLOUR_TARGET)])
     header = [
         "network",
         "MNIST, seconds",
@@ -101,7 +98,7 @@ def reading_table(results: Results) -> Table:
         spread = f"{_seconds(seconds)} [{min(seconds):.2f}, {max(seconds):.2f}]"
         rows.append([way, f"{images:,}", spread, f"{images / median(seconds):,.0f}"])
     cores = ratio(*(results.seconds_of_reading(way) for way in (ALL_CORES, ONE_CORE)))
-    note = READING.format(ratio=in_brackets(cores))
+    note = READING.format(ratio=cores)
     return Table("From files into memory", ["", "images", "seconds", "images a second"], rows, [note])
 
 
@@ -123,14 +120,9 @@ def markdown(results: Results) -> str:
     return f"{about}\n{to_markdown(tables(results))}"
 
 
-def in_brackets(measured: Ratio) -> str:
-    """A ratio, and how it varied."""
-    return f"{measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}]"
-
-
 def _seconds(measured: Sequence[float]) -> str:
     return f"{median(measured):.2f}"
 
 
 def _held(measured: Ratio, most: float) -> str:
-    return f"at most {most:g}: {verdict(measured, most)}"
+    return f"at most {most:g}: {measured.is_at_most(most)}"

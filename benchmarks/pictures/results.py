@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.pictures.data import Data
 from benchmarks.pictures.measure import Measurement, Reading, What
-from benchmarks.training.results import Ratio, ratio
+from benchmarks.ratios import Ratio, ratio
 
 # The most that an epoch on a folder of pictures may take of one on MNIST's own files.
 FOLDER_TARGET = 1.05
@@ -77,10 +77,3 @@ class Results:
             for what in ("epoch", "bare")
         )
         return ratio(epochs, bare)
-
-
-def verdict(measured: Ratio, most: float) -> str:
-    """Whether a ratio is at most the target, in every round or in none."""
-    if measured.high <= most:
-        return "met"
-    return "missed" if measured.low > most else "undecided"

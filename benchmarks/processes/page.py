@@ -15,6 +15,7 @@ from benchmarks.processes.communication import (
 )
 from benchmarks.processes.measure import Measurement
 from benchmarks.processes.results import Results
+from benchmarks.ratios import RATIOS, UNDECIDED
 from convblocks.atomic import write
 from convblocks.tables import Table, to_markdown
 
@@ -38,7 +39,7 @@ draws a progress bar.
 
 Each measurement runs in fresh processes: an epoch of some steps that is not timed, then one of as many that is, the
 seconds from its start to that of its evaluation. Batch sizes are those of all processes together. {rounds} rounds in
-which the variants alternate; medians; in brackets the lowest and the highest ratio of neighbouring measurements.
+which the variants alternate; steps a second are those of the median time.
 """
 
 SCALING = (
@@ -89,10 +90,9 @@ def pace_table(results: Results) -> Table:
     for arch in results.archs():
         for batch_size in results.batch_sizes():
             one, two = (results.pace(arch, batch_size, processes) for processes in (1, 2))
-            ratios = [f"{pace.value:.2f} [{pace.low:.2f}, {pace.high:.2f}]" for pace in (one, two)]
-            rows.append([arch, str(batch_size), *ratios, results.verdict(arch, batch_size)])
+            rows.append([arch, str(batch_size), str(one), str(two), results.verdict(arch, batch_size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
-    return Table("Steps a second: fit / plain", header, rows)
+    return Table("Steps a second: fit / plain", header, rows, [f"{RATIOS.format(rounds=results.rounds)} {UNDECIDED}"])
 
 
 def rates_table(results: Results) -> Table:

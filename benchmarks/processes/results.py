@@ -5,7 +5,7 @@ from statistics import median
 
 from benchmarks.processes.measure import Measurement
 from benchmarks.processes.variants import Variant
-from benchmarks.training.results import Ratio, ratio
+from benchmarks.ratios import Ratio, ratio
 
 # The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
 TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
@@ -59,15 +59,20 @@ class Results:
 
     def pace(self, arch: str, batch_size: int, processes: int) -> Ratio:
         """Steps a second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
-        plain, fit = (self.of(variant, arch, batch_size, processes) for variant in ("plain", "fit"))
-        return ratio([one.seconds for one in plain], [one.seconds for one in fit])
+        return ratio(*self._seconds(arch, batch_size, processes))
 
     def verdict(self, arch: str, batch_size: int) -> str:
         """Whether 2 processes meet the target."""
         smallest = min(self.batch_sizes())
-        value = self.pace(arch, batch_size, processes=2).value
         if batch_size == smallest:
-            bar, is_met = f"at least {TARGETS[arch]:g}", value >= TARGETS[arch]
-        else:
-            bar, is_met = f"more than at {smallest}", value > self.pace(arch, smallest, processes=2).value
-        return f"{bar}: {'met' if is_met else 'MISSED'}"
+            return f"at least {TARGETS[arch]:g}: {self.pace(arch, batch_size, 2).is_at_least(TARGETS[arch])}"
+        paces = (
+            [plain / fit for plain, fit in zip(*self._seconds(arch, size, processes=2), strict=True)]
+            for size in (batch_size, smallest)
+        )
+        return f"more than at {smallest}: {ratio(*paces).is_at_least(1)}"
+
+    def _seconds(self, arch: str, batch_size: int, processes: int) -> tuple[list[float], list[float]]:
+        """Of plain and of fit, one a round."""
+        plain, fit = (self.of(variant, arch, batch_size, processes) for variant in ("plain", "fit"))
+        return [one.seconds for one in plain], [one.seconds for one in fit]

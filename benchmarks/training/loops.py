@@ -121,7 +121,7 @@ class BareLoop:
 
 
 def bare(case: Case) -> Timing:
-    """The fastest loop found."""
+    """A loop of torch with nothing around it."""
     loop = BareLoop(case)
     loop.train(case.warm_up_steps)
     began = time.perf_counter()

@@ -1,6 +1,7 @@
 """The benchmark's tables, its picture, and its page in the documentation."""
 
 import shlex
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -10,18 +11,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.pages import picture
+from benchmarks.ratios import RATIOS, UNDECIDED
 from benchmarks.training.case import LOADING_IMAGES, Variant
 from benchmarks.training.measure import Measurement
-from benchmarks.training.results import TARGETS, Results, Target, training
+from benchmarks.training.results import TARGETS, Results, Target, epoch, measured, training
 from convblocks.atomic import write
 from convblocks.comparison.drawing import WIDTH, save, style
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 
 ABOUT = """\
-# What training costs
+## How it was measured
 
-Made from [raw numbers](data/performance.json), which `python scripts/benchmark.py {arguments}` measured in
+From [raw numbers](data/performance.json), which `python scripts/benchmark.py {arguments}` measured in
 {minutes:.0f} minutes on the machine below, with nothing else running.
 
 {machine}; commit {commit}; {threads} threads{steps}.
@@ -31,28 +33,24 @@ Ways to train the same network, for one epoch at batch size {batch_size} and its
 - `notebook`: the course's loop. torchvision transforms each image; `.item()` and `.tolist()` at every step.
 - `lightning-plain`: a Lightning project as one usually writes it. The same loaders, torchmetrics and `self.log` at
   every step, the Trainer's default bar, logger and checkpoints.
-- `bare`: the fastest loop we found that keeps the notebook's order of layers. Normalised images in memory, channels
-  last, fused Adam; no framework, no training metrics, no logs.
+- `bare`: a loop without a framework that keeps the notebook's order of layers. Normalised images in memory, channels
+  last, fused Adam; no training metrics, no logs.
 - `barebones`: the steps of `bare` in Lightning's Trainer with everything off that can be (`Trainer(barebones=True)`).
 - `fit`: this project as `scripts/fit.py` runs it, with its bar, logs and checkpoints, and the short cuts of
   `training/lean/`, which change no bit.
 
 Each measurement runs in a fresh process, after at most {warm_up} steps that are not timed; {rounds} rounds in which the
-variants alternate; medians. The first two run at the number of worker processes (0, 1 or 2) with which a trial of a few
-hundred steps was fastest, and in 32 bit alone. An epoch's time is that of its training steps and, after the plus sign,
-of all the rest up to the Trainer's end: evaluation, logs, checkpoint. What `fit.py` does once a run is not in it: the
-summary of the network before, the pictures for TensorBoard after. Memory is what the process grew by at most after its
-imports, worker processes not counted. Absolute times drift on shared machines; the ratios are what counts, in brackets
-the lowest and the highest of neighbouring measurements. One measurement is off by more than the few percent between
-`fit` and `bare`: their training steps are compared over {pairs} pairs of {steps_of_pair} steps each.
+variants alternate. Seconds, megabytes and steps a second are medians. The first two run at the number of worker
+processes (0, 1 or 2) with which a trial of a few hundred steps was fastest, and in 32 bit alone. An epoch's time is
+that of its training steps and, after the plus sign, of all the rest up to the Trainer's end: evaluation, logs,
+checkpoint. What `fit.py` does once a run is not in it: the summary of the network before, the pictures for TensorBoard
+after. Memory is what the process grew by at most after its imports, worker processes not counted. The training steps of
+`fit` and `bare` are measured {repeats} times a round, {steps_of_pair} steps each.
 """
 
-
-MISSES = (
-    "What stands in the way where training steps miss their target is in the next table and, for the "
-    "convolutional networks, in the profiles. Where bf16-mixed does, "
-    "compare `bare` in both precisions further below: a processor whose convolutions are no faster in bfloat16 gains "
-    "nothing, whatever the framework."
+GAIN = (
+    "Seconds of an epoch with its evaluation, in 32 bit: the median of {rounds} rounds. The others are the loop of the "
+    "course's notebook (`notebook`) and a Lightning project as one usually writes it (`lightning-plain`)."
 )
 
 WAIT = (
@@ -69,13 +67,9 @@ PROFILE = (
 OPERATORS = 16
 
 LOOP = (
-    "The Trainer's loop is Python that runs between the arithmetic of one step and that of the next: some fifty calls "
-    "of hooks and strategies, most of which do nothing. It takes about as long for a small network as for a large "
-    "one, so that its share is largest where a step is short. No setting of the Trainer shortens it further than "
-    "`barebones`; `fit` leaves out what `training/lean/` says, and may be faster than `barebones`. Manual optimization "
-    "would take less, at the price of gradient clipping and accumulation. What this project adds is the normalisation "
-    "of each batch, sums for loss and accuracy, logs, bar and signals; what it takes away is work of the network and "
-    "of the optimizer that changes no bit."
+    "What the Trainer's loop adds is what a step of `barebones` takes longer than one of `bare`: {loop} of a step of "
+    "`fit`. What `fit` takes longer or shorter than `barebones` is this project's: the normalisation of each batch, "
+    "sums for loss and accuracy, logs, bar and signals, less what `training/lean/` leaves out."
 )
 
 
@@ -86,34 +80,52 @@ def write_page(folder: Path, results: Results) -> None:
 
 
 def tables(results: Results) -> list[Table]:
-    """Targets first, then what they come from."""
+    """What is gained first, the targets last."""
     return [
-        targets_table(results),
-        steps_table(results),
+        gain_table(results),
         wait_table(results),
+        steps_table(results),
         *operator_tables(results),
         epochs_table(results),
         growth_table(results),
         commands_table(results),
+        targets_table(results),
     ]
+
+
+def gain_table(results: Results) -> Table:
+    """How much faster an epoch of this project is than the notebook's and a usual project's."""
+    rows = []
+    for arch in results.archs():
+        seconds = [median(epoch(variant)(results, arch)) for variant in ("fit", *LOADING_IMAGES)]
+        ratios = [measured(results, arch, epoch(variant), epoch("fit")) for variant in LOADING_IMAGES]
+        rows.append([arch, *(f"{one:.1f}" for one in seconds), *map(str, ratios)])
+    header = ["network", "this project", *LOADING_IMAGES, *(f"{variant} / this project" for variant in LOADING_IMAGES)]
+    notes = [text.format(rounds=results.rounds) for text in (GAIN, RATIOS)]
+    return Table("How long an epoch takes", header, rows, notes)
 
 
 def targets_table(results: Results) -> Table:
     archs = results.archs()
     rows = [[target.name, *(_verdict(results, target, arch) for arch in archs)] for target in TARGETS]
-    return Table("Ratios and targets", ["ratio of medians", *archs], rows, [MISSES])
+    verdicts = Counter(target.verdict(results, arch) for target in TARGETS for arch in target.limits if arch in archs)
+    counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in ("met", "missed", "undecided"))
+    return Table(
+        "Ratios and targets", ["ratio", *archs], rows, [f"Of {verdicts.total()} targets: {counts}. {UNDECIDED}"]
+    )
 
 
 def steps_table(results: Results) -> Table:
     """What a training step costs in plain torch, and what Lightning's loop and this project add."""
-    rows = []
+    rows, shares = [], []
     for arch in results.archs():
         bare, loop, project = (
             1000 / _rates(results, arch, variant)[results.smallest_batch()] for variant in ("bare", "barebones", "fit")
         )
+        shares.append(f"{(loop - bare) / project:.0%} for {arch}")
         rows.append([arch, f"{bare:.2f}", f"{loop - bare:.2f}", f"{project - loop:.2f}", f"{project:.2f}"])
     header = ["network", "bare", "the Trainer's loop adds", "this project adds or saves", "fit"]
-    return Table("Where a training step's milliseconds go", header, rows, [LOOP])
+    return Table("Where a training step's milliseconds go", header, rows, [LOOP.format(loop=", ".join(shares))])
 
 
 def wait_table(results: Results) -> Table:
@@ -197,7 +209,7 @@ def commands_table(results: Results) -> Table:
 
 
 def markdown(results: Results) -> str:
-    """The whole page."""
+    """The whole page: what is gained, how it was measured, and all the rest."""
     about = ABOUT.format(
         arguments=shlex.join(results.arguments),
         minutes=results.minutes,
@@ -206,14 +218,15 @@ def markdown(results: Results) -> str:
         rounds=results.rounds,
         machine=results.machine,
         commit=results.commit or "unknown",
-        pairs=len(training("fit")(results, results.archs()[0])),
+        repeats=len(training("fit")(results, results.archs()[0])) // results.rounds,
         steps_of_pair=results.steps_of_pair(),
         threads=results.threads,
         steps="" if results.steps is None else f"; epochs of {results.steps} steps",
     )
-    return "\n".join(
-        [about, picture("performance", "Seconds an epoch, and steps a second") + "\n", to_markdown(tables(results))]
-    )
+    gain, wait, *others = tables(results)
+    shown = picture("performance", "Seconds an epoch, and steps a second")
+    parts = [to_markdown([gain, wait]), f"{shown}\n", about, to_markdown(others)]
+    return "\n".join(["# What training costs\n", *parts])
 
 
 def performance_figure(results: Results) -> Figure:
@@ -272,8 +285,7 @@ def _rates(results: Results, arch: str, variant: Variant) -> dict[int, float]:
         if (one.case.arch, one.case.variant, one.case.precision) == (arch, variant, "32-true"):
             own.setdefault(one.case.batch_size, []).append(one)
     return {
-        size: (measured[0].case.steps or 0) / median(one.timing.training for one in measured)
-        for size, measured in own.items()
+        size: (those[0].case.steps or 0) / median(one.timing.training for one in those) for size, those in own.items()
     }
 
 
@@ -281,7 +293,5 @@ def _verdict(results: Results, target: Target, arch: str) -> str:
     """A ratio, how it varied, and whether the target is met; empty where there is none."""
     if arch not in target.limits:
         return ""
-    measured = target.measured(results, arch)
-    verdict = "met" if target.met(results, arch) else "MISSED"
-    bar = f"{target.bar} {target.limits[arch]:g}: {verdict}"
-    return f"{measured.value:.2f} [{measured.low:.2f}, {measured.high:.2f}], {bar}"
+    bar = f"{target.bar} {target.limits[arch]:g}: {target.verdict(results, arch)}"
+    return f"{target.measured(results, arch)}, {bar}"

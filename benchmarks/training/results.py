@@ -1,10 +1,10 @@
-"""What was measured, as medians and ratios, and the targets that these are held against."""
+"""What was measured, and the targets that its ratios are held against."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Literal
 
+from benchmarks.ratios import Ratio, ratio
 from benchmarks.training.case import Precision, Variant
 from benchmarks.training.measure import Measurement
 from benchmarks.training.operators import OperatorTime
@@ -73,21 +73,6 @@ class Results:
         return list(dict.fromkeys(measurement.case.arch for measurement in self.epochs))
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio of medians, with the lowest and the highest of the ratios of neighbouring measurements."""
-
-    value: float
-    low: float
-    high: float
-
-
-def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
-    """The ratio of two quantities that were measured in the same rounds."""
-    own = [one / other for one, other in zip(above, below, strict=True)]
-    return Ratio(median(above) / median(below), min(own), max(own))
-
-
 Quantity = Callable[[Results, str], list[float]]  # of a network: a number for every time it was measured
 
 
@@ -102,11 +87,19 @@ class Target:
     below: Quantity
 
     def measured(self, results: Results, arch: str) -> Ratio:
-        return ratio(self.above(results, arch), self.below(results, arch))
+        return measured(results, arch, self.above, self.below)
 
-    def met(self, results: Results, arch: str) -> bool:
-        value = self.measured(results, arch).value
-        return value >= self.limits[arch] if self.bar == "at least" else value <= self.limits[arch]
+    def verdict(self, results: Results, arch: str) -> str:
+        """Whether it is met, missed or undecided."""
+        ratio = self.measured(results, arch)
+        limit = self.limits[arch]
+        return ratio.is_at_least(limit) if self.bar == "at least" else ratio.is_at_most(limit)
+
+
+def measured(results: Results, arch: str, above: Quantity, below: Quantity) -> Ratio:
+    """The ratio of two quantities of a network, round by round."""
+    own = above(results, arch)
+    return ratio(own, below(results, arch), repeats=len(own) // results.rounds)
 
 
 def epoch(variant: Variant, precision: Precision = "32-true") -> Quantity:

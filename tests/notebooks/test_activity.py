@@ -1,4 +1,4 @@
-"""The lesson: what is stored is what a run from top to bottom gives, and each question has its answer."""
+"""The lesson: what is stored is what a run from top to bottom gives, and each question has an answer that fits it."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,9 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
+from convblocks.comparison.records import read_records
+from convblocks.data.images import ImageSets
+from docs.comparisons import DATA
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
@@ -74,6 +77,44 @@ def test_every_question_has_its_answer(notebook: Any) -> None:
     asked = numbers_of_questions("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown"))
     answered = numbers_of_questions((FOLDER / "answers.md").read_text())
     assert asked == answered == list(range(1, len(asked) + 1))
+
+
+def printed_by(notebook: Any, text: str) -> str:
+    """What the cell with that text has printed."""
+    (cell,) = [cell for cell in code_cells(notebook) if text in cell.source]
+    return "".join(output.get("text", "") or output.get("data", {}).get("text/markdown", "") for output in cell.outputs)
+
+
+def test_the_answers_to_questions_4_and_5_fit_the_stored_table(notebook: Any) -> None:
+    """BatchNorm has the lowest losses, and is further from MaxPool than that is from the MLP."""
+    lines = re.findall(r"\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) %", printed_by(notebook, "Markdown(table)"))
+    first, last, accuracies = ({name: float(line[column]) for name, *line in lines} for column in range(3))
+    assert min(first, key=first.__getitem__) == min(last, key=last.__getitem__) == "BatchNorm"
+    others = accuracies["MaxPool"] - accuracies["MLP"]
+    assert accuracies["BatchNorm"] - accuracies["MaxPool"] > others > 0
+    trials = printed_by(notebook, "SEEDS = ").partition("MaxPool")[2].partition("BatchNorm")[0]
+    of_maxpool = [float(number) for number in re.findall(r"accuracy ([\d.]+) %", trials)]
+    assert max(of_maxpool) - min(of_maxpool) > others
+
+
+def test_the_mlp_gets_further_at_a_lower_learning_rate() -> None:
+    constant = [
+        one
+        for one in read_records(DATA, "study-choose")
+        if one.arch == "mlp" and dict(one.settings)["lr_scheduler"] == "constant"
+    ]
+    at = {lr: [one.accuracy for one in constant if dict(one.settings)["lr"] == lr] for lr in ("1e-2", "1e-3")}
+    assert min(at["1e-3"]) > max(at["1e-2"])
+
+
+def test_the_answer_to_question_7_fits_what_is_stored(notebook: Any, digits: ImageSets) -> None:
+    """Not all maps of block 2 are dead; MaxPool's second trial is right on the ones alone."""
+    alive = re.search(r"(\d+) other filters", printed_by(notebook, "is_dead = "))
+    assert alive is not None
+    assert int(alive[1]) > 0
+    ones = 100 * (digits.test.labels == 1).float().mean()
+    trials = printed_by(notebook, "SEEDS = ").partition("MaxPool")[2].partition("BatchNorm")[0]
+    assert re.findall(r"accuracy ([\d.]+) %", trials)[1] == f"{ones:.2f}"
 
 
 @pytest.mark.parametrize("name", ["activity.ipynb", "answers.md"])

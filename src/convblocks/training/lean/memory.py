@@ -17,8 +17,7 @@ def keep_freed_memory() -> None:
     """Keep freed memory in the process instead of returning it to the system after every step.
 
     Every step frees activations of several MB and the next one asks for as much again. By default glibc gives such
-    blocks back and has them mapped and cleared anew: a quarter of the MaxPool network's time on CPU (42 to 30 ms a
-    step on one thread of an EPYC). Does nothing with another C library.
+    blocks back and has them mapped and cleared anew. Does nothing with another C library.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
