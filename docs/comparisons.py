@@ -31,13 +31,13 @@ COMMANDS = {
         *["scripts/compare.py", "--name", "candidates/batchnorm", "--arch", "batchnorm", "--epochs", "5", *CHOOSING],
         *[
             "--grid",
-            f"config={_configs('moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-32')},"
+            f"config={_configs('moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2')},"
             f"{_configs('half-64-smoothed half-64-betas half-64-betas-lr2e-2')}",
         ],
     ],
     "candidates-long": [
         *["scripts/compare.py", "--name", "candidates/long", "--arch", "maxpool", "--epochs", "30", *CHOOSING],
-        *["--grid", f"config={_configs('long long-averaged-smoothed long-more')}"],
+        *["--grid", f"config={_configs('long long-averaged-smoothed')}"],
     ],
     "candidates-sprint": [
         *["scripts/compare.py", "--name", "candidates/sprint", "--arch", "maxpool", "--epochs", "1", *CHOOSING],
