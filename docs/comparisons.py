@@ -31,8 +31,8 @@ COMMANDS = {
         *["scripts/compare.py", "--name", "candidates/batchnorm", "--arch", "batchnorm", "--epochs", "5", *CHOOSING],
         *[
             "--grid",
-            f"config={_configs('moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2')},"
-            f"{_configs('half-64-smoothed half-64-betas half-64-betas-lr2e-2')}",
+            f"config={_configs('moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-32-smoothed')},"
+            f"{_configs('half-64-smoothed half-64-smoothed-decay half-64-betas half-64-betas-lr2e-2')}",
         ],
     ],
     "candidates-long": [
