@@ -1,7 +1,7 @@
 """docs/board.md: accuracy against cost, of this repository's recipes and of what others have published."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from convblocks.comparison.study.stages import choices_of
 from convblocks.comparison.verdicts import row_of
 from convblocks.comparison.wording import NOTHING, accuracy_text
 from convblocks.tables import Table, to_markdown
-from docs.tables import hardware, sources
+from docs.tables import by_machine, hardware, sources
 
 # An accuracy that is reached so soon is what the board's seconds tell.
 FAST = 0.99
@@ -90,7 +90,7 @@ def read_entries(data: Path) -> list[Entry]:
         for recipe, records, runs in recipes
         for own in by_arch(runs).values()
         for at_setting in by_settings(own).values()
-        for here in _by_machine(at_setting).values()
+        for here in by_machine(at_setting).values()
     ]
 
 
@@ -188,8 +188,3 @@ def _time_text(mean: Mean | None) -> str:
     if mean is None:
         return NOTHING
     return f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]" if mean.n > 1 else f"{mean.mean:.1f}"
-
-
-def _by_machine(runs: Sequence[Outcome]) -> Mapping[str, list[Outcome]]:
-    machines = dict.fromkeys(map(hardware, runs))
-    return {machine: [run for run in runs if hardware(run) == machine] for machine in machines}

@@ -29,11 +29,12 @@ COMMANDS = {
     ],
     "candidates-batchnorm": [
         *["scripts/compare.py", "--name", "candidates/batchnorm", "--arch", "batchnorm", "--epochs", "5", *CHOOSING],
-        *[
-            "--grid",
-            f"config={_configs('moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2')},"
-            f"{_configs('half-64-smoothed half-64-betas half-64-betas-lr2e-2')}",
-        ],
+        "--grid",
+        "config="
+        + _configs(
+            "moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-64-smoothed half-32-smoothed "
+            "half-64-smoothed-decay half-64-betas half-64-betas-lr2e-2"
+        ),
     ],
     "candidates-long": [
         *["scripts/compare.py", "--name", "candidates/long", "--arch", "maxpool", "--epochs", "30", *CHOOSING],
@@ -41,11 +42,9 @@ COMMANDS = {
     ],
     "candidates-sprint": [
         *["scripts/compare.py", "--name", "candidates/sprint", "--arch", "maxpool", "--epochs", "1", *CHOOSING],
-        *[
-            "--grid",
-            f"config={_configs('sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5')},"
-            f"{_configs('sprint-betas-64-0.5')}",
-        ],
+        "--grid",
+        "config="
+        + _configs("sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5 sprint-betas-64-0.5"),
     ],
     "sprint": [
         *["scripts/compare.py", "--name", "sprint", "--config", "configs/sprint.yaml", "--arch", "maxpool"],

@@ -4,13 +4,12 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import stdev
 
 from convblocks.comparison.outcomes import Outcome, by_settings, time_to
 from convblocks.comparison.records import provenance
 from convblocks.comparison.statistics import SIGNIFICANCE, mean_interval, sign_flip_test
 from convblocks.comparison.verdicts import row_of
-from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, p_text
+from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, p_text, spread_text
 from convblocks.tables import Table, percent
 from docs.comparisons import COMMANDS
 
@@ -34,10 +33,7 @@ def candidates_table(outcomes: Sequence[Outcome]) -> Table:
     for settings, runs in by_settings(outcomes).items():
         score = mean_interval([float(one.validation or 0) for one in runs])
         name = Path(dict(settings)["config"]).name
-        spread = f" ± {100 * score.deviation:.2f}" if score.n > 1 else ""
-        rows.append(
-            (score.mean, [f"[{name}](data/candidates/{name})", f"{100 * score.mean:.2f}{spread}", str(score.n)])
-        )
+        rows.append((score.mean, [f"[{name}](data/candidates/{name})", spread_text(score), str(score.n)]))
     notes = ["Mean and standard deviation over the runs of a setting; the test set had no say."]
     lines = [line for _, line in sorted(rows, reverse=True)]
     return Table(f"Candidates for {outcomes[0].arch}", ["setting", "validation accuracy %", "n"], lines, notes)
@@ -46,8 +42,7 @@ def candidates_table(outcomes: Sequence[Outcome]) -> Table:
 def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
     """For each machine when its runs reached the goal, in seconds of training and evaluation since the first step."""
     tables = []
-    for machine in dict.fromkeys(map(hardware, outcomes)):
-        own = [one for one in outcomes if hardware(one) == machine]
+    for machine, own in by_machine(outcomes).items():
         rows = []
         for outcome in own:
             reached = time_to(outcome, SPRINT_GOAL)
@@ -95,6 +90,12 @@ def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
     return Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], rows, notes)
 
 
+def by_machine(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The runs of each processor and system, in the order in which they come."""
+    machines = dict.fromkeys(map(hardware, outcomes))
+    return {machine: [one for one in outcomes if hardware(one) == machine] for machine in machines}
+
+
 def hardware(outcome: Outcome) -> str:
     """Processor and system that a run ran on, without the versions."""
     return outcome.provenance.machine.partition(", python ")[0]
@@ -102,8 +103,7 @@ def hardware(outcome: Outcome) -> str:
 
 def _cell(runs: Sequence[Outcome]) -> str:
     """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
-    trained = [100 * one.accuracy for one in runs if not one.collapsed]
-    spread = f" ± {stdev(trained):.2f}" if len(trained) > 1 else ""
-    parts = [f"{sum(trained) / len(trained):.2f}{spread}"] if trained else []
+    trained = [one.accuracy for one in runs if not one.collapsed]
+    parts = [spread_text(mean_interval(trained))] if trained else []
     collapsed = len(runs) - len(trained)
     return ", ".join([*parts, *([f"{collapsed} collapsed"] if collapsed else [])]) or NOTHING

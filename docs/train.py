@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchm
 from benchmarks.handwriting import __main__ as handwriting
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
-from convblocks.comparison.outcomes import Outcome, read_outcome
+from convblocks.comparison.outcomes import Outcome
 from convblocks.comparison.records import read_records, write_records
 from convblocks.comparison.study import stages
 from convblocks.console import answer
@@ -126,7 +126,7 @@ def trained(name: str) -> list[Outcome]:
     """All runs of a comparison of ``compare.py``."""
     _, *arguments = COMMANDS[name]
     compare.main(arguments)
-    return [read_outcome(trial) for trial in compare.trials_of(parse(arguments))]
+    return compare.read_all(compare.trials_of(parse(arguments)))
 
 
 def keep(data: Path, name: str, outcomes: Sequence[Outcome]) -> None:

@@ -85,4 +85,5 @@ def test_the_command_keeps_every_answer(trained: Path, tmp_path: Path) -> None:
     assert len(network.answers) == len(results.drawn) == 400
     assert results.score(network).share >= 0.9
     assert (tmp_path / "out" / "handwriting.md").read_text() == markdown(results)
-    assert Image.open(tmp_path / "out" / "drawings.png").size == (960, 480)
+    with Image.open(tmp_path / "out" / "drawings.png") as drawings:
+        assert drawings.size == (960, 480)

@@ -14,7 +14,7 @@ from convblocks.comparison import panels
 from convblocks.comparison.drawing import WIDTH, label_ends, style
 from convblocks.comparison.outcomes import Outcome, by_arch, by_settings
 from convblocks.comparison.panels import Curve, Interval
-from convblocks.comparison.trials import Settings
+from convblocks.comparison.trials import Settings, is_number
 
 LONGEST_NAME = 22
 
@@ -88,7 +88,7 @@ def _swept_options(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
         for option, value in outcome.settings:
             values.setdefault(option, set()).add(value)
     varied = [option for option, found in values.items() if len(found) > 1] or list(values)[-1:]
-    numeric = [option for option in varied if all(map(panels.is_number, values[option]))]
+    numeric = [option for option in varied if all(map(is_number, values[option]))]
     chosen = "lr" if "lr" in varied else (numeric or varied)[0]
     return chosen, [option for option in varied if option != chosen]
 

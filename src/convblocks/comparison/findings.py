@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from convblocks.comparison.outcomes import Outcome, best_settings, by_arch, by_settings
 from convblocks.comparison.statistics import Test, sign_flip_test
-from convblocks.comparison.trials import Settings, settings_name
+from convblocks.comparison.trials import Settings, is_number, settings_name
 from convblocks.comparison.verdicts import Comparison, compare
 
 
@@ -81,14 +81,6 @@ def as_numbers(findings: Findings) -> dict[str, Any]:
         "edges": [asdict(edge) for edge in findings.edges],
         "pairs": [asdict(pair) for pair in findings.pairs],
     }
-
-
-def is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _timeless(comparison: dict[str, Any]) -> dict[str, Any]:

@@ -111,20 +111,27 @@ def read_outcome(trial: Trial) -> Outcome:
 def time_to(outcome: Outcome, accuracy: float) -> tuple[int, float] | None:
     """After how many epochs, and seconds of training and evaluation, a run had that accuracy; None if it never had."""
     seconds = 0.0
-    for number, row in enumerate(outcome.epochs, start=1):
+    for number, (row, reached) in enumerate(zip(outcome.epochs, accuracies(outcome), strict=True), start=1):
         seconds += row["seconds"]
-        if row.get("val/acc", row.get("test/acc", 0.0)) >= accuracy:
+        if reached >= accuracy:
             return number, seconds
     return None
 
 
 def died_in(outcome: Outcome) -> int | None:
     """The epoch in which a run that had learned something lost it for good; None for any other."""
-    accuracies = {
-        number: row.get("val/acc", row.get("test/acc", math.nan)) for number, row in enumerate(outcome.epochs, start=1)
-    }
-    learned = [number for number, one in accuracies.items() if one > outcome.images.collapsed_below]
-    return learned[-1] + 1 if outcome.collapsed and learned and learned[-1] < len(accuracies) else None
+    learned = learned_in(outcome)
+    return learned[-1] + 1 if outcome.collapsed and learned and learned[-1] < len(outcome.epochs) else None
+
+
+def learned_in(outcome: Outcome) -> list[int]:
+    """The epochs after which a run was better than one that has collapsed."""
+    return [number for number, one in enumerate(accuracies(outcome), start=1) if one > outcome.images.collapsed_below]
+
+
+def accuracies(outcome: Outcome) -> list[float]:
+    """The accuracy after each epoch, on validation images where there are any; nan where it was not measured."""
+    return [row.get("val/acc", row.get("test/acc", math.nan)) for row in outcome.epochs]
 
 
 def best_settings(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike
 
 from convblocks.comparison.drawing import End, Style, epoch_axis, ink, log_axis, pale_ink, style
 from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.trials import is_number
+from convblocks.runs.directory import SILENCE
 
 # Values that are named along the axes of panels side by side.
 MOST_LABELS = 8
-
-SILENT = "dead/"
 
 
 class Curve(NamedTuple):
@@ -42,14 +42,6 @@ class Interval(NamedTuple):
 def error(run: Outcome) -> float:
     """The final test error in per cent."""
     return 100 * (1 - run.accuracy)
-
-
-def is_number(text: str) -> bool:
-    """Whether a swept option's value has a place on an axis."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 # Against what was swept.
@@ -189,13 +181,13 @@ def final_errors(axes: Axes, curves: Sequence[Curve]) -> None:
 
 def layers(runs: Sequence[Outcome]) -> list[str]:
     """The metrics of the layers whose silent units are counted."""
-    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(SILENT)))
+    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(SILENCE)))
 
 
 def silence(axes: Axes, network: Curve) -> list[End]:
     """The share of silent units of a network, a curve for each layer."""
     names = layers(network.runs)
-    curves = [Curve(name.removeprefix(SILENT), style(index), network.runs) for index, name in enumerate(names)]
+    curves = [Curve(name.removeprefix(SILENCE), style(index), network.runs) for index, name in enumerate(names)]
     axes.set(title=network.name + _dotted(curves), ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return _by_epoch(axes, curves, [[_values(run, name) for run in network.runs] for name in names])

@@ -131,13 +131,18 @@ def claims_table(comparison: Comparison) -> Table:
     for claim in comparison.claims:
         verdicts = [claim.expected.verdict, claim.trained.verdict] if differ else [claim.trained.verdict]
         rows.append([claim_text(claim), *verdicts, why(comparison, claim, tested)])
-    notes = [
-        f"At 5 %, after Holm's correction over {tested} claims. Our thresholds: roughly equal is at most "
-        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point."
-    ]
+    notes = [thresholds(tested)]
     if differ:
         notes.append("What to expect: over all runs, collapsed ones as the worst. Given that it trains: without them.")
     return Table("The notebook's claims", columns, rows, notes)
+
+
+def thresholds(tested: int) -> str:
+    """By what so many claims were judged."""
+    return (
+        f"At 5 %, after Holm's correction over {tested} claims. Our thresholds: roughly equal is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point."
+    )
 
 
 def claim_text(claim: Claim) -> str:
@@ -266,8 +271,10 @@ def _follows(one: Difference, better: str, worse: str, is_certain: bool) -> str:
 
 
 def _lost(row: Row) -> str:
+    """How many runs did not train, of which some may have diverged."""
     low, high = (1 - end for end in reversed(row.trained_interval))
-    return f"{row.runs - row.trained} of {row.runs} runs {shares(low, high)}"
+    diverged = f", {row.diverged} of which diverged" if row.diverged else ""
+    return f"{row.runs - row.trained} of {row.runs} runs {shares(low, high)}{diverged}"
 
 
 def _edges(findings: Findings) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import math
 import multiprocessing
 import os
 import signal
@@ -85,6 +86,14 @@ def settings_name(settings: Settings) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 11]},{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a number, which has a place among others."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def root_of(settings: Settings) -> Path:

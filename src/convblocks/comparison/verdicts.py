@@ -46,8 +46,8 @@ CLAIMED = ("mlp", "maxpool", "batchnorm")
 class Row:
     """One network at one setting; means are of the runs that trained, None where none has.
 
-    ``collapsed_at`` has the accuracies of those that did not, ``validation`` the mean accuracy by which settings are
-    chosen, ``seconds`` the median time of a run.
+    ``collapsed_at`` has the accuracies of those that did not, of which ``diverged`` had no finite loss any more;
+    ``validation`` is the mean accuracy by which settings are chosen, ``seconds`` the median time of a run.
     """
 
     arch: str
@@ -63,6 +63,7 @@ class Row:
     worst: float | None
     best: float | None
     collapsed_at: tuple[float, ...]
+    diverged: int
     validation: float | None
 
 
@@ -156,6 +157,7 @@ def row_of(outcomes: Sequence[Outcome]) -> Row:
         worst=min(accuracies, default=None),
         best=max(accuracies, default=None),
         collapsed_at=tuple(sorted(one.accuracy for one in outcomes if one.collapsed)),
+        diverged=sum(not math.isfinite(one.last_loss) for one in outcomes),
         validation=None if any(one.validation is None for one in outcomes) else mean_validation(outcomes),
     )
 

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from convblocks.comparison.findings import is_number
-from convblocks.comparison.statistics import Mean, Superiority, Test
-from convblocks.comparison.trials import PATHS, ROOT, Settings
+from convblocks.comparison.statistics import Difference, Mean, Superiority, Test
+from convblocks.comparison.trials import PATHS, ROOT, Settings, is_number
 from convblocks.comparison.verdicts import GOAL, Comparison, Measure
 from convblocks.data.description import MNIST
 
@@ -63,8 +62,13 @@ def accuracy_text(mean: Mean | None) -> str:
     return f"{100 * mean.mean:.2f}{interval}"
 
 
-def difference_text(result: Test, measure: Measure) -> str:
-    """A difference and the interval that belongs to its test; without one where n is too small for any."""
+def spread_text(mean: Mean) -> str:
+    """A mean accuracy in per cent and its standard deviation; without one where n = 1."""
+    return f"{100 * mean.mean:.2f}{f' ± {100 * mean.deviation:.2f}' if mean.n > 1 else ''}"
+
+
+def difference_text(result: Test | Difference, measure: Measure) -> str:
+    """A difference and its interval, that of its test if it has one; without one where n is too small for any."""
     interval = f" [{signed(result.low, measure)}, {signed(result.high, measure)}]"
     return f"{signed(result.difference, measure)}{interval if math.isfinite(result.low + result.high) else ''}"
 

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from convblocks.comparison.outcomes import Outcome, by_arch
-from convblocks.comparison.panels import SILENT, layers
-from convblocks.comparison.study.decision import at_notebooks, cell_of
+from convblocks.comparison.outcomes import Outcome, by_arch, learned_in
+from convblocks.comparison.panels import layers
+from convblocks.comparison.study.decision import at_notebooks, by_cell, cell_of
 from convblocks.comparison.study.plan import Cell
 from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.wording import name_of
+from convblocks.runs.directory import SILENCE
 from convblocks.tables import Table
 
 
@@ -18,8 +19,9 @@ def silence_table(outcomes: Sequence[Outcome]) -> Table:
     names = layers(outcomes)
     lines = []
     for arch, own in by_arch(outcomes).items():
-        for cell in sorted(dict.fromkeys(map(cell_of, own)), key=_by_schedule):
-            runs = [one for one in own if cell_of(one) == cell]
+        cells = by_cell(own)
+        for cell in sorted(cells, key=_by_schedule):
+            runs = cells[cell]
             collapsed = f"{sum(one.collapsed for one in runs)} of {len(runs)}"
             shares = [_range(_last(runs, name)) for name in names]
             lines.append([arch, cell_text(cell), collapsed, *shares])
@@ -27,7 +29,7 @@ def silence_table(outcomes: Sequence[Outcome]) -> Table:
         "Silent units answer 0 to each of 1,000 images, in per cent of the layer: median [least, largest] over the "
         "runs of a setting, after their last epoch."
     ]
-    columns = ["network", "setting", "collapsed", *(name.removeprefix(SILENT) for name in names)]
+    columns = ["network", "setting", "collapsed", *(name.removeprefix(SILENCE) for name in names)]
     return Table("Silent units", columns, lines, notes)
 
 
@@ -42,7 +44,7 @@ def _silent_at_notebooks(outcomes: Sequence[Outcome]) -> list[str]:
         shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
-            parts.append(f"{100 * shares[worst]:.0f} % behind {name_of(arch)}'s {worst.removeprefix(SILENT)}")
+            parts.append(f"{100 * shares[worst]:.0f} % behind {name_of(arch)}'s {worst.removeprefix(SILENCE)}")
     if not parts:
         return []
     found = ", ".join(parts)
@@ -55,11 +57,11 @@ def _of_collapsed(outcomes: Sequence[Outcome]) -> list[str]:
     if not collapsed:
         return []
     silent = Counter(
-        f"{name_of(one.arch)}'s {gone[0].removeprefix(SILENT)}"
+        f"{name_of(one.arch)}'s {gone[0].removeprefix(SILENCE)}"
         for one in collapsed
         if (gone := [name for name in layers([one]) if one.epochs[-1].get(name) == 1])
     )
-    early = sum(not _has_learned(one) for one in collapsed)
+    early = sum(not learned_in(one) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in silent.most_common())
     found = f"in {silent.total()} of them a layer has no unit left ({where})" if silent else "none has a silent layer"
     late = f", {len(collapsed) - early} had learned before" if early < len(collapsed) else ""
@@ -78,10 +80,6 @@ def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
                 lost = sum(one.collapsed for one in above)
                 parts.append(f"{name_of(arch)} ({schedule}) from {min(rates):g} on, {lost} of {len(above)} runs")
     return [f"The learning rates at which runs collapsed: {', '.join(parts)}."] if parts else []
-
-
-def _has_learned(outcome: Outcome) -> bool:
-    return any(row.get("val/acc", row.get("test/acc", 0.0)) > outcome.images.collapsed_below for row in outcome.epochs)
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:

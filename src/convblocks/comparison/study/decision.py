@@ -90,6 +90,11 @@ def at_notebooks(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [one for one in outcomes if cell_of(one) == NOTEBOOK]
 
 
+def by_cell(outcomes: Sequence[Outcome]) -> dict[Cell, list[Outcome]]:
+    """The runs at each point of the grid, of both stages; other options may differ."""
+    return {cell: [one for one in outcomes if cell_of(one) == cell] for cell in dict.fromkeys(map(cell_of, outcomes))}
+
+
 def cell_of(outcome: Outcome) -> Cell:
     settings = dict(outcome.settings)
     return Cell(settings["lr"], settings["lr_scheduler"])

@@ -1,15 +1,14 @@
 """What the study says: what was chosen, and what is decided."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 from convblocks.comparison.outcomes import Outcome, by_arch
-from convblocks.comparison.report import claim_text, results_table, what_follows, why
-from convblocks.comparison.statistics import Mean, Test, mean_interval
-from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, cell_of
+from convblocks.comparison.report import claim_text, results_table, thresholds, what_follows, why
+from convblocks.comparison.statistics import Test, mean_interval
+from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
 from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, Cell
-from convblocks.comparison.verdicts import MUCH, ROUGHLY_EQUAL, Claim, Difference
-from convblocks.comparison.wording import difference_text, name_of, p_text, probability_text, settings_text
+from convblocks.comparison.verdicts import Claim, Difference
+from convblocks.comparison.wording import difference_text, name_of, p_text, probability_text, settings_text, spread_text
 from convblocks.tables import Table
 
 SWEPT = ("lr", "lr_scheduler")
@@ -19,12 +18,12 @@ def choice_table(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Ta
     """Every setting that was tried, the best first, by the images held out; the test set is not in it."""
     lines = []
     for arch, own in by_arch(outcomes).items():
-        cells = {cell: [one for one in own if cell_of(one) == cell] for cell in dict.fromkeys(map(cell_of, own))}
+        cells = by_cell(own)
         means = {cell: mean_interval([float(one.validation or 0) for one in runs]) for cell, runs in cells.items()}
         for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -means[cell].n, -means[cell].mean)):
             collapsed = sum(one.collapsed for one in cells[cell])
             mark = "chosen" if cell == choices.get(arch) else ""
-            lines.append([arch, cell_text(cell), _mean_text(means[cell]), f"{collapsed} of {means[cell].n}", mark])
+            lines.append([arch, cell_text(cell), spread_text(means[cell]), f"{collapsed} of {means[cell].n}", mark])
     notes = [
         f"Mean accuracy on {HELD_OUT:,} training images that were held out, over all runs of a setting, collapsed ones "
         f"included, and the standard deviation. The best {FINALISTS} settings of each network have further seeds."
@@ -53,10 +52,8 @@ def claims_table(decision: Decision) -> Table:
         reasons = here if here == there else f"Notebook's: {here} Best: {there}"
         lines.append([claim_text(at_best), _verdicts(at_notebooks), _verdicts(at_best), reasons])
     notes = [
-        f"At 5 %, after Holm's correction over {tested} claims. Our thresholds: roughly equal is at most "
-        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point. A verdict is on "
-        "what to expect of a run: collapsed runs count, as the worst; in brackets, where it is another, that on runs "
-        "that trained."
+        f"{thresholds(tested)} A verdict is on what to expect of a run: collapsed runs count, as the worst; in "
+        "brackets, where it is another, that on runs that trained."
     ]
     return Table("The notebook's claims", ["claim", "notebook's setting", "own best setting", "why"], lines, notes)
 
@@ -69,7 +66,7 @@ def images_table(found: Sequence[ByImage]) -> Table:
             f"{one.only_first:.1f}",
             f"{one.only_second:.1f}",
             f"{one.told_apart} of {one.pairs}",
-            _new_digits(one),
+            difference_text(one.new_digits, "accuracy"),
         ]
         for one in found
     ]
@@ -87,10 +84,10 @@ def verdict(decision: Decision) -> list[str]:
     lines = []
     if decision.primary:
         lines.append(_primary(decision, decision.primary))
-        own = [one for one in decision.by_image if (one.first, one.second) == PRIMARY]
-        lines += [
-            f"With other seeds and on other digits the difference would be {_new_digits(one)} points." for one in own
-        ]
+        for one in decision.by_image:
+            if (one.first, one.second) == PRIMARY:
+                found = difference_text(one.new_digits, "accuracy")
+                lines.append(f"With other seeds and on other digits the difference would be {found} points.")
     at_notebooks = what_follows(decision.at_notebooks)
     return lines + [f"The notebook's setting: {line}" for line in at_notebooks]
 
@@ -130,13 +127,3 @@ def _numbers(primary: Difference) -> str:
 def _verdicts(claim: Claim) -> str:
     expected, trained = claim.expected.verdict, claim.trained.verdict
     return expected if expected == trained else f"{expected} ({trained})"
-
-
-def _new_digits(one: ByImage) -> str:
-    found = one.new_digits
-    interval = f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]" if math.isfinite(found.low + found.high) else ""
-    return f"{100 * found.difference:+.2f}{interval}"
-
-
-def _mean_text(mean: Mean) -> str:
-    return f"{100 * mean.mean:.2f} ± {100 * mean.deviation:.2f}" if mean.n > 1 else f"{100 * mean.mean:.2f}"

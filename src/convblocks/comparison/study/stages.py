@@ -80,9 +80,11 @@ def outcomes_of_choice(options: Namespace, fit: bool) -> list[Outcome]:
     Raises:
         UserError: a run is not there, or failed.
     """
+    trials: list[Trial] = []
     outcomes: list[Outcome] = []
-    while len(trials := _trials_to_choose(options, outcomes)) > len(outcomes):
-        outcomes = _finished(options, "choose", trials, fit)
+    while len(wanted := _trials_to_choose(options, outcomes)) > len(trials):
+        _finish(options, "choose", [one for one in wanted if one not in trials], fit)
+        trials, outcomes = wanted, compare.read_all(wanted)
     return outcomes
 
 
@@ -93,7 +95,8 @@ def outcomes_of_confirmation(options: Namespace, choices: dict[str, Cell], fit: 
         UserError: a run is not there, or failed.
     """
     trials = [_trial(options, "confirm", arch, *run) for arch, cell in choices.items() for run in to_confirm(cell)]
-    return _finished(options, "confirm", trials, fit)
+    _finish(options, "confirm", trials, fit)
+    return compare.read_all(trials)
 
 
 def choices_of(outcomes: Sequence[Outcome]) -> dict[str, Cell]:
@@ -120,15 +123,14 @@ def _trial(options: Namespace, stage: str, arch: str, cell: Cell, seed: int) -> 
     return Trial(f"{options.name}/{stage}", arch, (*options.settings, *cell.settings), seed)
 
 
-def _finished(options: Namespace, stage: str, trials: Sequence[Trial], fit: bool) -> list[Outcome]:
-    """Train what is missing of these trials, if wanted, and read them."""
+def _finish(options: Namespace, stage: str, trials: Sequence[Trial], fit: bool) -> None:
+    """Train what is missing of these trials, if wanted, and refuse to go on without them."""
     compare.refuse_conflict(trials)
     failed = compare.fit_missing(_directory(options, stage), trials, options.jobs) if fit else []
     if missing := [trial for trial in trials if trial.state() != "done"]:
         hint = "" if fit else f": python scripts/study.py {stage}"
         logs = "".join(f"; see {trial.log}" for trial in failed)
         raise UserError(f"{len(missing)} of the {len(trials)} runs of stage {stage} are not done{hint}{logs}")
-    return compare.read_all(trials)
 
 
 def _report(
