@@ -37,8 +37,8 @@ COMMANDS = {
         ),
     ],
     "candidates-long": [
-        *["scripts/compare.py", "--name", "candidates/long", "--arch", "maxpool", "--epochs", "30", *CHOOSING],
-        *["--grid", f"config={_configs('long long-averaged-smoothed')}"],
+        *["scripts/compare.py", "--name", "candidates/long", "--epochs", "30", *CHOOSING],
+        *["--arch", "maxpool", "batchnorm", "--grid", f"config={_configs('long long-averaged-smoothed')}"],
     ],
     "candidates-sprint": [
         *["scripts/compare.py", "--name", "candidates/sprint", "--arch", "maxpool", "--epochs", "1", *CHOOSING],

@@ -27,6 +27,7 @@ from benchmarks.training import page as performance
 from benchmarks.training.results import Results as PerformanceResults
 from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
+from convblocks.comparison.outcomes import by_arch
 from convblocks.comparison.records import read_records
 from convblocks.comparison.report import results_table
 from convblocks.comparison.study.decision import at_notebooks
@@ -96,7 +97,7 @@ def write_recipes(data: Path, out: Path) -> None:
         blocks += [_markdown([table]), sources(name, outcomes)]
     for name in CANDIDATES:
         outcomes = read_records(data, name)
-        blocks += [_markdown([candidates_table(outcomes)]), sources(name, outcomes)]
+        blocks += [_markdown([candidates_table(own) for own in by_arch(outcomes).values()]), sources(name, outcomes)]
     _write(out / "docs" / "recipes.md", *blocks)
 
 

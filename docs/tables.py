@@ -36,7 +36,9 @@ def candidates_table(outcomes: Sequence[Outcome]) -> Table:
         rows.append((score.mean, [f"[{name}](data/candidates/{name})", spread_text(score), str(score.n)]))
     notes = ["Mean and standard deviation over the runs of a setting; the test set had no say."]
     lines = [line for _, line in sorted(rows, reverse=True)]
-    return Table(f"Candidates for {outcomes[0].arch}", ["setting", "validation accuracy %", "n"], lines, notes)
+    epochs = len(outcomes[0].epochs)
+    title = f"Candidates for {outcomes[0].arch}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    return Table(title, ["setting", "validation accuracy %", "n"], lines, notes)
 
 
 def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
