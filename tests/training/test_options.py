@@ -70,6 +70,16 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
     assert (build_classifier(settings, MNIST).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
 
 
+@pytest.mark.parametrize("later", ["AdamW", "Adam"])
+def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(workspace: Path, later: str) -> None:
+    first = {"class_path": "Adam", "init_args": {"betas": [0.7, 0.9]}}
+    second = {"class_path": later, "init_args": {"weight_decay": 0.1}}
+    (workspace / "first.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": first, "lr": 0.003}))
+    (workspace / "second.yaml").write_text(yaml.safe_dump({"optimizer": second}))
+    settings = parse(["--config", "first.yaml", "--config", "second.yaml"]).settings
+    assert (settings["optimizer"], settings["lr"]) == (second, 0.003)
+
+
 @pytest.mark.slow
 def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None:
     flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]

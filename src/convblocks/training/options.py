@@ -101,11 +101,24 @@ def parse(arguments: list[str]) -> Options:
     )
 
 
+class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, misc]  # it has no types
+    """A config whose choice of a class replaces an earlier config's, with all its arguments."""
+
+    def __call__(self, parser: FitParser, cfg: jsonargparse.Namespace, values: str, option_string: Any = None) -> None:
+        """Take the config's options over those before; jsonargparse alone cannot tell a short name's class."""
+        chosen = type(cfg)()
+        self.apply_config(parser, chosen, self.dest, values)
+        for option in CLASSES:
+            if chosen.get(option) is not None:
+                cfg[option] = None
+        super().__call__(parser, cfg, values, option_string)
+
+
 @cache
 def parser() -> FitParser:
     """All options with their types, defaults and help, from the signatures and docstrings of what they set."""
     made = FitParser(prog="fit.py")
-    made.add_argument("--config", action="config", help="A YAML file with options.")
+    made.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
     made.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
     made.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
     help_text = f"Passes over the training images (default: {EPOCHS}, or without limit if there is another one)."
