@@ -135,7 +135,7 @@ def write_channels(data: Path, out: Path) -> None:
         "normalisation then adds up the values of a channel one after the other, and some gradients of BatchNorm are "
         "less exact ([cluster.md](cluster.md)) than with channels first. Does a network learn less from them? "
         "`docs/channels.py` has the BatchNorm network with the exact sums: the same weights at the beginning, the same "
-        "batches, the notebook's setting.",
+        "batches, the notebook's setting. The networks keep channels_last unless a difference is found.",
         _markdown([channels_table(first, last)]),
         sources("channels", first),
         sources("study-confirm", last),
