@@ -128,7 +128,7 @@ def test_scaling_is_strong_where_a_batch_is_shared_and_weak_where_it_grows(resul
 def test_what_is_sent_is_summed_over_a_step(results: Results) -> None:
     plain, fit, _ = sent_table(results).rows
     assert plain == ["mlp", "2", "strong", "plain", "1.00", "0.00", "318,040", "2", "318,040"]
-    assert fit == ["mlp", "8", "strong", "fit", "3.00", "2.00 [2.00, 2.00]", "318,064", "28", "556,738"]
+    assert fit == ["mlp", "8", "strong", "fit", "3.00", "2.00", "318,064", "28", "556,738"]
 
 
 def test_the_calculation_takes_what_most_processes_sent(results: Results) -> None:
