@@ -15,7 +15,7 @@ from convblocks.comparison.statistics import Mean, mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
 from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.study.stages import choices_of
-from convblocks.comparison.verdicts import row_of
+from convblocks.comparison.verdicts import meets, row_of
 from convblocks.comparison.wording import NOTHING, accuracy_text
 from convblocks.tables import Table, to_markdown
 from docs.tables import by_machine, hardware, sources
@@ -117,7 +117,7 @@ def entries_table(entries: Sequence[Entry], starts: Results) -> Table:
         "Accuracy: the mean of the runs that trained, with Student's 95 % interval. Seconds: of training and "
         "evaluation, from the first step to the end of the first epoch with that accuracy, mean and 95 % interval; a "
         "dash where not every run got there. From the start of the process: with the median time that fit.py takes to "
-        "its first step, as measured for [performance.md](performance.md) on the same machine."
+        "its first step with two threads, as measured for [performance.md](performance.md) on the same machine."
     ]
     return Table("Recipes", columns, lines, notes)
 
@@ -166,7 +166,7 @@ def _verdict(goal: Goal, entries: Sequence[Entry]) -> list[str]:
         if goal.accuracy is not None:
             means = [entry.accuracy for entry in own if entry.accuracy]
             best = max(means, key=lambda mean: mean.low, default=None)
-            met.append(best is not None and best.low > goal.accuracy)
+            met.append(meets(goal.accuracy, best))
             told.append(f"{accuracy_text(best)}, n = {best.n if best else 0}")
         else:
             seconds = [entry.seconds for entry in own if entry.seconds]

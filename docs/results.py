@@ -37,7 +37,7 @@ def write_results(data: Path, out: Path) -> None:
     decision = decide(confirmed, choices)
     tables = decision_tables(decision)
     believed = "\n".join(f"- {line}" for line in [*verdict(decision), *causes([*choice, *confirmed])])
-    save(partial(decision_figure, choice, decision), out / "docs" / "results.png")
+    save(partial(decision_figure, [*choice, *confirmed], decision), out / "docs" / "results.png")
     write_sections(out, "README.md", {"results": f"{picture('docs/results', ANSWER)}\n\n{believed}"})
     at_notebooks = [one for one in confirmed if cell_of(one) == NOTEBOOK]
     at_best = [one for one in confirmed if cell_of(one) == choices[one.arch]]

@@ -98,7 +98,7 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     kept = {name: read(data, name, session.command) for name, session in own.items()}
     sections = {f"session {name}": f"```\n{without_summary(printed)}\n```" for name, (_, printed) in kept.items()}
     origins = dict.fromkeys(origin for origin, _ in kept.values())
-    write_sections(out, page, sections | {"sessions": "\n".join(f"On {origin}." for origin in origins)})
+    write_sections(out, page, sections | {"sessions": "\n".join(f"Printed on {origin}." for origin in origins)})
 
 
 def read(data: Path, name: str, command: str) -> tuple[str, str]:
@@ -134,8 +134,8 @@ def run(sessions: Mapping[str, Session], runs: Mapping[str, Path], data: Path) -
         folder = Path(temporary)
         for name in ("scripts", "tests"):
             (folder / name).symlink_to(REPOSITORY / name)
-        for name, run in runs.items():
-            shutil.copytree(run, folder / LOGS / name)
+        for name, path in runs.items():
+            shutil.copytree(path, folder / LOGS / name)
         draw_pictures(folder / "pics")
         for name, session in sessions.items():
             print(f"$ {session.command}", flush=True)
@@ -145,7 +145,7 @@ def run(sessions: Mapping[str, Session], runs: Mapping[str, Path], data: Path) -
 
 
 def printed_by(session: Session, folder: Path) -> str:
-    """What a command prints where the repository is the current folder, errors included, in lines without spaces."""
+    """What a command prints in a folder, errors included, without spaces at the ends of lines."""
     # This Python's own commands, in a terminal of the usual width.
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "80"}
     finished = subprocess.run(

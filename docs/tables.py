@@ -85,9 +85,11 @@ def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
     result = sign_flip_test(differences)
     rows.append(["first - last", f"{result.n} pairs", difference_text(result, "accuracy")])
     verdict = "a difference" if result.p < SIGNIFICANCE else "no difference"
+    is_better = result.p < SIGNIFICANCE and result.difference > 0
+    default = "channels first should be the default" if is_better else "channels_last stays the default"
     notes = [
         f"Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed: the "
-        f"sign-flip test finds {verdict} ({p_text(result.p)}), and the interval is its own."
+        f"sign-flip test finds {verdict} ({p_text(result.p)}), and the interval is its own: {default}."
     ]
     return Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], rows, notes)
 

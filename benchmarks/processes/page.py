@@ -103,7 +103,7 @@ def rates_table(results: Results) -> Table:
             row = [arch, str(batch_size)]
             for variant in ("fit", "plain"):
                 one, two = (results.rate(variant, arch, batch_size, processes) for processes in (1, 2))
-                row += [f"{one:.1f}", f"{two:.1f}", f"{two / one:.2f}"]
+                row += [f"{one:.1f}", f"{two:.1f}", str(results.gain(variant, arch, batch_size))]
             rows.append(row)
     header = ["network", "batch", *(f"{name}, {what}" for name in ("fit", "plain") for what in ("1", "2", "2 / 1"))]
     return Table("Steps a second, of 1 and of 2 processes", header, rows)

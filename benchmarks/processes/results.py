@@ -61,6 +61,11 @@ class Results:
         """Steps a second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
         return ratio(*self._seconds(arch, batch_size, processes))
 
+    def gain(self, variant: Variant, arch: str, batch_size: int) -> Ratio:
+        """Steps a second of 2 processes, as a multiple of those of 1."""
+        one, two = (self.of(variant, arch, batch_size, processes) for processes in (1, 2))
+        return ratio([each.seconds / each.case.steps for each in one], [each.seconds / each.case.steps for each in two])
+
     def verdict(self, arch: str, batch_size: int) -> str:
         """Whether 2 processes meet the target."""
         smallest = min(self.batch_sizes())

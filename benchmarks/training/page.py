@@ -55,7 +55,7 @@ GAIN = (
 
 WAIT = (
     "Of a run of as many epochs as by default, calculated from one: the start is the time from the command to the "
-    "first step, the end what is left of a run of one epoch, such as the pictures for TensorBoard."
+    "first step. The pictures for TensorBoard at the end of a run are not in it."
 )
 
 PROFILE = (
@@ -136,10 +136,9 @@ def wait_table(results: Results) -> Table:
         trained = median(one.timing.training for one in fit)
         evaluated = median(one.timing.evaluation for one in fit)
         start = median(results.command("first step", arch))
-        end = max(0.0, median(results.command("one epoch", arch)) - start - trained - evaluated)
-        parts = [start, EPOCHS * trained, EPOCHS * evaluated, end]
+        parts = [start, EPOCHS * trained, EPOCHS * evaluated]
         rows.append([arch, *(f"{part:.1f} ({part / sum(parts):.0%})" for part in parts), f"{sum(parts):.1f}"])
-    header = ["network", "start", "training", "evaluation, logs, checkpoints", "end", "seconds in all"]
+    header = ["network", "start", "training", "evaluation, logs, checkpoints", "seconds in all"]
     return Table(f"What {EPOCHS} epochs of fit.py are made of", header, rows, [WAIT])
 
 

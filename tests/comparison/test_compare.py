@@ -138,7 +138,7 @@ def test_summaries_from_before_there_were_other_data_are_of_mnist(small: Path) -
         del former["data"], former["collapsed_below"]
         summary.write_text(json.dumps(former))
     compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--no-fit"])
-    assert (small / "comparison.md").read_text() == report
+    assert (small / "comparison.md").read_text() == report.replace("below 14.9 %", "below 15.0 %")  # the rule then
 
 
 def test_a_summary_that_tells_nothing_of_its_data_is_damaged(small: Path) -> None:

@@ -83,6 +83,13 @@ def test_the_lines_go_through_the_medians_of_all_runs() -> None:
         assert line.get_ydata() == pytest.approx([np.median(errors_of(here)) for here in own])
 
 
+def test_of_an_even_number_of_runs_the_line_goes_through_the_worse_of_the_middle_two() -> None:
+    runs = [outcome("mlp", seed, accuracy, (("lr", "1e-3"),)) for seed, accuracy in enumerate([0.97, CHANCE])]
+    above, _ = answer_figure(runs, []).axes
+    (line,) = lines(above, "medians")
+    assert line.get_ydata() == pytest.approx([100 * (1 - CHANCE)])
+
+
 def test_the_strip_counts_the_collapsed_runs_of_each_network_at_each_rate() -> None:
     runs = [
         *(outcome("mlp", seed, 0.95, (("lr", "1e-3"),)) for seed in range(3)),

@@ -73,7 +73,7 @@ def test_a_page_shows_what_was_printed_and_where(page: str, tmp_path: Path, out:
     sessions.write_transcripts(page, tmp_path, out)
     written = sections_of(out / page)
     assert {f"session {name}": f"```\n{name} prints this\n\nand that\n```" for name in own}.items() <= written.items()
-    assert written["sessions"] == "On a machine; commit abc1234; 2025-01-02."
+    assert written["sessions"] == "Printed on a machine; commit abc1234; 2025-01-02."
 
 
 def test_another_transcript_makes_another_page_and_another_machine_is_told(tmp_path: Path, out: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_comparison_in_which_all_diverge_completes(folder: Path) -> None:
     ended = forked.run("compare", [*flags, "--jobs", "2"], folder)
     assert (ended.status, ended.errors) == (0, "")
     printed = " ".join(ended.output.split())
-    assert "The MLP does not train in 2 of 2 runs [34-100 %], 2 of which diverged;" in printed
+    assert "The MLP does not train in 2 of 2 runs [34-100 %], all of which diverged;" in printed
     json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
 
 

@@ -89,6 +89,7 @@ def differences_table(comparison: Comparison) -> Table:
         "If trained: the difference of the means of the runs that trained, with a permutation test and the interval "
         "that belongs to it. First is better: how often a run of the first network is better than one of the second, "
         "over all runs, with a permutation test of the ranks. Unpaired: a seed makes two networks no more alike. "
+        "Its interval is not that of its p, which may be small where it holds 50 %. "
         "Accuracies in points; p as it is, not corrected for how many there are."
     ]
     return Table("All differences", columns, lines, notes)

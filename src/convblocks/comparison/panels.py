@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from statistics import median_high
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -57,7 +58,10 @@ def places_of(values: Sequence[str]) -> dict[str, float]:
 def swept_errors(
     axes: Axes, curves: Sequence[Curve], option: str, places: Mapping[str, float], all_errors: Sequence[float]
 ) -> None:
-    """Every run a dot, a little beside its place so that it is seen, and a line through the medians."""
+    """Every run a dot, a little beside its place so that it is seen, and a line through the medians.
+
+    The line goes through runs only: of an even number through the worse of the two in the middle.
+    """
     _error_axis(axes, "y", all_errors)
     gaps = np.diff(sorted(places.values()))
     room = 0.45 * (gaps.min() if len(gaps) else 1.0) / len(curves)
@@ -69,7 +73,7 @@ def swept_errors(
             if errors:
                 beside = np.linspace(-0.35, 0.35, len(errors)) if len(errors) > 1 else np.zeros(1)
                 _dots(axes, place + middle + room * beside, errors, curve.style)
-                medians.append((place, float(np.median(errors))))
+                medians.append((place, median_high(errors)))
         axes.plot(*np.transpose(medians), curve.style.line, color=curve.style.colour, linewidth=1.8, gid="medians")
 
 

@@ -114,7 +114,7 @@ def results_table(
         *([] if images.description.same_images(MNIST) else [_data_note(images)]),
         *notes,
         "[...]: 95 % intervals. A run has not trained if it diverges, or ends at or below "
-        f"{100 * images.collapsed_below:.0f} % accuracy; no mean counts such runs.",
+        f"{100 * images.collapsed_below:.1f} % accuracy; no mean counts such runs.",
         *([] if alone else [_meaning(baseline)]),
         *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]
@@ -146,11 +146,17 @@ def thresholds(tested: int) -> str:
 
 
 def claim_text(claim: Claim) -> str:
-    """A claim, with what it was judged by."""
-    if not claim.evidence or claim.evidence[0].measure not in ("first_loss", "seconds_to_goal"):
-        return claim.text
-    by_loss = claim.evidence[0].measure == "first_loss"
-    return f"{claim.text} ({'loss of epoch 1' if by_loss else f'seconds to {100 * GOAL:.0f} % accuracy'})"
+    """A claim, with what it was judged by where that is not plain."""
+    judged = judged_by(claim)
+    return f"{claim.text} ({judged})" if judged else claim.text
+
+
+def judged_by(claim: Claim) -> str:
+    """The measure by which it was judged what is faster; nothing of other claims."""
+    measure = claim.evidence[0].measure if claim.evidence else None
+    if measure == "first_loss":
+        return "loss of epoch 1"
+    return f"seconds to {100 * GOAL:.0f} % accuracy" if measure == "seconds_to_goal" else ""
 
 
 def why(comparison: Comparison, claim: Claim, tested: int) -> str:
@@ -273,8 +279,9 @@ def _follows(one: Difference, better: str, worse: str, is_certain: bool) -> str:
 def _lost(row: Row) -> str:
     """How many runs did not train, of which some may have diverged."""
     low, high = (1 - end for end in reversed(row.trained_interval))
-    diverged = f", {row.diverged} of which diverged" if row.diverged else ""
-    return f"{row.runs - row.trained} of {row.runs} runs {shares(low, high)}{diverged}"
+    lost = row.runs - row.trained
+    diverged = f", {'all' if row.diverged == lost else row.diverged} of which diverged" if row.diverged else ""
+    return f"{lost} of {row.runs} runs {shares(low, high)}{diverged}"
 
 
 def _edges(findings: Findings) -> str:

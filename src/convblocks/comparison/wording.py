@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from convblocks.comparison.statistics import Difference, Mean, Superiority, Test
+from convblocks.comparison.statistics import Difference, Mean, Superiority, Test, wilson_interval
 from convblocks.comparison.trials import PATHS, ROOT, Settings, is_number
 from convblocks.comparison.verdicts import GOAL, Comparison, Measure
 from convblocks.data.description import MNIST
@@ -83,6 +83,11 @@ def signed(value: float, measure: Measure) -> str:
 def probability_text(result: Superiority) -> str:
     """A probability and its interval: ``80 % [49-94 %]``."""
     return f"{100 * result.probability:.0f} % {shares(result.low, result.high)}"
+
+
+def rate_text(count: int, total: int) -> str:
+    """A count and Wilson's interval of its share: ``4 of 12 [14-61 %]``."""
+    return f"{count} of {total} {shares(*wilson_interval(count, total))}"
 
 
 def shares(low: float, high: float) -> str:

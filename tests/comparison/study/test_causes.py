@@ -32,21 +32,21 @@ RUNS = [
 
 def test_the_layer_with_most_silent_units_is_named_for_each_network() -> None:
     assert causes(RUNS)[0] == (
-        "Units that answer no image at the notebook's setting: 98 % behind MaxPool's relu2, 1 % behind BatchNorm's "
-        "relu1 (each network's worst layer, medians)."
+        "Units that answer no image at the notebook's setting: 98 % of MaxPool's relu2, 1 % of BatchNorm's relu1 "
+        "(each network's worst layer, medians)."
     )
 
 
 def test_of_runs_that_collapsed_the_first_layer_without_a_unit_left_is_named() -> None:
     assert causes(RUNS)[1] == (
-        "Of all 6 runs 2 collapsed, and in 2 of them a layer has no unit left (MaxPool's relu2 in 1, MaxPool's relu3 "
-        "in 1); 1 never learned, 1 had learned before."
+        "2 of all 6 runs collapsed: in all of them a layer has no unit left (MaxPool's relu2 in 1, MaxPool's relu3 "
+        "in 1), and 1 had learned something before."
     )
 
 
 def test_the_learning_rate_from_which_runs_collapse_is_told() -> None:
-    assert causes(RUNS)[2] == (
-        "The learning rates at which runs collapsed: MaxPool (constant) from 0.01 on, 2 of 4 runs."
+    assert (
+        causes(RUNS)[2] == "Runs collapsed at these learning rates: MaxPool (constant) from 1e-2 up, 2 of 4 [15-85 %]."
     )
 
 
@@ -61,5 +61,5 @@ def test_runs_that_do_not_tell_their_silent_units_have_none_to_explain() -> None
 def test_each_setting_has_a_row_with_its_layers() -> None:
     table = silence_table(RUNS)
     assert table.columns[3:] == ["relu1", "relu2", "relu3"]
-    assert table.rows[0] == ["maxpool", "lr 1e-3, constant", "0 of 1", "0 [0, 0]", "2 [2, 2]", "-"]
-    assert table.rows[1][2:5] == ["2 of 4", "0 [0, 10]", "98 [91, 100]"]
+    assert table.rows[0] == ["maxpool", "lr 1e-3, constant", "0 of 1 [0-79 %]", "0 [0, 0]", "2 [2, 2]", "-"]
+    assert table.rows[1][2:5] == ["2 of 4 [15-85 %]", "0 [0, 10]", "98 [91, 100]"]

@@ -9,7 +9,7 @@ from convblocks.comparison.panels import layers
 from convblocks.comparison.study.decision import at_notebooks, by_cell, cell_of
 from convblocks.comparison.study.plan import Cell
 from convblocks.comparison.study.report import cell_text
-from convblocks.comparison.wording import name_of
+from convblocks.comparison.wording import name_of, rate_text
 from convblocks.runs.directory import SILENCE
 from convblocks.tables import Table
 
@@ -22,7 +22,7 @@ def silence_table(outcomes: Sequence[Outcome]) -> Table:
         cells = by_cell(own)
         for cell in sorted(cells, key=_by_schedule):
             runs = cells[cell]
-            collapsed = f"{sum(one.collapsed for one in runs)} of {len(runs)}"
+            collapsed = rate_text(sum(one.collapsed for one in runs), len(runs))
             shares = [_range(_last(runs, name)) for name in names]
             lines.append([arch, cell_text(cell), collapsed, *shares])
     notes = [
@@ -44,7 +44,7 @@ def _silent_at_notebooks(outcomes: Sequence[Outcome]) -> list[str]:
         shares = {name: median(_last(own, name)) for name in layers(own)}
         if shares:
             worst = max(shares, key=lambda name: shares[name])
-            parts.append(f"{100 * shares[worst]:.0f} % behind {name_of(arch)}'s {worst.removeprefix(SILENCE)}")
+            parts.append(f"{100 * shares[worst]:.0f} % of {name_of(arch)}'s {worst.removeprefix(SILENCE)}")
     if not parts:
         return []
     found = ", ".join(parts)
@@ -61,11 +61,12 @@ def _of_collapsed(outcomes: Sequence[Outcome]) -> list[str]:
         for one in collapsed
         if (gone := [name for name in layers([one]) if one.epochs[-1].get(name) == 1])
     )
-    early = sum(not learned_in(one) for one in collapsed)
+    late = sum(bool(learned_in(one)) for one in collapsed)
     where = ", ".join(f"{layer} in {count}" for layer, count in silent.most_common())
-    found = f"in {silent.total()} of them a layer has no unit left ({where})" if silent else "none has a silent layer"
-    late = f", {len(collapsed) - early} had learned before" if early < len(collapsed) else ""
-    return [f"Of all {len(outcomes)} runs {len(collapsed)} collapsed, and {found}; {early} never learned{late}."]
+    share = "all" if silent.total() == len(collapsed) else str(silent.total())
+    found = f"in {share} of them a layer has no unit left ({where})" if silent else "none has a silent layer"
+    before = f"{late} had learned something before" if late else "none had learned anything before"
+    return [f"{len(collapsed)} of all {len(outcomes)} runs collapsed: {found}, and {before}."]
 
 
 def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
@@ -74,12 +75,13 @@ def _from_which_rate(outcomes: Sequence[Outcome]) -> list[str]:
     for arch, own in by_arch(outcomes).items():
         for schedule in dict.fromkeys(cell_of(one).lr_scheduler for one in own):
             runs = [one for one in own if cell_of(one).lr_scheduler == schedule]
-            rates = [float(cell_of(one).lr) for one in runs if one.collapsed]
+            rates = [cell_of(one).lr for one in runs if one.collapsed]
             if rates:
-                above = [one for one in runs if float(cell_of(one).lr) >= min(rates)]
+                least = min(rates, key=float)
+                above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
                 lost = sum(one.collapsed for one in above)
-                parts.append(f"{name_of(arch)} ({schedule}) from {min(rates):g} on, {lost} of {len(above)} runs")
-    return [f"The learning rates at which runs collapsed: {', '.join(parts)}."] if parts else []
+                parts.append(f"{name_of(arch)} ({schedule}) from {least} up, {rate_text(lost, len(above))}")
+    return [f"Runs collapsed at these learning rates: {', '.join(parts)}."] if parts else []
 
 
 def _by_schedule(cell: Cell) -> tuple[str, float]:

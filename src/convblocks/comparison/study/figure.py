@@ -12,13 +12,13 @@ from convblocks.comparison.study.decision import Decision
 from convblocks.comparison.verdicts import Comparison
 
 
-def decision_figure(choice: Sequence[Outcome], decision: Decision) -> Figure:
-    """The first stage's runs against the learning rate, beside the differences that the second stage found."""
+def decision_figure(outcomes: Sequence[Outcome], decision: Decision) -> Figure:
+    """Both stages' runs against the learning rate, beside the differences that the second stage found."""
     pairs = [
         *_intervals(decision.at_notebooks, "at the notebook's setting"),
         *_intervals(decision.at_best, "each at its own best setting"),
     ]
-    return answer_figure(choice, pairs)
+    return answer_figure(outcomes, pairs)
 
 
 def _intervals(comparison: Comparison, group: str) -> list[Interval]:

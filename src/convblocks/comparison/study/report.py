@@ -3,12 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.comparison.outcomes import Outcome, by_arch
-from convblocks.comparison.report import claim_text, results_table, thresholds, what_follows, why
+from convblocks.comparison.report import claim_text, judged_by, results_table, thresholds, what_follows, why
 from convblocks.comparison.statistics import Test, mean_interval
 from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
 from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, Cell
 from convblocks.comparison.verdicts import Claim, Difference
-from convblocks.comparison.wording import difference_text, name_of, p_text, probability_text, settings_text, spread_text
+from convblocks.comparison.wording import (
+    NOTHING,
+    difference_text,
+    name_of,
+    p_text,
+    probability_text,
+    rate_text,
+    settings_text,
+    spread_text,
+)
 from convblocks.tables import Table
 
 SWEPT = ("lr", "lr_scheduler")
@@ -21,14 +30,18 @@ def choice_table(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Ta
         cells = by_cell(own)
         means = {cell: mean_interval([float(one.validation or 0) for one in runs]) for cell, runs in cells.items()}
         for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -means[cell].n, -means[cell].mean)):
-            collapsed = sum(one.collapsed for one in cells[cell])
+            trained = [float(one.validation or 0) for one in cells[cell] if not one.collapsed]
+            shown = spread_text(mean_interval(trained)) if trained else NOTHING
+            collapsed = rate_text(means[cell].n - len(trained), means[cell].n)
             mark = "chosen" if cell == choices.get(arch) else ""
-            lines.append([arch, cell_text(cell), spread_text(means[cell]), f"{collapsed} of {means[cell].n}", mark])
+            lines.append([arch, cell_text(cell), f"{100 * means[cell].mean:.2f}", collapsed, shown, mark])
     notes = [
-        f"Mean accuracy on {HELD_OUT:,} training images that were held out, over all runs of a setting, collapsed ones "
-        f"included, and the standard deviation. The best {FINALISTS} settings of each network have further seeds."
+        f"Accuracy in % on {HELD_OUT:,} training images that were held out. The score, by which settings are ranked, "
+        "is the mean over all runs of a setting, of which collapsed ones count with the accuracy that they have; if "
+        "trained: mean and standard deviation of the others. In brackets Wilson's 95 % interval. The best "
+        f"{FINALISTS} settings of each network have further seeds."
     ]
-    return Table("The choice", ["network", "setting", "validation accuracy", "collapsed", ""], lines, notes)
+    return Table("The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes)
 
 
 def decision_tables(decision: Decision) -> list[Table]:
@@ -49,8 +62,11 @@ def claims_table(decision: Decision) -> Table:
             why(comparison, claim, tested)
             for comparison, claim in ((decision.at_notebooks, at_notebooks), (decision.at_best, at_best))
         )
-        reasons = here if here == there else f"Notebook's: {here} Best: {there}"
-        lines.append([claim_text(at_best), _verdicts(at_notebooks), _verdicts(at_best), reasons])
+        alike = claim_text(at_notebooks) == claim_text(at_best)
+        by = ["", ""] if alike else [f", by {judged_by(one)}" for one in (at_notebooks, at_best)]
+        reasons = here if here == there else f"Notebook's{by[0]}: {here} Best{by[1]}: {there}"
+        text = claim_text(at_best) if alike else at_best.text
+        lines.append([text, _verdicts(at_notebooks), _verdicts(at_best), reasons])
     notes = [
         f"{thresholds(tested)} A verdict is on what to expect of a run: collapsed runs count, as the worst; in "
         "brackets, where it is another, that on runs that trained."
@@ -110,7 +126,7 @@ def _primary(decision: Decision, primary: Difference) -> str:
         )
         return f"Undecided at their own best settings, {one} minus {other}: {numbers}{needed}."
     better, worse = (one, other) if decision.decided == "first is better" else (other, one)
-    return f"At its own best setting {better} is better than {worse}: {numbers}."
+    return f"Each at its own best setting, {better} is better than {worse}: {numbers}."
 
 
 def _numbers(primary: Difference) -> str:

@@ -67,7 +67,7 @@ def confirm(options: Namespace) -> None:
     decision = decide(outcomes, choices)
     sentences = [*verdict(decision), *causes([*choice, *outcomes])]
     folder = _report(options, "confirm", decision_tables(decision), sentences, [silence_table(outcomes)])
-    save(partial(decision_figure, choice, decision), folder.path / "report.png")
+    save(partial(decision_figure, [*choice, *outcomes], decision), folder.path / "report.png")
     save(partial(silence_figure, at_notebooks(outcomes)), folder.path / "silence.png")
 
 
@@ -130,7 +130,7 @@ def _finish(options: Namespace, stage: str, trials: Sequence[Trial], fit: bool) 
     if missing := [trial for trial in trials if trial.state() != "done"]:
         hint = "" if fit else f": python scripts/study.py {stage}"
         logs = "".join(f"; see {trial.log}" for trial in failed)
-        raise UserError(f"{len(missing)} of the {len(trials)} runs of stage {stage} are not done{hint}{logs}")
+        raise UserError(f"{len(missing)} runs of stage {stage} are not done{hint}{logs}")
 
 
 def _report(

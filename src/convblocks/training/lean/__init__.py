@@ -1,5 +1,4 @@
 """What buys speed by bending torch, Lightning or the C library; only ``fit``'s runs have it.
 
-It changes no bit: so tested on CPU. What all of it saves together is in docs/performance.md, under "Where a training
-step's milliseconds go".
+It changes no bit: so tested on CPU.
 """
