@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import yaml
+
 from benchmarks.pages import read_raw_numbers
 from benchmarks.training.results import Results
 from convblocks.atomic import write
@@ -15,9 +17,11 @@ from convblocks.comparison.statistics import Mean, mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
 from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.study.stages import choices_of
+from convblocks.comparison.trials import Settings
 from convblocks.comparison.verdicts import meets, row_of
 from convblocks.comparison.wording import NOTHING, accuracy_text
 from convblocks.tables import Table, to_markdown
+from docs.comparisons import REPOSITORY
 from docs.tables import by_machine, hardware, sources
 
 # An accuracy that is reached so soon is what the board's seconds tell.
@@ -102,7 +106,7 @@ def entries_table(entries: Sequence[Entry], starts: Results) -> Table:
             entry.runs[0].arch,
             f"{entry.runs[0].parameters:,}",
             str(len(entry.runs[0].epochs)),
-            dict(entry.runs[0].settings).get("trainer.precision", "32-true"),
+            precision_of(entry.runs[0].settings),
             accuracy_text(entry.accuracy),
             f"{entry.accuracy.n if entry.accuracy else 0} of {len(entry.runs)}",
             *_seconds_text(entry, starts),
@@ -120,6 +124,13 @@ def entries_table(entries: Sequence[Entry], starts: Results) -> Table:
         "its first step with two threads, as measured for [performance.md](performance.md) on the same machine."
     ]
     return Table("Recipes", columns, lines, notes)
+
+
+def precision_of(settings: Settings) -> str:
+    """The precision of runs at these settings, from the command line or their config."""
+    given = dict(settings)
+    config = yaml.safe_load((REPOSITORY / given["config"]).read_text()) if "config" in given else {}
+    return str(given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true"))
 
 
 def goals_table(entries: Sequence[Entry]) -> Table:

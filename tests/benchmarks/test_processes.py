@@ -114,7 +114,16 @@ def test_a_target_is_undecided_where_the_rounds_differ_too_much(results: Results
 
 
 def test_steps_a_second_are_medians(results: Results) -> None:
-    assert rates_table(results).rows[0] == ["mlp", "64", "1.2", "2.5", "2.00 [2.00, 2.00]", "1.2", "2.5", "2.00 [2.00, 2.00]"]
+    assert rates_table(results).rows[0] == [
+        "mlp",
+        "64",
+        "1.2",
+        "2.5",
+        "2.00 [2.00, 2.00]",
+        "1.2",
+        "2.5",
+        "2.00 [2.00, 2.00]",
+    ]
 
 
 def test_scaling_is_strong_where_a_batch_is_shared_and_weak_where_it_grows(results: Results) -> None:

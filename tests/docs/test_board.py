@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.training.results import CommandTime, Results
 from convblocks.comparison.outcomes import Outcome, Provenance
-from docs.board import Entry, entries_table, goals_table, public_table
+from convblocks.comparison.trials import Settings
+from docs.board import Entry, entries_table, goals_table, precision_of, public_table
 from docs.comparisons import DATA
 from tests.comparison.made_up import MACHINE, outcome
 
@@ -58,6 +59,19 @@ def test_runs_that_were_never_so_accurate_have_no_time() -> None:
     slow = runs("maxpool", 0.985, 9, 9, 9)
     never = replace(slow[0], epochs=({"seconds": 9.0, "test/acc": 0.985},))
     assert Entry("sprint", "sprint", [never, *slow[1:]]).seconds is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "precision"),
+    [
+        ((("epochs", "5"),), "32-true"),
+        ((("config", "configs/sprint.yaml"),), "bf16-mixed"),
+        ((("config", "configs/sprint.yaml"), ("trainer.precision", "32-true")), "32-true"),
+        ((("config", "configs/onecycle.yaml"),), "32-true"),
+    ],
+)
+def test_the_precision_is_that_of_the_command_line_or_the_config(settings: Settings, precision: str) -> None:
+    assert precision_of(settings) == precision
 
 
 def test_what_has_not_been_run_is_not_met() -> None:
