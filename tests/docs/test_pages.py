@@ -173,7 +173,7 @@ def test_the_study_has_its_page_and_the_readme_its_section(tmp_path: Path) -> No
     assert '<img alt="Left: test error against learning rate' in section
     assert "The notebook's setting: Given that they train" in section
     for text in (section, page):
-        assert "At its own best setting BatchNorm" in text
+        assert "Each at its own best setting, BatchNorm" in text
     assert "`python scripts/study.py confirm`: n = 72 runs" in page
     assert "(data/study-confirm.mistakes.csv)" in page
     assert "| batchnorm | lr 3e-3, onecycle | 98." in page
