@@ -11,7 +11,7 @@ import yaml
 from benchmarks.pages import read_raw_numbers
 from benchmarks.training.results import Results
 from convblocks.atomic import write
-from convblocks.comparison.outcomes import Outcome, by_arch, by_settings, time_to
+from convblocks.comparison.outcomes import Outcome, by_arch, by_settings, grouped, time_to
 from convblocks.comparison.records import read_records
 from convblocks.comparison.statistics import Mean, mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
@@ -169,11 +169,8 @@ def public_table(data: Path) -> Table:
 
 
 def _verdict(goal: Goal, entries: Sequence[Entry]) -> list[str]:
-    machines: dict[str, list[Entry]] = {}
-    for entry in entries:
-        machines.setdefault(hardware(entry.runs[0]), []).append(entry)
     told, met = [], []
-    for machine, own in machines.items():
+    for machine, own in grouped(entries, lambda entry: hardware(entry.runs[0])).items():
         if goal.accuracy is not None:
             means = [entry.accuracy for entry in own if entry.accuracy]
             best = max(means, key=lambda mean: mean.low, default=None)

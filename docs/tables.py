@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from convblocks.comparison.outcomes import Outcome, by_settings, time_to
+from convblocks.comparison.outcomes import Outcome, by_settings, grouped, time_to
 from convblocks.comparison.records import provenance
 from convblocks.comparison.statistics import SIGNIFICANCE, mean_interval, sign_flip_test
 from convblocks.comparison.verdicts import row_of
@@ -84,8 +84,9 @@ def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
     differences = [one.accuracy - accuracies[one.seed] for one in first if not one.collapsed and one.seed in accuracies]
     result = sign_flip_test(differences)
     rows.append(["first - last", f"{result.n} pairs", difference_text(result, "accuracy")])
-    verdict = "a difference" if result.p < SIGNIFICANCE else "no difference"
-    is_better = result.p < SIGNIFICANCE and result.difference > 0
+    differ = result.p < SIGNIFICANCE
+    verdict = "a difference" if differ else "no difference"
+    is_better = differ and result.difference > 0
     default = "channels first should be the default" if is_better else "channels_last stays the default"
     notes = [
         f"Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed: the "
@@ -96,8 +97,7 @@ def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
 
 def by_machine(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     """The runs of each processor and system, in the order in which they come."""
-    machines = dict.fromkeys(map(hardware, outcomes))
-    return {machine: [one for one in outcomes if hardware(one) == machine] for machine in machines}
+    return grouped(outcomes, hardware)
 
 
 def hardware(outcome: Outcome) -> str:

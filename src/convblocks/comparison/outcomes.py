@@ -1,9 +1,9 @@
 """The results of finished runs, as a comparison needs them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from convblocks.comparison.trials import Settings, Trial
 from convblocks.data.description import Description
 from convblocks.model.choices import short_name
 from convblocks.model.optimizers import CONSTANT
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,17 @@ def mean_validation(outcomes: Sequence[Outcome]) -> float:
 
 def by_arch(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     """The runs of each architecture, in the order in which they come."""
-    return {arch: [one for one in outcomes if one.arch == arch] for arch in dict.fromkeys(one.arch for one in outcomes)}
+    return grouped(outcomes, lambda one: one.arch)
 
 
 def by_settings(outcomes: Sequence[Outcome]) -> dict[Settings, list[Outcome]]:
     """The runs at each setting, in the order in which they come."""
-    found = dict.fromkeys(one.settings for one in outcomes)
-    return {settings: [one for one in outcomes if one.settings == settings] for settings in found}
+    return grouped(outcomes, lambda one: one.settings)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Whatever has the same key together, in the order in which it comes."""
+    found: dict[Key, list[Item]] = {}
+    for one in items:
+        found.setdefault(key(one), []).append(one)
+    return found

@@ -106,11 +106,12 @@ class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, m
 
     def __call__(self, parser: FitParser, cfg: jsonargparse.Namespace, values: str, option_string: Any = None) -> None:
         """Take the config's options over those before; jsonargparse alone cannot tell a short name's class."""
-        chosen = type(cfg)()
-        self.apply_config(parser, chosen, self.dest, values)
-        for option in CLASSES:
-            if chosen.get(option) is not None:
-                cfg[option] = None
+        if earlier := [option for option in CLASSES if not isinstance(cfg.get(option), str | None)]:
+            chosen = type(cfg)()
+            self.apply_config(parser, chosen, self.dest, values)
+            for option in earlier:
+                if chosen.get(option) is not None:
+                    cfg[option] = None
         super().__call__(parser, cfg, values, option_string)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from convblocks.comparison import statistics
-from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.outcomes import Outcome, by_arch, grouped
 from convblocks.comparison.statistics import SIGNIFICANCE, Test, mcnemar_p, two_way_interval
 from convblocks.comparison.study.plan import NOTEBOOK, Cell
 from convblocks.comparison.verdicts import Comparison, Difference, compare, difference, is_better, p_of
@@ -92,7 +92,7 @@ def at_notebooks(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 def by_cell(outcomes: Sequence[Outcome]) -> dict[Cell, list[Outcome]]:
     """The runs at each point of the grid, of both stages; other options may differ."""
-    return {cell: [one for one in outcomes if cell_of(one) == cell] for cell in dict.fromkeys(map(cell_of, outcomes))}
+    return grouped(outcomes, cell_of)
 
 
 def cell_of(outcome: Outcome) -> Cell:

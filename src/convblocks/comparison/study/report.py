@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.outcomes import Outcome, by_arch, mean_validation
 from convblocks.comparison.report import claim_text, judged_by, results_table, thresholds, what_follows, why
 from convblocks.comparison.statistics import Test, mean_interval
 from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
@@ -28,13 +28,14 @@ def choice_table(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Ta
     lines = []
     for arch, own in by_arch(outcomes).items():
         cells = by_cell(own)
-        means = {cell: mean_interval([float(one.validation or 0) for one in runs]) for cell, runs in cells.items()}
-        for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -means[cell].n, -means[cell].mean)):
-            trained = [float(one.validation or 0) for one in cells[cell] if not one.collapsed]
+        scores = {cell: mean_validation(runs) for cell, runs in cells.items()}
+        for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])):
+            runs = cells[cell]
+            trained = [float(one.validation or 0) for one in runs if not one.collapsed]
             shown = spread_text(mean_interval(trained)) if trained else NOTHING
-            collapsed = rate_text(means[cell].n - len(trained), means[cell].n)
+            collapsed = rate_text(len(runs) - len(trained), len(runs))
             mark = "chosen" if cell == choices.get(arch) else ""
-            lines.append([arch, cell_text(cell), f"{100 * means[cell].mean:.2f}", collapsed, shown, mark])
+            lines.append([arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark])
     notes = [
         f"Accuracy in % on {HELD_OUT:,} training images that were held out. The score, by which settings are ranked, "
         "is the mean over all runs of a setting, of which collapsed ones count with the accuracy that they have; if "
