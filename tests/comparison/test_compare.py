@@ -180,13 +180,14 @@ def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
     wanted = all_trials("killed", ["mlp"], [0, 1], trial("killed", "mlp", 0).settings, {})
     killed: list[int | None] = []
 
-    def kill_one(running: list[trials.Running]) -> None:
+    def kill_one(running: list[trials.Running[Trial]]) -> None:
         if not killed:
             killed.append(running[0].process.pid)
             running[0].process.kill()
 
-    ended = dict(trials.fit_all(wanted, jobs=1, watch=kill_one))
-    assert list(ended.values()) == [False, True]
+    queue = iter(wanted)
+    ended = list(trials.fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
+    assert ended == [(wanted[0], -signal.SIGKILL), (wanted[1], 0)]
 
 
 @pytest.mark.slow

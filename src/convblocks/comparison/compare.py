@@ -18,12 +18,11 @@ from convblocks.comparison.details import as_markdown
 from convblocks.comparison.drawing import drawn, save
 from convblocks.comparison.figure import answer_figure, comparison_figure
 from convblocks.comparison.findings import as_numbers, find
-from convblocks.comparison.options import MOST_TRIALS, parse
+from convblocks.comparison.options import MOST_TRIALS, description_of, fit_settings, parse
 from convblocks.comparison.outcomes import Outcome, read_outcome
 from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import conclusions, screen
 from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, settings_name
-from convblocks.data.description import Description
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
@@ -81,7 +80,7 @@ def trials_of(options: Namespace) -> list[Trial]:
 
 def refuse_conflict(trials: Sequence[Trial]) -> None:
     """Refuse options that fit.py does not take, a grid's values that mean the same, and runs with other settings."""
-    settings = {key: _fit_settings(trial) for key, trial in _one_of_each(trials).items()}
+    settings = {key: fit_settings(trial) for key, trial in _one_of_each(trials).items()}
     if len({as_json(one) for one in settings.values()}) < len(settings):
         raise UsageError("--grid: two of its values are the same")
     for trial in trials:
@@ -117,9 +116,11 @@ def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> 
     missing.sort(key=lambda trial: -work[trial.arch, trial.settings] * abs(trial.epochs))
     failed = []
     directory.create()
-    with directory.lock(), Progress(missing, terminal()) as progress:
-        for trial, succeeded in fit_all(missing, jobs, progress.update):
-            progress.finish(trial, succeeded)
+    with directory.lock(), Progress(len(missing), terminal()) as progress:
+        queue = iter(missing)
+        for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, progress.update), start=1):
+            succeeded = status == 0 and trial.state() == "done"
+            progress.finish(trial, _result(trial) if succeeded else f"FAILED, see {trial.log}", ended)
             if not succeeded:
                 failed.append(trial)
     return failed
@@ -174,32 +175,12 @@ def _one_of_each(trials: Sequence[Trial]) -> dict[tuple[str, Settings], Trial]:
     return {(trial.arch, trial.settings): trial for trial in trials}
 
 
-def _fit_settings(trial: Trial) -> dict[str, Any]:
-    """What fit.py makes of a trial's command line, or its complaint."""
-    settings = fit_options.parse(trial.arguments()).settings
-    if settings["trainer"]["fast_dev_run"]:
-        raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
-    building.load_classes(settings)
-    building.build_classifier(settings, _description(settings))
-    # So that an option of the Trainer is refused once, and not by each trial.
-    without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
-    building.build_trainer(without_logger, trial.run.path, [], [])
-    return settings
+def _result(trial: Trial) -> str:
+    summary = trial.run.read_summary()
+    return f"test accuracy {100 * summary['final']['test/acc']:.2f} %, {summary['seconds']:.1f} s"
 
 
 def _multiply_adds(settings: dict[str, Any]) -> int:
-    description = _description(settings)
+    description = description_of(settings)
     network = building.build_classifier(settings, description).network
     return int(torchinfo_summary(network, input_size=(1, *description.shape), verbose=0).total_mult_adds)
-
-
-def _description(settings: dict[str, Any]) -> Description:
-    """What the images are like, of which pictures are read to find out: once for all trials."""
-    data = building.build_data(settings)
-    of_images = as_json({option: settings["data"].get(option) for option in ("root", "size", "source", "val_size")})
-    if of_images not in _descriptions:
-        _descriptions[of_images] = data.description
-    return _descriptions[of_images]
-
-
-_descriptions: dict[str, Description] = {}

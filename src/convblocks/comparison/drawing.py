@@ -133,8 +133,10 @@ def _label(axes: Axes, ends: Sequence[End], line: float) -> None:
         axes.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", arrowprops=leader)
 
 
-def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = "") -> None:
-    """Make a log axis that holds the values and ``top``, with ticks that are round numbers.
+def log_axis(
+    axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = "", most: int = 9
+) -> None:
+    """Make a log axis that holds the values and ``top``, with ticks that are round numbers, ``most`` or powers of ten.
 
     Where a value is 0 the axis is linear below the smallest that is not.
     """
@@ -143,10 +145,10 @@ def log_axis(axes: Axes, which: Literal["x", "y"], values: Sequence[float], top:
     margin = max((high / low) ** 0.06, 1.03)
     bottom, top = low / margin, top or high * margin
     scale: dict[str, Any] = {"value": "log"}
-    ticks = _round_numbers(bottom, top)
+    ticks = _round_numbers(bottom, top, most)
     if min(values, default=1.0) == 0:
         scale = {"value": "symlog", "linthresh": low, "linscale": 0.5}
-        bottom, ticks = -0.2 * low, [0.0, *_round_numbers(bottom, top, always=True)]
+        bottom, ticks = -0.2 * low, [0.0, *_round_numbers(bottom, top, most, always=True)]
     if which == "x":
         axes.set_xscale(**scale)
         axes.set_xlim(bottom, top)
@@ -167,12 +169,12 @@ def epoch_axis(axes: Axes, last: int) -> None:
     axes.set_xlabel("epoch")
 
 
-def _round_numbers(low: float, high: float, always: bool = False) -> list[float]:
+def _round_numbers(low: float, high: float, most: int, always: bool = False) -> list[float]:
     """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5; where these are few others too, unless ``always``."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
     ticks = [tick for tick in ticks if low <= tick <= high]
-    if len(ticks) > 9:
+    if len(ticks) > most:
         return [tick for tick in ticks if f"{tick:e}".startswith("1")]
     if len(ticks) < 3 and not always:
         return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]

@@ -1,31 +1,36 @@
-"""Shows how a comparison's trials go: a live table on a terminal, a line for each that ends otherwise."""
+"""Shows how trials go: a live table on a terminal, and a line for each that ends."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from convblocks.comparison.trials import Running, Trial
-from convblocks.errors import UserError
+from convblocks.comparison.trials import AnyTrial, Running, Trial
 from convblocks.runs.directory import is_epoch
+
+# Of a trial's course, the accuracies of so many epochs are shown.
+SHOWN_EPOCHS = 4
 
 
 class Progress:
     """A context manager around the running of trials.
 
     Args:
-        trials: Those that are to be run.
+        total: How many trials there are.
         console: Where to print.
+        ended: How many of them have ended before.
+        status: What else to say of all of them, below the live table.
     """
 
-    def __init__(self, trials: Sequence[Trial], console: Console) -> None:
-        self.total = len(trials)
-        self.ended = 0
+    def __init__(self, total: int, console: Console, ended: int = 0, status: Callable[[], str] = str) -> None:
+        self.total = total
+        self.ended = self.ended_before = ended
+        self.status = status
         self.console = console
-        self.live = Live(console=console, transient=True) if console.is_terminal and trials else None
+        self.live = Live(console=console, transient=True) if console.is_terminal and ended < total else None
         self.start = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -39,45 +44,35 @@ class Progress:
         if self.live:
             self.live.stop()
 
-    def update(self, running: Sequence[Running]) -> None:
+    def update(self, running: Sequence[Running[AnyTrial]]) -> None:
         """Show what runs now."""
         if self.live:
             self.live.update(self.table(running))
 
-    def finish(self, trial: Trial, succeeded: bool) -> None:
-        """Say how a trial ended."""
-        self.ended += 1
-        if not succeeded:
-            result = f"FAILED, see {trial.log}"
-        else:
-            summary = trial.run.read_summary()
-            result = f"test accuracy {100 * summary['final']['test/acc']:.2f} %, {summary['seconds']:.1f} s"
+    def finish(self, trial: Trial, result: str, ended: int) -> None:
+        """Say how a trial ended, and how many have."""
+        self.ended = ended
         self.console.print(f"{self.ended}/{self.total}  {trial.run.name}  {result}", soft_wrap=True)
 
-    @staticmethod
-    def _rows(trial: Trial) -> list[dict[str, float]]:
-        try:
-            return trial.run.read_metrics()
-        except UserError:  # somebody else's file in the way: the trial itself writes it anew
-            return []
-
-    def table(self, running: Sequence[Running]) -> Table:
-        """The running trials with their last finished epoch, its accuracy and the time that is left."""
-        table = Table("trial", "epoch", "accuracy", "time left")
+    def table(self, running: Sequence[Running[AnyTrial]]) -> Table:
+        """The running trials with their last finished epochs, the accuracy after each, and the time that is left."""
+        table = Table("trial", "epoch", "accuracy %", "time left")
         for one in running:
-            rows = self._rows(one.trial)
+            rows = one.trial.metrics()
             epochs = len([row for row in rows if is_epoch(row)])
-            last = rows[-1] if rows else {}
-            accuracy = last.get("val/acc", last.get("test/acc"))
+            course = [row.get("val/acc", row.get("test/acc")) for row in rows]
+            accuracies = [f"{100 * accuracy:.2f}" for accuracy in course if accuracy is not None]
             seconds = time.monotonic() - one.start
             seconds_left = seconds / epochs * (one.trial.epochs - epochs) if epochs else -1
             table.add_row(
                 one.trial.run.name,
                 f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
-                "-" if accuracy is None else f"{100 * accuracy:.2f} %",
+                " ".join(accuracies[-SHOWN_EPOCHS:]) or "-",
                 f"{seconds_left:.0f} s" if seconds_left >= 0 else "-",
             )
-        elapsed = time.monotonic() - self.start
-        left = f", about {elapsed / self.ended * (self.total - self.ended) / 60:.0f} min left" if self.ended else ""
-        table.caption = f"{self.ended} of {self.total} trials ended{left}"
+        elapsed, ended_here = time.monotonic() - self.start, self.ended - self.ended_before
+        minutes = elapsed / ended_here * (self.total - self.ended) / 60 if ended_here else 0
+        left = [f"about {minutes:.0f} min left"] if ended_here else []
+        said = [status] if (status := self.status()) else []
+        table.caption = ", ".join([f"{self.ended} of {self.total} trials ended", *said, *left])
         return table

@@ -15,12 +15,14 @@ from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from convblocks import training
 from convblocks.console import status_of
+from convblocks.errors import Stopped, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory, State
-from convblocks.training import fit
+from convblocks.training import fit, signals
 from convblocks.training.fork import fork_server
 
 POLL_SECONDS = 0.5
@@ -47,9 +49,12 @@ class Trial:
     seed: int
 
     @property
+    def name(self) -> str:
+        return f"{self.comparison}/{self.arch}/{settings_name(self.settings)}/seed_{self.seed}"
+
+    @property
     def run(self) -> RunDirectory:
-        name = f"{self.comparison}/{self.arch}/{settings_name(self.settings)}/seed_{self.seed}"
-        return RunDirectory(name, root_of(self.settings))
+        return RunDirectory(self.name, root_of(self.settings))
 
     @property
     def epochs(self) -> int:
@@ -64,13 +69,23 @@ class Trial:
     def arguments(self) -> list[str]:
         """The command line of fit.py that starts or resumes it."""
         own = ["--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
-        # A registered network takes no arguments: those that are given are for the others.
-        registered = self.arch in ARCHITECTURES
-        settings = [pair for pair in self.settings if not (registered and pair[0].startswith("network."))]
-        return [*command_line(settings), *own]
+        return [*command_line(settings_for(self.arch, self.settings)), *own]
 
     def state(self) -> State:
         return self.run.state(self.epochs)
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The rows of its metrics so far; none where another file is in their way, which it writes anew itself."""
+        try:
+            return self.run.read_metrics()
+        except UserError:
+            return []
+
+
+def settings_for(arch: str, settings: Settings) -> Settings:
+    """Those that a network can have: a registered one takes no arguments, which are given for the others."""
+    registered = arch in ARCHITECTURES
+    return tuple(pair for pair in settings if not (registered and pair[0].startswith("network.")))
 
 
 def command_line(settings: Sequence[tuple[str, str]]) -> list[str]:
@@ -111,37 +126,48 @@ def all_trials(
     ]
 
 
+AnyTrial = TypeVar("AnyTrial", bound=Trial)
+
+
 @dataclass
-class Running:
+class Running(Generic[AnyTrial]):
     """A trial and the process that runs it."""
 
-    trial: Trial
+    trial: AnyTrial
     process: BaseProcess
     start: float
 
 
-def fit_all(trials: Sequence[Trial], jobs: int, watch: Callable[[list[Running]], None]) -> Iterator[tuple[Trial, bool]]:
-    """Run trials side by side, in the order given, and yield each when it ends, with whether it succeeded.
+def fit_all(
+    take: Callable[[], AnyTrial | None], jobs: int, watch: Callable[[list[Running[AnyTrial]]], None]
+) -> Iterator[tuple[AnyTrial, int]]:
+    """Run trials side by side, and yield each when it ends, with its exit status: below 0 the signal that killed it.
 
-    Every trial has a process of its own, forked from a server that has done the imports. ``watch`` is called a few
-    times a second with those that run. When the generator is closed, by Ctrl-C say, they are told to stop.
+    Whenever there is room ``take`` is asked for the next one; it ends when none runs and there is no next one. Every
+    trial has a process of its own, forked from a server that has done the imports. ``watch`` is called a few times a
+    second with those that run. When the generator is closed, by Ctrl-C say, they are told to stop.
+
+    Raises:
+        Stopped: a signal came that this process notes, of those in ``signals``.
     """
     context = fork_server(fit)
-    queue = list(reversed(trials))
-    running: list[Running] = []
+    running: list[Running[AnyTrial]] = []
     try:
-        while queue or running:
-            while queue and len(running) < jobs:
-                trial = queue.pop()
+        while True:
+            while len(running) < jobs and (trial := take()):
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
                 process = context.Process(target=_fit, args=(trial,))
                 process.start()
                 running.append(Running(trial, process, time.monotonic()))
+            if not running:
+                return
             wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
+            if number := signals.received():
+                raise Stopped(number, "stopped: the same command carries on")
             watch(running)
             for one in [one for one in running if not one.process.is_alive()]:
                 running.remove(one)
-                yield one.trial, one.process.exitcode == 0 and one.trial.state() == "done"
+                yield one.trial, one.process.exitcode or 0
     finally:
         for one in running:
             one.process.terminate()
