@@ -1,5 +1,6 @@
 """The project's own job scripts on a real Slurm of two nodes on this machine."""
 
+import json
 import os
 import shutil
 import signal
@@ -23,6 +24,10 @@ from tests.training.test_fit import curves, metric_rows
 from tests.training.test_lost_processes import MORTAL, seconds_since
 
 SCRIPTS = REPOSITORY / "scripts" / "slurm"
+
+# How Optuna's journal numbers what happens.
+CREATE_TRIAL, END_TRIAL = 4, 6
+
 COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
 
 
@@ -177,6 +182,34 @@ def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
     job = submit(SCRIPTS / "compare.sbatch", *flags, options=("--array=0-1",))
     assert ended(job) == {"COMPLETED"}, output(job)
     assert "| 2 of 2 |" in wait_for_report("array")
+
+
+@pytest.mark.slow
+def test_the_tasks_of_an_array_search_together(cluster: Path) -> None:
+    flags = ["--arch", "mlp", "--space", "lr=1e-4..1e-1:log", "--trials", "6", "--epochs", "1", "--name", "searched"]
+    flags += ["--data.val_size", "500", "--trainer.limit_train_batches", "20", "--confirm", "1", "--seeds", "1"]
+    job = submit(SCRIPTS / "search.sbatch", *flags, options=("--array=0-1",))
+    assert ended(job) == {"COMPLETED"}, output(job)
+    events = [json.loads(line) for line in (LOGS / "searched" / "journal.log").read_text().splitlines()]
+    begun = [event for event in events if event["op_code"] == CREATE_TRIAL]
+    assert sorted(event["trial_id"] for event in events if event["op_code"] == END_TRIAL) == list(range(6))
+    assert (len(begun), len({event["worker_id"] for event in begun})) == (6, 2)
+    assert "## The best settings with fresh seeds" in (LOGS / "searched" / "search.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> None:
+    flags = ["--arch", "mlp", "--space", "lr=1e-4..1e-1:log", "--trials", "3", "--epochs", "2", "--name", "late"]
+    flags += ["--data.val_size", "500", "--trainer.limit_train_batches", "400", "--confirm", "0"]
+    job = submit(SCRIPTS / "search.sbatch", *flags, options=("--array=0",))
+    wait_for_epoch(1, RunDirectory("late/trial_0"), job)
+    subprocess.run(["scancel", "--signal=USR1", job], check=True)
+    start_again(job)
+    assert ended(job) == {"COMPLETED"}, output(job)
+    assert "search.py: stopped: the same command carries on" in output(job)
+    events = [json.loads(line) for line in (LOGS / "late" / "journal.log").read_text().splitlines()]
+    assert [event["op_code"] for event in events].count(CREATE_TRIAL) == 3
+    assert (LOGS / "late" / "search.md").is_file()
 
 
 @pytest.mark.slow

@@ -11,6 +11,9 @@ from convblocks.errors import UsageError
 # By which Lightning finds out that one of them started it.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
+# By which a run finds out that it has a job to requeue.
+JOB = "SLURM_JOB_ID"
+
 # By which it finds out what else starts a run on several nodes: a user by hand, LSF, MPI of two kinds.
 OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
 
@@ -141,11 +144,11 @@ def host(environment: Mapping[str, str] = os.environ) -> str:
     return environment.get("SLURMD_NODENAME", socket.gethostname())
 
 
-def requeue() -> None:
+def requeue(environment: Mapping[str, str] = os.environ) -> None:
     """Ask Slurm to start this job again; outside a job, do nothing."""
-    if "SLURM_JOB_ID" not in os.environ:
+    if JOB not in environment:
         return
-    job = os.environ["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    job = environment[JOB]
+    if "SLURM_ARRAY_JOB_ID" in environment:
+        job = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
     subprocess.run(["scontrol", "requeue", job], check=True)
