@@ -17,6 +17,7 @@ FLOORS = (
     {"evaluation"},
     {"training", "handwriting"},
     {"comparison"},
+    {"search"},
 )
 
 
@@ -58,6 +59,6 @@ def test_no_imports_go_in_a_circle() -> None:
 
 def test_the_house_can_be_overlooked() -> None:
     names = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
-    assert len(names) <= 14
+    assert len(names) <= 15
     for path in MODULES.values():
         assert len(path.read_text().splitlines()) <= 300, path

@@ -143,6 +143,15 @@ OPTIONS = [
     usage("compare --arch mlp --trainer.accelerator nosuch", "nosuch"),
     usage("compare --arch mlp --jobs 0", "--jobs must be at least 1"),
     usage("compare --name ../out", "relative path"),
+    usage("search --arch mlp", "a search chooses by images that are held out of training: give --data.val_size"),
+    usage("search --arch mlp --data.val_size 50 --space lr=2..1", "--space lr=2..1: the range must begin with the low"),
+    usage("search --arch mlp --data.val_size 50 --space speed=1..2", "unrecognized arguments: --speed"),
+    usage("search --arch mlp --data.val_size 50 --space torn.yaml", "torn.yaml", **{"torn.yaml": holds("lr: [1")}),
+    Case(
+        "search --arch mlp --data.val_size 50 --name s",
+        "journal.log is damaged .*: put it back as it was, or choose another --name",
+        files={"lightning_logs/s/journal.log": holds("no journal\n{}\n")},
+    ),
     usage(f"demo {LAST} --port 70000", "--port must be in"),
     usage(f"predict {LAST}", "required: pictures"),
 ]
