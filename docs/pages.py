@@ -23,6 +23,8 @@ from benchmarks.pictures import page as pictures
 from benchmarks.pictures.results import Results as PicturesResults
 from benchmarks.processes import page as processes
 from benchmarks.processes.results import Results as ProcessesResults
+from benchmarks.search import page as search
+from benchmarks.search.results import Results as SearchResults
 from benchmarks.training import page as performance
 from benchmarks.training.results import Results as PerformanceResults
 from convblocks.atomic import write
@@ -171,6 +173,7 @@ PAGES = {
     "performance": _benchmark("performance", "python scripts/benchmark.py --out docs", performance, PerformanceResults),
     "processes": _benchmark("processes", "python -m benchmarks.processes --out docs", processes, ProcessesResults),
     "pictures": _benchmark("pictures", "python -m benchmarks.pictures --out docs", pictures, PicturesResults),
+    "search": _benchmark("search", "python docs/train.py search", search, SearchResults),
     "handwriting": _benchmark("handwriting", "python docs/train.py handwriting", handwriting, HandwritingResults),
     "readme": _sessions(README),
     "use": _sessions(USE),

@@ -1,5 +1,5 @@
 """usage: python docs/train.py [study] [onecycle] [long] [sprint] [channels] [candidates]
-       [batches] [handwriting] [sessions]
+       [batches] [handwriting] [search] [sessions]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python docs/pages.py` makes the pages of them.
@@ -12,11 +12,13 @@ to docs/data/: to be called in the repository's folder. `python docs/pages.py` m
   candidates           the settings of which recipes were chosen: an hour
   batches              learning rates for large batches: 5 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
+  search               what a search finds for its cost, beside chance and a grid: four hours
   sessions             what the commands print that README.md and docs/use.md show: 5 minutes
 
 Without a name all are trained.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchmarks/ are no part of the package
 
 from benchmarks.handwriting import __main__ as handwriting
+from benchmarks.search import __main__ as search
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
 from convblocks.comparison.outcomes import Outcome
@@ -95,6 +98,11 @@ def train_handwriting(data: Path) -> None:
     handwriting.main([*checkpoints, "--out", str(data.parent)])
 
 
+def train_searches(data: Path) -> None:
+    """Searches and a grid; the page shows the command, which is called in the repository's folder."""
+    search.main(["--jobs", "2", "--out", os.path.relpath(data.parent)])
+
+
 def run_sessions(data: Path) -> None:
     """What commands print; two of the networks that are shown other digits are those that they look at."""
     sessions.run(sessions.SESSIONS, {arch: reader(arch, "onecycle").path for arch in ("maxpool", "batchnorm")}, data)
@@ -109,6 +117,7 @@ TRAINED: dict[str, Callable[[Path], None]] = {
     "candidates": train_candidates,
     "batches": partial(train_comparison, "batches"),
     "handwriting": train_handwriting,
+    "search": train_searches,
     "sessions": run_sessions,
 }
 
