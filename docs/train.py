@@ -12,7 +12,7 @@ to docs/data/: to be called in the repository's folder. `python docs/pages.py` m
   candidates           the settings of which recipes were chosen: an hour
   batches              learning rates for large batches: 5 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
-  search               what a search finds for its cost, beside chance and a grid: four hours
+  search               what a search finds for its cost, beside chance and a grid: half an hour
   sessions             what the commands print that README.md and docs/use.md show: 5 minutes
 
 Without a name all are trained.
@@ -100,7 +100,7 @@ def train_handwriting(data: Path) -> None:
 
 def train_searches(data: Path) -> None:
     """Searches and a grid; the page shows the command, which is called in the repository's folder."""
-    search.main(["--jobs", "2", "--out", os.path.relpath(data.parent)])
+    search.main(["--arch", "mlp", "--jobs", "2", "--out", os.path.relpath(data.parent)])
 
 
 def run_sessions(data: Path) -> None:
