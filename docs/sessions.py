@@ -21,6 +21,7 @@ from convblocks.atomic import write
 from convblocks.errors import UserError
 from convblocks.runs.directory import LOGS
 from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.training.options import EPOCHS
 from docs.comparisons import REPOSITORY
 from docs.sections import write_sections
 
@@ -47,16 +48,18 @@ class Session(NamedTuple):
         command: For a shell.
         picture: A file that it writes, which goes into docs/.
         status: How it must end: 1 where it tells what cannot be done.
+        since: The page shows only the end of what is printed, from the first line that begins so.
     """
 
     page: str | None
     command: str
     picture: str | None = None
     status: int = 0
+    since: str = ""
 
 
 SESSIONS = {
-    "fit": Session(README, "python scripts/fit.py --arch maxpool"),
+    "fit": Session(README, "python scripts/fit.py --arch maxpool", since=f"epoch {EPOCHS}/{EPOCHS}"),
     "evaluate": Session(
         USE, f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png", "evaluation.png"
     ),
@@ -96,7 +99,8 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     """
     own = {name: session for name, session in SESSIONS.items() if session.page == page}
     kept = {name: read(data, name, session.command) for name, session in own.items()}
-    sections = {f"session {name}": f"```\n{without_summary(printed)}\n```" for name, (_, printed) in kept.items()}
+    shown = {name: the_end(without_summary(printed), own[name].since) for name, (_, printed) in kept.items()}
+    sections = {f"session {name}": f"```\n{printed}\n```" for name, printed in shown.items()}
     origins = dict.fromkeys(origin for origin, _ in kept.values())
     write_sections(out, page, sections | {"sessions": "\n".join(f"Printed on {origin}." for origin in origins)})
 
@@ -115,6 +119,13 @@ def without_summary(printed: str) -> str:
     lines = printed.splitlines()
     rules = [number for number, line in enumerate(lines) if line and not line.strip("=")]
     return "\n".join(lines[: rules[0]] + lines[rules[-1] + 1 :] if rules else lines)
+
+
+def the_end(printed: str, since: str) -> str:
+    """What was printed from the first line on that begins so; all if there is none."""
+    lines = printed.splitlines()
+    start = next((number for number, line in enumerate(lines) if line.startswith(since)), 0)
+    return "\n".join(lines[start:])
 
 
 def run(sessions: Mapping[str, Session], runs: Mapping[str, Path], data: Path) -> None:

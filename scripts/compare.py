@@ -1,7 +1,7 @@
 """usage: python scripts/compare.py [options] [options of fit.py]
 
 Train the networks over several seeds, side by side, and report which is better, by how much, and how sure that is.
-What is there already is not trained again; what was interrupted is resumed.
+Rerun the same command any time: finished runs are reused, interrupted ones resume.
 
   --arch NAME ...      the networks to compare, as fit.py takes them (default: mlp, maxpool, batchnorm)
   --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
@@ -13,8 +13,8 @@ What is there already is not trained again; what was interrupted is resumed.
   --trial I            train trial number I alone and report nothing: for a task of a job array
   --no-fit             only report on the runs that are there
 
-Any other option is handed to fit.py for all trials. With --data.val_size and a grid, each network is tested at the
-setting that is best for it on held-out training images.
+Any other option is handed to fit.py for all trials. With --data.val_size and a grid, each network is tested at its own
+best setting on held-out training images.
 
 Examples:
   python scripts/compare.py --seeds 5

@@ -1,8 +1,8 @@
 """usage: python scripts/export.py CHECKPOINT [options]
 
-Make a checkpoint into two files that need nothing of this project, one for ONNX (.onnx) and one for torch.export
-(.pt2), and check both against the checkpoint on all test images. They take any number of uint8 images, of MNIST
-(B, 1, 28, 28), and give a logit for each class. Needs the extra: pip install -e ".[export]"
+Turn a checkpoint into two files that do not need this project, one for ONNX (.onnx) and one for torch.export (.pt2),
+and check both against the checkpoint on all test images. They take any number of uint8 images, for MNIST
+(B, 1, 28, 28), and return a logit for each class. Needs the extra: pip install -e ".[export]"
 
   --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)

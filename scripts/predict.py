@@ -1,9 +1,9 @@
 """usage: python scripts/predict.py CHECKPOINT PICTURE... [options]
 
 Recognise the digits in your own pictures, one digit in each: drawn, written or printed, photographed or scanned, of any
-size and colour. A network that was trained on other pictures is shown yours in their size. A folder stands for all
-pictures in it. What cannot be recognised (blank, damaged, too large) is told in a line each, and the exit status is 1
-then.
+size and colour. For a network that was trained on other pictures, yours are scaled to their size. A folder stands for
+all pictures in it. Each picture that cannot be recognised (blank, damaged, too large) gets a line that says why, and
+the exit status is then 1.
 
   --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
   --json               print machine-readable results, with the probabilities of all classes

@@ -1,11 +1,12 @@
 """usage: python scripts/study.py choose|confirm [options] [options of fit.py]
 
-Find out which network is better when each is trained as suits it best, in two stages; see docs/protocol.md.
+Find out which network is better when each is trained at its own best setting, in two stages; see docs/protocol.md.
 
   choose               try learning rates and schedules, and choose by images that are held out of the training set
-  confirm              train anew, with other seeds and all training images, and test: which is better, how surely?
+  confirm              train with new seeds and all training images, and test: which is better, and how sure is that?
 
-What is there already is not trained again; what was interrupted is resumed. A stage takes about an hour on two CPUs.
+Rerun the same command any time: finished runs are reused, interrupted ones resume.
+A stage takes about an hour on two CPUs.
 
   --arch NAME ...      the networks, as fit.py takes them (default: mlp, maxpool, batchnorm)
   --epochs N           passes over the training images (default: 5)
@@ -14,7 +15,7 @@ What is there already is not trained again; what was interrupted is resumed. A s
   --name NAME          runs and reports go to lightning_logs/NAME (default: study)
   --no-fit             only report on the runs that are there
 
-Any other option is handed to fit.py for all runs, but for those that the protocol settles: seeds, learning rate,
+Any other option is handed to fit.py for all runs, except those that the protocol settles: seeds, learning rate,
 schedule and the number of images held out.
 
 Examples:

@@ -1,6 +1,7 @@
 """How well other digits than MNIST's are read: the tables, the sheet of drawings, and the page of the documentation."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,21 +16,21 @@ from convblocks.tables import Table, percent, to_markdown
 ABOUT = """\
 # Does it read other digits than MNIST's?
 
-A network that is 99 % right on MNIST may still fail on the digit you draw: what counts then is whether a picture is
-made into what MNIST looks like. `src/convblocks/handwriting/ink.py` does that, and this page measures how well.
+A network that gets 99 % of MNIST right may still fail on the digit that you draw. What counts then is how well a
+picture is turned into one that looks like MNIST's. `src/convblocks/handwriting/ink.py` does that, and this page
+measures how well.
 
 ## From a picture to 28x28
 
-1. Turn it as its EXIF data says, put transparent pictures on a background that their content stands out from, and
+1. Rotate it as its EXIF data says, put a transparent picture on a background that its content stands out from, and
    scale it down to 400 pixels.
-2. Fit a smooth background to most of its pixels. Ink is what differs from it in one direction of colour, so dark on
-   light, light on dark, colours and uneven light are all one case. Where there is none, the answer is that the picture
-   is blank.
-3. Drop dust, and what runs out of the picture beside the digit, such as the table under the paper. Many separate parts
-   are not a digit, and the answer says so.
-4. Bring the strokes to the nearer end of what MNIST has: between {thinnest} and {thickest} pixels wide, the quartiles
-   of 3,000 of its training images measured the same way.
-5. As MNIST's authors did: the longer side becomes 20 pixels, the aspect is kept, and the centre of mass goes to pixel
+2. Fit a smooth background to most of its pixels. Ink is whatever differs from it in one direction of colour, so dark on
+   light, light on dark, colours and uneven light are all the same case. A picture without ink is called blank.
+3. Drop dust, and anything beside the digit that runs out of the picture, such as the table under the paper. Many
+   separate parts are not a digit, and the answer says so.
+4. Make the strokes as wide as MNIST's: if they are thinner than {thinnest} pixels or thicker than {thickest}, the
+   quartiles of 3,000 of its training images measured the same way, bring them to the nearer of the two.
+5. Do as MNIST's authors did: scale the longer side to 20 pixels, keep the aspect, and move the centre of mass to pixel
    (14, 14), where it lies in MNIST on average.
 
 ## {n} pictures that are not MNIST's
@@ -37,19 +38,23 @@ made into what MNIST looks like. `src/convblocks/handwriting/ink.py` does that, 
 `benchmarks/handwriting/` draws them, the same ones for the same seed: {of_each} of each digit. {strokes} of those are a
 pen's strokes, in four shapes, each on {backgrounds} backgrounds (grey paper, dark, two strong colours, a photo with a
 lamp at one side, blur, noise and EXIF rotation, transparent, noisy), with random size, pen, aspect, slant, tilt, place
-and unsteadiness. {fonts} are printed in the fonts that come with matplotlib (DejaVu, STIX, Computer Modern), bold and
-italic ones among them. Every second one:
+and unsteadiness. {fonts} are printed in the fonts that come with matplotlib (DejaVu, STIX, Computer Modern), some of
+them bold or italic. Every second one:
 
 ![Every second of the {n} pictures, a digit in each row](drawings.png)
 
-Nothing was tuned on single pictures, and none was left out. Limits: one digit in a picture; ruled or squared paper
-whose lines cross the digit is not handled; a hard shadow across the digit may be taken for ink. The test suite holds a
-BatchNorm network after two epochs to 90 % of all pictures and 80 % of each digit (`tests/handwriting/test_ink.py`).
+Nothing was tuned on single pictures, and none was left out. There are limits: a picture holds one digit; ruled or
+squared paper whose lines cross the digit does not work; a hard shadow across the digit may be taken for ink. The tests
+demand that a BatchNorm network reads 90 % of all pictures and 80 % of each digit after two epochs
+(`tests/handwriting/test_ink.py`).
 
-`python docs/train.py handwriting` trained the networks and asked them; each answer is among the
-[raw numbers](data/handwriting.json). The pictures are those of seed {seed}, drawn on {machine}; commit {commit}.
+`python docs/train.py handwriting` trained the networks and asked them; each answer is among the [raw
+numbers](data/handwriting.json). The pictures are those of seed {seed}, drawn on {machine}; commit {commit}.
 
 """
+
+# Rows of the table of mistakes.
+MISTAKES = 10
 
 # Pixels of a drawing's place on the sheet, and of the drawing.
 CELL, LARGEST = 48, 46
@@ -78,9 +83,8 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
 
 
 def tables(results: Results) -> list[Table]:
-    """All networks, then more of the first one."""
-    first = results.networks[0]
-    return [networks_table(results), recognised_table(results, first), confusion_table(results, first)]
+    """All networks, their mistakes, and what the first one recognises."""
+    return [networks_table(results), mistakes_table(results), recognised_table(results, results.networks[0])]
 
 
 def networks_table(results: Results) -> Table:
@@ -114,16 +118,18 @@ def recognised_table(results: Results, network: Network) -> Table:
     return Table(f"Recognised by {network.arch}, {network.schedule}", ["pictures", "n", "right", "share"], rows)
 
 
-def confusion_table(results: Results, network: Network) -> Table:
-    """Which digits are taken for which."""
-    pairs = [(picture.digit, answer) for picture, answer in results.answered(network)]
-    rows = []
-    for digit in results.digits():
-        score = results.score(network, digit=digit)
-        taken = [str(pairs.count((digit, other)) or "") for other in results.digits()]
-        rows.append([f"**{digit}**", *taken, str(score.n), _share(score)])
-    columns = ["drawn", *(f"as {digit}" for digit in results.digits()), "n", "right"]
-    return Table(f"Confusion of {network.arch}, {network.schedule}", columns, rows)
+def mistakes_table(results: Results) -> Table:
+    """Which digits are most often taken for which, by all networks together, and how often by each."""
+    counts = [
+        Counter((picture.digit, answer) for picture, answer in results.answered(network) if answer != picture.digit)
+        for network in results.networks
+    ]
+    found = sum(counts, Counter[tuple[int, int]]())
+    frequent = sorted(found, key=lambda pair: (-found[pair], pair))[:MISTAKES]
+    rows = [[str(digit), str(answer), *(str(own[digit, answer]) for own in counts)] for digit, answer in frequent]
+    shown = sum(found[pair] for pair in frequent)
+    columns = ["drawn", "read as", *(f"{network.arch}, {network.schedule}" for network in results.networks)]
+    return Table("Mistakes", columns, rows, [f"The most frequent ones: {shown} of all {found.total()} mistakes."])
 
 
 def markdown(results: Results) -> str:

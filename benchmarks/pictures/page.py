@@ -15,8 +15,8 @@ from convblocks.tables import Table, to_markdown
 ABOUT = """\
 # What pictures cost
 
-Made from [raw numbers](data/pictures.json), which `python -m benchmarks.pictures {arguments}` measured in
-{minutes:.0f} minutes on the machine below, with nothing else running.
+Made from [raw numbers](data/pictures.json), which `python -m benchmarks.pictures {arguments}` measured in {minutes:.0f}
+minutes on the machine below, with nothing else running.
 
 {machine}; commit {commit}; {threads} threads.
 
@@ -24,25 +24,26 @@ Made from [raw numbers](data/pictures.json), which `python -m benchmarks.picture
 - `folder`: {pictures:,} training and {test:,} test images of MNIST, written out as one PNG file each and decoded once.
 - `colour`: as many pictures as MNIST has, {shape}, of random content.
 
-Epochs are those of `scripts/fit.py` with everything on: {repeats} of them in a fresh process, of some steps at batch
-size {batch_size}, each with as large a share of the evaluation, and with its logs and checkpoint. The first one is not
-timed; of the others the median counts. `bare` is nothing but the network and its optimizer: as many steps over one
-batch, in a plain loop of torch, without the short cuts of `training/lean/`.
+An epoch is one of `scripts/fit.py` with everything on: some steps at batch size {batch_size}, the same share of the
+evaluation, logs and checkpoint. Each fresh process runs {repeats} of them; the first is not timed, and the median of
+the others counts. `bare` is just the network and its optimizer: as many steps over one batch, in a plain loop of torch,
+without the short cuts of `training/lean/`.
 
 {rounds} rounds, every second one in the opposite order. Seconds are medians over the rounds.
 """
 
 PROPORTION = (
-    "How many times as much on the colour pictures as on MNIST: multiply-adds by torchinfo's count, bare steps, and "
-    "epochs. An epoch costs in proportion to its arithmetic where it grows as the bare steps do. It may grow less: "
-    "some of its work has nothing to do with the size of the pictures."
+    "How many times as much colour pictures take as MNIST: multiply-adds by torchinfo's count, bare steps, and epochs. "
+    "An epoch costs in proportion to its arithmetic if it grows as the bare steps do. It may grow less, since some of "
+    "its work does not depend on the size of the pictures."
 )
 
 READING = (
-    "Decoding is listing the training pictures, looking at each one's size and decoding it; it is done once. The kept "
-    "file is what later runs read, with the look at whether any picture has changed; that and MNIST's own files are "
-    "training and test images together. The system has the files in its memory: they were written or read before. "
-    "Seconds are the median, in brackets the least and the most. All cores against one: {ratio} times the seconds."
+    "Decoding means listing the training pictures, checking each one's size and decoding it; it is done once. The kept "
+    "file is what later runs read, after a check whether any picture has changed. It and MNIST's own files hold "
+    "training and test images together. The system has all files in its memory, since they were written or read "
+    "before. Seconds are the median, in brackets the least and the most. Decoding with all cores takes {ratio} times "
+    "as long as with one."
 )
 
 

@@ -37,32 +37,32 @@ Made from [raw numbers](data/processes.json), which `python -m benchmarks.proces
 torch's `SyncBatchNorm`, which would be the fair comparison for batchnorm, refuses to run on a CPU. Neither variant
 draws a progress bar.
 
-Each measurement runs in fresh processes: an epoch of some steps that is not timed, then one of as many that is, the
-seconds from its start to that of its evaluation. Batch sizes are those of all processes together. {rounds} rounds in
-which the variants alternate; steps a second are those of the median time.
+Each measurement runs in fresh processes: first an epoch of some steps that is not timed, then a timed one of as many,
+from its start to that of its evaluation. Batch sizes are those of all processes together. The variants alternate in
+{rounds} rounds; steps a second are those of the median time.
 """
 
 SCALING = (
     "Strong scaling: {batch_size} images a step, which the processes share. Weak scaling: {batch_size} images for each "
-    "process. SIMULATED where there are more processes than CPUs: they take turns, and wait for each other at every "
-    "collective, so that these rates show that it works and are not those of a machine with enough CPUs. Measured once."
+    "process. SIMULATED where there are more processes than CPUs: the processes take turns and wait for each other at "
+    "every collective. These rates show that it works, not how fast a machine with enough CPUs would be. Measured once."
 )
 
 SENT = (
-    "Recorded in the first process by torch's profiler and averaged over an epoch's inner steps, not the first and the "
-    "last ones, and none that the Trainer writes. Bytes given are those that a process hands over to collectives. "
-    "Messages and bytes sent are what it sends for that in a ring of n processes: for an all_gather n - 1 messages, "
-    "each of all the bytes given; for all else 2 (n - 1) messages, each of 1 / n of them."
+    "Recorded in the first process by torch's profiler and averaged over an epoch's steps, without the first and last "
+    "ones and those that the Trainer logs. Bytes given are those that a process hands over to collectives. Messages "
+    "and bytes sent are what it then sends in a ring of n processes: for an all_gather n - 1 messages, each of all the "
+    "bytes given; for anything else 2 (n - 1) messages, each of 1 / n of them."
 )
 
 CALCULATION = (
-    "A CALCULATION, no measurement: how long GPUs would take for the collectives above, one after the other. So much "
-    "at most is added to a step's arithmetic; less where gradients travel while others are computed. Each collective "
+    "A CALCULATION, no measurement: how long GPUs would take for the collectives above, one after the other. A step "
+    "takes at most this much longer, and less where gradients travel while others are computed. Each collective "
     "takes {start:.1f} µs to start, then its chain of messages around the ring, {nvlink:.1f} µs each within a node and "
     "{network:.1f} µs each between nodes, then its bytes at {nvlink_bandwidth:.0f} GB/s on one node and "
-    "{network_bandwidth:.0f} GB/s on two. With these numbers NCCL 2.28 itself reckons for small messages on Hopper "
-    "GPUs with NVLink (src/graph/tuning.cc: baseLatencies, hwLatencies, llMaxBws); that a cluster has them is assumed. "
-    "What the processor needs to launch kernels is not in it."
+    "{network_bandwidth:.0f} GB/s on two. NCCL 2.28 itself calculates with these numbers for small messages on Hopper "
+    "GPUs with NVLink (src/graph/tuning.cc: baseLatencies, hwLatencies, llMaxBws); we assume that a cluster has them. "
+    "The time that the processor needs to launch kernels is not included."
 )
 
 CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 8)}

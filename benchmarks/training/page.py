@@ -1,75 +1,70 @@
-"""The benchmark's tables, its picture, and its page in the documentation."""
+"""The benchmark's tables, and its page in the documentation."""
 
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from benchmarks.pages import picture
 from benchmarks.ratios import RATIOS, UNDECIDED
 from benchmarks.training.case import LOADING_IMAGES, Variant
-from benchmarks.training.measure import Measurement
-from benchmarks.training.results import TARGETS, Results, Target, epoch, measured, training
+from benchmarks.training.figure import performance_figure
+from benchmarks.training.results import TARGETS, Results, Target, epoch, measured, rates, training, variants_of
 from convblocks.atomic import write
-from convblocks.comparison.drawing import WIDTH, save, style
+from convblocks.comparison.drawing import save
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 
 ABOUT = """\
 ## How it was measured
 
-From [raw numbers](data/performance.json), which `python scripts/benchmark.py {arguments}` measured in
-{minutes:.0f} minutes on the machine below, with nothing else running.
+`python scripts/benchmark.py {arguments}` measured the [raw numbers](data/performance.json) in {minutes:.0f} minutes,
+with nothing else running, on {machine}; commit {commit}; {threads} threads{steps}.
 
-{machine}; commit {commit}; {threads} threads{steps}.
-
-Ways to train the same network, for one epoch at batch size {batch_size} and its evaluation on the test images:
+It trains the same network in five ways, for one epoch at batch size {batch_size} and its evaluation on the test images:
 
 - `notebook`: the course's loop. torchvision transforms each image; `.item()` and `.tolist()` at every step.
-- `lightning-plain`: a Lightning project as one usually writes it. The same loaders, torchmetrics and `self.log` at
-  every step, the Trainer's default bar, logger and checkpoints.
+- `lightning-plain`: a usual Lightning project. The same loaders, torchmetrics and `self.log` at every step, the
+  Trainer's default bar, logger and checkpoints.
 - `bare`: a loop without a framework that keeps the notebook's order of layers. Normalised images in memory, channels
   last, fused Adam; no training metrics, no logs.
 - `barebones`: the steps of `bare` in Lightning's Trainer with everything off that can be (`Trainer(barebones=True)`).
 - `fit`: this project as `scripts/fit.py` runs it, with its bar, logs and checkpoints, and the short cuts of
-  `training/lean/`, which change no bit.
+  `training/lean/`, which change no bit of the result.
 
-Each measurement runs in a fresh process, after at most {warm_up} steps that are not timed; {rounds} rounds in which the
-variants alternate. Seconds, megabytes and steps a second are medians. The first two run at the number of worker
-processes (0, 1 or 2) with which a trial of a few hundred steps was fastest, and in 32 bit alone. An epoch's time is
-that of its training steps and, after the plus sign, of all the rest up to the Trainer's end: evaluation, logs,
-checkpoint. What `fit.py` does once a run is not in it: the summary of the network before, the pictures for TensorBoard
-after. Memory is what the process grew by at most after its imports, worker processes not counted. The training steps of
-`fit` and `bare` are measured {repeats} times a round, {steps_of_pair} steps each.
+Each measurement runs in a fresh process, after at most {warm_up} steps that are not timed; the variants alternate in
+{rounds} rounds. Seconds, megabytes and steps a second are medians. The first two ways run in 32 bit only, with as many
+worker processes (0, 1 or 2) as were fastest in a trial of a few hundred steps. An epoch's time is that of its training
+steps plus that of everything else up to the Trainer's end: evaluation, logs, checkpoint. It leaves out what `fit.py`
+does once in a run: the summary of the network before, the pictures for TensorBoard after. Memory is the most by which
+the process grew after its imports, worker processes not counted. The training steps of `fit` and `bare` are measured
+{repeats} times a round, {steps_of_pair} steps each.
 """
 
-GAIN = (
-    "Seconds of an epoch with its evaluation, in 32 bit: the median of {rounds} rounds. The others are the loop of the "
-    "course's notebook (`notebook`) and a Lightning project as one usually writes it (`lightning-plain`)."
-)
+GAIN = "Seconds of an epoch with its evaluation, in 32 bit: the median of {rounds} rounds."
+
+# What the ways to train are called in a sentence that says how long they take.
+SLOWER: dict[Variant, str] = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}
 
 WAIT = (
-    "Of a run of as many epochs as by default, calculated from one: the start is the time from the command to the "
-    "first step. The pictures for TensorBoard at the end of a run are not in it."
+    "Calculated from one epoch. The start is the time from the command to the first step. Drawing the pictures for "
+    "TensorBoard, at the end of a run, is not included."
 )
 
 PROFILE = (
-    "By torch.profiler, once, which adds some microseconds to each call; the network as `fit` runs it, in the bare "
-    "loop. In brackets the share of all operators' time."
+    "Profiled once by torch.profiler, which adds some microseconds to each call; the network as `fit` runs it, in the "
+    "bare loop. In brackets the share of all operators' time."
 )
 
 # Rows of a network's profile.
 OPERATORS = 16
 
 LOOP = (
-    "What the Trainer's loop adds is what a step of `barebones` takes longer than one of `bare`: {loop} of a step of "
-    "`fit`. What `fit` takes longer or shorter than `barebones` is this project's: the normalisation of each batch, "
-    "sums for loss and accuracy, logs, bar and signals, less what `training/lean/` leaves out."
+    "The Trainer's loop adds what a step of `barebones` takes longer than one of `bare`: {loop} of a step of `fit`. "
+    "This project adds the normalisation of each batch, sums for loss and accuracy, logs, bar and signals, and saves "
+    "what `training/lean/` leaves out: the difference of `fit` and `barebones`."
 )
 
 
@@ -91,6 +86,19 @@ def tables(results: Results) -> list[Table]:
         commands_table(results),
         targets_table(results),
     ]
+
+
+def gain(results: Results) -> str:
+    """What a user gains, in words: seconds of an epoch, and how many times as long the others take."""
+    archs = results.archs()
+    seconds = _series([f"{median(epoch('fit')(results, arch)):.1f} s for {arch}" for arch in archs])
+    others, uncertain = [], []
+    for variant, name in SLOWER.items():
+        ratios = {arch: measured(results, arch, epoch(variant), epoch("fit")) for arch in archs}
+        others.append(f"{name} takes {_series([f'{one.value:.1f}' for one in ratios.values()])} times as long")
+        uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if one.is_at_least(1) != "met"]
+    doubt = f" Not certain, since the interval holds 1: {_series(uncertain)}." if uncertain else ""
+    return f"An epoch takes {seconds}; {_series(others)}.{doubt}"
 
 
 def gain_table(results: Results) -> Table:
@@ -120,7 +128,7 @@ def steps_table(results: Results) -> Table:
     rows, shares = [], []
     for arch in results.archs():
         bare, loop, project = (
-            1000 / _rates(results, arch, variant)[results.smallest_batch()] for variant in ("bare", "barebones", "fit")
+            1000 / rates(results, arch, variant)[results.smallest_batch()] for variant in ("bare", "barebones", "fit")
         )
         shares.append(f"{(loop - bare) / project:.0%} for {arch}")
         rows.append([arch, f"{bare:.2f}", f"{loop - bare:.2f}", f"{project - loop:.2f}", f"{project:.2f}"])
@@ -144,7 +152,7 @@ def wait_table(results: Results) -> Table:
 
 def operator_tables(results: Results) -> list[Table]:
     """The operators that take longest, for each network that was profiled."""
-    tables = []
+    tables: list[Table] = []
     for arch in dict.fromkeys(one.arch for one in results.operators):
         times: dict[tuple[str, str], dict[tuple[str, int], float]] = {}
         for one in results.operators:
@@ -159,7 +167,7 @@ def operator_tables(results: Results) -> list[Table]:
         ]
         columns = [f"{precision}, {threads} thread{'s' * (threads > 1)}" for precision, threads in ways]
         title = f"What is left of {arch}'s arithmetic: microseconds a step"
-        tables.append(Table(title, ["operator", "first input", *columns], rows, [PROFILE]))
+        tables.append(Table(title, ["operator", "first input", *columns], rows, [] if tables else [PROFILE]))
     return tables
 
 
@@ -168,7 +176,7 @@ def epochs_table(results: Results) -> Table:
     rows = []
     for arch in results.archs():
         for precision in dict.fromkeys(one.case.precision for one in results.epochs):
-            for variant in _variants(results.epochs):
+            for variant in variants_of(results.epochs):
                 own = results.of(variant, arch, precision)
                 if not own:  # image by image in bf16-mixed
                     continue
@@ -184,9 +192,9 @@ def growth_table(results: Results) -> Table:
     """Training steps a second, and how many images that is, at growing batch sizes."""
     sizes = sorted({one.case.batch_size for one in results.growth})
     rows = [
-        [arch, variant, *(f"{rate:.1f} ({rate * size:,.0f})" for size, rate in _rates(results, arch, variant).items())]
+        [arch, variant, *(f"{rate:.1f} ({rate * size:,.0f})" for size, rate in rates(results, arch, variant).items())]
         for arch in results.archs()
-        for variant in _variants(results.growth)
+        for variant in variants_of(results.growth)
     ]
     return Table("Steps (images) a second by batch size", ["network", "variant", *map(str, sizes)], rows)
 
@@ -222,70 +230,10 @@ def markdown(results: Results) -> str:
         threads=results.threads,
         steps="" if results.steps is None else f"; epochs of {results.steps} steps",
     )
-    gain, wait, *others = tables(results)
+    first, wait, *others = tables(results)
     shown = picture("performance", "Seconds an epoch, and steps a second")
-    parts = [to_markdown([gain, wait]), f"{shown}\n", about, to_markdown(others)]
+    parts = [f"{gain(results)}\n", to_markdown([first, wait]), f"{shown}\n", about, to_markdown(others)]
     return "\n".join(["# What training costs\n", *parts])
-
-
-def performance_figure(results: Results) -> Figure:
-    """Seconds an epoch of every variant, and steps a second against the batch size."""
-    figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    _bars(left, results)
-    _lines(right, results)
-    return figure
-
-
-def _bars(axes: Axes, results: Results) -> None:
-    archs = results.archs()
-    variants = _variants(results.epochs)
-    width = 0.8 / len(variants)
-    for number, variant in enumerate(variants):
-        heights = [median(one.timing.epoch for one in results.of(variant, arch, "32-true")) for arch in archs]
-        places = [index + (number - (len(variants) - 1) / 2) * width for index in range(len(archs))]
-        bars = axes.bar(places, heights, width, color=style(number).colour, label=variant)
-        axes.bar_label(bars, fmt="%.1f", fontsize=8)
-    axes.set_xticks(range(len(archs)), archs)
-    axes.set(yscale="log", ylabel="seconds an epoch with evaluation, 32 bit")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-
-
-def _lines(axes: Axes, results: Results) -> None:
-    for number, arch in enumerate(results.archs()):
-        for index, variant in enumerate(_variants(results.growth)):
-            rates = _rates(results, arch, variant)
-            label = f"{arch}, {variant}"
-            axes.plot(
-                list(rates),
-                list(rates.values()),
-                style(index).line,
-                color=style(number).colour,
-                marker=style(number).marker,
-                label=label,
-            )
-    sizes = sorted({one.case.batch_size for one in results.growth})
-    axes.set(xscale="log", yscale="log", xlabel="images a step", ylabel="training steps a second")
-    axes.set_xticks(sizes, map(str, sizes))
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(results.archs()), fontsize=8)
-
-
-def _variants(measurements: list[Measurement]) -> list[Variant]:
-    return list(dict.fromkeys(one.case.variant for one in measurements))
-
-
-def _rates(results: Results, arch: str, variant: Variant) -> dict[int, float]:
-    """Batch size -> training steps a second, by the median time of its rounds."""
-    own: dict[int, list[Measurement]] = {}
-    for one in results.growth:
-        if (one.case.arch, one.case.variant, one.case.precision) == (arch, variant, "32-true"):
-            own.setdefault(one.case.batch_size, []).append(one)
-    return {
-        size: (those[0].case.steps or 0) / median(one.timing.training for one in those) for size, those in own.items()
-    }
 
 
 def _verdict(results: Results, target: Target, arch: str) -> str:
@@ -294,3 +242,8 @@ def _verdict(results: Results, target: Target, arch: str) -> str:
         return ""
     bar = f"{target.bar} {target.limits[arch]:g}: {target.verdict(results, arch)}"
     return f"{target.measured(results, arch)}, {bar}"
+
+
+def _series(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))

@@ -1,7 +1,8 @@
 """What was measured, and the targets that its ratios are held against."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal
 
 from benchmarks.ratios import Ratio, ratio
@@ -125,6 +126,22 @@ def memory(variant: Variant) -> Quantity:
 def command(name: str) -> Quantity:
     """Seconds of a whole command; one that has to do with no network counts for each."""
     return lambda results, arch: results.command(name, arch) or results.command(name, "")
+
+
+def variants_of(measurements: Sequence[Measurement]) -> list[Variant]:
+    """Those that were measured, in that order."""
+    return list(dict.fromkeys(one.case.variant for one in measurements))
+
+
+def rates(results: Results, arch: str, variant: Variant) -> dict[int, float]:
+    """Batch size -> training steps a second, by the median time of its rounds."""
+    own: dict[int, list[Measurement]] = {}
+    for one in results.growth:
+        if (one.case.arch, one.case.variant, one.case.precision) == (arch, variant, "32-true"):
+            own.setdefault(one.case.batch_size, []).append(one)
+    return {
+        size: (those[0].case.steps or 0) / median(one.timing.training for one in those) for size, those in own.items()
+    }
 
 
 TARGETS = (

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.handwriting.__main__ import run_of
 from benchmarks.handwriting.drawing import draw_all
-from benchmarks.handwriting.page import confusion_table, markdown, networks_table, recognised_table, sheet
+from benchmarks.handwriting.page import markdown, mistakes_table, networks_table, recognised_table, sheet
 from benchmarks.handwriting.results import Drawn, Network, Results
 from benchmarks.pages import read_raw_numbers
 from convblocks.errors import UserError
@@ -44,11 +44,22 @@ def test_what_is_recognised_is_told_by_kind_and_background(results: Results) -> 
     assert (rows["paper"], rows["noisy"]) == (["4", "4", "100.0 %"], ["2", "1", "50.0 %"])
 
 
-def test_a_digit_is_taken_for_another(results: Results) -> None:
-    assert confusion_table(results, results.networks[0]).rows == [
-        ["**3**", "3", "", "3", "100.0 %"],
-        ["**8**", "1", "2", "3", "66.7 %"],
-    ]
+def test_a_mistake_is_counted_for_each_network(results: Results) -> None:
+    table = mistakes_table(results)
+    assert table.columns == ["drawn", "read as", "maxpool, onecycle", "batchnorm, onecycle"]
+    assert table.rows == [["8", "3", "1", "3"]]
+    assert table.notes == ["The most frequent ones: 4 of all 4 mistakes."]
+
+
+def test_the_most_frequent_mistakes_come_first_and_rare_ones_are_left_out(results: Results) -> None:
+    """Of 24 pictures of a 3: twelve different digits, of which the 7 is seen most often."""
+    answers = [7] * 12 + list(range(10, 22))
+    results.networks = [replace(results.networks[0], answers=answers)]
+    results.drawn = [DRAWN[0]] * len(answers)
+    table = mistakes_table(results)
+    assert table.rows[0] == ["3", "7", "12"]
+    assert len(table.rows) == 10
+    assert table.notes == ["The most frequent ones: 21 of all 24 mistakes."]
 
 
 def test_the_page_says_what_was_drawn_where(results: Results) -> None:

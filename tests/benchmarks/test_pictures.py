@@ -104,7 +104,7 @@ def test_reading_is_told_in_seconds_and_in_images_a_second(results: Results) -> 
         [KEPT, "7", "1.50 [1.00, 2.00]", "5"],
         [ORIGINAL, "7", "0.75 [0.50, 1.00]", "9"],
     ]
-    assert table.notes[0].endswith("All cores against one: 0.50 [0.50, 0.50] times the seconds.")
+    assert table.notes[0].endswith("Decoding with all cores takes 0.50 [0.50, 0.50] times as long as with one.")
 
 
 def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:

@@ -12,7 +12,7 @@ from benchmarks.training.commands import first_step_seconds
 from benchmarks.training.loops import BareLoop
 from benchmarks.training.measure import Measurement
 from benchmarks.training.operators import OperatorTime, operator_times
-from benchmarks.training.page import gain_table, markdown, operator_tables, steps_table, targets_table, wait_table
+from benchmarks.training.page import gain, gain_table, markdown, operator_tables, steps_table, targets_table, wait_table
 from benchmarks.training.projects import fit_command
 from benchmarks.training.results import CommandTime, Results
 from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS
@@ -77,12 +77,28 @@ def test_a_target_is_undecided_where_the_rounds_differ_too_much(results: Results
 
 def test_the_page_begins_with_what_is_gained(results: Results) -> None:
     assert gain_table(results).rows == [["mlp", "2.0", "16.0", "8.0", "8.00 [8.00, 8.00]", "4.00 [4.00, 4.00]"]]
-    assert markdown(results).splitlines()[2] == "## How long an epoch takes"
+    lead, _, title = markdown(results).splitlines()[2:5]
+    assert lead == (
+        "An epoch takes 2.0 s for mlp; the notebook's loop takes 8.0 times as long and a usual Lightning project takes "
+        "4.0 times as long."
+    )
+    assert title == "## How long an epoch takes"
+
+
+def test_a_gain_that_is_not_certain_is_called_so(results: Results) -> None:
+    """The notebook's ratios are 0.5 and 40 in the two rounds."""
+    for round_, seconds in enumerate((0.5, 120.0)):
+        one = results.of("notebook", "mlp", "32-true")[round_]
+        results.epochs[results.epochs.index(one)] = replace(one, timing=Timing(seconds, 0.0))
+    assert "Not certain, since the interval holds 1: mlp against the notebook's loop." in gain(results)
 
 
 def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:
     page = " ".join(markdown(replace(results, minutes=12.3)).split())
-    assert "`python scripts/benchmark.py --out docs` measured in 12 minutes" in page
+    assert (
+        "`python scripts/benchmark.py --out docs` measured the [raw numbers](data/performance.json) in 12 minutes"
+        in page
+    )
     assert "a machine; commit abc1234; 2 threads" in page
     assert "2 rounds" in page
     assert "| mlp | fit | 5.0 (320) |" in page  # 10 steps in 2 seconds

@@ -159,7 +159,7 @@ def score_at(best: float, cell: Cell, seed: int) -> float:
 
 
 @pytest.mark.slow
-def test_the_study_has_its_page_and_the_readme_its_section(tmp_path: Path) -> None:
+def test_the_study_has_its_page_and_the_readme_its_answer(tmp_path: Path) -> None:
     for stage, runs in zip(("choose", "confirm"), study(), strict=True):
         write_records(tmp_path, f"study-{stage}", runs)
     files = written("results", tmp_path, tmp_path / "out")
@@ -169,11 +169,13 @@ def test_the_study_has_its_page_and_the_readme_its_section(tmp_path: Path) -> No
     readme, page = files["README.md"].read_text(), files["docs/results.md"].read_text()
     before = (REPOSITORY / "README.md").read_text()
     assert SECTION.sub("", readme) == SECTION.sub("", before)
-    section = dict(SECTION.findall(readme))["results"]
-    assert '<img alt="Left: test error against learning rate' in section
-    assert "The notebook's setting: Given that they train" in section
-    for text in (section, page):
-        assert "Each at its own best setting, BatchNorm" in text
+    sections = dict(SECTION.findall(readme))
+    assert "Each at its own best setting, BatchNorm (lr 3e-3, onecycle) is better than" in sections["answer"]
+    assert "At the notebook's setting, given that they train" in sections["answer"]
+    assert '<img alt="Left: test error against learning rate' in sections["answer"]
+    assert "| batchnorm | 77,918 | 97.99 [" in sections["networks"]
+    assert '<img alt="The share of silent units' in sections["silence"]
+    assert "- Each at its own best setting, BatchNorm" in page
     assert "`python scripts/study.py confirm`: n = 72 runs" in page
     assert "(data/study-confirm.mistakes.csv)" in page
     assert "| batchnorm | lr 3e-3, onecycle | 98." in page

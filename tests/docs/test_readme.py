@@ -1,4 +1,4 @@
-"""What the README and docs/use.md show runs as it stands there."""
+"""What the README, docs/own.md and docs/code.md show runs as it stands there, and leads somewhere."""
 
 import ast
 import os
@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,18 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
 
-README = (REPOSITORY / "README.md").read_text()
-_, _, BRING_YOUR_OWN = (REPOSITORY / "docs" / "use.md").read_text().partition("\n## Bring your own\n")
+README, OWN, CODE = ((REPOSITORY / name).read_text() for name in ("README.md", "docs/own.md", "docs/code.md"))
 
-MOST_LINES = 40
+# Of the README, and of each class.
+MOST_LINES, MOST_LINES_OF_CLASS = 120, 40
+
+# In a code block: so many characters GitHub shows beside each other.
+WIDEST = 96
 
 
-def section(title: str) -> str:
-    """A section of the README."""
-    _, _, after = README.partition(f"\n## {title}\n")
+def section(title: str, text: str) -> str:
+    """A section of a page, with all that is below it."""
+    _, _, after = text.partition(f"\n## {title}\n")
     content, _, _ = after.partition("\n## ")
     return content
 
@@ -31,11 +35,12 @@ def blocks(language: str, text: str) -> list[str]:
     return found
 
 
-OF_ONES_OWN = section("Make it your own")
 # Of a program in a file the first line says which.
-FILES = {found[1]: one for one in blocks("python", OF_ONES_OWN) if (found := re.match(r"# (\w+\.py)\n", one))}
-PROGRAMS = [one for one in blocks("python", README) + blocks("python", BRING_YOUR_OWN) if one not in FILES.values()]
-COMMANDS = [line for block in blocks("bash", OF_ONES_OWN) for line in block.splitlines()]
+FILES = {found[1]: one for one in blocks("python", OWN) if (found := re.match(r"# (\w+\.py)\n", one))}
+PROGRAMS = [one for one in blocks("python", OWN) if one not in FILES.values()]
+# One after the other: some take what another has left.
+PICTURES, *_ = blocks("bash", section("Make it your own", README))
+CLASSES, *_ = blocks("bash", section("A data set, a network and a loss", OWN))
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +68,9 @@ def test_a_program_trains(program: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_take_what_is_ones_own(folder: Path) -> None:
-    """One after the other: some take what another has left."""
-    for command in COMMANDS:
-        run(["bash", "-c", command], folder)
+@pytest.mark.parametrize("commands", [PICTURES, CLASSES], ids=["pictures", "classes"])
+def test_the_commands_take_what_is_ones_own(commands: str, folder: Path) -> None:
+    run(["bash", "-ec", commands], folder)
 
 
 def test_data_a_network_and_a_loss_are_one_short_class_each() -> None:
@@ -77,14 +81,38 @@ def test_data_a_network_and_a_loss_are_one_short_class_each() -> None:
     assert set(classes) == {"mydata.py", "mynets.py", "mylosses.py"}
     for (own,) in classes.values():
         assert own.end_lineno is not None
-        assert own.end_lineno - own.lineno < MOST_LINES
+        assert own.end_lineno - own.lineno < MOST_LINES_OF_CLASS
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:data|model|training|comparison)/\w+\.py)`", README))))
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:data|model|training|comparison)/\w+\.py)`", CODE))))
 def test_a_file_that_is_named_is_there(path: str) -> None:
     assert (REPOSITORY / "src" / "convblocks" / path).is_file()
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\(([\w/.]+)(?:#[\w-]+)?\)", README))))
-def test_a_link_leads_somewhere(path: str) -> None:
-    assert (REPOSITORY / path).exists()
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    """To files that are there, and to headings that these have."""
+    path = REPOSITORY / page
+    for target, heading in re.findall(r"\]\((?!https?:)([\w/.-]*)(?:#([\w-]+))?\)", path.read_text()):
+        led = (path.parent / target).resolve() if target else path
+        assert led.exists(), target
+        titles = re.findall(r"^#+ (.*)$", led.read_text(), flags=re.MULTILINE) if heading else []
+        assert not heading or heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+def test_no_row_of_a_table_stands_on_two_pages() -> None:
+    pages = [set(re.findall(r"^\| (?!---).*$", (REPOSITORY / page).read_text(), flags=re.MULTILINE)) for page in PAGES]
+    assert [row for one, other in combinations(pages, 2) for row in one & other] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/own.md", "docs/runs.md", "docs/code.md"])
+def test_no_code_is_scrolled_sideways(page: str) -> None:
+    lines = [line for block in blocks(r"\w*", (REPOSITORY / page).read_text()) for line in block.splitlines()]
+    assert [line for line in lines if len(line) > WIDEST] == []

@@ -37,6 +37,12 @@ def sections_of(page: Path) -> dict[str, str]:
     return {name: content.strip() for name, content in SECTION.findall(page.read_text())}
 
 
+def commands_in(text: str) -> str:
+    """What a page tells the reader to type, a command that is broken over lines in one."""
+    blocks: list[str] = re.findall(r"^```bash\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r" \\\n +", " ", "".join(blocks))
+
+
 @pytest.mark.parametrize("page", [README, USE])
 def test_every_command_stands_on_its_page_before_what_it_prints(page: str) -> None:
     text = (REPOSITORY / page).read_text()
@@ -44,14 +50,13 @@ def test_every_command_stands_on_its_page_before_what_it_prints(page: str) -> No
     assert shown == [name for name, session in SESSIONS.items() if session.page == page]
     for name in shown:
         before, _, _ = text.partition(f"<!-- session {name}: begin -->")
-        commands = "".join(re.findall(r"^```bash\n(.*?)^```", before, flags=re.MULTILINE | re.DOTALL))
-        assert SESSIONS[name].command in commands
+        assert SESSIONS[name].command in commands_in(before)
 
 
 @pytest.mark.parametrize("name", [name for name, session in SESSIONS.items() if session.page is None])
 def test_a_command_of_which_only_the_picture_is_shown_stands_in_use(name: str) -> None:
     text = (REPOSITORY / USE).read_text()
-    assert SESSIONS[name].command in text
+    assert SESSIONS[name].command in commands_in(text)
     assert f"]({SESSIONS[name].picture or 'pictures-panels.png'})" in text
 
 
@@ -87,6 +92,12 @@ def test_another_transcript_makes_another_page_and_another_machine_is_told(tmp_p
     assert before != after == expected
 
 
+def test_the_readme_shows_how_training_ends(tmp_path: Path, out: Path) -> None:
+    keep(tmp_path, "fit", f"{SUMMARY}epoch 4/5  loss 0.2\nepoch 5/5  loss 0.1\n\n5 epochs in 60 s")
+    sessions.write_transcripts(README, tmp_path, out)
+    assert sections_of(out / README)["session fit"] == "```\nepoch 5/5  loss 0.1\n\n5 epochs in 60 s\n```"
+
+
 def test_the_transcript_of_another_command_is_refused(tmp_path: Path) -> None:
     keep(tmp_path, "fit", "epoch 1/1")
     with pytest.raises(UserError, match=r"fit\.txt is of another command than python scripts/fit\.py --arch mlp"):
@@ -95,8 +106,8 @@ def test_the_transcript_of_another_command_is_refused(tmp_path: Path) -> None:
 
 def test_one_section_of_a_page_does_not_undo_another(tmp_path: Path) -> None:
     write_sections(tmp_path, README, {"sessions": "On a machine."})
-    write_sections(tmp_path, README, {"results": "The answer."})
-    expected = sections_of(REPOSITORY / README) | {"sessions": "On a machine.", "results": "The answer."}
+    write_sections(tmp_path, README, {"answer": "MaxPool."})
+    expected = sections_of(REPOSITORY / README) | {"sessions": "On a machine.", "answer": "MaxPool."}
     assert sections_of(tmp_path / README) == expected
     without = [SECTION.sub("", path.read_text()) for path in (tmp_path / README, REPOSITORY / README)]
     assert without[0] == without[1]

@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 from PIL import Image
+from statsmodels.stats.proportion import proportion_confint
 from torch.nn import functional
 
 from convblocks.data.description import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
-from convblocks.evaluation.measures import Evaluation
+from convblocks.evaluation.measures import Evaluation, wilson_intervals
 from convblocks.evaluation.panels import evaluation_panels, figure_of
 from tests.conftest import run_script, write_digits
 from tests.data.pictures import SHAPES, write_pictures
@@ -50,16 +53,63 @@ def test_the_measures_are_what_their_names_say(evaluation: Evaluation) -> None:
 
 
 def test_the_reliability_diagram_shows_the_calibration_error(evaluation: Evaluation) -> None:
-    share, confidence, accuracy = evaluation.reliability().T
-    assert float(share.sum()) == pytest.approx(1)
-    assert float((share * (confidence - accuracy).abs()).sum()) == pytest.approx(evaluation.calibration_error, abs=1e-6)
+    counts, confidence, accuracy = evaluation.reliability().T
+    assert counts.sum() == 1000
+    error = float((counts / 1000 * (confidence - accuracy).abs()).sum())
+    assert error == pytest.approx(evaluation.calibration_error, abs=1e-6)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 7), (5, 10), (10, 10), (989, 1000)])
+def test_intervals_are_wilsons(right: int, count: int) -> None:
+    low, high = wilson_intervals(torch.tensor([right / count]), torch.tensor([count]))
+    assert (float(low), float(high)) == pytest.approx(proportion_confint(right, count, method="wilson"), abs=1e-4)
+
+
+def drawn(evaluation: Evaluation, panel: str) -> Axes:
+    """A panel of images that are all black."""
+    images = torch.zeros(len(evaluation.targets), 1, 8, 8, dtype=torch.uint8)
+    (axes,) = figure_of(evaluation_panels(evaluation, images)[panel]).axes
+    return axes
+
+
+def test_each_class_has_its_share_of_errors_on_an_axis_from_0(evaluation: Evaluation) -> None:
+    axes = drawn(evaluation, "class_errors")
+    dots = np.asarray(axes.collections[1].get_offsets())
+    assert dots[:, 1] == pytest.approx(100 * (1 - evaluation.recall.numpy()), abs=1e-4)
+    assert axes.get_ylim()[0] == 0
+
+
+def test_what_few_images_say_of_calibration_is_faded(evaluation: Evaluation) -> None:
+    counts, confidence, accuracy = evaluation.reliability().T.numpy()
+    _, many, _, few = drawn(evaluation, "calibration").collections
+    assert (many.get_alpha(), few.get_alpha()) == (1, 0.35)
+    for dots, of_these in ((many, counts >= 30), (few, counts < 30)):
+        assert of_these.any()
+        assert np.asarray(dots.get_offsets()) == pytest.approx(np.stack([confidence, accuracy], axis=1)[of_these])
+
+
+def test_letters_are_eleven_pixels_high_where_the_figure_is_shown_838_wide(evaluation: Evaluation) -> None:
+    images = torch.zeros(len(evaluation.targets), 1, 28, 28, dtype=torch.uint8)
+    figure = figure_of(*evaluation_panels(evaluation, images).values())
+    figure.canvas.draw()
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
+    assert min(float(text.get_fontsize()) for text in texts) * 838 / (72 * figure.get_figwidth()) >= 11
+
+
+def test_the_most_frequent_mistakes_stand_in_a_line() -> None:
+    targets = torch.tensor([1] * 5 + [7] * 5)
+    predicted = torch.tensor([8, 8, 8, 1, 1, 7, 7, 7, 2, 2])
+    some = Evaluation(functional.one_hot(predicted, 10).float(), targets, MNIST.classes)
+    assert evaluate.most_confused(some) == "1 as 8 (3), 7 as 2 (2)"
+    assert len(evaluate.most_confused(guesses(LONG_NAMES))) <= 120
+    assert evaluate.most_confused(Evaluation(torch.eye(10), torch.arange(10), MNIST.classes)) == ""
 
 
 def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
     assert sure.calibration_error == 0
-    assert sure.reliability().tolist() == [[1, 1, 1]]
+    assert sure.reliability().tolist() == [[10, 1, 1]]
 
 
 @pytest.mark.slow
@@ -84,8 +134,9 @@ def test_other_data_tables_and_a_picture(
     assert "batchnorm on the 50 test images in Small/raw" in text
     assert "expected calibration error" in text
     assert "Confusion" in text
+    assert text.endswith("\nevaluation.png: confusion matrix, hardest images, calibration, errors of each class\n")
     with Image.open(workspace / "evaluation.png") as picture:
-        assert picture.width > 3 * picture.height
+        assert picture.width == 1200
 
 
 @pytest.mark.parametrize("name", ["missing/evaluation.png", "evaluation.abc"])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-PICTURES = ["calibration", "class_accuracy", "confusion", "first_layer", "hardest_images"]
+PICTURES = ["calibration", "class_errors", "confusion", "first_layer", "hardest_images"]
 RUN = "batchnorm"
 
 

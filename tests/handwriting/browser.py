@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
 OPTIONS = (
@@ -24,7 +25,7 @@ OPTIONS = (
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
+def chromium(profile: Path) -> Iterator[Chrome]:
     """Start Chromium with a fresh profile; where it is not installed skip the test, but fail it in CI."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
@@ -36,7 +37,7 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = browser
     for option in (*OPTIONS, f"--user-data-dir={profile}"):
         options.add_argument(option)
-    window = webdriver.Chrome(options=options, service=Service(driver))
+    window = Chrome(options=options, service=Service(driver))
     try:
         yield window
     finally:

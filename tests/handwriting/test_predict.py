@@ -98,6 +98,26 @@ def test_a_colour_network_takes_grey_pictures_of_any_size(trained_on_shapes: Pat
     assert (predictions[0].seen.shape, problems) == ((3, 32, 40), {})
 
 
+def test_paths_are_shown_from_the_current_folder_on(
+    trained_on_shapes: Path, shapes: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(shapes / "test" / "stripes" / "11.png", workspace)
+    (workspace / "notes.png").write_text("no picture")
+    with pytest.raises(UserError):
+        predict.main([str(trained_on_shapes), str(workspace / "11.png"), str(workspace / "notes.png")])
+    output, errors = capsys.readouterr()
+    assert str(workspace) not in output
+    assert errors == "notes.png: it is not a picture of a known format\n"
+
+
+@pytest.mark.parametrize(
+    ("probability", "shown"),
+    [(0, "<0.1 %"), (0.0009, "<0.1 %"), (0.001, "0.1 %"), (0.5, "50.0 %"), (0.999, "99.9 %"), (1, ">99.9 %")],
+)
+def test_nothing_is_called_certain_or_impossible(probability: float, shown: str) -> None:
+    assert predict.in_percent(probability) == shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

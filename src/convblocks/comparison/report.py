@@ -30,6 +30,7 @@ from convblocks.comparison.wording import (
     accuracy_text,
     difference_text,
     is_notebooks,
+    lead_text,
     name_of,
     p_text,
     probability_text,
@@ -266,14 +267,10 @@ def _mean_accuracy(row: Row) -> float:
 
 def _follows(one: Difference, better: str, worse: str, is_certain: bool) -> str:
     assert isinstance(one.trained, Test)
-    sign = 1 if one.first == better else -1
-    low, high = sorted((100 * sign * one.trained.low, 100 * sign * one.trained.high))
-    interval = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low + high) else ""
-    points = f"{100 * sign * one.trained.difference:.2f} points"
+    lead = lead_text(one.trained, 1 if one.first == better else -1)
     if is_certain:
-        return f"{name_of(better)} is better than {name_of(worse)} by {points}{interval}"
-    found = f"{points}{interval or ', from too few runs'}"
-    return f"it is not certain that {name_of(better)} is better than {name_of(worse)} ({found})"
+        return f"{name_of(better)} is better than {name_of(worse)} by {lead}"
+    return f"it is not certain that {name_of(better)} is better than {name_of(worse)} ({lead})"
 
 
 def _lost(row: Row) -> str:

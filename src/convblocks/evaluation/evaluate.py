@@ -14,6 +14,9 @@ from convblocks.tables import Table, as_json, percent, terminal, to_console
 # So many characters side by side fit into any terminal, and so many columns of numbers.
 TABLE_WIDTH, TABLE_COLUMNS = 76, 12
 
+# Dots an inch of the picture, which is 10 inches wide: sharp in a page that shows it 838 pixels wide.
+SHARP = 120
+
 # Of how many pairs of classes the table tells that are taken for each other, where there are too many for a matrix.
 MOST_PAIRS = 20
 
@@ -33,15 +36,19 @@ def main(arguments: list[str]) -> None:
     else:
         print(f"{trained.path}: {trained.arch} on the {len(files.test.labels):,} test images in {files.folder}")
         print(f"accuracy {percent(evaluation.accuracy)}, loss {evaluation.loss:.4f}, ", end="")
-        print(f"expected calibration error {percent(evaluation.calibration_error)}\n")
+        print(f"expected calibration error {percent(evaluation.calibration_error)}")
+        if confused := most_confused(evaluation):
+            print(f"most confused: {confused}\n")
         to_console([classes_table(evaluation), confusion_table(evaluation)], terminal())
     if options.show:
         panels = evaluation_panels(evaluation, files.test.images)
         try:
             with output_file(options.show) as file:
-                figure_of(*panels.values()).savefig(file, format=options.show.suffix.lstrip(".") or "png")
+                figure_of(*panels.values()).savefig(file, format=options.show.suffix.lstrip(".") or "png", dpi=SHARP)
         except ValueError as error:  # a format that matplotlib does not know
             raise UserError(f"cannot write {options.show}: {error}") from error
+        if not options.json:
+            print(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -101,12 +108,25 @@ def confusion_table(evaluation: Evaluation) -> Table:
 
 def mistakes_table(evaluation: Evaluation) -> Table:
     """The pairs of a true and a predicted class that come most often."""
-    mistakes = evaluation.confusion.fill_diagonal_(0)
-    order = mistakes.flatten().argsort(descending=True, stable=True)[:MOST_PAIRS].tolist()
-    pairs = [divmod(place, len(evaluation.classes)) for place in order]
-    rows = [
-        [evaluation.classes[true], evaluation.classes[predicted], f"{mistakes[true, predicted]:,}"]
-        for true, predicted in pairs
-        if mistakes[true, predicted]
-    ]
+    rows = [[true, predicted, f"{count:,}"] for true, predicted, count in mistakes(evaluation)[:MOST_PAIRS]]
     return Table("Most frequent mistakes", ["true class", "predicted", "n"], rows)
+
+
+def most_confused(evaluation: Evaluation) -> str:
+    """The most frequent mistakes in a line that fits any terminal; empty where there are none."""
+    line = ""
+    for true, predicted, count in mistakes(evaluation):
+        longer = f"{line}, {true} as {predicted} ({count:,})".removeprefix(", ")
+        if line and len(longer) > TABLE_WIDTH - len("most confused: "):
+            break
+        line = longer
+    return line
+
+
+def mistakes(evaluation: Evaluation) -> list[tuple[str, str, int]]:
+    """Each true class with one that some of its images are taken for, and how many, the most frequent first."""
+    counts = evaluation.confusion.fill_diagonal_(0)
+    order = counts.flatten().argsort(descending=True, stable=True).tolist()
+    pairs = [(*divmod(place, len(evaluation.classes)), int(counts.flatten()[place])) for place in order]
+    names = evaluation.classes
+    return [(names[true], names[predicted], count) for true, predicted, count in pairs if count]

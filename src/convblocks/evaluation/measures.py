@@ -13,6 +13,9 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
+# The quantile of the normal distribution that 95 % intervals reach to.
+QUANTILE = 1.96
+
 # Bins of equal width that probabilities are sorted into to compare them with how often they come true.
 CALIBRATION_BINS = 15
 
@@ -83,13 +86,24 @@ class Evaluation:
         )
 
     def reliability(self) -> Tensor:
-        """A row for each bin that has images: their share of all, mean probability and accuracy: (bins, 3)."""
+        """A row for each bin that has images: how many, mean probability and accuracy: (bins, 3) float64."""
         confidence, predicted = self.probabilities.double().max(dim=1)
         right = (predicted == self.targets).double()
         bins = torch.ceil(confidence * CALIBRATION_BINS).long() - 1  # a bin holds its upper edge
         rows = [
-            torch.stack([inside.double().mean(), confidence[inside].mean(), right[inside].mean()])
+            torch.stack([inside.double().sum(), confidence[inside].mean(), right[inside].mean()])
             for inside in (bins == number for number in range(CALIBRATION_BINS))
             if inside.any()
         ]
         return torch.stack(rows)
+
+
+def wilson_intervals(shares: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Between which two shares the truth lies, at 95 %, where so many images have shown these: (n,) float64 each.
+
+    E. B. Wilson: "Probable inference, the law of succession, and statistical inference", 1927.
+    """
+    square = QUANTILE**2 / counts
+    middle = (shares + square / 2) / (1 + square)
+    reach = QUANTILE * (shares * (1 - shares) / counts + square / (4 * counts)).sqrt() / (1 + square)
+    return (middle - reach).clamp(0, 1), (middle + reach).clamp(0, 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,25 +15,36 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convblocks.data.description import Description
-from convblocks.evaluation.measures import Evaluation
+from convblocks.evaluation.measures import Evaluation, wilson_intervals
 
 Panel = Callable[[Axes], None]
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 
 # Rows and columns of the grid that shows the hardest images: of digits, and where names stand above them in two lines.
-GRID, NAMED_GRID = (4, 6), (3, 4)
+GRID, NAMED_GRID = (3, 4), (3, 3)
+
+# Panels side by side.
+COLUMNS = 2
+
+# In points, of all but what many classes leave less room for: 11 pixels where two panels are 838 wide.
+LETTERS = 9.5
+
+# What fewer images say of a probability is shown faded.
+FEW = 30
 
 # To how many characters names of classes are cut along an axis and above an image, or they would leave no room for it.
-LONGEST_NAME, LONGEST_CAPTION = 14, 11
+LONGEST_NAME, LONGEST_CAPTION = 14, 10
 
 
 def figure_of(*panels: Panel) -> Figure:
-    """A figure with the panels side by side."""
-    figure = Figure(figsize=(5 * len(panels), 4.6), dpi=80, layout="constrained")
-    FigureCanvasAgg(figure)
-    for panel, axes in zip(panels, np.atleast_1d(figure.subplots(1, len(panels))), strict=True):
-        panel(axes)
+    """A figure with the panels, two in a row."""
+    columns, rows = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
+    with rc_context({"font.size": LETTERS, "axes.titlesize": LETTERS, "axes.labelsize": LETTERS}):
+        figure = Figure(figsize=(5 * columns, 4.6 * rows), dpi=80, layout="constrained")
+        FigureCanvasAgg(figure)
+        for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
+            panel(axes)
     return figure
 
 
@@ -42,7 +54,7 @@ def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel
         "confusion": partial(confusion, evaluation),
         "hardest_images": partial(hardest, evaluation, images),
         "calibration": partial(reliability, evaluation),
-        "class_accuracy": partial(class_accuracy, evaluation),
+        "class_errors": partial(class_errors, evaluation),
     }
 
 
@@ -50,13 +62,13 @@ def confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix with its counts; the colours show only the mistakes, which the diagonal would outshine."""
     counts = evaluation.confusion.numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    size = _size_of(8, evaluation.classes)
+    size = _size_of(LETTERS, evaluation.classes)
     axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.5 * mistakes.max()))
     for row, column in zip(*np.nonzero(counts), strict=True):
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right")
     _name_classes(axes, evaluation.classes)
-    axes.set_yticks(axes.get_xticks(), _cut(evaluation.classes), fontsize=_size_of(10, evaluation.classes))
+    axes.set_yticks(axes.get_xticks(), _cut(evaluation.classes), fontsize=_size_of(LETTERS, evaluation.classes))
 
 
 def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
@@ -76,28 +88,34 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
 
 def reliability(evaluation: Evaluation, axes: Axes) -> None:
     """How often the answers of each probability are right; on the diagonal a network is as sure as it should be."""
-    share, confidence, accuracy = evaluation.reliability().T.numpy()
+    counts, confidence, accuracy = evaluation.reliability().T
+    low, high = wilson_intervals(accuracy, counts)
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes.vlines(confidence, confidence, accuracy, color=ORANGE)
-    axes.scatter(confidence, accuracy, s=15 + 300 * share, color=BLUE, zorder=2)
+    for of_these, alpha in ((counts >= FEW, 1.0), (counts < FEW, 0.35)):
+        x, y = confidence[of_these], accuracy[of_these]
+        axes.vlines(x, low[of_these], high[of_these], color=BLUE, alpha=alpha, linewidth=1.2)
+        axes.scatter(x, y, s=24, color=BLUE, alpha=alpha, linewidths=0, zorder=2, clip_on=False)
     axes.set(
-        xlabel="mean probability of the answers (area: their share)",
-        ylabel="share that is right",
+        xlabel=f"mean probability of the answers (faded: fewer than {FEW} images)",
+        ylabel="share that is right, 95 % interval",
         xlim=(0, 1.05),
         ylim=(0, 1.05),
+        xticks=np.linspace(0, 1, 6),
         title=f"expected calibration error {100 * evaluation.calibration_error:.2f} %",
     )
 
 
-def class_accuracy(evaluation: Evaluation, axes: Axes) -> None:
-    accuracy = 100 * evaluation.recall.numpy()
-    present = evaluation.confusion.sum(dim=1).nonzero().flatten().tolist()
-    axes.bar(present, accuracy[present], color=BLUE)
-    for number in present:
-        value = accuracy[number]
-        axes.text(number, value, f"{value:.1f}", ha="center", va="bottom", fontsize=_size_of(8, evaluation.classes))
-    low = max(0.0, float(accuracy[present].min()) - 2)
-    axes.set(xlabel="class", ylabel="accuracy [%]", ylim=(low, 100 + 0.05 * (100 - low)))
+def class_errors(evaluation: Evaluation, axes: Axes) -> None:
+    """Which share of each class's images is taken for another one."""
+    counts = evaluation.confusion.sum(dim=1)
+    present = counts.nonzero().flatten()
+    errors = 100 * (1 - evaluation.recall.double()[present])
+    low, high = (100 * limit for limit in wilson_intervals(errors / 100, counts[present]))
+    axes.vlines(present, low, high, color=BLUE, linewidth=1.2)
+    axes.scatter(present, errors, s=24, color=BLUE, zorder=2, clip_on=False)
+    axes.set(xlabel="class", ylabel="wrong [%], 95 % interval", ylim=(0, 1.05 * max(1.0, float(high.max()))))
+    axes.set_xlim(-0.5, len(counts) - 0.5)
+    axes.set_title(f"{100 * (1 - evaluation.accuracy):.2f} % of all are wrong")
     _name_classes(axes, evaluation.classes)
 
 
@@ -130,7 +148,7 @@ def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     """Name the classes along the lower edge, upright where they would run into each other."""
     names = _cut(classes)
     upright = sum(len(name) + 1 for name in names) > 40
-    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=_size_of(10, classes))
+    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=_size_of(LETTERS, classes))
 
 
 def _cut(classes: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
@@ -153,14 +171,14 @@ def _to_show(images: Tensor) -> NDArray[Any]:
 def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[str], cmap: str = "gray") -> None:
     """Images (N, H, W) or (N, H, W, 3) in rows, in one drawing: a panel for each would take seconds.
 
-    With captions each gets the same room whatever its shape: a square, or half as much more in width for two lines.
+    With captions each gets the same room whatever its shape: a square, or for two lines twice that width.
     """
     _, height, width, *colours = images.shape
     longer = max(height, width)
     gap = max(1, longer // 8)
     lines = max((1 + caption.count("\n") for caption in captions), default=0)
     head = lines * longer // 4 if lines else gap
-    down, across = (head + longer, (1 + lines) * longer // 2 + gap) if lines else (head + height, width + gap)
+    down, across = (head + longer, lines * longer + gap) if lines else (head + height, width + gap)
     rows = -(-len(images) // columns)
     empty = 1.0 if colours else np.nan
     mosaic = np.full((rows * down, columns * across, *colours), empty)
@@ -171,5 +189,5 @@ def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[s
     axes.imshow(mosaic, cmap=cmap, vmin=-limit if images.min() < 0 else 0, vmax=limit)
     for index, caption in enumerate(captions):
         top, left = index // columns * down, index % columns * across
-        axes.text(left, top + head - 1, caption, fontsize=7.5, va="bottom")
+        axes.text(left, top + head - 1, caption, fontsize=LETTERS, va="bottom")
     axes.set_axis_off()

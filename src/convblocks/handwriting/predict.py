@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
     if options.show and predictions:
         write_sheet(predictions, options.show)
     for path, problem in problems.items():
-        print(f"{path}: {problem}", file=sys.stderr)
+        print(f"{as_shown(path)}: {problem}", file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
 
@@ -104,12 +104,24 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
     return predictions, problems
 
 
+def as_shown(path: Path) -> str:
+    """A path from the current folder on where it lies there, and otherwise as it was given."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def in_percent(probability: float) -> str:
+    """With a decimal; what is neither 0 nor 1 is not called so."""
+    if probability < 0.001:
+        return "<0.1 %"
+    return ">99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
+
+
 def as_table(predictions: Sequence[Prediction]) -> Table:
     table = Table("picture", "class", "probability", "runner-up", "probability")
     for prediction in predictions:
-        cells = [str(prediction.path)]
+        cells = [as_shown(prediction.path)]
         for name, probability in prediction.ranking[:2]:
-            cells += [name, f"{100 * probability:.1f} %"]
+            cells += [name, in_percent(probability)]
         table.add_row(*cells)
     return table
 
@@ -152,7 +164,7 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
         top = index // COLUMNS * (CELL + CAPTION + gap)
         answer, probability = prediction.ranking[0]
         name = prediction.path.name.encode(errors="backslashreplace").decode()  # which may be no text
-        caption = f"{name}: {answer} ({100 * probability:.1f} %)"
+        caption = f"{name}: {answer} ({in_percent(probability)})"
         draw.text((left, top + 3), caption, fill="black", font=font)
         picture = prediction.picture.convert("RGBA")
         sheet.paste(picture, (left, top + CAPTION), picture)

@@ -1,8 +1,8 @@
 """Which units behind a network's ReLUs are silent: at 0 whatever the image, so that they learn nothing any more."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -28,15 +28,8 @@ def silent_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, fl
         batches: Images as it takes them, on its device: (B, C, H, W) float, normalised.
     """
     relus, watch = relus_of(network), _Watch()
-    with ExitStack() as stack:
-        stack.enter_context(evaluating(network))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.random.fork_rng(_cuda_devices(network)))
-        for module in network.modules():
-            if isinstance(module, LAYERS):
-                stack.enter_context(module.register_forward_hook(watch.note_layer))
-        for name, relu in relus.items():
-            stack.enter_context(relu.register_forward_hook(watch.hook_of(name)))
+    undisturbed = torch.random.fork_rng(_cuda_devices(network))
+    with evaluating(network), torch.no_grad(), undisturbed, relus_watched(network, watch.note_units):
         for images in batches:
             watch.uses.clear()
             network(images)
@@ -49,26 +42,42 @@ def relus_of(network: nn.Module) -> dict[str, nn.ReLU]:
     return {f"relu{number}": relu for number, relu in enumerate(relus, start=1)}
 
 
+@contextmanager
+def relus_watched(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call ``note`` with the name and the output of each ReLU whenever it computes, its units in dimension 0."""
+    unit_dimension = 1
+
+    def note_layer(layer: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal unit_dimension
+        unit_dimension = 1 if isinstance(layer, _ConvNd) else -1
+
+    def hook_of(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def note_output(relu: nn.Module, inputs: Any, output: Tensor) -> None:
+            note(name, output.movedim(unit_dimension, 0) if output.ndim > 1 else output.reshape(1, -1))
+
+        return note_output
+
+    with ExitStack() as stack:
+        layers = [module for module in network.modules() if isinstance(module, LAYERS)]
+        handles = [layer.register_forward_hook(note_layer) for layer in layers]
+        handles += [relu.register_forward_hook(hook_of(name)) for name, relu in relus_of(network).items()]
+        for handle in handles:
+            stack.enter_context(handle)
+        yield
+
+
 class _Watch:
     """Notes which units have ever been above 0."""
 
     def __init__(self) -> None:
         self.uses: Counter[str] = Counter()  # of each ReLU, in this batch
         self._active: dict[tuple[str, int, int], Tensor] = {}  # by ReLU, use and number of units: (units,) bool
-        self._unit_dimension = 1
 
-    def note_layer(self, layer: nn.Module, inputs: Any, output: Any) -> None:
-        self._unit_dimension = 1 if isinstance(layer, _ConvNd) else -1
-
-    def hook_of(self, name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def note_units(relu: nn.Module, inputs: Any, output: Tensor) -> None:
-            units = output.movedim(self._unit_dimension, 0) if output.ndim > 1 else output.reshape(1, -1)
-            active = units.amax(dim=tuple(range(1, units.ndim))) != 0  # a tenth of the time of any()
-            use = (name, self.uses[name], len(active))
-            self._active[use] = active | self._active.get(use, active)
-            self.uses[name] += 1
-
-        return note_units
+    def note_units(self, name: str, units: Tensor) -> None:
+        active = units.amax(dim=tuple(range(1, units.ndim))) != 0  # a tenth of the time of any()
+        use = (name, self.uses[name], len(active))
+        self._active[use] = active | self._active.get(use, active)
+        self.uses[name] += 1
 
     def has_seen(self, name: str) -> bool:
         return any(relu == name for relu, _, _ in self._active)

@@ -44,6 +44,17 @@ def test_the_interval_of_the_test_decides(maxpool: float, expected: str) -> None
     assert decided(maxpool).decided == expected
 
 
+def test_the_verdict_names_the_better_network_and_its_lead() -> None:
+    first, _, at_notebooks, lost = verdict(decided(0.9870))
+    assert first.startswith(
+        "Each at its own best setting, BatchNorm (lr 1e-2, constant) is better than MaxPool (lr 3e-3, onecycle) by "
+        "0.30 points [0."
+    )
+    assert first.endswith(" (p < 0.0001, 12 runs of each).")
+    assert at_notebooks.startswith("At the notebook's setting, given that they train, BatchNorm is better than MaxPool")
+    assert lost.startswith("At the notebook's setting, MaxPool does not train in 2 of 12 runs")
+
+
 def test_a_wide_interval_around_zero_decides_nothing_and_says_how_many_runs_it_takes() -> None:
     found = decided(0.9905, spread=0.004)
     assert found.decided == "undecided"

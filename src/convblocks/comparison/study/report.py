@@ -9,8 +9,10 @@ from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByI
 from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, Cell
 from convblocks.comparison.verdicts import Claim, Difference
 from convblocks.comparison.wording import (
+    NAMES,
     NOTHING,
     difference_text,
+    lead_text,
     name_of,
     p_text,
     probability_text,
@@ -21,6 +23,9 @@ from convblocks.comparison.wording import (
 from convblocks.tables import Table
 
 SWEPT = ("lr", "lr_scheduler")
+
+# How the sentences begin that tell of the networks at either setting.
+AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
 
 
 def choice_table(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Table:
@@ -104,9 +109,8 @@ def verdict(decision: Decision) -> list[str]:
         for one in decision.by_image:
             if (one.first, one.second) == PRIMARY:
                 found = difference_text(one.new_digits, "accuracy")
-                lines.append(f"With other seeds and on other digits the difference would be {found} points.")
-    at_notebooks = what_follows(decision.at_notebooks)
-    return lines + [f"The notebook's setting: {line}" for line in at_notebooks]
+                lines.append(f"With other seeds and on other digits, the difference would be {found} points.")
+    return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in what_follows(decision.at_notebooks)]
 
 
 def cell_text(cell: Cell) -> str:
@@ -118,27 +122,47 @@ def _primary(decision: Decision, primary: Difference) -> str:
     one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
     numbers = _numbers(primary)
     if decision.decided == "equivalent":
-        return f"At their own best settings {one} and {other} are equivalent, within {100 * EQUIVALENT:.1f}: {numbers}."
+        points = f"{100 * EQUIVALENT:.1f} points"
+        return f"{AT_BEST} {one} and {other} are equivalent, within {points}: {numbers}."
     if decision.decided == "undecided":
         needed = (
             f"; about {decision.needed} runs of each would find such a difference in {100 * POWER:.0f} % of studies"
             if decision.needed
             else ""
         )
-        return f"Undecided at their own best settings, {one} minus {other}: {numbers}{needed}."
-    better, worse = (one, other) if decision.decided == "first is better" else (other, one)
-    return f"Each at its own best setting, {better} is better than {worse}: {numbers}."
+        return f"{AT_BEST} it is undecided whether {one} or {other} is better: {numbers}{needed}."
+    is_first = decision.decided == "first is better"
+    better, worse = (one, other) if is_first else (other, one)
+    found = f"{better} is better than {worse}"
+    if means := _of_means(primary):
+        lead = lead_text(means, 1 if is_first else -1)
+        return f"{AT_BEST} {found} by {lead} ({p_text(means.p)}, {_runs(primary)})."
+    return f"{AT_BEST} {found}: {numbers}."
 
 
 def _numbers(primary: Difference) -> str:
     """The difference by which it was judged, first minus second."""
-    name = f"{primary.first} - {primary.second}"
-    runs = f"{primary.runs[0]} and {primary.runs[1]} runs"
-    result, ranks = primary.trained, primary.expected
-    if primary.runs == primary.trained_runs and isinstance(result, Test):
-        return f"{name} {difference_text(result, 'accuracy')} points ({p_text(result.p)}, {runs})"
+    result, ranks, runs = primary.trained, primary.expected, _runs(primary)
+    if means := _of_means(primary):
+        found = difference_text(means, "accuracy")
+        return f"{primary.first} - {primary.second} {found} points ({p_text(means.p)}, {runs})"
     trained = f"; if trained {difference_text(result, 'accuracy')}" if isinstance(result, Test) else ""
     return f"{primary.first} wins in {probability_text(ranks)} ({p_text(ranks.p)}, {runs}{trained})"
+
+
+def _of_means(primary: Difference) -> Test | None:
+    """The test that decides if all runs trained; None where ranks do."""
+    return primary.trained if primary.runs == primary.trained_runs and isinstance(primary.trained, Test) else None
+
+
+def _runs(primary: Difference) -> str:
+    first, second = primary.runs
+    return f"{first} runs of each" if first == second else f"{first} and {second} runs"
+
+
+def _continued(line: str) -> str:
+    """A sentence as the end of another one; a network keeps its capital."""
+    return line if line.startswith(tuple(NAMES.values())) else f"{line[0].lower()}{line[1:]}"
 
 
 def _verdicts(claim: Claim) -> str:

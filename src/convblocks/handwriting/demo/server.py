@@ -1,7 +1,5 @@
 """Serves the page, and what networks make of the drawings that it sends."""
 
-import base64
-import io
 import sys
 import threading
 from argparse import Namespace
@@ -11,24 +9,42 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from convblocks.command_line import Parser
-from convblocks.data.description import MNIST, Description
-from convblocks.data.pictures import to_picture
+from convblocks.data.description import MNIST
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.sight import Pixels, look
+from convblocks.handwriting.demo.answers import mapped, recognised, setup
 from convblocks.tables import as_json
 
 # This machine alone: nobody else on the network gets to see the page.
 HOST = "127.0.0.1"
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("page")
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+FILES = {f"/{path.name}": path for path in PAGE.iterdir() if path.suffix in TYPES} | {"/": PAGE / "index.html"}
 
-# Nothing that the page sends is that large, in bytes and in pixels: it scales larger pictures down.
+# What the page may do: load its own files, show the pictures in the answers, and ask this server.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+# What the page asks about a picture.
+QUESTIONS = {"/recognise": recognised, "/maps": mapped}
+
+# Bytes; nothing that the page sends is that large: it scales larger pictures down.
 LARGEST_REQUEST = 1_000_000
-LARGEST_DRAWING = 1_000_000
+
+# So many networks fit side by side.
+MOST_NETWORKS = 4
 
 # For how long a connection may say nothing before it is closed, in seconds.
 SILENCE = 30
@@ -46,13 +62,8 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     networks = [load_network(path, options.arch) for path in options.checkpoints]
-    first, last = networks[0], networks[-1]
-    both_digits = (first.description == MNIST) == (last.description == MNIST)  # which are seen in another way
-    if not (both_digits and first.description.same_images(last.description)):
-        raise UsageError(
-            f"{first.path} is for {first.description}, and {last.path} for {last.description}: two networks must "
-            "see the same images"
-        )
+    check_images(networks)
+    first = networks[0]
     with open_server(networks, options.port) as server:
         what = "Draw" if first.description == MNIST else "Draw, or choose a picture,"
         print(f"{what} at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
@@ -65,11 +76,23 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
     options = parser.parse_args(arguments)
-    if len(options.checkpoints) > 2:
-        raise UsageError(f"give one checkpoint, or two to compare, not {len(options.checkpoints)}")
+    if len(options.checkpoints) > MOST_NETWORKS:
+        raise UsageError(f"give 1 to {MOST_NETWORKS} checkpoints, not {len(options.checkpoints)}")
     if not 0 <= options.port < 2**16:
         raise UsageError(f"--port must be in 0..65535, but is {options.port}")
     return options
+
+
+def check_images(networks: Sequence[TrainedNetwork]) -> None:
+    """Refuse networks for different images: what is drawn must look the same to all of them."""
+    first = networks[0]
+    for other in networks[1:]:
+        both_digits = (first.description == MNIST) == (other.description == MNIST)  # which are seen in another way
+        if not (both_digits and first.description.same_images(other.description)):
+            raise UsageError(
+                f"{first.path} is for {first.description}, and {other.path} for {other.description}: all networks must "
+                "see the same images"
+            )
 
 
 class Server(ThreadingHTTPServer):
@@ -103,7 +126,7 @@ def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``GET /`` is the page; ``GET /images`` tells it of what, ``POST /recognise`` takes a picture, both in JSON."""
+    """``GET /`` is the page; ``GET /setup`` tells it of what, ``POST`` asks about a picture, both answered in JSON."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -111,30 +134,37 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if not self._is_for_us():
-            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"")
-        elif self.path == "/":
-            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", PAGE.read_bytes())
-        elif self.path == "/images":
-            content = as_json(of_images(self.server.networks[0].description), indent=None)
-            self._answer(HTTPStatus.OK, "application/json", content.encode())
+            self._refuse(HTTPStatus.FORBIDDEN)
+        elif self.path == "/setup":
+            self._answer(HTTPStatus.OK, "application/json", as_json(setup(self.server.networks), indent=None))
+        elif self.path in FILES:
+            file = FILES[self.path]
+            self._answer(HTTPStatus.OK, TYPES[file.suffix], file.read_text())
         else:
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"")
+            self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         if not self._is_for_us():
             self._refuse(HTTPStatus.FORBIDDEN)
-        elif self.path != "/recognise":
+        elif self.path not in QUESTIONS:
             self._refuse(HTTPStatus.NOT_FOUND)
         elif not (length.isascii() and length.isdecimal()):
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
         elif len(length) > len(str(LARGEST_REQUEST)) or int(length) > LARGEST_REQUEST:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
-            picture = self.rfile.read(int(length))
+            self._recognise(self.rfile.read(int(length)))
+
+    def _recognise(self, picture: bytes) -> None:
+        try:
             with self.server.recognises:
-                answer = as_answer(self.server.networks, picture)
-            self._answer(HTTPStatus.OK, "application/json", as_json(answer, indent=None).encode())
+                answer = QUESTIONS[self.path](self.server.networks, picture)
+        except Exception as error:  # a network of the user's own may raise anything
+            reason = " ".join(f"The server has failed: {type(error).__name__}: {error}".split())
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", reason)
+            raise
+        self._answer(HTTPStatus.OK, "application/json", as_json(answer, indent=None))
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class's name
         """Say nothing: a line for every stroke would bury what matters."""
@@ -146,52 +176,16 @@ class Handler(BaseHTTPRequestHandler):
         return host.split(":")[0] in (HOST, "localhost") and origin in (None, f"http://{host}")
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer without reading the request, which leaves the connection unusable."""
+        """Answer with a line, without reading the request, which leaves the connection unusable."""
         self.close_connection = True
-        self._answer(status, "text/plain", b"")
+        self._answer(status, "text/plain; charset=utf-8", f"{status.phrase}: {status.description}.\n")
 
-    def _answer(self, status: HTTPStatus, content_type: str, content: bytes) -> None:
+    def _answer(self, status: HTTPStatus, content_type: str, text: str) -> None:
+        content = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header("Cache-Control", "no-store")
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
-
-
-def of_images(description: Description) -> dict[str, Any]:
-    """What the page must know of the images: their shape, the classes, and whether they are MNIST's digits."""
-    return description.as_dict() | {"digits": description == MNIST}
-
-
-def as_answer(networks: Sequence[TrainedNetwork], content: bytes) -> dict[str, Any]:
-    """What the page shows for a picture file: the image that the networks see, and each one's probabilities.
-
-    Where there is nothing to recognise, ``problem`` says why.
-    """
-    try:
-        looks = [look(content, network.description, LARGEST_DRAWING)[1] for network in networks]
-        answers = [
-            network.probabilities(torch.from_numpy(seen)[None])[0].tolist()
-            for network, seen in zip(networks, looks, strict=True)
-        ]
-    except UserError as error:
-        return {"problem": str(error), "networks": [{"name": name(network)} for network in networks]}
-    return {
-        "seen": as_data_url(looks[0]),
-        "networks": [
-            {"name": name(network), "probabilities": answer} for network, answer in zip(networks, answers, strict=True)
-        ],
-    }
-
-
-def name(network: TrainedNetwork) -> str:
-    """The architecture, and the run that the checkpoint belongs to where it lies in a run directory."""
-    run = network.path.parent.parent
-    return f"{network.arch}: {run.parent.name}/{run.name}" if run.name else f"{network.arch}: {network.path.name}"
-
-
-def as_data_url(seen: Pixels) -> str:
-    content = io.BytesIO()
-    to_picture(seen).save(content, "PNG")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

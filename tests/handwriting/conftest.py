@@ -1,0 +1,34 @@
+"""One browser for each file of tests, and servers of the page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from convblocks.evaluation.trained import load_network
+from convblocks.handwriting.demo.server import Server
+from tests.handwriting.browser import chromium
+from tests.handwriting.pages import COUNT_SHIFTS, Page, changed, serving
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with chromium(tmp_path_factory.mktemp("profile")) as window:
+        window.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_SHIFTS})
+        yield Page(window)
+
+
+@pytest.fixture(scope="module")
+def twins(trained: Path) -> Iterator[Server]:
+    """The page with one network, twice."""
+    network = load_network(trained)
+    with serving(network, network) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def quarrel(trained: Path) -> Iterator[Server]:
+    """The page with a network and one that takes each digit for the next one; five of its channels are silent."""
+    network = load_network(trained)
+    with serving(network, changed(network, turn=1, hushed=5)) as server:
+        yield server

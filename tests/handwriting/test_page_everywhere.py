@@ -1,0 +1,167 @@
+"""The page on a desktop and a phone, in light and dark, by keyboard, and as a screen reader has it."""
+
+import pytest
+
+from benchmarks.handwriting.shapes import SHAPES
+from convblocks.handwriting.demo.server import Server
+from tests.handwriting.pages import DESKTOP, FIVE_LINES, PHONE, TEN_DOTS, Form, Page
+
+ESCAPE, TAB, ENTER = "\ue00c", "\ue004", "\ue007"
+
+# The contrast of each text on the page with what it stands on, as WCAG 2.2 defines it.
+CONTRASTS = """
+  const luminance = (colour) => {
+    const [red, green, blue] = colour.match(/[\\d.]+/g).map((value) => value / 255)
+      .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const below = (element) => {
+    const colour = getComputedStyle(element).backgroundColor;
+    return /, 0\\)$|transparent/.test(colour) ? below(element.parentElement) : colour;
+  };
+  const isText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  return [...document.body.querySelectorAll("*")].filter((one) => isText(one) && one.checkVisibility()).map((one) => {
+    const [dark, light] = [luminance(getComputedStyle(one).color), luminance(below(one))].sort((a, b) => a - b);
+    return [one.textContent, (light + 0.05) / (dark + 0.05)];
+  });
+"""
+
+
+@pytest.mark.parametrize("form", [DESKTOP, PHONE])
+def test_nothing_jumps_whatever_is_answered(form: Form, page: Page, quarrel: Server) -> None:
+    page.open(quarrel, form)
+    page.draw(SHAPES[3]["round"])
+    page.press(ESCAPE)
+    page.draw(FIVE_LINES)
+    page.press(ESCAPE)
+    page.draw(TEN_DOTS)
+    page.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.run("return shifts") == []
+
+
+def test_a_jump_would_be_noticed(page: Page, quarrel: Server) -> None:
+    page.open(quarrel)
+    page.run("document.getElementById('heading').style.height = '200px'")
+    page.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.run("return shifts") != []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_has_the_systems_theme(theme: str, page: Page, twins: Server) -> None:
+    page.open(twins, theme=theme)
+    corner = page.run("return [...document.getElementById('drawing').getContext('2d').getImageData(9, 9, 1, 1).data]")
+    page_colour = page.run("return getComputedStyle(document.body).backgroundColor")
+    assert (max(corner[:3]) < 60) == (theme == "dark")
+    assert page_colour == ("rgb(22, 22, 22)" if theme == "dark" else "rgb(255, 255, 255)")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_all_text_can_be_read(theme: str, page: Page, quarrel: Server) -> None:
+    page.open(quarrel, theme=theme)
+    page.find("summary").click()
+    page.press("3")
+    contrasts = page.run(CONTRASTS)
+    assert len(contrasts) > 50
+    assert [text for text, contrast in contrasts if contrast < 4.5] == []
+
+
+@pytest.mark.parametrize("form", [DESKTOP, PHONE])
+def test_nothing_scrolls_sideways(form: Form, page: Page, quarrel: Server) -> None:
+    page.open(quarrel, form)
+    page.find("summary").click()
+    page.press("3")
+    assert page.run("return document.documentElement.scrollWidth") <= form.width
+
+
+def test_on_a_desktop_all_but_the_feature_maps_is_in_sight(page: Page, quarrel: Server) -> None:
+    page.open(quarrel)
+    assert page.run("return document.documentElement.scrollHeight") <= 900
+
+
+def test_on_a_phone_the_answer_stays_in_sight(page: Page, quarrel: Server) -> None:
+    page.open(quarrel, PHONE)
+    page.press("3")
+    place = "const { top, bottom } = document.getElementById('answer').getBoundingClientRect(); return [top, bottom]"
+    page.run("scrollTo(0, document.getElementById('shares').getBoundingClientRect().top)")
+    top, bottom = page.run(place)
+    assert page.run("return scrollY") > 200
+    assert top == 0
+    assert bottom < 844 / 4
+
+
+def test_the_keys_0_to_9_draw_samples_that_are_recognised(page: Page, twins: Server) -> None:
+    page.open(twins)
+    for digit in "0123456789":
+        page.press(digit)
+        assert page.message == f"Both say {digit}."
+
+
+def test_escape_clears_and_control_z_undoes(page: Page, twins: Server) -> None:
+    page.open(twins)
+    page.press("3")
+    page.press("4")
+    page.press(ESCAPE)
+    assert page.answers == ["", ""]
+    page.press_with_control("z")
+    assert page.answers == ["4", "4"]
+    page.press_with_control("z")
+    assert page.answers == ["3", "3"]
+    page.press_with_control("z")
+    page.press_with_control("z")  # where nothing is left to undo
+    assert page.answers == ["", ""]
+
+
+def test_tab_reaches_all_that_can_be_done(page: Page, twins: Server) -> None:
+    page.open(twins)
+    reached = []
+    for _ in range(13):
+        page.press(TAB)
+        reached.append(page.run("return document.activeElement.ariaLabel ?? document.activeElement.textContent"))
+    samples = [f"Sample {digit}" for digit in range(10)]
+    assert reached == ["Clear Esc", "Undo Ctrl Z", *samples, "Feature maps"]
+    page.press(ENTER)
+    assert page.run("return document.getElementById('maps').open")
+
+
+def test_what_has_the_keyboard_is_marked(page: Page, twins: Server) -> None:
+    page.open(twins)
+    page.press(TAB)
+    outline = page.run("return getComputedStyle(document.activeElement).outline")
+    assert "solid 3px" in outline
+
+
+def test_a_screen_reader_is_told_what_the_page_is(page: Page, quarrel: Server) -> None:
+    page.open(quarrel)
+    page.press("3")
+    tree = page.tree()
+    for part in [
+        ("heading", "Draw a digit"),
+        ("main", ""),
+        ("region", "Answer"),
+        ("image", "Drawing area"),
+        ("button", "Clear Esc"),
+        ("group", "Samples, which the keys 0 to 9 draw too"),
+        ("button", "Sample 7"),
+        ("image", "What the network sees"),
+        ("table", ""),
+        ("columnheader", "digit"),
+        ("columnheader", "batchnorm, batchnorm"),
+        ("rowheader", "3"),
+        ("cell", ">99.9 %"),
+    ]:
+        assert part in tree, part
+    assert sum(role == "row" for role, _ in tree) == 11
+
+
+def test_the_answer_is_announced_once_it_is_there(page: Page, quarrel: Server) -> None:
+    page.open(quarrel)
+    page.run("""
+        window.announced = [];
+        new MutationObserver(() => announced.push(document.getElementById("message").textContent))
+          .observe(document.getElementById("main"), { attributeFilter: ["aria-busy"] });
+    """)
+    page.press("3")
+    nodes = page.window.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    (status,) = [node for node in nodes if node.get("role", {}).get("value") == "status"]
+    assert {"name": "live", "value": {"type": "token", "value": "polite"}}.items() <= status["properties"][0].items()
+    assert page.run("return announced.at(-1)") == "They disagree: 3 or 4."
