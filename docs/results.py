@@ -7,7 +7,6 @@ from pathlib import Path
 from benchmarks.pages import picture
 from convblocks.atomic import write
 from convblocks.comparison.details import differences_table, notebook_table, times_table
-from convblocks.comparison.drawing import save
 from convblocks.comparison.figure import comparison_figure, silence_figure
 from convblocks.comparison.outcomes import Outcome
 from convblocks.comparison.records import read_records
@@ -19,6 +18,7 @@ from convblocks.comparison.study.report import AT_BEST, AT_NOTEBOOKS, SWEPT, cho
 from convblocks.comparison.study.stages import choices_of
 from convblocks.comparison.verdicts import Comparison, Row
 from convblocks.comparison.wording import accuracy_text, settings_text
+from convblocks.evaluation.drawing import save
 from convblocks.tables import Table, to_markdown
 from docs.sections import write_sections
 from docs.tables import sources

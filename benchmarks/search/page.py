@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from benchmarks.pages import picture
 from benchmarks.search.results import VARIANTS, Reached, Results
 from convblocks.atomic import write
-from convblocks.comparison.drawing import WIDTH, log_axis, save, style
 from convblocks.comparison.statistics import Difference, mean_interval
 from convblocks.comparison.wording import NOTHING, difference_text
+from convblocks.evaluation.drawing import WIDTH, log_axis, save, style
 from convblocks.tables import Table, to_markdown
 
 ABOUT = """\
@@ -116,7 +116,7 @@ def figure(results: Results) -> Figure:
     log_axis(axes, "y", errors, unit=" %")
     axes.set_xlabel("seconds of training and evaluation")
     axes.set_ylabel("best validation error")
-    axes.legend(frameon=False)
+    axes.legend()
     return made
 
 

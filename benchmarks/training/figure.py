@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.training.results import Results, rates, variants_of
-from convblocks.comparison.drawing import WIDTH, style
+from convblocks.evaluation.drawing import WIDTH, style
 
 
 def performance_figure(results: Results) -> Figure:

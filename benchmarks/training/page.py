@@ -13,7 +13,7 @@ from benchmarks.training.case import LOADING_IMAGES, Variant
 from benchmarks.training.figure import performance_figure
 from benchmarks.training.results import TARGETS, Results, Target, epoch, measured, rates, training, variants_of
 from convblocks.atomic import write
-from convblocks.comparison.drawing import save
+from convblocks.evaluation.drawing import save
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 

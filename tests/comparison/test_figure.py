@@ -16,10 +16,15 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from convblocks.comparison.drawing import drawn, save, style
 from convblocks.comparison.figure import answer_figure, comparison_figure, silence_figure
 from convblocks.comparison.outcomes import Outcome, by_arch
 from convblocks.comparison.panels import Interval
+from convblocks.comparison.report import results_table
+from convblocks.comparison.statistics import mean_interval
+from convblocks.comparison.study.causes import silence_table
+from convblocks.comparison.verdicts import compare
+from convblocks.comparison.wording import accuracy_text
+from convblocks.evaluation.drawing import drawn, save, style
 from tests.comparison.made_up import CHANCE, outcome, same_setting, swept
 
 NETWORKS = ("mlp", "maxpool", "batchnorm")
@@ -148,6 +153,18 @@ def test_every_run_is_a_line_and_a_dot() -> None:
     assert len(lines(loss, "runs")) == len(lines(error, "runs")) == 30
 
 
+def test_the_dots_that_did_not_collapse_are_those_of_the_table() -> None:
+    runs = same_setting()
+    *_, final = comparison_figure(runs).axes
+    table = results_table("Results", [compare(runs)])
+    cells = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    for arch, dots in zip(NETWORKS, lines(final, "runs"), strict=True):
+        accuracies = [1 - float(error) / 100 for error in np.asarray(dots.get_xdata())]
+        trained = [one for one in accuracies if one > CHANCE + 1e-9]
+        assert cells[arch]["trained"].split()[0] == f"{len(trained)}/{len(accuracies)}"
+        assert cells[arch]["accuracy\nif trained"].replace("\n", " ") == accuracy_text(mean_interval(trained))
+
+
 def test_medians_are_over_all_runs() -> None:
     runs = same_setting()
     loss, error, final = comparison_figure(runs).axes
@@ -223,6 +240,14 @@ def test_every_layer_is_a_curve_that_is_named() -> None:
     for layer, line in zip(layers, lines(maxpool, "medians"), strict=True):
         assert line.get_ydata() == pytest.approx(np.median([[row[layer] for row in one.epochs] for one in own], axis=0))
     assert {"block 1", "block 2", "block 3"} <= set(texts(maxpool))
+
+
+def test_a_layer_s_curve_ends_at_the_median_of_the_table() -> None:
+    runs = at(swept(), lr="1e-2", lr_scheduler="constant")
+    rows = silence_table(runs).rows
+    for row, panel in zip(rows, silence_figure(runs).axes, strict=True):
+        ends = [float(np.asarray(line.get_ydata())[-1]) for line in lines(panel, "medians")]
+        assert [f"{100 * end:.0f}" for end in ends] == [cell.split()[0] for cell in row[3:] if cell != "-"]
 
 
 def test_runs_that_do_not_tell_have_no_picture_of_silence() -> None:

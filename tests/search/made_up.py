@@ -105,6 +105,22 @@ def run_next(one: Search, wanted: int, accuracies: Sequence[float] | None = None
     return one.conclude(trial, 0)
 
 
+def varied() -> Search:
+    """A search with trials of each kind: complete, pruned, collapsed, failed."""
+    one = search()
+    for _ in range(5):
+        run_next(one, 100)
+    for accuracies in ([0.2], [0.9, 0.1]):
+        trial = one.take(100)
+        assert trial
+        write_epochs(trial, accuracies)
+        one.conclude(trial, 143)
+    trial = one.take(100)
+    assert trial
+    one.conclude(trial, 1)
+    return one
+
+
 def numbers(name: str) -> dict[str, Any]:
     """What a search's report holds, in numbers that do not depend on the day."""
     found: dict[str, Any] = json.loads((LOGS / name / "search.json").read_text())

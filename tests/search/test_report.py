@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.container import BarContainer
 from PIL import Image
 
-from convblocks.comparison.drawing import drawn
 from convblocks.comparison.statistics import permutation_test, sign_flip_test
 from convblocks.comparison.trials import Settings
 from convblocks.comparison.verdicts import row_of
 from convblocks.errors import UserError
+from convblocks.evaluation.drawing import drawn
 from convblocks.runs.directory import LOGS
 from convblocks.search import space
 from convblocks.search.confirm import Confirmed, difference, on_all_images
@@ -32,7 +33,8 @@ from convblocks.search.report import (
 from convblocks.search.search import conclude, standing
 from convblocks.search.study import MOST_KILLS, Search, best_first
 from tests.comparison.made_up import outcome
-from tests.search.made_up import plan, run_next, search, write_epochs, write_run
+from tests.search import made_up
+from tests.search.made_up import plan, run_next, search, write_run
 
 DEFAULT = [outcome("mlp", seed, 0.95 + 0.001 * seed) for seed in range(1, 7)]
 BETTER = [outcome("mlp", seed, 0.96 + 0.001 * seed) for seed in range(1, 7)]
@@ -47,19 +49,7 @@ def confirmed(seen: float = 0.98, better: float = 0.96, seeds: int = 6) -> list[
 
 @pytest.fixture
 def varied(workspace: Path) -> Search:
-    """Trials of each kind: complete, pruned, collapsed, failed."""
-    one = search()
-    for _ in range(5):
-        run_next(one, 100)
-    for accuracies in ([0.2], [0.9, 0.1]):
-        trial = one.take(100)
-        assert trial
-        write_epochs(trial, accuracies)
-        one.conclude(trial, 143)
-    trial = one.take(100)
-    assert trial
-    one.conclude(trial, 1)
-    return one
+    return made_up.varied()
 
 
 def test_the_best_trials_come_first_with_what_was_chosen(varied: Search) -> None:
@@ -206,6 +196,23 @@ def test_the_picture_is_there_in_both_themes(varied: Search) -> None:
     assert light.shape == dark.shape
     assert light.mean() > 200
     assert dark.mean() < 60
+
+
+def test_the_picture_has_the_numbers_of_the_tables(varied: Search) -> None:
+    importance = importance_of(varied.study)
+    figure = search_figure(varied.trials(), varied.plan.dimensions(), importance)
+    history, shares, *slices = figure.axes
+    best = float(best_table(varied.plan, varied.trials()).rows[0][1])
+    (course,) = history.lines
+    assert np.asarray(course.get_ydata())[-1] == pytest.approx(100 - best, abs=0.005)
+    names = [label.get_text() for label in shares.get_yticklabels()]
+    (bars,) = shares.containers
+    assert isinstance(bars, BarContainer)
+    widths = [[name, f"{width:.0f} %"] for name, width in zip(names, bars.datavalues, strict=True)]
+    assert widths[::-1] == importance_table(importance, varied.trials()).rows
+    for panel in (history, *slices):
+        shown = np.concatenate([np.asarray(dots.get_offsets()) for dots in panel.collections])
+        assert len(shown) == 7  # all but the one that failed, which has no accuracy
 
 
 def test_the_numbers_at_an_axis_do_not_run_into_each_other(workspace: Path) -> None:

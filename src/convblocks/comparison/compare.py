@@ -15,7 +15,6 @@ from torchinfo import summary as torchinfo_summary
 from convblocks import training
 from convblocks.atomic import write
 from convblocks.comparison.details import as_markdown
-from convblocks.comparison.drawing import drawn, save
 from convblocks.comparison.figure import answer_figure, comparison_figure
 from convblocks.comparison.findings import as_numbers, find
 from convblocks.comparison.options import MOST_TRIALS, description_of, fit_settings, parse
@@ -24,6 +23,7 @@ from convblocks.comparison.progress import Progress
 from convblocks.comparison.report import conclusions, screen
 from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, settings_name
 from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.drawing import drawn, save
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import as_csv, as_json, terminal, to_console

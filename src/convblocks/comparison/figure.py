@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from convblocks.comparison import panels
-from convblocks.comparison.drawing import WIDTH, label_ends, style
 from convblocks.comparison.outcomes import Outcome, by_arch, by_settings
 from convblocks.comparison.panels import Curve, Interval
 from convblocks.comparison.trials import Settings, is_number
+from convblocks.evaluation.drawing import WIDTH, label_ends, style
 
 LONGEST_NAME = 22
 

@@ -13,9 +13,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, Percent
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike
 
-from convblocks.comparison.drawing import End, Style, epoch_axis, ink, log_axis, pale_ink, style
 from convblocks.comparison.outcomes import Outcome
 from convblocks.comparison.trials import is_number
+from convblocks.evaluation.drawing import End, Style, epoch_axis, ink, log_axis, pale_ink, style
 from convblocks.runs.directory import SILENCE
 
 # Values that are named along the axes of panels side by side.

@@ -1,11 +1,13 @@
 """A checkpoint on a test set, from the command line to its measures."""
 
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 from convblocks.command_line import Parser, output_file
 from convblocks.errors import UserError
 from convblocks.evaluation.data import add_data_options, read_data
+from convblocks.evaluation.drawing import drawn
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.panels import evaluation_panels, figure_of
 from convblocks.evaluation.trained import TrainedNetwork, load_network
@@ -13,9 +15,6 @@ from convblocks.tables import Table, as_json, percent, terminal, to_console
 
 # So many characters side by side fit into any terminal, and so many columns of numbers.
 TABLE_WIDTH, TABLE_COLUMNS = 76, 12
-
-# Dots an inch of the picture, which is 10 inches wide: sharp in a page that shows it 838 pixels wide.
-SHARP = 120
 
 # Of how many pairs of classes the table tells that are taken for each other, where there are too many for a matrix.
 MOST_PAIRS = 20
@@ -41,10 +40,10 @@ def main(arguments: list[str]) -> None:
             print(f"most confused: {confused}\n")
         to_console([classes_table(evaluation), confusion_table(evaluation)], terminal())
     if options.show:
-        panels = evaluation_panels(evaluation, files.test.images)
+        draw = partial(figure_of, *evaluation_panels(evaluation, files.test.images).values())
         try:
             with output_file(options.show) as file:
-                figure_of(*panels.values()).savefig(file, format=options.show.suffix.lstrip(".") or "png", dpi=SHARP)
+                drawn(draw).savefig(file, format=options.show.suffix.lstrip(".") or "png")
         except ValueError as error:  # a format that matplotlib does not know
             raise UserError(f"cannot write {options.show}: {error}") from error
         if not options.json:

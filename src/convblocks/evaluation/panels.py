@@ -7,28 +7,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import rc_context
+from matplotlib import rcParams
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convblocks.data.description import Description
+from convblocks.evaluation.drawing import LETTERS, SMALL, WIDTH, pale_ink, style
 from convblocks.evaluation.measures import Evaluation, wilson_intervals
 
 Panel = Callable[[Axes], None]
-
-BLUE, ORANGE = "#0072B2", "#D55E00"
 
 # Rows and columns of the grid that shows the hardest images: of digits, and where names stand above them in two lines.
 GRID, NAMED_GRID = (3, 4), (3, 3)
 
 # Panels side by side.
 COLUMNS = 2
-
-# In points, of all but what many classes leave less room for: 11 pixels where two panels are 838 wide.
-LETTERS = 9.5
 
 # What fewer images say of a probability is shown faded.
 FEW = 30
@@ -40,11 +36,9 @@ LONGEST_NAME, LONGEST_CAPTION = 14, 10
 def figure_of(*panels: Panel) -> Figure:
     """A figure with the panels, two in a row."""
     columns, rows = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
-    with rc_context({"font.size": LETTERS, "axes.titlesize": LETTERS, "axes.labelsize": LETTERS}):
-        figure = Figure(figsize=(5 * columns, 4.6 * rows), dpi=80, layout="constrained")
-        FigureCanvasAgg(figure)
-        for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
-            panel(axes)
+    figure = Figure(figsize=(WIDTH / COLUMNS * columns, 4.6 * rows), layout="constrained")
+    for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
+        panel(axes)
     return figure
 
 
@@ -62,8 +56,10 @@ def confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix with its counts; the colours show only the mistakes, which the diagonal would outshine."""
     counts = evaluation.confusion.numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    size = _size_of(LETTERS, evaluation.classes)
-    axes.imshow(mistakes, cmap="Oranges", vmax=max(1, 1.5 * mistakes.max()))
+    size = _size_of(SMALL, evaluation.classes)
+    colours = LinearSegmentedColormap.from_list("mistakes", [rcParams["axes.facecolor"], style(1).colour])
+    axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
+    axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
         axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size)
     axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right")
@@ -83,20 +79,20 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
         for index in order
     ]
     _mosaic(axes, _to_show(images[order] / 255), columns, captions)
-    axes.set_title("highest loss: true → predicted class, its probability")
+    axes.set_title("highest loss: true → predicted, its probability")
 
 
 def reliability(evaluation: Evaluation, axes: Axes) -> None:
     """How often the answers of each probability are right; on the diagonal a network is as sure as it should be."""
     counts, confidence, accuracy = evaluation.reliability().T
     low, high = wilson_intervals(accuracy, counts)
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    axes.plot([0, 1], [0, 1], color=pale_ink(), linewidth=0.8)
     for of_these, alpha in ((counts >= FEW, 1.0), (counts < FEW, 0.35)):
         x, y = confidence[of_these], accuracy[of_these]
-        axes.vlines(x, low[of_these], high[of_these], color=BLUE, alpha=alpha, linewidth=1.2)
-        axes.scatter(x, y, s=24, color=BLUE, alpha=alpha, linewidths=0, zorder=2, clip_on=False)
+        axes.vlines(x, low[of_these], high[of_these], color=style(0).colour, alpha=alpha, linewidth=1.2)
+        axes.scatter(x, y, s=24, color=style(0).colour, alpha=alpha, linewidths=0, zorder=2, clip_on=False)
     axes.set(
-        xlabel=f"mean probability of the answers (faded: fewer than {FEW} images)",
+        xlabel=f"mean probability of the answers\n(faded: fewer than {FEW} images)",
         ylabel="share that is right, 95 % interval",
         xlim=(0, 1.05),
         ylim=(0, 1.05),
@@ -111,8 +107,9 @@ def class_errors(evaluation: Evaluation, axes: Axes) -> None:
     present = counts.nonzero().flatten()
     errors = 100 * (1 - evaluation.recall.double()[present])
     low, high = (100 * limit for limit in wilson_intervals(errors / 100, counts[present]))
-    axes.vlines(present, low, high, color=BLUE, linewidth=1.2)
-    axes.scatter(present, errors, s=24, color=BLUE, zorder=2, clip_on=False)
+    axes.vlines(present, low, high, color=style(0).colour, linewidth=1.2)
+    axes.scatter(present, errors, s=24, color=style(0).colour, zorder=2, clip_on=False)
+    axes.grid(visible=False, axis="x")
     axes.set(xlabel="class", ylabel="wrong [%], 95 % interval", ylim=(0, 1.05 * max(1.0, float(high.max()))))
     axes.set_xlim(-0.5, len(counts) - 0.5)
     axes.set_title(f"{100 * (1 - evaluation.accuracy):.2f} % of all are wrong")
@@ -135,10 +132,10 @@ def first_layer(network: nn.Module, description: Description) -> Panel | None:
 def filters(weights: Tensor, axes: Axes) -> None:
     """Weights (N, C, H, W) of a layer that sees pixels; in colours grey stands for 0."""
     count, channels, height, width = weights.shape
-    columns, title = math.ceil(math.sqrt(count)), f"the first layer: {count} filters of {height} x {width}"
+    columns, title = math.ceil(math.sqrt(count)), f"first layer: {count} filters of {height} x {width}"
     if channels == 1:
         _mosaic(axes, _to_show(weights), columns, [], cmap="RdBu")
-        axes.set_title(f"{title}, blue is positive")
+        axes.set_title(f"{title}\nblue is positive")
     else:
         _mosaic(axes, _to_show(0.5 + weights / (2 * weights.abs().max())), columns, [])
         axes.set_title(title)
@@ -147,19 +144,18 @@ def filters(weights: Tensor, axes: Axes) -> None:
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
     """Name the classes along the lower edge, upright where they would run into each other."""
     names = _cut(classes)
-    upright = sum(len(name) + 1 for name in names) > 40
+    upright = sum(len(name) + 1 for name in names) > 33
     axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=_size_of(LETTERS, classes))
 
 
 def _cut(classes: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
-    """The names, or their beginnings, of which none is a formula: to matplotlib dollars enclose these."""
-    shown = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in classes]
-    return [name.replace("$", r"\$") for name in shown]
+    """The names, or their beginnings."""
+    return [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in classes]
 
 
 def _size_of(most: float, classes: Sequence[str]) -> float:
     """The size of letters, in points, that leaves room for one number or name beside the other for each class."""
-    return min(most, 11 * most / len(classes))
+    return min(most, 12 * most / len(classes))
 
 
 def _to_show(images: Tensor) -> NDArray[Any]:
@@ -180,7 +176,7 @@ def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[s
     head = lines * longer // 4 if lines else gap
     down, across = (head + longer, lines * longer + gap) if lines else (head + height, width + gap)
     rows = -(-len(images) // columns)
-    empty = 1.0 if colours else np.nan
+    empty = to_rgb(rcParams["axes.facecolor"]) if colours else np.nan
     mosaic = np.full((rows * down, columns * across, *colours), empty)
     for index, image in enumerate(images):
         top, left = index // columns * down + head, index % columns * across
@@ -189,5 +185,5 @@ def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[s
     axes.imshow(mosaic, cmap=cmap, vmin=-limit if images.min() < 0 else 0, vmax=limit)
     for index, caption in enumerate(captions):
         top, left = index // columns * down, index % columns * across
-        axes.text(left, top + head - 1, caption, fontsize=LETTERS, va="bottom")
+        axes.text(left, top + head - 1, caption, fontsize=SMALL, va="bottom")
     axes.set_axis_off()

@@ -4,12 +4,14 @@ import shlex
 import sys
 import warnings
 from contextlib import suppress
+from functools import partial
 
 import yaml
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.evaluation import panels
+from convblocks.evaluation.drawing import CARD, drawn
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.runs.directory import RunDirectory
@@ -31,7 +33,7 @@ def write_portrait(
     if filters := panels.first_layer(trained.network, trained.description):
         pictures["first_layer"] = filters
     for name, panel in pictures.items():
-        writer.add_figure(f"pictures/{name}", panels.figure_of(panel), step)
+        writer.add_figure(f"pictures/{name}", drawn(partial(panels.figure_of, panel), CARD), step)
     writer.add_scalar("test/calibration_error", evaluation.calibration_error, step)
     # The writer traces with torch.jit, which torch deprecates, and which not every network can be traced with.
     with warnings.catch_warnings(), suppress(Exception):

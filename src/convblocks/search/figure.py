@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from convblocks.comparison.drawing import WIDTH, ink, log_axis, pale_ink, style
+from convblocks.evaluation.drawing import WIDTH, ink, log_axis, pale_ink, style
 from convblocks.search.space import Dimension, Space
 from convblocks.search.study import how_it_ended
 
@@ -63,7 +63,7 @@ def _history(axes: Axes, trials: Sequence[FrozenTrial], errors: Sequence[float])
     axes.set_xlabel("trial")
     axes.set_ylabel("validation error")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, handletextpad=0.3)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handletextpad=0.3)
 
 
 def _slice(axes: Axes, trials: Sequence[FrozenTrial], option: str, dimension: Dimension) -> None:

@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial
 from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.atomic import write
-from convblocks.comparison.drawing import drawn, save
 from convblocks.comparison.statistics import SIGNIFICANCE
 from convblocks.comparison.trials import command_line, settings_for
 from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, number, p_text, settings_text, signed
+from convblocks.evaluation.drawing import drawn, save
 from convblocks.search.confirm import Confirmed
 from convblocks.search.figure import search_figure
 from convblocks.search.plan import ARCH, Plan

@@ -6,7 +6,6 @@ from functools import partial
 
 from convblocks.atomic import write
 from convblocks.comparison import compare
-from convblocks.comparison.drawing import save
 from convblocks.comparison.figure import silence_figure
 from convblocks.comparison.options import parse as parse_comparison
 from convblocks.comparison.outcomes import Outcome, by_arch
@@ -17,6 +16,7 @@ from convblocks.comparison.study.plan import HELD_OUT, Cell, Scores, chosen, to_
 from convblocks.comparison.study.report import choice_table, decision_tables, verdict
 from convblocks.comparison.trials import Trial
 from convblocks.errors import UsageError, UserError
+from convblocks.evaluation.drawing import save
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import Table, terminal, to_console, to_markdown
 from convblocks.training import slurm

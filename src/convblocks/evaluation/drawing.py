@@ -1,4 +1,4 @@
-"""How figures look: in light and in dark, readable in grey, and at the 700 pixels that a page may leave them."""
+"""How all figures look: in light and in dark, readable in grey, and at the 700 pixels that a page may leave them."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
-# In inches, at 160 pixels an inch; letters of 11.5 points are 11 pixels high where the figure is shown at 700.
+# In inches, at 160 pixels an inch.
 WIDTH = 10.0
+
+# In points: letters are 11 pixels high where a figure is shown 700 wide; small ones, of counts and captions, where
+# it is shown 838 wide.
+LETTERS, SMALL = 11.5, 9.5
 
 # Okabe and Ito's colours, told apart by the colour-blind; line styles and markers tell them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -34,21 +38,16 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
         "figure.dpi": 160,
         "figure.facecolor": paper,
         "axes.facecolor": paper,
-        "savefig.facecolor": paper,
         "axes.prop_cycle": cycler(color=colours),
         "axes.edgecolor": pale,
         "xtick.color": pale,
         "ytick.color": pale,
         **dict.fromkeys(inked, ink),
-        "font.size": 11.5,
-        "axes.titlesize": 11.5,
+        "font.size": LETTERS,
+        "axes.titlesize": LETTERS,
         "axes.titlelocation": "left",
-        "axes.labelsize": 11.5,
-        "xtick.labelsize": 11.5,
-        "ytick.labelsize": 11.5,
-        "legend.fontsize": 11.5,
-        "figure.titlesize": 11.5,
-        "text.parse_math": False,  # names of networks are no formulas
+        "legend.frameon": False,
+        "text.parse_math": False,  # names of networks and classes are no formulas
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
@@ -61,6 +60,9 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
 # Paper and ink are GitHub's.
 LIGHT = _theme("#ffffff", ink="#1f2328", pale="#59636e", grid="#e4e8ec", colours=COLOURS)
 DARK = _theme("#0d1117", ink="#f0f6fc", pale="#9198a1", grid="#2a313c", colours=COLOURS_ON_DARK)
+
+# For TensorBoard, where a panel of half a figure's width stands on a card of 400 pixels.
+CARD = LIGHT | {"figure.dpi": 80}
 
 
 def drawn(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:
@@ -157,7 +159,7 @@ def log_axis(
         axes.set_ylim(bottom, top)
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter([f"{tick:g}{unit}" for tick in ticks]))
+    axis.set_major_formatter(FixedFormatter([f"{tick:,g}{unit}" for tick in ticks]))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
