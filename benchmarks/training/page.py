@@ -231,7 +231,7 @@ def markdown(results: Results) -> str:
         steps="" if results.steps is None else f"; epochs of {results.steps} steps",
     )
     first, wait, *others = tables(results)
-    shown = picture("performance", "Seconds an epoch, and steps a second")
+    shown = picture("performance", "Seconds an epoch, and images a second by batch size")
     parts = [f"{gain(results)}\n", to_markdown([first, wait]), f"{shown}\n", about, to_markdown(others)]
     return "\n".join(["# What training costs\n", *parts])
 

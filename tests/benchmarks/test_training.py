@@ -4,15 +4,26 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.training.case import LOADING_IMAGES, PRECISIONS, Case, Timing
 from benchmarks.training.commands import first_step_seconds
+from benchmarks.training.figure import performance_figure
 from benchmarks.training.loops import BareLoop
 from benchmarks.training.measure import Measurement
 from benchmarks.training.operators import OperatorTime, operator_times
-from benchmarks.training.page import gain, gain_table, markdown, operator_tables, steps_table, targets_table, wait_table
+from benchmarks.training.page import (
+    gain,
+    gain_table,
+    growth_table,
+    markdown,
+    operator_tables,
+    steps_table,
+    targets_table,
+    wait_table,
+)
 from benchmarks.training.projects import fit_command
 from benchmarks.training.results import CommandTime, Results
 from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS
@@ -83,6 +94,17 @@ def test_the_page_begins_with_what_is_gained(results: Results) -> None:
         "4.0 times as long."
     )
     assert title == "## How long an epoch takes"
+
+
+def test_the_picture_has_the_numbers_of_the_tables(results: Results) -> None:
+    epochs, growth = performance_figure(results).axes
+    names = [label.get_text() for label in epochs.get_yticklabels()]
+    told = {name: number.get_text() for name, number in zip(names, epochs.texts, strict=True)}
+    medians = [float(np.asarray(line.get_xdata())[0]) for line in epochs.lines if line.get_gid() == "medians"]
+    assert list(told.values()) == [f"{seconds:.1f}" for seconds in medians]
+    assert [told[name] for name in ("fit", "notebook", "lightning-plain")] == gain_table(results).rows[0][1:4]
+    rates = [float(np.asarray(line.get_ydata())[0]) for line in growth.lines if line.get_gid() == "rates"]
+    assert [row[2] for row in growth_table(results).rows] == [f"{rate / 64:.1f} ({rate:,.0f})" for rate in rates]
 
 
 def test_a_gain_that_is_not_certain_is_called_so(results: Results) -> None:
