@@ -70,9 +70,9 @@ def write_page(folder: Path, results: Results) -> None:
 
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
-    """Every second drawing, a row for each digit."""
+    """Every second drawing, a row for each digit, on paper of whatever colour the page has."""
     rows = [[one for one in drawings if one.digit == digit][::2] for digit in sorted({one.digit for one in drawings})]
-    paper = Image.new("RGB", (CELL * max(map(len, rows)), CELL * len(rows)), "white")
+    paper = Image.new("RGBA", (CELL * max(map(len, rows)), CELL * len(rows)))
     for row, own in enumerate(rows):
         for column, drawing in enumerate(own):
             picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert("RGBA")

@@ -73,9 +73,9 @@ def test_the_sheet_has_every_second_drawing_in_its_row() -> None:
     drawings = [one for one, _ in zip(draw_all(seed=0), range(8), strict=False)]
     drawings += [replace(one, digit=1) for one in drawings[:2]]
     pixels = np.asarray(sheet(drawings))
-    assert pixels.shape == (2 * 48, 4 * 48, 3)
-    places = pixels.reshape(2, 48, 4, 48, 3).swapaxes(1, 2)
-    is_drawn = (places < 255).any(axis=(2, 3, 4))
+    assert pixels.shape == (2 * 48, 4 * 48, 4)
+    places = pixels.reshape(2, 48, 4, 48, 4).swapaxes(1, 2)
+    is_drawn = (places[..., 3] > 0).any(axis=(2, 3))
     assert is_drawn.tolist() == [[True] * 4, [True, False, False, False]]
 
 

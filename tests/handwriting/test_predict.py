@@ -6,9 +6,10 @@ import pickle
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from convblocks.data.folder import PictureFolder, list_pictures
 from convblocks.data.images import ImageSets
@@ -134,6 +135,17 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
 def test_an_empty_folder_is_told(trained: Path, workspace: Path) -> None:
     with pytest.raises(UserError, match="no pictures in the folder"):
         predict.main([str(trained), str(workspace)])
+
+
+@pytest.mark.parametrize("length", [1, 20, 200])
+def test_a_long_name_is_cut_to_its_place_on_the_sheet(length: int) -> None:
+    path = Path("n" * length + ".png")
+    seen = predict.Prediction(path, Image.new("L", (1, 1)), np.zeros((1, 28, 28), np.uint8), ("2", "7"), (0.1, 0.9))
+    font = ImageFont.load_default(15)
+    caption = predict.caption_of(seen, font, 336)
+    assert caption.endswith(": 7 (90.0 %)")
+    assert font.getlength(caption) <= 336
+    assert caption.startswith("n" * min(length, 20))
 
 
 @pytest.mark.parametrize(("name", "message"), [("seen", "must end as"), ("missing/seen.png", "cannot write")])

@@ -22,6 +22,8 @@ CELL = 168
 CAPTION = 24
 COLUMNS = 3
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -162,10 +164,7 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     for index, prediction in enumerate(predictions):
         left = index % COLUMNS * (2 * CELL + 2 * gap) + gap
         top = index // COLUMNS * (CELL + CAPTION + gap)
-        answer, probability = prediction.ranking[0]
-        name = prediction.path.name.encode(errors="backslashreplace").decode()  # which may be no text
-        caption = f"{name}: {answer} ({in_percent(probability)})"
-        draw.text((left, top + 3), caption, fill="black", font=font)
+        draw.text((left, top + 3), caption_of(prediction, font, 2 * CELL), fill="black", font=font)
         picture = prediction.picture.convert("RGBA")
         sheet.paste(picture, (left, top + CAPTION), picture)
         seen = ImageOps.contain(to_picture(prediction.seen), (CELL, CELL), Image.Resampling.NEAREST)
@@ -176,3 +175,13 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
             sheet.save(file, picture_format)
     except KeyError as error:
         raise UserError(f"--show {path}: the name must end as a picture's does, such as .png") from error
+
+
+def caption_of(prediction: Prediction, font: Font, room: int) -> str:
+    """The file's name, or as much of it as fits into so many pixels, and the answer."""
+    answer, probability = prediction.ranking[0]
+    name = prediction.path.name.encode(errors="backslashreplace").decode()  # which may be no text
+    told = f": {answer} ({in_percent(probability)})"
+    while name != "…" and font.getlength(name + told) > room:
+        name = f"{name.removesuffix('…')[:-1]}…"
+    return name + told
