@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.pages import read_raw_numbers, write_raw_numbers
-from benchmarks.search.page import markdown, reached_table, started_table
+from benchmarks.search.page import figure, markdown, reached_table, started_table
 from benchmarks.search.results import Course, Reached, Results, Started, Tried
 from tests.conftest import run_benchmark
 
@@ -38,6 +39,14 @@ def test_the_table_has_a_row_for_each_variant() -> None:
     assert [row[1:3] for row in rows] == [["4", "32"], ["4", "40"]]
     assert rows[0][-1] == "95.00 [95.00, 95.00]"
     assert "python -m benchmarks.search --repeats 1" in markdown(RESULTS)
+
+
+def test_a_curve_ends_at_what_the_table_says_of_it() -> None:
+    """TPE's cost is the cheaper one, and so all of the cost that is compared."""
+    (axes,) = figure(RESULTS).axes
+    best = float(reached_table(RESULTS).rows[0][-1].split()[0])
+    end = np.asarray(axes.lines[0].get_xydata())[-1]
+    assert end == pytest.approx([RESULTS.equal_cost(0), 100 - best])
 
 
 def test_both_searches_are_told_apart_by_an_interval_over_the_repeats() -> None:

@@ -5,10 +5,13 @@ from random import Random
 
 import pytest
 
+from convblocks.comparison.details import differences_table
 from convblocks.comparison.outcomes import Outcome
 from convblocks.comparison.study.decision import Decision, decide, runs_needed
+from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
 from convblocks.comparison.study.report import claims_table, decision_tables, images_table, verdict
+from convblocks.comparison.wording import MEASURES
 from tests.comparison.made_up import CHANCE, outcome
 
 BEST = Cell("3e-3", "onecycle")
@@ -53,6 +56,15 @@ def test_the_verdict_names_the_better_network_and_its_lead() -> None:
     assert first.endswith(" (p < 0.0001, 12 runs of each).")
     assert at_notebooks.startswith("At the notebook's setting, given that they train, BatchNorm is better than MaxPool")
     assert lost.startswith("At the notebook's setting, MaxPool does not train in 2 of 12 runs")
+
+
+def test_the_figure_has_the_intervals_of_the_tables() -> None:
+    decision = decided(0.9870)
+    *_, notebook, best = decision_figure(at("mlp", NOTEBOOK, 0.95), decision).axes
+    for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
+        rows = [row for row in differences_table(comparison).rows if row[0] == MEASURES["accuracy"]]
+        drawn = {text.get_text() for text in panel.texts}
+        assert drawn == {row[1] for row in rows} | {row[3].replace("-", "\N{MINUS SIGN}") for row in rows}
 
 
 def test_a_wide_interval_around_zero_decides_nothing_and_says_how_many_runs_it_takes() -> None:
