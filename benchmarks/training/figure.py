@@ -48,7 +48,7 @@ def _epochs(axes: Axes, results: Results, arch: str, looks: Mapping[Variant, Sty
 
 
 def _growth(axes: Axes, results: Results, arch: str, looks: Mapping[Variant, Style]) -> list[End]:
-    """A curve for each way to train, which shows more in images than in steps: these take longer with every image."""
+    """A curve for each way to train; in images, since the steps of large batches are few in any way."""
     ends: list[End] = []
     shown: list[float] = []
     for variant in variants_of(results.growth):

@@ -208,7 +208,7 @@ def test_the_picture_has_the_numbers_of_the_tables(varied: Search) -> None:
     names = [label.get_text() for label in shares.get_yticklabels()]
     (bars,) = shares.containers
     assert isinstance(bars, BarContainer)
-    widths = [[name, f"{width:.0f} %"] for name, width in zip(names, bars.datavalues, strict=True)]
+    widths = [[name, f"{bar.get_width():.0f} %"] for name, bar in zip(names, bars.patches, strict=True)]
     assert widths[::-1] == importance_table(importance, varied.trials()).rows
     for panel in (history, *slices):
         shown = np.concatenate([np.asarray(dots.get_offsets()) for dots in panel.collections])
