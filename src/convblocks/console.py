@@ -96,12 +96,7 @@ def say(line: str = "") -> None:
     Raises:
         UserError: the disk on which the output lies is full; no file of the command has to do with it.
     """
-    try:
-        print(_fitted(line) if sys.stdout.isatty() else line, flush=True)
-    except OSError as error:
-        if error.errno not in OF_DISKS:
-            raise
-        raise UserError(f"cannot write the output: {error.strerror}") from error
+    _print(_fitted(line) if sys.stdout.isatty() else line)
 
 
 def say_command(words: Sequence[str], label: str = "") -> None:
@@ -110,6 +105,9 @@ def say_command(words: Sequence[str], label: str = "") -> None:
     Args:
         words: The command, as a shell takes it: of the first two none stands alone.
         label: What stands before it.
+
+    Raises:
+        UserError: the disk on which the output lies is full.
     """
     (opening, *others), indent = [" ".join(words[:2]), *words[2:]], " " * (len(label) + 4)
     lines = [f"{label}{opening}"]
@@ -119,8 +117,7 @@ def say_command(words: Sequence[str], label: str = "") -> None:
         else:
             lines[-1] += " \\"
             lines.append(f"{indent}{word}")
-    for line in lines:
-        print(line, flush=True)
+    _print("\n".join(lines))
 
 
 def complain(message: str) -> None:
@@ -129,6 +126,15 @@ def complain(message: str) -> None:
         print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load
     except OSError:
         _silence(sys.stderr.fileno())
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if error.errno not in OF_DISKS:
+            raise
+        raise UserError(f"cannot write the output: {error.strerror}") from error
 
 
 def _fitted(text: str) -> str:
