@@ -21,7 +21,6 @@ from convblocks.atomic import write
 from convblocks.errors import UserError
 from convblocks.runs.directory import LOGS
 from convblocks.runs.machine import describe_machine, git_commit
-from convblocks.training.options import EPOCHS
 from docs.comparisons import REPOSITORY
 from docs.sections import write_sections
 
@@ -59,7 +58,7 @@ class Session(NamedTuple):
 
 
 SESSIONS = {
-    "fit": Session(README, "python scripts/fit.py --arch maxpool", since=f"epoch {EPOCHS}/{EPOCHS}"),
+    "fit": Session(README, "python scripts/fit.py --arch maxpool", since="epoch"),
     "evaluate": Session(
         USE, f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png", "evaluation.png"
     ),

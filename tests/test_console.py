@@ -26,9 +26,17 @@ def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
     finished = run_script("fit", *DEBUG, "--arch", "maxpool", cwd=workspace)
     assert finished.returncode == 0
     assert finished.stderr == ""
-    assert "ConvMaxPoolNetwork" in finished.stdout  # torchinfo's summary
-    assert "epoch 2/2  train loss" in finished.stdout
+    assert finished.stdout.startswith(
+        "maxpool · 85,526 parameters · cpu · seed 0 -> lightning_logs/maxpool/version_0\n"
+    )
+    assert "\n2/2 " in finished.stdout
     assert "tensorboard --logdir lightning_logs" in finished.stdout
+
+
+@pytest.mark.slow
+def test_the_layers_are_shown_if_asked_for(workspace: Path) -> None:
+    finished = run_script("fit", *DEBUG, "--arch", "maxpool", "--trainer.enable_model_summary", "true", cwd=workspace)
+    assert finished.stdout.count("ConvMaxPoolNetwork") == 1
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def parse(arguments: list[str]) -> Namespace:
     for name in COUNTS:
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} must be at least 1, but is {getattr(options, name)}")
-    given = options_of_fit(others, "benchmark")
+    given = options_of_fit(others, "benchmark", parser)
     options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
     return options
 

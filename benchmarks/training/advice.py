@@ -13,6 +13,9 @@ LEAST_GAIN = 1.05
 # Fewer do not tell how much they vary.
 LEAST_MEASUREMENTS = 2
 
+# How a line begins that is a command.
+COMMAND = "  "
+
 LEGEND = (
     "Median [lowest, highest] of all jobs together; ~ where measured once; what is hopeless is not measured again, or "
     f"not at all. tied: the difference from the fastest is within the noise, or below {LEAST_GAIN - 1:.0%}. Of those "
@@ -161,9 +164,9 @@ class Advice:
         compare += ["--jobs", str(many.best.jobs), "--threads", str(many.best.threads)]
         return [
             f"One run ({one.reason()}):",
-            f"  {' '.join(fit)}",
+            f"{COMMAND}{' '.join(fit)}",
             f"Many runs ({many.reason()}):",
-            f"  {' '.join(compare)}",
+            f"{COMMAND}{' '.join(compare)}",
         ]
 
     @property

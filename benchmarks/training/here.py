@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from benchmarks.training import projects
-from benchmarks.training.advice import Advice, Pace, Paces, Setting
+from benchmarks.training.advice import COMMAND, Advice, Pace, Paces, Setting
 from benchmarks.training.case import PRECISIONS, Case, Precision, Stopwatch
 from benchmarks.training.measure import apart
 from benchmarks.training.projects import fit_command, note_times
-from convblocks.console import say
+from convblocks.console import say, say_command
 from convblocks.data import mnist
 from convblocks.errors import UserError
 from convblocks.evaluation import tensorboard
@@ -59,9 +59,10 @@ SHORT = ("--trainer.limit_val_batches", "1", "--trainer.logger", "false")
 # Jobs side by side wait for each other so long at most.
 PATIENCE_SECONDS = 120
 
-ROUNDING = """\
-bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number of
-threads changes only how sums round. Compare runs that were trained alike."""
+ROUNDING = (
+    "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number "
+    "of threads changes only how sums round. Compare runs that were trained alike."
+)
 
 # A machine is not quiet if more processes than this, for each of its CPUs, have wanted to compute in the last minute.
 QUIET = 0.25
@@ -96,7 +97,10 @@ def tell_what_is_fastest(archs: Sequence[str]) -> None:
     for one in advice:
         to_console([one.table()], terminal())
         for line in one.commands():
-            say(line)  # a table's notes are wrapped, which would tear a command in two
+            if line.startswith(COMMAND):
+                say_command(line.split(), COMMAND)
+            else:
+                say(line)
         say()
     say(ROUNDING)
     if not is_quiet:

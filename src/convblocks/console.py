@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
 
@@ -91,17 +91,33 @@ def status_of(command: Command, arguments: list[str]) -> int:
 
 
 def say(line: str = "") -> None:
-    """Print a line of what goes on.
+    """Print a line of what goes on; what is too long for a terminal is broken between words.
 
     Raises:
         UserError: the disk on which the output lies is full; no file of the command has to do with it.
     """
-    try:
-        print(line, flush=True)
-    except OSError as error:
-        if error.errno not in OF_DISKS:
-            raise
-        raise UserError(f"cannot write the output: {error.strerror}") from error
+    _print(_fitted(line) if sys.stdout.isatty() else line)
+
+
+def say_command(words: Sequence[str], label: str = "") -> None:
+    """Print a command to copy: behind a backslash goes on, in the next line, what does not fit into this one.
+
+    Args:
+        words: The command, as a shell takes it: of the first two none stands alone.
+        label: What stands before it.
+
+    Raises:
+        UserError: the disk on which the output lies is full.
+    """
+    (opening, *others), indent = [" ".join(words[:2]), *words[2:]], " " * (len(label) + 4)
+    lines = [f"{label}{opening}"]
+    for left, word in zip(range(len(others) - 1, -1, -1), others, strict=True):
+        if len(f"{lines[-1]} {word}") + (2 if left else 0) <= _width():
+            lines[-1] += f" {word}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"{indent}{word}")
+    _print("\n".join(lines))
 
 
 def complain(message: str) -> None:
@@ -110,6 +126,33 @@ def complain(message: str) -> None:
         print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load
     except OSError:
         _silence(sys.stderr.fileno())
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if error.errno not in OF_DISKS:
+            raise
+        raise UserError(f"cannot write the output: {error.strerror}") from error
+
+
+def _fitted(text: str) -> str:
+    """Lines that are too long for the terminal, broken between words; a longer word, a path say, stays whole."""
+    from textwrap import fill
+
+    width = _width()
+    return "\n".join(
+        fill(line, width, break_long_words=False, break_on_hyphens=False) if len(line) > width else line
+        for line in text.split("\n")
+    )
+
+
+def _width() -> int:
+    """The columns of the terminal; 80 in a pipe, unless COLUMNS is set."""
+    import shutil  # slow to load
+
+    return shutil.get_terminal_size().columns
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Results as text: tables for a terminal, for Markdown and for a CSV file, and values as JSON."""
+"""Results as text: tables for a terminal, for Markdown and for a CSV file, values as JSON, and how far work is."""
 
 import csv
 import io
@@ -6,13 +6,18 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
 
 # More columns than any terminal has.
 WIDEST = 1000
+
+# Of a bar: with a label, a share, a note and a time it fits into 80 columns.
+BAR_WIDTH = 28
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,36 @@ def _grid(table: Table, left_out: Sequence[str]) -> RichTable:
     for row in table.rows:
         grid.add_row(*[row[index] for index in shown])
     return grid
+
+
+def bar(label: str, done: float, total: float | None, note: str = "", pace: float = 0.0) -> RichTable:
+    """One line for a live display: a bar, how much is done, and how long the rest takes at the pace so far.
+
+    Args:
+        label: What stands before the bar.
+        done: How much is done, of a total.
+        total: None where the end is not known.
+        note: What stands behind the share.
+        pace: The seconds that an amount of 1 takes; 0 where that is not known yet.
+    """
+    grid = RichTable.grid(padding=(0, 2))
+    share = f"{100 * done / total:3.0f} %" if total else ""
+    left = f"{duration(pace * (total - done))} left" if total and pace else ""
+    grid.add_row(label, ProgressBar(total, done, BAR_WIDTH, pulse=total is None), share, note, left)
+    return grid
+
+
+def duration(seconds: float) -> str:
+    """A time for people: ``9 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def as_shown(path: Path) -> str:
+    """A path from the current folder on where it lies there, and otherwise as it was given."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def percent(accuracy: float) -> str:

@@ -229,6 +229,11 @@ def test_a_grid_without_a_validation_split_chooses_nothing(workspace: Path) -> N
         (["--jobs", "0"], "--jobs must be at least 1"),
         (["--resume", "true"], "--resume is set by the comparison itself"),
         (["--unknown", "1"], "unrecognized arguments: --unknown"),
+        (["--seedz", "1"], "unrecognized arguments: --seedz: did you mean --seeds?"),
+        (
+            ["--trainer.max_stepz", "1"],
+            "unrecognized arguments: --trainer.max_stepz=1: did you mean --trainer.max_steps?",
+        ),
         (["--lr"], "--lr needs a value"),
         (["stray"], "unrecognized argument: stray"),
         (["--name", "../elsewhere"], "below lightning_logs"),
@@ -320,7 +325,7 @@ def test_ctrl_c_leaves_no_process_of_a_trial(workspace: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind: signal.Signals) -> None:
     flags = ["--epochs", "3", "--trainer.limit_val_batches", "2", "--arch", "mlp", "--seeds", "2", "--jobs", "2"]
     compare.main([*flags, "--name", "whole"])
@@ -332,8 +337,10 @@ def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind:
         if kind == signal.SIGINT:
             os.killpg(process.pid, kind)  # as a terminal's Ctrl-C does
         else:
-            process.kill()
-        assert process.wait(timeout=60) == (130 if kind == signal.SIGINT else -kind)
+            process.send_signal(kind)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == (-kind if kind == signal.SIGKILL else 128 + kind)
+        assert errors == (b"" if kind == signal.SIGKILL else b"compare.py: stopped: the same command carries on\n")
     resumed = run_script("compare", *flags, "--name", "killed", cwd=workspace)
     assert resumed.returncode == 0, resumed.stderr
     tables = [(LOGS / name / "comparison.json").read_text() for name in ("whole", "killed")]

@@ -66,7 +66,7 @@ def test_a_run_that_one_process_was_told_to_stop_ends_as_if_nothing_had_happened
     runs = [run(*flags, "--name", "whole")]
     for step in steps:
         runs += [run(*flags, "--name", f"{step}", stopped_in=step), run("--name", f"{step}", "--resume")]
-    assert fit_on(2, *runs).count("epoch 2/2") == 1 + len(steps)
+    assert fit_on(2, *runs).count("\n2/2 ") == 1 + len(steps)
     whole = RunDirectory("whole")
     for step in steps:
         stopped = RunDirectory(f"{step}")

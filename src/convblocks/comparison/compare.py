@@ -19,14 +19,15 @@ from convblocks.comparison.figure import answer_figure, comparison_figure
 from convblocks.comparison.findings import as_numbers, find
 from convblocks.comparison.options import MOST_TRIALS, description_of, fit_settings, parse
 from convblocks.comparison.outcomes import Outcome, read_outcome
-from convblocks.comparison.progress import Progress
+from convblocks.comparison.progress import Progress, columns_of
 from convblocks.comparison.report import conclusions, screen
-from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, settings_name
+from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, settings_name, stops_are_told
+from convblocks.console import say
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.drawing import drawn, save
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import as_csv, as_json, terminal, to_console
+from convblocks.tables import as_csv, as_json, as_shown, percent, terminal, to_console
 from convblocks.training import building, slurm
 from convblocks.training import options as fit_options
 from convblocks.training.fit import one_complains
@@ -105,6 +106,7 @@ def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> 
     """Train or resume what is not done, the most work first so that no job idles at the end; returns what failed.
 
     Raises:
+        Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: the trials need several nodes, and this is one.
         UserError: another process works on the comparison.
     """
@@ -114,9 +116,12 @@ def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> 
         slurm.check_layout(one["trainer"].get("devices", "auto"), one["trainer"].get("num_nodes", 1))
     work = {key: _multiply_adds(one) for key, one in settings.items()}
     missing.sort(key=lambda trial: -work[trial.arch, trial.settings] * abs(trial.epochs))
+    if not missing:
+        return []
     failed = []
     directory.create()
-    with directory.lock(), Progress(len(missing), terminal()) as progress:
+    columns, common = columns_of(trials)
+    with directory.lock(), stops_are_told(), Progress(len(missing), terminal(), columns, common) as progress:
         queue = iter(missing)
         for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, progress.update), start=1):
             succeeded = status == 0 and trial.state() == "done"
@@ -156,11 +161,10 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
         writer.add_figure("comparison", drawn(draw))
-    console = terminal()
-    console.print(f"Details: {path}.md, .csv, .json and .png, and TensorBoard's {options.name}/comparison.\n")
-    to_console(on_screen, console)
+    say(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {options.name}/comparison\n")
+    to_console(on_screen, terminal())
     for line in believed:
-        console.print(line)
+        say(line)
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
@@ -177,7 +181,7 @@ def _one_of_each(trials: Sequence[Trial]) -> dict[tuple[str, Settings], Trial]:
 
 def _result(trial: Trial) -> str:
     summary = trial.run.read_summary()
-    return f"test accuracy {100 * summary['final']['test/acc']:.2f} %, {summary['seconds']:.1f} s"
+    return f"test accuracy {percent(summary['final']['test/acc'])}, {summary['seconds']:.1f} s"
 
 
 def _multiply_adds(settings: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
-from convblocks.command_line import Parser
+from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
 from convblocks.comparison.trials import Settings, Trial, command_line, root_of
 from convblocks.data.description import Description
 from convblocks.errors import UsageError
@@ -13,6 +13,7 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.tables import as_json
 from convblocks.training import building
 from convblocks.training import options as fit_options
+from convblocks.training.complaints import known_options
 
 # Set by the command itself for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
@@ -36,7 +37,7 @@ def parse(arguments: list[str]) -> Namespace:
     options, others = parser.parse_known_args(fit_options.with_size_as_one(arguments))
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
-    given = options_of_fit(others, "comparison")
+    given = options_of_fit(others, "comparison", parser)
     if options.epochs is None:
         options.epochs = default_epochs(options.arch[0], given)
     options.settings = (("epochs", str(options.epochs)), ("threads", str(options.threads)), *given)
@@ -51,11 +52,17 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def options_of_fit(others: Sequence[str], command: str) -> Settings:
+def options_of_fit(others: Sequence[str], command: str, parser: Parser) -> Settings:
     """Options that are not a command's own are fit.py's: ``--key value`` or ``--key=value``.
 
+    Args:
+        others: What the command's own parser has left.
+        command: What the command makes of several runs.
+        parser: The command's own parser.
+
     Raises:
-        UsageError: words that are no options, options without a value, and those that the command sets itself.
+        UsageError: words that are no options, options without a value, those that the command sets itself, and those
+            that neither it nor fit.py has.
     """
     pairs: list[tuple[str, str]] = []
     words = iter(others)
@@ -65,6 +72,9 @@ def options_of_fit(others: Sequence[str], command: str) -> Settings:
         option, equals, value = word.removeprefix("--").partition("=")
         if option in OWN_OPTIONS:
             raise UsageError(f"--{option} is set by the {command} itself")
+        if not _may_be_of_fit(option):
+            of_fit = [name for name in known_options(fit_options.parser()) if name not in OWN_OPTIONS]
+            raise UsageError(with_suggestion(f"{UNKNOWN}{word}", [*options_of(parser), *of_fit]))
         if not equals and (value := next(words, "")) == "":
             raise UsageError(f"--{option} needs a value")
         pairs.append((option, value))
@@ -117,6 +127,12 @@ def description_of(settings: dict[str, Any]) -> Description:
 
 
 _descriptions: dict[str, Description] = {}
+
+
+def _may_be_of_fit(option: str) -> bool:
+    """Whether fit.py has an option, as far as its beginning tells: of arguments, as of callbacks, its parser knows."""
+    names = options_of(fit_options.parser())
+    return any(option.startswith(name) and option[len(name) :][:1] in ("", ".", "+") for name in names)
 
 
 def _grid(text: str) -> tuple[str, list[str]]:

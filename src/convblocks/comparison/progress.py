@@ -1,18 +1,39 @@
-"""Shows how trials go: a live table on a terminal, and a line for each that ends."""
+"""Shows how trials go: a live table and a bar on a terminal, and a line for each that ends."""
 
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import NamedTuple
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from convblocks.comparison.trials import AnyTrial, Running, Trial
+from convblocks.comparison.trials import ROOT, AnyTrial, Running, Settings, Trial
+from convblocks.comparison.wording import settings_text
 from convblocks.runs.directory import is_epoch
+from convblocks.tables import bar
 
 # Of a trial's course, the accuracies of so many epochs are shown.
 SHOWN_EPOCHS = 4
+
+
+class Column(NamedTuple):
+    """By what trials are told apart.
+
+    Args:
+        title: Its heading.
+        cell: What it says of a trial.
+        width: Of the longest cell, where that is known.
+        label: What stands before it where there is no heading.
+        stays: Whether the line of a trial that has ended has it too.
+    """
+
+    title: str
+    cell: Callable[[Trial], str]
+    width: int = 0
+    label: str = ""
+    stays: bool = True
 
 
 class Progress:
@@ -21,19 +42,36 @@ class Progress:
     Args:
         total: How many trials there are.
         console: Where to print.
+        columns: By what they are told apart.
+        common: The settings that all of them have.
         ended: How many of them have ended before.
         status: What else to say of all of them, below the live table.
     """
 
-    def __init__(self, total: int, console: Console, ended: int = 0, status: Callable[[], str] = str) -> None:
+    def __init__(
+        self,
+        total: int,
+        console: Console,
+        columns: Sequence[Column],
+        common: Settings = (),
+        ended: int = 0,
+        status: Callable[[], str] = str,
+    ) -> None:
         self.total = total
+        self.columns = columns
+        self.common = common
         self.ended = self.ended_before = ended
         self.status = status
         self.console = console
         self.live = Live(console=console, transient=True) if console.is_terminal and ended < total else None
         self.start = time.monotonic()
+        self._begun: dict[str, int] = {}  # the epochs that a run had when it was first seen here
 
     def __enter__(self) -> "Progress":
+        if self.ended < self.total:
+            options = [option for option, _ in self.common if option != ROOT]
+            trials = "1 trial" if self.total == 1 else f"{self.total} trials"
+            self._print(f"{trials} with {settings_text(self.common, options)}" if options else trials)
         if self.live:
             self.live.start()
         return self
@@ -47,32 +85,59 @@ class Progress:
     def update(self, running: Sequence[Running[AnyTrial]]) -> None:
         """Show what runs now."""
         if self.live:
-            self.live.update(self.table(running))
+            self.live.update(self.shown(running))
 
     def finish(self, trial: Trial, result: str, ended: int) -> None:
         """Say how a trial ended, and how many have."""
         self.ended = ended
-        self.console.print(f"{self.ended}/{self.total}  {trial.run.name}  {result}", soft_wrap=True)
+        cells = [f"{column.label}{column.cell(trial):<{column.width}}" for column in self.columns if column.stays]
+        self._print("  ".join([f"{ended:>{len(str(self.total))}}/{self.total}", *cells, result]))
 
-    def table(self, running: Sequence[Running[AnyTrial]]) -> Table:
-        """The running trials with their last finished epochs, the accuracy after each, and the time that is left."""
-        table = Table("trial", "epoch", "accuracy %", "time left")
+    def shown(self, running: Sequence[Running[AnyTrial]]) -> Group:
+        """The running trials with their last accuracies, what is to be said of all, and how far all of them are."""
+        table = Table(*(column.title for column in self.columns), "epoch", "accuracy %")
+        partly = 0.0
         for one in running:
             rows = one.trial.metrics()
             epochs = len([row for row in rows if is_epoch(row)])
             course = [row.get("val/acc", row.get("test/acc")) for row in rows]
             accuracies = [f"{100 * accuracy:.2f}" for accuracy in course if accuracy is not None]
-            seconds = time.monotonic() - one.start
-            seconds_left = seconds / epochs * (one.trial.epochs - epochs) if epochs else -1
             table.add_row(
-                one.trial.run.name,
+                *(column.cell(one.trial) for column in self.columns),
                 f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
                 " ".join(accuracies[-SHOWN_EPOCHS:]) or "-",
-                f"{seconds_left:.0f} s" if seconds_left >= 0 else "-",
             )
-        elapsed, ended_here = time.monotonic() - self.start, self.ended - self.ended_before
-        minutes = elapsed / ended_here * (self.total - self.ended) / 60 if ended_here else 0
-        left = [f"about {minutes:.0f} min left"] if ended_here else []
-        said = [status] if (status := self.status()) else []
-        table.caption = ", ".join([f"{self.ended} of {self.total} trials ended", *said, *left])
-        return table
+            partly += self._share(one.trial, epochs)
+        done = self.ended + partly
+        here = done - self.ended_before
+        pace = (time.monotonic() - self.start) / here if here else 0.0
+        whole = bar(f"{self.ended} of {self.total}", min(done, self.total), self.total, pace=pace)
+        status = self.status()
+        return Group(table, status, whole) if status else Group(table, whole)
+
+    def _share(self, trial: Trial, epochs: int) -> float:
+        """How much is done of what was left of a trial when it began here."""
+        begun = self._begun.setdefault(trial.run.name, epochs)
+        left = trial.epochs - begun
+        return min((epochs - begun) / left, 1) if left > 0 else 0.0
+
+    def _print(self, line: str) -> None:
+        """On a terminal, broken between words; in a pipe as one line."""
+        self.console.print(line, soft_wrap=not self.console.is_terminal)
+
+
+def columns_of(trials: Sequence[Trial]) -> tuple[list[Column], Settings]:
+    """By what these trials are told apart, in as few words as that takes, and the settings that they share."""
+    values = [dict(trial.settings) for trial in trials]
+    common = tuple(pair for pair in trials[0].settings if all(one.get(pair[0]) == pair[1] for one in values))
+    swept = [option for one in values for option in one if option not in dict(common)]
+
+    def setting(trial: Trial) -> str:
+        return settings_text(trial.settings, swept)
+
+    columns = [
+        Column("network", lambda trial: trial.arch, max(len(trial.arch) for trial in trials)),
+        *([Column("setting", setting, max(len(setting(trial)) for trial in trials))] if swept else []),
+        Column("seed", lambda trial: str(trial.seed), max(len(str(trial.seed)) for trial in trials), "seed "),
+    ]
+    return columns, common

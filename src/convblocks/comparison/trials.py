@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing.connection import wait
@@ -35,6 +36,8 @@ PATHS = ("config", "data.root")
 
 # Well below what a RunDirectory takes.
 LONGEST_NAME = 150
+
+STOPPED = "stopped: the same command carries on"
 
 Settings = tuple[tuple[str, str], ...]  # option of fit.py without its dashes, and its value
 
@@ -163,7 +166,7 @@ def fit_all(
                 return
             wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
             if number := signals.received():
-                raise Stopped(number, "stopped: the same command carries on")
+                raise Stopped(number, STOPPED)
             watch(running)
             for one in [one for one in running if not one.process.is_alive()]:
                 running.remove(one)
@@ -173,6 +176,24 @@ def fit_all(
             one.process.terminate()
         for one in running:
             one.process.join()
+
+
+@contextmanager
+def stops_are_told() -> Iterator[None]:
+    """Within this, ``fit_all`` ends at a signal, and that or Ctrl-C is answered with how to go on.
+
+    Raises:
+        Stopped: Ctrl-C.
+    """
+    handlers = {number: signal.getsignal(number) for number in signals.HANDLED}
+    signals.install()
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Stopped(signal.SIGINT, STOPPED) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _fit(trial: Trial) -> None:

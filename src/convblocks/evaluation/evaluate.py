@@ -5,13 +5,14 @@ from functools import partial
 from pathlib import Path
 
 from convblocks.command_line import Parser, output_file
+from convblocks.console import say
 from convblocks.errors import UserError
 from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.drawing import drawn
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.panels import evaluation_panels, figure_of
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.tables import Table, as_json, percent, terminal, to_console
+from convblocks.tables import Table, as_json, as_shown, percent, terminal, to_console
 
 # So many characters side by side fit into any terminal, and so many columns of numbers.
 TABLE_WIDTH, TABLE_COLUMNS = 76, 12
@@ -33,11 +34,8 @@ def main(arguments: list[str]) -> None:
     if options.json:
         print(as_json(as_record(trained, files.folder, evaluation)))
     else:
-        print(f"{trained.path}: {trained.arch} on the {len(files.test.labels):,} test images in {files.folder}")
-        print(f"accuracy {percent(evaluation.accuracy)}, loss {evaluation.loss:.4f}, ", end="")
-        print(f"expected calibration error {percent(evaluation.calibration_error)}")
-        if confused := most_confused(evaluation):
-            print(f"most confused: {confused}\n")
+        say(as_shown(trained.path))
+        say(f"{trained.arch} on the {len(files.test.labels):,} test images in {as_shown(files.folder)}\n")
         to_console([classes_table(evaluation), confusion_table(evaluation)], terminal())
     if options.show:
         draw = partial(figure_of, *evaluation_panels(evaluation, files.test.images).values())
@@ -46,8 +44,19 @@ def main(arguments: list[str]) -> None:
                 drawn(draw).savefig(file, format=options.show.suffix.lstrip(".") or "png")
         except ValueError as error:  # a format that matplotlib does not know
             raise UserError(f"cannot write {options.show}: {error}") from error
-        if not options.json:
-            print(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
+    if not options.json:
+        tell(evaluation, options.show)
+
+
+def tell(evaluation: Evaluation, picture: Path | None) -> None:
+    """Print where the picture is, if there is one, and last how good the network is."""
+    if picture:
+        say(f"{picture}: confusion matrix, hardest images, calibration, errors of each class")
+    if confused := most_confused(evaluation):
+        say(f"most confused: {confused}")
+    images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
+    measures = f"loss {evaluation.loss:.4f}, calibration error {percent(evaluation.calibration_error)}"
+    say(f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}")
 
 
 def parse(arguments: list[str]) -> Namespace:

@@ -20,13 +20,14 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.command_line import Parser, output_file
+from convblocks.console import say
 from convblocks.data.description import Description
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import in_batches, load_network
 from convblocks.runs.machine import git_commit
-from convblocks.tables import percent
+from convblocks.tables import as_shown, percent
 
 # The most that an exported network's logits may differ from the checkpoint's.
 TOLERANCE = 1e-4
@@ -77,7 +78,8 @@ def main(arguments: list[str]) -> None:
     hold_against(graph, onnx_logits(graph, test.images), expected)
     write_program(network, example, metadata, program)
     hold_against(program, program_logits(program, test.images), expected)
-    print(f"{trained.arch}, {percent(float(metadata['accuracy']))} of {len(test.labels):,} test images")
+    say(f"Both make the same predictions for all {len(expected):,} test images as the checkpoint.")
+    say(f"{trained.arch}: accuracy {percent(float(metadata['accuracy']))}")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -146,7 +148,7 @@ def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:
     changed = int((logits.argmax(dim=1) != expected.argmax(dim=1)).sum())
     if changed or not difference <= TOLERANCE:
         raise RuntimeError(f"{path} is wrong: {changed} other predictions, logits up to {difference:.2g} apart")
-    print(f"{path}: the same predictions for all {len(logits):,} test images, logits within {difference:.1e}")
+    say(f"{as_shown(path)}: logits within {difference:.1e}")
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rich.table import Table
 
 from convblocks.command_line import Parser, output_file
+from convblocks.console import say
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import Pixels, look
-from convblocks.tables import as_json, terminal
+from convblocks.tables import as_json, as_shown, terminal
 
 # On the sheet that --show writes, in pixels.
 CELL = 168
@@ -59,6 +60,8 @@ def main(arguments: list[str]) -> None:
         terminal().print(as_table(predictions))
     if options.show and predictions:
         write_sheet(predictions, options.show)
+        if not options.json:
+            say(f"{options.show}: each picture beside what the network saw of it")
     for path, problem in problems.items():
         print(f"{as_shown(path)}: {problem}", file=sys.stderr)
     if problems:
@@ -104,11 +107,6 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
         picture.thumbnail((CELL, CELL))  # all that is shown of it: many large ones would not fit into memory
         predictions.append(Prediction(path, picture, seen, trained.description.classes, probabilities))
     return predictions, problems
-
-
-def as_shown(path: Path) -> str:
-    """A path from the current folder on where it lies there, and otherwise as it was given."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def in_percent(probability: float) -> str:

@@ -2,10 +2,14 @@
 
 from torch import nn
 from torchinfo import summary
+from torchinfo.enums import Units
 
 from convblocks.data.description import MNIST, Description
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+
+# Of shapes and of parameters, beside 40 columns for the layers.
+COLUMN_WIDTH = 20
 
 
 def main(arguments: list[str]) -> None:
@@ -21,5 +25,13 @@ def main(arguments: list[str]) -> None:
 
 
 def describe(network: nn.Module, batch_size: int, description: Description = MNIST) -> str:
-    """Torchinfo's table of a network's layers, output shapes and parameters."""
-    return str(summary(network, input_size=(batch_size, *description.shape), verbose=0))
+    """Torchinfo's table of a network's layers, output shapes and parameters, within 80 columns."""
+    table = str(summary(network, input_size=(batch_size, *description.shape), col_width=COLUMN_WIDTH, verbose=0))
+    for unit in Units:
+        table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its own constant
+    return table
+
+
+def parameters_of(network: nn.Module) -> int:
+    """How many numbers training may change, or leave."""
+    return sum(parameter.numel() for parameter in network.parameters())

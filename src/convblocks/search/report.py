@@ -20,13 +20,14 @@ from convblocks.atomic import write
 from convblocks.comparison.statistics import SIGNIFICANCE
 from convblocks.comparison.trials import command_line, settings_for
 from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, number, p_text, settings_text, signed
+from convblocks.console import say, say_command
 from convblocks.evaluation.drawing import drawn, save
 from convblocks.search.confirm import Confirmed
 from convblocks.search.figure import search_figure
 from convblocks.search.plan import ARCH, Plan
 from convblocks.search.space import VAL_SIZE
 from convblocks.search.study import COLLAPSED, FAILED, best_first, how_it_ended
-from convblocks.tables import Table, as_csv, as_json, percent, terminal, to_console, to_markdown
+from convblocks.tables import Table, as_csv, as_json, as_shown, percent, terminal, to_console, to_markdown
 
 BEST = 10
 
@@ -57,11 +58,11 @@ def report(plan: Plan, study: Study, confirmed: Sequence[Confirmed]) -> None:
     for suffix, text in ((".md", markdown), (".json", as_json(numbers)), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     write_to_tensorboard(plan, trials, markdown, draw)
-    console = terminal()
-    console.print(f"Details: {path}.md, .csv, .json and .png, and TensorBoard's {plan.name}/search.\n")
-    to_console(tables, console)
-    for line in (*said, command):
-        console.print(line, soft_wrap=True)
+    say(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {plan.name}/search\n")
+    to_console(tables, terminal())
+    for line in said:
+        say(line)
+    say_command(shlex.split(command, posix=False))
 
 
 WINNER = "The winner is the best by validation accuracy: the test set has no say. This writes its config:"

@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
 from convblocks.comparison.options import default_epochs, fit_settings, options_of_fit, refuse_arguments_of_networks
-from convblocks.comparison.progress import Progress
-from convblocks.comparison.trials import Running, Trial, fit_all
+from convblocks.comparison.progress import Column, Progress
+from convblocks.comparison.trials import Running, Settings, Trial, fit_all, stops_are_told
+from convblocks.comparison.wording import settings_text
 from convblocks.console import say
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import Stopped, UsageError, UserError
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> None:
     """Choose and train until there are as many trials as wanted, confirm the best, and report.
 
     Raises:
-        Stopped: a signal came; the same command carries on.
+        Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit.py does not take.
         UserError: a journal of another search, or one that is damaged; or no trial has a result.
     """
@@ -45,17 +46,15 @@ def main(arguments: list[str]) -> None:
     slurm.hide_launcher()
     os.environ.pop(slurm.JOB, None)  # the job is not a trial's to requeue
     search = opened(options)
-    signals.install()
     try:
-        if not options.no_fit:
-            choose_and_train(search, options.trials, options.jobs)
-        conclude(search, options)
+        with stops_are_told():
+            if not options.no_fit:
+                choose_and_train(search, options.trials, options.jobs)
+            conclude(search, options)
     except Stopped:
         if signals.received() == signals.REQUEUE:
             slurm.requeue(launched)
         raise
-    finally:
-        signals.uninstall()
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -78,7 +77,7 @@ def parse(arguments: list[str]) -> Namespace:
     for name, (least, most) in LIMITS.items():
         if not least <= getattr(options, name) <= most:
             raise UsageError(f"--{name} must be {least} to {most:,}, but is {getattr(options, name)}")
-    given = options_of_fit(others, "search")
+    given = options_of_fit(others, "search", parser)
     epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
     settings = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
     options.plan = Plan(
@@ -153,10 +152,23 @@ def choose_and_train(search: Search, wanted: int, jobs: int) -> None:
                 one.process.terminate()
         progress.update(running)
 
-    with Progress(wanted, terminal(), search.ended(), lambda: standing(search)) as progress:
+    columns, common = columns_of(search.plan, wanted)
+    with Progress(wanted, terminal(), columns, common, search.ended(), lambda: standing(search)) as progress:
         for trial, status in fit_all(lambda: search.take(wanted), jobs, watch):
             if (result := search.conclude(trial, status)) is not None:
                 progress.finish(trial, result, search.ended())
+
+
+def columns_of(plan: Plan, wanted: int) -> tuple[list[Column], Settings]:
+    """By what a search's trials are told apart, and what all of them have."""
+    width = max(map(len, plan.archs))
+    columns = [
+        Column("trial", lambda trial: trial.name.rpartition("/")[2], len(f"trial_{wanted - 1}")),
+        *([Column("network", lambda trial: trial.arch, width)] if len(plan.archs) > 1 else []),
+        Column("setting", lambda trial: settings_text(trial.settings, list(plan.space)), stays=False),
+    ]
+    arch = () if len(plan.archs) > 1 else (("arch", plan.archs[0]),)
+    return columns, (*arch, ("seed", str(plan.seed)), *plan.settings)
 
 
 def standing(search: Search) -> str:

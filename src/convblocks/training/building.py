@@ -9,7 +9,7 @@ from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar
 
 from convblocks.data.description import Description
 from convblocks.data.images import ImageSource
@@ -20,6 +20,7 @@ from convblocks.model.classifier import DigitClassifier
 from convblocks.model.losses import loss_name
 from convblocks.model.networks import check_name
 from convblocks.model.optimizers import optimizer_name, schedule_name
+from convblocks.training.bar import Bar
 from convblocks.training.lean.loop import LeanClassifier, NoProfiler
 from convblocks.training.options import Settings, parsed, parser
 
@@ -77,11 +78,12 @@ def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback],
             logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
         own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
         show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
-        bar = [TQDMProgressBar(refresh_rate=20, leave=False)] if show_bar and not own_bar else []
+        bar = [Bar()] if show_bar and not own_bar else []
         given |= {
             "default_root_dir": root,
             "logger": given["logger"] if given["logger"] not in (None, True) else False,
             "enable_progress_bar": show_bar or own_bar,
+            "enable_model_summary": False,  # ours is printed instead
             "profiler": given["profiler"] or NoProfiler(),
             "sync_batchnorm": False,  # the classifier does it, on any device
             "callbacks": [*callbacks, *bar, *own_callbacks],

@@ -1,15 +1,20 @@
 """How ``fit.py`` says in one line what is wrong with its command line or a config."""
 
 import re
+from argparse import ArgumentParser
 from typing import NoReturn
 
 import jsonargparse
 
+from convblocks.command_line import options_of, with_suggestion
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 
 # Short option -> what it sets. The right-hand sides cannot be given themselves.
 LINKS = {"epochs": "trainer.max_epochs", "batch_size": "data.batch_size", "seed": "data.seed"}
+
+# How the options end that jsonargparse adds to others.
+VARIANTS = ("+", ".help")
 
 
 class FitParser(jsonargparse.ArgumentParser):
@@ -25,7 +30,12 @@ class FitParser(jsonargparse.ArgumentParser):
             raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
         if message.startswith("Problems parsing config"):
             message = f"--config: {message}"
-        raise UsageError(_in_short(" ".join(message.split()))) from ex
+        raise UsageError(_in_short(with_suggestion(" ".join(message.split()), known_options(self)))) from ex
+
+
+def known_options(parser: ArgumentParser) -> list[str]:
+    """The options that may be given to ``fit.py``, without their dashes."""
+    return [option for option in options_of(parser) if option not in LINKS.values() and not option.endswith(VARIANTS)]
 
 
 def _in_short(message: str) -> str:

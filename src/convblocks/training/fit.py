@@ -16,11 +16,12 @@ from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.model.distributed import end_process_group
 from convblocks.model.optimizers import spans_the_run
-from convblocks.model.summary import describe
+from convblocks.model.summary import describe, parameters_of
 from convblocks.runs.checkpoints import newest_checkpoint
 from convblocks.runs.directory import RunDirectory, flatten
 from convblocks.runs.manifest import changes, manifest, read_manifest, write_manifest
 from convblocks.runs.summaries import EPOCHS
+from convblocks.tables import as_shown
 from convblocks.training import loggers, slurm
 from convblocks.training.endings import of_files, told_in_one_line
 from convblocks.training.lean.loop import leave_out_idle_hooks
@@ -272,9 +273,12 @@ def introduce(training: Training) -> None:
         say(f"It has no test images: what is called test here are the {len(training.data.val.labels):,} held out.")
     if settings["threads"] > (cpus := os.cpu_count() or 1):
         say(f"--threads {settings['threads']} is above this machine's {cpus} CPUs: expect it to be slow.")
-    say(describe(training.classifier.network, settings["batch_size"], files.description))
-    device = training.trainer.strategy.root_device
-    say(f"{training.directory.path}: {settings['arch']} on {device}, seed {settings['seed']}")
+    network = training.classifier.network
+    if settings["trainer"]["enable_model_summary"]:
+        say(describe(network, settings["batch_size"], files.description))
+    parameters, device = parameters_of(network), training.trainer.strategy.root_device
+    what = f"{settings['arch']} · {parameters:,} parameters · {device} · seed {settings['seed']}"
+    say(f"{what} -> {as_shown(training.directory.path)}")
 
 
 def train(training: Training, checkpoint: Path | None) -> None:

@@ -34,7 +34,7 @@ EPOCHS = 5
 NO_LIMIT = -1
 
 TRAINER_DEFAULTS = {
-    "enable_model_summary": False,  # torchinfo's is printed instead
+    "enable_model_summary": False,
     "log_every_n_steps": 50,
     "num_sanity_val_steps": 0,
     "sync_batchnorm": True,
@@ -118,7 +118,7 @@ class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, m
 @cache
 def parser() -> FitParser:
     """All options with their types, defaults and help, from the signatures and docstrings of what they set."""
-    made = FitParser(prog="fit.py")
+    made = FitParser(prog="fit.py", allow_abbrev=False)
     made.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
     made.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
     made.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")

@@ -3,6 +3,7 @@
 import math
 from contextlib import suppress
 from itertools import takewhile
+from shlex import quote
 from typing import Any
 
 import torch
@@ -12,20 +13,22 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from convblocks.console import say
+from convblocks.console import say, say_command
 from convblocks.errors import NotFiniteError
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import TrainedNetwork, restore_network
 from convblocks.model.distributed import broadcast_state
+from convblocks.model.summary import parameters_of
 from convblocks.runs.checkpoints import check_weights, read_checkpoint
 from convblocks.runs.directory import SILENCE, Mistake, flatten, is_epoch
 from convblocks.runs.machine import describe_machine
 from convblocks.runs.manifest import read_manifest
 from convblocks.runs.summaries import EPOCHS
+from convblocks.tables import as_shown, percent
 from convblocks.training.divergence import Divergence
 from convblocks.training.parts import Training
 from convblocks.training.resume import callbacks_of, is_out_of_time
-from convblocks.training.run_log import shortest_float
+from convblocks.training.run_log import loss_text, shortest_float
 from convblocks.training.silence import in_whole_percent, measured_silence, silence_in
 
 # How far a network must get from giving every image the same answer to all right ones, not to have collapsed.
@@ -95,7 +98,7 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
     collapsed = diverged or metrics["test/acc"] <= collapsed_below
     return {
         "arch": settings["arch"],
-        "parameters": sum(parameter.numel() for parameter in training.classifier.parameters()),
+        "parameters": parameters_of(training.classifier),
         "seed": settings["seed"],
         "epochs": [row for row in rows if is_epoch(row)],
         "evaluations": [row for row in rows if not is_epoch(row)],
@@ -201,19 +204,32 @@ def write_to_tensorboard(
 
 def conclude(training: Training, result: dict[str, Any]) -> None:
     """Print the result and what to do next."""
-    final, directory = result["final"], training.directory
-    say(f"\n{directory.path}: {len(result['epochs'])} epochs in {result['seconds']:.1f} s")
+    final, count = result["final"], len(result["epochs"])
+    accuracy = f"test accuracy {percent(final['test/acc'])}{how_many_wrong(training, final['test/acc'])}"
+    epochs = "1 epoch" if count == 1 else f"{count} epochs"
+    say(f"\n{accuracy}, loss {loss_text(final['test/loss'])}, {epochs} in {result['seconds']:.1f} s")
     if result["ended_by"] != EPOCHS:
         say(f"ended by {result['ended_by']}")
-    say(f"test accuracy {100 * final['test/acc']:.2f} %, test loss {final['test/loss']:.4f}")
-    if diverged_at(training.trainer) is not None:
+    has_diverged = diverged_at(training.trainer) is not None
+    if has_diverged:
         say("This run diverged, and its last weights are of no use: try a lower --lr, or more precision.")
     else:
         tell_of_silence(result)
     if not training.resumable:
         say("It kept no checkpoint, and cannot be resumed.")
-    say(f"View the curves:       tensorboard --logdir {directory.logs}")
-    say(f"Compare over seeds:    python scripts/compare.py --arch {training.settings['arch']}")
+    tell_what_is_next(training, answers=training.resumable and not has_diverged)
+
+
+def how_many_wrong(training: Training, accuracy: float) -> str:
+    """How many test images the final network gets wrong, and of how many: the Trainer's limits may have left some out.
+
+    Empty where there was no last evaluation, as in a run that had ended before.
+    """
+    images, processes = len(training.data.test.labels), training.trainer.world_size
+    counted = int(training.classifier.eval_metrics.count)  # by this process
+    if counted < images // processes:
+        images = counted * processes
+    return f" ({round((1 - accuracy) * images):,} of {images:,} wrong)" if images else ""
 
 
 def tell_of_silence(result: dict[str, Any]) -> None:
@@ -228,3 +244,17 @@ def tell_of_silence(result: dict[str, Any]) -> None:
             f"This run collapsed in epoch {result['collapsed_in']}: from then on its accuracy is at most {below}. "
             f"{f'All units of {dead} are silent; another' if dead else 'Another'} --seed or a lower --lr helps."
         )
+
+
+def tell_what_is_next(training: Training, answers: bool) -> None:
+    """Print the commands that show more of this run; ``answers`` if there is a checkpoint that can be asked."""
+    directory, settings = training.directory, training.settings
+    if answers:
+        of_best = training.data.val_size and directory.best_checkpoint.is_file()
+        checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
+        own = ["--arch", settings["arch"]] if "." in settings["arch"] else []
+        data = [f"--data.{name}={settings['data'][name]}" for name in ("root", "source") if settings["data"].get(name)]
+        say_command(["python", "scripts/evaluate.py", *map(quote, [checkpoint, *own, *data])], "look closer   ")
+        say_command(["python", "scripts/demo.py", *map(quote, [checkpoint, *own])], "try it        ")
+    if settings["trainer"].get("logger") is not False:
+        say_command(["tensorboard", "--logdir", quote(as_shown(directory.logs))], "see curves    ")

@@ -80,7 +80,7 @@ def build(options: Options) -> Training:
     classifier = build_classifier(settings, description)
     directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
     every_n_steps = settings["trainer"]["log_every_n_steps"]
-    log = RunLog(directory.metrics, every_n_steps, options.running_loss)
+    log = RunLog(directory.metrics, data.evaluation_split, every_n_steps, options.running_loss)
     resumable = settings["trainer"].get("enable_checkpointing", True)
     is_tried_out = bool(settings["trainer"]["fast_dev_run"])
     plugins: list[Any] = [AtomicCheckpointIO(directory.path, keep_previous=directory.last_checkpoint)]

@@ -1,5 +1,6 @@
 """Keeps the record of a run and tells it: to ``metrics.csv``, to the loggers, to the terminal."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,18 @@ from torch import Tensor
 from convblocks.atomic import write
 from convblocks.console import say
 from convblocks.runs.directory import SILENCE, TRAINING, is_epoch
-from convblocks.tables import as_csv
+from convblocks.tables import as_csv, percent
 
 Row = dict[str, float]
 
 # How Lightning and the classifier name the metrics of a step, as opposed to those of an epoch.
 OF_A_STEP = "_step"
+
+# Of the columns that people read, which fit into 80 of a terminal.
+LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 10, 8, 9
+
+# A loss from which on its decimals tell nothing.
+HUGE = 10_000
 
 SPEED = ("seconds", "images_per_second")
 
@@ -32,12 +39,14 @@ class RunLog(Callback):
 
     Args:
         path: The CSV file.
+        evaluated: What the images are called that the run is evaluated on: test, or val.
         every_n_steps: How many optimizer steps lie between two that the Trainer logs.
         running_loss: Also print the loss of the current batch that often, as the course's notebook does.
     """
 
-    def __init__(self, path: Path, every_n_steps: int, running_loss: bool) -> None:
+    def __init__(self, path: Path, evaluated: str, every_n_steps: int, running_loss: bool) -> None:
         self.path = path
+        self.evaluated = evaluated
         self.every_n_steps = every_n_steps
         self.running_loss = running_loss
         self.rows: list[Row] = []
@@ -56,6 +65,8 @@ class RunLog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
         self.trains = True
+        if trainer.is_global_zero:
+            show(trainer, heading(self.evaluated, trainer.max_epochs))
         self._log_last_epoch_again(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -157,7 +168,7 @@ class RunLog(Callback):
         self._ended = set()
         if self._trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            show(self._trainer, line_of(self.rows[-1], self._trainer.max_epochs))
+            show(self._trainer, line_of(self.rows[-1], self.evaluated, self._trainer.max_epochs))
 
     def _row(self) -> Row:
         logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: _place_in_row(metric[0]))
@@ -195,16 +206,38 @@ def ends_written_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> b
     return has_stepped and trainer.global_step % every_n_steps == 0
 
 
-def line_of(row: Row, epochs: int | None) -> str:
-    """A row for people to read."""
-    parts = [f"epoch {row['epoch']}" if epochs in (None, -1) else f"epoch {row['epoch']}/{epochs}"]
-    if not is_epoch(row):
-        parts.append(f"step {row['step']}")
-    for split in ("train", "val", "test"):
+def heading(evaluated: str, epochs: int | None) -> str:
+    """What stands above the lines of a run that is evaluated on these images."""
+    splits = "".join(f"  {f'{split} loss':>{LOSS_WIDTH}} {'acc':>{SHARE_WIDTH}}" for split in ("train", evaluated))
+    return f"{'epoch':<{_epoch_width(epochs)}}{splits}  {'time':>{TIME_WIDTH}}"
+
+
+def line_of(row: Row, evaluated: str, epochs: int | None) -> str:
+    """A row for people to read: below the heading, of an evaluation within an epoch with its step."""
+    parts = [f"{place(int(row['epoch']), epochs):<{_epoch_width(epochs)}}"]
+    for split in ("train", evaluated):
+        loss, share = "", ""
         if f"{split}/loss" in row:
-            parts.append(f"{split} loss {row[f'{split}/loss']:.4f} acc {100 * row[f'{split}/acc']:5.2f} %")
-    parts.append(f"{row['seconds']:.1f} s")
-    return "  ".join(parts)
+            loss, share = loss_text(row[f"{split}/loss"]), percent(row[f"{split}/acc"])
+        elif split == "train":
+            loss = f"step {row['step']}"
+        parts.append(f"  {loss:>{LOSS_WIDTH}} {share:>{SHARE_WIDTH}}")
+    seconds = f"{row['seconds']:.1f} s"
+    return "".join([*parts, f"  {seconds:>{TIME_WIDTH}}"])
+
+
+def place(epoch: int, epochs: int | None) -> str:
+    """An epoch, counted from 1, among all if there is a limit to them."""
+    return str(epoch) if epochs in (None, -1) else f"{epoch}/{epochs}"
+
+
+def loss_text(loss: float) -> str:
+    """A loss with four decimals, unless it has grown beyond all measure."""
+    return f"{loss:.4f}" if abs(loss) < HUGE or not math.isfinite(loss) else f"{loss:.3g}"
+
+
+def _epoch_width(epochs: int | None) -> int:
+    return max(len("epoch"), len(place(epochs or 0, epochs)))
 
 
 def show(trainer: Trainer, line: str) -> None:

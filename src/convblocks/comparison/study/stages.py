@@ -15,10 +15,11 @@ from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import HELD_OUT, Cell, Scores, chosen, to_choose, to_confirm
 from convblocks.comparison.study.report import choice_table, decision_tables, verdict
 from convblocks.comparison.trials import Trial
+from convblocks.console import say
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.drawing import save
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import Table, terminal, to_console, to_markdown
+from convblocks.tables import Table, as_shown, terminal, to_console, to_markdown
 from convblocks.training import slurm
 from convblocks.training.fit import one_complains
 from convblocks.training.quiet import silence_what_every_run_says
@@ -140,11 +141,10 @@ def _report(
     folder = _directory(options, stage)
     believed = "\n".join(f"- {line}" for line in sentences)
     write(folder.path / "report.md", "\n".join([to_markdown(tables), believed, "", to_markdown(details)]))
-    console = terminal()
-    console.print(f"Also in {folder.path / 'report.md'}.\n")
-    to_console(tables, console)
+    say(f"\nAlso in {as_shown(folder.path / 'report.md')}\n")
+    to_console(tables, terminal())
     for line in sentences:
-        console.print(line)
+        say(line)
     return folder
 
 

@@ -1,0 +1,76 @@
+"""The one bar of a run: it counts epochs as the printed lines do, and vanishes when training ends."""
+
+import math
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+from rich.live import Live
+
+from convblocks.tables import bar, terminal
+from convblocks.training.run_log import place
+
+# So often it moves.
+SECONDS = 0.25
+
+
+class Bar(ProgressBar):
+    """Shows the epoch, how much of the whole run is done, the loss of the last batch, and the time that is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_enabled = True
+        self._live: Live | None = None
+        self._start = self._shown = 0.0
+        self._done_before = 0  # batches of the run that this one resumes
+
+    def enable(self) -> None:
+        self._is_enabled = True
+
+    def disable(self) -> None:
+        self._is_enabled = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._is_enabled:
+            self._start = time.monotonic()
+            self._done_before = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+            self._live = Live(console=terminal(), transient=True, auto_refresh=False)
+            self._live.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.monotonic()
+        if self._live is None or now - self._shown < SECONDS:
+            return
+        self._shown = now
+        done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        pace = (now - self._start) / max(done - self._done_before, 1)
+        epoch, loss = place(trainer.current_epoch + 1, trainer.max_epochs), f"loss {outputs['loss']:.4f}"
+        self._live.update(bar(epoch, done, batches_of(trainer), loss, pace), refresh=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._vanish()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._vanish()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._vanish()
+
+    def _vanish(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def batches_of(trainer: Trainer) -> float | None:
+    """How many batches the whole run has, as far as that is known: a time or a callback may end it."""
+    limits: list[float] = []
+    if trainer.max_epochs is not None and trainer.max_epochs > 0:
+        limits.append(trainer.max_epochs * trainer.num_training_batches)
+    if trainer.max_steps > 0:
+        limits.append(trainer.max_steps * trainer.accumulate_grad_batches)
+    total = min(limits, default=math.inf)
+    return total if math.isfinite(total) else None

@@ -1,0 +1,164 @@
+"""What a person sees in a terminal: no line that is wrapped, no bar that stays, commands that can be copied."""
+
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from convblocks.command_line import Parser
+from convblocks.console import say
+from convblocks.errors import UsageError
+from convblocks.tables import bar, duration
+from tests.conftest import DEBUG, needs
+from tests.search.made_up import SHORT
+from tests.terminal import Screen, in_terminal, script_in_terminal
+
+WIDTHS = [80, 120]
+
+BAR = "━━━━━━━━━━━━━━━━"
+
+PATH = "lightning_logs/batchnorm/version_0/checkpoints/last.ckpt"
+
+
+def spoken(code: str, width: int, folder: Path) -> Screen:
+    return in_terminal([sys.executable, "-c", f"from convblocks.console import *; {code}"], folder, width)
+
+
+def assert_fits(screen: Screen, width: int) -> None:
+    assert screen.status == 0, screen.written
+    assert screen.widest <= width, [line for line in screen.lines if len(line) > width]
+
+
+def test_a_long_line_is_broken_between_words(tmp_path: Path) -> None:
+    screen = spoken(f"say(20 * 'word ' + {PATH!r}); say('below')", 40, tmp_path)
+    assert screen.lines == [*[" ".join(["word"] * count) for count in (8, 8, 4)], PATH, "below", ""]
+
+
+def test_in_a_pipe_a_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say(40 * "word ")
+    assert capsys.readouterr().out == 40 * "word " + "\n"
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 2), (120, 1)])
+def test_a_long_command_can_be_copied(width: int, lines: int, tmp_path: Path) -> None:
+    screen = spoken(f"say_command(['python', 'scripts/evaluate.py', {PATH!r}], 'look closer   ')", width, tmp_path)
+    assert_fits(screen, width)
+    assert len([line for line in screen.lines if line]) == lines
+    assert screen.commands() == [["python", "scripts/evaluate.py", PATH]]
+
+
+def test_a_bar_tells_what_is_left() -> None:
+    console = Console(width=80, file=io.StringIO())
+    console.print(bar("2/3", 30, 120, "loss 0.1900", pace=2.0))
+    console.print(bar("2", 30, None, "loss 0.1900", pace=2.0))
+    assert isinstance(console.file, io.StringIO)
+    known, unknown = console.file.getvalue().splitlines()
+    assert [known.split()[0], *known.split()[2:]] == ["2/3", "25", "%", "loss", "0.1900", "3", "min", "left"]
+    assert "%" not in unknown
+    assert "left" not in unknown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (119, "2 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min")]
+)
+def test_a_time_is_told_in_whole_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("--jbos", "--jobs"), ("--max_jobs", "--jobs"), ("--root", "--data.root"), ("--data.rot=3", "--data.root")],
+)
+def test_what_an_unknown_option_was_perhaps_meant_to_be_is_told(given: str, meant: str) -> None:
+    parser = Parser()
+    for option in ("--jobs", "--data.root", "--show"):
+        parser.add_argument(option)
+    with pytest.raises(UsageError, match=f"^unrecognized arguments: {given} 3: did you mean {meant}\\?$"):
+        parser.parse_args([given, "3"])
+
+
+@pytest.mark.parametrize("given", ["--quiet", "--data.quiet", "stray"])
+def test_nothing_is_suggested_where_nothing_is_alike(given: str) -> None:
+    parser = Parser()
+    for option in ("--jobs", "--data.root"):
+        parser.add_argument(option)
+    with pytest.raises(UsageError, match=f"^unrecognized arguments: {given}$"):
+        parser.parse_args([given])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_run_shows_one_bar_that_vanishes_and_says_what_is_next(width: int, workspace: Path) -> None:
+    screen = script_in_terminal("fit", *DEBUG, "--arch", "mlp", cwd=workspace, width=width)
+    assert_fits(screen, width)
+    heading, columns, first, second, *_ = screen.lines
+    assert heading == "mlp · 79,510 parameters · cpu · seed 0 -> lightning_logs/mlp/version_0"
+    assert columns.split() == ["epoch", "train", "loss", "acc", "test", "loss", "acc", "time"]
+    assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")
+    assert len(columns) == len(first) == len(second)
+    assert BAR in screen.written
+    assert "2/2  \x1b" in screen.written
+    assert " s left" in screen.written
+    assert "0/2" not in screen.written
+    assert not any(BAR in line for line in screen.lines)
+    evaluate, demo, tensorboard = screen.commands()
+    assert [evaluate[1], demo[1], tensorboard] == [
+        "scripts/evaluate.py",
+        "scripts/demo.py",
+        ["tensorboard", "--logdir", "lightning_logs"],
+    ]
+    for checkpoint in (evaluate[2], demo[2]):
+        assert (workspace / checkpoint).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_comparison_shows_what_differs_and_ends_with_what_follows(width: int, workspace: Path) -> None:
+    short = ["--epochs", "2", "--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"]
+    flags = [*short, "--arch", "mlp", "--seeds", "1", "--grid", "lr=1e-3,1e-2", "--data.val_size", "1000"]
+    screen = script_in_terminal("compare", *flags, cwd=workspace, width=width)
+    assert_fits(screen, width)
+    assert " ".join(screen.lines).startswith("2 trials with epochs 2, threads 1, trainer.limit_train_batches 40,")
+    assert {line for line in screen.lines if "seed 0  test accuracy" in line and " lr 1e-" in line}
+    assert "0 of 2  \x1b" in screen.written
+    assert " s left" in screen.written
+    assert "seed_0" not in screen.written
+    assert not any(" of 2  " in line for line in screen.lines)
+    assert screen.lines[-2].endswith("other images.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_search_shows_what_it_tries_and_ends_with_the_winners_command(width: int, workspace: Path) -> None:
+    flags = [*SHORT, "--trials", "3", "--confirm", "1", "--seeds", "1", "--name", "s"]
+    screen = script_in_terminal("search", *flags, cwd=workspace, width=width)
+    assert_fits(screen, width)
+    assert " ".join(screen.lines).startswith("3 trials with arch mlp, seed 0, epochs 2, threads 1,")
+    assert "lr 0." in screen.written
+    assert not any(" of 3  " in line for line in screen.lines)
+    (winner,) = screen.commands()
+    assert winner[1] == "scripts/fit.py"
+    assert winner[-3:] == ["--print_config", ">", "configs/s.yaml"]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_line_about_a_trained_network_is_wrapped(width: int, trained: Path, workspace: Path) -> None:
+    needs("onnx")
+    (workspace / "lightning_logs").symlink_to(trained.parents[2])
+    checkpoint = "lightning_logs/batchnorm/checkpoints/last.ckpt"
+    evaluated = script_in_terminal("evaluate", checkpoint, "--show", "seen.png", cwd=workspace, width=width)
+    predicted = script_in_terminal("predict", checkpoint, "seen.png", cwd=workspace, width=width)
+    exported = script_in_terminal("export", checkpoint, "--output", "digits", cwd=workspace, width=width)
+    for screen in (evaluated, predicted, exported):
+        assert_fits(screen, width)
+    assert evaluated.lines[-2].startswith("accuracy 9")
+    assert exported.lines[-2].startswith("batchnorm: accuracy 9")
+
+
+@pytest.mark.slow
+def test_the_summary_of_a_network_fits(tmp_path: Path) -> None:
+    screen = script_in_terminal("summary", cwd=tmp_path, width=80)
+    assert_fits(screen, 80)
+    assert "Total mult-adds (M): " in screen.written
