@@ -46,10 +46,18 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) =
 @contextmanager
 def serving(*networks: TrainedNetwork) -> Iterator[Server]:
     """A server in a thread of its own."""
-    with open_server(networks, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with open_server(networks, port=0) as server, running(server):
         yield server
+
+
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Let a server that listens answer."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
         server.shutdown()
         thread.join()
 
