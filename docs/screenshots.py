@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/ and bench
 
 from PIL import Image
 from selenium.webdriver import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from benchmarks.handwriting.shapes import SHAPES, Shape
@@ -104,7 +105,7 @@ def draw_gif() -> None:
     with demo(OF_DIGITS) as (page, server):
         page.open(server, MOVING)
         for shape in (SHAPES[2]["straight foot"], SHAPES[6]["hooked"]):
-            page.press("\ue00c")  # Escape
+            page.press(Keys.ESCAPE)
             frames += list(screenshots_while_drawing(page, shape))
             ends.append(len(frames) - 1)
     pace = (LENGTH - REST * len(ends)) // (len(frames) - len(ends)) // 10 * 10  # GIFs count hundredths

@@ -46,10 +46,18 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) =
 @contextmanager
 def serving(*networks: TrainedNetwork) -> Iterator[Server]:
     """A server in a thread of its own."""
-    with open_server(networks, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with open_server(networks, port=0) as server, running(server):
         yield server
+
+
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Let a server that listens answer."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
         server.shutdown()
         thread.join()
 
@@ -123,12 +131,24 @@ class Page:
         actions.perform()
         self.wait()
 
+    def touch(self, shape: Shape) -> None:
+        """Move a finger along strokes, in the middle of the sheet."""
+        sheet = self.find("#drawing")
+        left, top = (sheet.rect[side] + sheet.rect[length] / 2 for side, length in (("x", "width"), ("y", "height")))
+        for stroke in shape:
+            for number, (x, y) in enumerate(places(sheet, stroke)):
+                point = {"x": left + x, "y": top + y}
+                kind = "touchMove" if number else "touchStart"
+                self.window.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+            self.window.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        self.wait()
+
     def press(self, *keys: str) -> None:
         ActionChains(self.window).send_keys(*keys).perform()
         self.wait()
 
-    def press_with_control(self, key: str) -> None:
-        ActionChains(self.window).key_down("\ue009").send_keys(key).key_up("\ue009").perform()
+    def press_with(self, modifier: str, key: str) -> None:
+        ActionChains(self.window).key_down(modifier).send_keys(key).key_up(modifier).perform()
         self.wait()
 
     def complaints(self) -> list[str]:

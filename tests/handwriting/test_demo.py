@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import re
 import signal
 import socket
 import struct
@@ -10,11 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image, ImageFile
 from torch import Tensor, nn
 
@@ -23,9 +25,9 @@ from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo import server as demo
 from convblocks.handwriting.demo.answers import run_of
-from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Handler, Server
+from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Handler, Server, open_server
 from tests.conftest import REPOSITORY, run_script
-from tests.handwriting.pages import serving
+from tests.handwriting.pages import running, serving
 
 
 def request(
@@ -120,12 +122,14 @@ def test_a_network_that_fails_is_told_in_one_line(drawing: Drawing, capsys: pyte
         ("GET", "/setup", {"Origin": "http://example.com"}, 403),
         ("POST", "/other", {}, 404),
         ("GET", "/", {"Host": "example.com"}, 403),
+        ("GET", "/", {"Host": "localhost.example.com"}, 403),
         ("POST", "/recognise", {"Host": "example.com:80"}, 403),
         ("POST", "/recognise", {"Content-Length": "many"}, 411),
         ("POST", "/recognise", {"Content-Length": str(LARGEST_REQUEST + 1)}, 413),
         ("POST", "/recognise", {"Content-Length": "9" * 5000}, 413),
         ("POST", "/recognise", {"Content-Length": "-1"}, 411),
         ("POST", "/recognise", {"Content-Length": "\u00b2"}, 411),
+        ("POST", "/recognise", {"Transfer-Encoding": "chunked"}, 411),
         ("POST", "/recognise", {"Origin": "http://example.com"}, 403),
         ("POST", "/recognise", {"Origin": "null"}, 403),
         ("POST", "/recognise", {"Origin": "http://127.0.0.1:1"}, 403),
@@ -145,6 +149,28 @@ def test_the_page_itself_may_ask(twins: Server, drawing: Drawing) -> None:
     assert request(twins.server_port, "POST", "/recognise", drawing.content, origin)[0] == 200
 
 
+@pytest.mark.parametrize(("headers", "status"), [({}, 413), ({"Origin": "http://example.com"}, 403)])
+def test_a_refusal_arrives_however_much_is_sent(headers: dict[str, str], status: int, twins: Server) -> None:
+    body = bytes(30 * LARGEST_REQUEST)
+    for _ in range(3):
+        assert request(twins.server_port, "POST", "/recognise", body, headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "statuses"),
+    [(500_000, b"no picture", [200]), (10, b"no picture and more HTTP/1.1\r\n\r\n", [200, 501])],
+)
+def test_a_length_that_is_not_the_bodys_is_borne(length: int, body: bytes, statuses: list[int], twins: Server) -> None:
+    """What is missing is not waited for once the client has hung up, and what is left over is no picture of its own."""
+    with socket.create_connection((HOST, twins.server_port), timeout=10) as connection:
+        connection.sendall(f"POST /recognise HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n".encode())
+        connection.sendall(body)
+        connection.shutdown(socket.SHUT_WR)
+        answers = connection.makefile("rb").read()
+    assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answers)] == statuses
+    assert b'{"problem": "it is none of PNG, JPEG, GIF, WEBP, BMP"}' in answers
+
+
 def test_a_picture_of_too_many_pixels_is_not_unpacked(twins: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """144 million of them, in 17 kB."""
     content = io.BytesIO()
@@ -161,32 +187,56 @@ def hostile_pictures() -> dict[str, bytes]:
     png = content.getvalue()
     size = struct.pack("<HH", 12_000, 12_000)
     icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(png), 22) + png
-    return {"PNG": png, "icon": icon, "GIF": b"GIF89a" + size + b"\0" * 3 + b"," + b"\0" * 4 + size + b"\0\2\1\0;"}
+    gif = b"GIF89a" + size + b"\0" * 3 + b"," + b"\0" * 4 + size + b"\0\2\1\0;"
+    content = io.BytesIO()
+    Image.new("L", (9, 9)).save(content, "WEBP", save_all=True, append_images=[Image.new("L", (9, 9), 255)])
+    webp = bytearray(content.getvalue())
+    webp[24:30] = 2 * (12_000 - 1).to_bytes(3, "little")
+    return {"PNG": png, "icon": icon, "GIF": gif, "WEBP": bytes(webp)}
+
+
+def peak_of(process: subprocess.Popen[str]) -> int:
+    """The most memory that a process has had so far, in megabytes."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM"))
+    return int(line.split()[1]) // 1024
+
+
+def problem_of(port: int, picture: bytes) -> str:
+    return str(json.loads(request(port, "POST", "/recognise", picture)[1])["problem"])
+
+
+def largest() -> bytes:
+    """A picture without a digit that has as many pixels, and bytes, as the server takes."""
+    content = io.BytesIO()
+    Image.new("L", (1000, 1000)).save(content, "PNG")
+    return content.getvalue().ljust(LARGEST_REQUEST, b"\0")
 
 
 def test_pictures_of_too_many_pixels_take_no_memory(trained: Path) -> None:
     pictures = hostile_pictures()
     assert max(map(len, pictures.values())) < LARGEST_REQUEST
     with demo_process(trained) as (process, port):
-
-        def ask(content: bytes) -> str:
-            return str(json.loads(request(port, "POST", "/recognise", content)[1])["problem"])
-
-        def peak() -> int:
-            """In megabytes."""
-            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-            (line,) = (line for line in lines if line.startswith("VmHWM"))
-            return int(line.split()[1]) // 1024
-
-        blank = io.BytesIO()
-        Image.new("L", (1000, 1000)).save(blank, "PNG")
-        assert ask(blank.getvalue()) == "it is blank"
-        before = peak()
-        problems = {name: ask(content) for name, content in pictures.items()}
-        assert peak() - before < 20
+        assert problem_of(port, largest()) == "it is blank"
+        before = peak_of(process)
+        problems = {name: problem_of(port, content) for name, content in pictures.items()}
+        assert peak_of(process) - before < 20
     too_large = "it is too large (12,000 x 12,000 pixels): scale it down"
     not_taken = "it is none of PNG, JPEG, GIF, WEBP, BMP"
-    assert problems == {"PNG": too_large, "icon": not_taken, "GIF": too_large}
+    assert problems == {"PNG": too_large, "icon": not_taken, "GIF": too_large, "WEBP": too_large}
+
+
+def test_the_largest_pictures_at_once_take_no_more_memory_than_one(trained: Path) -> None:
+    with demo_process(trained) as (process, port):
+        before_any = peak_of(process)
+        problem_of(port, largest())
+        before = peak_of(process)
+        with ThreadPoolExecutor(20) as clients:
+            problems = list(clients.map(lambda _: problem_of(port, largest()), range(20)))
+        after = peak_of(process)
+    assert problems == ["it is blank"] * 20
+    assert before - before_any < 100
+    assert after - before < 20 + 30  # what was sent, and what waits for its turn
 
 
 def test_a_connection_that_says_nothing_is_closed(twins: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,19 +247,38 @@ def test_a_connection_that_says_nothing_is_closed(twins: Server, monkeypatch: py
             assert connection.recv(1) == b""
 
 
-def test_fifty_requests_at_once_are_all_answered(twins: Server) -> None:
-    """Each on a connection of its own, all of which are there before the first is taken up."""
-    picture = io.BytesIO()
-    Image.new("L", (30, 30)).save(picture, "PNG")
-    with twins.recognises:
-        clients = ThreadPoolExecutor(50)
-        asked = [
-            clients.submit(request, twins.server_port, "POST", "/recognise", picture.getvalue()) for _ in range(50)
-        ]
-        assert not wait(asked, timeout=0.5).done
-    answers = [one.result() for one in asked]
-    clients.shutdown()
-    assert answers == [(200, b'{"problem": "it is blank"}')] * 50
+class Counting(nn.Module):
+    """A slow network that counts how many images are in it at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside: list[int] = []
+        self.most = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.inside.append(1)
+        self.most = max(self.most, len(self.inside))
+        time.sleep(0.01)
+        self.inside.pop()
+        return torch.zeros(len(images), 10)
+
+
+def test_fifty_requests_at_once_are_all_answered_one_after_the_other(drawing: Drawing) -> None:
+    """Each on a connection of its own, and all of them are sent before the first connection is taken up."""
+    network = Counting()
+    clients = []
+    with open_server([TrainedNetwork(Path("counting.ckpt"), "mynets.Counting", network)], port=0) as server:
+        for _ in range(50):
+            clients.append(http.client.HTTPConnection(HOST, server.server_port, timeout=60))
+            clients[-1].request("POST", "/recognise", drawing.content)
+        with running(server):
+            answers = [client.getresponse() for client in clients]
+            shares = [json.loads(answer.read())["networks"] for answer in answers]
+    for client in clients:
+        client.close()
+    assert [answer.status for answer in answers] == [200] * 50
+    assert shares == [[[pytest.approx(0.1)] * 10]] * 50
+    assert network.most == 1
 
 
 def test_two_hundred_clients_all_get_their_answers(trained: Path, drawing: Drawing) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 from torch import nn
 
@@ -49,6 +51,23 @@ def test_the_last_stroke_is_undone(page: Page, twins: Server) -> None:
     page.find("#undo").click()
     page.wait()
     assert page.find("#seen").get_attribute("src") == without
+
+
+def test_a_stroke_that_is_cleared_while_it_is_drawn_has_ended(page: Page, twins: Server) -> None:
+    page.open(twins)
+    hand = ActionChains(page.window, duration=0).move_to_element(page.find("#drawing")).click_and_hold()
+    hand.move_by_offset(50, 0).send_keys(Keys.ESCAPE).move_by_offset(0, 50).release().perform()
+    page.wait()
+    assert (page.answers, page.message) == (["", ""], "Draw with the mouse or a finger.")
+    assert page.complaints() == []
+
+
+def test_a_key_that_is_held_down_draws_its_sample_once(page: Page, twins: Server) -> None:
+    page.open(twins)
+    page.press("3")
+    page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '3', repeat: true, bubbles: true }))")
+    page.press_with(Keys.CONTROL, "z")
+    assert page.answers == ["", ""]
 
 
 def test_why_nothing_is_recognised_is_said_and_no_former_picture_stays(page: Page, twins: Server) -> None:
@@ -170,7 +189,7 @@ def test_feature_maps_follow_the_drawing(page: Page, quarrel: Server) -> None:
     three = page.find("#layers img").get_attribute("src")
     page.press("4")
     assert page.find("#layers img").get_attribute("src") != three
-    page.press("\ue00c")
+    page.press(Keys.ESCAPE)
     assert not page.find("#layers").is_displayed()
 
 

@@ -1,12 +1,11 @@
 """The page on a desktop and a phone, in light and dark, by keyboard, and as a screen reader has it."""
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from benchmarks.handwriting.shapes import SHAPES
 from convblocks.handwriting.demo.server import Server
 from tests.handwriting.pages import DESKTOP, FIVE_LINES, PHONE, TEN_DOTS, Form, Page
-
-ESCAPE, TAB, ENTER = "\ue00c", "\ue004", "\ue007"
 
 # The contrast of each text on the page with what it stands on, as WCAG 2.2 defines it.
 CONTRASTS = """
@@ -31,9 +30,9 @@ CONTRASTS = """
 def test_nothing_jumps_whatever_is_answered(form: Form, page: Page, quarrel: Server) -> None:
     page.open(quarrel, form)
     page.draw(SHAPES[3]["round"])
-    page.press(ESCAPE)
+    page.press(Keys.ESCAPE)
     page.draw(FIVE_LINES)
-    page.press(ESCAPE)
+    page.press(Keys.ESCAPE)
     page.draw(TEN_DOTS)
     page.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert page.run("return shifts") == []
@@ -81,12 +80,30 @@ def test_on_a_desktop_all_but_the_feature_maps_is_in_sight(page: Page, quarrel: 
 def test_on_a_phone_the_answer_stays_in_sight(page: Page, quarrel: Server) -> None:
     page.open(quarrel, PHONE)
     page.press("3")
-    place = "const { top, bottom } = document.getElementById('answer').getBoundingClientRect(); return [top, bottom]"
     page.run("scrollTo(0, document.getElementById('shares').getBoundingClientRect().top)")
-    top, bottom = page.run(place)
     assert page.run("return scrollY") > 200
-    assert top == 0
-    assert bottom < 844 / 4
+    place = page.run("return document.getElementById('answer').getBoundingClientRect().toJSON()")
+    assert (place["left"], place["top"]) == (0, 0)
+    assert place["right"] == page.run("return document.documentElement.clientWidth")  # nothing passes beside it
+    assert place["bottom"] < 844 / 4
+
+
+def test_on_a_phone_the_answer_does_not_hide_what_has_the_keyboard(page: Page, quarrel: Server) -> None:
+    page.open(quarrel, PHONE)
+    page.run("document.querySelector('summary').focus()")
+    for _ in range(12):
+        page.press_with(Keys.SHIFT, Keys.TAB)
+        top = page.run("return document.activeElement.getBoundingClientRect().top")
+        assert top >= page.run("return document.getElementById('answer').getBoundingClientRect().bottom")
+
+
+def test_a_finger_draws_and_does_not_scroll(page: Page, twins: Server) -> None:
+    page.window.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    page.open(twins, PHONE)
+    page.touch(SHAPES[1]["flag"])
+    told = (page.message, page.run("return scrollY"), page.find("#clear").text)
+    page.window.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+    assert told == ("Both say 1.", 0, "Clear")
 
 
 def test_the_keys_0_to_9_draw_samples_that_are_recognised(page: Page, twins: Server) -> None:
@@ -100,14 +117,14 @@ def test_escape_clears_and_control_z_undoes(page: Page, twins: Server) -> None:
     page.open(twins)
     page.press("3")
     page.press("4")
-    page.press(ESCAPE)
+    page.press(Keys.ESCAPE)
     assert page.answers == ["", ""]
-    page.press_with_control("z")
+    page.press_with(Keys.CONTROL, "z")
     assert page.answers == ["4", "4"]
-    page.press_with_control("z")
+    page.press_with(Keys.CONTROL, "z")
     assert page.answers == ["3", "3"]
-    page.press_with_control("z")
-    page.press_with_control("z")  # where nothing is left to undo
+    page.press_with(Keys.CONTROL, "z")
+    page.press_with(Keys.CONTROL, "z")  # where nothing is left to undo
     assert page.answers == ["", ""]
 
 
@@ -115,17 +132,17 @@ def test_tab_reaches_all_that_can_be_done(page: Page, twins: Server) -> None:
     page.open(twins)
     reached = []
     for _ in range(13):
-        page.press(TAB)
+        page.press(Keys.TAB)
         reached.append(page.run("return document.activeElement.ariaLabel ?? document.activeElement.textContent"))
     samples = [f"Sample {digit}" for digit in range(10)]
     assert reached == ["Clear Esc", "Undo Ctrl Z", *samples, "Feature maps"]
-    page.press(ENTER)
+    page.press(Keys.ENTER)
     assert page.run("return document.getElementById('maps').open")
 
 
 def test_what_has_the_keyboard_is_marked(page: Page, twins: Server) -> None:
     page.open(twins)
-    page.press(TAB)
+    page.press(Keys.TAB)
     outline = page.run("return getComputedStyle(document.activeElement).outline")
     assert "solid 3px" in outline
 

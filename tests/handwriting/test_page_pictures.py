@@ -122,6 +122,21 @@ def test_a_file_that_is_no_picture_is_told_on_the_page(page: Page, tmp_path: Pat
     page.find("#file").send_keys(str(tmp_path / "notes.png"))
     refusal = "This browser cannot show that file as a picture."
     WebDriverWait(page.window, 60).until(lambda _: page.message == refusal)
+    page.find("#clear").click()
+    page.wait()
+    assert page.message == "Draw with the mouse or a finger, or choose a picture."
+    assert page.find("#file").get_property("value") == ""
+
+
+def test_a_picture_that_was_undone_can_be_chosen_again(page: Page, shapes: Path) -> None:
+    picture = min((shapes / "test" / "ring").iterdir())
+    choose(page, picture)
+    assert page.find("#file").get_property("value") != ""
+    page.find("#undo").click()
+    page.wait()
+    assert page.find("#file").get_property("value") == ""  # with its name there, choosing it again would be no change
+    choose(page, picture)
+    assert page.best == ["ring"]
 
 
 @pytest.mark.parametrize("form", [DESKTOP, PHONE])

@@ -1,9 +1,12 @@
 """Serves the page, and what networks make of the drawings that it sends."""
 
+import socket
 import sys
-import threading
+import time
 from argparse import Namespace
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -46,8 +49,8 @@ LARGEST_REQUEST = 1_000_000
 # So many networks fit side by side.
 MOST_NETWORKS = 4
 
-# For how long a connection may say nothing before it is closed, in seconds.
-SILENCE = 30
+# For how long a connection may say nothing before it is closed, and what is refused may still be sent, in seconds.
+SILENCE, LINGERING = 30, 5
 
 # Connections that wait until they are taken up; the system resets more.
 WAITING = 1024
@@ -104,7 +107,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
         self.networks = networks
-        self.recognises = threading.Lock()  # one picture at a time: more at once take more memory, and are no faster
+        # One picture at a time, and by one thread: more take more memory, each some of its own, and are no faster.
+        self.recogniser = ThreadPoolExecutor(max_workers=1)
         super().__init__((HOST, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -158,10 +162,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _recognise(self, picture: bytes) -> None:
         try:
-            with self.server.recognises:
-                answer = QUESTIONS[self.path](self.server.networks, picture)
+            answer = self.server.recogniser.submit(QUESTIONS[self.path], self.server.networks, picture).result()
         except Exception as error:  # a network of the user's own may raise anything
             reason = " ".join(f"The server has failed: {type(error).__name__}: {error}".split())
+            self.close_connection = True
             self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", reason)
             raise
         self._answer(HTTPStatus.OK, "application/json", as_json(answer, indent=None))
@@ -176,15 +180,24 @@ class Handler(BaseHTTPRequestHandler):
         return host.split(":")[0] in (HOST, "localhost") and origin in (None, f"http://{host}")
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer with a line, without reading the request, which leaves the connection unusable."""
+        """Answer with a line, and close the connection: nobody looks at what is left of the request."""
         self.close_connection = True
         self._answer(status, "text/plain; charset=utf-8", f"{status.phrase}: {status.description}.\n")
+        # It is read all the same, for a while: closing before that would reset the connection, and lose the answer.
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(LINGERING)
+        end = time.monotonic() + LINGERING
+        with suppress(OSError):
+            while time.monotonic() < end and self.connection.recv(2**16):
+                pass
 
     def _answer(self, status: HTTPStatus, content_type: str, text: str) -> None:
         content = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(content)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         for name, value in HEADERS.items():
             self.send_header(name, value)
         self.end_headers()

@@ -29,7 +29,7 @@ async function start() {
   find("size").textContent = `${what}: ${setup.width} × ${setup.height} pixels`;
   find("frame").style.aspectRatio = `${setup.width} / ${setup.height}`;
   if (setup.digits) addSamples(); else addColours();
-  find("clear").addEventListener("click", clear);
+  find("clear").addEventListener("click", () => pad.clear());
   find("undo").addEventListener("click", () => pad.undo());
   document.addEventListener("keydown", obey);
   answers.showNone();
@@ -38,17 +38,12 @@ async function start() {
   main.ariaBusy = "false";
 }
 
-function clear() {
-  file.value = "";
-  pad.clear();
-}
-
 function obey(event) {
   const hasModifier = event.ctrlKey || event.metaKey;
   if (event.altKey) return;
-  if (event.key === "Escape") clear();
+  if (event.key === "Escape") pad.clear();
   else if (hasModifier && !event.shiftKey && event.key.toLowerCase() === "z") pad.undo();
-  else if (!hasModifier && setup.digits && SAMPLES[event.key]) pad.draw(SAMPLES[event.key]);
+  else if (!hasModifier && !event.repeat && setup.digits && SAMPLES[event.key]) pad.draw(SAMPLES[event.key]);
   else return;
   event.preventDefault();
 }
@@ -108,6 +103,7 @@ function scaledDown(pixels) {
 async function update() {
   hasChanged = true;
   main.ariaBusy = "true";
+  if (!pad.hasPicture) file.value = "";
   if (isAsking) return;
   isAsking = true;
   while (hasChanged) {

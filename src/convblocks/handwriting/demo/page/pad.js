@@ -26,13 +26,14 @@ export class Pad {
 
   get state() { return this.history.at(-1); }
   get isEmpty() { return this.state === EMPTY; }
+  get hasPicture() { return this.state.picture !== null; }
 
   begin(event) {
     if (event.button !== 0 || !event.isPrimary) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.isDrawing = true;
     const stroke = { colour: this.colour, points: [this.place(event)] };
     this.change({ ...this.state, strokes: [...this.state.strokes, stroke] });
+    this.isDrawing = true;
   }
 
   go(event) {
@@ -58,24 +59,31 @@ export class Pad {
   // A picture, in place of what is there, and the file that is sent as long as nobody draws on it.
   put(bitmap, file) { this.change({ picture: bitmap, file, strokes: [] }); }
 
-  clear() { if (!this.isEmpty) this.change(EMPTY); }
+  clear() {
+    if (this.isEmpty) this.onChange();
+    else this.change(EMPTY);
+  }
 
   undo() {
-    if (this.history.length === 1) return;
-    this.history.pop();
-    this.show();
-    this.onChange();
+    if (this.history.length > 1) this.history.pop();
+    this.refresh();
   }
 
   change(state) {
     this.history.push(state);
+    this.refresh();
+  }
+
+  // A stroke that was being drawn ends: it may not be there any more.
+  refresh() {
+    this.isDrawing = false;
     this.show();
     this.onChange();
   }
 
   // What is sent: a PNG, or the chosen file itself.
   picture() {
-    if (this.state.picture && !this.state.strokes.length) return this.state.file;
+    if (this.hasPicture && !this.state.strokes.length) return this.state.file;
     const sheet = new OffscreenCanvas(Math.round(SENT * this.width), Math.round(SENT * this.height));
     this.paint(sheet.getContext("2d"), SENT, this.paper ?? "white", "black");
     return sheet.convertToBlob({ type: "image/png" });
