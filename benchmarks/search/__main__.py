@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> None:
     to_console(page.tables(results), terminal())
     write_raw_numbers(out / DATA, "search", results)
     page.write_page(out, results)
+    print(page.answer(results))
     print(f"Written to {out / 'search'}.md, {out / 'search'}.png and {out / DATA / 'search'}.json.")
 
 

@@ -17,6 +17,8 @@ from convblocks.tables import Table, to_markdown
 ABOUT = """\
 # Search against chance and against a grid
 
+{answer}
+
 Made from [raw numbers](data/search.json), which `python -m benchmarks.search {arguments}` measured on the machine
 below.
 
@@ -45,6 +47,7 @@ def write_page(folder: Path, results: Results) -> None:
 def markdown(results: Results) -> str:
     """The whole page."""
     about = ABOUT.format(
+        answer=answer(results),
         arguments=shlex.join(results.arguments),
         machine=results.machine,
         commit=results.commit or "unknown",
@@ -54,6 +57,19 @@ def markdown(results: Results) -> str:
     )
     shown = picture("search", "Best validation error so far against seconds of training, a line for each search")
     return f"{about}\n{shown}\n\n{to_markdown(tables(results))}"
+
+
+def answer(results: Results) -> str:
+    """Which search found the better setting, as far as the repeats tell."""
+    if not (gains := results.gains()):
+        return "No repeat has a trial of both searches that had ended at equal cost."
+    gain = mean_interval(gains)
+    points = difference_text(Difference(gain.mean, gain.low, gain.high), "accuracy")
+    known = f"{points} points of validation accuracy (Student's t, repeats: {gain.n})"
+    if gain.n < 2 or gain.low <= 0 <= gain.high:
+        return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
+    first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.mean > 0 else -1]
+    return f"At equal cost {first} found better settings than {second}. TPE minus random: {known}."
 
 
 def tables(results: Results) -> list[Table]:
@@ -75,13 +91,6 @@ def reached_table(results: Results) -> Table:
         f"The cost: {min(cost):.0f} to {max(cost):.0f} s, what the cheaper of the two searches took in all in each "
         f"repeat. Medians, in brackets the lowest and highest repeat; {NOTHING} where one had no trial that had ended."
     ]
-    if gains := results.gains():
-        gain = mean_interval(gains)
-        notes.append(
-            "TPE's best minus that of random search, at all of the cost: "
-            f"{difference_text(Difference(gain.mean, gain.low, gain.high), 'accuracy')} points, in brackets the 95 % "
-            f"interval: Student's t, n = {gain.n} repeats."
-        )
     return Table("Validation accuracy at equal cost", columns, rows, notes)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.pages import read_raw_numbers, write_raw_numbers
-from benchmarks.search.page import figure, markdown, reached_table, started_table
+from benchmarks.search.page import answer, figure, markdown, reached_table, started_table
 from benchmarks.search.results import Course, Reached, Results, Started, Tried
 from tests.conftest import run_benchmark
 
@@ -52,7 +52,15 @@ def test_a_curve_ends_at_what_the_table_says_of_it() -> None:
 def test_both_searches_are_told_apart_by_an_interval_over_the_repeats() -> None:
     better = [Course("tpe", number, [Tried(10, 0.98 + number / 1000)]) for number in range(3)]
     random = [Course("random", number, [Tried(10, 0.97), Tried(10, 0.99)]) for number in range(3)]
-    assert "+1.10 [+0.85, +1.35] points" in reached_table(replace(RESULTS, courses=[*random, *better])).notes[-1]
+    found = answer(replace(RESULTS, courses=[*random, *better]))
+    assert found.startswith("At equal cost TPE with the median pruner found better settings than random search. ")
+    assert "+1.10 [+0.85, +1.35] points" in found
+    swapped = [replace(one, variant="random" if one.variant == "tpe" else "tpe") for one in (*random, *better)]
+    assert "random search found better settings than TPE" in answer(replace(RESULTS, courses=swapped))
+
+
+def test_one_repeat_decides_nothing() -> None:
+    assert answer(RESULTS).startswith("Whether TPE with the median pruner beats random search of the same cost is not")
 
 
 def test_what_a_search_adds_to_a_run_is_held_against_its_target() -> None:

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -307,16 +309,28 @@ def is_alive(group: int) -> bool:
     return True
 
 
+def imports_torch_to_fork_from(comparison: int) -> bool:
+    """Whether the server from which trials will be forked is in the midst of its imports."""
+    servers = psutil.Process(comparison).children()
+    return any("libtorch" in mapped.path for server in servers for mapped in server.memory_maps())
+
+
+def trains(comparison: int) -> bool:
+    return bool(list((LOGS / "stopped").rglob("last.ckpt")))
+
+
 @pytest.mark.slow
-def test_ctrl_c_leaves_no_process_of_a_trial(workspace: Path) -> None:
+@pytest.mark.parametrize("moment", [imports_torch_to_fork_from, trains])
+def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[int], bool], workspace: Path) -> None:
     flags = ["--epochs", "50", "--arch", "mlp", "--seeds", "1", "--name", "stopped", *PROCESSES]
     script = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *flags]
     with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
-        while not list((LOGS / "stopped").rglob("last.ckpt")):
+        while not moment(process.pid):
             assert process.poll() is None
-            time.sleep(0.1)
+            time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 130
     for _ in range(100):
         if not is_alive(process.pid):
             break

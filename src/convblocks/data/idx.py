@@ -69,10 +69,13 @@ def parse(content: bytes, path: Path) -> Tensor:
     """The array in an IDX file of which ``read_bytes`` has read the content, uint8 or int32.
 
     Raises:
-        DataError: the header is not IDX. ``path`` is for its message alone.
+        DataError: the header is not IDX, or no array can have its shape. ``path`` is for its message alone.
     """
     header = _header(content, path)
-    array = np.frombuffer(content, header.element_type, offset=header.length).reshape(header.shape)
+    try:
+        array = np.frombuffer(content, header.element_type, offset=header.length).reshape(header.shape)
+    except ValueError as error:  # nothing at all in more dimensions than numpy has, or along one that is too long
+        raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
     return torch.from_numpy(array.astype(header.element_type.newbyteorder("=")))
 
 

@@ -1,6 +1,7 @@
 """Processes that start at once, since they are forked from a server that has done the imports."""
 
 import multiprocessing
+import signal
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,14 @@ def fork_server(*modules: ModuleType) -> "ForkServerContext | SpawnContext":
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker
+
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module.__name__ for module in modules])
+    context.set_forkserver_preload([*(module.__name__ for module in modules), "convblocks.training.heed_ctrl_c"])
+    resource_tracker.ensure_running()  # otherwise begun by the next line but one, and it lets Ctrl-C through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # in the server's imports it would leave a traceback
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     return context
