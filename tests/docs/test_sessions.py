@@ -93,11 +93,10 @@ def test_another_transcript_makes_another_page_and_another_machine_is_told(tmp_p
 
 
 def test_the_readme_shows_how_training_ends(tmp_path: Path, out: Path) -> None:
-    keep(tmp_path, "fit", "maxpool · cpu\nepoch  train loss\n5/5         0.1\n\n5 epochs in 60 s")
+    the_end = "epoch  train loss\n5/5         0.1\n\n5 epochs in 60 s"
+    keep(tmp_path, "fit", f"{SUMMARY}maxpool · cpu\n{the_end}")
     sessions.write_transcripts(README, tmp_path, out)
-    assert (
-        sections_of(out / README)["session fit"] == "```\nepoch  train loss\n5/5         0.1\n\n5 epochs in 60 s\n```"
-    )
+    assert sections_of(out / README)["session fit"] == f"```\n{the_end}\n```"
 
 
 def test_the_transcript_of_another_command_is_refused(tmp_path: Path) -> None:
