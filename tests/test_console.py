@@ -22,6 +22,7 @@ def wait_for(path: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
     finished = run_script("fit", *DEBUG, "--arch", "maxpool", cwd=workspace)
     assert finished.returncode == 0

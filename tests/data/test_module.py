@@ -151,6 +151,7 @@ def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -
     assert module.test is module.val
 
 
+@pytest.mark.slow
 def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
     """Each of two processes notes when it begins and when it ends, and takes its time in between."""
     (tmp_path / "mydata.py").write_text(SLOW_SOURCE)

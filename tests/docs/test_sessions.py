@@ -119,6 +119,7 @@ def test_a_section_without_marks_is_refused(tmp_path: Path) -> None:
         write_sections(tmp_path, README, {"session demo": "It runs."})
 
 
+@pytest.mark.slow
 def test_a_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> None:
     """In order, errors too, without paths of this machine and spaces at the ends of lines."""
     command = f"echo {REPOSITORY}/data '  '; python --version >&2; ls lightning_logs/own; echo ink > seen.png; exit 1"
@@ -131,12 +132,14 @@ def test_a_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> 
     assert (tmp_path / "seen.png").read_text() == "ink\n"
 
 
+@pytest.mark.slow
 def test_a_session_that_ends_otherwise_is_told_and_not_kept(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ended with status 3:\nso far"):
         sessions.run({"look": Session(USE, "echo so far; exit 3")}, {}, tmp_path / "data")
     assert list((tmp_path / "data" / "sessions").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_pictures_are_seven_of_which_one_is_blank(tmp_path: Path) -> None:
     sessions.draw_pictures(tmp_path / "pics")
     names = {path.name for path in (tmp_path / "pics").iterdir()}

@@ -91,6 +91,7 @@ def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None
     assert parse(["--config", "printed.yaml"]) == parse(flags)
 
 
+@pytest.mark.slow
 def test_a_whole_number_of_batches_is_no_share_of_them_whatever_was_imported_before(tmp_path: Path) -> None:
     """Where any module has written `Union[float, int]` first, Python takes Lightning's `Union[int, float]` for that."""
     program = (

@@ -55,6 +55,7 @@ def silence_of(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.startswith("dead/")}
 
 
+@pytest.mark.slow
 def test_each_evaluation_tells_of_the_first_thousand_test_images(workspace: Path, digits: ImageSets) -> None:
     train("--arch", "maxpool", "--name", "run")
     run = RunDirectory("run")
@@ -98,7 +99,8 @@ def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monk
     ]
 
 
-@pytest.mark.parametrize("step", [20, pytest.param(33, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [20, 33])
 def test_a_stopped_run_goes_on_to_the_same_rows(workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Stopped in the last step of an epoch, and within one."""
     flags = [*DEBUG, "--arch", "maxpool", "--name"]
