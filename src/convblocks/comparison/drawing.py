@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
+from convblocks.runs.tags import CARD
+
 # In inches, at 160 pixels an inch; letters of 11.5 points are 11 pixels high where the figure is shown at 700.
 WIDTH = 10.0
 
@@ -61,6 +63,10 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
 # Paper and ink are GitHub's.
 LIGHT = _theme("#ffffff", ink="#1f2328", pale="#59636e", grid="#e4e8ec", colours=COLOURS)
 DARK = _theme("#0d1117", ink="#f0f6fc", pale="#9198a1", grid="#2a313c", colours=COLOURS_ON_DARK)
+
+# For a square picture in TensorBoard; its side is in inches.
+SMALL: Theme = LIGHT | {"figure.dpi": 64}
+SIDE = CARD / 64
 
 
 def drawn(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:

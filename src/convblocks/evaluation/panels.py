@@ -1,4 +1,7 @@
-"""An evaluation as pictures: each function here fills one panel, ``figure_of`` makes a figure of one or more."""
+"""An evaluation as pictures: each function here fills one panel.
+
+``figure_of`` makes a figure of one or more of them, ``card_of`` a small square one for TensorBoard.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 
 from convblocks.data.description import Description
 from convblocks.evaluation.measures import Evaluation, wilson_intervals
+from convblocks.runs.tags import CARD
 
 Panel = Callable[[Axes], None]
 
@@ -26,6 +30,8 @@ GRID, NAMED_GRID = (3, 4), (3, 3)
 
 # Panels side by side.
 COLUMNS = 2
+
+DPI = 80
 
 # In points, of all but what many classes leave less room for: 11 pixels where two panels are 838 wide.
 LETTERS = 9.5
@@ -40,8 +46,18 @@ LONGEST_NAME, LONGEST_CAPTION = 14, 10
 def figure_of(*panels: Panel) -> Figure:
     """A figure with the panels, two in a row."""
     columns, rows = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
+    return _drawn(panels, rows, columns, size=(5 * columns, 4.6 * rows))
+
+
+def card_of(panel: Panel) -> Figure:
+    """A figure with one panel, square and of the size at which TensorBoard shows it."""
+    return _drawn([panel], 1, 1, size=(CARD / DPI, CARD / DPI))
+
+
+def _drawn(panels: Sequence[Panel], rows: int, columns: int, size: tuple[float, float]) -> Figure:
+    """The panels in rows, on paper of that size in inches."""
     with rc_context({"font.size": LETTERS, "axes.titlesize": LETTERS, "axes.labelsize": LETTERS}):
-        figure = Figure(figsize=(5 * columns, 4.6 * rows), dpi=80, layout="constrained")
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
             panel(axes)
@@ -96,7 +112,7 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
         axes.vlines(x, low[of_these], high[of_these], color=BLUE, alpha=alpha, linewidth=1.2)
         axes.scatter(x, y, s=24, color=BLUE, alpha=alpha, linewidths=0, zorder=2, clip_on=False)
     axes.set(
-        xlabel=f"mean probability of the answers (faded: fewer than {FEW} images)",
+        xlabel=f"mean probability of the answers\n(faded: fewer than {FEW} images)",
         ylabel="share that is right, 95 % interval",
         xlim=(0, 1.05),
         ylim=(0, 1.05),

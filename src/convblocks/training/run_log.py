@@ -9,15 +9,13 @@ from torch import Tensor
 
 from convblocks.atomic import write
 from convblocks.console import say
-from convblocks.runs.directory import SILENCE, TRAINING, is_epoch
+from convblocks.runs.directory import SILENCE, SPEED, TRAINING, is_epoch
 from convblocks.tables import as_csv
 
 Row = dict[str, float]
 
 # How Lightning and the classifier name the metrics of a step, as opposed to those of an epoch.
 OF_A_STEP = "_step"
-
-SPEED = ("seconds", "images_per_second")
 
 
 class RunLog(Callback):
