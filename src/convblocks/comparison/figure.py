@@ -20,6 +20,9 @@ from convblocks.comparison.trials import Settings, is_number
 
 LONGEST_NAME = 22
 
+# Draws curves, and tells the ends of those that are still to be named.
+Fill = Callable[[Axes, Sequence[Curve]], list[End] | None]
+
 
 def answer_figure(swept: Sequence[Outcome], pairs: Sequence[Interval]) -> Figure:
     """Test error against what was swept, and below it how many runs collapsed; beside it the differences, if any.
@@ -65,7 +68,7 @@ def answer_cards(swept: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
 def comparison_cards(outcomes: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
     """What draws the panels of ``comparison_figure``, each as a square figure."""
     errors = partial(panels.errors, evaluated=_evaluated(outcomes))
-    fills = {"loss": panels.losses, "error": errors, "final_error": panels.final_errors}
+    fills: dict[str, Fill] = {"loss": panels.losses, "error": errors, "final_error": panels.final_errors}
     return {name: partial(_comparison_card, outcomes, fill) for name, fill in fills.items()}
 
 
@@ -96,7 +99,7 @@ def _answer_card(swept: Sequence[Outcome], title: str) -> Figure:
     return figure
 
 
-def _comparison_card(outcomes: Sequence[Outcome], fill: Callable[[Axes, Sequence[Curve]], list[End] | None]) -> Figure:
+def _comparison_card(outcomes: Sequence[Outcome], fill: Fill) -> Figure:
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
     axes = figure.subplots()
     label_ends(figure, [(axes, fill(axes, _of_networks(outcomes)) or [])])
