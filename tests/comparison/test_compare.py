@@ -100,7 +100,7 @@ def test_configs_can_be_swept_and_do_not_change_the_epochs(workspace: Path) -> N
 
 def test_the_report_is_in_tensorboard(small: Path) -> None:
     events = EventAccumulator(str(small / "comparison")).Reload()
-    assert events.Tags()["images"] == ["comparison"]
+    assert set(events.Tags()["images"]) == {f"visuals/comparison/{name}" for name in ("loss", "error", "final_error")}
     assert events.Tags()["tensors"] == ["comparison/text_summary"]
 
 

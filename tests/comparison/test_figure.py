@@ -16,7 +16,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
-from convblocks.comparison.figure import answer_figure, comparison_figure, silence_figure
+from convblocks.comparison.figure import (
+    answer_cards,
+    answer_figure,
+    comparison_cards,
+    comparison_figure,
+    silence_figure,
+)
 from convblocks.comparison.outcomes import Outcome, by_arch
 from convblocks.comparison.panels import Interval
 from convblocks.comparison.report import results_table
@@ -24,7 +30,7 @@ from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.causes import silence_table
 from convblocks.comparison.verdicts import compare
 from convblocks.comparison.wording import accuracy_text
-from convblocks.evaluation.drawing import drawn, save, style
+from convblocks.evaluation.drawing import CARD, drawn, save, style
 from tests.comparison.made_up import CHANCE, outcome, same_setting, swept
 
 NETWORKS = ("mlp", "maxpool", "batchnorm")
@@ -283,3 +289,39 @@ def test_a_picture_is_saved_on_white_and_on_black(tmp_path: Path) -> None:
 
 def test_a_dozen_curves_look_different() -> None:
     assert len({style(index) for index in range(12)}) == 12
+
+
+# TensorBoard's cards: what the figure shows, a panel at a time.
+
+
+def test_a_sweep_has_a_card_for_each_panel_of_its_figure() -> None:
+    runs = swept()
+    cards = answer_cards(runs)
+    assert cards.keys() == {"lr_scheduler=constant", "lr_scheduler=onecycle"}
+    for title, draw in cards.items():
+        above, _ = draw().axes
+        schedule = title.removeprefix("lr_scheduler=")
+        assert drawn_values(above) == pytest.approx(errors_of(at(runs, lr_scheduler=schedule)))
+
+
+def test_the_card_of_a_sweep_of_one_option_has_its_name() -> None:
+    assert answer_cards(swept(schedules=("constant",))).keys() == {"lr"}
+
+
+def test_a_comparison_has_a_card_for_loss_error_and_final_error() -> None:
+    runs = same_setting()
+    cards = comparison_cards(runs)
+    assert cards.keys() == {"loss", "error", "final_error"}
+    (final,) = cards["final_error"]().axes
+    assert drawn_values(final, which=0) == pytest.approx(errors_of(runs))
+
+
+@pytest.mark.parametrize("cards", [answer_cards(swept()), comparison_cards(same_setting())])
+def test_a_card_is_square_and_nothing_leaves_it(cards: dict[str, Callable[[], Figure]]) -> None:
+    for draw in cards.values():
+        figure = drawn(draw, CARD)
+        figure.draw_without_rendering()
+        assert figure.bbox.bounds == (0, 0, 350, 350)
+        shown = figure.get_tightbbox().padded(-1 / 64)  # in inches, less a pixel
+        assert 0 <= shown.x0 <= shown.x1 <= 350 / 64
+        assert 0 <= shown.y0 <= shown.y1 <= 350 / 64

@@ -1,19 +1,14 @@
 """What a person finds in TensorBoard, read back from the real server."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
+
+from tests.evaluation.board import get, serving
 
 PICTURES = ["calibration", "class_errors", "confusion", "first_layer", "hardest_images"]
 RUN = "batchnorm"
@@ -22,23 +17,8 @@ RUN = "batchnorm"
 @pytest.fixture(scope="module")
 def tensorboard(trained: Path) -> Iterator[str]:
     """The address of a server that shows the run of the checkpoint."""
-    options = ["--logdir", str(trained.parents[2]), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
-    command = [sys.executable, "-m", "tensorboard.main", *options]
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
-        assert server.stderr is not None
-        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+    with serving(trained.parents[2]) as address:
         yield address
-        server.terminate()
-        server.stderr.read()
-
-
-def get(address: str, path: str, body: dict[str, Any] | None = None, **query: str) -> bytes:
-    url = f"{address}/data/{path}?{urllib.parse.urlencode(query)}"
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, {"Content-Type": "application/json"})) as answer:
-        content: bytes = answer.read()
-    return content
 
 
 def test_scalars(tensorboard: str, trained: Path) -> None:
@@ -47,19 +27,19 @@ def test_scalars(tensorboard: str, trained: Path) -> None:
         points = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag=tag))
         assert [step for _, step, _ in points] == [937, 1875]
         assert points[-1][2] == pytest.approx(final[tag])
-    (calibration,) = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag="test/calibration_error"))
+    (calibration,) = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag="when_done/calibration_error"))
     assert 0 < calibration[2] < 0.1
 
 
 def test_images(tensorboard: str) -> None:
     tags = json.loads(get(tensorboard, "plugin/images/tags"))[RUN]
-    assert sorted(tags) == [f"pictures/{name}" for name in PICTURES]
+    assert sorted(tags) == [f"visuals/{name}" for name in PICTURES]
     for tag in tags:
         (shown,) = json.loads(get(tensorboard, "plugin/images/images", run=RUN, tag=tag, sample="0"))
         assert shown["step"] == 1876
         with Image.open(BytesIO(get(tensorboard, f"plugin/images/individualImage?{shown['query']}&"))) as picture:
             assert picture.format == "PNG"
-            assert picture.size == (400, 368)
+            assert picture.size == (350, 350)
             assert len(picture.convert("L").getcolors(256) or []) > 10  # it is not an empty frame
 
 
@@ -70,7 +50,7 @@ def test_hparams(tensorboard: str, trained: Path) -> None:
     (group,) = groups["sessionGroups"]
     assert (group["hparams"]["arch"], group["hparams"]["lr_scheduler"]) == ("batchnorm", "onecycle")
     metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    assert metrics["hp/test_acc"] == pytest.approx(summary["final"]["test/acc"])
+    assert metrics["when_done/test_acc"] == pytest.approx(summary["final"]["test/acc"])
 
 
 def test_graph(tensorboard: str) -> None:

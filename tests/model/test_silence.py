@@ -134,5 +134,15 @@ def test_what_overwrites_its_input_is_seen_before_it_is_overwritten() -> None:
     assert silent_shares(network, [torch.rand(4, 3)]) == {"relu1": 1.0}
 
 
-def test_a_network_without_relus_has_no_shares(images: Tensor) -> None:
-    assert silent_shares(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), [images]) == {}
+def test_a_relu6_is_a_relu() -> None:
+    layer = nn.Linear(3, 8)
+    nn.init.constant_(layer.bias, 9.0)
+    hush(layer, 2)
+    assert silent_shares(nn.Sequential(layer, nn.ReLU6()), [torch.rand(4, 3)]) == {"relu1": 2 / 8}
+
+
+@pytest.mark.parametrize("activation", [nn.Identity, nn.LeakyReLU, nn.GELU, nn.Tanh])
+def test_a_network_without_relus_has_no_shares(images: Tensor, activation: type[nn.Module]) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), activation())
+    hush(network[1], 10)
+    assert silent_shares(network, [images]) == {}

@@ -73,8 +73,9 @@ def test_each_trial_is_in_tensorboards_hparams(done: Path) -> None:
     folder = done / LOGS / "s" / "search"
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {f"trial_{number}" for number in range(8)}
     events = EventAccumulator(str(folder / "trial_3")).Reload()
-    assert events.Tags()["scalars"] == ["hp/val_acc"]
-    assert EventAccumulator(str(folder)).Reload().Tags()["images"] == ["search"]
+    assert events.Tags()["scalars"] == ["when_done/val_acc"]
+    pictures = EventAccumulator(str(folder)).Reload().Tags()["images"]
+    assert set(pictures) == {f"visuals/search/{name}" for name in ("lr", "batch_size", "importance", "trials")}
 
 
 @pytest.mark.slow

@@ -98,12 +98,12 @@ def test_tensorboard_shows_the_curves(run: RunDirectory) -> None:
         assert [value for _, value in shown[tag]] == pytest.approx([float(row[tag]) for row in metric_rows(run)])
     assert [step for step, _ in shown["train/loss_step"]] == list(range(4, 40, 5))
     assert [value for _, value in shown["train/lr"]] == [pytest.approx(0.01)] * 8
-    assert len(shown["images_per_second"]) == 2
+    assert len(shown["vitals/speed/images_per_second"]) == len(shown["vitals/speed/seconds"]) == 2
 
 
 def test_final_metrics_for_the_hparams_tab_have_tags_of_their_own(run: RunDirectory) -> None:
     shown = curves(run)
-    (point,) = shown["hp/test_acc"]
+    (point,) = shown["when_done/test_acc"]
     assert point == pytest.approx((40, float(metric_rows(run)[-1]["test/acc"])))
     assert "hp_metric" not in shown
 
@@ -204,7 +204,7 @@ def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) 
     best = torch.load(run.best_checkpoint, weights_only=True)
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
     assert best["global_step"] == int(lowest["step"])
-    assert [step for step, _ in curves(run)["test/acc"]] == [80]
+    assert [step for step, _ in curves(run)["when_done/test_acc"]] == [80]
     assert run.read_summary()["final"].keys() == {"test/loss", "test/acc", "dead/relu1"}
 
 
@@ -229,8 +229,8 @@ def test_a_network_whose_filters_cannot_be_drawn_leaves_a_whole_run(
     monkeypatch.setitem(ARCHITECTURES, "rows", Rows)
     train("--arch", "rows", "--name", "rows")
     events = EventAccumulator(str(RunDirectory("rows").path)).Reload()
-    assert "pictures/confusion" in events.Tags()["images"]
-    assert "pictures/first_layer" not in events.Tags()["images"]
+    assert "visuals/confusion" in events.Tags()["images"]
+    assert "visuals/first_layer" not in events.Tags()["images"]
     assert RunDirectory("rows").state(2) == "done"
 
 

@@ -66,7 +66,7 @@ def test_each_evaluation_tells_of_the_first_thousand_test_images(workspace: Path
     assert [silence_of(row) for row in summary["epochs"]] == [silence_of(row) for row in rows]
     assert silence_of(summary["final"]) == silence_of(rows[-1])
     for layer in LAYERS:
-        shown: Any = curves(run)[layer]
+        shown: Any = curves(run)[f"vitals/{layer}"]
         assert shown == [(19, pytest.approx(rows[0][layer])), (39, pytest.approx(rows[1][layer]))]
 
 
@@ -114,7 +114,7 @@ def test_a_stopped_run_goes_on_to_the_same_rows(workspace: Path, monkeypatch: py
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert metric_rows(stopped) == metric_rows(whole)
     for layer in LAYERS:
-        assert curves(stopped)[layer] == curves(whole)[layer]
+        assert curves(stopped)[f"vitals/{layer}"] == curves(whole)[f"vitals/{layer}"]
 
 
 def test_with_a_validation_split_the_images_are_held_out_ones_and_the_network_is_the_best(workspace: Path) -> None:
@@ -127,7 +127,7 @@ def test_with_a_validation_split_the_images_are_held_out_ones_and_the_network_is
     assert [tuple(silence_of(row)) for row in rows] == 4 * [("dead/relu1",)]
     assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, data.val)
     assert silence_of(run.read_summary()["final"]) == shares_of(run.best_checkpoint, data.val)
-    assert len(curves(run)["dead/relu1"]) == 4
+    assert len(curves(run)["vitals/dead/relu1"]) == 4
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torchinfo import summary as torchinfo_summary
 from convblocks import training
 from convblocks.atomic import write
 from convblocks.comparison.details import as_markdown
-from convblocks.comparison.figure import answer_figure, comparison_figure
+from convblocks.comparison.figure import answer_cards, answer_figure, comparison_cards, comparison_figure
 from convblocks.comparison.findings import as_numbers, find
 from convblocks.comparison.options import MOST_TRIALS, description_of, fit_settings, parse
 from convblocks.comparison.outcomes import Outcome, read_outcome
@@ -24,9 +24,10 @@ from convblocks.comparison.report import conclusions, screen
 from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, settings_name, stops_are_told
 from convblocks.console import say
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluation.drawing import drawn, save
+from convblocks.evaluation.drawing import CARD, drawn, save
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.tags import VISUALS
 from convblocks.tables import as_csv, as_json, as_shown, percent, terminal, to_console
 from convblocks.training import building, slurm
 from convblocks.training import options as fit_options
@@ -154,13 +155,15 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
     path = directory.path / "comparison"
     markdown = as_markdown(findings)
     draw = partial(answer_figure, outcomes, []) if findings.swept else partial(comparison_figure, outcomes)
+    cards = answer_cards(outcomes) if findings.swept else comparison_cards(outcomes)
     save(draw, path.with_suffix(".png"))
     rows = as_csv([_row(outcome) for outcome in outcomes])
     for suffix, text in ((".md", markdown), (".json", as_json(as_numbers(findings))), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     with SummaryWriter(str(path)) as writer:
         writer.add_text("comparison", markdown)
-        writer.add_figure("comparison", drawn(draw))
+        for name, draw_card in cards.items():
+            writer.add_figure(f"{VISUALS}/comparison/{name}", drawn(draw_card, CARD))
     say(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {options.name}/comparison\n")
     to_console(on_screen, terminal())
     for line in believed:

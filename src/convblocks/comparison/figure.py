@@ -5,18 +5,23 @@ taken it is the worst of all.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from convblocks.comparison import panels
 from convblocks.comparison.outcomes import Outcome, by_arch, by_settings
 from convblocks.comparison.panels import Curve, Interval
 from convblocks.comparison.trials import Settings, is_number
-from convblocks.evaluation.drawing import WIDTH, label_ends, style
+from convblocks.evaluation.drawing import SIDE, WIDTH, End, label_ends, style
 
 LONGEST_NAME = 22
+
+# Draws curves, and tells the ends of those that are still to be named.
+Fill = Callable[[Axes, Sequence[Curve]], list[End] | None]
 
 
 def answer_figure(swept: Sequence[Outcome], pairs: Sequence[Interval]) -> Figure:
@@ -41,15 +46,30 @@ def answer_figure(swept: Sequence[Outcome], pairs: Sequence[Interval]) -> Figure
 def comparison_figure(outcomes: Sequence[Outcome]) -> Figure:
     """Loss and error by epoch, and every run's final test error."""
     curves = _of_networks(outcomes)
-    evaluated = "val" if any("val/acc" in row for outcome in outcomes for row in outcome.epochs) else "test"
     heights = (4.0, 0.9 + 0.45 * len(curves))
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     left, right = top.subplots(1, 2)
-    ends = panels.losses(left, curves), panels.errors(right, curves, evaluated)
+    ends = panels.losses(left, curves), panels.errors(right, curves, _evaluated(outcomes))
     panels.final_errors(bottom.subplots(), curves)
     label_ends(figure, zip((left, right), ends, strict=True))
     return figure
+
+
+def answer_cards(swept: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
+    """What draws the panels of ``answer_figure`` without differences, each as a square figure, by their titles.
+
+    A single one that has no title has the name of the option.
+    """
+    option, others = _swept_options(swept)
+    return {title or option: partial(_answer_card, swept, title) for title in _curves(swept, others)}
+
+
+def comparison_cards(outcomes: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
+    """What draws the panels of ``comparison_figure``, each as a square figure."""
+    errors = partial(panels.errors, evaluated=_evaluated(outcomes))
+    fills: dict[str, Fill] = {"loss": panels.losses, "error": errors, "final_error": panels.final_errors}
+    return {name: partial(_comparison_card, outcomes, fill) for name, fill in fills.items()}
 
 
 def silence_figure(outcomes: Sequence[Outcome]) -> Figure:
@@ -70,6 +90,25 @@ def silence_figure(outcomes: Sequence[Outcome]) -> Figure:
     axes[0].set_ylabel("silent units")
     label_ends(figure, [(panel, panels.silence(panel, curve)) for panel, curve in zip(axes, telling, strict=False)])
     return figure
+
+
+def _answer_card(swept: Sequence[Outcome], title: str) -> Figure:
+    option, others = _swept_options(swept)
+    figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
+    _sweep(figure, {title: _curves(swept, others)[title]}, option)
+    return figure
+
+
+def _comparison_card(outcomes: Sequence[Outcome], fill: Fill) -> Figure:
+    figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
+    axes = figure.subplots()
+    label_ends(figure, [(axes, fill(axes, _of_networks(outcomes)) or [])])
+    return figure
+
+
+def _evaluated(outcomes: Sequence[Outcome]) -> str:
+    """On which images the runs were evaluated after each epoch."""
+    return "val" if any("val/acc" in row for outcome in outcomes for row in outcome.epochs) else "test"
 
 
 def _of_networks(outcomes: Sequence[Outcome]) -> list[Curve]:

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
 from scipy.optimize import isotonic_regression
 
+from convblocks.runs import tags
+
 # In inches, at 160 pixels an inch.
 WIDTH = 10.0
 
@@ -61,8 +63,9 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
 LIGHT = _theme("#ffffff", ink="#1f2328", pale="#59636e", grid="#e4e8ec", colours=COLOURS)
 DARK = _theme("#0d1117", ink="#f0f6fc", pale="#9198a1", grid="#2a313c", colours=COLOURS_ON_DARK)
 
-# For TensorBoard, where a panel of half a figure's width stands on a card of 400 pixels.
-CARD = LIGHT | {"figure.dpi": 80}
+# For a square picture in TensorBoard, as wide as it is shown there; its side is in inches.
+CARD: Theme = LIGHT | {"figure.dpi": 70}
+SIDE = tags.CARD / 70
 
 
 def drawn(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:

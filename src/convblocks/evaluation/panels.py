@@ -1,4 +1,7 @@
-"""An evaluation as pictures: each function here fills one panel, ``figure_of`` makes a figure of one or more."""
+"""An evaluation as pictures: each function here fills one panel.
+
+``figure_of`` makes a figure of one or more of them, ``card_of`` a small square one for TensorBoard.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convblocks.data.description import Description
-from convblocks.evaluation.drawing import LETTERS, SMALL, WIDTH, pale_ink, style
+from convblocks.evaluation.drawing import LETTERS, SIDE, SMALL, WIDTH, pale_ink, style
 from convblocks.evaluation.measures import Evaluation, wilson_intervals
 
 Panel = Callable[[Axes], None]
@@ -39,6 +42,13 @@ def figure_of(*panels: Panel) -> Figure:
     figure = Figure(figsize=(WIDTH / COLUMNS * columns, 4.6 * rows), layout="constrained")
     for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
         panel(axes)
+    return figure
+
+
+def card_of(panel: Panel) -> Figure:
+    """A square figure with one panel, for TensorBoard."""
+    figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
+    panel(figure.subplots())
     return figure
 
 

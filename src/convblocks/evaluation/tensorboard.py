@@ -15,12 +15,13 @@ from convblocks.evaluation.drawing import CARD, drawn
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.tags import VISUALS, tag_when_done
 
-# Train and test in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
+# Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
 LAYOUT = {
-    "train and test": {
-        "loss": ["Multiline", ["^train/loss$", "^test/loss$"]],
-        "accuracy": ["Multiline", ["^train/acc$", "^test/acc$"]],
+    "training and evaluation": {
+        "loss": ["Multiline", ["^train/loss$", "^(val|test)/loss$"]],
+        "accuracy": ["Multiline", ["^train/acc$", "^(val|test)/acc$"]],
     }
 }
 
@@ -33,8 +34,8 @@ def write_portrait(
     if filters := panels.first_layer(trained.network, trained.description):
         pictures["first_layer"] = filters
     for name, panel in pictures.items():
-        writer.add_figure(f"pictures/{name}", drawn(partial(panels.figure_of, panel), CARD), step)
-    writer.add_scalar("test/calibration_error", evaluation.calibration_error, step)
+        writer.add_figure(f"{VISUALS}/{name}", drawn(partial(panels.card_of, panel), CARD), step)
+    writer.add_scalar(tag_when_done("calibration_error"), evaluation.calibration_error, step)
     # The writer traces with torch.jit, which torch deprecates, and which not every network can be traced with.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")

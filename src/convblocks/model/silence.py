@@ -14,13 +14,16 @@ from convblocks.model.networks import evaluating
 # What tells which dimension of an output counts units: of a convolution dimension 1, of the others the last one.
 LAYERS = (_ConvNd, nn.Linear, nn.RNNBase)
 
+# What gives 0, with a gradient of 0, for all that is negative; LeakyReLU and GELU do not.
+RELUS = (nn.ReLU, nn.ReLU6)
+
 
 def silent_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
     """The share, in 0..1, of silent units behind each ReLU: ``relu1``, ``relu2`` and so on in the order of the modules.
 
     A unit of a linear layer, or a channel of a convolution, is silent if the ReLU makes 0 of it for all images and at
     all positions. A ReLU that is used several times has the units of all its uses; one that is not used has no share.
-    Only modules of ``nn.ReLU`` count. The network computes as in evaluation; its modes and torch's random numbers are
+    Only modules of ``RELUS`` count. The network computes as in evaluation; its modes and torch's random numbers are
     left as they were.
 
     Args:
@@ -36,9 +39,9 @@ def silent_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, fl
     return {name: watch.silent_share(name) for name in relus if watch.has_seen(name)}
 
 
-def relus_of(network: nn.Module) -> dict[str, nn.ReLU]:
+def relus_of(network: nn.Module) -> dict[str, nn.Module]:
     """A network's ReLUs in the order of its modules, each once: ``relu1``, ``relu2`` and so on."""
-    relus = [module for module in network.modules() if isinstance(module, nn.ReLU)]
+    relus = [module for module in network.modules() if isinstance(module, RELUS)]
     return {f"relu{number}": relu for number, relu in enumerate(relus, start=1)}
 
 

@@ -39,6 +39,9 @@ TRAINING = "train/"
 # How the share of silent units behind each ReLU is named.
 SILENCE = "dead/"
 
+# How the time of an epoch is named.
+SPEED = ("seconds", "images_per_second")
+
 State = Literal["missing", "incomplete", "done"]
 
 

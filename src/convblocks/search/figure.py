@@ -1,7 +1,8 @@
 """A search as a picture: its trials in their order, each option by itself, and how much each matters."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from convblocks.evaluation.drawing import WIDTH, ink, log_axis, pale_ink, style
+from convblocks.evaluation.drawing import SIDE, WIDTH, ink, log_axis, pale_ink, style
 from convblocks.search.space import Dimension, Space
 from convblocks.search.study import how_it_ended
 
@@ -27,7 +28,7 @@ def search_figure(trials: Sequence[FrozenTrial], dimensions: Space, importance: 
 
     A trial that was pruned or collapsed is drawn at the last accuracy that was seen of it.
     """
-    shown = [one for one in trials if one.values and one.state.is_finished()]
+    shown = _shown(trials)
     columns = min(MOST_COLUMNS, len(dimensions))
     rows = math.ceil(len(dimensions) / columns)
     figure = Figure(figsize=(WIDTH, 4.2 + 3.0 * rows), layout="constrained")
@@ -41,13 +42,38 @@ def search_figure(trials: Sequence[FrozenTrial], dimensions: Space, importance: 
     _history(left, shown, errors)
     axes = bottom.subplots(rows, columns, sharey=True, squeeze=False)
     for panel, (option, dimension) in zip(axes.flat, dimensions.items(), strict=False):
-        _slice(panel, shown, option, dimension)
-        log_axis(panel, "y", errors, unit=" %")
+        _slice(panel, shown, errors, option, dimension)
     for panel in axes.flat[len(dimensions) :]:
         panel.remove()
-    for row in axes[:, 0]:
-        row.set_ylabel("validation error")
+    for panel in axes[:, 1:].flat:
+        panel.set_ylabel("")
     return figure
+
+
+def search_cards(
+    trials: Sequence[FrozenTrial], dimensions: Space, importance: dict[str, float]
+) -> dict[str, Callable[[], Figure]]:
+    """What draws the panels of ``search_figure``, each as a square figure."""
+    shown = _shown(trials)
+    errors = [_error(one) for one in shown]
+    fills: dict[str, Callable[[Axes], None]] = {
+        option: partial(_slice, trials=shown, errors=errors, option=option, dimension=dimension)
+        for option, dimension in dimensions.items()
+    }
+    if importance:
+        fills["importance"] = partial(_importance, importance=importance)
+    fills["trials"] = partial(_history, trials=shown, errors=errors)
+    return {name: partial(_card, fill) for name, fill in fills.items()}
+
+
+def _card(fill: Callable[[Axes], None]) -> Figure:
+    figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
+    fill(figure.subplots())
+    return figure
+
+
+def _shown(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [one for one in trials if one.values and one.state.is_finished()]
 
 
 def _history(axes: Axes, trials: Sequence[FrozenTrial], errors: Sequence[float]) -> None:
@@ -66,7 +92,9 @@ def _history(axes: Axes, trials: Sequence[FrozenTrial], errors: Sequence[float])
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handletextpad=0.3)
 
 
-def _slice(axes: Axes, trials: Sequence[FrozenTrial], option: str, dimension: Dimension) -> None:
+def _slice(
+    axes: Axes, trials: Sequence[FrozenTrial], errors: Sequence[float], option: str, dimension: Dimension
+) -> None:
     values = [one.params[option] for one in trials]
     if isinstance(dimension, CategoricalDistribution):
         places = {choice: place for place, choice in enumerate(dimension.choices)}
@@ -79,7 +107,8 @@ def _slice(axes: Axes, trials: Sequence[FrozenTrial], option: str, dimension: Di
             log_axis(axes, "x", [dimension.low, dimension.high], most=MOST_TICKS)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=isinstance(dimension, IntDistribution)))
-    axes.set_title(option)
+    log_axis(axes, "y", errors, unit=" %")
+    axes.set(title=option, ylabel="validation error")
 
 
 def _importance(axes: Axes, importance: dict[str, float]) -> None:

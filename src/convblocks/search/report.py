@@ -21,9 +21,10 @@ from convblocks.comparison.statistics import SIGNIFICANCE
 from convblocks.comparison.trials import command_line, settings_for
 from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, number, p_text, settings_text, signed
 from convblocks.console import say, say_command
-from convblocks.evaluation.drawing import drawn, save
+from convblocks.evaluation.drawing import CARD, drawn, save
+from convblocks.runs.tags import VISUALS, tag_when_done
 from convblocks.search.confirm import Confirmed
-from convblocks.search.figure import search_figure
+from convblocks.search.figure import search_cards, search_figure
 from convblocks.search.plan import ARCH, Plan
 from convblocks.search.space import VAL_SIZE
 from convblocks.search.study import COLLAPSED, FAILED, best_first, how_it_ended
@@ -57,7 +58,7 @@ def report(plan: Plan, study: Study, confirmed: Sequence[Confirmed]) -> None:
     rows = as_csv([_row(one) for one in trials])
     for suffix, text in ((".md", markdown), (".json", as_json(numbers)), (".csv", rows)):
         write(path.with_suffix(suffix), text)
-    write_to_tensorboard(plan, trials, markdown, draw)
+    write_to_tensorboard(plan, trials, markdown, search_cards(trials, plan.dimensions(), importance))
     say(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {plan.name}/search\n")
     to_console(tables, terminal())
     for line in said:
@@ -133,17 +134,20 @@ def importance_of(study: Study) -> dict[str, float]:
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
 
 
-def write_to_tensorboard(plan: Plan, trials: Sequence[FrozenTrial], markdown: str, draw: Callable[[], Figure]) -> None:
+def write_to_tensorboard(
+    plan: Plan, trials: Sequence[FrozenTrial], markdown: str, cards: dict[str, Callable[[], Figure]]
+) -> None:
     """The report, and each trial in the HParams tab, pruned ones too; what was written before is replaced."""
     folder = plan.directory().path / "search"
     shutil.rmtree(folder, ignore_errors=True)
     with SummaryWriter(str(folder)) as writer:
         writer.add_text("search", markdown)
-        writer.add_figure("search", drawn(draw))
+        for name, draw in cards.items():
+            writer.add_figure(f"{VISUALS}/search/{name}", drawn(draw, CARD))
         for one in trials:
             if one.values:
                 params = {ARCH: plan.archs[0]} | one.params | {"ended": how_it_ended(one)}
-                metrics = {"hp/val_acc": one.values[0]}
+                metrics = {tag_when_done("val/acc"): one.values[0]}
                 writer.add_hparams(params, metrics, run_name=f"trial_{one.number}", global_step=one.last_step or 0)
 
 

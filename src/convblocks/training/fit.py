@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from convblocks.console import say
 from convblocks.data.module import MNISTDataModule
@@ -23,6 +22,7 @@ from convblocks.runs.manifest import changes, manifest, read_manifest, write_man
 from convblocks.runs.summaries import EPOCHS
 from convblocks.tables import as_shown
 from convblocks.training import loggers, slurm
+from convblocks.training.board import Board
 from convblocks.training.endings import of_files, told_in_one_line
 from convblocks.training.lean.loop import leave_out_idle_hooks
 from convblocks.training.lean.memory import keep_freed_memory
@@ -232,9 +232,7 @@ def open_directory(training: Training, start: Start) -> None:
         elif added:
             loggers.begin(added, directory.loggers, flatten(training.settings))
     if training.settings["trainer"].get("logger") is not False:
-        board = TensorBoardLogger(
-            directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=start.first_logged
-        )
+        board = Board(directory, purge_step=start.first_logged, tests_once=bool(training.data.val_size))
         trainer.loggers = [board, *added]
 
 

