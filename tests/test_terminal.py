@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from convblocks.command_line import Parser
 from convblocks.console import say
+from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError
 from convblocks.tables import bar, duration
 from tests.conftest import DEBUG, needs
@@ -144,12 +146,15 @@ def test_a_search_shows_what_it_tries_and_ends_with_the_winners_command(width: i
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_line_about_a_trained_network_is_wrapped(width: int, trained: Path, workspace: Path) -> None:
+def test_no_line_about_a_trained_network_is_wrapped(
+    width: int, trained: Path, workspace: Path, digits: ImageSets
+) -> None:
     needs("onnx")
+    Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((300, 300)).save("seven.png")
     (workspace / "lightning_logs").symlink_to(trained.parents[2])
     checkpoint = "lightning_logs/batchnorm/checkpoints/last.ckpt"
     evaluated = script_in_terminal("evaluate", checkpoint, "--show", "seen.png", cwd=workspace, width=width)
-    predicted = script_in_terminal("predict", checkpoint, "seen.png", cwd=workspace, width=width)
+    predicted = script_in_terminal("predict", checkpoint, "seven.png", cwd=workspace, width=width)
     exported = script_in_terminal("export", checkpoint, "--output", "digits", cwd=workspace, width=width)
     for screen in (evaluated, predicted, exported):
         assert_fits(screen, width)
