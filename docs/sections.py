@@ -26,4 +26,4 @@ def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
 
 
 def _marked(name: str, content: str) -> str:
-    return "\n\n".join(filter(None, [f"<!-- {name}: begin -->", content, f"<!-- {name}: end -->"]))
+    return "\n".join(filter(None, [f"<!-- {name}: begin -->", content, f"<!-- {name}: end -->"]))

@@ -58,7 +58,7 @@ class Session(NamedTuple):
 
 
 SESSIONS = {
-    "fit": Session(README, "python scripts/fit.py --arch maxpool", since="epoch"),
+    "fit": Session(README, "python scripts/fit.py --arch maxpool", since="test accuracy"),
     "evaluate": Session(
         USE, f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png", "evaluation.png"
     ),
@@ -98,7 +98,7 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     """
     own = {name: session for name, session in SESSIONS.items() if session.page == page}
     kept = {name: read(data, name, session.command) for name, session in own.items()}
-    shown = {name: the_end(without_summary(printed), own[name].since) for name, (_, printed) in kept.items()}
+    shown = {name: the_end(printed, own[name].since) for name, (_, printed) in kept.items()}
     sections = {f"session {name}": f"```\n{printed}\n```" for name, printed in shown.items()}
     origins = dict.fromkeys(origin for origin, _ in kept.values())
     write_sections(out, page, sections | {"sessions": "\n".join(f"Printed on {origin}." for origin in origins)})
@@ -111,13 +111,6 @@ def read(data: Path, name: str, command: str) -> tuple[str, str]:
     if not rest.startswith(f"$ {command}\n"):
         raise UserError(f"{path} is of another command than {command}: run python docs/train.py sessions")
     return origin, rest.removeprefix(f"$ {command}\n").rstrip("\n")
-
-
-def without_summary(printed: str) -> str:
-    """What a command printed, without the network's summary: that stands between two of its double rules."""
-    lines = printed.splitlines()
-    rules = [number for number, line in enumerate(lines) if line and not line.strip("=")]
-    return "\n".join(lines[: rules[0]] + lines[rules[-1] + 1 :] if rules else lines)
 
 
 def the_end(printed: str, since: str) -> str:
