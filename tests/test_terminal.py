@@ -93,7 +93,8 @@ def test_nothing_is_suggested_where_nothing_is_alike(given: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_run_shows_one_bar_that_vanishes_and_says_what_is_next(width: int, workspace: Path) -> None:
-    screen = script_in_terminal("fit", *DEBUG, "--arch", "mlp", cwd=workspace, width=width)
+    enough_to_be_seen = ["--trainer.limit_train_batches", "900"]
+    screen = script_in_terminal("fit", *DEBUG, *enough_to_be_seen, "--arch", "mlp", cwd=workspace, width=width)
     assert_fits(screen, width)
     heading, columns, first, second, *_ = screen.lines
     assert heading == "mlp · 79,510 parameters · cpu · seed 0 -> lightning_logs/mlp/version_0"

@@ -47,8 +47,10 @@ class Bar(ProgressBar):
         self._shown = now
         done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
         pace = (now - self._start) / max(done - self._done_before, 1)
-        epoch, loss = place(trainer.current_epoch + 1, trainer.max_epochs), f"loss {outputs['loss']:.4f}"
-        self._live.update(bar(epoch, done, batches_of(trainer), loss, pace), refresh=True)
+        # A step of one's own may have returned no loss, or nothing: it is skipped, or optimizes by itself.
+        note = f"loss {outputs['loss']:.4f}" if outputs and "loss" in outputs else ""
+        epoch = place(trainer.current_epoch + 1, trainer.max_epochs)
+        self._live.update(bar(epoch, done, batches_of(trainer), note, pace), refresh=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._vanish()
