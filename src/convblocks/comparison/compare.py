@@ -26,7 +26,7 @@ from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, s
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import as_csv, as_json, terminal, to_console
+from convblocks.tables import as_csv, as_json, percent, terminal, to_console
 from convblocks.training import building, slurm
 from convblocks.training import options as fit_options
 from convblocks.training.fit import one_complains
@@ -177,7 +177,7 @@ def _one_of_each(trials: Sequence[Trial]) -> dict[tuple[str, Settings], Trial]:
 
 def _result(trial: Trial) -> str:
     summary = trial.run.read_summary()
-    return f"test accuracy {100 * summary['final']['test/acc']:.2f} %, {summary['seconds']:.1f} s"
+    return f"test accuracy {percent(summary['final']['test/acc'])}, {summary['seconds']:.1f} s"
 
 
 def _multiply_adds(settings: dict[str, Any]) -> int:
