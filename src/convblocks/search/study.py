@@ -124,8 +124,9 @@ class Search:
         """Take a trial over if nobody runs it; it may have ended since its state was read."""
         if not self._lock(number):
             return False
-        if self.trials()[number].state == TrialState.RUNNING:
-            self._judged[number] = max(self.trials()[number].intermediate_values, default=1) - 1  # the last one again
+        found = self.trials()[number]
+        if found.state == TrialState.RUNNING:
+            self._judged[number] = max(found.intermediate_values, default=1) - 1  # the last one again
             return True
         self._locks.pop(number).release()
         return False
