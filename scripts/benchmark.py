@@ -9,7 +9,7 @@ this machine, which should be quiet, and print the flags of fit.py and compare.p
   --arch NAME ...      the networks (default: all)
   --here               only that; takes no other option than --arch
   --rounds N           how often everything is measured (default: 3)
-  --steps N            training steps of an epoch, for a quick look (default: all)
+  --steps N            training steps of an epoch and batches of its evaluation, for a quick look (default: all)
   --threads N          CPU threads of each measurement (default: as many as torch takes)
   --out FOLDER         where page and picture go, and in its folder data raw numbers (default: lightning_logs/benchmark)
 

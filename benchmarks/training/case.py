@@ -34,7 +34,7 @@ class Case:
         precision: As Lightning calls it.
         batch_size: Images per step.
         workers: Processes that load images, for the variants of ``LOADING_IMAGES``.
-        steps: Training steps of the epoch, None for all. The evaluation is always whole.
+        steps: Training steps of the epoch, and batches of its evaluation at most; None for all.
     """
 
     variant: Variant

@@ -50,8 +50,7 @@ def one_epoch_seconds(arch: str, threads: int, steps: int | None) -> float:
     Raises:
         UserError: the command failed.
     """
-    flags = ["--arch", arch, "--epochs", "1", "--threads", str(threads)]
-    return _seconds("fit", flags if steps is None else [*flags, "--trainer.limit_train_batches", str(steps)])
+    return _seconds("fit", ["--arch", arch, "--epochs", "1", "--threads", str(threads), *_limits(steps)])
 
 
 def compare_seconds(arch: str, jobs: int, threads: int, runs: int, epochs: int, steps: int | None) -> float:
@@ -61,10 +60,14 @@ def compare_seconds(arch: str, jobs: int, threads: int, runs: int, epochs: int, 
         UserError: the command failed.
     """
     flags = ["--arch", arch, "--seeds", str(runs), "--epochs", str(epochs)]
-    flags += ["--jobs", str(jobs), "--threads", str(threads)]
-    if steps is not None:
-        flags += ["--trainer.limit_train_batches", str(steps)]
-    return _seconds("compare", flags)
+    return _seconds("compare", [*flags, "--jobs", str(jobs), "--threads", str(threads), *_limits(steps)])
+
+
+def _limits(steps: int | None) -> list[str]:
+    """Flags for an epoch of so many steps, and at most so many batches of its evaluation."""
+    if steps is None:
+        return []
+    return ["--trainer.limit_train_batches", str(steps), "--trainer.limit_val_batches", str(steps)]
 
 
 def _seconds(script: str, flags: Sequence[str]) -> float:

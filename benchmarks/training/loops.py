@@ -56,7 +56,7 @@ def notebook(case: Case) -> Timing:
     def evaluate() -> None:
         network.eval()
         losses, predictions, truth = [], [], []
-        for images, targets in test_loader:
+        for images, targets in islice(test_loader, case.steps):
             with case.autocast():
                 outputs = network(images)
                 losses.append(criterion(outputs, targets).item())
@@ -113,11 +113,12 @@ class BareLoop:
     @torch.inference_mode()
     def evaluate(self) -> float:
         self.network.eval()
-        correct = torch.tensor(0)
-        for images, targets in self.test_loader:
+        correct, seen = torch.tensor(0), 0
+        for images, targets in islice(self.test_loader, self.case.steps):
             with self.case.autocast():
                 correct += (self.network(images).argmax(dim=1) == targets).sum()
-        return correct.item() / len(self.test_loader.targets)
+            seen += len(targets)
+        return correct.item() / seen
 
 
 def bare(case: Case) -> Timing:

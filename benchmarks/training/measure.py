@@ -2,6 +2,7 @@
 
 import gc
 import io
+import multiprocessing
 import os
 import resource
 import sys
@@ -55,6 +56,8 @@ def measure(case: Case, threads: int) -> Measurement:
 
 
 def _measure_here(case: Case, threads: int) -> Measurement:
+    # Processes that load images start as in any script, and not from another server, which would do all imports again.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     torch.set_num_threads(threads)
     with apart():
         before = _peak_memory()

@@ -55,7 +55,13 @@ def lightning_plain(case: Case) -> Timing:
     train_loader, test_loader = image_loaders(case)
     module = PlainClassifier(case)
     for steps in (case.warm_up_steps, case.steps):
-        trainer = Trainer(max_epochs=1, accelerator="cpu", precision=case.precision, limit_train_batches=steps)
+        trainer = Trainer(
+            max_epochs=1,
+            accelerator="cpu",
+            precision=case.precision,
+            limit_train_batches=steps,
+            limit_val_batches=case.steps,
+        )
         trainer.fit(module, train_loader, test_loader)
     return module.timing()
 
@@ -86,7 +92,12 @@ def barebones(case: Case) -> Timing:
     module = BarebonesClassifier(loop)
     for steps in (case.warm_up_steps, case.steps):
         trainer = Trainer(
-            barebones=True, max_epochs=1, accelerator="cpu", precision=case.precision, limit_train_batches=steps
+            barebones=True,
+            max_epochs=1,
+            accelerator="cpu",
+            precision=case.precision,
+            limit_train_batches=steps,
+            limit_val_batches=case.steps,
         )
         trainer.fit(module, loop.train_loader, loop.test_loader)
     return module.timing()
@@ -99,8 +110,9 @@ def fit_command(case: Case, steps: int | None, name: str, *flags: str) -> RunDir
         *["--batch_size", str(case.batch_size), "--lr", str(LEARNING_RATE)],
         *["--trainer.accelerator", "cpu", "--trainer.precision", case.precision],
     ]
-    if steps is not None:
-        arguments += ["--trainer.limit_train_batches", str(steps)]
+    for images, batches in (("train", steps), ("val", case.steps)):
+        if batches is not None:
+            arguments += [f"--trainer.limit_{images}_batches", str(batches)]
     fit.main([*arguments, *flags])
     return RunDirectory(name)
 

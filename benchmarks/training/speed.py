@@ -42,8 +42,8 @@ BF16_ARCHS = ("maxpool",)
 # The networks whose steps are mostly arithmetic.
 PROFILED_ARCHS = ("maxpool", "batchnorm")
 
-# How often a round measures the smallest batch size: the few percent between two variants are less than what one
-# measurement is off by.
+# How often a round measures the smallest batch size, but for a quick look: the few percent between two variants are
+# less than what one measurement is off by.
 SMALLEST_REPEATS = 4
 
 # The runs that are trained side by side or one after the other, and the epochs of each.
@@ -133,15 +133,16 @@ def epoch_cases(options: Namespace, workers: dict[tuple[Variant, str], int]) -> 
 
 def growth_cases(options: Namespace) -> Iterator[Case]:
     """A share of an epoch at growing batch sizes."""
+    at_smallest = SMALLEST_REPEATS if options.steps is None else 1
     for arch in options.arch:
         for batch_size in BATCH_SIZES:
             steps = BATCH_SIZE_IMAGES // batch_size
-            repeats = SMALLEST_REPEATS if batch_size == min(BATCH_SIZES) else 1
+            repeats = at_smallest if batch_size == min(BATCH_SIZES) else 1
             for variant in GROWTH_VARIANTS * repeats:
                 yield Case(variant, arch, batch_size=batch_size, steps=min(steps, options.steps or steps))
         if arch in BF16_ARCHS:
             steps = BATCH_SIZE_IMAGES // min(BATCH_SIZES)
-            for variant in ("bare", "fit") * SMALLEST_REPEATS:
+            for variant in ("bare", "fit") * at_smallest:
                 yield Case(variant, arch, "bf16-mixed", min(BATCH_SIZES), steps=min(steps, options.steps or steps))
 
 

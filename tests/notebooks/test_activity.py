@@ -16,6 +16,8 @@ from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
 LONGEST_CELL = 180  # seconds, on two cores
+EPOCHS = re.compile(r"^EPOCHS = (\d+)", re.MULTILINE)
+TRAINS_FOR_ALL_EPOCHS = re.compile(r"= train\(\"\w+\"\)$", re.MULTILINE)
 # Where a machine keeps its users, programs and temporary files.
 ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|tmp|opt|usr|var|mnt|work|content)/|\b[A-Z]:\\\\")
 
@@ -37,9 +39,14 @@ def numbers_of_questions(text: str) -> list[int]:
 def test_it_runs_from_top_to_bottom_and_no_cell_takes_three_minutes(
     notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With one epoch, as it offers to slow machines; cells that train for all epochs would take that much longer."""
+    (setting,) = [cell for cell in code_cells(notebook) if EPOCHS.search(cell.source)]
+    epochs = int(EPOCHS.findall(setting.source)[0])
+    setting.source = EPOCHS.sub("EPOCHS = 1", setting.source)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     client = NotebookClient(notebook, resources={"metadata": {"path": str(FOLDER)}})
     seconds: list[float] = []
+    shortened: list[int] = []
 
     def processor_time() -> float:
         """Of the kernel: wall time would be that of the other tests too, which run at the same time."""
@@ -50,10 +57,14 @@ def test_it_runs_from_top_to_bottom_and_no_cell_takes_three_minutes(
 
     def finish(cell: Any, cell_index: int, execute_reply: Any) -> None:
         seconds[-1] += processor_time()
+        if TRAINS_FOR_ALL_EPOCHS.search(cell.source):
+            seconds[-1] *= epochs
+            shortened.append(cell_index)
 
     client.on_cell_executed = finish
     client.execute()
     assert len(seconds) == len(code_cells(notebook))
+    assert len(shortened) == 3
     assert max(seconds) / 2 < LONGEST_CELL
 
 
