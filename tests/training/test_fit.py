@@ -18,7 +18,7 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation import tensorboard
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.directory import RunDirectory
+from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG, write_digits
 
@@ -55,10 +55,20 @@ def assert_same_weights(one: RunDirectory, other: RunDirectory) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a run of two short epochs was trained; only for reading."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train("--arch", "mlp", "--name", "run")
+    return folder
+
+
 @pytest.fixture
-def run(workspace: Path) -> RunDirectory:
-    """A finished run of two short epochs."""
-    train("--arch", "mlp", "--name", "run")
+def run(finished: Path, workspace: Path) -> RunDirectory:
+    """A finished run of two short epochs in an empty current directory."""
+    shutil.copytree(finished / LOGS, LOGS)
     return RunDirectory("run")
 
 
