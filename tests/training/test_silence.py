@@ -18,11 +18,8 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
 from convblocks.training.silence import Silence, in_whole_percent
 from tests.conftest import DEBUG
-from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import stop_at
-
-# Without the pictures in TensorBoard, which take most of the time.
-QUICK = ["--trainer.logger", "false"]
 
 LAYERS = ("dead/relu1", "dead/relu2", "dead/relu3")
 
@@ -87,7 +84,7 @@ def test_only_none_is_0_percent_and_only_all_is_100(share: float, text: str) -> 
     assert in_whole_percent(share) == text
 
 
-@pytest.mark.parametrize("arch", ["mute", "batchnorm"])
+@pytest.mark.parametrize("arch", ["mute", pytest.param("batchnorm", marks=pytest.mark.slow)])
 def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     train("--arch", arch, "--name", "watched", *QUICK)
     monkeypatch.delattr(Silence, "on_validation_epoch_end")
