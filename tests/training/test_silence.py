@@ -1,6 +1,7 @@
 """The share of silent units in a run's curves, in its rows, and in what it says at its end."""
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,34 @@ def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monk
     assert [row.items() - silence_of(row).items() for row in metric_rows(watched)] == [
         row.items() for row in metric_rows(unwatched)
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
+def test_it_takes_less_than_a_hundredth_of_an_epoch(
+    workspace: Path, arch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tenth of an epoch, a tenth: it looks at as many images however long an epoch is."""
+    seconds: dict[str, float] = {"evaluation": 0.0, "epoch": 0.0}
+    count = Silence.on_validation_epoch_end
+
+    def timed(*arguments: Any) -> None:
+        begin = time.process_time()
+        count(*arguments)
+        seconds["evaluation"] += time.process_time() - begin
+
+    def begin_epoch(*_: Any) -> None:
+        seconds["epoch"] -= time.process_time()
+
+    def end_epoch(*_: Any) -> None:
+        seconds["epoch"] += time.process_time()
+
+    monkeypatch.setattr(Silence, "on_validation_epoch_end", timed)
+    monkeypatch.setattr(Silence, "on_train_epoch_start", begin_epoch)
+    monkeypatch.setattr(Silence, "on_train_epoch_end", end_epoch)
+    tenth = ["--trainer.limit_train_batches", "0.1", "--trainer.limit_val_batches", "0.1"]
+    fit.main(["--arch", arch, "--epochs", "3", *tenth, "--threads", "1", "--name", "run", *QUICK])
+    assert 0 < seconds["evaluation"] < 0.1 * seconds["epoch"]
 
 
 @pytest.mark.slow
