@@ -104,7 +104,7 @@ def excepthook(kind: type[BaseException], error: BaseException, trace: Traceback
     """Print a traceback without what in it is of this file."""
     while trace and trace.tb_frame.f_code.co_filename in (__file__, "<frozen runpy>"):
         trace = trace.tb_next
-    sys.__excepthook__(kind, error, trace)
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
 
 
 def fork_passfds(path: bytes, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:

@@ -70,13 +70,27 @@ def run_script(
     Raises:
         TimeoutExpired: it was killed.
     """
-    return _run(Call(_command(name, arguments), cwd, environment or {}, memory, prepare), timeout, fresh)
+    return run(Call(_command(name, arguments), cwd, environment or {}, memory, prepare), timeout, fresh)
 
 
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run ``python -m benchmarks.<name>`` and wait for it."""
     path = os.pathsep.join(filter(None, [str(_REPOSITORY), os.environ.get("PYTHONPATH")]))
-    return _run(Call(("-m", f"benchmarks.{name}", *arguments), cwd, {"PYTHONPATH": path}), timeout=600)
+    return run(Call(("-m", f"benchmarks.{name}", *arguments), cwd, {"PYTHONPATH": path}), timeout=600)
+
+
+def run(call: Call, timeout: float, fresh: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a call and wait for it; see ``run_script``."""
+    command = [sys.executable, *call.command]
+    if fresh or not hasattr(os, "fork"):
+        assert (call.memory, call.prepare) == (None, None)
+        environment = os.environ | call.environment
+        return subprocess.run(
+            command, cwd=call.cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    with Script(call) as script:
+        output, errors = script.communicate(timeout)
+        return subprocess.CompletedProcess(command, script.wait(0), output, errors)
 
 
 def start_script(
@@ -163,19 +177,6 @@ def _empty_file() -> IO[str]:
 
 def _command(name: str, arguments: tuple[str, ...]) -> tuple[str, ...]:
     return str(_REPOSITORY / "scripts" / f"{name}.py"), *arguments
-
-
-def _run(call: Call, timeout: float, fresh: bool = False) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *call.command]
-    if fresh or not hasattr(os, "fork"):
-        assert (call.memory, call.prepare) == (None, None)
-        environment = os.environ | call.environment
-        return subprocess.run(
-            command, cwd=call.cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-        )
-    with Script(call) as script:
-        output, errors = script.communicate(timeout)
-        return subprocess.CompletedProcess(command, script.wait(0), output, errors)
 
 
 def _ask(call: Call, descriptors: list[int]) -> None:
