@@ -5,7 +5,6 @@ What takes seconds to import is imported by the fixtures: the process that hands
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -18,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from tests.data.pictures import SHAPES, write_pictures
+from tests.scripts import run_script
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -175,20 +175,6 @@ def needs(package: str) -> None:
         if "CI" in os.environ:
             pytest.fail(reason)
         pytest.skip(reason)
-
-
-def run_script(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run ``scripts/<name>.py`` as a user would, and wait for it."""
-    command = [sys.executable, str(REPOSITORY / "scripts" / f"{name}.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m benchmarks.<name>`` and wait for it."""
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-    environment = os.environ | {"PYTHONPATH": path}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def write_idx(path: Path, array: "Tensor") -> None:

@@ -13,7 +13,7 @@ from benchmarks.handwriting.page import markdown, mistakes_table, networks_table
 from benchmarks.handwriting.results import Drawn, Network, Results
 from benchmarks.pages import read_raw_numbers
 from convblocks.errors import UserError
-from tests.conftest import run_benchmark
+from tests.scripts import run_benchmark
 
 DRAWN = [
     *(Drawn(digit, "strokes", form, "paper") for digit in (3, 8) for form in ("flat top", "round")),

@@ -20,7 +20,8 @@ from convblocks.comparison import compare, trials
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
-from tests.conftest import REPOSITORY, run_script
+from tests.conftest import REPOSITORY
+from tests.scripts import run_script
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
 SHORT_NAME = "epochs=2,threads=1,trainer.limit_train_batches=30,trainer.limit_val_batches=2"

@@ -18,7 +18,8 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from convblocks.training.options import parse
 from convblocks.training.parts import build
-from tests.conftest import DEBUG, needs, run_script
+from tests.conftest import DEBUG, needs
+from tests.scripts import run_script
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import fit_until
 

@@ -11,7 +11,8 @@ import torch
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
-from tests.conftest import DEBUG, REPOSITORY, run_script
+from tests.conftest import DEBUG, REPOSITORY
+from tests.scripts import run_script
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
