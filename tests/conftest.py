@@ -107,6 +107,17 @@ def trained_on_shapes(shapes: Path) -> Path:
     return shapes.parent / "lightning_logs" / "shapes" / "checkpoints" / "last.ckpt"
 
 
+@pytest.fixture(scope="session")
+def handwriting(trained: Path) -> Path:
+    """Where ``benchmarks.handwriting`` has kept what that network sees in 400 drawings; only for reading, too."""
+    folder = trained.parents[3] / "handwriting"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "handwriting.md").exists():
+            finished = run_benchmark("handwriting", str(trained), "--out", str(folder), cwd=folder.parent)
+            assert finished.returncode == 0, finished.stderr
+    return folder
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory."""

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         results.networks.append(network_of(run, answers(load_network(path), drawings)))
     write_raw_numbers(out / DATA, "handwriting", results)
     to_console(page.tables(results), terminal())
-    page.write_page(out, results)
+    page.write_page(out, results, drawings)
     print(f"Written to {out / 'handwriting'}.md, {out / 'drawings'}.png and {out / DATA / 'handwriting'}.json.")
 
 

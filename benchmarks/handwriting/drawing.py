@@ -156,13 +156,14 @@ def _pen(lines: list[np.ndarray], pen: float) -> Image.Image:
 
 def _png(picture: Image.Image) -> bytes:
     content = io.BytesIO()
-    picture.save(content, "PNG")
+    picture.save(content, "PNG", compress_level=1)  # it is read again at once
     return content.getvalue()
 
 
 def _blend(ink: Image.Image, paper: np.ndarray, pen: np.ndarray) -> Image.Image:
-    share = np.asarray(ink)[..., None] / 255
-    return Image.fromarray(np.rint(paper + share * (pen - paper)).astype(np.uint8))
+    share = np.arange(256)[:, None] / 255
+    colours = np.rint(paper + share * (pen - paper)).astype(np.uint8)
+    return Image.fromarray(colours[np.asarray(ink)])
 
 
 def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> Image.Image:

@@ -61,10 +61,10 @@ CELL, LARGEST = 48, 46
 PALE = "#ebebeb"
 
 
-def write_page(folder: Path, results: Results) -> None:
-    """Write the page and the sheet of drawings."""
+def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
+    """Write the page and the sheet of drawings; these are drawn anew if they are not at hand."""
     content = io.BytesIO()
-    sheet(list(draw_all(results.seed))).save(content, "png")
+    sheet(drawings or list(draw_all(results.seed))).save(content, "png")
     write(folder / "drawings.png", content.getvalue())
     write(folder / "handwriting.md", markdown(results))
 

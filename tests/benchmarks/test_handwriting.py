@@ -13,7 +13,6 @@ from benchmarks.handwriting.page import markdown, mistakes_table, networks_table
 from benchmarks.handwriting.results import Drawn, Network, Results
 from benchmarks.pages import read_raw_numbers
 from convblocks.errors import UserError
-from tests.scripts import run_benchmark
 
 DRAWN = [
     *(Drawn(digit, "strokes", form, "paper") for digit in (3, 8) for form in ("flat top", "round")),
@@ -86,15 +85,12 @@ def test_a_checkpoint_belongs_to_a_run(tmp_path: Path) -> None:
         run_of(tmp_path / "mine.ckpt")
 
 
-@pytest.mark.slow
-def test_the_command_keeps_every_answer(trained: Path, tmp_path: Path) -> None:
-    finished = run_benchmark("handwriting", str(trained), "--out", "out", cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    results = read_raw_numbers(tmp_path / "out" / "data", "handwriting", Results)
+def test_the_command_keeps_every_answer(handwriting: Path) -> None:
+    results = read_raw_numbers(handwriting / "data", "handwriting", Results)
     (network,) = results.networks
     assert (network.arch, network.schedule, network.epochs, network.threads) == ("batchnorm", "onecycle", 2, 1)
     assert len(network.answers) == len(results.drawn) == 400
     assert results.score(network).share >= 0.9
-    assert (tmp_path / "out" / "handwriting.md").read_text() == markdown(results)
-    with Image.open(tmp_path / "out" / "drawings.png") as drawings:
+    assert (handwriting / "handwriting.md").read_text() == markdown(results)
+    with Image.open(handwriting / "drawings.png") as drawings:
         assert drawings.size == (960, 480)

@@ -22,8 +22,9 @@ from docs.sections import SECTION
 from tests.comparison.made_up import MACHINE, outcome
 from tests.conftest import REPOSITORY
 
-# The study's page has most runs, and figures.
-COMMITTED = [pytest.param(name, marks=pytest.mark.slow) if name == "results" else name for name in pages.PAGES]
+# The study's page has most runs, and figures; for that on handwriting 400 pictures are drawn.
+SLOW = ("results", "handwriting")
+COMMITTED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in pages.PAGES]
 
 # Root mean square of the differences between two pictures' values, 0..255, that may be.
 TOLERANCE = 3.0
