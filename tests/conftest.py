@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from tests.data.pictures import SHAPES, write_pictures
-from tests.scripts import run_script
+from tests.scripts import run_benchmark, run_script
 
 if TYPE_CHECKING:
     from torch import Tensor
