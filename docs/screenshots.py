@@ -1,8 +1,9 @@
-"""usage: python docs/screenshots.py [stills] [pictures] [gif]
+"""usage: python docs/screenshots.py [board] [stills] [pictures] [gif]
 
-Draw the pictures of the demo that the documentation shows, with Chromium: to be called in the repository's folder. Runs
-that are missing in lightning_logs/ are trained; that takes some ten minutes on two CPUs.
+Draw the pictures of TensorBoard and of the demo that the documentation shows, with Chromium: to be called in the
+repository's folder. Runs that are missing in lightning_logs/ are trained; that takes some ten minutes on two CPUs.
 
+  board                docs/tensorboard.png
   stills               docs/demo.png, in the dark theme docs/demo-dark.png, and docs/demo-maps.png
   pictures             docs/pictures-demo.png
   gif                  docs/demo.gif, six seconds of drawing
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/ and bench
 
 from PIL import Image
 from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -36,6 +38,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.data.pictures import write_pictures
+from tests.evaluation import board
 from tests.handwriting.browser import chromium
 from tests.handwriting.pages import Form, Page, places, serving
 
@@ -49,6 +52,11 @@ OF_PICTURES = {
 }
 
 STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(1000, 870)
+
+BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
+
+# How long TensorBoard needs to draw the curves once they have a place, in seconds.
+SETTLING = 5
 
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
@@ -66,12 +74,27 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: there are no such pictures, or a run cannot be trained.
     """
-    drawers = {"stills": draw_stills, "pictures": draw_pictures, "gif": draw_gif}
+    drawers = {"board": draw_board, "stills": draw_stills, "pictures": draw_pictures, "gif": draw_gif}
     unknown = [name for name in arguments if name not in drawers]
     if unknown:
         raise UsageError(f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}")
     for name in arguments or drawers:
         drawers[name]()
+
+
+def draw_board() -> None:
+    train_missing(OF_DIGITS)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in OF_DIGITS:
+            (Path(folder) / name).symlink_to(RunDirectory(name).path.resolve())
+        with board.serving(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
+            window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
+            window.get(address)
+            WebDriverWait(window, 120).until(
+                lambda window: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
+            )
+            time.sleep(SETTLING)
+            save(screenshot(Page(window)), "tensorboard.png")
 
 
 def draw_stills() -> None:

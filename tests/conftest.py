@@ -1,23 +1,28 @@
-"""What the tests share: real digits, a directory to run in, and the project's commands."""
+"""What the tests share: real digits, a directory to run in, and the project's commands.
+
+What takes seconds to import is imported by the fixtures: the process that hands out the tests needs none of it.
+"""
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
-from torch import Tensor
 
-from convblocks.data import mnist
-from convblocks.data.images import ImageSets
-from convblocks.runs.directory import RunDirectory
 from tests.data.pictures import SHAPES, write_pictures
+from tests.scripts import run_benchmark, run_script
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from convblocks.data.images import ImageSets
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
@@ -30,7 +35,6 @@ os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IS_WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
@@ -48,9 +52,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def mnist_is_read_once() -> Iterator[None]:
+    """All runs of one process share the original MNIST in memory."""
+    from convblocks.data import mnist
+
+    load, load_once = mnist.load, cache(mnist.load)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mnist, "load", lambda root: (load_once if root == mnist.DEFAULT_ROOT else load)(root))
+        yield
+
+
 @pytest.fixture(scope="session")
-def digits() -> ImageSets:
+def digits(mnist_is_read_once: None) -> "ImageSets":
     """The original MNIST, from the archives in the repository."""
+    from convblocks.data import mnist
+
     mnist.prepare(mnist.DEFAULT_ROOT)
     return mnist.load(mnist.DEFAULT_ROOT)
 
@@ -58,6 +75,8 @@ def digits() -> ImageSets:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a BatchNorm network that is good after two epochs; only for reading, since workers share it."""
+    from convblocks.runs.directory import RunDirectory
+
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if IS_WORKER else base) / "trained"
     folder.mkdir(exist_ok=True)
@@ -169,27 +188,13 @@ def needs(package: str) -> None:
         pytest.skip(reason)
 
 
-def run_script(name: str, *arguments: str, cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run ``scripts/<name>.py`` as a user would, and wait for it."""
-    command = [sys.executable, str(REPOSITORY / "scripts" / f"{name}.py"), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m benchmarks.<name>`` and wait for it."""
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
-    environment = os.environ | {"PYTHONPATH": path}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
-
-
-def write_idx(path: Path, array: Tensor) -> None:
+def write_idx(path: Path, array: "Tensor") -> None:
     """Write uint8 values as an IDX file."""
     header = b"\0\0\x08" + bytes([array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     path.write_bytes(header + array.numpy().astype(np.uint8).tobytes())
 
 
-def write_digits(folder: Path, digits: ImageSets, train: int = 200, test: int = 100) -> None:
+def write_digits(folder: Path, digits: "ImageSets", train: int = 200, test: int = 100) -> None:
     """Write the first few real digits as the four files of a small data set."""
     folder.mkdir(parents=True, exist_ok=True)
     write_idx(folder / "train-images-idx3-ubyte", digits.train.images[:train, 0])

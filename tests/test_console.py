@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from convblocks.runs.directory import RunDirectory
-from tests.conftest import DEBUG, REPOSITORY, run_script
+from tests.conftest import DEBUG, REPOSITORY
+from tests.scripts import run_script
 
 FIT = [sys.executable, str(REPOSITORY / "scripts" / "fit.py")]
 
@@ -24,7 +25,7 @@ def wait_for(path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
-    finished = run_script("fit", *DEBUG, "--arch", "maxpool", cwd=workspace)
+    finished = run_script("fit", *DEBUG, "--arch", "maxpool", cwd=workspace, fresh=True)
     assert finished.returncode == 0
     assert finished.stderr == ""
     assert finished.stdout.startswith(

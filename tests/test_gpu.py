@@ -12,7 +12,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
-from tests.conftest import REPOSITORY, run_script
+from tests.conftest import REPOSITORY
+from tests.scripts import run_script
 from tests.training.test_distributed import assert_close, metrics, weights
 from tests.training.test_fit import assert_same_weights, metric_rows
 
@@ -32,7 +33,7 @@ FLOAT64 = [
 
 def trained(folder: Path, name: str, *flags: str) -> Path:
     """The directory of a run that ``fit.py`` has finished."""
-    finished = run_script("fit", *flags, "--name", name, cwd=folder, timeout=600)
+    finished = run_script("fit", *flags, "--name", name, cwd=folder, timeout=600, fresh=True)
     assert finished.returncode == 0, finished.stderr
     return folder / LOGS / name
 

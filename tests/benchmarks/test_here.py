@@ -11,7 +11,7 @@ from benchmarks.training.advice import Advice, Choice, Pace, Paces, Setting
 from convblocks.comparison.options import parse
 from convblocks.errors import UsageError
 from convblocks.training import options
-from tests.conftest import run_script
+from tests.scripts import run_script
 
 DEFAULT = Setting("cpu", "32-true", jobs=1, threads=2)
 FEWER_THREADS = Setting("cpu", "32-true", jobs=1, threads=1)

@@ -24,7 +24,7 @@ from benchmarks.pictures.page import colour_table, folder_table, markdown, readi
 from benchmarks.pictures.results import Results
 from convblocks.data.folder import PictureFolder, kept_file
 from convblocks.data.images import ImageSets
-from tests.conftest import run_benchmark
+from tests.scripts import run_benchmark
 
 
 def test_the_folder_holds_mnists_first_digits_in_their_order(tmp_path: Path, digits: ImageSets) -> None:

@@ -21,7 +21,7 @@ from benchmarks.processes.measure import Measurement, measure
 from benchmarks.processes.page import calculation_table, markdown, pace_table, rates_table, scaling_table, sent_table
 from benchmarks.processes.results import Results
 from benchmarks.processes.variants import Case, Variant
-from tests.conftest import run_benchmark
+from tests.scripts import run_benchmark
 
 # The MLP's 79,510 gradients and a gathering of 3 float32 numbers.
 GRADIENTS = Collective("allreduce_", 318_040, per_step=1.0)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.pages import read_raw_numbers, write_raw_numbers
 from benchmarks.search.page import answer, figure, markdown, reached_table, started_table
 from benchmarks.search.results import Course, Reached, Results, Started, Tried
-from tests.conftest import run_benchmark
+from tests.scripts import run_benchmark
 
 TPE = Course("tpe", 0, [Tried(10, 0.9), Tried(2, None), Tried(10, 0.95), Tried(10, 0.93)])
 RANDOM = Course("random", 0, [Tried(10, 0.8), Tried(10, 0.97), Tried(10, 0.96), Tried(10, 0.99)])

@@ -28,7 +28,7 @@ from benchmarks.training.projects import fit_command
 from benchmarks.training.results import CommandTime, Results
 from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS
 from convblocks.errors import UserError
-from tests.conftest import run_script
+from tests.scripts import run_script
 
 
 @pytest.mark.slow

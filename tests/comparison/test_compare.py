@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from convblocks.comparison import compare, trials
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
-from tests.conftest import REPOSITORY, run_script
+from tests.conftest import REPOSITORY
+from tests.scripts import run_script
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
 SHORT_NAME = "epochs=2,threads=1,trainer.limit_train_batches=30,trainer.limit_val_batches=2"
@@ -34,10 +36,20 @@ def weights(one: Trial) -> list[torch.Tensor]:
     return list(torch.load(one.run.last_checkpoint, weights_only=True)["state_dict"].values())
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the mlp was compared over two seeds; only for reading."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
+    return folder
+
+
 @pytest.fixture
-def small(workspace: Path) -> Path:
-    """A finished comparison of the mlp over two seeds."""
-    compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
+def small(finished: Path, workspace: Path) -> Path:
+    """A finished comparison of the mlp over two seeds, in an empty current directory."""
+    shutil.copytree(finished / LOGS, LOGS)
     return LOGS / "small"
 
 

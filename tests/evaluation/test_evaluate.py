@@ -21,9 +21,10 @@ from convblocks.evaluation import evaluate
 from convblocks.evaluation.drawing import drawn
 from convblocks.evaluation.measures import Evaluation, wilson_intervals
 from convblocks.evaluation.panels import evaluation_panels, figure_of
-from tests.conftest import run_script, write_digits
+from tests.conftest import write_digits
 from tests.data.pictures import SHAPES, write_pictures
 from tests.looks import overlapping, shown
+from tests.scripts import run_script
 
 LONG_NAMES = tuple(f"the {name} of a rather long name, which costs ${number}" for number, name in enumerate(SHAPES))
 

@@ -16,8 +16,8 @@ from convblocks.errors import UserError
 from convblocks.evaluation import export
 from convblocks.evaluation.trained import load_network
 from convblocks.model.networks import ARCHITECTURES
-from tests.conftest import run_script
 from tests.data.pictures import SHAPES
+from tests.scripts import run_script
 
 
 @pytest.fixture(scope="module")

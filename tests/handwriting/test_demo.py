@@ -26,8 +26,9 @@ from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo import server as demo
 from convblocks.handwriting.demo.answers import run_of
 from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Handler, Server, open_server
-from tests.conftest import REPOSITORY, run_script
+from tests.conftest import REPOSITORY
 from tests.handwriting.pages import running, serving
+from tests.scripts import run_script
 
 
 def request(

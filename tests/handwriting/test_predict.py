@@ -16,8 +16,8 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting import predict
-from tests.conftest import run_script
 from tests.data.pictures import SHAPES
+from tests.scripts import run_script
 
 SEVEN, TWO = 0, 1  # where they stand in the test set
 

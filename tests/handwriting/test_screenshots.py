@@ -1,4 +1,4 @@
-"""The pictures of the demo that the documentation shows."""
+"""The pictures of TensorBoard and of the demo that the documentation shows."""
 
 import pytest
 from PIL import Image, ImageSequence
@@ -14,12 +14,12 @@ def test_the_gif_lasts_six_seconds_and_has_less_than_a_megabyte() -> None:
     assert path.stat().st_size < 1_000_000
 
 
-@pytest.mark.parametrize("name", ["demo.png", "demo-dark.png", "demo-maps.png", "pictures-demo.png"])
+@pytest.mark.parametrize("name", ["tensorboard.png", "demo.png", "demo-dark.png", "demo-maps.png", "pictures-demo.png"])
 def test_the_stills_are_as_wide_as_a_page_shows_them_sharply(name: str) -> None:
     with Image.open(screenshots.DOCS / name) as picture:
         assert 838 <= picture.width <= 1600
 
 
 def test_other_pictures_are_refused_in_one_line() -> None:
-    with pytest.raises(UsageError, match="there are no pictures 'moves': choose some of stills, pictures, gif"):
+    with pytest.raises(UsageError, match="there are no pictures 'moves': choose some of board, stills, pictures, gif"):
         screenshots.main(["moves"])

@@ -9,7 +9,7 @@ from PIL import Image
 from convblocks.data.images import ImageSets
 from tests.conftest import write_digits
 from tests.data.pictures import write_pictures
-from tests.hostile import forked
+from tests.hostile.bounded import run_bounded
 
 # Settings of a run that takes next to no time.
 SHORT = """
@@ -29,8 +29,8 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) ->
     write_pictures(folder / "shapes")
     seven = Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((280, 280))
     seven.save(folder / "seven.png")
-    ended = forked.run("fit", ["--config", "short.yaml", "--arch", "mlp", "--name", "run"], folder)
-    assert ended.status == 0, ended.errors
+    ended = run_bounded("fit", "--config", "short.yaml", "--arch", "mlp", "--name", "run", cwd=folder)
+    assert ended.returncode == 0, ended.stderr
     return folder
 
 

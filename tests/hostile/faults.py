@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import sys
 from functools import partial
@@ -29,6 +30,11 @@ def inject(fault: Fault, at: int, below: str, counter: Path) -> None:
     """
     descriptor = os.open(counter, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     sys.addaudithook(partial(_Hook(fault, at, below, descriptor).hear))
+
+
+def limit_files(size: int) -> None:
+    """From now on let no file become larger, in bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 class _Hook:

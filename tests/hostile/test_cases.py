@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import forked
+from tests.hostile.bounded import run_bounded
 from tests.hostile.cases import CASES, LAST, Case
 
 
@@ -17,15 +17,15 @@ def test_case(case: Case, folder: Path) -> None:
         spoil(folder / name)
     before = checkpoints(folder)
     script, *arguments = shlex.split(case.command)
-    ended = forked.run(script, arguments, folder, dict(case.environment))
-    assert "Traceback" not in ended.errors, ended.errors
-    assert ended.status == case.status, ended
-    said = ended.output if case.status == 0 else ended.errors
+    ended = run_bounded(script, *arguments, cwd=folder, environment=dict(case.environment))
+    assert "Traceback" not in ended.stderr, ended.stderr
+    assert ended.returncode == case.status, ended
+    said = ended.stdout if case.status == 0 else ended.stderr
     assert re.search(case.says, said), said
     if case.status == 0:
-        assert ended.errors == ""
+        assert ended.stderr == ""
         return
-    told = ended.errors.splitlines()
+    told = ended.stderr.splitlines()
     assert told[-1].startswith(f"{script}.py: ")
     assert len(told) == (2 if "could not be recognised" in told[-1] else 1)
     assert case.trains or checkpoints(folder) == before

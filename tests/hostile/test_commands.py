@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from convblocks.runs.directory import RunDirectory
-from tests.conftest import REPOSITORY, run_script
-from tests.hostile import forked
+from tests.conftest import REPOSITORY
+from tests.hostile.bounded import run_bounded
 from tests.hostile.spoil import flipped
+from tests.scripts import run_script
 from tests.test_console import wait_for
 from tests.training.test_fit import assert_same_weights, metric_rows
 
@@ -97,12 +98,12 @@ def test_a_shells_background_job_goes_on_at_ctrl_c(folder: Path) -> None:
 def test_a_moved_run_keeps_its_best_checkpoint(folder: Path) -> None:
     """The best epoch is the last one before the move: later ones are worse."""
     flags = [*SHORT, "--lr", "0.3", "--seed", "0"]
-    assert forked.run("fit", [*flags, "--epochs", "6", "--name", "whole"], folder).status == 0
-    assert forked.run("fit", [*flags, "--epochs", "4", "--name", "a"], folder).status == 0
+    assert run_bounded("fit", *flags, "--epochs", "6", "--name", "whole", cwd=folder).returncode == 0
+    assert run_bounded("fit", *flags, "--epochs", "4", "--name", "a", cwd=folder).returncode == 0
     first, moved, whole = (RunDirectory(name, folder) for name in ("a", "b/c", "whole"))
     moved.path.parent.mkdir()
     first.path.rename(moved.path)
-    assert forked.run("fit", ["--name", "b/c", "--resume", "--epochs", "6"], folder).status == 0
+    assert run_bounded("fit", "--name", "b/c", "--resume", "--epochs", "6", cwd=folder).returncode == 0
     assert not first.path.exists()
     best, expected = (torch.load(run.best_checkpoint, weights_only=True) for run in (moved, whole))
     assert expected["global_step"] == 4 * 3
@@ -115,7 +116,7 @@ def test_a_copied_run_leaves_the_first_alone(folder: Path) -> None:
     run, copy = RunDirectory("run", folder), RunDirectory("copy", folder)
     shutil.copytree(run.path, copy.path)
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    assert forked.run("fit", ["--name", "copy", "--resume", "--epochs", "4"], folder).status == 0
+    assert run_bounded("fit", "--name", "copy", "--resume", "--epochs", "4", cwd=folder).returncode == 0
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
@@ -131,16 +132,16 @@ def test_nothing_in_a_run_directory_is_absolute(finished_run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
-    ended = forked.run("fit", [*SHORT, "--lr", "1e30", "--name", "lost"], folder)
-    assert (ended.status, ended.errors) == (0, "")
-    assert "ended by divergence: the loss was not finite after step 1" in ended.output
+    ended = run_bounded("fit", *SHORT, "--lr", "1e30", "--name", "lost", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "ended by divergence: the loss was not finite after step 1" in ended.stdout
     run = RunDirectory("lost", folder)
     text = run.summary.read_text()
     assert json.loads(text, parse_constant=pytest.fail)["epochs"][0]["train/loss"] is None
     assert run.read_summary()["collapsed"] is True
     assert run.state(2) == "done"
-    resumed = forked.run("fit", ["--name", "lost", "--resume"], folder)
-    assert "was ended by divergence" in resumed.output
+    resumed = run_bounded("fit", "--name", "lost", "--resume", cwd=folder)
+    assert "was ended by divergence" in resumed.stdout
 
 
 TOO_HIGH = """
@@ -165,17 +166,17 @@ def test_the_step_at_which_a_run_diverges_is_told(
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
     trainer = ["--trainer.precision", precision, "--trainer.log_every_n_steps", str(every)]
     trainer += ["--trainer.accumulate_grad_batches", str(accumulated)]
-    ended = forked.run("fit", [*SHORT, *schedule, *trainer, "--name", "lost", "--epochs", "9"], folder)
-    assert (ended.status, ended.errors) == (0, "")
-    assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.output
+    ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", "9", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.stdout
 
 
 @pytest.mark.slow
 def test_a_run_that_loses_its_weights_with_the_very_last_step_has_diverged(folder: Path) -> None:
     (folder / "schedules.py").write_text(TOO_HIGH)
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", "5", "--lr_scheduler.interval", "step"]
-    ended = forked.run("fit", [*SHORT, *schedule, "--name", "lost"], folder)
-    assert "ended by divergence: the loss was not finite after step 6\n" in ended.output
+    ended = run_bounded("fit", *SHORT, *schedule, "--name", "lost", cwd=folder)
+    assert "ended by divergence: the loss was not finite after step 6\n" in ended.stdout
     assert RunDirectory("lost", folder).read_summary()["collapsed"] is True
 
 
@@ -190,19 +191,19 @@ def test_two_processes_agree_on_where_they_diverge(folder: Path) -> None:
 @pytest.mark.slow
 def test_runs_on_different_data_are_not_compared(folder: Path) -> None:
     flags = ["--config", "short.yaml", "--arch", "mlp", "--jobs", "1", "--epochs", "1"]
-    assert forked.run("compare", [*flags, "--seeds", "1"], folder).status == 0
+    assert run_bounded("compare", *flags, "--seeds", "1", cwd=folder).returncode == 0
     flipped(5000)(folder / "data" / "train-images-idx3-ubyte")
-    ended = forked.run("compare", [*flags, "--seeds", "2"], folder)
-    assert ended.status == 1
-    assert re.fullmatch(r"compare.py: \S+/seed_0 and \S+/seed_1 were trained on different data: .*\n", ended.errors)
+    ended = run_bounded("compare", *flags, "--seeds", "2", cwd=folder)
+    assert ended.returncode == 1
+    assert re.fullmatch(r"compare.py: \S+/seed_0 and \S+/seed_1 were trained on different data: .*\n", ended.stderr)
 
 
 @pytest.mark.slow
 def test_a_comparison_in_which_all_diverge_completes(folder: Path) -> None:
     flags = ["--config", "short.yaml", "--arch", "mlp", "maxpool", "--seeds", "2", "--epochs", "2", "--lr", "1e30"]
-    ended = forked.run("compare", [*flags, "--jobs", "2"], folder)
-    assert (ended.status, ended.errors) == (0, "")
-    printed = " ".join(ended.output.split())
+    ended = run_bounded("compare", *flags, "--jobs", "2", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    printed = " ".join(ended.stdout.split())
     assert "The MLP does not train in 2 of 2 runs [34-100 %], all of which diverged;" in printed
     json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
 
@@ -251,7 +252,8 @@ def test_a_second_comparison_waits_for_nobody(folder: Path, processes: list[subp
 @pytest.mark.parametrize("variable", ["LOCAL_RANK", "SLURM_LOCALID"])
 def test_of_three_processes_one_says_what_is_wrong(variable: str, folder: Path) -> None:
     wrong = [
-        forked.run("fit", [*SHORT, "--data.root", "short.yaml"], folder, {variable: str(number)}) for number in range(3)
+        run_bounded("fit", *SHORT, "--data.root", "short.yaml", cwd=folder, environment={variable: str(number)})
+        for number in range(3)
     ]
-    assert [ended.status for ended in wrong] == [1, 1, 1]
-    assert [ended.errors.count("\n") for ended in wrong] == [1, 0, 0]
+    assert [ended.returncode for ended in wrong] == [1, 1, 1]
+    assert [ended.stderr.count("\n") for ended in wrong] == [1, 0, 0]

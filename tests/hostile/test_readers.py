@@ -26,7 +26,7 @@ from convblocks.errors import DataError, UserError
 from convblocks.handwriting.ink import to_mnist
 from convblocks.runs.checkpoints import newest_checkpoint, read_checkpoint
 from convblocks.runs.directory import GROUPS, SETTINGS, RunDirectory
-from tests.hostile.forked import memory
+from tests.scripts import memory_taken
 
 # Beyond what the tests have by then, in bytes.
 MEMORY = 1_000_000_000
@@ -44,7 +44,7 @@ json_values = st.recursive(
 def bounded_memory() -> Iterator[None]:
     """This process may take no more than that."""
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (memory() + MEMORY, before[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_taken() + MEMORY, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 

@@ -10,11 +10,11 @@ import pytest
 from convblocks.runs import manifest
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
-from tests.training.test_fit import train
+from tests.training.test_fit import QUICK, train
 
 
 def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "run", "--seed", "3")
+    train("--arch", "mlp", "--name", "run", "--seed", "3", *QUICK)
     told = RunDirectory("run").read_summary()["manifest"]
     assert told["seed"] == 3
     assert told["packages"]["lightning"] == version("lightning")
@@ -25,7 +25,7 @@ def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
 
 @pytest.mark.slow
 def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train("--arch", "mlp", "--name", "run")
+    train("--arch", "mlp", "--name", "run", *QUICK)
     run = RunDirectory("run")
     began = json.loads(run.manifest.read_text())
     began["packages"]["torch"] = "1.0"
@@ -43,7 +43,7 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
 
 @pytest.mark.slow
 def test_an_unchanged_resume_says_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train("--arch", "mlp", "--name", "run")
+    train("--arch", "mlp", "--name", "run", *QUICK)
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
     assert "not as when" not in capsys.readouterr().out

@@ -13,8 +13,8 @@ from convblocks.comparison.options import fit_settings
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.search import search
-from tests.conftest import run_script
 from tests.data.pictures import write_pictures
+from tests.scripts import run_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
 
 

@@ -16,7 +16,8 @@ import pytest
 from convblocks.runs.directory import LOGS
 from convblocks.search import search
 from tests.comparison.test_compare import is_alive
-from tests.conftest import REPOSITORY, run_script
+from tests.conftest import REPOSITORY
+from tests.scripts import run_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
 from tests.training.test_slurm import CREATE_TRIAL, END_TRIAL
 

@@ -14,7 +14,7 @@ from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import load_network
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
-from tests.training.test_fit import curves, metric_rows, train, weights
+from tests.training.test_fit import QUICK, curves, metric_rows, train, weights
 
 
 def with_callback(name: str, **arguments: Any) -> list[str]:
@@ -27,7 +27,7 @@ NEVER_BETTER = with_callback("EarlyStopping", monitor="train/loss", patience=1, 
 
 
 def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER)
+    train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER, *QUICK)
     run = RunDirectory("run")
     assert len(metric_rows(run)) == 2
     assert run.read_summary()["ended_by"].startswith("EarlyStopping: Monitored metric train/loss did not improve")
@@ -40,7 +40,7 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_once_it_had_ended_itself_trains_nothing(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER)
+    train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER, *QUICK)
     run = RunDirectory("run")
     expected = run.read_summary()
     run.summary.unlink()
@@ -51,7 +51,7 @@ def test_a_run_that_was_killed_once_it_had_ended_itself_trains_nothing(workspace
 
 def test_a_checkpoint_callback_of_ones_own_keeps_its_folder(workspace: Path) -> None:
     own = with_callback("ModelCheckpoint", monitor="val/loss", dirpath="own", filename="{epoch}", save_top_k=-1)
-    train("--arch", "mlp", "--name", "run", "--data.val_size", "2000", *own)
+    train("--arch", "mlp", "--name", "run", "--data.val_size", "2000", *own, *QUICK)
     assert {path.name for path in Path("own").iterdir()} == {"epoch=0.ckpt", "epoch=1.ckpt"}
     run = RunDirectory("run")
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {
@@ -63,7 +63,7 @@ def test_a_checkpoint_callback_of_ones_own_keeps_its_folder(workspace: Path) -> 
 
 
 def test_a_checkpoint_callback_without_a_folder_keeps_away_from_ours(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "run", *with_callback("ModelCheckpoint", save_last=True))
+    train("--arch", "mlp", "--name", "run", *with_callback("ModelCheckpoint", save_last=True), *QUICK)
     run = RunDirectory("run")
     assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
@@ -115,7 +115,7 @@ def test_a_run_with_a_callback_is_whole(workspace: Path, callback: list[str]) ->
 
 
 def test_a_bar_of_ones_own_takes_the_place_of_ours(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train("--arch", "mlp", "--name", "run", *with_callback("TQDMProgressBar", refresh_rate=1, leave=True))
+    train("--arch", "mlp", "--name", "run", *with_callback("TQDMProgressBar", refresh_rate=1, leave=True), *QUICK)
     captured = capsys.readouterr()
     assert "Epoch 1: 100%" in captured.out + captured.err
 

@@ -12,7 +12,8 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from convblocks.runs.directory import LOGS
 from convblocks.training import fit
-from tests.conftest import DEBUG, REPOSITORY, run_script
+from tests.conftest import DEBUG, REPOSITORY
+from tests.scripts import run_script
 from tests.training import distributed_worker
 
 pytestmark = pytest.mark.slow

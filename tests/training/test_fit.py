@@ -18,11 +18,14 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation import tensorboard
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.directory import RunDirectory
+from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG, write_digits
 
 Curve = list[tuple[int, float]]
+
+# Drawing TensorBoard's pictures takes half of a run of a few batches: for tests that look at something else.
+QUICK = ["--trainer.logger", "false"]
 
 
 def train(*flags: str) -> None:
@@ -55,10 +58,20 @@ def assert_same_weights(one: RunDirectory, other: RunDirectory) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a run of two short epochs was trained; only for reading."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train("--arch", "mlp", "--name", "run")
+    return folder
+
+
 @pytest.fixture
-def run(workspace: Path) -> RunDirectory:
-    """A finished run of two short epochs."""
-    train("--arch", "mlp", "--name", "run")
+def run(finished: Path, workspace: Path) -> RunDirectory:
+    """A finished run of two short epochs in an empty current directory."""
+    shutil.copytree(finished / LOGS, LOGS)
     return RunDirectory("run")
 
 
@@ -109,12 +122,12 @@ def test_final_metrics_for_the_hparams_tab_have_tags_of_their_own(run: RunDirect
 
 
 def test_the_same_command_gives_the_same_weights(run: RunDirectory) -> None:
-    train("--arch", "mlp", "--name", "again")
+    train("--arch", "mlp", "--name", "again", *QUICK)
     assert_same_weights(run, RunDirectory("again"))
 
 
 def test_another_seed_gives_other_weights(run: RunDirectory) -> None:
-    train("--arch", "mlp", "--name", "other", "--seed", "1")
+    train("--arch", "mlp", "--name", "other", "--seed", "1", *QUICK)
     assert not torch.equal(*(next(iter(weights(r).values())) for r in (run, RunDirectory("other"))))
 
 
@@ -144,7 +157,7 @@ def test_a_finished_run_says_so(run: RunDirectory, capsys: pytest.CaptureFixture
 
 
 def test_resume_starts_a_run_that_is_not_there(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "new", "--resume")
+    train("--arch", "mlp", "--name", "new", "--resume", *QUICK)
     assert RunDirectory("new").state(2) == "done"
 
 
@@ -190,7 +203,7 @@ def test_a_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[
 
 
 def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "cycle", "--lr_scheduler", "onecycle")
+    train("--arch", "mlp", "--name", "cycle", "--lr_scheduler", "onecycle", *QUICK)
     with pytest.raises(UsageError, match="was begun with epochs=2"):
         fit.main(["--name", "cycle", "--resume", "--epochs", "3"])
 
@@ -252,7 +265,7 @@ def test_a_collapsed_run_says_so(workspace: Path, capsys: pytest.CaptureFixture[
 
 
 def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train("--arch", "mlp", "--running_loss", "--epochs", "1")
+    train("--arch", "mlp", "--running_loss", "--epochs", "1", *QUICK)
     assert capsys.readouterr().out.count("epoch 1  batch") == 4
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
-from tests.conftest import DEBUG, needs, run_script
+from tests.conftest import DEBUG, needs
+from tests.scripts import run_script
 from tests.training.test_fit import Curve, curves
 from tests.training.test_resume import fit_until
 

@@ -19,7 +19,8 @@ from convblocks.training.building import build_classifier, build_data, build_tra
 from convblocks.training.complaints import LINKS
 from convblocks.training.options import parse, parser
 from convblocks.training.parts import build
-from tests.conftest import REPOSITORY, run_script
+from tests.conftest import REPOSITORY
+from tests.scripts import run_script
 
 HELP = (REPOSITORY / "scripts" / "fit.py").read_text().split('"""')[1]
 
@@ -43,7 +44,7 @@ def test_help_fits_a_screen() -> None:
 def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    answer = run_script("fit", "--help", cwd=tmp_path)
+    answer = run_script("fit", "--help", cwd=tmp_path, fresh=True)
     assert (answer.returncode, answer.stdout) == (0, HELP.strip() + "\n")
 
 

@@ -14,10 +14,9 @@ from convblocks.evaluation.trained import load_network
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.directory import Mistake, RunDirectory
 from convblocks.training import fit
-from tests.training.test_fit import train
+from tests.training.test_fit import QUICK, train
 
-# Without the pictures in TensorBoard, which take most of the time.
-QUICK = ["--trainer.logger", "false", "--arch", "mlp", "--name", "run"]
+RUN = [*QUICK, "--arch", "mlp", "--name", "run"]
 
 HEADER = "image,label,predicted\n"
 
@@ -38,7 +37,7 @@ def test_a_run_that_dies_late_has_collapsed_then(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     die_in(2, monkeypatch)
-    train(*QUICK, "--epochs", "3")
+    train(*RUN, "--epochs", "3")
     summary = RunDirectory("run").read_summary()
     accuracies = [row["test/acc"] for row in summary["epochs"]]
     assert accuracies[0] > 0.5
@@ -52,7 +51,7 @@ def test_a_run_whose_best_weights_are_reported_has_not_collapsed(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     die_in(2, monkeypatch)
-    train(*QUICK, "--data.val_size", "2000")
+    train(*RUN, "--data.val_size", "2000")
     summary = RunDirectory("run").read_summary()
     assert summary["epochs"][1]["val/acc"] < 0.15
     assert summary["final"]["test/acc"] > 0.5
@@ -63,7 +62,7 @@ def test_a_run_that_diverges_collapses_and_tells_of_no_mistakes(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where a shorter run in the same directory has told of some."""
-    train(*QUICK, "--epochs", "1")
+    train(*RUN, "--epochs", "1")
     run = RunDirectory("run")
     assert run.read_mistakes()
     die_in(2, monkeypatch, bias=torch.nan)
@@ -74,7 +73,7 @@ def test_a_run_that_diverges_collapses_and_tells_of_no_mistakes(
 
 
 def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: ImageSets) -> None:
-    train(*QUICK, "--trainer.limit_val_batches", "1.0")
+    train(*RUN, "--trainer.limit_val_batches", "1.0")
     run = RunDirectory("run")
     mistakes = run.read_mistakes()
     predicted = load_network(run.last_checkpoint).logits(digits.test.images).argmax(dim=1)
@@ -85,7 +84,7 @@ def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: Im
 
 
 def test_with_a_validation_split_they_are_those_of_the_best_network(workspace: Path, digits: ImageSets) -> None:
-    train(*QUICK, "--data.val_size", "2000", "--lr", "0.1", "--trainer.limit_test_batches", "1.0")
+    train(*RUN, "--data.val_size", "2000", "--lr", "0.1", "--trainer.limit_test_batches", "1.0")
     run = RunDirectory("run")
     right = 1 - len(run.read_mistakes() or []) / 10_000
     assert right == pytest.approx(run.read_summary()["final"]["test/acc"])

@@ -18,8 +18,9 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from convblocks.training.options import parse
 from convblocks.training.parts import build
-from tests.conftest import DEBUG, needs, run_script
-from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+from tests.conftest import DEBUG, needs
+from tests.scripts import run_script
+from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import fit_until
 
 RADAM = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
@@ -102,7 +103,7 @@ def hyper_parameters(run: RunDirectory) -> dict[str, Any]:
 
 
 def test_an_optimizer_of_any_class_is_kept_as_plain_values(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "run", *RADAM)
+    train("--arch", "mlp", "--name", "run", *RADAM, *QUICK)
     run = RunDirectory("run")
     expected = {"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}
     assert run.read_config()["optimizer"] == expected
@@ -217,13 +218,13 @@ def test_a_network_of_ones_own_trains_from_the_current_folder(own_networks: Path
 
 
 def test_a_function_makes_a_network_too(own_networks: Path) -> None:
-    train("--arch", "own_networks.flat", "--network.hidden", "8", "--name", "run")
+    train("--arch", "own_networks.flat", "--network.hidden", "8", "--name", "run", *QUICK)
     assert RunDirectory("run").state(2) == "done"
 
 
 @pytest.mark.slow
 def test_a_saved_config_repeats_a_run_of_ones_own_network(own_networks: Path) -> None:
-    train(*ROWS, *RADAM, "--name", "run")
+    train(*ROWS, *RADAM, "--name", "run", *QUICK)
     fit.main(["--config", str(RunDirectory("run").config), "--name", "again"])
     assert_same_weights(RunDirectory("run"), RunDirectory("again"))
 
@@ -260,7 +261,7 @@ def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
 
 @pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
 def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
-    train("--arch", "mlp", "--name", "run")
+    train("--arch", "mlp", "--name", "run", *QUICK)
     content = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)
     content["hyper_parameters"] |= {"arch": arch, "network": {"path": "owned"}}
     torch.save(content, "evil.ckpt")
@@ -270,7 +271,7 @@ def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> 
 
 
 def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(own_networks: Path) -> None:
-    train("--arch", "mlp", "--name", "run")
+    train("--arch", "mlp", "--name", "run", *QUICK)
     content = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)
     content["hyper_parameters"]["optimizer"] = "gone.Lion"
     torch.save(content, "gone.ckpt")
@@ -321,8 +322,8 @@ def test_data_and_losses_that_cannot_be_used_are_one_line(
 
 def test_label_smoothing_is_an_argument_of_the_loss(workspace: Path) -> None:
     smooth = ["--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1"]
-    train("--arch", "mlp", "--name", "smooth", *smooth)
-    train("--arch", "mlp", "--name", "plain")
+    train("--arch", "mlp", "--name", "smooth", *smooth, *QUICK)
+    train("--arch", "mlp", "--name", "plain", *QUICK)
     smoothed, plain = (RunDirectory(name).read_summary() for name in ("smooth", "plain"))
     assert smoothed["settings"]["loss"] == {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
     assert smoothed["final"]["test/loss"] > plain["final"]["test/loss"]
@@ -330,13 +331,14 @@ def test_label_smoothing_is_an_argument_of_the_loss(workspace: Path) -> None:
 
 
 def test_the_full_name_of_the_default_loss_changes_nothing(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "named", "--loss", "torch.nn.CrossEntropyLoss")
-    train("--arch", "mlp", "--name", "plain")
+    train("--arch", "mlp", "--name", "named", "--loss", "torch.nn.CrossEntropyLoss", *QUICK)
+    train("--arch", "mlp", "--name", "plain", *QUICK)
     assert_same_weights(RunDirectory("named"), RunDirectory("plain"))
 
 
 def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    flags = [*DEBUG, *NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared", "--name"]
+    flags = [*DEBUG, *NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared"]
+    flags += [*QUICK, "--name"]
     fit.main([*flags, "whole"])
     fit_until(27, [*flags, "stopped"], monkeypatch)
     fit.main(["--name", "stopped", "--resume"])

@@ -19,8 +19,9 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.any_trainer.plain import trainer
-from tests.conftest import run_script, write_digits
+from tests.conftest import write_digits
 from tests.data.pictures import SHAPES, write_pictures
+from tests.scripts import run_script
 from tests.training.test_distributed import assert_close, weights
 from tests.training.test_fit import assert_same_weights, metric_rows
 from tests.training.test_resume import fit_until

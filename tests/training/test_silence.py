@@ -1,6 +1,7 @@
 """The share of silent units in a run's curves, in its rows, and in what it says at its end."""
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,8 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
 from convblocks.training.silence import Silence, in_whole_percent
 from tests.conftest import DEBUG
-from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import stop_at
-
-# Without the pictures in TensorBoard, which take most of the time.
-QUICK = ["--trainer.logger", "false"]
 
 LAYERS = ("dead/relu1", "dead/relu2", "dead/relu3")
 
@@ -87,7 +85,7 @@ def test_only_none_is_0_percent_and_only_all_is_100(share: float, text: str) -> 
     assert in_whole_percent(share) == text
 
 
-@pytest.mark.parametrize("arch", ["mute", "batchnorm"])
+@pytest.mark.parametrize("arch", ["mute", pytest.param("batchnorm", marks=pytest.mark.slow)])
 def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     train("--arch", arch, "--name", "watched", *QUICK)
     monkeypatch.delattr(Silence, "on_validation_epoch_end")
@@ -97,6 +95,34 @@ def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monk
     assert [row.items() - silence_of(row).items() for row in metric_rows(watched)] == [
         row.items() for row in metric_rows(unwatched)
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
+def test_it_takes_less_than_a_hundredth_of_an_epoch(
+    workspace: Path, arch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a tenth of an epoch, a tenth: it looks at as many images however long an epoch is."""
+    seconds: dict[str, float] = {"evaluation": 0.0, "epoch": 0.0}
+    count = Silence.on_validation_epoch_end
+
+    def timed(*arguments: Any) -> None:
+        begin = time.process_time()
+        count(*arguments)
+        seconds["evaluation"] += time.process_time() - begin
+
+    def begin_epoch(*_: Any) -> None:
+        seconds["epoch"] -= time.process_time()
+
+    def end_epoch(*_: Any) -> None:
+        seconds["epoch"] += time.process_time()
+
+    monkeypatch.setattr(Silence, "on_validation_epoch_end", timed)
+    monkeypatch.setattr(Silence, "on_train_epoch_start", begin_epoch)
+    monkeypatch.setattr(Silence, "on_train_epoch_end", end_epoch)
+    tenth = ["--trainer.limit_train_batches", "0.1", "--trainer.limit_val_batches", "0.1"]
+    fit.main(["--arch", arch, "--epochs", "3", *tenth, "--threads", "1", "--name", "run", *QUICK])
+    assert 0 < seconds["evaluation"] < 0.1 * seconds["epoch"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import DEVNULL
 from tempfile import gettempdir
 
 import pytest
@@ -15,13 +16,15 @@ import torch
 from filelock import FileLock
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
-from convblocks.comparison import compare
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.conftest import REPOSITORY
+from tests.quick_python import environment_of, quick_python
 from tests.training.test_distributed import weights
 from tests.training.test_fit import curves, metric_rows
 from tests.training.test_lost_processes import MORTAL, seconds_since
+
+PATH_OF_PYTHON = os.environ["PATH"]  # not the quick one
 
 SCRIPTS = REPOSITORY / "scripts" / "slurm"
 
@@ -29,6 +32,8 @@ SCRIPTS = REPOSITORY / "scripts" / "slurm"
 CREATE_TRIAL, END_TRIAL = 4, 6
 
 COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
+
+FEW_BATCHES = ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
     with FileLock(Path(gettempdir()) / "slurm-of-tests.lock"), pytest.MonkeyPatch.context() as patch:
         subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "up.sh", state], check=True)
-        patch.setenv("SLURM_CONF", str(state / "slurm.conf"))
+        for name, value in environment_of(SLURM_CONF=str(state / "slurm.conf")).items():
+            patch.setenv(name, value)  # which sbatch hands on
         patch.chdir(folder)
         try:
             yield folder
@@ -122,10 +128,12 @@ def requeues(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--requeues"))
 
 
-def submit_run(name: str, requeues: int) -> str:
+def submit_run(name: str, requeues: int, *options: str) -> str:
     """Submit a run of two processes, long enough to be stopped that often."""
-    flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 4), "--name", name]
-    return submit(SCRIPTS / "fit.sbatch", *flags, options=("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"))
+    flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 2), "--trainer.limit_train_batches", "500"]
+    flags += ["--trainer.limit_val_batches", "2", "--name", name]
+    layout = ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1")
+    return submit(SCRIPTS / "fit.sbatch", *flags, options=(*layout, *options))
 
 
 def wait_for_epoch(number: int, run: RunDirectory, job: str) -> None:
@@ -164,8 +172,9 @@ def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted
 
 @pytest.mark.slow
 def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory, requeues: int) -> None:
+    """Also where nothing but Python stands between Slurm and the run."""
     run = RunDirectory("cancelled")
-    job = submit_run(run.name, requeues)
+    job = submit_run(run.name, requeues, f"--export=ALL,PATH={PATH_OF_PYTHON}")
     wait_for_epoch(1, run, job)
     subprocess.run(["scancel", job], check=True)
     assert ended(job) == {"CANCELLED"}
@@ -177,8 +186,7 @@ def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory, 
 
 @pytest.mark.slow
 def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
-    flags = ["--arch", "mlp", "--seeds", "2", "--epochs", "1", "--name", "array"]
-    flags += ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
+    flags = ["--arch", "mlp", "--seeds", "2", "--epochs", "1", "--name", "array", *FEW_BATCHES]
     job = submit(SCRIPTS / "compare.sbatch", *flags, options=("--array=0-1",))
     assert ended(job) == {"COMPLETED"}, output(job)
     assert "| 2 of 2 |" in wait_for_report("array")
@@ -187,7 +195,7 @@ def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
 @pytest.mark.slow
 def test_the_tasks_of_an_array_search_together(cluster: Path) -> None:
     flags = ["--arch", "mlp", "--space", "lr=1e-4..1e-1:log", "--trials", "6", "--epochs", "1", "--name", "searched"]
-    flags += ["--data.val_size", "500", "--trainer.limit_train_batches", "20", "--confirm", "1", "--seeds", "1"]
+    flags += ["--data.val_size", "500", *FEW_BATCHES, "--confirm", "1", "--seeds", "1"]
     job = submit(SCRIPTS / "search.sbatch", *flags, options=("--array=0-1",))
     assert ended(job) == {"COMPLETED"}, output(job)
     events = [json.loads(line) for line in (LOGS / "searched" / "journal.log").read_text().splitlines()]
@@ -200,7 +208,8 @@ def test_the_tasks_of_an_array_search_together(cluster: Path) -> None:
 @pytest.mark.slow
 def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> None:
     flags = ["--arch", "mlp", "--space", "lr=1e-4..1e-1:log", "--trials", "3", "--epochs", "2", "--name", "late"]
-    flags += ["--data.val_size", "500", "--trainer.limit_train_batches", "400", "--confirm", "0"]
+    flags += ["--data.val_size", "500", "--trainer.limit_train_batches", "400", "--trainer.limit_val_batches", "2"]
+    flags += ["--confirm", "0"]
     job = submit(SCRIPTS / "search.sbatch", *flags, options=("--array=0",))
     wait_for_epoch(1, RunDirectory("late/trial_0"), job)
     subprocess.run(["scancel", "--signal=USR1", job], check=True)
@@ -215,12 +224,12 @@ def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> Non
 @pytest.mark.slow
 def test_trials_of_an_array_may_have_several_nodes(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "batchnorm", "--seeds", "2", "--epochs", "1", "--trainer.precision", "64-true"]
-    flags += ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
+    flags += FEW_BATCHES
     together = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
     layout = ("--array=0-1", "--nodes=2", "--ntasks-per-node=1")
     job = submit(SCRIPTS / "compare.sbatch", *flags, *together, "--name", "nodes", options=layout)
     assert ended(job) == {"COMPLETED"}, output(job)
-    compare.main([*flags, "--name", "one"])
+    subprocess.run([quick_python(), "scripts/compare.py", *flags, "--name", "one"], stdout=DEVNULL, check=True)
     (one,), (two,) = ([*(LOGS / name / "batchnorm").iterdir()] for name in ("one", "nodes"))
     for seed in ("seed_0", "seed_1"):
         several = RunDirectory(str((two / seed).relative_to(LOGS)))
@@ -233,7 +242,7 @@ def test_trials_of_an_array_may_have_several_nodes(cluster: Path) -> None:
 @pytest.mark.slow
 def test_within_a_job_a_comparison_starts_the_processes_of_its_trials(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "mlp", "--seeds", "2", "--jobs", "2", "--epochs", "1", "--name", "within"]
-    flags += ["--trainer.limit_train_batches", "20", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    flags += [*FEW_BATCHES, "--trainer.devices", "2", "--trainer.strategy", "ddp"]
     job = submit_text(cluster, f"exec srun python scripts/compare.py {' '.join(flags)}", "--cpus-per-task=4")
     assert ended(job) == {"COMPLETED"}, output(job)
     assert "| 2 of 2 |" in (LOGS / "within" / "comparison.md").read_text()
@@ -241,7 +250,7 @@ def test_within_a_job_a_comparison_starts_the_processes_of_its_trials(cluster: P
 
 @pytest.mark.slow
 def test_srun_may_start_torchrun(cluster: Path) -> None:
-    flags = [*COMMON, "--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "20", "--name", "torchrun"]
+    flags = [*COMMON, "--arch", "mlp", "--epochs", "1", *FEW_BATCHES, "--name", "torchrun"]
     torchrun = "torchrun --nnodes 2 --nproc_per_node 1 --rdzv_backend c10d --rdzv_endpoint"
     together = "--trainer.devices 1 --trainer.num_nodes 2"
     command = f"exec srun {torchrun} 127.0.0.1:{find_free_network_port()} scripts/fit.py {' '.join(flags)} {together}"

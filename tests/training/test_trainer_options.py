@@ -11,8 +11,9 @@ import torch
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
-from tests.conftest import DEBUG, REPOSITORY, run_script
-from tests.training.test_fit import assert_same_weights, curves, metric_rows, train
+from tests.conftest import DEBUG, REPOSITORY
+from tests.scripts import run_script
+from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
@@ -32,14 +33,14 @@ def test_fast_dev_run_tries_every_config_out_and_leaves_nothing(
 
 
 def test_overfit_batches_takes_the_same_few_in_each_epoch(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "run", "--trainer.overfit_batches", "2", "--epochs", "20")
+    train("--arch", "mlp", "--name", "run", "--trainer.overfit_batches", "2", "--epochs", "20", *QUICK)
     rows = metric_rows(RunDirectory("run"))
     assert [row["step"] for row in rows] == [str(2 * epoch) for epoch in range(1, 21)]
     assert float(rows[-1]["train/acc"]) == 1  # 128 images are learned by heart
 
 
 def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train("--arch", "mlp", "--name", "run", "--trainer.max_steps", "27")
+    train("--arch", "mlp", "--name", "run", "--trainer.max_steps", "27", *QUICK)
     run = RunDirectory("run")
     assert places(run) == [(1, 20), (2, 27)]
     assert "test/acc" in metric_rows(run)[-1]
@@ -93,7 +94,7 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
 
 def test_evaluations_can_be_counted_over_epochs(workspace: Path) -> None:
     never = ["--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "30"]
-    train("--arch", "mlp", "--name", "run", *never)
+    train("--arch", "mlp", "--name", "run", *never, *QUICK)
     rows = metric_rows(RunDirectory("run"))
     assert [(row["step"], bool(row["test/acc"])) for row in rows] == [("20", False), ("30", True), ("40", True)]
     with pytest.raises(UserError, match="must be less than or equal to the number of the training batches"):
@@ -101,7 +102,7 @@ def test_evaluations_can_be_counted_over_epochs(workspace: Path) -> None:
 
 
 def test_the_best_evaluation_is_kept_also_from_within_an_epoch(workspace: Path) -> None:
-    train("--arch", "mlp", "--name", "run", "--data.val_size", "2000", "--trainer.val_check_interval", "0.25")
+    train("--arch", "mlp", "--name", "run", "--data.val_size", "2000", "--trainer.val_check_interval", "0.25", *QUICK)
     run = RunDirectory("run")
     best = torch.load(run.best_checkpoint, weights_only=True)
     lowest = min(metric_rows(run), key=lambda row: float(row["val/loss"]))
@@ -162,7 +163,7 @@ def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, preci
 
 def test_gradients_are_accumulated_and_clipped(workspace: Path) -> None:
     accumulated = ["--batch_size", "32", "--trainer.accumulate_grad_batches", "2"]
-    train("--arch", "mlp", "--name", "run", *accumulated, "--trainer.gradient_clip_val", "0.1")
+    train("--arch", "mlp", "--name", "run", *accumulated, "--trainer.gradient_clip_val", "0.1", *QUICK)
     assert places(RunDirectory("run")) == [(1, 10), (2, 20)]
 
 
@@ -180,7 +181,7 @@ def test_default_root_dir_is_where_the_runs_lie(workspace: Path) -> None:
 def test_without_checkpoints_a_run_says_that_it_cannot_be_resumed(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train("--arch", "mlp", "--name", "run", "--trainer.enable_checkpointing", "false")
+    train("--arch", "mlp", "--name", "run", "--trainer.enable_checkpointing", "false", *QUICK)
     assert "It kept no checkpoint, and cannot be resumed." in capsys.readouterr().out
     assert not (RunDirectory("run").path / "checkpoints").exists()
     assert RunDirectory("run").state(2) == "done"

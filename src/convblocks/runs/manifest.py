@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def write_manifest(path: Path, content: Manifest) -> None:
     write(path, as_json(content) + "\n")
 
 
+@cache  # reading them takes as long as dozens of steps
 def packages() -> dict[str, str]:
     """The versions of all installed packages, by name."""
     found = {one.metadata["Name"]: one.metadata["Version"] for one in distributions()}

@@ -1,0 +1,48 @@
+"""A ``python`` for tests that start many processes: it is there at once, since it is forked from one with the imports.
+
+What a process then does is what it would do: only the seconds are spared in which it imports torch and Lightning. A
+small program stands where the process is started, hands on what this is given, and ends as it does (client.py); the
+process is forked by a server with the imports (server.py), which ends with the tests.
+"""
+
+import atexit
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from shutil import rmtree
+from subprocess import PIPE, STDOUT
+from tempfile import mkdtemp
+
+HERE = Path(__file__).parent
+
+
+@cache
+def quick_python() -> Path:
+    """The program, named ``python``, alone in its folder; its server has done the imports when this returns."""
+    folder = Path(mkdtemp(prefix="python-"))  # a socket's path must be short
+    python = folder / "python"
+    python.write_text(f"#!{sys.executable} -IS\n{(HERE / 'client.py').read_text()}")
+    python.chmod(0o755)
+    command = [sys.executable, str(HERE / "server.py"), str(folder / "socket")]
+    # In a session of its own, so that no Ctrl-C meant for the tests ends it.
+    server = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True)
+    atexit.register(_end, server, folder)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+    return python
+
+
+def environment_of(**variables: str) -> dict[str, str]:
+    """Variables for a process in which ``python``, and what starts torchrun's processes, is the quick one."""
+    python = quick_python()
+    path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHON_EXEC": str(python)} | variables
+
+
+def _end(server: subprocess.Popen[bytes], folder: Path) -> None:
+    assert server.stdin is not None
+    server.stdin.close()  # at which it ends, as it does when the tests are killed
+    server.wait()
+    rmtree(folder)
