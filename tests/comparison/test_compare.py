@@ -21,7 +21,7 @@ from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from tests.conftest import REPOSITORY
-from tests.scripts import run_script
+from tests.scripts import run_script, start_script
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
 SHORT_NAME = "epochs=2,threads=1,trainer.limit_train_batches=30,trainer.limit_val_batches=2"
@@ -350,13 +350,24 @@ def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[
     assert not is_alive(process.pid)
 
 
+# Of a comparison in which much is left to do after the first epoch.
+LONG = ["--epochs", "3", "--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2"]
+LONG += ["--arch", "mlp", "--seeds", "2", "--jobs", "2"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What it finds if nothing stops it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("long"))
+        compare.main([*LONG, "--name", "whole"])
+        return (LOGS / "whole" / "comparison.json").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind: signal.Signals) -> None:
-    flags = ["--epochs", "3", "--trainer.limit_val_batches", "2", "--arch", "mlp", "--seeds", "2", "--jobs", "2"]
-    compare.main([*flags, "--name", "whole"])
-    script = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *flags, "--name", "killed"]
-    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
+def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, table: str, kind: signal.Signals) -> None:
+    with start_script("compare", *LONG, "--name", "killed", cwd=workspace) as process:
         while not list((LOGS / "killed").rglob("last.ckpt")):
             assert process.poll() is None
             time.sleep(0.02)
@@ -366,11 +377,10 @@ def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, kind:
             process.send_signal(kind)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == (-kind if kind == signal.SIGKILL else 128 + kind)
-        assert errors == (b"" if kind == signal.SIGKILL else b"compare.py: stopped: the same command carries on\n")
-    resumed = run_script("compare", *flags, "--name", "killed", cwd=workspace)
+        assert errors == ("" if kind == signal.SIGKILL else "compare.py: stopped: the same command carries on\n")
+    resumed = run_script("compare", *LONG, "--name", "killed", cwd=workspace)
     assert resumed.returncode == 0, resumed.stderr
-    tables = [(LOGS / name / "comparison.json").read_text() for name in ("whole", "killed")]
-    assert tables[0] == tables[1]
+    assert (LOGS / "killed" / "comparison.json").read_text() == table
 
 
 @pytest.mark.slow

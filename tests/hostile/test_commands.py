@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from convblocks.runs.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.hostile.bounded import run_bounded
 from tests.hostile.spoil import flipped
-from tests.scripts import run_script
+from tests.scripts import run_script, start_script
 from tests.test_console import wait_for
 from tests.training.test_fit import assert_same_weights, metric_rows
 
@@ -209,24 +210,15 @@ def test_a_comparison_in_which_all_diverge_completes(folder: Path) -> None:
 
 
 @pytest.fixture
-def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that a test starts; none outlives it."""
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def start(script: str, *arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, str(REPOSITORY / "scripts" / f"{script}.py"), *arguments]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def started() -> Iterator[ExitStack]:
+    """Scripts that a test starts; none outlives it."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.mark.slow
-def test_two_runs_without_a_name_take_two_versions(folder: Path, processes: list[subprocess.Popen[str]]) -> None:
-    processes += [start("fit", *SHORT, cwd=folder) for _ in range(4)]
-    for process in processes:
+def test_two_runs_without_a_name_take_two_versions(folder: Path, started: ExitStack) -> None:
+    for process in [started.enter_context(start_script("fit", *SHORT, cwd=folder)) for _ in range(4)]:
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
     versions = [RunDirectory(f"mlp/version_{number}", folder) for number in range(4)]
@@ -236,9 +228,9 @@ def test_two_runs_without_a_name_take_two_versions(folder: Path, processes: list
 
 
 @pytest.mark.slow
-def test_a_second_comparison_waits_for_nobody(folder: Path, processes: list[subprocess.Popen[str]]) -> None:
+def test_a_second_comparison_waits_for_nobody(folder: Path, started: ExitStack) -> None:
     flags = ["--config", "short.yaml", "--arch", "mlp", "--seeds", "1", "--epochs", "400"]
-    processes.append(start("compare", *flags, cwd=folder))
+    started.enter_context(start_script("compare", *flags, cwd=folder))
     wait_for(folder / "lightning_logs/compare/.lock")
     ended = run_script("compare", *flags, cwd=folder)
     assert ended.returncode == 1

@@ -4,44 +4,41 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
+from convblocks.data.images import ImageSets
 from convblocks.runs.directory import LOGS
 from convblocks.search import search
 from tests.comparison.test_compare import is_alive
-from tests.conftest import REPOSITORY
-from tests.scripts import run_script
+from tests.conftest import write_digits
+from tests.scripts import Script, run_script, start_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
 from tests.training.test_slurm import CREATE_TRIAL, END_TRIAL
 
 pytestmark = pytest.mark.slow
 
-Start = Callable[..., subprocess.Popen[bytes]]
+Start = Callable[..., Script]
+
+# Of searches in which no run needs more images than ``few_digits`` has.
+SMALL = [*SHORT, "--data.root", "digits"]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def few_digits(workspace: Path, digits: ImageSets) -> None:
+    write_digits(workspace / "digits", digits, train=1800)
+
+
+@pytest.fixture
+def start(workspace: Path) -> Iterator[Start]:
     """Starts a search with these flags, and does not let it outlive the test."""
-    started = []
-
-    def begin(*flags: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, str(REPOSITORY / "scripts" / "search.py"), *flags]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
-        started.append(process)
-        return process
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+    with ExitStack() as started:
+        yield lambda *flags: started.enter_context(start_script("search", *flags, cwd=workspace))
 
 
 def lines(journal: Path) -> int:
@@ -55,7 +52,7 @@ def assert_once(journal: Path, trials: int) -> None:
     assert sorted(one["trial_id"] for one in events if one["op_code"] == END_TRIAL) == list(range(trials))
 
 
-def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+def workers(process: Script) -> list[psutil.Process]:
     """The processes of the trials that run: children of the server from which they are forked."""
     return [worker for server in psutil.Process(process.pid).children() for worker in server.children()]
 
@@ -77,9 +74,11 @@ def test_a_worker_that_is_killed_is_carried_on_before_anything_new(workspace: Pa
     assert numbers("killed")["trials"] == numbers("whole")["trials"]
 
 
-def test_killed_at_random_moments_a_search_ends_as_one_that_was_not(workspace: Path, start: Start) -> None:
+def test_killed_at_random_moments_a_search_ends_as_one_that_was_not(
+    few_digits: None, workspace: Path, start: Start
+) -> None:
     """With one job it makes the very same choices; the whole machine dies, or the search alone."""
-    flags = [*SHORT, *ONE_JOB, "--trials", "8"]
+    flags = [*SMALL, *ONE_JOB, "--trials", "8"]
     search.main([*flags, "--name", "whole"])
     journal = LOGS / "killed" / "journal.log"
     luck = random.Random(0)
@@ -113,7 +112,7 @@ def test_a_search_that_is_stopped_leaves_no_process_and_goes_on(
     os.killpg(process.pid, kind)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + kind, errors
-    assert errors.decode() == "search.py: stopped: the same command carries on\n"
+    assert errors == "search.py: stopped: the same command carries on\n"
     deadline = time.monotonic() + 20
     while is_alive(process.pid):
         assert time.monotonic() < deadline
@@ -122,8 +121,8 @@ def test_a_search_that_is_stopped_leaves_no_process_and_goes_on(
     assert_once(LOGS / "s" / "journal.log", 4)
 
 
-def test_two_searches_work_on_the_same_trials(workspace: Path, start: Start) -> None:
-    flags = [*SHORT, "--confirm", "1", "--seeds", "1", "--trials", "8", "--jobs", "1", "--name", "s"]
+def test_two_searches_work_on_the_same_trials(few_digits: None, start: Start) -> None:
+    flags = [*SMALL, "--confirm", "1", "--seeds", "1", "--trials", "8", "--jobs", "1", "--name", "s"]
     both = [start(*flags) for _ in range(2)]
     for process in both:
         _, errors = process.communicate(timeout=300)

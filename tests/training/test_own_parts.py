@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,15 @@ import pytest
 import torch
 import yaml
 
+from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.model.classifier import DigitClassifier
-from convblocks.runs.directory import RunDirectory
+from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from convblocks.training.options import parse
 from convblocks.training.parts import build
-from tests.conftest import DEBUG, needs
+from tests.conftest import DEBUG, OWN_NETWORKS, needs, write_digits
 from tests.scripts import run_script
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import fit_until
@@ -206,11 +208,25 @@ def test_what_cannot_be_made_is_one_line_before_anything_is_written(
     assert not Path("lightning_logs").exists()
 
 
-@pytest.mark.slow
-def test_a_network_of_ones_own_trains_from_the_current_folder(own_networks: Path) -> None:
-    finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=own_networks.parent)
+@pytest.fixture(scope="module")
+def trained_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which fit.py has trained a network of its owner's own; only for reading."""
+    folder = tmp_path_factory.mktemp("rows")
+    (folder / "own_networks.py").write_text(OWN_NETWORKS)
+    finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=folder)
     assert finished.returncode == 0, finished.stderr
-    run = RunDirectory("run")
+    return folder
+
+
+@pytest.fixture
+def run(own_networks: Path, trained_rows: Path) -> RunDirectory:
+    """A copy of that run."""
+    shutil.copytree(trained_rows / LOGS, LOGS)
+    return RunDirectory("run")
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_trains_from_the_current_folder(run: RunDirectory) -> None:
     settings = yaml.safe_load(run.config.read_text())
     assert (settings["arch"], settings["network"]) == ("own_networks.Rows", {"hidden": 24})
     assert hyper_parameters(run)["network"] == {"hidden": 24}
@@ -235,12 +251,12 @@ def test_a_saved_config_repeats_a_run_of_ones_own_network(own_networks: Path) ->
     [["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]],
     ids=lambda command: command[0],
 )
-def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, command: list[str]) -> None:
-    finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=own_networks.parent)
-    assert finished.returncode == 0, finished.stderr
+def test_a_checkpoint_imports_no_foreign_module_by_itself(
+    own_networks: Path, run: RunDirectory, command: list[str]
+) -> None:
     own_networks.write_text("raise SystemExit('imported')")
     name, *arguments = command
-    checkpoint = str(RunDirectory("run").last_checkpoint)
+    checkpoint = str(run.last_checkpoint)
     refused = run_script(name, checkpoint, *arguments, cwd=own_networks.parent)
     assert refused.returncode == 1
     assert refused.stderr.endswith("to let it be imported, give --arch own_networks.Rows\n")
@@ -249,10 +265,9 @@ def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, co
 
 
 @pytest.mark.slow
-def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
-    train(*ROWS, "--name", "run")
-    checkpoint = RunDirectory("run").last_checkpoint
-    finished = run_script("evaluate", str(checkpoint), "--arch", "own_networks.Rows", cwd=own_networks.parent)
+def test_with_its_class_a_checkpoint_is_evaluated(run: RunDirectory, workspace: Path) -> None:
+    checkpoint = run.last_checkpoint
+    finished = run_script("evaluate", str(checkpoint), "--arch", "own_networks.Rows", cwd=workspace)
     assert finished.returncode == 0, finished.stderr
     assert "own_networks.Rows on the 10,000 test images" in finished.stdout
     with pytest.raises(UserError, match=re.escape("of the class own_networks.Rows")):
@@ -280,9 +295,11 @@ def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(own_net
 
 
 @pytest.mark.slow
-def test_a_network_of_timm_trains(workspace: Path) -> None:
+def test_a_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
     needs("timm")
+    write_digits(workspace / "digits", digits, train=1300)
     network = ["--network.model_name=resnet10t", "--network.in_chans=1", "--network.num_classes=10"]
+    network += ["--data.root", "digits"]
     finished = run_script("fit", *DEBUG, "--arch", "timm.create_model", *network, "--name", "run", cwd=workspace)
     assert finished.returncode == 0, finished.stderr
     assert RunDirectory("run").state(2) == "done"

@@ -1,8 +1,6 @@
 """A run that is killed and resumed, any number of times, at any step, ends as if nothing had happened."""
 
 import contextlib
-import ctypes
-import multiprocessing
 import os
 import random
 import shutil
@@ -10,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -17,30 +16,33 @@ import torch
 import yaml
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
-from convblocks.console import status_of
+from convblocks.data.images import ImageSets
 from convblocks.errors import Stopped, UserError
 from convblocks.evaluation import evaluate, export
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import previous
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
-from tests.conftest import DEBUG, REPOSITORY
+from tests.conftest import DEBUG, REPOSITORY, write_digits
+from tests.scripts import run_script, start_script
+from tests.training.counting import count_steps
 from tests.training.test_fit import assert_same_weights, curves, metric_rows
 
-CONTEXT = multiprocessing.get_context("forkserver")
-# Training steps taken by the process that runs now; without a lock, which a killed process might take with it.
-STEPS = CONTEXT.Value("i", 0, lock=False)
+# The options of a run of two epochs of 20 steps, on ``few_digits``.
+SMALL = [*DEBUG, "--threads", "1", "--data.root", "digits"]
 
 
-def fit_and_count(arguments: list[str], steps: ctypes.c_int) -> None:
-    """Run fit.py's command in a process of its own, and tell how many steps it has taken."""
-    signals.install()
+@pytest.fixture
+def few_digits(workspace: Path, digits: ImageSets) -> None:
+    """As many digits as the steps of a short run take."""
+    write_digits(workspace / "digits", digits, train=1600)
 
-    def count(*_: object) -> None:
-        steps.value += 1
 
-    DigitClassifier.on_before_zero_grad = count  # type: ignore[assignment, method-assign]
-    sys.exit(status_of(fit.main, arguments))
+@cache
+def whole_run(*flags: str) -> RunDirectory:
+    """A run that nothing stopped, once for all tests with these flags."""
+    fit.main([*flags, "--name", "whole"])
+    return RunDirectory("whole", Path.cwd())
 
 
 @pytest.fixture(autouse=True)
@@ -48,20 +50,18 @@ def fresh_signals() -> None:
     signals.forget()
 
 
-def kill_while_it_runs(arguments: list[str], steps: int | None, rng: random.Random) -> bool:
-    """Start the command and kill it after that many training steps, or after some time; False if it ended before."""
-    STEPS.value = 0
-    process = CONTEXT.Process(target=fit_and_count, args=(arguments, STEPS))
-    process.start()
-    if steps is None:
-        time.sleep(rng.uniform(0, 1.5))
-    else:
-        while steps > STEPS.value and process.is_alive():
-            time.sleep(0.001)
-    runs = process.is_alive()
-    rng.choice([process.kill, process.terminate])()
-    process.join()
-    return runs
+def kill_while_it_runs(arguments: list[str], steps: int | None, rng: random.Random) -> None:
+    """Start fit.py and kill it after that many training steps, or after some time."""
+    counter = Path("steps")
+    counter.write_bytes(b"")
+    with start_script("fit", *arguments, prepare=partial(count_steps, counter)) as process:
+        if steps is None:
+            time.sleep(rng.uniform(0, 1.5))
+        else:
+            while steps > counter.stat().st_size and process.poll() is None:
+                time.sleep(0.001)
+        process.send_signal(rng.choice([signal.SIGKILL, signal.SIGTERM]))
+        process.wait(60)
 
 
 @pytest.mark.slow
@@ -71,16 +71,13 @@ def test_kills_at_random_moments_change_nothing(workspace: Path, pytestconfig: p
     flags = ["--arch", "mlp", "--threads", "1", "--epochs", "3", "--resume", "--name"]
     fit.main([*flags, "whole"])
     rng = random.Random(0)
-    done = 0
-    while done < kills:
-        done += kill_while_it_runs([*flags, "killed"], None if done % 2 else rng.randint(1, 2 * 2814 // kills), rng)
+    for done in range(1, kills + 1):
+        kill_while_it_runs([*flags, "killed"], None if done % 2 else rng.randint(1, 2 * 2814 // kills), rng)
         if RunDirectory("killed").state(3) == "done":
             shutil.rmtree(RunDirectory("killed").path)  # begin again: the kills are not spent yet
     # In a process of its own too: TensorBoard reads the files of one second in the order of their processes' numbers.
-    last = CONTEXT.Process(target=fit_and_count, args=([*flags, "killed"], STEPS))
-    last.start()
-    last.join()
-    assert last.exitcode == 0
+    last = run_script("fit", *flags, "killed", cwd=workspace)
+    assert last.returncode == 0, last.stderr
     whole, killed = RunDirectory("whole"), RunDirectory("killed")
     assert_same_weights(whole, killed)
     assert metric_rows(whole) == metric_rows(killed)
@@ -120,25 +117,25 @@ def fit_until(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_stopped_run_resumes_from_the_very_batch(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int, recipe: list[str]
+    few_digits: None, monkeypatch: pytest.MonkeyPatch, step: int, recipe: list[str]
 ) -> None:
     """Two epochs of 20 steps: stopped at the first step, around the epoch's end, and at the last step."""
-    flags = [*DEBUG, "--arch", "batchnorm", *recipe, "--name"]
-    fit.main([*flags, "whole"])
+    flags = [*SMALL, "--arch", "batchnorm", *recipe]
+    whole, stopped = whole_run(*flags), RunDirectory("stopped")
     with monkeypatch.context() as patch:
         stop_at(step, signal.SIGTERM, patch)
         if step < 40:
-            with pytest.raises(Stopped) as stopped:
-                fit.main([*flags, "stopped"])
-            assert stopped.value.exit_status == 143
-            assert f"stopped after step {step}" in str(stopped.value)
+            with pytest.raises(Stopped) as caught:
+                fit.main([*flags, "--name", "stopped"])
+            assert caught.value.exit_status == 143
+            assert f"stopped after step {step}" in str(caught.value)
         else:
-            fit.main([*flags, "stopped"])  # the run ended before there was anything left to stop
+            fit.main([*flags, "--name", "stopped"])  # the run ended before there was anything left to stop
     signals.forget()
     fit.main(["--name", "stopped", "--resume"])
-    assert_same_weights(RunDirectory("whole"), RunDirectory("stopped"))
-    assert metric_rows(RunDirectory("whole")) == metric_rows(RunDirectory("stopped"))
-    assert curves(RunDirectory("whole"))["train/loss_step"] == curves(RunDirectory("stopped"))["train/loss_step"]
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
+    assert curves(whole)["train/loss_step"] == curves(stopped)["train/loss_step"]
 
 
 def callback(name: str, *arguments: str) -> list[str]:
@@ -150,7 +147,7 @@ PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.patience", "0"
 
 BROUGHT_ALONG = {
     "early_stopping": [
-        *["--data.val_size", "2000", "--trainer.val_check_interval", "0.2", "--epochs", "6"],
+        *["--data.val_size", "200", "--trainer.val_check_interval", "0.2", "--epochs", "6"],
         *callback("EarlyStopping", "monitor=val/loss", "patience=5", "min_delta=0.3"),
     ],
     "own_checkpoints": callback("ModelCheckpoint", "dirpath=own", "every_n_train_steps=3", "save_top_k=-1"),
@@ -183,19 +180,18 @@ SLOW_STEPS = [pytest.param(step, marks=pytest.mark.slow) for step in (5, 20)]
 @pytest.mark.parametrize("step", [*SLOW_STEPS, 27])
 @pytest.mark.parametrize("case", BROUGHT_ALONG)
 def test_what_a_user_brings_along_resumes_to_the_same_end(
-    workspace: Path, own_networks: Path, monkeypatch: pytest.MonkeyPatch, case: str, step: int
+    few_digits: None, own_networks: Path, monkeypatch: pytest.MonkeyPatch, case: str, step: int
 ) -> None:
     """Stopped at an evaluation, at an epoch's end, and in the middle of an epoch."""
-    flags = [*DEBUG, "--arch", "batchnorm", "--threads", "1", *BROUGHT_ALONG[case], "--name"]
+    flags = [*SMALL, "--arch", "batchnorm", *BROUGHT_ALONG[case]]
     signals.install()
-    fit.main([*flags, "whole"])
+    whole, stopped = whole_run(*flags), RunDirectory("stopped")
     with monkeypatch.context() as patch:
         stop_at(step, signal.SIGTERM, patch)
         with contextlib.suppress(Stopped):  # some have fewer steps
-            fit.main([*flags, "stopped"])
+            fit.main([*flags, "--name", "stopped"])
     signals.forget()
     fit.main(["--name", "stopped", "--resume"])
-    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
     assert whole.read_summary()["final"] == stopped.read_summary()["final"]
@@ -206,11 +202,11 @@ def test_what_a_user_brings_along_resumes_to_the_same_end(
 @pytest.mark.parametrize("epoch", [1, 2])  # of two
 @pytest.mark.parametrize("killed", [True, False])
 def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_or_not(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, killed: bool, epoch: int
+    few_digits: None, monkeypatch: pytest.MonkeyPatch, killed: bool, epoch: int
 ) -> None:
     """Lightning writes an epoch's metrics after the epoch's checkpoint; a kill may come in between, or right after."""
-    flags = [*DEBUG, "--arch", "mlp", "--name"]
-    fit.main([*flags, "whole"])
+    flags = [*SMALL, "--arch", "mlp"]
+    expected = curves(whole_run(*flags))
     write = _LoggerConnector.update_train_epoch_metrics
 
     def kill(connector: _LoggerConnector) -> None:
@@ -222,23 +218,23 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
     with monkeypatch.context() as patch:
         patch.setattr(_LoggerConnector, "update_train_epoch_metrics", kill)
         with pytest.raises(KeyboardInterrupt):
-            fit.main([*flags, "killed"])
+            fit.main([*flags, "--name", "killed"])
     fit.main(["--name", "killed", "--resume"])
-    whole, resumed = curves(RunDirectory("whole")), curves(RunDirectory("killed"))
-    assert whole.keys() == resumed.keys()
-    for tag in whole.keys() - {"vitals/speed/seconds", "vitals/speed/images_per_second"}:
-        assert resumed[tag] == whole[tag], tag
+    resumed = curves(RunDirectory("killed"))
+    assert expected.keys() == resumed.keys()
+    for tag in expected.keys() - {"vitals/speed/seconds", "vitals/speed/images_per_second"}:
+        assert resumed[tag] == expected[tag], tag
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [7, 20])
 def test_a_checkpoint_of_the_former_format_is_resumed(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    few_digits: None, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """It knew three optimizers, with their weight decay, and told neither its epoch nor what was logged last."""
-    flags = [*DEBUG, "--arch", "mlp", "--name"]
-    fit.main([*flags, "whole"])
-    fit_until(step, [*flags, "stopped"], monkeypatch)
+    flags = [*SMALL, "--arch", "mlp"]
+    whole = whole_run(*flags)
+    fit_until(step, [*flags, "--name", "stopped"], monkeypatch)
     stopped = RunDirectory("stopped")
     checkpoint = torch.load(stopped.last_checkpoint, weights_only=True)
     checkpoint["MNISTDataModule"] = {"position": step % 20}
@@ -254,8 +250,8 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     stopped.config.write_text(yaml.safe_dump(config | {"model": former, "trainer": trainer}))
     torch.save(checkpoint, stopped.last_checkpoint)
     fit.main(["--name", "stopped", "--resume"])
-    assert_same_weights(RunDirectory("whole"), stopped)
-    assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
 
 
 @pytest.mark.slow
