@@ -49,7 +49,7 @@ def run_quickly(*arguments: str, cwd: Path, **variables: str) -> subprocess.Comp
         env=environment_of(**variables),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=150,
         check=False,
     )
 

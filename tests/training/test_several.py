@@ -97,6 +97,7 @@ def begun_name(begun: int, step: int) -> str:
 def elastic(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[RunDirectory]:
     """A whole run, and beside it those of ELASTIC."""
     flags = ["--arch", "batchnorm", "--trainer.precision", "64-true", *FLAGS]
+    flags += ["--batch_size", "16", "--trainer.logger", "false"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("elastic"))
         write_digits(Path("digits"), digits, TRAIN_IMAGES, TEST_IMAGES)
