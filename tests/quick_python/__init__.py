@@ -41,6 +41,19 @@ def environment_of(**variables: str) -> dict[str, str]:
     return os.environ | {"PATH": path, "PYTHON_EXEC": str(python)} | variables
 
 
+def run_quickly(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python`` with these arguments and variables of the environment, and wait for it."""
+    return subprocess.run(
+        [quick_python(), *arguments],
+        cwd=cwd,
+        env=environment_of(**variables),
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
 def _end(server: subprocess.Popen[bytes], folder: Path) -> None:
     assert server.stdin is not None
     server.stdin.close()  # at which it ends, as it does when the tests are killed

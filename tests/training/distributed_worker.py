@@ -11,8 +11,12 @@ def run_name(case: str, processes: int) -> str:
 
 COMMON = ["--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu"]
 
+# What the test compares needs no pictures and, but where all are counted, few images: those of the test's own folder.
+FEW_IMAGES = ["--data.root", "digits", "--trainer.logger", "false"]
+TRAIN_IMAGES, TEST_IMAGES = 1600, 200
+
 # Weights after 200 steps, in float64.
-LONG = ["--trainer.precision", "64-true", "--trainer.limit_train_batches", "200", "--trainer.limit_val_batches", "2"]
+LONG = [*["--trainer.precision", "64-true", "--batch_size", "8", "--trainer.limit_train_batches", "200"], *FEW_IMAGES]
 
 AUGMENTED = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
 
@@ -23,12 +27,12 @@ GRADIENT = [
 ]
 
 # 193 training images: the last of four batches holds one image, and most processes' share of it is empty.
-EMPTY_SHARE = ["--trainer.precision", "64-true", "--data.val_size", "59807", "--trainer.limit_val_batches", "1"]
+EMPTY_SHARE = ["--trainer.precision", "64-true", "--data.val_size", str(TRAIN_IMAGES - 193), *FEW_IMAGES]
 
 # 10,000 test images in batches of 999: neither they nor the shares of 2 or 3 processes divide.
 COUNTS = [
     *["--trainer.precision", "64-true", "--batch_size", "60", "--data.eval_batch_size", "999"],
-    *["--trainer.limit_train_batches", "5"],
+    *["--trainer.limit_train_batches", "5", "--trainer.logger", "false"],
 ]
 
 
@@ -37,11 +41,13 @@ def cases(processes: int) -> dict[str, list[str]]:
     if processes == 3:
         return {"counts": ["--arch", "mlp", *COUNTS]}
     archs = ("mlp", "maxpool", "batchnorm")
-    exact = {f"exact-{arch}": ["--arch", arch, *GRADIENT, "--trainer.precision", "64-true"] for arch in archs}
+    exact = {
+        f"exact-{arch}": ["--arch", arch, *GRADIENT, "--trainer.precision", "64-true", *FEW_IMAGES] for arch in archs
+    }
     return (
         (exact if processes == 1 else {})
         | {f"long-{arch}": ["--arch", arch, *LONG] for arch in archs}
-        | {f"gradient-{arch}": ["--arch", arch, *GRADIENT] for arch in archs}
+        | {f"gradient-{arch}": ["--arch", arch, *GRADIENT, *FEW_IMAGES] for arch in archs}
         | {"long-augmented": ["--arch", "mlp", *LONG, *AUGMENTED]}
         | {"empty-share": ["--arch", "batchnorm", *EMPTY_SHARE]}
         | {"counts": ["--arch", "mlp", *COUNTS]}

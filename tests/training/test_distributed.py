@@ -10,22 +10,27 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
+from convblocks.data.images import ImageSets
 from convblocks.runs.directory import LOGS
 from convblocks.training import fit
-from tests.conftest import DEBUG, REPOSITORY
-from tests.scripts import run_script
+from tests.conftest import DEBUG, REPOSITORY, write_digits
+from tests.quick_python import quick_python, run_quickly
 from tests.training import distributed_worker
 
 pytestmark = pytest.mark.slow
+
+FIT = str(REPOSITORY / "scripts" / "fit.py")
+TORCHRUN = ["-m", "torch.distributed.run"]
 
 Weights = dict[str, torch.Tensor]
 Folders = Callable[[str, int], Path]
 
 
 @pytest.fixture(scope="module")
-def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+def folder_of(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Folders:
     """Train every case on every number of processes, once; finds the run directory of one of them."""
     folder = tmp_path_factory.mktemp("distributed")
+    write_digits(folder / "digits", digits, distributed_worker.TRAIN_IMAGES, distributed_worker.TEST_IMAGES)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PYTHONPATH", str(REPOSITORY))
@@ -35,9 +40,9 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Folders:
     return lambda case, processes: folder / LOGS / distributed_worker.run_name(case, processes)
 
 
-def torchrun(processes: int, *command: str) -> str:
-    """Run a command in each of that many processes; returns what they print."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+def torchrun(processes: int, *command: str, python: str | Path | None = None) -> str:
+    """Run a command in each of that many processes, by default quick ones; returns what they print."""
+    launch = [python or quick_python(), *TORCHRUN, "--standalone", f"--nproc_per_node={processes}"]
     finished = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=600, check=False)
     assert finished.returncode == 0, finished.stderr[-3000:]
     return finished.stdout
@@ -107,9 +112,9 @@ def test_two_nodes_of_torchrun_equal_one_process(workspace: Path) -> None:
     flags = [*distributed_worker.COMMON, "--arch", "batchnorm", "--trainer.precision", "64-true"]
     flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
     fit.main([*flags, "--name", "one"])
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=2"]
+    launch = [quick_python(), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
     launch += ["--master_addr=127.0.0.1", f"--master_port={find_free_network_port()}"]
-    script = [str(REPOSITORY / "scripts" / "fit.py"), *flags, "--name", "four"]
+    script = [FIT, *flags, "--name", "four"]
     script += ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.num_nodes", "2"]
     nodes = [subprocess.Popen([*launch, f"--node_rank={node}", *script]) for node in (0, 1)]
     assert [node.wait(timeout=300) for node in nodes] == [0, 0]
@@ -118,23 +123,22 @@ def test_two_nodes_of_torchrun_equal_one_process(workspace: Path) -> None:
 
 
 def test_processes_of_torchrun_do_not_each_train_alone(workspace: Path) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    fit_script = [str(REPOSITORY / "scripts" / "fit.py"), *distributed_worker.COMMON, "--arch", "mlp"]
-    finished = subprocess.run([*launch, *fit_script], capture_output=True, text=True, timeout=120, check=False)
+    launch = [*TORCHRUN, "--standalone", "--nproc_per_node=2"]
+    finished = run_quickly(*launch, FIT, *distributed_worker.COMMON, "--arch", "mlp", cwd=workspace)
     assert finished.stderr.count("fit.py: torchrun started 2 processes: write --trainer.devices 2\n") == 1
     assert list(workspace.iterdir()) == []
 
 
 def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:
     flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu", "--threads", "1"]
-    finished = run_script("fit", *DEBUG, *flags, "--arch", "batchnorm", cwd=tmp_path)
+    finished = run_quickly(FIT, *DEBUG, *flags, "--arch", "batchnorm", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.count("\n1/2 ") == 1
     assert [path.name for path in (tmp_path / LOGS / "batchnorm").iterdir()] == ["version_0"]
 
 
 def test_no_process_group_is_left_to_the_end_of_python(workspace: Path) -> None:
-    """Its threads sometimes abort the process there."""
+    """Its threads sometimes abort the process there, which a quick one has not."""
     script = workspace / "run.py"
     script.write_text(
         "import atexit, sys\n"
@@ -144,13 +148,14 @@ def test_no_process_group_is_left_to_the_end_of_python(workspace: Path) -> None:
         "fit.main(sys.argv[1:])\n"
     )
     flags = [*distributed_worker.COMMON, *distributed_worker.GRADIENT, "--trainer.devices", "2"]
-    printed = torchrun(2, str(script), *flags, "--arch", "mlp", "--trainer.strategy", "ddp")
+    flags += ["--arch", "mlp", "--trainer.strategy", "ddp"]
+    printed = torchrun(2, str(script), *flags, python=sys.executable)
     assert printed.count("in a group: False") == 2
 
 
 def test_a_batch_that_does_not_divide_is_told(tmp_path: Path) -> None:
     flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
-    finished = run_script("fit", *DEBUG, *flags, "--arch", "mlp", "--batch_size", "63", cwd=tmp_path)
+    finished = run_quickly(FIT, *DEBUG, *flags, "--arch", "mlp", "--batch_size", "63", cwd=tmp_path)
     assert finished.returncode == 2
     assert "--batch_size 63 cannot be shared between 2 processes equally" in finished.stderr
     assert "Traceback" not in finished.stderr

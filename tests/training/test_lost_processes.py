@@ -1,6 +1,5 @@
 """One of several processes is killed, or fails: the others stop, and one line says what happened and what to do."""
 
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,8 @@ import torch
 
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import slurm
-from tests.conftest import REPOSITORY
+from tests.quick_python import run_quickly
+from tests.training.test_distributed import FIT, TORCHRUN
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,6 @@ STEPS = 100  # of an epoch
 FLAGS = ["--arch", "mortal.Mortal", "--epochs", "2", "--threads", "1", "--trainer.accelerator", "cpu"]
 FLAGS += ["--trainer.strategy", "ddp", "--trainer.limit_train_batches", str(STEPS), "--trainer.limit_val_batches", "2"]
 
-TORCHRUN = "torch.distributed.run"
 LAUNCHERS = ["Lightning", "torchrun"]
 
 
@@ -75,13 +74,9 @@ def mortal(workspace: Path) -> Path:
 
 def train(launcher: str, folder: Path, *more: str, fates: str = "", processes: int = 2) -> CompletedProcess[str]:
     """Train the network; returns when the last of the processes has closed what it prints to."""
-    start = ["-m", TORCHRUN, "--standalone", f"--nproc_per_node={processes}"] if launcher == "torchrun" else []
-    command = [sys.executable, *start, str(REPOSITORY / "scripts" / "fit.py"), *FLAGS]
-    command += ["--trainer.devices", str(processes), "--batch_size", str(30 * processes), *more]
-    environment = os.environ | {"FATES": fates}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=150, check=False
-    )
+    start = [*TORCHRUN, "--standalone", f"--nproc_per_node={processes}"] if launcher == "torchrun" else []
+    layout = ["--trainer.devices", str(processes), "--batch_size", str(30 * processes)]
+    return run_quickly(*start, FIT, *FLAGS, *layout, *more, cwd=folder, FATES=fates)
 
 
 def lines_of(launcher: str, stderr: str) -> list[str]:
@@ -194,7 +189,7 @@ def test_spawned_processes_leave_nothing_behind(mortal: Path) -> None:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_command_ends_within_a_second_of_its_last_line(processes: int, mortal: Path) -> None:
-    command = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *FLAGS, "--trainer.devices", str(processes)]
+    command = [sys.executable, FIT, *FLAGS, "--trainer.devices", str(processes)]
     with subprocess.Popen([*command, "--batch_size", "60"], cwd=mortal, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for _ in process.stdout:  # ends when all of them have

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,10 +16,11 @@ from torch import distributed
 
 from benchmarks.processes.measure import measure
 from benchmarks.processes.variants import Case
-from convblocks.runs.directory import RunDirectory
+from convblocks.data.images import ImageSets
+from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit, preemption, signals
 from convblocks.training.preemption import AgreedSignal
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, write_digits
 from tests.training import several
 from tests.training.several import Run
 from tests.training.test_distributed import assert_close, torchrun, weights
@@ -30,11 +32,12 @@ pytestmark = pytest.mark.slow
 # Two float64 numbers.
 SIGNALS_SIZE = 16
 
-# Two epochs of 40 steps.
+# Two epochs of 40 steps, on the digits of the current folder.
 FLAGS = [
     *["--threads", "1", "--epochs", "2", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "5"],
-    *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"],
+    *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2", "--data.root", "digits"],
 ]
+TRAIN_IMAGES, TEST_IMAGES = 2560, 200
 
 
 def on(processes: int, strategy: str = "ddp") -> list[str]:
@@ -54,7 +57,8 @@ def fit_on(processes: int, *runs: Run) -> str:
 
 
 @pytest.fixture
-def folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(workspace: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_digits(workspace / "digits", digits, TRAIN_IMAGES, TEST_IMAGES)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     return workspace
 
@@ -77,27 +81,33 @@ def test_a_run_that_one_process_was_told_to_stop_ends_as_if_nothing_had_happened
 
 
 # Begun on so many processes, stopped in that step (in the middle of the first epoch, or its last), resumed on so many.
-ELASTIC = [(begun, step, resumed) for begun in (1, 2) for step in (15, 40) for resumed in (1, 2, 4)]
+STEPS = (15, 40)
+ELASTIC = [(begun, step, resumed) for begun in (1, 2) for step in STEPS for resumed in (1, 2, 4)]
 
 
 def elastic_name(begun: int, step: int, resumed: int) -> str:
     return f"from_{begun}_to_{resumed}/stopped_in_{step}"
 
 
+def begun_name(begun: int, step: int) -> str:
+    return f"begun_on_{begun}/stopped_in_{step}"
+
+
 @pytest.fixture(scope="module")
-def elastic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDirectory]:
+def elastic(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[RunDirectory]:
     """A whole run, and beside it those of ELASTIC."""
     flags = ["--arch", "batchnorm", "--trainer.precision", "64-true", *FLAGS]
+    flags += ["--batch_size", "16", "--trainer.logger", "false"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("elastic"))
+        write_digits(Path("digits"), digits, TRAIN_IMAGES, TEST_IMAGES)
         patch.setenv("PYTHONPATH", str(REPOSITORY))
         fit_on(1, run(*flags, "--name", "whole"))
         for processes in (1, 2):
-            own = [case for case in ELASTIC if case[0] == processes]
-            fit_on(
-                processes,
-                *[run(*flags, *on(processes), "--name", elastic_name(*case), stopped_in=case[1]) for case in own],
-            )
+            begin = [*flags, *on(processes), "--name"]
+            fit_on(processes, *[run(*begin, begun_name(processes, step), stopped_in=step) for step in STEPS])
+        for begun, step, resumed in ELASTIC:
+            shutil.copytree(RunDirectory(begun_name(begun, step)).path, LOGS / elastic_name(begun, step, resumed))
         for processes in (1, 2, 4):
             layout = on(processes, "ddp_find_unused_parameters_true")
             own = [case for case in ELASTIC if case[2] == processes]

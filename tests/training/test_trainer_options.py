@@ -1,7 +1,6 @@
 """The Trainer's options do through fit.py what Lightning says that they do."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,7 +11,9 @@ from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG, REPOSITORY
+from tests.quick_python import quick_python, run_quickly
 from tests.scripts import run_script
+from tests.training.test_distributed import FIT
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
@@ -118,6 +119,19 @@ def test_without_an_evaluation_at_the_end_there_is_a_test(workspace: Path) -> No
     assert [bool(row["test/acc"]) for row in metric_rows(RunDirectory("never"))] == [False, True]
 
 
+SIX_BATCHES = ["--arch", "batchnorm", "--epochs", "2", "--trainer.limit_train_batches", "6"]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """What the next test compares with."""
+    folder = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train(*SIX_BATCHES, "--name", "plain")
+    return RunDirectory("plain", folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
@@ -133,12 +147,10 @@ def test_without_an_evaluation_at_the_end_there_is_a_test(workspace: Path) -> No
     ],
     ids=" ".join,
 )
-def test_what_changes_no_number(workspace: Path, flags: list[str]) -> None:
-    common = ["--arch", "batchnorm", "--epochs", "2", "--trainer.limit_train_batches", "6"]
-    train(*common, "--name", "plain")
-    train(*common, *flags, "--name", "other")
-    assert_same_weights(RunDirectory("plain"), RunDirectory("other"))
-    assert metric_rows(RunDirectory("plain")) == metric_rows(RunDirectory("other"))
+def test_what_changes_no_number(plain: RunDirectory, workspace: Path, flags: list[str]) -> None:
+    train(*SIX_BATCHES, *flags, "--name", "other")
+    assert_same_weights(plain, RunDirectory("other"))
+    assert metric_rows(plain) == metric_rows(RunDirectory("other"))
 
 
 @pytest.mark.slow
@@ -192,17 +204,26 @@ def test_fsdp_says_what_it_needs(workspace: Path) -> None:
         train("--arch", "mlp", "--trainer.strategy", "fsdp", "--trainer.accelerator", "cpu")
 
 
+def train_two_processes(strategy: str, folder: Path) -> RunDirectory:
+    processes = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--threads", "1"]
+    command = [*DEBUG, *processes, "--arch", "batchnorm", "--data.val_size", "1000", "--trainer.strategy", strategy]
+    finished = run_quickly(FIT, *command, "--name", strategy, cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    return RunDirectory(strategy, folder)
+
+
+@pytest.fixture(scope="module")
+def of_ddp(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    return train_two_processes("ddp", tmp_path_factory.mktemp("ddp"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_find_unused_parameters_true"])
-def test_other_strategies_give_the_numbers_of_ddp(workspace: Path, strategy: str) -> None:
-    processes = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--threads", "1"]
-    common = [*DEBUG, *processes, "--arch", "batchnorm", "--data.val_size", "1000"]
-    for name in ("ddp", strategy):
-        finished = run_script("fit", *common, "--trainer.strategy", name, "--name", name, cwd=workspace)
-        assert finished.returncode == 0, finished.stderr
-    assert_same_weights(RunDirectory("ddp"), RunDirectory(strategy))
-    assert metric_rows(RunDirectory("ddp")) == metric_rows(RunDirectory(strategy))
-    assert RunDirectory("ddp").read_summary()["final"] == RunDirectory(strategy).read_summary()["final"]
+def test_other_strategies_give_the_numbers_of_ddp(of_ddp: RunDirectory, tmp_path: Path, strategy: str) -> None:
+    run = train_two_processes(strategy, tmp_path)
+    assert_same_weights(of_ddp, run)
+    assert metric_rows(of_ddp) == metric_rows(run)
+    assert of_ddp.read_summary()["final"] == run.read_summary()["final"]
 
 
 @pytest.mark.slow
@@ -212,7 +233,7 @@ def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, argument: s
     # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
     exact = [*flags, "--optimizer", "sgd", "--trainer.accelerator", "cpu", "--trainer.precision", "64-true"]
     for name, more in {"one": [], "two": ["--trainer.devices", "2", "--trainer.strategy", "ddp"]}.items():
-        finished = run_script("fit", *exact, *more, "--name", name, cwd=own_networks.parent)
+        finished = run_quickly(FIT, *exact, *more, "--name", name, cwd=own_networks.parent)
         assert finished.returncode == 0, finished.stderr
     one, two = (metric_rows(RunDirectory(name))[0] for name in ("one", "two"))
     for metric in ("train/loss", "test/loss"):
@@ -225,8 +246,8 @@ def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path) -> N
     processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
     short = ["--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2", "--epochs", "4"]
     command = ["--arch", "own_networks.Rows", "--batch_size", "62", "--threads", "1", *processes, *short]
-    assert run_script("fit", *command, "--name", "whole", cwd=own_networks.parent).returncode == 0
-    script = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), *command, "--name", "stopped"]
+    assert run_quickly(FIT, *command, "--name", "whole", cwd=own_networks.parent).returncode == 0
+    script = [quick_python(), FIT, *command, "--name", "stopped"]
     stopped = RunDirectory("stopped")
     with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while len(stopped.read_metrics()) < 1:
@@ -235,7 +256,7 @@ def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path) -> N
         time.sleep(0.3)
         process.terminate()
         assert process.wait(timeout=60) == 143
-    assert run_script("fit", "--name", "stopped", "--resume", cwd=own_networks.parent).returncode == 0
+    assert run_quickly(FIT, "--name", "stopped", "--resume", cwd=own_networks.parent).returncode == 0
     assert_same_weights(RunDirectory("whole"), stopped)
     assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
 
@@ -248,7 +269,7 @@ def test_sync_batchnorm_can_be_switched_off(workspace: Path) -> None:
     processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     cases = {"one": [], "on": processes, "off": [*processes, "--trainer.sync_batchnorm", "false"]}
     for name, more in cases.items():
-        finished = run_script("fit", *exact, *more, "--name", name, cwd=workspace)
+        finished = run_quickly(FIT, *exact, *more, "--name", name, cwd=workspace)
         assert finished.returncode == 0, finished.stderr
     one, on, off = (float(metric_rows(RunDirectory(name))[0]["train/loss"]) for name in cases)
     assert on == pytest.approx(one, rel=1e-9)
