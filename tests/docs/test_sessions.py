@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from docs import sessions
 from docs.sections import SECTION, write_sections
 from docs.sessions import PICTURES, README, SESSIONS, USE, Session
 from tests.conftest import DEBUG, REPOSITORY, needs
+from tests.quick_python import quick_python
 
 PARSERS = {"fit": options.parse, "evaluate": evaluate.parse, "predict": predict.parse, "export": export.parse}
 
@@ -154,9 +156,12 @@ def test_the_pictures_are_seven_of_which_one_is_blank(pics: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_commands_run_one_after_the_other(trained: Path, pics: Path, tmp_path: Path) -> None:
+def test_all_commands_run_one_after_the_other(
+    trained: Path, pics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Networks that are trained for a moment, and one that any network may stand in for."""
     needs("onnx")
+    monkeypatch.setattr(sys, "executable", str(quick_python()))
     flags = shlex.join(DEBUG)
     short = {
         name: session._replace(command=f"{session.command} {flags}" if "fit.py" in session.command else session.command)
