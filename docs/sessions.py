@@ -120,12 +120,12 @@ def the_end(printed: str, since: str) -> str:
     return "\n".join(lines[start:])
 
 
-def run(sessions: Mapping[str, Session], runs: Mapping[str, Path], data: Path) -> None:
+def run(sessions: Mapping[str, Session], held: Mapping[str, Path], data: Path) -> None:
     """Run all sessions in a new folder and keep what they print, and their pictures beside the pages.
 
     Args:
         sessions: By their names.
-        runs: Directories of runs that the folder holds from the beginning, by the names that they have there.
+        held: Folders of which the new one holds copies from the beginning, by the paths that these have there.
         data: docs/data/.
 
     Raises:
@@ -137,9 +137,8 @@ def run(sessions: Mapping[str, Session], runs: Mapping[str, Path], data: Path) -
         folder = Path(temporary)
         for name in ("scripts", "tests"):
             (folder / name).symlink_to(REPOSITORY / name)
-        for name, path in runs.items():
-            shutil.copytree(path, folder / LOGS / name)
-        draw_pictures(folder / "pics")
+        for place, path in held.items():
+            shutil.copytree(path, folder / place)
         for name, session in sessions.items():
             print(f"$ {session.command}", flush=True)
             write(path_of(data, name), f"{origin}\n$ {session.command}\n{printed_by(session, folder)}")
@@ -167,7 +166,7 @@ def printed_by(session: Session, folder: Path) -> str:
 
 
 def draw_pictures(folder: Path) -> None:
-    """Some of the drawings of docs/handwriting.md, and a blank one."""
+    """The pictures that are recognised: some of the drawings of docs/handwriting.md, and a blank one."""
     folder.mkdir()
     for drawing in draw_all(seed=0):
         if (drawing.digit, drawing.form, drawing.background) in PICTURES:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchmarks/ are no part of the package
 
@@ -37,7 +38,7 @@ from convblocks.comparison.records import read_records, write_records
 from convblocks.comparison.study import stages
 from convblocks.console import answer
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.directory import RunDirectory
+from convblocks.runs.directory import LOGS, RunDirectory
 from docs import sessions
 from docs.comparisons import COMMANDS, DATA
 from docs.tables import hardware
@@ -105,7 +106,11 @@ def train_searches(data: Path) -> None:
 
 def run_sessions(data: Path) -> None:
     """What commands print; two of the networks that are shown other digits are those that they look at."""
-    sessions.run(sessions.SESSIONS, {arch: reader(arch, "onecycle").path for arch in ("maxpool", "batchnorm")}, data)
+    held = {f"{LOGS}/{arch}": reader(arch, "onecycle").path for arch in ("maxpool", "batchnorm")}
+    with TemporaryDirectory() as folder:
+        held["pics"] = Path(folder, "pics")
+        sessions.draw_pictures(held["pics"])
+        sessions.run(sessions.SESSIONS, held, data)
 
 
 TRAINED: dict[str, Callable[[Path], None]] = {

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
+from tests.quick_python import quick_python
 
 README, OWN, CODE = ((REPOSITORY / name).read_text() for name in ("README.md", "docs/own.md", "docs/code.md"))
 
@@ -52,7 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     for name, content in FILES.items():
         (folder / name).write_text(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        folders = [str(quick_python().parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+        patch.setenv("PATH", os.pathsep.join(folders))
         yield folder
 
 
@@ -64,7 +66,7 @@ def run(command: list[str], folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_trains(program: str, folder: Path) -> None:
-    run([sys.executable, "-c", program], folder)
+    run([str(quick_python()), "-c", program], folder)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from docs import sessions
 from docs.sections import SECTION, write_sections
 from docs.sessions import PICTURES, README, SESSIONS, USE, Session
 from tests.conftest import DEBUG, REPOSITORY, needs
+from tests.quick_python import quick_python
 
 PARSERS = {"fit": options.parse, "evaluate": evaluate.parse, "predict": predict.parse, "export": export.parse}
 
@@ -122,7 +124,9 @@ def test_a_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> 
     command = f"echo {REPOSITORY}/data '  '; python --version >&2; ls lightning_logs/own; echo ink > seen.png; exit 1"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "summary.json").touch()
-    sessions.run({"look": Session(USE, command, "seen.png", 1)}, {"own": tmp_path / "run"}, tmp_path / "data")
+    sessions.run(
+        {"look": Session(USE, command, "seen.png", 1)}, {"lightning_logs/own": tmp_path / "run"}, tmp_path / "data"
+    )
     origin, printed = sessions.read(tmp_path / "data", "look", command)
     assert re.fullmatch(r".* torch .*; commit .*; \d{4}-\d\d-\d\d", origin)
     assert re.fullmatch(r"data\nPython 3[\d.]+\nsummary\.json", printed)
@@ -136,25 +140,35 @@ def test_a_session_that_ends_otherwise_is_told_and_not_kept(tmp_path: Path) -> N
     assert list((tmp_path / "data" / "sessions").iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def pics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the commands recognise."""
+    folder = tmp_path_factory.mktemp("drawn") / "pics"
+    sessions.draw_pictures(folder)
+    return folder
+
+
 @pytest.mark.slow
-def test_the_pictures_are_seven_of_which_one_is_blank(tmp_path: Path) -> None:
-    sessions.draw_pictures(tmp_path / "pics")
-    names = {path.name for path in (tmp_path / "pics").iterdir()}
+def test_the_pictures_are_seven_of_which_one_is_blank(pics: Path) -> None:
+    names = {path.name for path in pics.iterdir()}
     assert len(names) == len(PICTURES) + 1
     assert {"blank.png", "crossed-photo.jpg", "curved-stem-photo.jpg", "open-paper.png"} <= names
 
 
 @pytest.mark.slow
-def test_all_commands_run_one_after_the_other(trained: Path, tmp_path: Path) -> None:
+def test_all_commands_run_one_after_the_other(
+    trained: Path, pics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Networks that are trained for a moment, and one that any network may stand in for."""
     needs("onnx")
+    monkeypatch.setattr(sys, "executable", str(quick_python()))
     flags = shlex.join(DEBUG)
     short = {
         name: session._replace(command=f"{session.command} {flags}" if "fit.py" in session.command else session.command)
         for name, session in SESSIONS.items()
     }
-    runs = dict.fromkeys(("maxpool", "batchnorm"), trained.parents[1])
-    sessions.run(short, runs, tmp_path / "data")
+    runs = dict.fromkeys(("lightning_logs/maxpool", "lightning_logs/batchnorm"), trained.parents[1])
+    sessions.run(short, {**runs, "pics": pics}, tmp_path / "data")
     printed = {name: sessions.read(tmp_path / "data", name, session.command)[1] for name, session in short.items()}
     assert re.search(r"\ntest accuracy .*, 2 epochs in ", printed["fit"])
     assert "on the 10,000 test images in data/MNIST/raw\n" in printed["evaluate"]
