@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,14 @@ import pytest
 from convblocks.data.images import ImageSets
 from tests.any_trainer import two_processes
 from tests.conftest import REPOSITORY, write_digits
+from tests.quick_python import run_quickly
 
 
 def train_on(folder: Path, processes: int, **options: Any) -> list[dict[str, Any]]:
     """Train, and tell what each process saw."""
-    command = [sys.executable, "-m", two_processes.__name__, str(processes), json.dumps(options)]
+    command = ["-m", two_processes.__name__, str(processes), json.dumps(options)]
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PYTHONPATH": path}
-    finished = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    finished = run_quickly(*command, cwd=folder, PYTHONPATH=path)
     assert finished.returncode == 0, finished.stderr
     return [json.loads((folder / f"{processes}_{rank}.json").read_text()) for rank in range(processes)]
 

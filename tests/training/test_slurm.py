@@ -16,9 +16,10 @@ import torch
 from filelock import FileLock
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
+from convblocks.data.images import ImageSets
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, write_digits
 from tests.quick_python import environment_of, quick_python
 from tests.training.test_distributed import weights
 from tests.training.test_fit import curves, metric_rows
@@ -33,12 +34,12 @@ CREATE_TRIAL, END_TRIAL = 4, 6
 
 COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
 
-FEW_BATCHES = ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
+FEW_BATCHES = ["--trainer.limit_train_batches", "20", "--data.root", "digits"]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder to submit from, with the scripts in it, while a cluster is up."""
+def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[Path]:
+    """A folder to submit from, with the scripts and a few digits in it, while a cluster is up."""
     if shutil.which("slurmctld") is None or os.geteuid() != 0:
         reason = "needs root and Slurm: apt-get install slurmctld slurmd slurm-client"
         if "CI" in os.environ:
@@ -47,6 +48,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     state = tmp_path_factory.mktemp("slurm")
     folder = tmp_path_factory.mktemp("submitted")
     (folder / "scripts").symlink_to(REPOSITORY / "scripts")
+    write_digits(folder / "digits", digits, train=50 * 64, test=200)
     # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
     with FileLock(Path(gettempdir()) / "slurm-of-tests.lock"), pytest.MonkeyPatch.context() as patch:
         subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "up.sh", state], check=True)
@@ -112,7 +114,7 @@ def start_again(job: str) -> None:
 @pytest.mark.slow
 def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "batchnorm", "--epochs", "1", "--trainer.precision", "64-true"]
-    flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
+    flags += ["--data.root", "digits"]
     layout = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1")
     job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", "four", options=layout)
     assert ended(job) == {"COMPLETED"}, output(job)

@@ -7,16 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 
+from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
-from tests.conftest import DEBUG, REPOSITORY
+from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.quick_python import quick_python, run_quickly
 from tests.scripts import run_script
 from tests.training.test_distributed import FIT
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def few_digits(workspace: Path, digits: ImageSets) -> list[str]:
+    """Options for a run on no more digits than a test takes."""
+    write_digits(workspace / "digits", digits, train=150 * 62, test=200)
+    return ["--data.root", "digits"]
 
 
 def places(run: RunDirectory) -> list[tuple[int, int]]:
@@ -164,11 +172,13 @@ def test_torchs_profiler_reports(workspace: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true", "16-true"])
 def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, precision: str) -> None:
-    train("--arch", "batchnorm", "--name", "run", "--lr", "1e-3", "--trainer.precision", precision)
+    # A CPU takes a second for a step in float16.
+    few = ["--trainer.limit_train_batches", "6"] if precision == "16-true" else []
+    train("--arch", "batchnorm", "--name", "run", "--lr", "1e-3", "--trainer.precision", precision, *few)
     summary = RunDirectory("run").read_summary()
     first, last = [epoch["train/loss"] for epoch in summary["epochs"]]
     assert last < first
-    # Adam's second moments vanish in float16: how far 40 steps get with what is left differs by processor.
+    # Adam's second moments vanish in float16: how far it gets with what is left differs by processor.
     if precision != "16-true":
         assert summary["final"]["test/acc"] > 0.5
 
@@ -228,8 +238,18 @@ def test_other_strategies_give_the_numbers_of_ddp(of_ddp: RunDirectory, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("argument", ["affine=true", "affine=false", "momentum=null"])
-def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, argument: str) -> None:
-    flags = [*DEBUG, "--arch", "own_networks.Normalised", f"--network.{argument}", "--threads", "1", "--epochs", "1"]
+def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, few_digits: list[str], argument: str) -> None:
+    flags = [
+        *DEBUG,
+        *few_digits,
+        "--arch",
+        "own_networks.Normalised",
+        f"--network.{argument}",
+        "--threads",
+        "1",
+        "--epochs",
+        "1",
+    ]
     # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
     exact = [*flags, "--optimizer", "sgd", "--trainer.accelerator", "cpu", "--trainer.precision", "64-true"]
     for name, more in {"one": [], "two": ["--trainer.devices", "2", "--trainer.strategy", "ddp"]}.items():
@@ -241,10 +261,10 @@ def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, argument: s
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path) -> None:
+def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path, few_digits: list[str]) -> None:
     """Each with random numbers of its own, for dropout, and with sums of its own over the unfinished epoch."""
     processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
-    short = ["--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2", "--epochs", "4"]
+    short = ["--epochs", "3", *few_digits]
     command = ["--arch", "own_networks.Rows", "--batch_size", "62", "--threads", "1", *processes, *short]
     assert run_quickly(FIT, *command, "--name", "whole", cwd=own_networks.parent).returncode == 0
     script = [quick_python(), FIT, *command, "--name", "stopped"]
@@ -262,9 +282,20 @@ def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path) -> N
 
 
 @pytest.mark.slow
-def test_sync_batchnorm_can_be_switched_off(workspace: Path) -> None:
+def test_sync_batchnorm_can_be_switched_off(workspace: Path, few_digits: list[str]) -> None:
     """Then each process normalises by the statistics of its own images."""
-    flags = [*DEBUG, "--arch", "batchnorm", "--threads", "1", "--trainer.accelerator", "cpu", "--epochs", "1"]
+    flags = [
+        *DEBUG,
+        *few_digits,
+        "--arch",
+        "batchnorm",
+        "--threads",
+        "1",
+        "--trainer.accelerator",
+        "cpu",
+        "--epochs",
+        "1",
+    ]
     exact = [*flags, "--trainer.precision", "64-true"]
     processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     cases = {"one": [], "on": processes, "off": [*processes, "--trainer.sync_batchnorm", "false"]}
