@@ -12,6 +12,7 @@ from PIL import Image
 
 from convblocks.data.images import ImageSets
 from tests.conftest import DEBUG, REPOSITORY
+from tests.quick_python import quick_python
 
 pytestmark = pytest.mark.slow
 
@@ -25,17 +26,23 @@ print(*(importlib.metadata.version(name).split("+")[0] for name in {list(LOWEST)
 
 @pytest.fixture(scope="module")
 def python() -> Iterator[Path]:
-    """The Python of a new environment: the system's torch, and what pip adds to it for the project."""
-    if not SYSTEM_PYTHON.exists() or run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split() != [*LOWEST.values()]:
-        reason = "needs the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv"
-        if "CI" in os.environ:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with TemporaryDirectory() as environment:  # removed at once: it is large, and pytest would keep three
+    """The Python of a new environment: the system's torch, and what pip adds to it for the project.
+
+    It does its imports once, and knows nothing of the environment that runs the tests.
+    """
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as environment:  # large: pytest would keep three
+        for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
+            patch.delenv(name, raising=False)
+        patch.setenv("PYTHONNOUSERSITE", "1")
+        if not SYSTEM_PYTHON.exists() or run(SYSTEM_PYTHON, "-c", SHOW_VERSIONS).stdout.split() != [*LOWEST.values()]:
+            reason = "needs the torch of Debian 13: apt-get install python3-torch python3-torchvision python3-venv"
+            if "CI" in os.environ:
+                pytest.fail(reason)
+            pytest.skip(reason)
         succeed(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", environment)
         python = Path(environment, "bin", "python")
-        succeed(python, "-m", "pip", "install", "--quiet", "-e", f"{REPOSITORY}[export]")
-        yield python
+        succeed(python, "-m", "pip", "install", "--quiet", "--no-compile", "-e", f"{REPOSITORY}[export]")
+        yield quick_python(str(python))
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +86,5 @@ def succeed(python: Path, *arguments: str, cwd: Path | None = None) -> str:
 
 
 def run(python: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run this Python as a shell does that knows nothing of the environment that runs the tests."""
-    environment = os.environ | {"PYTHONNOUSERSITE": "1"}
-    for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
-        environment.pop(name, None)
     command = [str(python), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)

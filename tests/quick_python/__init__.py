@@ -19,13 +19,17 @@ HERE = Path(__file__).parent
 
 
 @cache
-def quick_python() -> Path:
-    """The program, named ``python``, alone in its folder; its server has done the imports when this returns."""
+def quick_python(slow: str = sys.executable) -> Path:
+    """The program, named ``python``, alone in its folder; its server has done the imports when this returns.
+
+    Args:
+        slow: The Python that it is instead of.
+    """
     folder = Path(mkdtemp(prefix="python-"))  # a socket's path must be short
     python = folder / "python"
     python.write_text(f"#!{sys.executable} -IS\n{(HERE / 'client.py').read_text()}")
     python.chmod(0o755)
-    command = [sys.executable, str(HERE / "server.py"), str(folder / "socket")]
+    command = [slow, str(HERE / "server.py"), str(folder / "socket")]
     # In a session of its own, so that no Ctrl-C meant for the tests ends it.
     server = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True)
     atexit.register(_end, server, folder)

@@ -17,6 +17,8 @@ from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import NamedTuple, NoReturn, TypedDict
 
+from convblocks.errors import UserError
+
 IMPORTS = [
     "convblocks.training.fit",
     "convblocks.comparison.compare",
@@ -146,7 +148,8 @@ def run(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     for name in IMPORTS:
-        import_module(name)
+        with suppress(UserError):  # for want of an extra
+            import_module(name)
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
