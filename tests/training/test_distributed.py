@@ -112,7 +112,7 @@ def test_two_nodes_of_torchrun_equal_one_process(workspace: Path) -> None:
     flags = [*distributed_worker.COMMON, "--arch", "batchnorm", "--trainer.precision", "64-true"]
     flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
     fit.main([*flags, "--name", "one"])
-    launch = [quick_python(), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
+    launch = [str(quick_python()), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
     launch += ["--master_addr=127.0.0.1", f"--master_port={find_free_network_port()}"]
     script = [FIT, *flags, "--name", "four"]
     script += ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.num_nodes", "2"]

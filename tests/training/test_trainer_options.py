@@ -267,7 +267,7 @@ def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path, few_
     short = ["--epochs", "3", *few_digits]
     command = ["--arch", "own_networks.Rows", "--batch_size", "62", "--threads", "1", *processes, *short]
     assert run_quickly(FIT, *command, "--name", "whole", cwd=own_networks.parent).returncode == 0
-    script = [quick_python(), FIT, *command, "--name", "stopped"]
+    script = [str(quick_python()), FIT, *command, "--name", "stopped"]
     stopped = RunDirectory("stopped")
     with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while len(stopped.read_metrics()) < 1:
