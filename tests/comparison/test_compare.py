@@ -330,7 +330,7 @@ def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[
             assert process.poll() is None
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=60)[1] == b""
+        assert process.communicate(timeout=60)[1] == b"compare.py: stopped: the same command carries on\n"
         assert process.returncode == 130
     for _ in range(100):
         if not is_alive(process.pid):
