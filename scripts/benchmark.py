@@ -7,7 +7,8 @@ With --here: find out in two minutes which precision, how many threads and how m
 this machine, which should be quiet, and print the flags of fit.py and compare.py to copy.
 
   --arch NAME ...      the networks (default: all)
-  --here               only that; takes no other option than --arch
+  --here               only that; takes no other options than --arch and --seconds
+  --seconds N          how long --here measures (default: 90)
   --rounds N           how often everything is measured (default: 3)
   --steps N            training steps of an epoch and batches of its evaluation, for a quick look (default: all)
   --threads N          CPU threads of each measurement (default: as many as torch takes)

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     if options.here:
-        here.tell_what_is_fastest(options.arch)
+        here.tell_what_is_fastest(options.arch, options.seconds)
         return
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
@@ -77,19 +77,22 @@ def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
     parser.add_argument("--here", action="store_true")
+    parser.add_argument("--seconds", type=int)
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
     options.arch = list(dict.fromkeys(options.arch))
-    for option in ("rounds", "steps", "threads", "out"):
+    if options.seconds is not None and not options.here:
+        raise UsageError("--seconds is how long --here measures: give both")
+    for option in ("seconds", "rounds", "steps", "threads", "out"):
         value = getattr(options, option)
-        if value is not None and options.here:
+        if value is not None and options.here and option != "seconds":
             raise UsageError(f"--here chooses by itself what it measures, and writes no files: leave out --{option}")
         if isinstance(value, int) and value < 1:
             raise UsageError(f"--{option} must be at least 1, but is {value}")
-    defaults = {"rounds": 3, "threads": torch.get_num_threads(), "out": LOGS / "benchmark"}
+    defaults = {"seconds": here.BUDGET, "rounds": 3, "threads": torch.get_num_threads(), "out": LOGS / "benchmark"}
     for option, default in defaults.items():
         if getattr(options, option) is None:
             setattr(options, option, default)

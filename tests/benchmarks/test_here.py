@@ -184,6 +184,12 @@ def test_options_without_a_meaning_are_refused(flag: tuple[str, str]) -> None:
         speed.parse(["--here", *flag])
 
 
+def test_how_long_it_measures_is_said_to_it_alone() -> None:
+    assert (speed.parse(["--here"]).seconds, speed.parse(["--here", "--seconds", "10"]).seconds) == (90, 10)
+    with pytest.raises(UsageError, match=r"^--seconds is how long --here measures: give both$"):
+        speed.parse(["--seconds", "10"])
+
+
 def test_without_it_the_options_have_their_defaults() -> None:
     parsed = speed.parse([])
     assert (parsed.here, parsed.rounds, parsed.steps, str(parsed.out)) == (False, 3, None, "lightning_logs/benchmark")
@@ -191,11 +197,12 @@ def test_without_it_the_options_have_their_defaults() -> None:
 
 @pytest.mark.slow
 def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None:
-    finished = run_script("benchmark", "--here", "--arch", "mlp", cwd=tmp_path, timeout=180)
+    finished = run_script("benchmark", "--here", "--arch", "mlp", "--seconds", "10", cwd=tmp_path, timeout=180)
     assert finished.returncode == 0, finished.stderr
+    printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines
     flags = {
         script: shlex.split(line)
-        for script, line in re.findall(r"^  python scripts/(fit|compare)\.py (.*)$", finished.stdout, re.MULTILINE)
+        for script, line in re.findall(r"^  python scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE)
     }
     assert options.parse(flags["fit"]).settings["arch"] == "mlp"
     assert parse(flags["compare"]).arch == ["mlp"]

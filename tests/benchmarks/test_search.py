@@ -76,7 +76,7 @@ def test_the_page_is_made_of_the_raw_numbers_alone(tmp_path: Path) -> None:
 def test_the_benchmark_leaves_page_picture_and_raw_numbers(workspace: Path) -> None:
     flags = ["--arch", "mlp", "--trials", "2", "--epochs", "1", "--repeats", "1", "--out", "docs", "--jobs", "2"]
     flags += ["--rounds", "1", "--runs", "2"]
-    tiny = ["--data.val_size", "500", "--trainer.limit_train_batches", "5"]
+    tiny = ["--data.val_size", "500", "--trainer.limit_train_batches", "5", "--trainer.logger", "false"]
     finished = run_benchmark("search", *flags, *tiny, cwd=workspace)
     assert finished.returncode == 0, finished.stderr
     assert {path.name for path in Path("docs").iterdir()} == {"search.md", "search.png", "search-dark.png", "data"}

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.comparison.study import stages
+from convblocks.comparison.study import plan, stages
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS
 from tests.conftest import REPOSITORY
 
 SHORT = [
-    *["--arch", "mlp", "--epochs", "1", "--data.root", str(REPOSITORY / "data")],
+    *["--arch", "mlp", "--epochs", "1", "--data.root", str(REPOSITORY / "data"), "--trainer.logger", "false"],
     *["--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1"],
 ]
 
@@ -37,11 +37,16 @@ def test_nothing_is_confirmed_before_it_was_chosen(workspace: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_stages_go_on_where_they_were_stopped(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_both_stages_go_on_where_they_were_stopped(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With half of the grid, and a third of the seeds that confirm."""
+    monkeypatch.setattr(plan, "FIRST_RATES", ("1e-3", "3e-3", "1e-2"))
+    monkeypatch.setattr(plan, "CONFIRMING_SEEDS", plan.CONFIRMING_SEEDS[:4])
     stages.main(["choose", *SHORT])
     assert "Chosen: mlp" in capsys.readouterr().out
     summaries = sorted((LOGS / "study" / "choose").rglob("summary.json"))
-    assert len(summaries) >= 30  # the grid, and three more seeds for two cells
+    assert len(summaries) >= 18  # the grid, and three more seeds for two cells
     stopped, kept = summaries[0], summaries[1].stat().st_mtime_ns
     before = stopped.read_text()
     stopped.unlink()
