@@ -215,6 +215,13 @@ def commands_table(results: Results) -> Table:
     return Table("Commands", ["command", "network", "seconds"], rows)
 
 
+# Measurements that do not know their commit are older than its mending.
+TOO_FEW_WORKERS = """\
+This may be too favourable. In the trial that chose how many processes load images for `notebook` and `lightning-plain`,
+such processes took 12 s to start instead of 0.2 s, and none were chosen. That is mended, but was not measured again.
+"""
+
+
 def markdown(results: Results) -> str:
     """The whole page: what is gained, how it was measured, and all the rest."""
     about = ABOUT.format(
@@ -232,7 +239,8 @@ def markdown(results: Results) -> str:
     )
     first, wait, *others = tables(results)
     shown = picture("performance", "Seconds an epoch, and images a second by batch size")
-    parts = [f"{gain(results)}\n", to_markdown([first, wait]), f"{shown}\n", about, to_markdown(others)]
+    doubt = [] if results.commit else [TOO_FEW_WORKERS]
+    parts = [f"{gain(results)}\n", *doubt, to_markdown([first, wait]), f"{shown}\n", about, to_markdown(others)]
     return "\n".join(["# What training costs\n", *parts])
 
 
