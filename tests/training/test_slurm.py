@@ -114,7 +114,7 @@ def start_again(job: str) -> None:
 @pytest.mark.slow
 def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "batchnorm", "--epochs", "1", "--trainer.precision", "64-true"]
-    flags += ["--data.root", "digits"]
+    flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
     layout = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1")
     job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", "four", options=layout)
     assert ended(job) == {"COMPLETED"}, output(job)
@@ -226,7 +226,7 @@ def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> Non
 @pytest.mark.slow
 def test_trials_of_an_array_may_have_several_nodes(cluster: Path) -> None:
     flags = [*COMMON, "--arch", "batchnorm", "--seeds", "2", "--epochs", "1", "--trainer.precision", "64-true"]
-    flags += FEW_BATCHES
+    flags += ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
     together = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
     layout = ("--array=0-1", "--nodes=2", "--ntasks-per-node=1")
     job = submit(SCRIPTS / "compare.sbatch", *flags, *together, "--name", "nodes", options=layout)
