@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from multiprocessing import forkserver, resource_tracker, util
+from multiprocessing import forkserver, process, resource_tracker, util
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
@@ -73,6 +73,7 @@ def settle(call: Call) -> None:
     """Make this process what a new one is in which Python has started."""
     os.setsid()
     os.chdir(call.cwd)
+    process.ORIGINAL_DIR = str(call.cwd)  # type: ignore[attr-defined]  # for what it spawns
     before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ.clear()
     os.environ.update(call.environment)

@@ -111,6 +111,7 @@ def become(request: Request) -> NoReturn:
     sys.executable = request["executable"]
     multiprocessing.set_executable(sys.executable)
     os.chdir(request["folder"])
+    multiprocessing.process.ORIGINAL_DIR = request["folder"]  # type: ignore[attr-defined]  # for what it spawns
     os.environ.clear()
     os.environ.update(request["environment"])
     try:
