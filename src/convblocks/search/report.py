@@ -85,7 +85,7 @@ def best_table(plan: Plan, trials: Sequence[FrozenTrial]) -> Table:
     counts = Counter(map(how_it_ended, trials))
     ended = ", ".join(f"{count} {how}" for how, count in counts.items())
     notes = [f"{len(trials)} trials: {ended}. Sampler {plan.sampler}, seed {plan.seed}, pruner {plan.pruner}."]
-    return Table(f"The best {len(best)} trials", ["trial", "validation %", "network", "settings"], rows, notes)
+    return Table("The best trials", ["trial", "validation %", "network", "settings"], rows, notes)
 
 
 def confirmed_table(plan: Plan, confirmed: Sequence[Confirmed]) -> Table:
