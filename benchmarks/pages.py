@@ -50,7 +50,7 @@ def _restored(kind: Any, value: Any) -> Any:
     """What ``asdict`` made into plain values: dataclasses, and lists of them."""
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{name: _restored(hints[name], one) for name, one in value.items()})  # type: ignore[operator]
+        return kind(**{name: _restored(hints[name], one) for name, one in value.items()})  # type: ignore[operator]  # not an instance
     if get_origin(kind) is list:
         (inner,) = get_args(kind)
         return [_restored(inner, one) for one in value]

@@ -218,7 +218,7 @@ def commands_table(results: Results) -> Table:
 # Measurements that do not know their commit are older than its mending.
 TOO_FEW_WORKERS = """\
 This may be too favourable. In the trial that chose how many processes load images for `notebook` and `lightning-plain`,
-such processes took 12 s to start instead of 0.2 s, and none were chosen. That is mended, but was not measured again.
+such processes did all imports before they began, and none were chosen. That is mended, but was not measured again.
 """
 
 

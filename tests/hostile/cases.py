@@ -159,7 +159,12 @@ OPTIONS = [
 RUN_DIRECTORIES = [
     # An edited, damaged or foreign summary is not believed, but written anew from the checkpoint.
     *(
-        Case("fit --name run --resume", r"wrong\), loss [\d.]+, 2 epochs in", 0, {SUMMARY: spoiler})
+        Case(
+            "fit --name run --resume",
+            r"(?s) -> lightning_logs/run\n.* wrong\), loss [\d.]+, 2 epochs in ",
+            0,
+            {SUMMARY: spoiler},
+        )
         for spoiler in (
             removed,
             cut(50),

@@ -1,4 +1,7 @@
-"""Stands in for a process of the server's: hands on its arguments, open files and signals, and ends as it does."""
+"""Stands in for a process of the server's: hands on its arguments, open files and signals, and ends as it does.
+
+It is to be there at once, and so does without pathlib, which is slow to load.
+"""
 
 import json
 import os
@@ -12,7 +15,7 @@ HANDED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
 
 def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)  # until there is somebody to hand them on to
-    python = os.path.abspath(__file__)  # noqa: PTH100  # pathlib is slow to load
+    python = os.path.abspath(__file__)  # noqa: PTH100
     files = inherited()
     request = {
         "executable": python,

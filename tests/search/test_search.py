@@ -135,7 +135,7 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(workspace: Path, caps
     assert {one["params"]["network.hidden"] for one in failed} == {"24"}
     assert {one["params"]["network.hidden"] for one in trials if one not in failed} == {"16"}
     number = failed[0]["number"]
-    told = f"trial_{number}  FAILED, it ended with status 1: see lightning_logs/fragile/logs/"
+    told = f"{number + 1}/4  trial_{number}  FAILED, it ended with status 1: see lightning_logs/fragile/logs/"
     assert told in capsys.readouterr().out
     assert "24 is too much" in (LOGS / "fragile" / "logs" / f"fragile_trial_{number}.log").read_text()
 
