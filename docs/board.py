@@ -11,7 +11,7 @@ import yaml
 from benchmarks.pages import read_raw_numbers
 from benchmarks.training.results import Results
 from convblocks.atomic import write
-from convblocks.comparison.outcomes import Outcome, by_arch, by_settings, grouped, time_to
+from convblocks.comparison.outcomes import RunResult, by_arch, by_settings, grouped, time_to
 from convblocks.comparison.records import read_records
 from convblocks.comparison.statistics import Mean, mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
@@ -34,7 +34,7 @@ class Entry:
 
     recipe: str
     records: str
-    runs: Sequence[Outcome]
+    runs: Sequence[RunResult]
 
     @property
     def accuracy(self) -> Mean | None:

@@ -6,7 +6,7 @@ first it adds up partial sums.
 
 from torch import Tensor, nn
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.model.networks import ConvBatchNormNetwork
 
 
@@ -20,8 +20,8 @@ class ChannelsFirstBatchNorm2d(nn.BatchNorm2d):
 class ChannelsFirst(ConvBatchNormNetwork):
     """The same layers, and from the same seed the same weights."""
 
-    def __init__(self, description: Description = MNIST) -> None:
-        super().__init__(description)
+    def __init__(self, image_spec: ImageSpec = MNIST) -> None:
+        super().__init__(image_spec)
         for block in self.blocks:
             assert isinstance(block, nn.Sequential)
             assert isinstance(block[2], nn.BatchNorm2d)

@@ -7,10 +7,10 @@ from pathlib import Path
 from benchmarks.pages import picture
 from convblocks.atomic import write
 from convblocks.comparison.details import differences_table, notebook_table, times_table
-from convblocks.comparison.figure import comparison_figure, silence_figure
-from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.figure import comparison_figure, dead_units_figure
+from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.records import read_records
-from convblocks.comparison.study.causes import causes, silence_table
+from convblocks.comparison.study.causes import causes, dead_units_table
 from convblocks.comparison.study.decision import Decision, cell_of, decide
 from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import NOTEBOOK
@@ -28,7 +28,7 @@ ANSWER = (
     "differences of the networks in test accuracy, with 95 % intervals"
 )
 CURVES = "Loss and test error by epoch, every run a line, and every run's final test error"
-SILENCE = "The share of silent units behind each ReLU, by epoch"
+DEAD = "The share of silent units behind each ReLU, by epoch"
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -48,7 +48,7 @@ def write_results(data: Path, out: Path) -> None:
         picture("results", ANSWER),
         "\n".join(f"- {line}" for line in [*verdict(decision), *why]),
         sources("study-confirm", confirmed),
-        to_markdown([*tables, silence_table([*choice, *confirmed])]).strip(),
+        to_markdown([*tables, dead_units_table([*choice, *confirmed])]).strip(),
         to_markdown([choice_table(choice, choices)]).strip(),
         sources("study-choose", choice),
         "## At the notebook's setting",
@@ -65,7 +65,7 @@ def readme_sections(decision: Decision, why: Sequence[str]) -> dict[str, str]:
     return {
         "answer": f"{' '.join(answer)}\n\n{picture('docs/results', ANSWER)}",
         "networks": to_markdown([networks_table(decision)]).strip(),
-        "silence": "\n\n".join([*why[:1], picture("docs/silence-notebook", SILENCE)]),
+        "silence": "\n\n".join([*why[:1], picture("docs/silence-notebook", DEAD)]),
     }
 
 
@@ -87,13 +87,9 @@ def _reached(row: Row) -> str:
     return f"{accuracy_text(row.accuracy)}{lost}"
 
 
-def setting(folder: Path, name: str, comparison: Comparison, outcomes: Sequence[Outcome]) -> list[str]:
+def setting(folder: Path, name: str, comparison: Comparison, outcomes: Sequence[RunResult]) -> list[str]:
     """What is to be seen of the runs at one setting of each network: the curves, the silent units, and the details."""
     save(partial(comparison_figure, outcomes), folder / f"curves-{name}.png")
-    save(partial(silence_figure, outcomes), folder / f"silence-{name}.png")
+    save(partial(dead_units_figure, outcomes), folder / f"silence-{name}.png")
     details = [notebook_table(comparison, outcomes), times_table(outcomes), differences_table(comparison)]
-    return [
-        picture(f"curves-{name}", CURVES),
-        picture(f"silence-{name}", SILENCE),
-        to_markdown(details, level=3).strip(),
-    ]
+    return [picture(f"curves-{name}", CURVES), picture(f"silence-{name}", DEAD), to_markdown(details, level=3).strip()]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from convblocks.comparison.outcomes import Outcome, by_settings, grouped, time_to
+from convblocks.comparison.outcomes import RunResult, by_settings, grouped, time_to
 from convblocks.comparison.records import provenance
 from convblocks.comparison.statistics import SIGNIFICANCE, mean_interval, sign_flip_test
 from convblocks.comparison.verdicts import row_of
@@ -17,7 +17,7 @@ from docs.comparisons import COMMANDS
 SPRINT_GOAL = 0.99
 
 
-def sources(name: str, outcomes: Sequence[Outcome], data: str = "data") -> str:
+def sources(name: str, outcomes: Sequence[RunResult], data: str = "data") -> str:
     """Where the runs of a comparison come from: command, files, and a line for each machine."""
     files = [("each run", "runs"), ("each epoch", "epochs")]
     files += [("the test images that each run got wrong", "mistakes")] if any(one.mistakes for one in outcomes) else []
@@ -27,7 +27,7 @@ def sources(name: str, outcomes: Sequence[Outcome], data: str = "data") -> str:
     return "\n".join([f"{trained} Numbers of {links}.\n", *(f"- {line}." for line in provenance(outcomes))])
 
 
-def candidates_table(outcomes: Sequence[Outcome]) -> Table:
+def candidates_table(outcomes: Sequence[RunResult]) -> Table:
     """Every setting of which a recipe was chosen, the best first, by the images held out."""
     rows = []
     for settings, runs in by_settings(outcomes).items():
@@ -41,7 +41,7 @@ def candidates_table(outcomes: Sequence[Outcome]) -> Table:
     return Table(title, ["setting", "validation accuracy %", "n"], lines, notes)
 
 
-def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
+def sprint_tables(outcomes: Sequence[RunResult]) -> list[Table]:
     """For each machine when its runs reached the goal, in seconds of training and evaluation since the first step."""
     tables = []
     for machine, own in by_machine(outcomes).items():
@@ -56,9 +56,9 @@ def sprint_tables(outcomes: Sequence[Outcome]) -> list[Table]:
     return tables
 
 
-def batches_table(outcomes: Sequence[Outcome]) -> Table:
+def batches_table(outcomes: Sequence[RunResult]) -> Table:
     """Test accuracy by batch size and learning rate, of the runs that trained, and how many did not."""
-    cells: dict[tuple[str, str], list[Outcome]] = {}
+    cells: dict[tuple[str, str], list[RunResult]] = {}
     for outcome in outcomes:
         options = dict(outcome.settings)
         cells.setdefault((options["batch_size"], options["lr"]), []).append(outcome)
@@ -74,7 +74,7 @@ def batches_table(outcomes: Sequence[Outcome]) -> Table:
     return Table("Test accuracy in % by batch size and learning rate, after 5 epochs", columns, rows, notes)
 
 
-def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
+def channels_table(first: Sequence[RunResult], last: Sequence[RunResult]) -> Table:
     """Test accuracy of two networks that begin alike, and their difference, paired by seed."""
     rows = [
         [name, f"{row.trained} of {row.runs}", accuracy_text(row.accuracy)]
@@ -95,17 +95,17 @@ def channels_table(first: Sequence[Outcome], last: Sequence[Outcome]) -> Table:
     return Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], rows, notes)
 
 
-def by_machine(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+def by_machine(outcomes: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """The runs of each processor and system, in the order in which they come."""
     return grouped(outcomes, hardware)
 
 
-def hardware(outcome: Outcome) -> str:
+def hardware(outcome: RunResult) -> str:
     """Processor and system that a run ran on, without the versions."""
     return outcome.provenance.machine.partition(", python ")[0]
 
 
-def _cell(runs: Sequence[Outcome]) -> str:
+def _cell(runs: Sequence[RunResult]) -> str:
     """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
     trained = [one.accuracy for one in runs if not one.collapsed]
     parts = [spread_text(mean_interval(trained))] if trained else []

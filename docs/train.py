@@ -33,7 +33,7 @@ from benchmarks.handwriting import __main__ as handwriting
 from benchmarks.search import __main__ as search
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
-from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.records import read_records, write_records
 from convblocks.comparison.study import stages
 from convblocks.console import answer
@@ -136,14 +136,14 @@ def reader(arch: str, schedule: str) -> RunDirectory:
     return run
 
 
-def trained(name: str) -> list[Outcome]:
+def trained(name: str) -> list[RunResult]:
     """All runs of a comparison of ``compare.py``."""
     _, *arguments = COMMANDS[name]
     compare.main(arguments)
     return compare.read_all(compare.trials_of(parse(arguments)))
 
 
-def keep(data: Path, name: str, outcomes: Sequence[Outcome]) -> None:
+def keep(data: Path, name: str, outcomes: Sequence[RunResult]) -> None:
     """Write a comparison's records."""
     if name in WITHOUT_MISTAKES:
         outcomes = [replace(one, mistakes=None) for one in outcomes]
@@ -151,7 +151,7 @@ def keep(data: Path, name: str, outcomes: Sequence[Outcome]) -> None:
     print(f"Written to {data / name}.*.csv: {len(outcomes)} runs.")
 
 
-def of_other_machines(outcomes: Sequence[Outcome], own: Sequence[Outcome]) -> list[Outcome]:
+def of_other_machines(outcomes: Sequence[RunResult], own: Sequence[RunResult]) -> list[RunResult]:
     """Those that ran on other processors or systems than ``own``; versions may have changed in between."""
     here = set(map(hardware, own))
     return [one for one in outcomes if hardware(one) not in here]

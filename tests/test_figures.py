@@ -19,8 +19,8 @@ from benchmarks.pages import read_raw_numbers
 from benchmarks.search import page as searches
 from benchmarks.training.figure import performance_figure
 from benchmarks.training.results import Results
-from convblocks.comparison.figure import answer_figure, comparison_figure, silence_figure
-from convblocks.data.description import MNIST
+from convblocks.comparison.figure import answer_figure, comparison_figure, dead_units_figure
+from convblocks.data.image_spec import MNIST
 from convblocks.evaluation.drawing import CARD, DARK, LIGHT, WIDTH, drawn
 from convblocks.evaluation.panels import Panel, evaluation_panels, figure_of, first_layer
 from convblocks.model.networks import ARCHITECTURES
@@ -66,7 +66,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "answer": partial(answer_figure, swept(), INTERVALS),
     "comparison": partial(comparison_figure, same_setting()),
     "one epoch": partial(comparison_figure, [replace(one, epochs=one.epochs[:1]) for one in same_setting()]),
-    "silence": partial(silence_figure, same_setting(2)),
+    "silence": partial(dead_units_figure, same_setting(2)),
     "digits": partial(figure_of, *DIGITS.values()),
     "shapes": partial(figure_of, *panels(tuple(SHAPES), 3, 32, 40).values()),
     "search": search,

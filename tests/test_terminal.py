@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from convblocks.command_line import Parser
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError
 from convblocks.tables import bar, duration
@@ -34,18 +34,18 @@ def assert_fits(screen: Screen, width: int) -> None:
 
 
 def test_a_long_line_is_broken_between_words(tmp_path: Path) -> None:
-    screen = spoken(f"say(20 * 'word ' + {PATH!r}); say('below')", 40, tmp_path)
+    screen = spoken(f"echo(20 * 'word ' + {PATH!r}); echo('below')", 40, tmp_path)
     assert screen.lines == [*[" ".join(["word"] * count) for count in (8, 8, 4)], PATH, "below", ""]
 
 
 def test_in_a_pipe_a_line_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say(40 * "word ")
+    echo(40 * "word ")
     assert capsys.readouterr().out == 40 * "word " + "\n"
 
 
 @pytest.mark.parametrize(("width", "lines"), [(80, 2), (120, 1)])
 def test_a_long_command_can_be_copied(width: int, lines: int, tmp_path: Path) -> None:
-    screen = spoken(f"say_command(['python', 'scripts/evaluate.py', {PATH!r}], 'look closer   ')", width, tmp_path)
+    screen = spoken(f"echo_command(['python', 'scripts/evaluate.py', {PATH!r}], 'look closer   ')", width, tmp_path)
     assert_fits(screen, width)
     assert len([line for line in screen.lines if line]) == lines
     assert screen.commands() == [["python", "scripts/evaluate.py", PATH]]

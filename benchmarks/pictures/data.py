@@ -5,9 +5,9 @@ from typing import Literal
 
 import torch
 
-from convblocks.data import description, mnist
-from convblocks.data.description import Description
+from convblocks.data import image_spec, mnist
 from convblocks.data.folder import PictureFolder, kept_file
+from convblocks.data.image_spec import ImageSpec
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError
@@ -17,11 +17,11 @@ Data = Literal["MNIST", "folder", "colour"]
 # As many as MNIST has.
 TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
 
-CLASSES = description.MNIST.classes
+CLASSES = image_spec.MNIST.classes
 
 # Speed depends on the shape alone.
-COLOUR = Description(3, 32, 32, CLASSES, mean=(0.5,) * 3, std=(0.25,) * 3)
-DESCRIPTIONS: dict[Data, Description] = {"MNIST": description.MNIST, "folder": description.MNIST, "colour": COLOUR}
+COLOUR = ImageSpec(3, 32, 32, CLASSES, mean=(0.5,) * 3, std=(0.25,) * 3)
+DESCRIPTIONS: dict[Data, ImageSpec] = {"MNIST": image_spec.MNIST, "folder": image_spec.MNIST, "colour": COLOUR}
 
 
 class ColourNoise(ImageSource):

@@ -21,14 +21,14 @@ from benchmarks.training import projects
 from benchmarks.training.case import LEARNING_RATE, SEED, Stopwatch
 from benchmarks.training.measure import apart
 from benchmarks.training.projects import fit_command, note_times
-from convblocks.data import description, mnist
+from convblocks.data import image_spec, mnist
 from convblocks.data.decoding import decode, looks_of
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.evaluation import tensorboard
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import build_network
+from convblocks.training.fast.memory import keep_freed_memory
 from convblocks.training.fork import fork_server
-from convblocks.training.lean.memory import keep_freed_memory
 
 What = Literal["epoch", "bare"]
 
@@ -118,7 +118,7 @@ def bare_steps(case: Case) -> list[float]:
     keep_freed_memory()
     torch.manual_seed(SEED)
     images_are = DESCRIPTIONS[case.data]
-    network = build_network(case.arch, description=images_are)
+    network = build_network(case.arch, image_spec=images_are)
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     images = torch.randn(BATCH_SIZE, *images_are.shape)
     targets = torch.randint(len(images_are.classes), (BATCH_SIZE,))
@@ -146,7 +146,7 @@ def decode_on_all_cores(folder: Path) -> int:
     """List, look at and decode the training pictures, whatever was kept of them."""
     paths = list_pictures(folder / "train", find_classes(folder / "train")).paths
     looks_of(paths)
-    return len(decode(paths, description.MNIST.shape))
+    return len(decode(paths, image_spec.MNIST.shape))
 
 
 def decode_on_one_core(folder: Path) -> int:

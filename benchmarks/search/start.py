@@ -42,7 +42,7 @@ def measure(rounds: int, runs: int) -> list[Started]:
 
 def searched(folder: Path, name: str, runs: int) -> None:
     plan = Plan(name, (ARCH,), (*SHORT, (ROOT, str(folder))), space.parse("lr=1e-3..1e-2:log"), 0, "tpe", "median")
-    choose_and_train(Search(plan, collapsed_below=0, data={}), runs, jobs=1)
+    choose_and_train(Search(plan, chance_threshold=0, data={}), runs, jobs=1)
 
 
 def compared(folder: Path, name: str, runs: int) -> None:

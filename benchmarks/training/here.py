@@ -16,7 +16,7 @@ from benchmarks.training.advice import COMMAND, Advice, Pace, Paces, Setting
 from benchmarks.training.case import PRECISIONS, Case, Precision, Stopwatch
 from benchmarks.training.measure import apart
 from benchmarks.training.projects import fit_command, note_times
-from convblocks.console import say, say_command
+from convblocks.console import echo, echo_command
 from convblocks.data import mnist
 from convblocks.errors import UserError
 from convblocks.evaluation import tensorboard
@@ -78,12 +78,12 @@ def tell_what_is_fastest(archs: Sequence[str], budget: int) -> None:
         UserError: a measurement failed.
     """
     mnist.prepare(mnist.DEFAULT_ROOT)
-    say(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
+    echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
     cpus, threads = available_cpus(), torch.get_num_threads()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     is_quiet = load <= QUIET * cpus
     if not is_quiet:
-        say(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
+        echo(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
     accelerators = available_accelerators()
     device = accelerators[0] if accelerators else "cpu"
     defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", os.cpu_count() or 1, 1)
@@ -94,18 +94,18 @@ def tell_what_is_fastest(archs: Sequence[str], budget: int) -> None:
         now = time.perf_counter()
         share = (end - now) / (len(archs) - number)
         advice.append(Advice(arch, survey(arch, settings, defaults, now + share, images_per_second), *defaults))
-    say()
+    echo()
     for one in advice:
         to_console([one.table()], terminal())
         for line in one.commands():
             if line.startswith(COMMAND):
-                say_command(line.split(), COMMAND)
+                echo_command(line.split(), COMMAND)
             else:
-                say(line)
-        say()
-    say(ROUNDING)
+                echo(line)
+        echo()
+    echo(ROUNDING)
     if not is_quiet:
-        say(f"The machine was not quiet when this began, with a load of {load:.1f}: do not rely on it.")
+        echo(f"The machine was not quiet when this began, with a load of {load:.1f}: do not rely on it.")
 
 
 def available_cpus() -> int:
@@ -256,4 +256,4 @@ def _steps(images_per_second: float, seconds: float) -> int:
 
 
 def _tell(stage: str, setting: Setting, pace: float) -> None:
-    say(f"{stage}  {setting}: {pace:,.0f} images a second")
+    echo(f"{stage}  {setting}: {pace:,.0f} images a second")

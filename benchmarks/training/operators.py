@@ -9,8 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.training import loops
 from benchmarks.training.case import WARM_UP_STEPS, Case, Precision
 from benchmarks.training.loops import BareLoop
+from convblocks.training.fast.network import speed_up_network
 from convblocks.training.fork import fork_server
-from convblocks.training.lean.network import lighten_network
 
 STEPS = 30
 
@@ -36,7 +36,7 @@ def operator_times(case: Case, threads: int) -> list[OperatorTime]:
 def _operator_times(case: Case, threads: int) -> list[OperatorTime]:
     torch.set_num_threads(threads)
     loop = BareLoop(case)
-    lighten_network(loop.network)
+    speed_up_network(loop.network)
     loop.train(WARM_UP_STEPS)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
         loop.train(STEPS)

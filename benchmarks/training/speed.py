@@ -14,7 +14,7 @@ from benchmarks.training.measure import Measurement, measure
 from benchmarks.training.operators import OperatorTime, operator_times
 from benchmarks.training.results import CommandTime, Results
 from convblocks.command_line import Parser, output_folder
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     write_raw_numbers(out / DATA, "performance", results)
     to_console(page.tables(results), terminal())
     page.write_page(out, results)
-    say(f"Written to {out / 'performance'}.md and .png, and {out / DATA / 'performance'}.json.")
+    echo(f"Written to {out / 'performance'}.md and .png, and {out / DATA / 'performance'}.json.")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -175,5 +175,5 @@ def told(measurement: Measurement, stage: str) -> Measurement:
     """Print a measurement as it comes in."""
     case, timing = measurement.case, measurement.timing
     what = f"{case.arch} {case.precision} batch {case.batch_size} {case.variant}, {case.workers} workers"
-    say(f"{stage}  {what}: {timing.training:.2f} s + {timing.evaluation:.2f} s")
+    echo(f"{stage}  {what}: {timing.training:.2f} s + {timing.evaluation:.2f} s")
     return measurement

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convblocks.data.description import Description
+    from convblocks.data.image_spec import ImageSpec
     from convblocks.data.images import ImageSets, ImageSource, LabelledImages
     from convblocks.data.module import MNISTDataModule
     from convblocks.model.classifier import DigitClassifier
@@ -20,10 +20,10 @@ __all__ = [
     "ARCHITECTURES",
     "ConvBatchNormNetwork",
     "ConvMaxPoolNetwork",
-    "Description",
     "DigitClassifier",
     "ImageSets",
     "ImageSource",
+    "ImageSpec",
     "LabelledImages",
     "MNISTDataModule",
     "MultiLayerPerceptron",
@@ -31,7 +31,7 @@ __all__ = [
 
 # Where each is, unless among the networks.
 ROOMS = {
-    "Description": "data.description",
+    "ImageSpec": "data.image_spec",
     "DigitClassifier": "model.classifier",
     "ImageSets": "data.images",
     "ImageSource": "data.images",

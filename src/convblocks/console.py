@@ -74,7 +74,7 @@ def status_of(command: Command, arguments: list[str]) -> int:
         sys.stdout.flush()
     except UserError as error:
         if str(error):  # of several processes one speaks for all
-            complain(str(error))
+            print_error(str(error))
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -83,14 +83,14 @@ def status_of(command: Command, arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in (OF_FILES if error.filename else OF_DISKS):
             raise
-        complain(f"{error.filename or 'cannot write the output'}: {error.strerror}")
+        print_error(f"{error.filename or 'cannot write the output'}: {error.strerror}")
         return 1
     finally:
         _drop_what_nobody_takes()
     return 0
 
 
-def say(line: str = "") -> None:
+def echo(line: str = "") -> None:
     """Print a line of what goes on; what is too long for a terminal is broken between words.
 
     Raises:
@@ -99,7 +99,7 @@ def say(line: str = "") -> None:
     _print(_fitted(line) if sys.stdout.isatty() else line)
 
 
-def say_command(words: Sequence[str], label: str = "") -> None:
+def echo_command(words: Sequence[str], label: str = "") -> None:
     """Print a command to copy: behind a backslash goes on, in the next line, what does not fit into this one.
 
     Args:
@@ -120,7 +120,7 @@ def say_command(words: Sequence[str], label: str = "") -> None:
     _print("\n".join(lines))
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Print a line where errors go; in vain if nobody takes that either."""
     try:
         print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load

@@ -44,7 +44,7 @@ def test_the_folder_is_decoded_before_it_is_measured(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_colour_pictures_are_what_the_bare_steps_take_them_for() -> None:
     files = ColourNoise(Path()).load()
-    assert (files.description.shape, files.description.classes) == (COLOUR.shape, COLOUR.classes)
+    assert (files.image_spec.shape, files.image_spec.classes) == (COLOUR.shape, COLOUR.classes)
     assert (len(files.train.labels), len(files.test.labels)) == (60_000, 10_000)
 
 

@@ -3,9 +3,9 @@
 import math
 from random import Random
 
-from convblocks.comparison.outcomes import Images, Outcome, Provenance
+from convblocks.comparison.outcomes import Images, Provenance, RunResult
 from convblocks.comparison.trials import Settings
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
 
@@ -19,7 +19,7 @@ MACHINE = "2 CPUs (AMD EPYC 9R45), Linux, python 3.11.2, torch 2.13.0"
 CHANCE = 0.1135  # all ones
 
 
-def outcome(arch: str, seed: int, accuracy: float, settings: Settings = (), **changed: object) -> Outcome:
+def outcome(arch: str, seed: int, accuracy: float, settings: Settings = (), **changed: object) -> RunResult:
     """A run of five epochs that ends with that accuracy, and has collapsed where that is chance."""
     random = Random(f"{arch} {seed} {settings}")
     collapsed = accuracy <= 0.15
@@ -50,17 +50,17 @@ def outcome(arch: str, seed: int, accuracy: float, settings: Settings = (), **ch
         "collapsed": collapsed,
         "seconds": sum(row["seconds"] for row in epochs),
         "epochs": tuple(epochs),
-        "images": Images(MNIST, test_images=10_000, collapsed_below=0.15),
+        "images": Images(MNIST, test_images=10_000, chance_threshold=0.15),
         "provenance": Provenance(MACHINE, threads=1, processes=1, commit="abc1234"),
     }
-    return Outcome(**(values | changed))  # type: ignore[arg-type]  # the fields of an Outcome
+    return RunResult(**(values | changed))  # type: ignore[arg-type]  # the fields of an RunResult
 
 
 def swept(
     rates: tuple[str, ...] = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2"),
     schedules: tuple[str, ...] = ("constant", "onecycle"),
     seeds: int = 3,
-) -> list[Outcome]:
+) -> list[RunResult]:
     """The three networks over learning rates and schedules; at high rates many runs of two of them collapse."""
     found = []
     for arch, (best, error, collapses_from) in CHARACTERS.items():
@@ -78,7 +78,7 @@ def swept(
     return found
 
 
-def same_setting(seeds: int = 10) -> list[Outcome]:
+def same_setting(seeds: int = 10) -> list[RunResult]:
     """The three networks at one setting, at which two runs of maxpool collapse."""
     found = []
     for arch, accuracy in {"mlp": 0.948, "maxpool": 0.968, "batchnorm": 0.983}.items():

@@ -149,7 +149,7 @@ def test_summaries_from_before_there_were_other_data_are_of_mnist(small: Path) -
     for seed in (0, 1):
         summary = trial("small", "mlp", seed).run.summary
         former = json.loads(summary.read_text())
-        del former["data"], former["collapsed_below"]
+        del former["data"], former["chance_threshold"]
         summary.write_text(json.dumps(former))
     compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--no-fit"])
     assert (small / "comparison.md").read_text() == report.replace("below 14.9 %", "below 15.0 %")  # the rule then
@@ -158,7 +158,7 @@ def test_summaries_from_before_there_were_other_data_are_of_mnist(small: Path) -
 def test_a_summary_that_tells_nothing_of_its_data_is_damaged(small: Path) -> None:
     run = trial("small", "mlp", 0).run
     whole = json.loads(run.summary.read_text())
-    for data in (None, {}, {"test_images": 0}, {"test_images": 100, "description": {"classes": 3}}):
+    for data in (None, {}, {"test_images": 0}, {"test_images": 100, "image_spec": {"classes": 3}}):
         run.summary.write_text(json.dumps(whole | {"data": data}))
         with pytest.raises(UserError, match=r"cannot read .*summary\.json .*: resume the run to write it anew"):
             run.read_summary()

@@ -21,13 +21,13 @@ from convblocks.comparison.figure import (
     answer_figure,
     comparison_cards,
     comparison_figure,
-    silence_figure,
+    dead_units_figure,
 )
-from convblocks.comparison.outcomes import Outcome, by_arch
+from convblocks.comparison.outcomes import RunResult, by_arch
 from convblocks.comparison.panels import Interval
 from convblocks.comparison.report import results_table
 from convblocks.comparison.statistics import mean_interval
-from convblocks.comparison.study.causes import silence_table
+from convblocks.comparison.study.causes import dead_units_table
 from convblocks.comparison.verdicts import compare
 from convblocks.comparison.wording import accuracy_text
 from convblocks.evaluation.drawing import CARD, drawn, save, style
@@ -52,11 +52,11 @@ def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
     return sorted(values[np.isfinite(values)].tolist())
 
 
-def errors_of(outcomes: Sequence[Outcome]) -> list[float]:
+def errors_of(outcomes: Sequence[RunResult]) -> list[float]:
     return sorted(100 * (1 - one.accuracy) for one in outcomes)
 
 
-def at(outcomes: Sequence[Outcome], **settings: str) -> list[Outcome]:
+def at(outcomes: Sequence[RunResult], **settings: str) -> list[RunResult]:
     return [one for one in outcomes if settings.items() <= dict(one.settings).items()]
 
 
@@ -191,7 +191,7 @@ def test_collapsed_runs_are_counted_and_dotted() -> None:
     assert any("2 of 10 collapsed" in text for text in texts(final))
 
 
-def with_losses(seed: int, *losses: float) -> Outcome:
+def with_losses(seed: int, *losses: float) -> RunResult:
     rows = tuple({"train/loss": loss, "test/acc": 0.5} for loss in losses)
     return replace(outcome("mlp", seed, 0.5), epochs=rows)
 
@@ -239,7 +239,7 @@ def test_names_stand_beside_their_curves_and_not_upon_each_other() -> None:
 
 def test_every_layer_is_a_curve_that_is_named() -> None:
     runs = same_setting(4)
-    maxpool = silence_figure(runs).axes[1]
+    maxpool = dead_units_figure(runs).axes[1]
     layers = ("dead/block 1", "dead/block 2", "dead/block 3")
     own = by_arch(runs)["maxpool"]
     assert drawn_values(maxpool) == sorted(row[layer] for one in own for row in one.epochs for layer in layers)
@@ -250,15 +250,15 @@ def test_every_layer_is_a_curve_that_is_named() -> None:
 
 def test_a_layer_s_curve_ends_at_the_median_of_the_table() -> None:
     runs = at(swept(), lr="1e-2", lr_scheduler="constant")
-    rows = silence_table(runs).rows
-    for row, panel in zip(rows, silence_figure(runs).axes, strict=True):
+    rows = dead_units_table(runs).rows
+    for row, panel in zip(rows, dead_units_figure(runs).axes, strict=True):
         ends = [float(np.asarray(line.get_ydata())[-1]) for line in lines(panel, "medians")]
         assert [f"{100 * end:.0f}" for end in ends] == [cell.split()[0] for cell in row[3:] if cell != "-"]
 
 
 def test_runs_that_do_not_tell_have_no_picture_of_silence() -> None:
     with pytest.raises(ValueError, match="no run tells"):
-        silence_figure([with_losses(0, 0.5)])
+        dead_units_figure([with_losses(0, 0.5)])
 
 
 # How it looks.
@@ -266,7 +266,7 @@ def test_runs_that_do_not_tell_have_no_picture_of_silence() -> None:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "answer": partial(answer_figure, swept(), INTERVALS),
     "comparison": partial(comparison_figure, same_setting()),
-    "silence": partial(silence_figure, same_setting(2)),
+    "silence": partial(dead_units_figure, same_setting(2)),
 }
 
 

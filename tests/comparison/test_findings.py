@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from convblocks.comparison.findings import Edge, Pair, as_numbers, compared, find
-from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.statistics import sign_flip_test
 from convblocks.tables import as_json
 from tests.comparison.test_verdicts import outcome, runs
@@ -14,7 +14,7 @@ RATES = ("1e-3", "3e-3", "1e-2")
 SCHEDULES = ("constant", "onecycle")
 
 
-def grid(best: dict[str, tuple[str, str]], seeds: int = 5, validated: bool = True) -> list[Outcome]:
+def grid(best: dict[str, tuple[str, str]], seeds: int = 5, validated: bool = True) -> list[RunResult]:
     """Runs at every learning rate and schedule; validation is best where told, and the test set best elsewhere."""
     return [
         outcome(

@@ -7,7 +7,7 @@ import pytest
 
 from convblocks.comparison.outcomes import best_settings, died_in, read_outcome, time_to
 from convblocks.comparison.trials import Trial
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from tests.comparison.test_verdicts import course, outcome
 
 TRIAL = Trial("kept", "maxpool", (("epochs", "3"), ("threads", "1")), seed=4)
@@ -22,9 +22,9 @@ def keep_run(*accuracies: float, **changed: Any) -> None:
     settings: dict[str, Any] = {"arch": "maxpool", "epochs": 3, "batch_size": 64, "lr": 0.01, "optimizer": "adam"}
     settings |= {"lr_scheduler": "onecycle", "seed": 4, "threads": 1, "data": {}, "trainer": {}}
     summary: dict[str, Any] = {"arch": "maxpool", "parameters": 85_526, "seed": 4, "epochs": rows, "evaluations": []}
-    summary |= {"final": {"test/loss": 0.1, "test/acc": accuracies[-1]}, "collapsed": False, "collapsed_below": 0.15}
+    summary |= {"final": {"test/loss": 0.1, "test/acc": accuracies[-1]}, "collapsed": False, "chance_threshold": 0.15}
     summary |= {"ended_by": "its epochs", "seconds": 6, "threads": 1, "processes": 2, "machine": "2 CPUs"}
-    summary |= {"data": {"test_images": 10_000, "description": MNIST.as_dict()}}
+    summary |= {"data": {"test_images": 10_000, "image_spec": MNIST.as_dict()}}
     TRIAL.run.create()
     TRIAL.run.write_config(settings)
     TRIAL.run.write_summary(summary | changed)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convblocks.comparison.outcomes import Images, Outcome, Provenance
+from convblocks.comparison.outcomes import Images, Provenance, RunResult
 from convblocks.comparison.records import provenance, read_records, write_records
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UserError
 from tests.comparison.made_up import MACHINE, outcome, same_setting
 
@@ -22,7 +22,7 @@ options = texts.filter(lambda text: "=" not in text)
 shares = st.floats(0, 1)
 counts = st.integers(min_value=0)
 descriptions = st.builds(
-    Description,
+    ImageSpec,
     channels=st.just(1),
     height=st.integers(1, 500),
     width=st.integers(1, 500),
@@ -32,7 +32,7 @@ descriptions = st.builds(
 )
 metrics = st.sampled_from(["epoch", "step", "train/loss", "val/acc", "test/acc", "seconds", "dead/block 1", "dead/0"])
 outcomes = st.builds(
-    Outcome,
+    RunResult,
     arch=texts,
     settings=st.lists(st.tuples(options, texts), max_size=3).map(tuple),
     seed=counts,
@@ -44,7 +44,7 @@ outcomes = st.builds(
     collapsed=st.booleans(),
     seconds=st.floats(min_value=0),
     epochs=st.lists(st.dictionaries(metrics, st.floats() | counts), max_size=3).map(tuple),
-    images=st.builds(Images, descriptions, test_images=st.integers(min_value=1000), collapsed_below=shares),
+    images=st.builds(Images, descriptions, test_images=st.integers(min_value=1000), chance_threshold=shares),
     provenance=st.builds(Provenance, texts, threads=counts, processes=counts, commit=st.none() | texts.filter(bool)),
     mistakes=st.none() | st.lists(st.integers(0, 999), max_size=5).map(tuple),
     data=st.none() | st.dictionaries(texts, texts, max_size=2),
@@ -53,7 +53,7 @@ outcomes = st.builds(
 
 @given(st.lists(outcomes, max_size=3))
 @settings(max_examples=50)
-def test_what_is_read_is_what_was_written(written: list[Outcome]) -> None:
+def test_what_is_read_is_what_was_written(written: list[RunResult]) -> None:
     with tempfile.TemporaryDirectory() as folder:  # hypothesis shares a test's own folder between its examples
         write_records(Path(folder), "study", written)
         # As text, in which nan equals nan, and 1 is not 1.0.
@@ -62,7 +62,7 @@ def test_what_is_read_is_what_was_written(written: list[Outcome]) -> None:
         )
 
 
-def sorted_rows(one: Outcome) -> Outcome:
+def sorted_rows(one: RunResult) -> RunResult:
     """The order in which an epoch has its metrics means nothing."""
     return replace(one, epochs=tuple(dict(sorted(row.items())) for row in one.epochs))
 

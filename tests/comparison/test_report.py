@@ -9,9 +9,9 @@ from rich.console import Console
 
 from convblocks.comparison.details import as_markdown
 from convblocks.comparison.findings import find
-from convblocks.comparison.outcomes import Images, Outcome
+from convblocks.comparison.outcomes import Images, RunResult
 from convblocks.comparison.report import conclusions, screen
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.tables import to_console, to_markdown
 from tests.comparison.test_findings import BEST, grid
 from tests.comparison.test_verdicts import course, outcome, runs
@@ -22,11 +22,11 @@ ROW = (
 )
 
 
-def on_screen(outcomes: Sequence[Outcome]) -> str:
+def on_screen(outcomes: Sequence[RunResult]) -> str:
     return to_markdown(screen(find(outcomes)))
 
 
-def printed(outcomes: Sequence[Outcome], width: int) -> list[str]:
+def printed(outcomes: Sequence[RunResult], width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
     to_console(screen(find(outcomes)), console)
     for line in conclusions(find(outcomes)):
@@ -170,8 +170,8 @@ def test_a_diverged_run_is_in_no_mean() -> None:
 
 
 def test_of_other_images_than_mnists_the_report_says_what_they_are() -> None:
-    shapes = Description(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
-    images = Images(shapes, test_images=240, collapsed_below=0.52)
+    shapes = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
+    images = Images(shapes, test_images=240, chance_threshold=0.52)
     text = as_markdown(find([outcome("mlp", seed, 0.9, images=images) for seed in range(3)]))
     assert "Images of 3 x 32 x 40 pixels, 2 classes (disc, ring); 240 test images." in text
     assert "ends at or below 52.0 % accuracy" in text

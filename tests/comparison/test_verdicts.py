@@ -5,16 +5,16 @@ import math
 import pytest
 
 from convblocks.comparison import statistics
-from convblocks.comparison.outcomes import Images, Outcome, Provenance
+from convblocks.comparison.outcomes import Images, Provenance, RunResult
 from convblocks.comparison.statistics import mean_interval, permutation_test
 from convblocks.comparison.verdicts import Claim, Comparison, compare, enough_runs, is_better, meets, p_of, row_of
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
 SETTINGS = (("epochs", "5"),)
 
 
-def outcome(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: object) -> Outcome:
+def outcome(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: object) -> RunResult:
     """A constructed run of two epochs; ``loss`` is that of its last, and half that of its first."""
     values: dict[str, object] = {
         "arch": arch,
@@ -28,13 +28,13 @@ def outcome(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed:
         "collapsed": accuracy < 0.15,
         "seconds": 20.0,
         "epochs": tuple({"train/loss": one, "test/acc": accuracy, "seconds": 10.0} for one in (2 * loss, loss)),
-        "images": Images(MNIST, test_images=10_000, collapsed_below=0.15),
+        "images": Images(MNIST, test_images=10_000, chance_threshold=0.15),
         "provenance": Provenance("a machine", threads=1, processes=1, commit=None),
     }
-    return Outcome(**(values | changed))  # type: ignore[arg-type]  # the fields of an Outcome
+    return RunResult(**(values | changed))  # type: ignore[arg-type]  # the fields of an RunResult
 
 
-def runs(seeds: int, collapsed: int = 0, **changed: object) -> list[Outcome]:
+def runs(seeds: int, collapsed: int = 0, **changed: object) -> list[RunResult]:
     """The pattern that the notebook claims: batchnorm above maxpool above mlp, but for maxpool's first runs."""
     levels = {"mlp": (0.95, 0.18, 3), "maxpool": (0.96, 0.14, 5), "batchnorm": (0.98, 0.04, 2)}
     return [

@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def same(one: ImageSets, other: ImageSets) -> bool:
-    return one.fingerprint == other.fingerprint and one.description == other.description
+    return one.fingerprint == other.fingerprint and one.image_spec == other.image_spec
 
 
 # What is found.
@@ -43,17 +43,17 @@ def same(one: ImageSets, other: ImageSets) -> bool:
 def test_shape_and_classes_are_found(colour: bool, size: tuple[int, int], classes: int, tmp_path: Path) -> None:
     write_pictures(tmp_path, classes=list(SHAPES)[:classes], train=24, test=12, size=size, colour=colour)
     sets = PictureFolder(tmp_path).load()
-    assert sets.description.shape == (3 if colour else 1, *size)
-    assert sets.description.classes == tuple(sorted(list(SHAPES)[:classes]))
-    assert sets.train.images.shape == (24, *sets.description.shape)
-    assert sets.test.images.shape == (12, *sets.description.shape)
+    assert sets.image_spec.shape == (3 if colour else 1, *size)
+    assert sets.image_spec.classes == tuple(sorted(list(SHAPES)[:classes]))
+    assert sets.train.images.shape == (24, *sets.image_spec.shape)
+    assert sets.test.images.shape == (12, *sets.image_spec.shape)
 
 
 def test_images_and_labels_are_those_of_the_files(root: Path) -> None:
     sets = PictureFolder(root).load()
     for split, part in (("train", sets.train), ("test", sets.test)):
         for index, (pixels, label) in enumerate(zip(part.images, part.labels, strict=True)):
-            with Image.open(root / split / sets.description.classes[label] / f"{index}.png") as picture:
+            with Image.open(root / split / sets.image_spec.classes[label] / f"{index}.png") as picture:
                 assert picture.tobytes() == to_picture(pixels.numpy()).tobytes()
 
 
@@ -65,7 +65,7 @@ def test_mnist_written_as_a_folder_is_mnist(digits: ImageSets, tmp_path: Path) -
     sets = PictureFolder(tmp_path).load()
     assert torch.equal(sets.train.images, digits.train.images[:120])
     assert torch.equal(sets.train.labels, digits.train.labels[:120])
-    assert sets.description.classes == digits.description.classes
+    assert sets.image_spec.classes == digits.image_spec.classes
 
 
 @pytest.mark.parametrize("ending", ["jpg", "JPEG", "webp", "bmp"])
@@ -79,7 +79,7 @@ def test_other_formats_are_read(ending: str, root: Path, tmp_path: Path) -> None
 def test_one_picture_in_colour_makes_all_of_them_colour(tmp_path: Path) -> None:
     write_pictures(tmp_path, colour=False)
     Image.new("RGB", (16, 16), "red").save(tmp_path / "train" / "disc" / "0.png")
-    assert PictureFolder(tmp_path).load().description.channels == 3
+    assert PictureFolder(tmp_path).load().image_spec.channels == 3
 
 
 def test_the_order_is_that_of_the_names_with_numbers_by_value(root: Path) -> None:
@@ -126,7 +126,7 @@ def test_without_a_folder_test_there_are_no_test_images(tmp_path: Path) -> None:
 def test_pictures_of_several_sizes_are_scaled_to_the_size_asked_for(root: Path) -> None:
     Image.new("RGB", (50, 30), "red").save(root / "train" / "disc" / "0.png")
     sets = PictureFolder(root, size=(10, 12)).load()
-    assert sets.description.shape == (3, 10, 12)
+    assert sets.image_spec.shape == (3, 10, 12)
     assert (sets.train.images[0] == torch.tensor([255, 0, 0]).view(3, 1, 1)).all()
 
 
@@ -217,7 +217,7 @@ def test_more_pictures_than_memory_are_told(root: Path, monkeypatch: pytest.Monk
     message = rf"the 60 pictures in {re.escape(str(root))} would take .* GB of memory at 16 x 16 .* --data\.size"
     with pytest.raises(DataError, match=message):
         PictureFolder(root).load()
-    assert PictureFolder(root, size=(8, 8)).load().description.shape == (3, 8, 8)
+    assert PictureFolder(root, size=(8, 8)).load().image_spec.shape == (3, 8, 8)
 
 
 def test_kept_pictures_that_do_not_fit_into_memory_are_not_loaded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ def random_images(count: int, *shape: int) -> LabelledImages:
 
 def test_of_mnist_mean_and_standard_deviation_are_the_courses(digits: ImageSets) -> None:
     found = ImageSets.of(digits.train, digits.test, tuple("0123456789"))
-    assert found.description == digits.description
+    assert found.image_spec == digits.image_spec
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (3, 8, 12)])
@@ -25,24 +25,24 @@ def test_mean_and_standard_deviation_are_those_of_each_channel_of_the_training_i
     shape: tuple[int, int, int],
 ) -> None:
     train = random_images(50, *shape)
-    description = ImageSets.of(train, random_images(20, *shape), ("a", "b")).description
+    image_spec = ImageSets.of(train, random_images(20, *shape), ("a", "b")).image_spec
     values = train.images.double() / 255
-    assert description.mean == pytest.approx(values.mean(dim=(0, 2, 3)).tolist(), abs=5e-5)
-    assert description.std == pytest.approx(values.std(dim=(0, 2, 3), correction=0).tolist(), abs=5e-5)
-    assert description.shape == shape
+    assert image_spec.mean == pytest.approx(values.mean(dim=(0, 2, 3)).tolist(), abs=5e-5)
+    assert image_spec.std == pytest.approx(values.std(dim=(0, 2, 3), correction=0).tolist(), abs=5e-5)
+    assert image_spec.shape == shape
 
 
 def test_mean_and_standard_deviation_have_four_digits() -> None:
-    description = ImageSets.of(random_images(50, 3, 8, 8), None, ("a", "b")).description
-    assert all(value == round(value, 4) for value in description.mean + description.std)
+    image_spec = ImageSets.of(random_images(50, 3, 8, 8), None, ("a", "b")).image_spec
+    assert all(value == round(value, 4) for value in image_spec.mean + image_spec.std)
 
 
 def test_a_channel_that_is_the_same_everywhere_can_be_normalised() -> None:
     train = random_images(10, 3, 8, 8)
     train.images[:, 1] = 51
-    description = ImageSets.of(train, None, ("a", "b")).description
-    assert (description.mean[1], description.std[1]) == (0.2, 1.0)
-    assert description.normalize(train.images)[:, 1].abs().max() < 1e-6
+    image_spec = ImageSets.of(train, None, ("a", "b")).image_spec
+    assert (image_spec.mean[1], image_spec.std[1]) == (0.2, 1.0)
+    assert image_spec.normalize(train.images)[:, 1].abs().max() < 1e-6
 
 
 def test_without_test_images_there_are_none_of_the_same_shape() -> None:

@@ -41,7 +41,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def same(one: ImageSets, other: ImageSets) -> bool:
-    return one.fingerprint == other.fingerprint and one.description == other.description
+    return one.fingerprint == other.fingerprint and one.image_spec == other.image_spec
 
 
 # What is kept.
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_to_is_read(
     monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root, whom no mode bits stop
     source = PictureFolder(root)
     source.prepare()
-    assert source.load().description.shape == (3, 16, 16)
+    assert source.load().image_spec.shape == (3, 16, 16)
     assert decoded == [60]
     assert sorted(path.name for path in root.iterdir()) == ["test", "train"]
 

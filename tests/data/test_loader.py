@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convblocks.data.augmentation import Augmentation, epoch_draws
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.data.loader import ImageLoader
 
@@ -115,12 +115,12 @@ def test_a_batch_is_its_images_normalised_and_their_labels(digits: ImageSets) ->
 
 
 def test_a_batch_is_normalised_by_the_description_of_its_data() -> None:
-    description = Description(3, 4, 6, ("a", "b"), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
+    image_spec = ImageSpec(3, 4, 6, ("a", "b"), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
     images = torch.randint(256, (10, 3, 4, 6), dtype=torch.uint8)
-    loader = ImageLoader(LabelledImages(images, torch.arange(10) % 2), 4, shuffle=False, description=description)
+    loader = ImageLoader(LabelledImages(images, torch.arange(10) % 2), 4, shuffle=False, image_spec=image_spec)
     batches_of_it = list(loader)
     assert [tuple(batch.shape) for batch, _ in batches_of_it] == [(4, 3, 4, 6), (4, 3, 4, 6), (2, 3, 4, 6)]
-    assert torch.equal(torch.cat([batch for batch, _ in batches_of_it]), description.normalize(images))
+    assert torch.equal(torch.cat([batch for batch, _ in batches_of_it]), image_spec.normalize(images))
 
 
 def test_an_image_is_moved_by_its_own_draws_of_the_epoch(digits: ImageSets) -> None:

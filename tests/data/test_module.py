@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError
@@ -122,8 +122,8 @@ def test_sizes_out_of_range_are_refused(setting: dict[str, int], message: str) -
 def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> None:
     write_pictures(tmp_path, size=(12, 20))
     module = MNISTDataModule(str(tmp_path), batch_size=16)
-    description = module.description
-    assert (description.shape, description.classes) == ((3, 12, 20), ("disc", "square"))
+    image_spec = module.image_spec
+    assert (image_spec.shape, image_spec.classes) == ((3, 12, 20), ("disc", "square"))
     images, targets = next(iter(module.train_dataloader()))
     assert (images.shape, images.dtype) == ((16, 3, 12, 20), torch.float32)
     assert set(targets.tolist()) == {0, 1}
@@ -135,11 +135,11 @@ def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> Non
 
 def test_pictures_are_scaled_to_the_size(tmp_path: Path) -> None:
     write_pictures(tmp_path)
-    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).description.shape == (3, 10, 14)
+    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).image_spec.shape == (3, 10, 14)
 
 
 def test_mnist_is_described_without_being_read(tmp_path: Path) -> None:
-    assert MNISTDataModule(str(tmp_path)).description == MNIST
+    assert MNISTDataModule(str(tmp_path)).image_spec == MNIST
 
 
 def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ class Halves(ImageSource):
 def test_a_source_of_ones_own_is_a_class_with_load(tmp_path: Path) -> None:
     (tmp_path / "count").write_text("12")
     module = MNISTDataModule(str(tmp_path), batch_size=4, source=Halves)
-    assert module.description.shape == (1, 6, 8)
-    assert module.description.classes == ("left", "right")
+    assert module.image_spec.shape == (1, 6, 8)
+    assert module.image_spec.classes == ("left", "right")
     images, targets = next(iter(module.val_dataloader()))
     assert torch.equal(images[:, 0, 0, 0] > 0, targets == 0)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.training.results import CommandTime, Results
-from convblocks.comparison.outcomes import Outcome, Provenance
+from convblocks.comparison.outcomes import Provenance, RunResult
 from convblocks.comparison.trials import Settings
 from docs.board import Entry, entries_table, goals_table, precision_of, public_table
 from docs.comparisons import DATA
@@ -14,7 +14,7 @@ from tests.comparison.made_up import MACHINE, outcome
 ELSEWHERE = Provenance("4 CPUs (Other), Linux, python 3.12.0", threads=2, processes=1, commit=None)
 
 
-def runs(arch: str, accuracy: float, *seconds: float) -> list[Outcome]:
+def runs(arch: str, accuracy: float, *seconds: float) -> list[RunResult]:
     """Runs around an accuracy that are at 99 % after so many seconds; their first epoch takes a second."""
     return [
         outcome(

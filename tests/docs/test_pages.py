@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from convblocks.comparison.outcomes import Outcome, Provenance
+from convblocks.comparison.outcomes import Provenance, RunResult
 from convblocks.comparison.records import write_records
 from convblocks.comparison.study.plan import NOTEBOOK, Cell, to_choose, to_confirm
 from convblocks.errors import UserError
@@ -95,7 +95,7 @@ def test_a_picture_of_another_size_or_content_is_another(tmp_path: Path) -> None
     assert found == {"the same", "shifted by another version"}
 
 
-def sprint() -> list[Outcome]:
+def sprint() -> list[RunResult]:
     """Two runs on one machine, one on another: the first is at 99 % after two epochs, the others never."""
     elsewhere = Provenance("1 CPU (Other), Linux, python 3.11.2", 2, 1, None)
     courses = {(0, "32-true"): [0.98, 0.991, 0.989], (1, "bf16-mixed"): [0.98, 0.985, 0.987]}
@@ -112,7 +112,7 @@ def sprint() -> list[Outcome]:
     return [*runs, outcome("maxpool", 0, 0.98, (("trainer.precision", "32-true"),), provenance=elsewhere)]
 
 
-def batches() -> list[Outcome]:
+def batches() -> list[RunResult]:
     """Three seeds at each of three cells: all train, one does not, none does."""
     cells = {("64", "0.01"): [0.95, 0.97, 0.96], ("64", "0.04"): [0.5, 0.1, 0.52], ("128", "0.04"): [0.1, 0.1, 0.1]}
     cells |= {("128", "0.01"): [0.9, 0.9, 0.9]}
@@ -123,7 +123,7 @@ def batches() -> list[Outcome]:
     ]
 
 
-def recipes() -> dict[str, list[Outcome]]:
+def recipes() -> dict[str, list[RunResult]]:
     """Both networks by each recipe, and two candidates of which the second is the better."""
     runs = [outcome(arch, seed, 0.992, mistakes=(seed,)) for arch in ("maxpool", "batchnorm") for seed in range(5)]
     candidates = [
@@ -134,7 +134,7 @@ def recipes() -> dict[str, list[Outcome]]:
     return {name: candidates if "candidates" in name else runs for name in pages.PAGES["recipes"].numbers}
 
 
-def study() -> tuple[list[Outcome], list[Outcome]]:
+def study() -> tuple[list[RunResult], list[RunResult]]:
     """Each network is best at another learning rate; MaxPool collapses at the notebook's with some of the seeds."""
     choice = []
     for arch, best in {"mlp": -3.0, "maxpool": -2.5, "batchnorm": -2.5}.items():
@@ -183,7 +183,7 @@ def test_the_study_has_its_page_and_the_readme_its_answer(tmp_path: Path) -> Non
     assert "`python scripts/study.py choose`: n = 90 runs" in page
 
 
-MADE_UP: dict[str, tuple[str, Callable[[], list[Outcome]], str]] = {
+MADE_UP: dict[str, tuple[str, Callable[[], list[RunResult]], str]] = {
     "sprint": ("sprint", sprint, ",0.989,"),
     "batches": ("batches", batches, ",0.97,"),
 }

@@ -14,7 +14,7 @@ from PIL import Image
 from statsmodels.stats.proportion import proportion_confint
 from torch.nn import functional
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate

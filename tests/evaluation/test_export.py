@@ -9,8 +9,8 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
-from convblocks.data.description import MNIST
 from convblocks.data.folder import PictureFolder
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluation import export

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo.maps import GREY, MOST_MAPS, Layer, as_picture, layers_of
 from convblocks.handwriting.sight import Pixels
+from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import build_network, conv_maxpool_block
-from convblocks.model.silence import silent_shares
 
 
 def fresh(arch: str) -> TrainedNetwork:
@@ -57,7 +57,7 @@ def test_the_maps_are_what_the_relu_passes_on(seven: Pixels) -> None:
 @pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
 def test_silent_channels_are_those_that_a_run_counts(arch: str, seven: Pixels) -> None:
     trained = fresh(arch)
-    shares = silent_shares(trained.network, [MNIST.normalize(torch.from_numpy(seven)[None])])
+    shares = dead_shares(trained.network, [MNIST.normalize(torch.from_numpy(seven)[None])])
     layers = layers_of(trained, seven)
     assert {layer.name: float(layer.silent.float().mean()) for layer in layers} == pytest.approx(shares)
 

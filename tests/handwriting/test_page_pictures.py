@@ -72,7 +72,7 @@ def test_paper_has_the_mean_colour_of_the_training_pictures(
 ) -> None:
     page.open(server, theme=theme)
     corner = page.run("return [...document.getElementById('drawing').getContext('2d').getImageData(9, 9, 1, 1).data]")
-    mean = load_network(trained_on_shapes).description.mean
+    mean = load_network(trained_on_shapes).image_spec.mean
     assert corner[:3] == pytest.approx([255 * channel for channel in mean], abs=1)
 
 

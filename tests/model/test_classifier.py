@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.nn import functional
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
@@ -97,7 +97,7 @@ def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: ImageSe
         "network": None,
         "sync_batchnorm": True,
         "loss": "cross_entropy",
-        "description": MNIST.as_dict(),
+        "image_spec": MNIST.as_dict(),
     }
     reloaded = DigitClassifier.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     images, _ = first_batch(digits)

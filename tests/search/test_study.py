@@ -96,7 +96,7 @@ def test_a_trial_that_is_worse_than_half_of_those_before_is_pruned(workspace: Pa
     trial = one.take(100)
     assert trial
     write_epochs(trial, [0.79])
-    assert one.is_to_end(trial)
+    assert one.should_stop_early(trial)
     assert one.conclude(trial, 143) == "pruned in epoch 1 at validation accuracy 79.00 %"
     pruned = one.trials()[-1]
     assert (pruned.state, pruned.value, pruned.user_attrs) == (TrialState.PRUNED, 0.79, {})
@@ -107,7 +107,7 @@ def test_a_trial_that_is_good_is_not_ended(workspace: Path) -> None:
     trial = one.take(100)
     assert trial
     write_epochs(trial, [0.81, 0.86])
-    assert not one.is_to_end(trial)
+    assert not one.should_stop_early(trial)
 
 
 @pytest.mark.parametrize("is_done", [False, True])
@@ -143,13 +143,13 @@ def test_a_trial_that_was_judged_but_not_ended_is_judged_again(workspace: Path) 
     trial = one.take(100)
     assert trial
     write_epochs(trial, [0.79])
-    one.is_to_end(trial)
+    one.should_stop_early(trial)
     lines = JOURNAL.read_text().splitlines(keepends=True)
     JOURNAL.write_text("".join(lines[:-1]))  # without the line that ends it
     del one
     again = search()
     assert again.take(100) == trial
-    assert again.is_to_end(trial)
+    assert again.should_stop_early(trial)
     assert again.trials()[-1].intermediate_values == {1: 0.79}
 
 
@@ -158,7 +158,7 @@ def test_a_trial_that_collapses_is_ended_at_once_and_recorded_as_what_it_is(work
     trial = one.take(1)
     assert trial
     write_epochs(trial, [0.9, 0.11])
-    assert one.is_to_end(trial)
+    assert one.should_stop_early(trial)
     assert one.conclude(trial, 143) == "collapsed in epoch 2"
     (found,) = one.trials()
     assert (found.state, found.user_attrs) == (TrialState.PRUNED, {COLLAPSED: 2})

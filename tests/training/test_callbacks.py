@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.measures import Evaluation

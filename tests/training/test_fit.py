@@ -13,7 +13,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation import tensorboard
@@ -224,7 +224,7 @@ def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) 
 class Rows(nn.Module):
     """A recurrent network that reads an image row by row: its first weights are no pictures."""
 
-    def __init__(self, description: Description) -> None:
+    def __init__(self, image_spec: ImageSpec) -> None:
         super().__init__()
         self.rnn = nn.GRU(28, 16, batch_first=True)
         self.head = nn.Linear(16, 10)

@@ -13,7 +13,7 @@ import yaml
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.errors import UsageError
 from convblocks.training.building import build_classifier, build_data, build_trainer
 from convblocks.training.complaints import LINKS

@@ -362,4 +362,4 @@ def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, mon
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
-    assert stopped.read_summary()["data"]["description"]["classes"] == ["lying", "standing", "none"]
+    assert stopped.read_summary()["data"]["image_spec"]["classes"] == ["lying", "standing", "none"]

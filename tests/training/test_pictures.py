@@ -94,23 +94,23 @@ def test_each_network_learns_shapes_in_colour(workspace: Path, arch: str) -> Non
 
 @pytest.mark.parametrize("arch", ["batchnorm", *(pytest.param(a, marks=pytest.mark.slow) for a in ("mlp", "maxpool"))])
 @pytest.mark.parametrize(
-    ("classes", "colour", "size", "collapsed_below"),
+    ("classes", "colour", "size", "chance_threshold"),
     [(("disc", "square"), False, (12, 20), 0.52), (tuple(SHAPES), True, (24, 16), 0.12)],
     ids=["2 classes in grey", "12 classes in colour"],
 )
 def test_a_run_knows_its_pictures(
-    workspace: Path, arch: str, classes: Sequence[str], colour: bool, size: tuple[int, int], collapsed_below: float
+    workspace: Path, arch: str, classes: Sequence[str], colour: bool, size: tuple[int, int], chance_threshold: float
 ) -> None:
     write_pictures(Path("pictures"), classes=classes, colour=colour, size=size, train=48, test=24)
     fit.main([*SHORT, "--arch", arch, "--name", "run"])
     data = summary("run")["data"]
     assert (data["train_images"], data["test_images"]) == (48, 24)
-    description = data["description"]
-    assert [description[part] for part in ("channels", "height", "width")] == [3 if colour else 1, *size]
-    assert description["classes"] == sorted(classes)
-    assert summary("run")["collapsed_below"] == pytest.approx(collapsed_below)
-    kept = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)["hyper_parameters"]["description"]
-    assert kept == description
+    image_spec = data["image_spec"]
+    assert [image_spec[part] for part in ("channels", "height", "width")] == [3 if colour else 1, *size]
+    assert image_spec["classes"] == sorted(classes)
+    assert summary("run")["chance_threshold"] == pytest.approx(chance_threshold)
+    kept = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)["hyper_parameters"]["image_spec"]
+    assert kept == image_spec
 
 
 @pytest.fixture
@@ -191,17 +191,17 @@ def test_a_comparison_names_the_data(workspace: Path) -> None:
 def test_a_trainer_of_lightnings_takes_pictures(workspace: Path) -> None:
     write_pictures(Path("pictures"), train=160, test=20)
     data = MNISTDataModule("pictures", batch_size=8)
-    classifier = DigitClassifier("batchnorm", description=data.description)
+    classifier = DigitClassifier("batchnorm", image_spec=data.image_spec)
     lightning = trainer(workspace, max_epochs=1)
     lightning.fit(classifier, datamodule=data)
     assert lightning.global_step == 20
     (checkpoint,) = workspace.rglob("*.ckpt")
     found = DigitClassifier.load_from_checkpoint(checkpoint, weights_only=True)
-    assert found.description == data.description
+    assert found.image_spec == data.image_spec
 
 
 def test_a_classifier_of_other_images_is_refused(workspace: Path) -> None:
     write_pictures(Path("pictures"), train=160, test=20)
-    message = r"the classifier is for 1 x 28 x 28 .*, but the data are 3 x 16 x 16 .*: give it description="
+    message = r"the classifier is for 1 x 28 x 28 .*, but the data are 3 x 16 x 16 .*: give it image_spec="
     with pytest.raises(UsageError, match=message):
         trainer(workspace).fit(DigitClassifier("batchnorm"), datamodule=MNISTDataModule("pictures", batch_size=8))

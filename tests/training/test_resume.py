@@ -239,7 +239,7 @@ def test_a_checkpoint_of_the_former_format_is_resumed(
     checkpoint = torch.load(stopped.last_checkpoint, weights_only=True)
     checkpoint["MNISTDataModule"] = {"position": step % 20}
     del checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    del checkpoint["callbacks"]["RunLog"]["of_last_step"]
+    del checkpoint["callbacks"]["MetricsLog"]["of_last_step"]
     former = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
     checkpoint["hyper_parameters"] = {"arch": "mlp", "lr": 0.01, **former}
     checkpoint["callbacks"]["Preemption"] = {"cpu": checkpoint["callbacks"]["Preemption"]["cpu"][0]}
@@ -279,7 +279,7 @@ def test_a_run_from_before_other_data_and_losses_is_resumed_and_used(
 def forget_loss_and_images(path: Path) -> None:
     """Make a checkpoint what it was before other losses and images could be chosen."""
     checkpoint = torch.load(path, weights_only=True)
-    del checkpoint["hyper_parameters"]["loss"], checkpoint["hyper_parameters"]["description"]
+    del checkpoint["hyper_parameters"]["loss"], checkpoint["hyper_parameters"]["image_spec"]
     torch.save(checkpoint, path)
 
 

@@ -17,12 +17,12 @@ from convblocks.atomic import write
 from convblocks.comparison.details import as_markdown
 from convblocks.comparison.figure import answer_cards, answer_figure, comparison_cards, comparison_figure
 from convblocks.comparison.findings import as_numbers, find
-from convblocks.comparison.options import MOST_TRIALS, description_of, fit_settings, parse
-from convblocks.comparison.outcomes import Outcome, read_outcome
+from convblocks.comparison.options import MOST_TRIALS, fit_settings, image_spec_of, parse
+from convblocks.comparison.outcomes import RunResult, read_outcome
 from convblocks.comparison.progress import Progress, columns_of
 from convblocks.comparison.report import conclusions, screen
 from convblocks.comparison.trials import Settings, Trial, all_trials, fit_all, settings_name, stops_are_told
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.drawing import CARD, drawn, save
 from convblocks.model.networks import ARCHITECTURES
@@ -31,7 +31,7 @@ from convblocks.runs.tags import VISUALS
 from convblocks.tables import as_csv, as_json, as_shown, percent, terminal, to_console
 from convblocks.training import building, slurm
 from convblocks.training import options as fit_options
-from convblocks.training.fit import one_complains
+from convblocks.training.fit import rank_zero_errors
 from convblocks.training.quiet import silence_what_every_run_says
 
 
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
     """
     silence_what_every_run_says()
     launched = dict(os.environ)
-    with one_complains():
+    with rank_zero_errors():
         options = parse(arguments)
         if options.trial is None and (launcher := slurm.launcher_of_several()):
             raise UsageError(
@@ -132,7 +132,7 @@ def fit_missing(directory: RunDirectory, trials: Sequence[Trial], jobs: int) -> 
     return failed
 
 
-def read_all(trials: Sequence[Trial]) -> list[Outcome]:
+def read_all(trials: Sequence[Trial]) -> list[RunResult]:
     """The outcomes of trials that are done.
 
     Raises:
@@ -146,7 +146,7 @@ def read_all(trials: Sequence[Trial]) -> list[Outcome]:
     return outcomes
 
 
-def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
+def report(options: Namespace, outcomes: Sequence[RunResult]) -> None:
     """Write the report beside the runs and into TensorBoard, and print what fits on one screen of it."""
     findings = find(outcomes)
     on_screen, believed = screen(findings), conclusions(findings)
@@ -164,13 +164,13 @@ def report(options: Namespace, outcomes: Sequence[Outcome]) -> None:
         writer.add_text("comparison", markdown)
         for name, draw_card in cards.items():
             writer.add_figure(f"{VISUALS}/comparison/{name}", drawn(draw_card, CARD))
-    say(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {options.name}/comparison\n")
+    echo(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {options.name}/comparison\n")
     to_console(on_screen, terminal())
     for line in believed:
-        say(line)
+        echo(line)
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: RunResult) -> dict[str, Any]:
     """A run's line in comparison.csv."""
     left_out = ("epochs", "images", "provenance", "mistakes", "data")
     row = {name: value for name, value in dataclasses.asdict(outcome).items() if name not in left_out}
@@ -188,6 +188,6 @@ def _result(trial: Trial) -> str:
 
 
 def _multiply_adds(settings: dict[str, Any]) -> int:
-    description = description_of(settings)
-    network = building.build_classifier(settings, description).network
-    return int(torchinfo_summary(network, input_size=(1, *description.shape), verbose=0).total_mult_adds)
+    image_spec = image_spec_of(settings)
+    network = building.build_classifier(settings, image_spec).network
+    return int(torchinfo_summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from convblocks.comparison.findings import Findings, compared
-from convblocks.comparison.outcomes import Outcome, by_arch, by_settings, died_in, time_to
+from convblocks.comparison.findings import Analysis, compared
+from convblocks.comparison.outcomes import RunResult, by_arch, by_settings, died_in, time_to
 from convblocks.comparison.report import claims_table, conclusions, every_setting, screen
 from convblocks.comparison.statistics import Mean, Superiority, Test
 from convblocks.comparison.verdicts import GOAL, Comparison, Difference
@@ -23,7 +23,7 @@ from convblocks.comparison.wording import (
 from convblocks.tables import Table, to_markdown
 
 
-def as_markdown(findings: Findings, level: int = 2) -> str:
+def as_markdown(findings: Analysis, level: int = 2) -> str:
     """The whole report: what is on the screen, what a reader may believe, and the details."""
     believed = "\n".join(f"- {line}" for line in conclusions(findings))
     on_screen, rest = screen(findings), details(findings)
@@ -31,7 +31,7 @@ def as_markdown(findings: Findings, level: int = 2) -> str:
     return "\n".join(blocks)
 
 
-def details(findings: Findings) -> list[Table]:
+def details(findings: Analysis) -> list[Table]:
     """All tables that follow those of the screen."""
     tables: list[Table] = []
     if findings.main:
@@ -47,7 +47,7 @@ def details(findings: Findings) -> list[Table]:
     return [*tables, *([pairs_table(findings)] if findings.pairs else [])]
 
 
-def notebook_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
+def notebook_table(comparison: Comparison, outcomes: Sequence[RunResult]) -> Table:
     """The columns of the notebook's own table, over the runs that trained."""
     lines = [
         [
@@ -67,7 +67,7 @@ def notebook_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table
     return Table("The notebook's table", columns, lines, [*notes, *_deaths(outcomes)])
 
 
-def times_table(outcomes: Sequence[Outcome]) -> Table:
+def times_table(outcomes: Sequence[RunResult]) -> Table:
     """How soon the runs had the accuracy by which networks are called fast."""
     lines = []
     for arch, own in by_arch(outcomes).items():
@@ -95,7 +95,7 @@ def differences_table(comparison: Comparison) -> Table:
     return Table("All differences", columns, lines, notes)
 
 
-def pairs_table(findings: Findings) -> Table:
+def pairs_table(findings: Analysis) -> Table:
     """Neighbouring settings of a grid, one network at a time."""
     options = tuple(findings.swept)
     trained = {
@@ -149,7 +149,7 @@ def _spread(mean: Mean | None, scale: float, digits: str) -> str:
     return f"{scale * mean.mean:{digits}} ± {scale * mean.deviation:{digits}} {interval}"
 
 
-def _deaths(outcomes: Sequence[Outcome]) -> list[str]:
+def _deaths(outcomes: Sequence[RunResult]) -> list[str]:
     """The runs that had learned something and lost it."""
     found = [(one, died_in(one)) for one in outcomes]
     return [f"{one.arch}, seed {one.seed}: learned, then died in epoch {epoch}." for one, epoch in found if epoch]

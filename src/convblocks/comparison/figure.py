@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from convblocks.comparison import panels
-from convblocks.comparison.outcomes import Outcome, by_arch, by_settings
+from convblocks.comparison.outcomes import RunResult, by_arch, by_settings
 from convblocks.comparison.panels import Curve, Interval
 from convblocks.comparison.trials import Settings, is_number
 from convblocks.evaluation.drawing import SIDE, WIDTH, End, label_ends, style
@@ -24,7 +24,7 @@ LONGEST_NAME = 22
 Fill = Callable[[Axes, Sequence[Curve]], list[End] | None]
 
 
-def answer_figure(swept: Sequence[Outcome], pairs: Sequence[Interval]) -> Figure:
+def answer_figure(swept: Sequence[RunResult], pairs: Sequence[Interval]) -> Figure:
     """Test error against what was swept, and below it how many runs collapsed; beside it the differences, if any.
 
     The horizontal axis is the learning rate, or another option where that was not swept. Each network is a curve, and
@@ -43,7 +43,7 @@ def answer_figure(swept: Sequence[Outcome], pairs: Sequence[Interval]) -> Figure
     return figure
 
 
-def comparison_figure(outcomes: Sequence[Outcome]) -> Figure:
+def comparison_figure(outcomes: Sequence[RunResult]) -> Figure:
     """Loss and error by epoch, and every run's final test error."""
     curves = _of_networks(outcomes)
     heights = (4.0, 0.9 + 0.45 * len(curves))
@@ -56,7 +56,7 @@ def comparison_figure(outcomes: Sequence[Outcome]) -> Figure:
     return figure
 
 
-def answer_cards(swept: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
+def answer_cards(swept: Sequence[RunResult]) -> dict[str, Callable[[], Figure]]:
     """What draws the panels of ``answer_figure`` without differences, each as a square figure, by their titles.
 
     A single one that has no title has the name of the option.
@@ -65,14 +65,14 @@ def answer_cards(swept: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
     return {title or option: partial(_answer_card, swept, title) for title in _curves(swept, others)}
 
 
-def comparison_cards(outcomes: Sequence[Outcome]) -> dict[str, Callable[[], Figure]]:
+def comparison_cards(outcomes: Sequence[RunResult]) -> dict[str, Callable[[], Figure]]:
     """What draws the panels of ``comparison_figure``, each as a square figure."""
     errors = partial(panels.errors, evaluated=_evaluated(outcomes))
     fills: dict[str, Fill] = {"loss": panels.losses, "error": errors, "final_error": panels.final_errors}
     return {name: partial(_comparison_card, outcomes, fill) for name, fill in fills.items()}
 
 
-def silence_figure(outcomes: Sequence[Outcome]) -> Figure:
+def dead_units_figure(outcomes: Sequence[RunResult]) -> Figure:
     """The share of silent units by epoch: a panel for each network that tells it, and in it a curve for each layer.
 
     Raises:
@@ -92,26 +92,26 @@ def silence_figure(outcomes: Sequence[Outcome]) -> Figure:
     return figure
 
 
-def _answer_card(swept: Sequence[Outcome], title: str) -> Figure:
+def _answer_card(swept: Sequence[RunResult], title: str) -> Figure:
     option, others = _swept_options(swept)
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
     _sweep(figure, {title: _curves(swept, others)[title]}, option)
     return figure
 
 
-def _comparison_card(outcomes: Sequence[Outcome], fill: Fill) -> Figure:
+def _comparison_card(outcomes: Sequence[RunResult], fill: Fill) -> Figure:
     figure = Figure(figsize=(SIDE, SIDE), layout="constrained")
     axes = figure.subplots()
     label_ends(figure, [(axes, fill(axes, _of_networks(outcomes)) or [])])
     return figure
 
 
-def _evaluated(outcomes: Sequence[Outcome]) -> str:
+def _evaluated(outcomes: Sequence[RunResult]) -> str:
     """On which images the runs were evaluated after each epoch."""
     return "val" if any("val/acc" in row for outcome in outcomes for row in outcome.epochs) else "test"
 
 
-def _of_networks(outcomes: Sequence[Outcome]) -> list[Curve]:
+def _of_networks(outcomes: Sequence[RunResult]) -> list[Curve]:
     return [Curve(_short(arch), style(index), own) for index, (arch, own) in enumerate(by_arch(outcomes).items())]
 
 
@@ -120,7 +120,7 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
 
 
-def _swept_options(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
+def _swept_options(outcomes: Sequence[RunResult]) -> tuple[str, list[str]]:
     """The option for the horizontal axis, and the others of which there are several values."""
     values: dict[str, set[str]] = {}
     for outcome in outcomes:
@@ -132,13 +132,13 @@ def _swept_options(outcomes: Sequence[Outcome]) -> tuple[str, list[str]]:
     return chosen, [option for option in varied if option != chosen]
 
 
-def _curves(outcomes: Sequence[Outcome], others: Sequence[str]) -> dict[str, list[Curve]]:
+def _curves(outcomes: Sequence[RunResult], others: Sequence[str]) -> dict[str, list[Curve]]:
     """The curves of each panel, by its title."""
 
     def rest(settings: Settings) -> str:
         return ", ".join(f"{option}={value}" for option, value in settings if option in others)
 
-    points: dict[str, list[Outcome]] = {}
+    points: dict[str, list[RunResult]] = {}
     for settings, here in by_settings(outcomes).items():
         points.setdefault(rest(settings), []).extend(here)
     networks = _of_networks(outcomes)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
 from typing import Any, Literal
 
-from convblocks.comparison.outcomes import Outcome, best_settings, by_arch, by_settings
+from convblocks.comparison.outcomes import RunResult, best_settings, by_arch, by_settings
 from convblocks.comparison.statistics import Test, sign_flip_test
 from convblocks.comparison.trials import Settings, is_number, settings_name
 from convblocks.comparison.verdicts import Comparison, compare
@@ -33,7 +33,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Findings:
+class Analysis:
     """What finished runs tell.
 
     ``main`` compares the networks at the only setting, or each at its own best; without validation images nothing may
@@ -41,7 +41,7 @@ class Findings:
     values of each of its options, numbers in their order.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[RunResult, ...]
     swept: dict[str, tuple[str, ...]]
     main: Comparison | None
     at_settings: dict[Settings, Comparison]
@@ -49,14 +49,14 @@ class Findings:
     pairs: tuple[Pair, ...] = ()
 
 
-def find(outcomes: Sequence[Outcome]) -> Findings:
+def find(outcomes: Sequence[RunResult]) -> Analysis:
     """What these runs tell, of one comparison and the same images."""
     cells = by_settings(outcomes)
     if len(cells) == 1:
-        return Findings(tuple(outcomes), {}, compare(outcomes), {})
+        return Analysis(tuple(outcomes), {}, compare(outcomes), {})
     swept = _swept(list(cells))
     best = best_settings(outcomes) if all(one.validation is not None for one in outcomes) else []
-    return Findings(
+    return Analysis(
         outcomes=tuple(outcomes),
         swept=swept,
         main=compare(best) if best else None,
@@ -66,13 +66,13 @@ def find(outcomes: Sequence[Outcome]) -> Findings:
     )
 
 
-def compared(findings: Findings) -> list[Outcome]:
+def compared(findings: Analysis) -> list[RunResult]:
     """The runs that the main comparison is made of; none where there is no such comparison."""
     rows = {(row.arch, row.settings) for row in findings.main.rows} if findings.main else set()
     return [one for one in findings.outcomes if (one.arch, one.settings) in rows]
 
 
-def as_numbers(findings: Findings) -> dict[str, Any]:
+def as_numbers(findings: Analysis) -> dict[str, Any]:
     """All numbers but those of time, which are another one's on every day: the same runs make the same numbers."""
     cells = {settings_name(settings): comparison for settings, comparison in findings.at_settings.items()}
     return {
@@ -98,7 +98,7 @@ def _swept(cells: Sequence[Settings]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _edges(outcome: Outcome, swept: dict[str, tuple[str, ...]]) -> list[Edge]:
+def _edges(outcome: RunResult, swept: dict[str, tuple[str, ...]]) -> list[Edge]:
     """Where a network's best setting lies at the edge of the grid; values that are no numbers have no edge."""
     edges = []
     for option, values in swept.items():
@@ -108,7 +108,7 @@ def _edges(outcome: Outcome, swept: dict[str, tuple[str, ...]]) -> list[Edge]:
     return edges
 
 
-def _pairs(cells: dict[Settings, list[Outcome]], swept: dict[str, tuple[str, ...]]) -> list[Pair]:
+def _pairs(cells: dict[Settings, list[RunResult]], swept: dict[str, tuple[str, ...]]) -> list[Pair]:
     """Neighbours in the grid: one option differs, by one step."""
     return [_pair(cells[one], cells[other]) for one, other in combinations(cells, 2) if _are_next(one, other, swept)]
 
@@ -121,7 +121,7 @@ def _are_next(one: Settings, other: Settings, swept: dict[str, tuple[str, ...]])
     return {dict(one)[option], dict(other)[option]} in [set(step) for step in pairwise(swept[option])]
 
 
-def _pair(first: Sequence[Outcome], second: Sequence[Outcome]) -> Pair:
+def _pair(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pair:
     """Paired by seed: the same network begins at the same weights and sees the images in the same order."""
     accuracies = [{one.seed: one.accuracy for one in runs if not one.collapsed} for runs in (first, second)]
     seeds = [seed for seed in accuracies[0] if seed in accuracies[1]]

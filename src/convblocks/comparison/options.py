@@ -7,7 +7,7 @@ from typing import Any
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
 from convblocks.comparison.trials import Settings, Trial, command_line, root_of
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.tables import as_json
@@ -110,23 +110,23 @@ def fit_settings(trial: Trial) -> dict[str, Any]:
     if settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     building.load_classes(settings)
-    building.build_classifier(settings, description_of(settings))
+    building.build_classifier(settings, image_spec_of(settings))
     # So that an option of the Trainer is refused once, and not by each trial.
     without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
     building.build_trainer(without_logger, trial.run.path, [], [])
     return settings
 
 
-def description_of(settings: dict[str, Any]) -> Description:
+def image_spec_of(settings: dict[str, Any]) -> ImageSpec:
     """What the images are like, of which pictures are read to find out: once for all trials."""
     data = building.build_data(settings)
     of_images = as_json({option: settings["data"].get(option) for option in ("root", "size", "source", "val_size")})
     if of_images not in _descriptions:
-        _descriptions[of_images] = data.description
+        _descriptions[of_images] = data.image_spec
     return _descriptions[of_images]
 
 
-_descriptions: dict[str, Description] = {}
+_descriptions: dict[str, ImageSpec] = {}
 
 
 def _may_be_of_fit(option: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from convblocks.comparison.trials import Settings, Trial
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.model.choices import short_name
 from convblocks.model.optimizers import CONSTANT
 
@@ -18,11 +18,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True)
 class Images:
-    """What a run was trained and judged on; it collapsed if its accuracy at the end was at most ``collapsed_below``."""
+    """The images of a run; it has collapsed if its final accuracy is at most ``chance_threshold``."""
 
-    description: Description
+    image_spec: ImageSpec
     test_images: int
-    collapsed_below: float
+    chance_threshold: float
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """The results of one finished run. Losses are means over an epoch's training images, accuracies in 0..1.
 
     A run that diverged has collapsed; a loss that it has no more is nan. ``epochs`` has the rows of metrics.csv:
@@ -63,7 +63,7 @@ class Outcome:
     schedule: str = CONSTANT
 
 
-def read_outcome(trial: Trial) -> Outcome:
+def read_outcome(trial: Trial) -> RunResult:
     """The outcome of a trial that is done.
 
     Raises:
@@ -80,7 +80,7 @@ def read_outcome(trial: Trial) -> Outcome:
     accuracy = final if is_final else epochs[-1].get("test/acc", final)
     mistakes = trial.run.read_mistakes() if is_final else None
     manifest = summary.get("manifest") or {}
-    return Outcome(
+    return RunResult(
         arch=trial.arch,
         settings=trial.settings,
         seed=trial.seed,
@@ -91,13 +91,13 @@ def read_outcome(trial: Trial) -> Outcome:
         validation=best["val/acc"] if best else None,
         collapsed=summary["collapsed"]
         if is_final
-        else accuracy <= summary["collapsed_below"] or not math.isfinite(epochs[-1]["train/loss"]),
+        else accuracy <= summary["chance_threshold"] or not math.isfinite(epochs[-1]["train/loss"]),
         seconds=sum(row["seconds"] for row in epochs),
         epochs=tuple(epochs),
         images=Images(
-            Description.from_dict(summary["data"]["description"]),
+            ImageSpec.from_dict(summary["data"]["image_spec"]),
             summary["data"]["test_images"],
-            summary["collapsed_below"],
+            summary["chance_threshold"],
         ),
         provenance=Provenance(
             summary.get("machine", "unknown"),
@@ -111,7 +111,7 @@ def read_outcome(trial: Trial) -> Outcome:
     )
 
 
-def time_to(outcome: Outcome, accuracy: float) -> tuple[int, float] | None:
+def time_to(outcome: RunResult, accuracy: float) -> tuple[int, float] | None:
     """After how many epochs, and seconds of training and evaluation, a run had that accuracy; None if it never had."""
     seconds = 0.0
     for number, (row, reached) in enumerate(zip(outcome.epochs, accuracies(outcome), strict=True), start=1):
@@ -121,42 +121,42 @@ def time_to(outcome: Outcome, accuracy: float) -> tuple[int, float] | None:
     return None
 
 
-def died_in(outcome: Outcome) -> int | None:
+def died_in(outcome: RunResult) -> int | None:
     """The epoch in which a run that had learned something lost it for good; None for any other."""
     learned = learned_in(outcome)
     return learned[-1] + 1 if outcome.collapsed and learned and learned[-1] < len(outcome.epochs) else None
 
 
-def learned_in(outcome: Outcome) -> list[int]:
+def learned_in(outcome: RunResult) -> list[int]:
     """The epochs after which a run was better than one that has collapsed."""
-    return [number for number, one in enumerate(accuracies(outcome), start=1) if one > outcome.images.collapsed_below]
+    return [number for number, one in enumerate(accuracies(outcome), start=1) if one > outcome.images.chance_threshold]
 
 
-def accuracies(outcome: Outcome) -> list[float]:
+def accuracies(outcome: RunResult) -> list[float]:
     """The accuracy after each epoch, on validation images where there are any; nan where it was not measured."""
     return [row.get("val/acc", row.get("test/acc", math.nan)) for row in outcome.epochs]
 
 
-def best_settings(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def best_settings(outcomes: Sequence[RunResult]) -> list[RunResult]:
     """The runs at each architecture's setting with the highest mean validation accuracy; the test set has no say."""
 
-    def score(runs: list[Outcome]) -> tuple[float, Settings]:
+    def score(runs: list[RunResult]) -> tuple[float, Settings]:
         return mean_validation(runs), runs[0].settings
 
     best = [max(by_settings(own).values(), key=score) for own in by_arch(outcomes).values()]
     return [outcome for runs in best for outcome in runs]
 
 
-def mean_validation(outcomes: Sequence[Outcome]) -> float:
+def mean_validation(outcomes: Sequence[RunResult]) -> float:
     return float(np.mean([outcome.validation for outcome in outcomes]))
 
 
-def by_arch(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+def by_arch(outcomes: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """The runs of each architecture, in the order in which they come."""
     return grouped(outcomes, lambda one: one.arch)
 
 
-def by_settings(outcomes: Sequence[Outcome]) -> dict[Settings, list[Outcome]]:
+def by_settings(outcomes: Sequence[RunResult]) -> dict[Settings, list[RunResult]]:
     """The runs at each setting, in the order in which they come."""
     return grouped(outcomes, lambda one: one.settings)
 

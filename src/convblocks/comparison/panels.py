@@ -13,10 +13,10 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, Percent
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import ArrayLike
 
-from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.trials import is_number
-from convblocks.evaluation.drawing import End, Style, epoch_axis, ink, log_axis, pale_ink, style
-from convblocks.runs.directory import SILENCE
+from convblocks.evaluation.drawing import End, Style, epoch_axis, ink, log_axis, muted, style
+from convblocks.runs.directory import DEAD
 
 # Values that are named along the axes of panels side by side.
 MOST_LABELS = 8
@@ -27,7 +27,7 @@ class Curve(NamedTuple):
 
     name: str
     style: Style
-    runs: list[Outcome]
+    runs: list[RunResult]
 
 
 class Interval(NamedTuple):
@@ -40,7 +40,7 @@ class Interval(NamedTuple):
     group: str
 
 
-def error(run: Outcome) -> float:
+def error(run: RunResult) -> float:
     """The final test error in per cent."""
     return 100 * (1 - run.accuracy)
 
@@ -86,7 +86,7 @@ def collapses(axes: Axes, curves: Sequence[Curve], option: str, places: Mapping[
                 count, share = f"{sum(here)}/{len(here)}", sum(here) / len(here)
                 colour = (curve.style.colour, 0.6 * share)
                 axes.plot(place, row, "s", color=colour, markersize=17, markeredgewidth=0)
-                axes.text(place, row, count, ha="center", va="center", color=ink() if share else pale_ink())
+                axes.text(place, row, count, ha="center", va="center", color=ink() if share else muted())
     axes.set(ylim=(len(curves) - 0.4, -0.6), yticks=[], title="collapsed", xlabel=option)
     axes.grid(visible=False)
     axes.spines["left"].set_visible(False)
@@ -183,21 +183,21 @@ def final_errors(axes: Axes, curves: Sequence[Curve]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def layers(runs: Sequence[Outcome]) -> list[str]:
+def layers(runs: Sequence[RunResult]) -> list[str]:
     """The metrics of the layers whose silent units are counted."""
-    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(SILENCE)))
+    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
 
 
 def silence(axes: Axes, network: Curve) -> list[End]:
     """The share of silent units of a network, a curve for each layer."""
     names = layers(network.runs)
-    curves = [Curve(name.removeprefix(SILENCE), style(index), network.runs) for index, name in enumerate(names)]
+    curves = [Curve(name.removeprefix(DEAD), style(index), network.runs) for index, name in enumerate(names)]
     axes.set(title=network.name + _dotted(curves), ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return _by_epoch(axes, curves, [[_values(run, name) for run in network.runs] for name in names])
 
 
-def _values(run: Outcome, metric: str) -> list[float]:
+def _values(run: RunResult, metric: str) -> list[float]:
     """The metric in each epoch: nan where it was not measured, infinite where it was not finite."""
     measured = [row.get(metric) for row in run.epochs]
     return [math.nan if one is None else one if math.isfinite(one) else math.inf for one in measured]

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from convblocks.atomic import write
-from convblocks.comparison.outcomes import Images, Outcome, Provenance
+from convblocks.comparison.outcomes import Images, Provenance, RunResult
 from convblocks.comparison.trials import Settings
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
 from convblocks.tables import as_csv
 
 Row = dict[str, str]
 
 
-def write_records(folder: Path, name: str, outcomes: Sequence[Outcome]) -> None:
+def write_records(folder: Path, name: str, outcomes: Sequence[RunResult]) -> None:
     """Write the three files, from which ``read_records`` makes equal outcomes: floats keep every digit."""
     folder.mkdir(parents=True, exist_ok=True)
     runs, epochs, mistakes = _paths(folder, name)
@@ -36,7 +36,7 @@ def write_records(folder: Path, name: str, outcomes: Sequence[Outcome]) -> None:
     write(mistakes, as_csv([{"run": run, "mistakes": " ".join(map(str, wrong))} for run, wrong in told]))
 
 
-def read_records(folder: Path, name: str) -> list[Outcome]:
+def read_records(folder: Path, name: str) -> list[RunResult]:
     """The outcomes that ``write_records`` has written.
 
     Raises:
@@ -58,7 +58,7 @@ def read_records(folder: Path, name: str) -> list[Outcome]:
     return outcomes
 
 
-def provenance(outcomes: Sequence[Outcome]) -> list[str]:
+def provenance(outcomes: Sequence[RunResult]) -> list[str]:
     """Where the runs come from, a line for each machine: how many, on what, with how many threads, of which commits."""
     lines = []
     for machine, runs in Counter(outcome.provenance.machine for outcome in outcomes).items():
@@ -78,7 +78,7 @@ def _paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
     return folder / f"{name}.runs.csv", folder / f"{name}.epochs.csv", folder / f"{name}.mistakes.csv"
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
+def _row(outcome: RunResult) -> dict[str, Any]:
     """A run's line; ``epochs`` and ``mistakes`` are how many there are, so that a file that lost some is noticed."""
     return {
         "arch": outcome.arch,
@@ -95,17 +95,17 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "epochs": len(outcome.epochs),
         "mistakes": None if outcome.mistakes is None else len(outcome.mistakes),
         "test_images": outcome.images.test_images,
-        "collapsed_below": outcome.images.collapsed_below,
+        "chance_threshold": outcome.images.chance_threshold,
         "machine": outcome.provenance.machine,
         "threads": outcome.provenance.threads,
         "processes": outcome.provenance.processes,
         "commit": outcome.provenance.commit,
-        "images": _compact(outcome.images.description.as_dict()),
+        "images": _compact(outcome.images.image_spec.as_dict()),
         "data": None if outcome.data is None else _compact(outcome.data),
     }
 
 
-def _outcome(run: int, row: Row, epochs: list[dict[str, float]], mistakes: tuple[int, ...] | None) -> Outcome:
+def _outcome(run: int, row: Row, epochs: list[dict[str, float]], mistakes: tuple[int, ...] | None) -> RunResult:
     if row["run"] != str(run):
         raise ValueError(f"{row['run']!r} stands in its place")
     if int(row["epochs"]) != len(epochs):
@@ -113,11 +113,11 @@ def _outcome(run: int, row: Row, epochs: list[dict[str, float]], mistakes: tuple
     if row["mistakes"] != ("" if mistakes is None else str(len(mistakes))):
         raise ValueError(f"it had {row['mistakes'] or 'no'} mistakes, and not those that are there")
     images = Images(
-        Description.from_dict(json.loads(row["images"])), int(row["test_images"]), float(row["collapsed_below"])
+        ImageSpec.from_dict(json.loads(row["images"])), int(row["test_images"]), float(row["chance_threshold"])
     )
     if mistakes and not 0 <= min(mistakes) <= max(mistakes) < images.test_images:
         raise ValueError(f"its mistakes are none of {images.test_images} images")
-    return Outcome(
+    return RunResult(
         arch=row["arch"],
         settings=_settings(row["settings"]),
         seed=int(row["seed"]),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from convblocks.comparison.findings import Findings
+from convblocks.comparison.findings import Analysis
 from convblocks.comparison.outcomes import Images
 from convblocks.comparison.statistics import SIGNIFICANCE, Superiority, Test, holm
 from convblocks.comparison.trials import ROOT
@@ -38,14 +38,14 @@ from convblocks.comparison.wording import (
     settings_text,
     shares,
 )
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.tables import Table
 
 # Columns that a narrow terminal can do without.
 DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
 
 
-def screen(findings: Findings) -> list[Table]:
+def screen(findings: Analysis) -> list[Table]:
     """The table of the networks and that of the claims; of a grid from which nothing may be chosen, all settings."""
     if findings.main is None:
         return [every_setting(findings)]
@@ -59,7 +59,7 @@ def screen(findings: Findings) -> list[Table]:
     return [*tables, claims_table(findings.main)] if findings.main.claims else tables
 
 
-def conclusions(findings: Findings) -> list[str]:
+def conclusions(findings: Analysis) -> list[str]:
     """What a reader may believe, in a few plain sentences."""
     if findings.main is None:
         return [
@@ -76,12 +76,12 @@ def what_follows(comparison: Comparison) -> list[str]:
     return [*([_order(comparison)] if len(rows) > 1 else []), *([sentence("; ".join(lost))] if lost else [])]
 
 
-def every_setting(findings: Findings) -> Table:
+def every_setting(findings: Analysis) -> Table:
     """Every network at every setting, against the first network at the same."""
     return results_table(titled("Every setting", findings), list(findings.at_settings.values()), tuple(findings.swept))
 
 
-def titled(title: str, findings: Findings) -> str:
+def titled(title: str, findings: Analysis) -> str:
     """A title, with what all runs have in common."""
     common = [option for option, _ in findings.outcomes[0].settings if option not in findings.swept and option != ROOT]
     return f"{title}: {settings_text(findings.outcomes[0].settings, common)}"
@@ -112,10 +112,10 @@ def results_table(
         lines.insert(1, _notebook_line())
     shown = list(columns.values())
     notes = [
-        *([] if images.description.same_images(MNIST) else [_data_note(images)]),
+        *([] if images.image_spec.same_images(MNIST) else [_data_note(images)]),
         *notes,
         "[...]: 95 % intervals. A run has not trained if it diverges, or ends at or below "
-        f"{100 * images.collapsed_below:.1f} % accuracy; no mean counts such runs.",
+        f"{100 * images.chance_threshold:.1f} % accuracy; no mean counts such runs.",
         *([] if alone else [_meaning(baseline)]),
         *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]
@@ -229,7 +229,7 @@ def _meaning(baseline: str) -> str:
 
 
 def _data_note(images: Images) -> str:
-    return f"Images of {images.description}; {images.test_images:,} test images."
+    return f"Images of {images.image_spec}; {images.test_images:,} test images."
 
 
 def _evidence(evidence: Sequence[Difference], which: Which, reading: Reading, opening: str) -> str:
@@ -281,7 +281,7 @@ def _lost(row: Row) -> str:
     return f"{lost} of {row.runs} runs {shares(low, high)}{diverged}"
 
 
-def _edges(findings: Findings) -> str:
+def _edges(findings: Analysis) -> str:
     """Where the best value is the last of the grid, there may be a better one beyond."""
     found = [f"{edge.arch} ({edge.option} {edge.value}, look {edge.beyond})" for edge in findings.edges]
     return f"Extend the grid: the best value lies at its edge for {', '.join(found)}."

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.comparison.assignments import (
+from convblocks.comparison.permutations import (
     EXACT_DIVISIONS,
     EXACT_PAIRS,
     RANDOM_ASSIGNMENTS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from convblocks.comparison.outcomes import Images, Outcome, by_arch, mean_validation, time_to
+from convblocks.comparison.outcomes import Images, RunResult, by_arch, mean_validation, time_to
 from convblocks.comparison.statistics import (
     SIGNIFICANCE,
     Mean,
@@ -115,7 +115,7 @@ class Comparison:
     claims: tuple[Claim, ...]
 
 
-def compare(outcomes: Sequence[Outcome]) -> Comparison:
+def compare(outcomes: Sequence[RunResult]) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
     The notebook's networks come first, in its order; of two networks the later one is the first of a difference.
@@ -138,7 +138,7 @@ def compare(outcomes: Sequence[Outcome]) -> Comparison:
     )
 
 
-def row_of(outcomes: Sequence[Outcome]) -> Row:
+def row_of(outcomes: Sequence[RunResult]) -> Row:
     """The row of one network's runs at one setting."""
     trained = [one for one in outcomes if not one.collapsed]
     accuracies = [one.accuracy for one in trained]
@@ -163,7 +163,7 @@ def row_of(outcomes: Sequence[Outcome]) -> Row:
 
 
 def difference(
-    measure: Measure, first: Sequence[Outcome], second: Sequence[Outcome], margin: float = 0.0
+    measure: Measure, first: Sequence[RunResult], second: Sequence[RunResult], margin: float = 0.0
 ) -> Difference:
     """How the runs of two networks differ, unpaired: the same seed makes two networks no more alike."""
     one, other = (_values(runs, measure) for runs in (first, second))
@@ -221,12 +221,12 @@ def _sign(measure: Measure) -> int:
     return 1 if measure == "accuracy" else -1
 
 
-def _values(outcomes: Sequence[Outcome], measure: Measure) -> list[float]:
+def _values(outcomes: Sequence[RunResult], measure: Measure) -> list[float]:
     """A measure of each run: nan of one that collapsed, infinite for the time to what was never reached."""
     return [math.nan if one.collapsed else _value(one, measure) for one in outcomes]
 
 
-def _value(outcome: Outcome, measure: Measure) -> float:
+def _value(outcome: RunResult, measure: Measure) -> float:
     if measure != "seconds_to_goal":
         return float(getattr(outcome, measure))
     found = time_to(outcome, GOAL)
@@ -245,7 +245,7 @@ def _place(arch: str) -> int:
     return CLAIMED.index(arch) if arch in CLAIMED else len(CLAIMED)
 
 
-def _claims(runs: dict[str, list[Outcome]], differences: Sequence[Difference]) -> tuple[Claim, ...]:
+def _claims(runs: dict[str, list[RunResult]], differences: Sequence[Difference]) -> tuple[Claim, ...]:
     """The notebook's five claims."""
     counts = [runs[arch][0].parameters for arch in CLAIMED]
     equal = Reading("supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported", None)

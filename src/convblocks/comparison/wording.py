@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from convblocks.comparison.statistics import Difference, Mean, Superiority, Test, wilson_interval
 from convblocks.comparison.trials import PATHS, ROOT, Settings, is_number
 from convblocks.comparison.verdicts import GOAL, Comparison, Measure
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 
 NOTEBOOK = "notebook's mlp"
 
@@ -131,7 +131,7 @@ def _setting(option: str, value: str) -> str:
 def is_notebooks(comparisons: Sequence[Comparison]) -> bool:
     """Whether the MLP was run as in the notebook: its own figures are of these settings, and of MNIST."""
     images, row = comparisons[0].images, comparisons[0].rows[0]
-    same = (images.description, images.test_images) == (MNIST, 10_000)
+    same = (images.image_spec, images.test_images) == (MNIST, 10_000)
     return len(comparisons) == 1 and row.arch == "mlp" and same and _are_notebooks(row.settings)
 
 

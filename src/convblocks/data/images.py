@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import DataError
 
 # To which mean and standard deviation are rounded: MNIST's are then the course's 0.1307 and 0.3081.
@@ -41,7 +41,7 @@ class ImageSets:
     Args:
         train: What is trained on.
         test: What a trained network is judged by; empty where there are no such images.
-        description: What the images are like.
+        image_spec: What the images are like.
         fingerprint: The MD5 of each part of the data, by its name: by that a resumed run knows its data again.
         folder: Where they come from.
         original: Whether they are MNIST's own files.
@@ -49,7 +49,7 @@ class ImageSets:
 
     train: LabelledImages
     test: LabelledImages
-    description: Description
+    image_spec: ImageSpec
     fingerprint: dict[str, str]
     folder: Path = Path()
     original: bool = False
@@ -68,10 +68,10 @@ class ImageSets:
         for name, part in parts.items():
             _check(name, part, (channels, height, width), len(classes))
         mean, std = mean_and_std(train.images)
-        description = Description(channels, height, width, tuple(classes), mean, std)
+        image_spec = ImageSpec(channels, height, width, tuple(classes), mean, std)
         none = LabelledImages(train.images[:0], train.labels[:0])
         fingerprint = {name: md5(part) for name, part in parts.items()}
-        return cls(train, test or none, description, fingerprint, folder)
+        return cls(train, test or none, image_spec, fingerprint, folder)
 
 
 class ImageSource(ABC):

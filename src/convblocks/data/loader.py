@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import SequentialSampler
 
 from convblocks.data.augmentation import Augmentation, epoch_draws
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.data.images import LabelledImages
 from convblocks.data.randomness import epoch_generator
 
@@ -34,7 +34,7 @@ class ImageLoader:
         batch_size: Images per batch, over all processes together. The last batch of an epoch may be short.
         shuffle: Whether the order changes from epoch to epoch, or is that of the files.
         seed: With the epoch, determines the order of the images and how each is augmented.
-        description: By what the images are normalised.
+        image_spec: By what the images are normalised.
         augmentation: How images are moved, if at all.
         processes: The number of processes that share each batch: in contiguous parts whose sizes differ by at most
             one, so that over all of them every image comes once an epoch. A part of a short batch may be empty.
@@ -50,7 +50,7 @@ class ImageLoader:
         *,
         shuffle: bool,
         seed: int = 0,
-        description: Description = MNIST,
+        image_spec: ImageSpec = MNIST,
         augmentation: Augmentation | None = None,
         processes: int = 1,
         process: int = 0,
@@ -59,7 +59,7 @@ class ImageLoader:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
-        self.description = description
+        self.image_spec = image_spec
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
@@ -118,4 +118,4 @@ class ImageLoader:
         images, targets = self.data.images.index_select(0, indices), self.data.labels.index_select(0, indices)
         if self.augmentation and draws is not None:
             images = self.augmentation(images, draws.index_select(0, indices))
-        return self.description.normalize(images), targets
+        return self.image_spec.normalize(images), targets

@@ -15,7 +15,7 @@ from filelock import FileLock
 from torchvision.datasets import MNIST
 
 from convblocks.atomic import write
-from convblocks.data import description, idx
+from convblocks.data import idx, image_spec
 from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.errors import DataError
 
@@ -95,7 +95,7 @@ def load(root: Path) -> ImageSets:
     return ImageSets(
         train=_digits(train_images, train_labels),
         test=_digits(test_images, test_labels),
-        description=description.MNIST,
+        image_spec=image_spec.MNIST,
         fingerprint={names[0]: file.md5 for file, names in zip(files, FILES, strict=True)},
         folder=folder,
         original=not changed,
@@ -195,11 +195,11 @@ def _digits(images_file: _File, labels_file: _File) -> LabelledImages:
         labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
     if images.ndim < labels.ndim:
         raise DataError(f"{images_file.path} holds labels, and {labels_file.path} images: swap their names")
-    if images.shape[1:] != description.MNIST.shape[1:]:
+    if images.shape[1:] != image_spec.MNIST.shape[1:]:
         raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
     if len(images) == 0 or labels.shape != (len(images),):
         lengths = f"{len(images):,} images, but {labels_file.path} {len(labels):,} labels"
         raise DataError(f"{images_file.path} holds {lengths}")
-    if labels.min() < 0 or labels.max() >= len(description.MNIST.classes):
+    if labels.min() < 0 or labels.max() >= len(image_spec.MNIST.classes):
         raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..9")
     return LabelledImages(images.unsqueeze(1), labels.long())

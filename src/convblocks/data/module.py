@@ -17,8 +17,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from convblocks.data import mnist
 from convblocks.data.augmentation import Augmentation
-from convblocks.data.description import MNIST, Description
 from convblocks.data.folder import memory_for_pictures
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.data.loader import ImageLoader
 from convblocks.data.sources import MNISTFiles, find_source, load_images
@@ -111,13 +111,13 @@ class MNISTDataModule(LightningDataModule):
         return self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
 
     @property
-    def description(self) -> Description:
+    def image_spec(self) -> ImageSpec:
         """What the images are like; but for MNIST's format they are read to find out."""
         if isinstance(self.source, MNISTFiles):
             return MNIST
         self.prepare_data()
         self.setup()
-        return self.files.description
+        return self.files.image_spec
 
     def prepare_data(self) -> None:
         """Unpack, download or decode the files, in one process of a machine at a time."""
@@ -187,10 +187,10 @@ class MNISTDataModule(LightningDataModule):
 
     def _suit_images(self) -> None:
         """Refuse settings that do not go with the images that were read, and suit the augmentation to them."""
-        description = self.files.description
-        if description != MNIST:
+        image_spec = self.files.image_spec
+        if image_spec != MNIST:
             self.augmentation = replace(self.augmentation, black_outside=False)
-        longer = max(description.height, description.width)
+        longer = max(image_spec.height, image_spec.width)
         if self.augmentation.shift > longer:
             raise UsageError(f"--data.shift must be 0 to {longer} pixels, but is {self.augmentation.shift}")
         if not (len(self.files.test.labels) or self.val_size):
@@ -207,7 +207,7 @@ class MNISTDataModule(LightningDataModule):
             # With overfit_batches each epoch takes the same ones.
             shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
-            description=self.files.description,
+            image_spec=self.files.image_spec,
             augmentation=self.augmentation if training and self.augmentation else None,
             processes=trainer.world_size if trainer else 1,
             process=trainer.global_rank if trainer else 0,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from convblocks.command_line import Parser
 from convblocks.data import mnist
-from convblocks.data.description import MNIST
 from convblocks.data.folder import PictureFolder
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets, ImageSource
 from convblocks.data.sources import find_source, load_images
 from convblocks.errors import DataError
@@ -26,7 +26,7 @@ def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
     Raises:
         DataError: it cannot be read, has no test images, or others than the network was trained on.
     """
-    wanted = trained.description
+    wanted = trained.image_spec
     if options.source:
         names.load(options.source)
         source = names.call(ImageSource, options.source, options.root)
@@ -38,9 +38,9 @@ def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
             source.size = (wanted.height, wanted.width)
     source.prepare()
     files = load_images(source)
-    if not wanted.same_images(files.description):
+    if not wanted.same_images(files.image_spec):
         raise DataError(
-            f"{trained.path} was trained on {wanted}, but {options.root} holds {files.description}: give the data that "
+            f"{trained.path} was trained on {wanted}, but {options.root} holds {files.image_spec}: give the data that "
             "it was trained on as --data.root"
         )
     if not len(files.test.labels):

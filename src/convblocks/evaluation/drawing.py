@@ -101,7 +101,7 @@ def ink() -> str:
     return colour
 
 
-def pale_ink() -> str:
+def muted() -> str:
     colour: str = rcParams["xtick.color"]
     return colour
 

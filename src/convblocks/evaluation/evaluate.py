@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from convblocks.command_line import Parser, output_file
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.drawing import drawn
@@ -30,12 +30,12 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     trained = load_network(options.checkpoint, options.arch)
     files = read_data(options, trained)
-    evaluation = Evaluation(trained.logits(files.test.images), files.test.labels, trained.description.classes)
+    evaluation = Evaluation(trained.logits(files.test.images), files.test.labels, trained.image_spec.classes)
     if options.json:
         print(as_json(as_record(trained, files.folder, evaluation)))
     else:
-        say(as_shown(trained.path))
-        say(f"{trained.arch} on the {len(files.test.labels):,} test images in {as_shown(files.folder)}\n")
+        echo(as_shown(trained.path))
+        echo(f"{trained.arch} on the {len(files.test.labels):,} test images in {as_shown(files.folder)}\n")
         to_console([classes_table(evaluation), confusion_table(evaluation)], terminal())
     if options.show:
         draw = partial(figure_of, *evaluation_panels(evaluation, files.test.images).values())
@@ -51,12 +51,12 @@ def main(arguments: list[str]) -> None:
 def tell(evaluation: Evaluation, picture: Path | None) -> None:
     """Print where the picture is, if there is one, and last how good the network is."""
     if picture:
-        say(f"{picture}: confusion matrix, hardest images, calibration, errors of each class")
+        echo(f"{picture}: confusion matrix, hardest images, calibration, errors of each class")
     if confused := most_confused(evaluation):
-        say(f"most confused: {confused}")
+        echo(f"most confused: {confused}")
     images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
     measures = f"loss {evaluation.loss:.4f}, calibration error {percent(evaluation.calibration_error)}"
-    say(f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}")
+    echo(f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}")
 
 
 def parse(arguments: list[str]) -> Namespace:

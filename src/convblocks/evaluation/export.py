@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.command_line import Parser, output_file
-from convblocks.console import say
-from convblocks.data.description import Description
+from convblocks.console import echo
+from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.data import add_data_options, read_data
 from convblocks.evaluation.measures import Evaluation
@@ -41,13 +41,13 @@ METADATA = "metadata.json"
 class ImageNetwork(nn.Module):
     """A network with its normalisation: uint8 images (B, C, H, W) -> logits (B, classes)."""
 
-    def __init__(self, network: nn.Module, description: Description) -> None:
+    def __init__(self, network: nn.Module, image_spec: ImageSpec) -> None:
         super().__init__()
         self.network = network
-        self.description = description
+        self.image_spec = image_spec
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(self.description.normalize(images))
+        logits: Tensor = self.network(self.image_spec.normalize(images))
         return logits
 
 
@@ -65,12 +65,12 @@ def main(arguments: list[str]) -> None:
     expected = trained.logits(test.images)
     metadata = {
         "arch": trained.arch,
-        "accuracy": f"{Evaluation(expected, test.labels, trained.description.classes).accuracy:.4f}",
+        "accuracy": f"{Evaluation(expected, test.labels, trained.image_spec.classes).accuracy:.4f}",
         "test_images": str(len(test.labels)),
-        "classes": json.dumps(trained.description.classes),
+        "classes": json.dumps(trained.image_spec.classes),
         "commit": git_commit() or "unknown",
     }
-    network = ImageNetwork(trained.network, trained.description).eval()
+    network = ImageNetwork(trained.network, trained.image_spec).eval()
     example = test.images[:1].repeat(2, 1, 1, 1)  # of one alone the exporters would conclude that there is always one
     base = options.output or options.checkpoint.with_suffix("")
     graph, program = base.with_name(f"{base.name}.onnx"), base.with_name(f"{base.name}.pt2")
@@ -78,8 +78,8 @@ def main(arguments: list[str]) -> None:
     hold_against(graph, onnx_logits(graph, test.images), expected)
     write_program(network, example, metadata, program)
     hold_against(program, program_logits(program, test.images), expected)
-    say(f"Both make the same predictions for all {len(expected):,} test images as the checkpoint.")
-    say(f"{trained.arch}: accuracy {percent(float(metadata['accuracy']))}")
+    echo(f"Both make the same predictions for all {len(expected):,} test images as the checkpoint.")
+    echo(f"{trained.arch}: accuracy {percent(float(metadata['accuracy']))}")
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -148,7 +148,7 @@ def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:
     changed = int((logits.argmax(dim=1) != expected.argmax(dim=1)).sum())
     if changed or not difference <= TOLERANCE:
         raise RuntimeError(f"{path} is wrong: {changed} other predictions, logits up to {difference:.2g} apart")
-    say(f"{as_shown(path)}: logits within {difference:.1e}")
+    echo(f"{as_shown(path)}: logits within {difference:.1e}")
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convblocks.data.description import Description
-from convblocks.evaluation.drawing import LETTERS, SIDE, SMALL, WIDTH, pale_ink, style
+from convblocks.data.image_spec import ImageSpec
+from convblocks.evaluation.drawing import LETTERS, SIDE, SMALL, WIDTH, muted, style
 from convblocks.evaluation.measures import Evaluation, wilson_intervals
 
 Panel = Callable[[Axes], None]
@@ -96,7 +96,7 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
     """How often the answers of each probability are right; on the diagonal a network is as sure as it should be."""
     counts, confidence, accuracy = evaluation.reliability().T
     low, high = wilson_intervals(accuracy, counts)
-    axes.plot([0, 1], [0, 1], color=pale_ink(), linewidth=0.8)
+    axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for of_these, alpha in ((counts >= FEW, 1.0), (counts < FEW, 0.35)):
         x, y = confidence[of_these], accuracy[of_these]
         axes.vlines(x, low[of_these], high[of_these], color=style(0).colour, alpha=alpha, linewidth=1.2)
@@ -126,15 +126,15 @@ def class_errors(evaluation: Evaluation, axes: Axes) -> None:
     _name_classes(axes, evaluation.classes)
 
 
-def first_layer(network: nn.Module, description: Description) -> Panel | None:
+def first_layer(network: nn.Module, image_spec: ImageSpec) -> Panel | None:
     """The panel of a network's first weights: one picture for each unit or channel that sees pixels.
 
     None where these weights are no pictures, such as those of a recurrent layer.
     """
     weights = next(network.parameters(), torch.empty(0)).detach().float().cpu()
-    if weights.ndim == 2 and weights.shape[1] == math.prod(description.shape):
-        weights = weights.view(-1, *description.shape)
-    elif not (weights.ndim == 4 and weights.shape[1] == description.channels):
+    if weights.ndim == 2 and weights.shape[1] == math.prod(image_spec.shape):
+        weights = weights.view(-1, *image_spec.shape)
+    elif not (weights.ndim == 4 and weights.shape[1] == image_spec.channels):
         return None
     return partial(filters, weights)
 

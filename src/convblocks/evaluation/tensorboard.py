@@ -31,7 +31,7 @@ def write_portrait(
 ) -> None:
     """Write pictures of a network's answers to images (N, C, H, W), its graph, and a card of the run."""
     pictures = panels.evaluation_panels(evaluation, images)
-    if filters := panels.first_layer(trained.network, trained.description):
+    if filters := panels.first_layer(trained.network, trained.image_spec):
         pictures["first_layer"] = filters
     for name, panel in pictures.items():
         writer.add_figure(f"{VISUALS}/{name}", drawn(partial(panels.card_of, panel), CARD), step)
@@ -39,7 +39,7 @@ def write_portrait(
     # The writer traces with torch.jit, which torch deprecates, and which not every network can be traced with.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
-        writer.add_graph(trained.network, trained.description.normalize(images[:1]))
+        writer.add_graph(trained.network, trained.image_spec.normalize(images[:1]))
     writer.add_text("run", card(run), step)
     writer.add_custom_scalars(LAYOUT)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import NotFiniteError, UserError
 from convblocks.model import names
 from convblocks.model.networks import ARCHITECTURES, build_network
@@ -26,7 +26,7 @@ class TrainedNetwork:
     path: Path
     arch: str
     network: nn.Module
-    description: Description = MNIST
+    image_spec: ImageSpec = MNIST
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class TrainedNetwork:
         Raises:
             NotFiniteError: some of them are infinite or nan.
         """
-        logits = torch.cat([self.network(self.description.normalize(batch)) for batch in in_batches(images)])
+        logits = torch.cat([self.network(self.image_spec.normalize(batch)) for batch in in_batches(images)])
         if not logits.isfinite().all():
             raise NotFiniteError(f"{self.path}: the network's answers are not finite: its training has diverged")
         return logits
@@ -86,11 +86,11 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
         UserError: the weights are another network's.
     """
     arch = hyper_parameters["arch"]
-    description = Description.from_dict(hyper_parameters["description"])
-    network = build_network(arch, hyper_parameters.get("network"), description)
+    image_spec = ImageSpec.from_dict(hyper_parameters["image_spec"])
+    network = build_network(arch, hyper_parameters.get("network"), image_spec)
     own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     try:
         network.load_state_dict(own)
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
-    return TrainedNetwork(path, arch, network.eval(), description)
+    return TrainedNetwork(path, arch, network.eval(), image_spec)

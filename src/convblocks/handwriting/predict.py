@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from rich.table import Table
 
 from convblocks.command_line import Parser, output_file
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
     if options.show and predictions:
         write_sheet(predictions, options.show)
         if not options.json:
-            say(f"{options.show}: each picture beside what the network saw of it")
+            echo(f"{options.show}: each picture beside what the network saw of it")
     for path, problem in problems.items():
         print(f"{as_shown(path)}: {problem}", file=sys.stderr)
     if problems:
@@ -99,13 +99,13 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
     problems: dict[Path, str] = {}
     for path in paths:
         try:
-            picture, seen = look(path, trained.description)
+            picture, seen = look(path, trained.image_spec)
         except UserError as error:
             problems[path] = str(error)
             continue
         probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
         picture.thumbnail((CELL, CELL))  # all that is shown of it: many large ones would not fit into memory
-        predictions.append(Prediction(path, picture, seen, trained.description.classes, probabilities))
+        predictions.append(Prediction(path, picture, seen, trained.image_spec.classes, probabilities))
     return predictions, problems
 
 
@@ -133,7 +133,7 @@ def as_record(
     return {
         "checkpoint": str(trained.path),
         "arch": trained.arch,
-        "classes": trained.description.classes,
+        "classes": trained.image_spec.classes,
         "pictures": [
             {
                 "picture": str(prediction.path),

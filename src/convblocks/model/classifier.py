@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.choices import Choice
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
@@ -34,7 +34,7 @@ class DigitClassifier(LightningModule):
         network: Arguments of the network's class.
         sync_batchnorm: Whether several processes normalise by the statistics of the whole batch, not each by its own.
         loss: Cross-entropy as in the course, or a class as for the optimizer, which gives a loss for each image.
-        description: What the images are like; MNIST's if not given.
+        image_spec: What the images are like; MNIST's if not given.
 
     Raises:
         UsageError: there is no such network, optimizer, schedule or loss, or a learning rate out of range.
@@ -49,18 +49,18 @@ class DigitClassifier(LightningModule):
         network: dict[str, Any] | None = None,
         sync_batchnorm: bool = True,
         loss: Choice = "cross_entropy",
-        description: Description | dict[str, Any] = MNIST,
+        image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
         if not 0 < lr < float("inf"):
             raise UsageError(f"the learning rate must be above 0, but is {lr}")
-        if isinstance(description, dict):  # as a checkpoint holds it
-            description = Description.from_dict(description)
-        self.save_hyperparameters(ignore="description")
-        self.save_hyperparameters({"description": description.as_dict()})
-        self.description = description
-        self.network = build_network(arch, network, description)
-        self.loss = build_loss(loss, len(description.classes))
+        if isinstance(image_spec, dict):  # as a checkpoint holds it
+            image_spec = ImageSpec.from_dict(image_spec)
+        self.save_hyperparameters(ignore="image_spec")
+        self.save_hyperparameters({"image_spec": image_spec.as_dict()})
+        self.image_spec = image_spec
+        self.network = build_network(arch, network, image_spec)
+        self.loss = build_loss(loss, len(image_spec.classes))
         check(optimizer, lr_scheduler, self.network.parameters(), lr)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
@@ -125,9 +125,9 @@ class DigitClassifier(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def setup(self, stage: str) -> None:
-        seen = getattr(getattr(self.trainer, "datamodule", None), "description", self.description)
-        if isinstance(seen, Description) and not self.description.same_images(seen):
-            raise UsageError(f"the classifier is for {self.description}, but the data are {seen}: give it description=")
+        seen = getattr(getattr(self.trainer, "datamodule", None), "image_spec", self.image_spec)
+        if isinstance(seen, ImageSpec) and not self.image_spec.same_images(seen):
+            raise UsageError(f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec=")
         if self.trainer.world_size == 1:
             return
         if self.hparams["sync_batchnorm"]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model import names
 
@@ -23,13 +23,13 @@ class MultiLayerPerceptron(nn.Module):
     Input (B, 1, 28, 28) or (B, 28, 28), output logits (B, 10).
     """
 
-    def __init__(self, description: Description = MNIST) -> None:
+    def __init__(self, image_spec: ImageSpec = MNIST) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),  # (B, 784)
-            nn.Linear(math.prod(description.shape), 100),  # 784 -> 100
+            nn.Linear(math.prod(image_spec.shape), 100),  # 784 -> 100
             nn.ReLU(),
-            nn.Linear(100, len(description.classes)),  # 100 -> 10
+            nn.Linear(100, len(image_spec.classes)),  # 100 -> 10
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -55,9 +55,9 @@ class ConvMaxPoolNetwork(nn.Module):
         UsageError: the images are smaller than 8 x 8, of which three poolings leave nothing.
     """
 
-    def __init__(self, description: Description = MNIST) -> None:
+    def __init__(self, image_spec: ImageSpec = MNIST) -> None:
         super().__init__()
-        channels, height, width = description.shape
+        channels, height, width = image_spec.shape
         if min(height, width) < 8:
             raise UsageError(f"three poolings leave nothing of images of {height} x {width}: 8 x 8 are needed")
         self.blocks = nn.Sequential(
@@ -67,7 +67,7 @@ class ConvMaxPoolNetwork(nn.Module):
         )
         self.head = nn.Sequential(
             nn.Flatten(),  # (B, 900)
-            nn.Linear(100 * (height // 8) * (width // 8), len(description.classes)),  # 900 -> 10
+            nn.Linear(100 * (height // 8) * (width // 8), len(image_spec.classes)),  # 900 -> 10
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,17 +95,17 @@ class ConvBatchNormNetwork(nn.Module):
       Flattening from dimension 1 does not.
     """
 
-    def __init__(self, description: Description = MNIST) -> None:
+    def __init__(self, image_spec: ImageSpec = MNIST) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            conv_batchnorm_block(description.channels, 32),  # (B, 32, 14, 14)
+            conv_batchnorm_block(image_spec.channels, 32),  # (B, 32, 14, 14)
             conv_batchnorm_block(32, 64),  # (B, 64, 7, 7)
             conv_batchnorm_block(64, 100),  # (B, 100, 4, 4)
         )
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),  # (B, 100, 1, 1)
             nn.Flatten(),  # (B, 100)
-            nn.Linear(100, len(description.classes)),  # 100 -> 10
+            nn.Linear(100, len(image_spec.classes)),  # 100 -> 10
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -128,11 +128,11 @@ def check_name(arch: str) -> None:
         raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
 
 
-def build_network(arch: str, arguments: Mapping[str, Any] | None = None, description: Description = MNIST) -> nn.Module:
+def build_network(arch: str, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST) -> nn.Module:
     """A fresh network, registered or what a dotted name such as ``mynets.Rows`` stands for, in channels_last.
 
     That is the memory order in which convolutions are fastest; it changes results only by rounding. The registered
-    networks are given the description of the images, as is one of your own that has a parameter ``description``.
+    networks are given the description of the images, as is one of your own that has a parameter ``image_spec``.
 
     Raises:
         UsageError: there is no such network, it does not take these arguments, or other images or logits.
@@ -141,31 +141,31 @@ def build_network(arch: str, arguments: Mapping[str, Any] | None = None, descrip
     if arch in ARCHITECTURES and arguments:
         raise UsageError(f"the network {arch} takes no arguments, but was given {', '.join(arguments)}")
     is_registered = arch in ARCHITECTURES
-    network = ARCHITECTURES[arch](description) if is_registered else _own(arch, arguments or {}, description)
+    network = ARCHITECTURES[arch](image_spec) if is_registered else _own(arch, arguments or {}, image_spec)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # not in torch's types
 
 
-def _own(name: str, arguments: Mapping[str, Any], description: Description) -> nn.Module:
+def _own(name: str, arguments: Mapping[str, Any], image_spec: ImageSpec) -> nn.Module:
     """A network of a class, or of a function, of the user's own."""
-    if "description" in inspect.signature(names.find(name)).parameters:
-        arguments = {"description": description, **arguments}
+    if "image_spec" in inspect.signature(names.find(name)).parameters:
+        arguments = {"image_spec": image_spec, **arguments}
     network: nn.Module = names.call(nn.Module, name, **arguments)
-    _check_shapes(name, network, description)
+    _check_shapes(name, network, image_spec)
     return network
 
 
 @torch.no_grad()
-def _check_shapes(arch: str, network: nn.Module, description: Description) -> None:
+def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
     """Refuse what is no network from (B, C, H, W) to (B, classes)."""
-    images = torch.zeros(2, *description.shape)
+    images = torch.zeros(2, *image_spec.shape)
     try:
         with evaluating(network):
             logits = network(images)
     except (RuntimeError, TypeError, ValueError, AssertionError, IndexError) as error:
-        taken = ", ".join(map(str, description.shape))
+        taken = ", ".join(map(str, image_spec.shape))
         raise UsageError(f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}") from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != (2, expected := len(description.classes)):
+    if shape != (2, expected := len(image_spec.classes)):
         raise UsageError(f"{arch} makes {shape} of images {tuple(images.shape)}, not logits (2, {expected})")
 
 

@@ -4,7 +4,7 @@ from torch import nn
 from torchinfo import summary
 from torchinfo.enums import Units
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 
@@ -24,9 +24,9 @@ def main(arguments: list[str]) -> None:
         print(f"\n{arch}\n{describe(network(), batch_size=64)}")
 
 
-def describe(network: nn.Module, batch_size: int, description: Description = MNIST) -> str:
+def describe(network: nn.Module, batch_size: int, image_spec: ImageSpec = MNIST) -> str:
     """Torchinfo's table of a network's layers, output shapes and parameters, within 80 columns."""
-    table = str(summary(network, input_size=(batch_size, *description.shape), col_width=COLUMN_WIDTH, verbose=0))
+    table = str(summary(network, input_size=(batch_size, *image_spec.shape), col_width=COLUMN_WIDTH, verbose=0))
     for unit in Units:
         table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its own constant
     return table

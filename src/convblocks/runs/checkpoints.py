@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from convblocks.atomic import write
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.former_format import renewed_checkpoint
 from convblocks.runs.relocation import RUN, relocated
@@ -89,7 +89,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a checkpoint of this project: it does not hold named weights alone")
     try:
         renewed = renewed_checkpoint(parts)
-        Description.from_dict(renewed["hyper_parameters"]["description"])
+        ImageSpec.from_dict(renewed["hyper_parameters"]["image_spec"])
         return renewed
     except (KeyError, TypeError, AttributeError, UsageError) as error:
         raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
@@ -128,7 +128,7 @@ def _read_resumable(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]
     for state in checkpoint["optimizer_states"] or [None]:
         if not (isinstance(state, dict) and isinstance(state.get("state"), dict) and "param_groups" in state):
             raise UserError(f"{path} is damaged: it lacks an optimizer's state")
-    if not isinstance(checkpoint["callbacks"].get("RunLog"), dict):
+    if not isinstance(checkpoint["callbacks"].get("MetricsLog"), dict):
         raise UserError(f"{path} is damaged: it lacks the run's metrics")
     check_weights(path, checkpoint, weights)
     return checkpoint

@@ -37,7 +37,7 @@ LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
 TRAINING = "train/"
 
 # How the share of silent units behind each ReLU is named.
-SILENCE = "dead/"
+DEAD = "dead/"
 
 # How the time of an epoch is named.
 SPEED = ("seconds", "images_per_second")

@@ -3,7 +3,7 @@
 from pathlib import PurePath
 from typing import Any
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.runs.relocation import RUN, relocated
 
 # What was always so before it could be chosen.
@@ -27,11 +27,11 @@ def renewed_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
         kept = {key: hyper_parameters[key] for key in ("arch", "lr")}
         new = kept | _renewed(hyper_parameters) | {"network": None, "sync_batchnorm": True}
         callbacks = {
-            key.replace("ModelCheckpoint{", "KeptCheckpoint{"): state for key, state in checkpoint["callbacks"].items()
+            key.replace("ModelCheckpoint{", "RunCheckpoint{"): state for key, state in checkpoint["callbacks"].items()
         }
         checkpoint = checkpoint | {"hyper_parameters": new, "callbacks": callbacks}
     if "arch" in hyper_parameters:
-        later = OF_LATER | {"description": MNIST.as_dict()}
+        later = OF_LATER | {"image_spec": MNIST.as_dict()}
         checkpoint = checkpoint | {"hyper_parameters": later | checkpoint["hyper_parameters"]}
     return _without_absolute_paths(checkpoint)
 
@@ -39,7 +39,7 @@ def renewed_checkpoint(checkpoint: dict[str, Any]) -> dict[str, Any]:
 def _without_absolute_paths(checkpoint: dict[str, Any]) -> dict[str, Any]:
     for key, state in checkpoint.get("callbacks", {}).items():
         folder = PurePath(state.get("dirpath") or "")
-        if key.startswith("KeptCheckpoint{") or folder.name == "own_checkpoints":
+        if key.startswith("RunCheckpoint{") or folder.name == "own_checkpoints":
             checkpoint = relocated(checkpoint, str(folder.parent), RUN)
     return checkpoint
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
 
 # Each key that is always there, and what its value must be.
@@ -20,7 +20,7 @@ PARTS: dict[str, type | tuple[type, ...]] = {
     "seconds": (int, float),
     "ended_by": str,
     "data": dict,
-    "collapsed_below": (int, float),
+    "chance_threshold": (int, float),
 }
 
 # What must be a number in each row; anything else may be null for one that is not finite.
@@ -34,8 +34,8 @@ OF_LATER: dict[str, Any] = {
     "evaluations": [],
     "ended_by": EPOCHS,
     "collapsed_in": None,
-    "data": {"test_images": 10_000, "description": MNIST.as_dict()},
-    "collapsed_below": 0.15,
+    "data": {"test_images": 10_000, "image_spec": MNIST.as_dict()},
+    "chance_threshold": 0.15,
 }
 
 Row = dict[str, float]
@@ -72,7 +72,7 @@ def _check_data(data: Mapping[str, Any]) -> None:
     if not isinstance(images, int) or images < 1:
         raise ValueError(f"its number of test images is {images!r}")
     try:
-        Description.from_dict(data.get("description", {}))
+        ImageSpec.from_dict(data.get("image_spec", {}))
     except UsageError as error:
         raise ValueError(str(error)) from error
 

@@ -4,7 +4,7 @@ TensorBoard sorts tags by name and, of the groups that they form, opens the firs
 validation split, ``train`` and ``val``. The groups here come after these.
 """
 
-from convblocks.runs.directory import SILENCE, SPEED
+from convblocks.runs.directory import DEAD, SPEED
 
 # What shows how a run is doing: silent units, and its speed.
 VITALS = "vitals"
@@ -23,7 +23,7 @@ def tag_of(metric: str) -> str:
     """The tag of a metric that a run logs: its name or, of one that must not come first, a name with a group before."""
     if metric in SPEED:
         return f"{VITALS}/speed/{metric}"
-    return f"{VITALS}/{metric}" if metric.startswith(SILENCE) else metric
+    return f"{VITALS}/{metric}" if metric.startswith(DEAD) else metric
 
 
 def tag_when_done(metric: str) -> str:

@@ -7,7 +7,7 @@ from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial
 
 from convblocks.comparison.compare import fit_missing
-from convblocks.comparison.outcomes import Outcome, read_outcome
+from convblocks.comparison.outcomes import RunResult, read_outcome
 from convblocks.comparison.statistics import SIGNIFICANCE, Test, least_p_paired, permutation_test, sign_flip_test
 from convblocks.comparison.trials import Settings, Trial
 from convblocks.comparison.verdicts import Row, row_of
@@ -91,7 +91,7 @@ def confirm(
     ]
 
 
-def difference(runs: Sequence[Outcome], others: Sequence[Outcome]) -> Test | None:
+def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Test | None:
     """How two settings differ in test accuracy, over the runs that trained.
 
     Paired by seed where it is one network, and there are pairs enough to tell anything; a seed makes two networks no

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from convblocks.evaluation.drawing import SIDE, WIDTH, ink, log_axis, pale_ink, style
+from convblocks.evaluation.drawing import SIDE, WIDTH, ink, log_axis, muted, style
 from convblocks.search.space import Dimension, Space
 from convblocks.search.study import how_it_ended
 
@@ -122,7 +122,7 @@ def _importance(axes: Axes, importance: dict[str, float]) -> None:
 def _scatter(axes: Axes, trials: Sequence[FrozenTrial], places: Sequence[float]) -> None:
     """Told apart by marker and fill, and so in grey too."""
     first, second = style(0).colour, style(1).colour
-    looks = {"complete": ("o", first, first), "pruned": ("o", "none", pale_ink()), "collapsed": ("x", second, None)}
+    looks = {"complete": ("o", first, first), "pruned": ("o", "none", muted()), "collapsed": ("x", second, None)}
     for what, (marker, inside, edge) in looks.items():
         own = [(place, _error(one)) for place, one in zip(places, trials, strict=True) if how_it_ended(one) == what]
         if own:

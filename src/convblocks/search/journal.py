@@ -12,7 +12,7 @@ from optuna import Study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from convblocks.console import complain
+from convblocks.console import print_error
 from convblocks.errors import UserError
 
 # Under which the journal keeps what makes the search, and what the study is called in it.
@@ -88,7 +88,7 @@ def drop_what_was_cut(path: Path) -> None:
         file.seek(max(size - 1, 0))
         if file.read() in (b"", b"\n"):
             return
-        complain(f"{path} ended in the middle of a line, which was dropped: what it told is found out again")
+        print_error(f"{path} ended in the middle of a line, which was dropped: what it told is found out again")
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)
         os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from convblocks.atomic import write
 from convblocks.comparison.statistics import SIGNIFICANCE
 from convblocks.comparison.trials import command_line, settings_for
 from convblocks.comparison.wording import NOTHING, accuracy_text, difference_text, number, p_text, settings_text, signed
-from convblocks.console import say, say_command
+from convblocks.console import echo, echo_command
 from convblocks.evaluation.drawing import CARD, drawn, save
 from convblocks.runs.tags import VISUALS, tag_when_done
 from convblocks.search.confirm import Confirmed
@@ -59,11 +59,11 @@ def report(plan: Plan, study: Study, confirmed: Sequence[Confirmed]) -> None:
     for suffix, text in ((".md", markdown), (".json", as_json(numbers)), (".csv", rows)):
         write(path.with_suffix(suffix), text)
     write_to_tensorboard(plan, trials, markdown, search_cards(trials, plan.dimensions(), importance))
-    say(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {plan.name}/search\n")
+    echo(f"\nDetails: {as_shown(path)}.md, .csv, .json, .png; in TensorBoard {plan.name}/search\n")
     to_console(tables, terminal())
     for line in said:
-        say(line)
-    say_command(shlex.split(command, posix=False))
+        echo(line)
+    echo_command(shlex.split(command, posix=False))
 
 
 WINNER = "The winner is the best by validation accuracy: the test set has no say. This writes its config:"

@@ -12,7 +12,7 @@ from convblocks.comparison.options import default_epochs, fit_settings, options_
 from convblocks.comparison.progress import Column, Progress
 from convblocks.comparison.trials import Running, Settings, Trial, fit_all, stops_are_told
 from convblocks.comparison.wording import settings_text
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.search import space
@@ -23,7 +23,7 @@ from convblocks.search.study import Search, best_first, how_it_ended
 from convblocks.tables import percent, terminal
 from convblocks.training import building, signals, slurm
 from convblocks.training.options import with_size_as_one
-from convblocks.training.outcome import least_accuracy
+from convblocks.training.outcome import chance_accuracy
 from convblocks.training.quiet import silence_what_every_run_says
 
 # More than anybody trains is a slip of the hand.
@@ -115,7 +115,7 @@ def opened(options: Namespace) -> Search:
     data = check(plan, confirms=options.confirm > 0)
     if options.no_fit and not plan.journal().is_file():
         raise UserError(f"there is no search {plan.directory().path}: leave out --no-fit to begin it")
-    return Search(plan, least_accuracy(data.val.labels), data.files.fingerprint)
+    return Search(plan, chance_accuracy(data.val.labels), data.files.fingerprint)
 
 
 def check(plan: Plan, confirms: bool) -> MNISTDataModule:
@@ -148,7 +148,7 @@ def choose_and_train(search: Search, wanted: int, jobs: int) -> None:
 
     def watch(running: list[Running[Choice]]) -> None:
         for one in running:
-            if search.is_to_end(one.trial):
+            if search.should_stop_early(one.trial):
                 one.process.terminate()
         progress.update(running)
 
@@ -189,13 +189,13 @@ def conclude(search: Search, options: Namespace) -> None:
         raise UserError(f"killed again and again: {names}; see {logs}; the same command carries on")
     running = [f"trial_{one.number}" for one in trials if one.state == TrialState.RUNNING]
     if running and not options.no_fit:
-        say(f"{', '.join(running)}: still running elsewhere. Who ends last confirms and reports.")
+        echo(f"{', '.join(running)}: still running elsewhere. Who ends last confirms and reports.")
         return
     if not best_first(trials):
         raise UserError(f"no trial of {plan.name} ran to its end: {standing(search) or 'there is none'}")
     confirmed = confirm(plan, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit)
     if confirmed is None:
-        say("Another process confirms the best settings, and reports.")
+        echo("Another process confirms the best settings, and reports.")
         return
     with FileLock(plan.directory().path / ".report.lock"):  # those that end at the same time report one by one
         report(plan, search.study, confirmed)

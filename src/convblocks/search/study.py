@@ -31,16 +31,16 @@ class Search:
 
     Args:
         plan: What is searched.
-        collapsed_below: The validation accuracy up to which a network has learned nothing.
+        chance_threshold: The validation accuracy up to which a network has learned nothing.
         data: The MD5 of each part of the images' data, by its name.
 
     Raises:
         UserError: the journal is damaged, or of another plan or other images.
     """
 
-    def __init__(self, plan: Plan, collapsed_below: float, data: Mapping[str, str]) -> None:
+    def __init__(self, plan: Plan, chance_threshold: float, data: Mapping[str, str]) -> None:
         self.plan = plan
-        self.collapsed_below = collapsed_below
+        self.chance_threshold = chance_threshold
         directory = plan.directory()
         directory.create()
         # One process at a time writes, and one that chooses sees what the others have chosen.
@@ -81,7 +81,7 @@ class Search:
                     return self.plan.trial(one.number, one.params)
             return self._choose(trials) if len(trials) < wanted else None
 
-    def is_to_end(self, trial: Choice) -> bool:
+    def should_stop_early(self, trial: Choice) -> bool:
         """Note what a running trial has reached since it was last asked for, and say whether that is enough of it."""
         for epoch, accuracy in _accuracies(trial).items():
             if trial.number in self._stopped:
@@ -96,7 +96,7 @@ class Search:
         None where the process was killed or told to stop: the trial is the next that ``take`` gives; after some times
         it is left to whoever calls the command again.
         """
-        if not self.is_to_end(trial):
+        if not self.should_stop_early(trial):
             if status < 0 or status > 128:
                 self._note_kill(trial)
                 return None
@@ -148,7 +148,7 @@ class Search:
         if epoch not in storage.get_trial(self._id(number)).intermediate_values:
             storage.set_trial_intermediate_value(self._id(number), epoch, accuracy)
         self._judged[number] = epoch
-        if accuracy <= self.collapsed_below:
+        if accuracy <= self.chance_threshold:
             self._note_collapse(trial, epoch)
         elif epoch != trial.epochs and self._pruner.prune(self.study, storage.get_trial(self._id(number))):
             self._stop(trial, f"pruned in epoch {epoch} at validation accuracy {percent(accuracy)}")

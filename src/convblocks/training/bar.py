@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.live import Live
 
 from convblocks.tables import bar, terminal
-from convblocks.training.run_log import place
+from convblocks.training.metrics_log import place
 
 # So often it moves.
 SECONDS = 0.25

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
-from convblocks.data.description import Description
+from convblocks.data.image_spec import ImageSpec
 from convblocks.data.images import ImageSource
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
@@ -21,7 +21,7 @@ from convblocks.model.losses import loss_name
 from convblocks.model.networks import check_name
 from convblocks.model.optimizers import optimizer_name, schedule_name
 from convblocks.training.bar import Bar
-from convblocks.training.lean.loop import LeanClassifier, NoProfiler
+from convblocks.training.fast.loop import FastClassifier, NoProfiler
 from convblocks.training.options import Settings, parsed, parser
 
 
@@ -38,13 +38,13 @@ def load_classes(settings: Settings) -> None:
             names.load(name)
 
 
-def build_classifier(settings: Settings, description: Description) -> DigitClassifier:
+def build_classifier(settings: Settings, image_spec: ImageSpec) -> DigitClassifier:
     """The classifier of these settings; its weights are drawn from torch's global random numbers.
 
     Raises:
         UsageError: a network, optimizer, schedule or loss that cannot be made of the arguments given.
     """
-    return LeanClassifier(
+    return FastClassifier(
         settings["arch"],
         settings["lr"],
         settings["optimizer"],
@@ -52,7 +52,7 @@ def build_classifier(settings: Settings, description: Description) -> DigitClass
         settings.get("network"),
         settings["trainer"]["sync_batchnorm"],
         settings["loss"],
-        description,
+        image_spec,
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.model.classifier import DigitClassifier
-from convblocks.training.run_log import ends_written_step
+from convblocks.training.metrics_log import ends_written_step
 
 
 class Divergence(Callback):

@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.model.distributed import end_process_group
@@ -22,10 +22,10 @@ from convblocks.runs.manifest import changes, manifest, read_manifest, write_man
 from convblocks.runs.summaries import EPOCHS
 from convblocks.tables import as_shown
 from convblocks.training import loggers, slurm
-from convblocks.training.board import Board
-from convblocks.training.endings import of_files, told_in_one_line
-from convblocks.training.lean.loop import leave_out_idle_hooks
-from convblocks.training.lean.memory import keep_freed_memory
+from convblocks.training.fast.loop import skip_idle_hooks
+from convblocks.training.fast.memory import keep_freed_memory
+from convblocks.training.friendly_errors import friendly_errors, of_files
+from convblocks.training.metrics_log import first_step_to_forget
 from convblocks.training.options import parse
 from convblocks.training.outcome import conclude, final_metrics, record, summary
 from convblocks.training.parts import Training, build
@@ -34,9 +34,9 @@ from convblocks.training.quiet import (
     silence_what_the_first_process_says,
     tensorboards_thread_is_quiet,
 )
+from convblocks.training.rank_failure import RankFailureMonitor
 from convblocks.training.resume import callbacks_of
-from convblocks.training.roll_call import RollCall
-from convblocks.training.run_log import first_step_to_forget
+from convblocks.training.tensorboard import RunTensorBoardLogger
 
 
 def main(arguments: list[str]) -> None:
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     silence_what_every_run_says()
     if slurm.is_further_process():
         silence_what_the_first_process_says()
-    with one_complains():
+    with rank_zero_errors():
         options = parse(["--help"] if "--help_all" in arguments else arguments)
         training = build(options)
     directory = training.directory
@@ -57,15 +57,15 @@ def main(arguments: list[str]) -> None:
         try_out(training)
         return
     if options.name is not None:
-        with one_complains(training.speaks):
+        with rank_zero_errors(training.is_rank_zero):
             refuse_conflict(training, options.resume)
     if options.resume and directory.state(options.settings["epochs"]) == "done":
-        if training.speaks:
-            say(finished(directory))
+        if training.is_rank_zero:
+            echo(finished(directory))
         return
     read(training.data)
     keep_freed_memory()
-    if not training.speaks:
+    if not training.is_rank_zero:
         complete(training)
         return
     while not training.directory.create(exist_ok=options.name is not None):
@@ -76,31 +76,31 @@ def main(arguments: list[str]) -> None:
 
 
 @contextmanager
-def one_complains(speaks: bool | None = None) -> Iterator[None]:
+def rank_zero_errors(is_rank_zero: bool | None = None) -> Iterator[None]:
     """Let one process say what is wrong before training, which each finds: by default of files one on each machine."""
     try:
         yield
     except UserError as error:
         is_further = slurm.is_further_process(of_all_machines=isinstance(error, UsageError))
-        if is_further if speaks is None else not speaks:
+        if is_further if is_rank_zero is None else not is_rank_zero:
             raise type(error) from error
         raise
 
 
 def read(data: MNISTDataModule) -> None:
     """Read the images, before anything is written."""
-    with one_complains():
+    with rank_zero_errors():
         data.prepare_data()
         data.setup()
 
 
 def try_out(training: Training) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
-    with one_complains(training.speaks), told_in_one_line(training):
+    with rank_zero_errors(training.is_rank_zero), friendly_errors(training):
         training.trainer.fit(training.classifier, datamodule=training.data)
         training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
-    if training.speaks:
-        say("fast_dev_run: training, evaluation and test work; no run directory is left.")
+    if training.is_rank_zero:
+        echo("fast_dev_run: training, evaluation and test work; no run directory is left.")
 
 
 def refuse_conflict(training: Training, resume: bool) -> None:
@@ -109,7 +109,7 @@ def refuse_conflict(training: Training, resume: bool) -> None:
     if not directory.exists():
         return
     if not resume:
-        if training.speaks:
+        if training.is_rank_zero:
             raise UsageError(f"{directory.path} exists: carry on with --resume, or choose another --name")
         return
     if not directory.config.is_file():
@@ -127,7 +127,7 @@ def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
         raise UserError(f"{path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there")
     began = state.get("fingerprint", files.fingerprint)
     changed = changed_parts(began, files.fingerprint)
-    if checkpoint["hyper_parameters"]["description"]["classes"] != list(files.description.classes):
+    if checkpoint["hyper_parameters"]["image_spec"]["classes"] != list(files.image_spec.classes):
         changed.append("list of classes")
     if changed:
         raise other_data(training, changed)
@@ -158,17 +158,21 @@ def finished(directory: RunDirectory) -> str:
 def complete(training: Training) -> None:
     """Train in the run directory, which is there, and leave its files."""
     atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
-    roll_call = RollCall(training.directory.path, training.what_to_do)
+    rank_failure = RankFailureMonitor(training.directory.path, training.what_to_do)
     if training.trainer.world_size > 1:
-        training.trainer.callbacks.insert(0, roll_call)  # type: ignore[attr-defined]  # Lightning sets it at run time
-    with roll_call.one_speaks(training.speaks), told_in_one_line(training), tensorboards_thread_is_quiet():
+        training.trainer.callbacks.insert(0, rank_failure)  # type: ignore[attr-defined]  # Lightning sets it at run time
+    with (
+        rank_failure.rank_zero_errors(training.is_rank_zero),
+        friendly_errors(training),
+        tensorboards_thread_is_quiet(),
+    ):
         start = find_start(training)
         open_directory(training, start)
-        if training.speaks:
+        if training.is_rank_zero:
             introduce(training)
         train(training, start.checkpoint)
         metrics = final_metrics(training)
-        if training.speaks:
+        if training.is_rank_zero:
             result = summary(training, metrics)
             record(training, result)
             conclude(training, result)
@@ -205,8 +209,8 @@ def find_start(training: Training) -> Start:
     put_back_what_was_found(training, checkpoint)
     if checkpoint["hyper_parameters"] != dict(training.classifier.hparams):
         raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
-    if path != last and training.speaks:
-        say(f"{last} is missing or damaged: carrying on from {path.name}")
+    if path != last and training.is_rank_zero:
+        echo(f"{last} is missing or damaged: carrying on from {path.name}")
     return Start(path, checkpoint["global_step"], first_step_to_forget(checkpoint))
 
 
@@ -224,7 +228,7 @@ def open_directory(training: Training, start: Start) -> None:
     """Note in the run directory what the run is begun with, and let the Trainer log into it, anew from a step on."""
     directory, trainer = training.directory, training.trainer
     added = list(trainer.loggers)
-    if training.speaks:
+    if training.is_rank_zero:
         note_settings(training, start.steps)
         note_manifest(training)
         if added and directory.loggers.is_file():
@@ -232,7 +236,7 @@ def open_directory(training: Training, start: Start) -> None:
         elif added:
             loggers.begin(added, directory.loggers, flatten(training.settings))
     if training.settings["trainer"].get("logger") is not False:
-        board = Board(directory, purge_step=start.first_logged, tests_once=bool(training.data.val_size))
+        board = RunTensorBoardLogger(directory, purge_step=start.first_logged, tests_once=bool(training.data.val_size))
         trainer.loggers = [board, *added]
 
 
@@ -244,7 +248,7 @@ def note_settings(training: Training, steps: int) -> None:
     is_noted = any(note.startswith(f"{up_to}: ") for note in directory.notes())
     former = directory.changed_layout(settings) if steps and not is_noted else ""
     if former:
-        say(f"{directory.path} was trained {up_to} with {former}")
+        echo(f"{directory.path} was trained {up_to} with {former}")
     directory.write_config(settings, former and f"{up_to}: {former}")
 
 
@@ -257,7 +261,7 @@ def note_manifest(training: Training) -> None:
         return
     changed = changes(began, now)
     for line in changed:
-        say(f"not as when the run began: {line}")
+        echo(f"not as when the run began: {line}")
     resumed = {"command": now["command"], "changes": changed}
     write_manifest(path, {"data": now["data"]} | began | {"resumed": [*began.get("resumed", []), resumed]})
 
@@ -266,17 +270,17 @@ def introduce(training: Training) -> None:
     """Print what is about to be trained, and on what."""
     files, settings = training.data.files, training.settings
     if not files.original:
-        say(f"The data in {files.folder} is not the original MNIST: {files.description}.")
+        echo(f"The data in {files.folder} is not the original MNIST: {files.image_spec}.")
     if not len(files.test.labels):
-        say(f"It has no test images: what is called test here are the {len(training.data.val.labels):,} held out.")
+        echo(f"It has no test images: what is called test here are the {len(training.data.val.labels):,} held out.")
     if settings["threads"] > (cpus := os.cpu_count() or 1):
-        say(f"--threads {settings['threads']} is above this machine's {cpus} CPUs: expect it to be slow.")
+        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs: expect it to be slow.")
     network = training.classifier.network
     if settings["trainer"]["enable_model_summary"]:
-        say(describe(network, settings["batch_size"], files.description))
+        echo(describe(network, settings["batch_size"], files.image_spec))
     parameters, device = parameters_of(network), training.trainer.strategy.root_device
     what = f"{settings['arch']} · {parameters:,} parameters · {device} · seed {settings['seed']}"
-    say(f"{what} -> {as_shown(training.directory.path)}")
+    echo(f"{what} -> {as_shown(training.directory.path)}")
 
 
 def train(training: Training, checkpoint: Path | None) -> None:
@@ -284,7 +288,7 @@ def train(training: Training, checkpoint: Path | None) -> None:
     trainer = training.trainer
     # Lightning does so after it has loaded a checkpoint, whose float64 weights it would round to float32.
     trainer.precision_plugin.convert_module(training.classifier)
-    leave_out_idle_hooks(trainer, training.classifier)
+    skip_idle_hooks(trainer, training.classifier)
     try:
         trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

@@ -19,7 +19,7 @@ def fork_server(*modules: ModuleType) -> "ForkServerContext | SpawnContext":
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*(module.__name__ for module in modules), "convblocks.training.heed_ctrl_c"])
+    context.set_forkserver_preload([*(module.__name__ for module in modules), "convblocks.training.unblock_sigint"])
     resource_tracker.ensure_running()  # otherwise begun by the next line but one, and it lets Ctrl-C through again
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # in the server's imports it would leave a traceback
     try:

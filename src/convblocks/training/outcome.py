@@ -12,24 +12,24 @@ from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor
 
-from convblocks.console import say, say_command
+from convblocks.console import echo, echo_command
 from convblocks.errors import NotFiniteError
 from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import TrainedNetwork, restore_network
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.summary import parameters_of
 from convblocks.runs.checkpoints import check_weights, read_checkpoint
-from convblocks.runs.directory import SILENCE, Mistake, is_epoch
+from convblocks.runs.directory import DEAD, Mistake, is_epoch
 from convblocks.runs.machine import describe_machine
 from convblocks.runs.manifest import read_manifest
 from convblocks.runs.summaries import EPOCHS
 from convblocks.tables import as_shown, percent
-from convblocks.training.board import Board
+from convblocks.training.dead_units import dead_units_in, in_whole_percent, measure_dead_units
 from convblocks.training.divergence import Divergence
+from convblocks.training.metrics_log import loss_text, shortest_float
 from convblocks.training.parts import Training
 from convblocks.training.resume import callbacks_of, is_out_of_time
-from convblocks.training.run_log import loss_text, shortest_float
-from convblocks.training.silence import in_whole_percent, measured_silence, silence_in
+from convblocks.training.tensorboard import RunTensorBoardLogger
 
 # How far a network must get from giving every image the same answer to all right ones, not to have collapsed.
 LEAST_LEARNED = 0.04
@@ -47,7 +47,7 @@ def final_metrics(training: Training) -> dict[str, float]:
     changed = keep_changed_weights(training)
     if training.data.val_size:
         # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
-        if training.speaks and (best := training.directory.best_checkpoint).is_file():
+        if training.is_rank_zero and (best := training.directory.best_checkpoint).is_file():
             checkpoint = read_checkpoint(best)
             check_weights(best, checkpoint, classifier.state_dict())
             classifier.load_state_dict(checkpoint["state_dict"])
@@ -56,10 +56,10 @@ def final_metrics(training: Training) -> dict[str, float]:
         return {name: value for name, value in rows[-1].items() if "/" in name}
     trainer.test(classifier, datamodule=training.data, verbose=False)
     tested = {name: shortest_float(trainer.callback_metrics[name]) for name in ("test/loss", "test/acc")}
-    tested |= measured_silence(trainer, classifier, training.data)
+    tested |= measure_dead_units(trainer, classifier, training.data)
     if training.data.val_size:
         return tested
-    if training.speaks:
+    if training.is_rank_zero:
         training.log.note_final(tested)
     return {name: value for name, value in rows[-1].items() if "/" in name}
 
@@ -94,8 +94,8 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
     """The run in one dictionary; it has collapsed if it diverged, or ended with an accuracy not worth the name."""
     settings, rows = training.settings, training.log.rows
     diverged = diverged_at(training.trainer) is not None or not math.isfinite(metrics["test/loss"])
-    collapsed_below = least_accuracy(training.data.test.labels)
-    collapsed = diverged or metrics["test/acc"] <= collapsed_below
+    chance_threshold = chance_accuracy(training.data.test.labels)
+    collapsed = diverged or metrics["test/acc"] <= chance_threshold
     return {
         "arch": settings["arch"],
         "parameters": parameters_of(training.classifier),
@@ -108,7 +108,7 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
         "batch_size": training.data.batch_size,
         "collapsed": collapsed,
         "collapsed_in": epoch_of_collapse(training) if collapsed else None,
-        "collapsed_below": collapsed_below,
+        "chance_threshold": chance_threshold,
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "device": str(training.trainer.strategy.root_device),
         "processes": training.trainer.world_size,
@@ -116,7 +116,7 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
         "data": {
             "train_images": len(training.data.train.labels),
             "test_images": len(training.data.test.labels),
-            "description": training.data.files.description.as_dict(),
+            "image_spec": training.data.files.image_spec.as_dict(),
         },
         "machine": describe_machine(),
         "manifest": read_manifest(training.directory.manifest),
@@ -127,13 +127,13 @@ def summary(training: Training, metrics: dict[str, float]) -> dict[str, Any]:
 def epoch_of_collapse(training: Training) -> int:
     """From which epoch on no evaluation was worth the name; of a run that ended before one, its last epoch."""
     rows, accuracy = training.log.rows, f"{training.data.evaluation_split}/acc"
-    collapsed_below = least_accuracy(training.data.val.labels)
+    chance_threshold = chance_accuracy(training.data.val.labels)
     evaluated = [row for row in rows if accuracy in row]
-    since = list(takewhile(lambda row: row[accuracy] <= collapsed_below, reversed(evaluated)))
+    since = list(takewhile(lambda row: row[accuracy] <= chance_threshold, reversed(evaluated)))
     return int(since[-1]["epoch"] if since else rows[-1]["epoch"])
 
 
-def least_accuracy(labels: Tensor) -> float:
+def chance_accuracy(labels: Tensor) -> float:
     """What a network that learned anything reaches on images of these classes (N,): 0.149 on MNIST's test images."""
     same_answer = float(labels.bincount().max() / len(labels))
     return same_answer + LEAST_LEARNED * (1 - same_answer)
@@ -166,9 +166,9 @@ def record(training: Training, result: dict[str, Any]) -> None:
     try:
         trained = restore_network(directory.path, dict(classifier.hparams), classifier.state_dict())
         with suppress(NotFiniteError):  # of such answers there is nothing to tell
-            evaluation = Evaluation(trained.logits(test.images), test.labels, trained.description.classes)
+            evaluation = Evaluation(trained.logits(test.images), test.labels, trained.image_spec.classes)
         for logger in training.trainer.loggers:
-            if isinstance(logger, Board):
+            if isinstance(logger, RunTensorBoardLogger):
                 write_to_tensorboard(training, logger, result, trained, evaluation)
             logger.finalize("success")
     finally:
@@ -183,13 +183,17 @@ def mistakes_in(evaluation: Evaluation) -> list[Mistake]:
 
 
 def write_to_tensorboard(
-    training: Training, board: Board, result: dict[str, Any], trained: TrainedNetwork, evaluation: Evaluation | None
+    training: Training,
+    board: RunTensorBoardLogger,
+    result: dict[str, Any],
+    trained: TrainedNetwork,
+    evaluation: Evaluation | None,
 ) -> None:
     """Write what is known only at the end; without an evaluation no pictures."""
     # Matplotlib comes with it, which takes its time and which only finished runs need.
     from convblocks.evaluation.tensorboard import write_portrait
 
-    final = {name: value for name, value in result["final"].items() if not name.startswith(SILENCE)}
+    final = {name: value for name, value in result["final"].items() if not name.startswith(DEAD)}
     step = int(result["epochs"][-1]["step"])
     board.log_results(training.settings, final, step)
     if evaluation:
@@ -201,16 +205,16 @@ def conclude(training: Training, result: dict[str, Any]) -> None:
     final, count = result["final"], len(result["epochs"])
     accuracy = f"test accuracy {percent(final['test/acc'])}{how_many_wrong(training, final['test/acc'])}"
     epochs = "1 epoch" if count == 1 else f"{count} epochs"
-    say(f"\n{accuracy}, loss {loss_text(final['test/loss'])}, {epochs} in {result['seconds']:.1f} s")
+    echo(f"\n{accuracy}, loss {loss_text(final['test/loss'])}, {epochs} in {result['seconds']:.1f} s")
     if result["ended_by"] != EPOCHS:
-        say(f"ended by {result['ended_by']}")
+        echo(f"ended by {result['ended_by']}")
     has_diverged = diverged_at(training.trainer) is not None
     if has_diverged:
-        say("This run diverged, and its last weights are of no use: try a lower --lr, or more precision.")
+        echo("This run diverged, and its last weights are of no use: try a lower --lr, or more precision.")
     else:
-        tell_of_silence(result)
+        print_dead_units(result)
     if not training.resumable:
-        say("It kept no checkpoint, and cannot be resumed.")
+        echo("It kept no checkpoint, and cannot be resumed.")
     tell_what_is_next(training, answers=training.resumable and not has_diverged)
 
 
@@ -226,15 +230,15 @@ def how_many_wrong(training: Training, accuracy: float) -> str:
     return f" ({round((1 - accuracy) * images):,} of {images:,} wrong)" if images else ""
 
 
-def tell_of_silence(result: dict[str, Any]) -> None:
+def print_dead_units(result: dict[str, Any]) -> None:
     """Print how many units are silent and, of a run that collapsed, where all of them are."""
-    silence = silence_in(result["final"])
+    silence = dead_units_in(result["final"])
     if silence:
-        say(f"silent units: {', '.join(f'{relu} {in_whole_percent(share)}' for relu, share in silence.items())}")
+        echo(f"silent units: {', '.join(f'{relu} {in_whole_percent(share)}' for relu, share in silence.items())}")
     if result["collapsed"]:
-        below = in_whole_percent(result["collapsed_below"])
+        below = in_whole_percent(result["chance_threshold"])
         dead = " and ".join(relu for relu, share in silence.items() if share == 1)
-        say(
+        echo(
             f"This run collapsed in epoch {result['collapsed_in']}: from then on its accuracy is at most {below}. "
             f"{f'All units of {dead} are silent; another' if dead else 'Another'} --seed or a lower --lr helps."
         )
@@ -248,7 +252,7 @@ def tell_what_is_next(training: Training, answers: bool) -> None:
         checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
         own = ["--arch", settings["arch"]] if "." in settings["arch"] else []
         data = [f"--data.{name}={settings['data'][name]}" for name in ("root", "source") if settings["data"].get(name)]
-        say_command(["python", "scripts/evaluate.py", *map(quote, [checkpoint, *own, *data])], "look closer   ")
-        say_command(["python", "scripts/demo.py", *map(quote, [checkpoint, *own])], "try it        ")
+        echo_command(["python", "scripts/evaluate.py", *map(quote, [checkpoint, *own, *data])], "look closer   ")
+        echo_command(["python", "scripts/demo.py", *map(quote, [checkpoint, *own])], "try it        ")
     if settings["trainer"].get("logger") is not False:
-        say_command(["tensorboard", "--logdir", quote(as_shown(directory.logs))], "see curves    ")
+        echo_command(["tensorboard", "--logdir", quote(as_shown(directory.logs))], "see curves    ")

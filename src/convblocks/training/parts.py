@@ -18,14 +18,14 @@ from convblocks.runs.checkpoints import AtomicCheckpointIO
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.building import build_classifier, build_data, build_trainer, load_classes
+from convblocks.training.dead_units import DeadUnits
 from convblocks.training.divergence import Divergence
-from convblocks.training.lean.loop import leave_out_the_broadcast_of_sigterm, lighten_gradients
-from convblocks.training.lean.network import lighten_network
+from convblocks.training.fast.loop import skip_sigterm_broadcast, speed_up_gradients
+from convblocks.training.fast.network import speed_up_network
+from convblocks.training.metrics_log import MetricsLog
 from convblocks.training.options import Options, Settings
 from convblocks.training.preemption import Preemption
 from convblocks.training.resume import callbacks_of
-from convblocks.training.run_log import RunLog
-from convblocks.training.silence import Silence
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Training:
     data: MNISTDataModule
     classifier: DigitClassifier
     trainer: Trainer
-    log: RunLog
-    speaks: bool
+    log: MetricsLog
+    is_rank_zero: bool
     resumable: bool
 
     @property
@@ -50,7 +50,7 @@ class Training:
         return "carry on with --resume" if self.resumable else "it kept no checkpoint"
 
 
-class KeptCheckpoint(ModelCheckpoint):
+class RunCheckpoint(ModelCheckpoint):
     """One checkpoint under one name; a class of its own, so that its state is not taken for that of a user's."""
 
     def __init__(self, path: Path, monitor: str | None) -> None:
@@ -75,12 +75,12 @@ def build(options: Options) -> Training:
     torch.set_num_threads(settings["threads"])
     load_classes(settings)
     data = build_data(settings)
-    description = data.description
+    image_spec = data.image_spec
     seed_everything(settings["seed"], verbose=False)
-    classifier = build_classifier(settings, description)
+    classifier = build_classifier(settings, image_spec)
     directory = next_version(settings["arch"], root) if options.name is None else RunDirectory(options.name, root)
     every_n_steps = settings["trainer"]["log_every_n_steps"]
-    log = RunLog(directory.metrics, data.evaluation_split, every_n_steps, options.running_loss)
+    log = MetricsLog(directory.metrics, data.evaluation_split, every_n_steps, options.running_loss)
     resumable = settings["trainer"].get("enable_checkpointing", True)
     is_tried_out = bool(settings["trainer"]["fast_dev_run"])
     plugins: list[Any] = [AtomicCheckpointIO(directory.path, keep_previous=directory.last_checkpoint)]
@@ -90,7 +90,7 @@ def build(options: Options) -> Training:
         except RuntimeError as error:
             raise UsageError(" ".join(str(error).split())) from error
     checkpoints = _checkpoints(directory, data, settings["threads"]) if resumable else []
-    callbacks = [] if is_tried_out else [log, Silence(), Divergence(every_n_steps), *checkpoints]
+    callbacks = [] if is_tried_out else [log, DeadUnits(), Divergence(every_n_steps), *checkpoints]
     given = settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}}
     with loggers.one_at_a_time() if given["trainer"]["logger"] else nullcontext():
         trainer = build_trainer(given, root, callbacks, plugins)
@@ -98,9 +98,9 @@ def build(options: Options) -> Training:
     if is_tried_out or not resumable:
         signals.uninstall()
     else:
-        leave_out_the_broadcast_of_sigterm(trainer)
-    lighten_gradients(trainer, classifier)
-    lighten_network(classifier.network)
+        skip_sigterm_broadcast(trainer)
+    speed_up_gradients(trainer, classifier)
+    speed_up_network(classifier.network)
     return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
 
 
@@ -109,7 +109,7 @@ def _suit_callbacks(trainer: Trainer, classifier: DigitClassifier, directory: Ru
     if callbacks_of(trainer, LearningRateFinder) and classifier.hparams["lr_scheduler"] == "onecycle":
         raise UsageError("LearningRateFinder comes too late for onecycle, which is made with a learning rate before it")
     for checkpoint in callbacks_of(trainer, ModelCheckpoint):
-        if not isinstance(checkpoint, KeptCheckpoint) and checkpoint.dirpath is None:
+        if not isinstance(checkpoint, RunCheckpoint) and checkpoint.dirpath is None:
             # Not among those that a resume depends on.
             checkpoint.dirpath = str(directory.path.resolve() / "own_checkpoints")
     if callbacks_of(trainer, ModelPruning):
@@ -118,9 +118,9 @@ def _suit_callbacks(trainer: Trainer, classifier: DigitClassifier, directory: Ru
 
 def _checkpoints(directory: RunDirectory, data: MNISTDataModule, threads: int) -> list[Callback]:
     """Those who keep and write checkpoints, in the order in which Lightning shall call them."""
-    best = [KeptCheckpoint(directory.best_checkpoint, monitor="val/loss")] if data.val_size else []
+    best = [RunCheckpoint(directory.best_checkpoint, monitor="val/loss")] if data.val_size else []
     last = directory.last_checkpoint
-    return [*best, Preemption(last, threads), KeptCheckpoint(last, monitor=None)]
+    return [*best, Preemption(last, threads), RunCheckpoint(last, monitor=None)]
 
 
 def _loggers(options: Options, directory: RunDirectory) -> Any:

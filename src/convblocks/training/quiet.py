@@ -27,7 +27,7 @@ def silence_what_every_run_says() -> None:
 
 
 def silence_what_the_first_process_says() -> None:
-    """The warnings of the others, until they have met: ``RollCall`` then shows those that the first has not."""
+    """Drop warnings until the processes have met: ``RankFailureMonitor`` then shows those that rank 0 lacks."""
 
     def leave_out(*_: Any, **__: Any) -> None:
         """Nothing."""

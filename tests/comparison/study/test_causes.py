@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from convblocks.comparison.outcomes import Outcome
-from convblocks.comparison.study.causes import causes, silence_table
+from convblocks.comparison.outcomes import RunResult
+from convblocks.comparison.study.causes import causes, dead_units_table
 from convblocks.comparison.study.plan import NOTEBOOK, Cell
 from tests.comparison.made_up import CHANCE, outcome
 
@@ -12,7 +12,7 @@ LOW = Cell("1e-3", "constant")
 
 def run(
     arch: str, seed: int, cell: Cell, silent: dict[str, float], accuracies: tuple[float, ...] = (0.9, 0.98)
-) -> Outcome:
+) -> RunResult:
     """A run with these shares of silent units after its last epoch."""
     epochs = [{"test/acc": one, "seconds": 1.0, "dead/relu1": 0.0} for one in accuracies]
     epochs[-1] |= {f"dead/{layer}": share for layer, share in silent.items()}
@@ -59,7 +59,7 @@ def test_runs_that_do_not_tell_their_silent_units_have_none_to_explain() -> None
 
 
 def test_each_setting_has_a_row_with_its_layers() -> None:
-    table = silence_table(RUNS)
+    table = dead_units_table(RUNS)
     assert table.columns[3:] == ["relu1", "relu2", "relu3"]
     assert table.rows[0] == ["maxpool", "lr 1e-3, constant", "0 of 1 [0-79 %]", "0 [0, 0]", "2 [2, 2]", "-"]
     assert table.rows[1][2:5] == ["2 of 4 [15-85 %]", "0 [0, 10]", "98 [91, 100]"]

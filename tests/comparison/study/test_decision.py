@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from convblocks.comparison.details import differences_table
-from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.study.decision import Decision, decide, runs_needed
 from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
@@ -18,7 +18,7 @@ BEST = Cell("3e-3", "onecycle")
 CHOICES = {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK}
 
 
-def at(arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float = 0.0005) -> list[Outcome]:
+def at(arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float = 0.0005) -> list[RunResult]:
     """Twelve runs around an accuracy, of which the first have collapsed; each has a tenth of its mistakes in common."""
     found = []
     for place, seed in enumerate(CONFIRMING_SEEDS):

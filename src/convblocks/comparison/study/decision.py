@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from convblocks.comparison import statistics
-from convblocks.comparison.outcomes import Outcome, by_arch, grouped
+from convblocks.comparison.outcomes import RunResult, by_arch, grouped
 from convblocks.comparison.statistics import SIGNIFICANCE, Test, mcnemar_p, two_way_interval
 from convblocks.comparison.study.plan import NOTEBOOK, Cell
 from convblocks.comparison.verdicts import Comparison, Difference, compare, difference, is_better, p_of
@@ -62,7 +62,7 @@ class Decision:
     by_image: tuple[ByImage, ...]
 
 
-def decide(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Decision:
+def decide(outcomes: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decision:
     """Judge finished runs of both settings; ``choices`` has each network's best one."""
     best = [one for one in outcomes if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
@@ -85,17 +85,17 @@ def decide(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Decision
     )
 
 
-def at_notebooks(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def at_notebooks(outcomes: Sequence[RunResult]) -> list[RunResult]:
     """The runs at the notebook's setting."""
     return [one for one in outcomes if cell_of(one) == NOTEBOOK]
 
 
-def by_cell(outcomes: Sequence[Outcome]) -> dict[Cell, list[Outcome]]:
+def by_cell(outcomes: Sequence[RunResult]) -> dict[Cell, list[RunResult]]:
     """The runs at each point of the grid, of both stages; other options may differ."""
     return grouped(outcomes, cell_of)
 
 
-def cell_of(outcome: Outcome) -> Cell:
+def cell_of(outcome: RunResult) -> Cell:
     settings = dict(outcome.settings)
     return Cell(settings["lr"], settings["lr_scheduler"])
 
@@ -125,7 +125,7 @@ def runs_needed(first: Sequence[float], second: Sequence[float]) -> int | None:
     return max(2, math.ceil(variances * (deviates / distance) ** 2))
 
 
-def by_image(first: Sequence[Outcome], second: Sequence[Outcome]) -> ByImage:
+def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:
     """Compare two networks' answers image by image; every run must tell its mistakes."""
     one, other = _right(first), _right(second)
     seeds = [
@@ -144,7 +144,7 @@ def by_image(first: Sequence[Outcome], second: Sequence[Outcome]) -> ByImage:
     )
 
 
-def _trained(outcomes: Sequence[Outcome]) -> list[float]:
+def _trained(outcomes: Sequence[RunResult]) -> list[float]:
     return [one.accuracy for one in outcomes if not one.collapsed]
 
 
@@ -152,7 +152,7 @@ def _place(arch: str) -> int:
     return PRIMARY.index(arch) if arch in PRIMARY else len(PRIMARY)
 
 
-def _right(outcomes: Sequence[Outcome]) -> NDArray[np.bool_]:
+def _right(outcomes: Sequence[RunResult]) -> NDArray[np.bool_]:
     """Which test images each run got right, of shape (runs, images)."""
     right = np.ones((len(outcomes), outcomes[0].images.test_images), dtype=np.bool_)
     for row, outcome in zip(right, outcomes, strict=True):

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from convblocks.comparison.figure import answer_figure
-from convblocks.comparison.outcomes import Outcome
+from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.panels import Interval
 from convblocks.comparison.statistics import Test
 from convblocks.comparison.study.decision import Decision
 from convblocks.comparison.verdicts import Comparison
 
 
-def decision_figure(outcomes: Sequence[Outcome], decision: Decision) -> Figure:
+def decision_figure(outcomes: Sequence[RunResult], decision: Decision) -> Figure:
     """Both stages' runs against the learning rate, beside the differences that the second stage found."""
     pairs = [
         *_intervals(decision.at_notebooks, "at the notebook's setting"),

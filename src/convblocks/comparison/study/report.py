@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from convblocks.comparison.outcomes import Outcome, by_arch, mean_validation
+from convblocks.comparison.outcomes import RunResult, by_arch, mean_validation
 from convblocks.comparison.report import claim_text, judged_by, results_table, thresholds, what_follows, why
 from convblocks.comparison.statistics import Test, mean_interval
 from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
@@ -28,7 +28,7 @@ SWEPT = ("lr", "lr_scheduler")
 AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
 
 
-def choice_table(outcomes: Sequence[Outcome], choices: Mapping[str, Cell]) -> Table:
+def choice_table(outcomes: Sequence[RunResult], choices: Mapping[str, Cell]) -> Table:
     """Every setting that was tried, the best first, by the images held out; the test set is not in it."""
     lines = []
     for arch, own in by_arch(outcomes).items():

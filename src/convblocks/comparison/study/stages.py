@@ -6,22 +6,22 @@ from functools import partial
 
 from convblocks.atomic import write
 from convblocks.comparison import compare
-from convblocks.comparison.figure import silence_figure
+from convblocks.comparison.figure import dead_units_figure
 from convblocks.comparison.options import parse as parse_comparison
-from convblocks.comparison.outcomes import Outcome, by_arch
-from convblocks.comparison.study.causes import causes, silence_table
+from convblocks.comparison.outcomes import RunResult, by_arch
+from convblocks.comparison.study.causes import causes, dead_units_table
 from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
 from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import HELD_OUT, Cell, Scores, chosen, to_choose, to_confirm
 from convblocks.comparison.study.report import choice_table, decision_tables, verdict
 from convblocks.comparison.trials import Trial
-from convblocks.console import say
+from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.drawing import save
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import Table, as_shown, terminal, to_console, to_markdown
 from convblocks.training import slurm
-from convblocks.training.fit import one_complains
+from convblocks.training.fit import rank_zero_errors
 from convblocks.training.quiet import silence_what_every_run_says
 
 # What the study's protocol says, and nobody else.
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> None:
         UserError: a run failed, has other settings, or the first stage is not done.
     """
     silence_what_every_run_says()
-    with one_complains():
+    with rank_zero_errors():
         if not arguments or arguments[0] not in STAGES:
             raise UsageError(f"say which stage: {' or '.join(STAGES)}")
         options = parse(arguments[1:])
@@ -67,29 +67,29 @@ def confirm(options: Namespace) -> None:
     outcomes = outcomes_of_confirmation(options, choices, fit=not options.no_fit)
     decision = decide(outcomes, choices)
     sentences = [*verdict(decision), *causes([*choice, *outcomes])]
-    folder = _report(options, "confirm", decision_tables(decision), sentences, [silence_table(outcomes)])
+    folder = _report(options, "confirm", decision_tables(decision), sentences, [dead_units_table(outcomes)])
     save(partial(decision_figure, [*choice, *outcomes], decision), folder.path / "report.png")
-    save(partial(silence_figure, at_notebooks(outcomes)), folder.path / "silence.png")
+    save(partial(dead_units_figure, at_notebooks(outcomes)), folder.path / "silence.png")
 
 
 STAGES = {"choose": choose, "confirm": confirm}
 
 
-def outcomes_of_choice(options: Namespace, fit: bool) -> list[Outcome]:
+def outcomes_of_choice(options: Namespace, fit: bool) -> list[RunResult]:
     """All runs of the first stage: which there are depends on what the first ones find.
 
     Raises:
         UserError: a run is not there, or failed.
     """
     trials: list[Trial] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[RunResult] = []
     while len(wanted := _trials_to_choose(options, outcomes)) > len(trials):
         _finish(options, "choose", [one for one in wanted if one not in trials], fit)
         trials, outcomes = wanted, compare.read_all(wanted)
     return outcomes
 
 
-def outcomes_of_confirmation(options: Namespace, choices: dict[str, Cell], fit: bool) -> list[Outcome]:
+def outcomes_of_confirmation(options: Namespace, choices: dict[str, Cell], fit: bool) -> list[RunResult]:
     """All runs of the second stage.
 
     Raises:
@@ -100,13 +100,13 @@ def outcomes_of_confirmation(options: Namespace, choices: dict[str, Cell], fit: 
     return compare.read_all(trials)
 
 
-def choices_of(outcomes: Sequence[Outcome]) -> dict[str, Cell]:
+def choices_of(outcomes: Sequence[RunResult]) -> dict[str, Cell]:
     """Each network's setting, as far as its runs of the first stage are all there."""
     found = {arch: chosen(_scores(own)) for arch, own in by_arch(outcomes).items()}
     return {arch: cell for arch, cell in found.items() if cell}
 
 
-def _trials_to_choose(options: Namespace, outcomes: Sequence[Outcome]) -> list[Trial]:
+def _trials_to_choose(options: Namespace, outcomes: Sequence[RunResult]) -> list[Trial]:
     held_out = Namespace(**vars(options) | {"settings": (*options.settings, ("data.val_size", str(HELD_OUT)))})
     done = by_arch(outcomes)
     return [
@@ -116,7 +116,7 @@ def _trials_to_choose(options: Namespace, outcomes: Sequence[Outcome]) -> list[T
     ]
 
 
-def _scores(outcomes: Sequence[Outcome]) -> Scores:
+def _scores(outcomes: Sequence[RunResult]) -> Scores:
     return {(cell_of(one), one.seed): one.validation for one in outcomes if one.validation is not None}
 
 
@@ -141,10 +141,10 @@ def _report(
     folder = _directory(options, stage)
     believed = "\n".join(f"- {line}" for line in sentences)
     write(folder.path / "report.md", "\n".join([to_markdown(tables), believed, "", to_markdown(details)]))
-    say(f"\nAlso in {as_shown(folder.path / 'report.md')}\n")
+    echo(f"\nAlso in {as_shown(folder.path / 'report.md')}\n")
     to_console(tables, terminal())
     for line in sentences:
-        say(line)
+        echo(line)
     return folder
 
 

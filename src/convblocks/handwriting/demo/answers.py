@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from PIL import Image
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo.maps import Layer, as_picture, layers_of
 from convblocks.handwriting.doubt import doubt
 from convblocks.handwriting.sight import Pixels, look
-from convblocks.model.silence import relus_of
+from convblocks.model.dead_units import relus_of
 from convblocks.runs.directory import LOGS
 
 # Nothing that the page sends has more pixels: it scales larger pictures down.
@@ -31,9 +31,9 @@ Answer = dict[str, Any]
 
 def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     """What the page must know before anything is drawn: shape and classes of the images, and the networks."""
-    description = networks[0].description
-    return description.as_dict() | {
-        "digits": description == MNIST,
+    image_spec = networks[0].image_spec
+    return image_spec.as_dict() | {
+        "digits": image_spec == MNIST,
         "formats": list(FORMATS.values()),
         "most_pixels": MOST_PIXELS,
         "networks": [{"arch": network.arch, "run": run_of(network)} for network in networks],
@@ -50,11 +50,11 @@ def recognised(networks: Sequence[TrainedNetwork], content: bytes) -> Answer:
     def answer(seen: Pixels) -> Answer:
         return {
             "seen": as_data_url(to_picture(seen)),
-            "doubt": doubt(seen) if networks[0].description == MNIST else None,
+            "doubt": doubt(seen) if networks[0].image_spec == MNIST else None,
             "networks": [network.probabilities(torch.from_numpy(seen)[None])[0].tolist() for network in networks],
         }
 
-    return _answer(content, networks[0].description, answer)
+    return _answer(content, networks[0].image_spec, answer)
 
 
 def mapped(networks: Sequence[TrainedNetwork], content: bytes) -> Answer:
@@ -63,7 +63,7 @@ def mapped(networks: Sequence[TrainedNetwork], content: bytes) -> Answer:
     def answer(seen: Pixels) -> Answer:
         return {"networks": [[as_entry(layer) for layer in layers_of(network, seen)] for network in networks]}
 
-    return _answer(content, networks[0].description, answer)
+    return _answer(content, networks[0].image_spec, answer)
 
 
 def as_entry(layer: Layer) -> Answer:
@@ -85,11 +85,11 @@ def as_data_url(picture: Image.Image) -> str:
     return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
-def _answer(content: bytes, description: Description, answer: Callable[[Pixels], Answer]) -> Answer:
+def _answer(content: bytes, image_spec: ImageSpec, answer: Callable[[Pixels], Answer]) -> Answer:
     """An answer to what a network sees of a picture file, or a line about what is wrong."""
     try:
         _check_format(content)
-        return answer(look(content, description, MOST_PIXELS)[1])
+        return answer(look(content, image_spec, MOST_PIXELS)[1])
     except UserError as error:
         return {"problem": str(error)}
 

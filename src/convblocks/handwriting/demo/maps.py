@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.sight import Pixels
-from convblocks.model.silence import relus_watched
+from convblocks.model.dead_units import relus_watched
 
 # Of a layer's units so many are drawn, the first ones: more would be too small to be told apart.
 MOST_MAPS = 256

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from convblocks.command_line import Parser
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.demo.answers import mapped, recognised, setup
@@ -50,7 +50,7 @@ LARGEST_REQUEST = 1_000_000
 MOST_NETWORKS = 4
 
 # For how long a connection may say nothing before it is closed, and what is refused may still be sent, in seconds.
-SILENCE, LINGERING = 30, 5
+DEAD, LINGERING = 30, 5
 
 # Connections that wait until they are taken up; the system resets more.
 WAITING = 1024
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
     check_images(networks)
     first = networks[0]
     with open_server(networks, options.port) as server:
-        what = "Draw" if first.description == MNIST else "Draw, or choose a picture,"
+        what = "Draw" if first.image_spec == MNIST else "Draw, or choose a picture,"
         print(f"{what} at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
         server.serve_forever()
 
@@ -90,10 +90,10 @@ def check_images(networks: Sequence[TrainedNetwork]) -> None:
     """Refuse networks for different images: what is drawn must look the same to all of them."""
     first = networks[0]
     for other in networks[1:]:
-        both_digits = (first.description == MNIST) == (other.description == MNIST)  # which are seen in another way
-        if not (both_digits and first.description.same_images(other.description)):
+        both_digits = (first.image_spec == MNIST) == (other.image_spec == MNIST)  # which are seen in another way
+        if not (both_digits and first.image_spec.same_images(other.image_spec)):
             raise UsageError(
-                f"{first.path} is for {first.description}, and {other.path} for {other.description}: all networks must "
+                f"{first.path} is for {first.image_spec}, and {other.path} for {other.image_spec}: all networks must "
                 "see the same images"
             )
 
@@ -134,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = SILENCE
+    timeout = DEAD
 
     def do_GET(self) -> None:
         if not self._is_for_us():

@@ -18,7 +18,7 @@ FIRST_COLUMNS = ("arch", "batch_size", "lr", "lr_scheduler", "seed")
 NO_COLUMNS = ("threads", "data.root", "data.eval_batch_size")
 
 
-class Board(TensorBoardLogger):
+class RunTensorBoardLogger(TensorBoardLogger):
     """TensorBoard's logger of a run, with the curves first: see ``convblocks.runs.tags``.
 
     The number of the epoch, which Lightning adds to all that it logs, is left out: as a curve it is a diagonal.

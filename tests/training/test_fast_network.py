@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.model.networks import ConvBatchNormNetwork, ConvMaxPoolNetwork, build_network
 from convblocks.model.summary import describe
-from convblocks.training.lean.network import lighten_network
+from convblocks.training.fast.network import speed_up_network
 
 CONV_ARCHS = ["maxpool", "batchnorm"]
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
@@ -48,9 +48,9 @@ def assert_same_bits(one: Tensor, other: Tensor) -> None:
 
 def lean_copy(plain: nn.Module) -> nn.Module:
     """The same weights, with the short cuts."""
-    lean = copy.deepcopy(plain)
-    lighten_network(lean)
-    return lean
+    fast = copy.deepcopy(plain)
+    speed_up_network(fast)
+    return fast
 
 
 def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
@@ -64,16 +64,16 @@ def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pooling_before_relu_gives_the_same_bits(dtype: torch.dtype, window: str, pooling: str) -> None:
     plain = nn.Sequential(nn.ReLU(), POOLINGS[pooling])
-    lean = lean_copy(plain)
+    fast = lean_copy(plain)
     for memory_format in (torch.contiguous_format, torch.channels_last):
         images = images_of(WINDOWS[window], dtype).to(memory_format=memory_format)
-        assert_same_way_there_and_back(plain, lean, images)
+        assert_same_way_there_and_back(plain, fast, images)
 
 
-def assert_same_way_there_and_back(plain: nn.Module, lean: nn.Module, images: Tensor) -> None:
+def assert_same_way_there_and_back(plain: nn.Module, fast: nn.Module, images: Tensor) -> None:
     """Outputs and gradients, of a gradient that has a value of its own for each output."""
     outputs, gradients = [], []
-    for network in (plain, lean):
+    for network in (plain, fast):
         leaf = images.clone().requires_grad_()
         output = network(leaf.clone())
         output.backward(torch.linspace(-1, 1, output.numel(), dtype=images.dtype).reshape(output.shape))
@@ -102,10 +102,10 @@ def test_a_networks_logits_and_gradients_keep_their_bits(
     images, targets = batch(digits)
     dtype = precision if isinstance(precision, torch.dtype) else torch.float32
     plain = build_network(arch).to(dtype)
-    lean = lean_copy(plain)
+    fast = lean_copy(plain)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
-        assert_same_bits(*(forward_and_backward(network, images.to(dtype), targets) for network in (plain, lean)))
-    for one, other in zip(plain.parameters(), lean.parameters(), strict=True):
+        assert_same_bits(*(forward_and_backward(network, images.to(dtype), targets) for network in (plain, fast)))
+    for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
         assert one.grad is not None
         assert other.grad is not None
         assert one.grad.abs().sum() > 0
@@ -128,7 +128,7 @@ class Shapes(TorchDispatchMode):
 
 def test_relu_sees_a_quarter_of_the_values() -> None:
     network = ConvMaxPoolNetwork()
-    lighten_network(network)
+    speed_up_network(network)
     with Shapes("relu_") as forward, Shapes("threshold_backward") as backward:
         network(torch.rand(2, 1, 28, 28)).sum().backward()
     assert forward.shapes == [(2, 32, 14, 14), (2, 64, 7, 7), (2, 100, 3, 3)]
@@ -137,7 +137,7 @@ def test_relu_sees_a_quarter_of_the_values() -> None:
 
 def test_relu_after_a_convolution_needs_no_memory_of_its_own() -> None:
     network = ConvBatchNormNetwork()
-    lighten_network(network)
+    speed_up_network(network)
     with Shapes("relu_") as in_place, Shapes("relu") as anew:
         network(torch.rand(2, 1, 28, 28))
     assert (len(in_place.shapes), len(anew.shapes)) == (3, 0)
@@ -160,10 +160,10 @@ def test_silent_channels_are_counted_the_same(digits: ImageSets) -> None:
     plain = ConvMaxPoolNetwork()
     for block in plain.blocks:
         nn.init.constant_(block.get_submodule("0").bias[::3], -100.0)  # type: ignore[index]  # a convolution's
-    lean = lean_copy(plain)
+    fast = lean_copy(plain)
     counted = silent_channels(plain, images)
     assert counted[0] >= 11
-    assert silent_channels(lean, images) == counted
+    assert silent_channels(fast, images) == counted
 
 
 WATCHES: dict[str, Callable[[Any, Any], Any]] = {
@@ -192,10 +192,10 @@ WATCHES: dict[str, Callable[[Any, Any], Any]] = {
 def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, layer: int) -> None:
     """Also what it keeps: nothing overwrites it afterwards."""
     plain = network()
-    lean = lean_copy(plain)
+    fast = lean_copy(plain)
     images = torch.rand(2, 1, 28, 28, requires_grad=True)  # or torch would warn of the first layer's backward hook
     seen: list[list[Tensor]] = []
-    for one in (plain, lean):
+    for one in (plain, fast):
         kept: list[Tensor] = []
         watched = one.get_submodule(f"blocks.1.{layer}")
         handle = WATCHES[watch](watched, kept.append)
@@ -209,15 +209,15 @@ def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, 
 
 def test_relu_in_place_overwrites_its_input_as_ever() -> None:
     plain = nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2))
-    lean = lean_copy(plain)
+    fast = lean_copy(plain)
     images = -torch.ones(1, 1, 2, 2)
-    lean(images)
+    fast(images)
     assert images.sum() == 0
 
 
 def test_a_layer_that_somebody_has_changed_is_called() -> None:
     network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
-    lighten_network(network)
+    speed_up_network(network)
     network[0].forward = torch.neg
     assert network(torch.ones(1, 1, 2, 2)).item() == -1
 
@@ -225,7 +225,7 @@ def test_a_layer_that_somebody_has_changed_is_called() -> None:
 @pytest.mark.parametrize("arch", CONV_ARCHS)
 def test_a_network_can_be_traced_and_exported(arch: str) -> None:
     network = build_network(arch).eval()
-    lighten_network(network)
+    speed_up_network(network)
     images = torch.rand(2, 1, 28, 28)
     layers = [node.target for node in torch.fx.symbolic_trace(network).graph.nodes if node.op == "call_module"]
     assert layers[:3] == ["blocks.0.0", "blocks.0.1", "blocks.0.2"]
@@ -235,15 +235,15 @@ def test_a_network_can_be_traced_and_exported(arch: str) -> None:
 def test_a_dilated_pooling_keeps_its_place() -> None:
     """Torch pools to -inf where a window lies in the padding with all its places; rectified first, too."""
     plain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
-    lean = lean_copy(plain)
+    fast = lean_copy(plain)
     images = torch.rand(1, 1, 3, 3)
-    assert_same_bits(lean(images), plain(images))
+    assert_same_bits(fast(images), plain(images))
 
 
 @pytest.mark.parametrize("arch", CONV_ARCHS)
 def test_a_network_still_says_what_it_is(arch: str) -> None:
     plain = build_network(arch)
-    lean = lean_copy(plain)
-    assert repr(lean) == repr(plain)
-    assert describe(lean, 64) == describe(plain, 64)
-    assert list(lean.state_dict()) == list(plain.state_dict())
+    fast = lean_copy(plain)
+    assert repr(fast) == repr(plain)
+    assert describe(fast, 64) == describe(plain, 64)
+    assert list(fast.state_dict()) == list(plain.state_dict())

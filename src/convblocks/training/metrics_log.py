@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from convblocks.atomic import write
-from convblocks.console import say
-from convblocks.runs.directory import SILENCE, SPEED, TRAINING, is_epoch
+from convblocks.console import echo
+from convblocks.runs.directory import DEAD, SPEED, TRAINING, is_epoch
 from convblocks.tables import as_csv, percent
 
 Row = dict[str, float]
@@ -25,7 +25,7 @@ LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 10, 8, 9
 HUGE = 10_000
 
 
-class RunLog(Callback):
+class MetricsLog(Callback):
     """Collects a row for each evaluation and for each epoch, one for both where they coincide.
 
     A row has epoch (from 1), step, what was logged over the epoch and by the evaluation, and seconds and images per
@@ -189,13 +189,13 @@ def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
     the last one's metrics of the epoch.
     """
     step: int = checkpoint["global_step"]
-    rows = checkpoint["callbacks"]["RunLog"]["rows"]
+    rows = checkpoint["callbacks"]["MetricsLog"]["rows"]
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
 
 
 def _place_in_row(metric: str) -> int:
     """Training's metrics come first, and what is said of the network itself last."""
-    return 0 if metric.startswith(TRAINING) else 2 if metric.startswith(SILENCE) else 1
+    return 0 if metric.startswith(TRAINING) else 2 if metric.startswith(DEAD) else 1
 
 
 def ends_written_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
@@ -241,7 +241,7 @@ def _epoch_width(epochs: int | None) -> int:
 def show(trainer: Trainer, line: str) -> None:
     """Print a line, above the progress bar where there is one."""
     if trainer.progress_bar_callback is None:
-        say(line)
+        echo(line)
     else:
         trainer.progress_bar_callback.print(line)
 

@@ -14,7 +14,7 @@ MOST_NAMES = 30
 
 
 @dataclass(frozen=True)
-class Description:
+class ImageSpec:
     """Shape, classes and brightness of the images of a data set.
 
     Args:
@@ -56,7 +56,7 @@ class Description:
         mean, std = (_of_each_channel(values, images.device) for values in (self.mean, self.std))
         return images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
-    def same_images(self, other: "Description") -> bool:
+    def same_images(self, other: "ImageSpec") -> bool:
         """Whether both have images of one shape and the same classes, so that a network for one takes those of both."""
         return (self.shape, self.classes) == (other.shape, other.classes)
 
@@ -70,7 +70,7 @@ class Description:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Description":
+    def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
         """The description that ``as_dict`` has made a dictionary of.
 
         Raises:
@@ -91,4 +91,4 @@ def _of_each_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
 
 
 # Mean and standard deviation are the course's numbers.
-MNIST = Description(1, 28, 28, classes=tuple("0123456789"), mean=(0.1307,), std=(0.3081,))
+MNIST = ImageSpec(1, 28, 28, classes=tuple("0123456789"), mean=(0.1307,), std=(0.3081,))

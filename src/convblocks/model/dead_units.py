@@ -18,7 +18,7 @@ LAYERS = (_ConvNd, nn.Linear, nn.RNNBase)
 RELUS = (nn.ReLU, nn.ReLU6)
 
 
-def silent_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
+def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
     """The share, in 0..1, of silent units behind each ReLU: ``relu1``, ``relu2`` and so on in the order of the modules.
 
     A unit of a linear layer, or a channel of a convolution, is silent if the ReLU makes 0 of it for all images and at
@@ -36,7 +36,7 @@ def silent_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, fl
         for images in batches:
             watch.uses.clear()
             network(images)
-    return {name: watch.silent_share(name) for name in relus if watch.has_seen(name)}
+    return {name: watch.dead_share(name) for name in relus if watch.has_seen(name)}
 
 
 def relus_of(network: nn.Module) -> dict[str, nn.Module]:
@@ -85,7 +85,7 @@ class _Watch:
     def has_seen(self, name: str) -> bool:
         return any(relu == name for relu, _, _ in self._active)
 
-    def silent_share(self, name: str) -> float:
+    def dead_share(self, name: str) -> float:
         active = torch.cat([units for (relu, _, _), units in self._active.items() if relu == name])
         return int((~active).sum()) / len(active)
 

@@ -13,11 +13,11 @@ from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import Stopped
 from convblocks.evaluation.trained import load_network
+from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.model.silence import silent_shares
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
-from convblocks.training.silence import Silence, in_whole_percent
+from convblocks.training.dead_units import DeadUnits, in_whole_percent
 from tests.conftest import DEBUG
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import stop_at
@@ -28,7 +28,7 @@ LAYERS = ("dead/relu1", "dead/relu2", "dead/relu3")
 class Mute(nn.Sequential):
     """No image gets past its second ReLU; a dropout draws random numbers."""
 
-    def __init__(self, description: object) -> None:
+    def __init__(self, image_spec: object) -> None:
         first, second = nn.Linear(784, 20), nn.Linear(20, 10)
         with torch.no_grad():
             first.weight[:5], first.bias[:5] = 0.0, -100.0
@@ -45,7 +45,7 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> str:
 def shares_of(checkpoint: Path, images: LabelledImages) -> dict[str, Any]:
     """The shares of a trained network on the first 1,000 images, in the precision of the rows."""
     trained = load_network(checkpoint)
-    shares = silent_shares(trained.network, [trained.description.normalize(images.images[:1000])])
+    shares = dead_shares(trained.network, [trained.image_spec.normalize(images.images[:1000])])
     return {f"dead/{relu}": pytest.approx(share, rel=1e-6) for relu, share in shares.items()}
 
 
@@ -88,7 +88,7 @@ def test_only_none_is_0_percent_and_only_all_is_100(share: float, text: str) -> 
 @pytest.mark.parametrize("arch", ["mute", pytest.param("batchnorm", marks=pytest.mark.slow)])
 def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     train("--arch", arch, "--name", "watched", *QUICK)
-    monkeypatch.delattr(Silence, "on_validation_epoch_end")
+    monkeypatch.delattr(DeadUnits, "on_validation_epoch_end")
     train("--arch", arch, "--name", "unwatched", *QUICK)
     watched, unwatched = RunDirectory("watched"), RunDirectory("unwatched")
     assert_same_weights(watched, unwatched)
@@ -104,7 +104,7 @@ def test_it_takes_less_than_a_hundredth_of_an_epoch(
 ) -> None:
     """Of a tenth of an epoch, a tenth: it looks at as many images however long an epoch is."""
     seconds: dict[str, float] = {"evaluation": 0.0, "epoch": 0.0}
-    count = Silence.on_validation_epoch_end
+    count = DeadUnits.on_validation_epoch_end
 
     def timed(*arguments: Any) -> None:
         begin = time.process_time()
@@ -117,9 +117,9 @@ def test_it_takes_less_than_a_hundredth_of_an_epoch(
     def end_epoch(*_: Any) -> None:
         seconds["epoch"] += time.process_time()
 
-    monkeypatch.setattr(Silence, "on_validation_epoch_end", timed)
-    monkeypatch.setattr(Silence, "on_train_epoch_start", begin_epoch)
-    monkeypatch.setattr(Silence, "on_train_epoch_end", end_epoch)
+    monkeypatch.setattr(DeadUnits, "on_validation_epoch_end", timed)
+    monkeypatch.setattr(DeadUnits, "on_train_epoch_start", begin_epoch)
+    monkeypatch.setattr(DeadUnits, "on_train_epoch_end", end_epoch)
     tenth = ["--trainer.limit_train_batches", "0.1", "--trainer.limit_val_batches", "0.1"]
     fit.main(["--arch", arch, "--epochs", "3", *tenth, "--threads", "1", "--name", "run", *QUICK])
     assert 0 < seconds["evaluation"] < 0.1 * seconds["epoch"]

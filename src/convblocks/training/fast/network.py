@@ -53,7 +53,7 @@ class Sequential(nn.Sequential):
         return images
 
 
-def lighten_network(network: nn.Module) -> None:
+def speed_up_network(network: nn.Module) -> None:
     """Let a network take the short cuts, wherever in it two such layers stand side by side in an nn.Sequential."""
     for module in network.modules():
         if type(module) is nn.Sequential and any(_commute(*pair) or _overwrites(*pair) for pair in pairwise(module)):

@@ -11,8 +11,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from convblocks import DigitClassifier, MNISTDataModule
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training.board import Board, columns
 from convblocks.training.options import parse
+from convblocks.training.tensorboard import RunTensorBoardLogger, columns
 from tests.any_trainer.plain import trainer
 from tests.conftest import DEBUG
 from tests.evaluation.board import get, serving
@@ -119,7 +119,7 @@ class Talkative(DigitClassifier):
 
 def test_what_a_module_logs_keeps_its_name(workspace: Path) -> None:
     run = RunDirectory("run")
-    trainer(workspace, logger=Board(run, purge_step=None, tests_once=False)).fit(
+    trainer(workspace, logger=RunTensorBoardLogger(run, purge_step=None, tests_once=False)).fit(
         Talkative("mlp"), datamodule=MNISTDataModule()
     )
     shown = curves(run)

@@ -19,7 +19,7 @@ OF_LIGHTNING = ("Early stopping conditioned on metric", "`val_check_interval`")
 
 
 @contextmanager
-def told_in_one_line(training: Training) -> Iterator[None]:
+def friendly_errors(training: Training) -> Iterator[None]:
     """Turn what ends a Trainer, and is not our fault, into what is shown as one line.
 
     Raises:
@@ -31,7 +31,7 @@ def told_in_one_line(training: Training) -> Iterator[None]:
         yield
     except SystemExit as exit_of_lightning:
         if training.trainer.received_sigterm:  # without checkpoints Lightning's own handler is in place
-            message = f"stopped: {training.what_to_do}" if training.speaks else ""
+            message = f"stopped: {training.what_to_do}" if training.is_rank_zero else ""
             raise Stopped(signal.SIGTERM, message) from exit_of_lightning
         if training.trainer.interrupted:  # Lightning turns Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning

@@ -8,10 +8,10 @@ import pytest
 import torch
 import yaml
 
-from convblocks.data.description import MNIST, Description
+from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
 
-FLOWERS = Description(3, 32, 40, ("iris", "rose"), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.125))
+FLOWERS = ImageSpec(3, 32, 40, ("iris", "rose"), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.125))
 
 
 def test_mnists_is_the_courses() -> None:
@@ -34,12 +34,12 @@ def test_normalising_leaves_the_images_as_they_are() -> None:
     assert torch.equal(images, torch.full((1, 3, 32, 40), 7, dtype=torch.uint8))
 
 
-@pytest.mark.parametrize("description", [MNIST, FLOWERS], ids=["mnist", "flowers"])
+@pytest.mark.parametrize("image_spec", [MNIST, FLOWERS], ids=["mnist", "flowers"])
 @pytest.mark.parametrize(
     "passed_through", [dict, lambda d: json.loads(json.dumps(d)), lambda d: yaml.safe_load(yaml.safe_dump(d))]
 )
-def test_it_comes_out_of_a_file_as_it_went_in(description: Description, passed_through: Any) -> None:
-    assert Description.from_dict(passed_through(description.as_dict())) == description
+def test_it_comes_out_of_a_file_as_it_went_in(image_spec: ImageSpec, passed_through: Any) -> None:
+    assert ImageSpec.from_dict(passed_through(image_spec.as_dict())) == image_spec
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_it_comes_out_of_a_file_as_it_went_in(description: Description, passed_t
 def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
     values = {name: value for name, value in (FLOWERS.as_dict() | change).items() if value is not ...}
     with pytest.raises(UsageError, match="is no description of images"):
-        Description.from_dict(values)
+        ImageSpec.from_dict(values)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from convblocks.data.loader import Batch
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.distributed import needs_no_broadcast
-from convblocks.training.lean.optimizer import lighten_optimizer
+from convblocks.training.fast.optimizer import speed_up_optimizer
 
 NOTHING = nullcontext()
 
@@ -30,7 +30,7 @@ HOOKS_OF_A_STEP = (
 )
 
 
-class LeanClassifier(DigitClassifier):
+class FastClassifier(DigitClassifier):
     """A classifier that costs Lightning's loop less."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -48,7 +48,7 @@ class LeanClassifier(DigitClassifier):
 
     def make_optimizer(self) -> Optimizer:
         optimizer = super().make_optimizer()
-        lighten_optimizer(optimizer)
+        speed_up_optimizer(optimizer)
         return optimizer
 
     def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
@@ -80,7 +80,7 @@ class NoProfiler(Profiler):
         return NOTHING
 
 
-def leave_out_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
+def skip_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
     """Do not call the hooks of a step that are Lightning's own, which do nothing, of callbacks and classifier.
 
     Lightning calls what is callable, and gives each a name first.
@@ -92,7 +92,7 @@ def leave_out_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
                 object.__setattr__(owner, hook, None)  # also where a frozen dataclass is a callback
 
 
-def lighten_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:
+def speed_up_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:
     """Leave out what DistributedDataParallel sends and copies at each step to no purpose.
 
     It broadcasts buffers, also where they are the same everywhere, and copies each gradient into the memory that it
@@ -109,7 +109,7 @@ def lighten_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:
         flags[next(name for name in names if name in known)] = False
 
 
-def leave_out_the_broadcast_of_sigterm(trainer: Trainer) -> None:
+def skip_sigterm_broadcast(trainer: Trainer) -> None:
     """Do not tell all processes at each step whether the first received SIGTERM, for which each of them waits.
 
     Only with ``Preemption``, which does so for all signals and all processes, without waiting.

@@ -15,12 +15,12 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from convblocks.training.lean.loop import HOOKS_OF_A_STEP, LeanClassifier, leave_out_idle_hooks
-from convblocks.training.lean.optimizer import lighten_optimizer
+from convblocks.training.fast.loop import HOOKS_OF_A_STEP, FastClassifier, skip_idle_hooks
+from convblocks.training.fast.optimizer import speed_up_optimizer
 from convblocks.training.options import parse
 from convblocks.training.parts import build
+from tests.training.test_fast_network import assert_same_bits
 from tests.training.test_fit import train
-from tests.training.test_lean_network import assert_same_bits
 
 
 def steps_of(optimizer_of: Callable[[list[nn.Parameter]], Optimizer], frozen: bool = False) -> list[list[Tensor]]:
@@ -32,7 +32,7 @@ def steps_of(optimizer_of: Callable[[list[nn.Parameter]], Optimizer], frozen: bo
         parameters[0].data = parameters[0].data.to(memory_format=torch.channels_last)
         optimizer = optimizer_of(parameters)
         if replaced:
-            lighten_optimizer(optimizer)
+            speed_up_optimizer(optimizer)
         for _ in range(3):
             for parameter in parameters[frozen:]:
                 parameter.grad = torch.randn(parameter.shape, generator=generator)
@@ -69,7 +69,7 @@ def test_adam_leaves_a_step_out_whose_gradients_are_infinite() -> None:
     """As a gradient scaler has it, also where somebody has looked at the gradients before."""
     parameter = nn.Parameter(torch.ones(3))
     optimizer = Adam([parameter], fused=True)
-    lighten_optimizer(optimizer)
+    speed_up_optimizer(optimizer)
     scaler = torch.amp.GradScaler("cpu")
     for value in (1.0, float("inf")):
         before = parameter.detach().clone()
@@ -84,7 +84,7 @@ def test_adam_leaves_a_step_out_whose_gradients_are_infinite() -> None:
 def test_adam_hands_its_tensors_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     parameter = nn.Parameter(torch.ones(3))
     optimizer = Adam([parameter], fused=True)
-    lighten_optimizer(optimizer)
+    speed_up_optimizer(optimizer)
     parameter.grad = torch.ones(3)
     optimizer.step()  # the first one makes its state
     monkeypatch.setattr(Adam, "_init_group", lambda *_: pytest.fail("left to torch"))
@@ -95,7 +95,7 @@ def test_adam_hands_its_tensors_over_at_once(monkeypatch: pytest.MonkeyPatch) ->
 def test_adam_is_watched_as_torchs() -> None:
     parameter = nn.Parameter(torch.ones(3))
     optimizer = Adam([parameter], fused=True)
-    lighten_optimizer(optimizer)
+    speed_up_optimizer(optimizer)
     seen: list[str] = []
     optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
@@ -124,7 +124,7 @@ def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, m
 def test_adam_forgets_gradients_as_torchs() -> None:
     parameter = nn.Parameter(torch.ones(3))
     optimizer = Adam([parameter], fused=True)
-    lighten_optimizer(optimizer)
+    speed_up_optimizer(optimizer)
     parameter.grad = torch.ones(3)
     optimizer.zero_grad(set_to_none=False)
     assert torch.equal(parameter.grad, torch.zeros(3))
@@ -145,7 +145,7 @@ def test_what_does_nothing_is_left_out_and_what_a_user_has_put_there_is_not(work
     idle, frozen = Callback(), Frozen()
     training.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time
     training.classifier.on_before_backward = lambda loss: None  # type: ignore[method-assign]
-    leave_out_idle_hooks(training.trainer, training.classifier)
+    skip_idle_hooks(training.trainer, training.classifier)
     assert callable(on_instance.on_after_backward)
     assert not callable(on_instance.on_before_backward)
     assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(idle, hook))] == []
@@ -166,20 +166,20 @@ def test_what_is_left_out_is_what_lightning_leaves_empty(base: type, hook: str) 
 
 def test_a_batch_that_lies_on_the_device_stays_there() -> None:
     batch = torch.zeros(2), torch.ones(2)
-    classifier = LeanClassifier("mlp")
+    classifier = FastClassifier("mlp")
     assert classifier._apply_batch_transfer_handler(batch, torch.device("cpu")) is batch
     moved = classifier._apply_batch_transfer_handler(batch, torch.device("meta"))
     assert [part.device.type for part in moved] == ["meta", "meta"]
 
 
 def test_lightning_asks_for_the_signature_that_it_would_find() -> None:
-    found = inspect.signature(LeanClassifier.training_step)
-    assert found is LeanClassifier.training_step.__signature__  # type: ignore[attr-defined]
+    found = inspect.signature(FastClassifier.training_step)
+    assert found is FastClassifier.training_step.__signature__  # type: ignore[attr-defined]
     assert list(found.parameters) == ["self", "batch", "batch_idx"]
 
 
 def test_the_running_hooks_name_is_no_parameter() -> None:
-    classifier = LeanClassifier("mlp")
+    classifier = FastClassifier("mlp")
     classifier._current_fx_name = "training_step"
     assert vars(classifier)["_current_fx_name"] == "training_step"
     classifier.network = nn.Linear(1, 1)

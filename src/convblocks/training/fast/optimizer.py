@@ -64,7 +64,7 @@ def _are_alike(parameters: list[Tensor], gradients: list[Tensor | None]) -> bool
     return len(kinds) == 1 and all(gradient is not None and not gradient.is_sparse for gradient in gradients)
 
 
-def lighten_optimizer(optimizer: Optimizer) -> None:
+def speed_up_optimizer(optimizer: Optimizer) -> None:
     """Make torch's Adam the one above; another optimizer stays as it is."""
     if type(optimizer) is torch.optim.Adam:
         optimizer.__class__ = Adam

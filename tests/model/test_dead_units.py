@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.description import MNIST
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
+from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ARCHITECTURES, ConvMaxPoolNetwork, build_network
-from convblocks.model.silence import silent_shares
-from convblocks.training.lean.network import lighten_network
+from convblocks.training.fast.network import speed_up_network
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +62,26 @@ def counted(network: nn.Module, images: Tensor) -> dict[str, float]:
 
 
 def test_units_that_are_silent_by_their_biases_are_counted(images: Tensor) -> None:
-    assert silent_shares(half_dead(), [images]) == {"relu1": 0.0, "relu2": 63 / 64, "relu3": 47 / 100}
+    assert dead_shares(half_dead(), [images]) == {"relu1": 0.0, "relu2": 63 / 64, "relu3": 47 / 100}
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_shares_are_those_of_looking_at_each_unit(images: Tensor, arch: str) -> None:
     expected = counted(shy(arch), images)
     assert any(0 < share < 1 for share in expected.values())
-    assert silent_shares(shy(arch), [images]) == expected
+    assert dead_shares(shy(arch), [images]) == expected
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_how_the_images_are_cut_into_batches_does_not_matter(images: Tensor, arch: str) -> None:
-    assert silent_shares(shy(arch), images.split(7)) == silent_shares(shy(arch), [images])
+    assert dead_shares(shy(arch), images.split(7)) == dead_shares(shy(arch), [images])
 
 
 @pytest.mark.parametrize("arch", ["maxpool", "batchnorm"])
 def test_short_cuts_do_not_change_the_shares(images: Tensor, arch: str) -> None:
-    lean = shy(arch)
-    lighten_network(lean)
-    assert silent_shares(lean, [images]) == silent_shares(shy(arch), [images])
+    fast = shy(arch)
+    speed_up_network(fast)
+    assert dead_shares(fast, [images]) == dead_shares(shy(arch), [images])
 
 
 def test_one_that_speaks_for_a_single_image_is_not_silent() -> None:
@@ -89,7 +89,7 @@ def test_one_that_speaks_for_a_single_image_is_not_silent() -> None:
     nn.init.eye_(layer.weight)
     network = nn.Sequential(layer, nn.ReLU())
     images = torch.tensor([[-1.0, -1.0], [-1.0, -1.0], [1e-30, -1.0]])
-    assert silent_shares(network, images.split(1)) == {"relu1": 0.5}
+    assert dead_shares(network, images.split(1)) == {"relu1": 0.5}
 
 
 def test_the_network_is_left_as_it_was(images: Tensor) -> None:
@@ -101,7 +101,7 @@ def test_the_network_is_left_as_it_was(images: Tensor) -> None:
     network[2].eval()
     before, modes = copy.deepcopy(network.state_dict()), [module.training for module in network.modules()]
     random_state = torch.get_rng_state()
-    silent_shares(network, [images])
+    dead_shares(network, [images])
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random_state)
@@ -112,7 +112,7 @@ def test_of_a_linear_layer_over_a_sequence_units_are_those_of_the_layer() -> Non
     layer = nn.Linear(3, 8)
     nn.init.constant_(layer.bias, 9.0)
     hush(layer, 2)
-    assert silent_shares(nn.Sequential(layer, nn.ReLU()), [torch.rand(4, 5, 3)]) == {"relu1": 2 / 8}
+    assert dead_shares(nn.Sequential(layer, nn.ReLU()), [torch.rand(4, 5, 3)]) == {"relu1": 2 / 8}
 
 
 def test_a_relu_that_is_used_twice_has_the_units_of_both_uses() -> None:
@@ -121,7 +121,7 @@ def test_a_relu_that_is_used_twice_has_the_units_of_both_uses() -> None:
         nn.init.constant_(layer.bias, 99.0)
         hush(layer, silent)
     network = nn.Sequential(layers[0], relu, layers[1], relu)
-    assert silent_shares(network, [torch.rand(4, 3), torch.rand(2, 3)]) == {"relu1": 4 / 10}
+    assert dead_shares(network, [torch.rand(4, 3), torch.rand(2, 3)]) == {"relu1": 4 / 10}
 
 
 def test_what_overwrites_its_input_is_seen_before_it_is_overwritten() -> None:
@@ -131,18 +131,18 @@ def test_what_overwrites_its_input_is_seen_before_it_is_overwritten() -> None:
 
     network = nn.Sequential(nn.Linear(3, 8), nn.ReLU(inplace=True), Shifted())
     hush(network[0], 8)
-    assert silent_shares(network, [torch.rand(4, 3)]) == {"relu1": 1.0}
+    assert dead_shares(network, [torch.rand(4, 3)]) == {"relu1": 1.0}
 
 
 def test_a_relu6_is_a_relu() -> None:
     layer = nn.Linear(3, 8)
     nn.init.constant_(layer.bias, 9.0)
     hush(layer, 2)
-    assert silent_shares(nn.Sequential(layer, nn.ReLU6()), [torch.rand(4, 3)]) == {"relu1": 2 / 8}
+    assert dead_shares(nn.Sequential(layer, nn.ReLU6()), [torch.rand(4, 3)]) == {"relu1": 2 / 8}
 
 
 @pytest.mark.parametrize("activation", [nn.Identity, nn.LeakyReLU, nn.GELU, nn.Tanh])
 def test_a_network_without_relus_has_no_shares(images: Tensor, activation: type[nn.Module]) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10), activation())
     hush(network[1], 10)
-    assert silent_shares(network, [images]) == {}
+    assert dead_shares(network, [images]) == {}

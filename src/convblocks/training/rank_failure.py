@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import distributed
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public, but not in torch's types
 
-from convblocks.console import complain
+from convblocks.console import print_error
 from convblocks.errors import Stopped, UserError
 from convblocks.training import slurm
 
@@ -28,7 +28,7 @@ ANSWER_SECONDS = 3.0  # within which a process answers that is still there
 LEAVE_SECONDS = 4.0  # after an answer, for a process to find out by itself that the run has failed
 
 
-class RollCall(Callback):
+class RankFailureMonitor(Callback):
     """Answers when a process asks who is still there, and asks when a collective has failed.
 
     The processes meet in the store through which they have found each other, with connections of their own. A thread
@@ -76,7 +76,7 @@ class RollCall(Callback):
         self._judge(exception)  # before Lightning and its loggers clear up, or others could take this process for lost
 
     @contextmanager
-    def one_speaks(self, first: bool) -> Iterator[None]:
+    def rank_zero_errors(self, first: bool) -> Iterator[None]:
         """Let one process say what ends the run, and which process was lost if that is what does.
 
         Args:
@@ -178,7 +178,7 @@ class RollCall(Callback):
         if self._left.wait(LEAVE_SECONDS) or not (lost := self._missing(0)):
             return
         if self._may_speak():
-            complain(self._verdict(lost))
+            print_error(self._verdict(lost))
         os._exit(UserError.exit_status)
 
     def _is_called(self) -> bool:
