@@ -36,12 +36,12 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
     return results
 
 
-def picture(path: str, image_spec: str) -> str:
+def picture(path: str, description: str) -> str:
     """An image as GitHub shows it in light and in dark: ``path.png`` and ``path-dark.png``, relative to the page."""
     return (
         "<picture>\n"
         f'  <source media="(prefers-color-scheme: dark)" srcset="{path}-dark.png">\n'
-        f'  <img alt="{image_spec}" src="{path}.png">\n'
+        f'  <img alt="{description}" src="{path}.png">\n'
         "</picture>"
     )
 

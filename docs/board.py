@@ -11,15 +11,13 @@ import yaml
 from benchmarks.pages import read_raw_numbers
 from benchmarks.training.results import Results
 from convblocks.atomic import write
-from convblocks.comparison.outcomes import RunResult, by_arch, by_settings, grouped, time_to
-from convblocks.comparison.records import read_records
-from convblocks.comparison.statistics import Mean, mean_interval
+from convblocks.comparison.analysis import summarise
+from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
 from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.study.stages import choices_of
-from convblocks.comparison.trials import Settings
-from convblocks.comparison.verdicts import meets, row_of
-from convblocks.comparison.wording import NOTHING, accuracy_text
+from convblocks.estimates import NOTHING, SECONDS, Estimate, cell
+from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table, to_markdown
 from docs.comparisons import REPOSITORY
 from docs.tables import by_machine, hardware, sources
@@ -37,15 +35,15 @@ class Entry:
     runs: Sequence[RunResult]
 
     @property
-    def accuracy(self) -> Mean | None:
-        return row_of(self.runs).accuracy
+    def accuracy(self) -> Estimate | None:
+        return summarise(self.runs).accuracy
 
     @property
-    def seconds(self) -> Mean | None:
+    def seconds(self) -> Estimate | None:
         """From the first step to the accuracy that is called fast; None unless all runs got there."""
-        reached = [time_to(run, FAST) for run in self.runs]
+        reached = [run.time_to(FAST) for run in self.runs]
         found = [seconds for _, seconds in filter(None, reached)]
-        return mean_interval(found) if len(found) == len(reached) else None
+        return mean_interval(found, SECONDS) if len(found) == len(reached) else None
 
 
 @dataclass(frozen=True)
@@ -83,17 +81,17 @@ def write_board(data: Path, out: Path) -> None:
 
 def read_entries(data: Path) -> list[Entry]:
     """Every recipe with every network, on every machine that ran it."""
-    confirmed = read_records(data, "study-confirm")
-    choices = choices_of(read_records(data, "study-choose"))
+    confirmed = read_results(data / "study-confirm.jsonl")
+    choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
     recipes = [("notebook", "study-confirm", at_notebooks(confirmed))]
     recipes += [(f"best: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
-    recipes += [(name, name, read_records(data, name)) for name in ("sprint", "onecycle", "long")]
+    recipes += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "long")]
     return [
         Entry(recipe, records, here)
         for recipe, records, runs in recipes
         for own in by_arch(runs).values()
-        for at_setting in by_settings(own).values()
+        for at_setting in by_overrides(own).values()
         for here in by_machine(at_setting).values()
     ]
 
@@ -106,8 +104,8 @@ def entries_table(entries: Sequence[Entry], starts: Results) -> Table:
             entry.runs[0].arch,
             f"{entry.runs[0].parameters:,}",
             str(len(entry.runs[0].epochs)),
-            precision_of(entry.runs[0].settings),
-            accuracy_text(entry.accuracy),
+            precision_of(entry.runs[0].overrides),
+            cell(entry.accuracy),
             f"{entry.accuracy.n if entry.accuracy else 0} of {len(entry.runs)}",
             *_seconds_text(entry, starts),
             f"{entry.runs[0].provenance.threads}",
@@ -126,9 +124,9 @@ def entries_table(entries: Sequence[Entry], starts: Results) -> Table:
     return Table("Recipes", columns, lines, notes)
 
 
-def precision_of(settings: Settings) -> str:
+def precision_of(overrides: Overrides) -> str:
     """The precision of runs at these settings, from the command line or their config."""
-    given = dict(settings)
+    given = dict(overrides)
     config = yaml.safe_load((REPOSITORY / given["config"]).read_text()) if "config" in given else {}
     return str(given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true"))
 
@@ -169,30 +167,24 @@ def public_table(data: Path) -> Table:
 
 
 def _verdict(goal: Goal, entries: Sequence[Entry]) -> list[str]:
-    told, met = [], []
+    measured, met = [], []
     for machine, own in grouped(entries, lambda entry: hardware(entry.runs[0])).items():
         if goal.accuracy is not None:
             means = [entry.accuracy for entry in own if entry.accuracy]
             best = max(means, key=lambda mean: mean.low, default=None)
-            met.append(meets(goal.accuracy, best))
-            told.append(f"{accuracy_text(best)}, n = {best.n if best else 0}")
+            met.append(best is not None and best.at_least(goal.accuracy) == "met")
+            measured.append(f"{cell(best)}, n = {best.n if best else 0}")
         else:
             seconds = [entry.seconds for entry in own if entry.seconds]
             least = min(seconds, key=lambda mean: mean.high, default=None)
-            met.append(least is not None and goal.seconds is not None and least.high < goal.seconds)
-            told.append(f"{_time_text(least)}, n = {least.n if least else 0}, {machine}")
-    return ["; ".join(told) or NOTHING, "met" if met and all(met) else "not met"]
+            met.append(least is not None and goal.seconds is not None and least.at_most(goal.seconds) == "met")
+            measured.append(f"{cell(least)}, n = {least.n if least else 0}, {machine}")
+    return ["; ".join(measured) or NOTHING, "met" if met and all(met) else "not met"]
 
 
 def _seconds_text(entry: Entry, starts: Results) -> list[str]:
     seconds, run = entry.seconds, entry.runs[0]
     first = [one.seconds for one in starts.commands if (one.name, one.arch) == ("first step", run.arch)]
     if seconds is None or not first or starts.machine.partition(", python ")[0] != hardware(run):
-        return [_time_text(seconds), NOTHING]
-    return [_time_text(seconds), f"{seconds.mean + median(first):.1f}"]
-
-
-def _time_text(mean: Mean | None) -> str:
-    if mean is None:
-        return NOTHING
-    return f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]" if mean.n > 1 else f"{mean.mean:.1f}"
+        return [cell(seconds), NOTHING]
+    return [cell(seconds), f"{seconds.value + median(first):.1f}"]

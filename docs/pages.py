@@ -29,13 +29,12 @@ from benchmarks.training import page as performance
 from benchmarks.training.results import Results as PerformanceResults
 from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
-from convblocks.comparison.outcomes import by_arch
-from convblocks.comparison.records import read_records
+from convblocks.comparison.analysis import compare
 from convblocks.comparison.report import results_table
 from convblocks.comparison.study.decision import at_notebooks
-from convblocks.comparison.verdicts import compare
 from convblocks.console import answer
 from convblocks.errors import UserError
+from convblocks.runs.result import by_arch, read_results
 from convblocks.tables import Table, to_markdown
 from docs.board import write_board
 from docs.comparisons import DATA, REPOSITORY
@@ -96,42 +95,42 @@ def write_recipes(data: Path, out: Path) -> None:
         "[The board](board.md) has what they cost.",
     ]
     for name, title in RECIPES.items():
-        outcomes = read_records(data, name)
-        table = results_table(title, [compare(outcomes)])
-        blocks += [_markdown([table]), sources(name, outcomes)]
+        results = read_results(data / f"{name}.jsonl")
+        table = results_table(title, [compare(results)])
+        blocks += [_markdown([table]), sources(name, results)]
     for name in CANDIDATES:
-        outcomes = read_records(data, name)
-        blocks += [_markdown([candidates_table(own) for own in by_arch(outcomes).values()]), sources(name, outcomes)]
+        results = read_results(data / f"{name}.jsonl")
+        blocks += [_markdown([candidates_table(own) for own in by_arch(results).values()]), sources(name, results)]
     _write(out / "docs" / "recipes.md", *blocks)
 
 
 def write_sprint(data: Path, out: Path) -> None:
     """docs/sprint.md."""
-    outcomes = read_records(data, "sprint")
+    results = read_results(data / "sprint.jsonl")
     _write(
         out / "docs" / "sprint.md",
         f"# Sprint: the MaxPool network to {SPRINT_GOAL:.0%} in one epoch",
         "Seconds of training and evaluation, until the goal was reached.",
-        sources("sprint", outcomes),
-        _markdown(sprint_tables(outcomes)),
+        sources("sprint", results),
+        _markdown(sprint_tables(results)),
     )
 
 
 def write_batches(data: Path, out: Path) -> None:
     """docs/batches.md."""
-    outcomes = read_records(data, "batches")
+    results = read_results(data / "batches.jsonl")
     _write(
         out / "docs" / "batches.md",
         "# The learning rate when the batch grows",
-        sources("batches", outcomes),
-        _markdown([batches_table(outcomes)]),
+        sources("batches", results),
+        _markdown([batches_table(results)]),
     )
 
 
 def write_channels(data: Path, out: Path) -> None:
     """docs/channels.md."""
-    first = read_records(data, "channels")
-    last = [one for one in at_notebooks(read_records(data, "study-confirm")) if one.arch == "batchnorm"]
+    first = read_results(data / "channels.jsonl")
+    last = [one for one in at_notebooks(read_results(data / "study-confirm.jsonl")) if one.arch == "batchnorm"]
     _write(
         out / "docs" / "channels.md",
         "# Batch normalisation in torch's two orders of memory",

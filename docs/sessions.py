@@ -20,7 +20,7 @@ from benchmarks.handwriting.drawing import draw_all
 from convblocks.atomic import write
 from convblocks.errors import UserError
 from convblocks.runs.directory import LOGS
-from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.runs.provenance import describe_machine, git_commit
 from docs.comparisons import REPOSITORY
 from docs.sections import write_sections
 

@@ -33,12 +33,12 @@ from benchmarks.handwriting import __main__ as handwriting
 from benchmarks.search import __main__ as search
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
-from convblocks.comparison.outcomes import RunResult
-from convblocks.comparison.records import read_records, write_records
 from convblocks.comparison.study import stages
+from convblocks.comparison.training import finish
 from convblocks.console import answer
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.runs.result import RunResult, read_results, write_results
 from docs import sessions
 from docs.comparisons import COMMANDS, DATA
 from docs.tables import hardware
@@ -68,10 +68,10 @@ def train_study(data: Path) -> None:
     """Both stages."""
     options = stages.parse([])
     stages.main(["choose"])
-    choice = stages.outcomes_of_choice(options, fit=False)
+    choice = stages.results_of_choice(options, fit=False)
     keep(data, "study-choose", choice)
     stages.main(["confirm"])
-    keep(data, "study-confirm", stages.outcomes_of_confirmation(options, stages.choices_of(choice), fit=False))
+    keep(data, "study-confirm", stages.results_of_confirmation(options, stages.choices_of(choice)))
 
 
 def train_comparison(name: str, data: Path) -> None:
@@ -89,7 +89,8 @@ def train_candidates(data: Path) -> None:
 def train_sprint(data: Path) -> None:
     """This machine's sprint, beside those of other machines that are kept."""
     own = trained("sprint")
-    kept = read_records(data, "sprint") if (data / "sprint.runs.csv").is_file() else []
+    path = data / "sprint.jsonl"
+    kept = read_results(path) if path.is_file() else []
     keep(data, "sprint", [*of_other_machines(kept, own), *own])
 
 
@@ -140,21 +141,24 @@ def trained(name: str) -> list[RunResult]:
     """All runs of a comparison of ``compare.py``."""
     _, *arguments = COMMANDS[name]
     compare.main(arguments)
-    return compare.read_all(compare.trials_of(parse(arguments)))
+    options = parse(arguments)
+    return list(
+        finish(RunDirectory(options.name, options.root), compare.trials_of(options), jobs=0, fit=False).values()
+    )
 
 
-def keep(data: Path, name: str, outcomes: Sequence[RunResult]) -> None:
+def keep(data: Path, name: str, results: Sequence[RunResult]) -> None:
     """Write a comparison's records."""
     if name in WITHOUT_MISTAKES:
-        outcomes = [replace(one, mistakes=None) for one in outcomes]
-    write_records(data, name, outcomes)
-    print(f"Written to {data / name}.*.csv: {len(outcomes)} runs.")
+        results = [replace(one, mistakes=None) for one in results]
+    write_results(data / f"{name}.jsonl", results)
+    print(f"Written to {data / name}.jsonl: {len(results)} runs.")
 
 
-def of_other_machines(outcomes: Sequence[RunResult], own: Sequence[RunResult]) -> list[RunResult]:
+def of_other_machines(results: Sequence[RunResult], own: Sequence[RunResult]) -> list[RunResult]:
     """Those that ran on other processors or systems than ``own``; versions may have changed in between."""
     here = set(map(hardware, own))
-    return [one for one in outcomes if hardware(one) not in here]
+    return [one for one in results if hardware(one) not in here]
 
 
 if __name__ == "__main__":

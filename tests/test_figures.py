@@ -9,6 +9,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from convblocks.comparison.figure import answer_figure, comparison_figure, dead_units_figure
+from convblocks.search.figure import search_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
@@ -19,12 +21,10 @@ from benchmarks.pages import read_raw_numbers
 from benchmarks.search import page as searches
 from benchmarks.training.figure import performance_figure
 from benchmarks.training.results import Results
-from convblocks.comparison.figure import answer_figure, comparison_figure, dead_units_figure
 from convblocks.data.image_spec import MNIST
-from convblocks.evaluation.drawing import CARD, DARK, LIGHT, WIDTH, drawn
-from convblocks.evaluation.panels import Panel, evaluation_panels, figure_of, first_layer
+from convblocks.figures.evaluation import Panel, evaluation_panels, figure_of, first_layer
+from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.search.figure import search_figure
 from convblocks.search.report import importance_of
 from docs.comparisons import DATA
 from tests.benchmarks.test_search import RESULTS
@@ -85,7 +85,7 @@ ALL = [*product(FIGURES, THEMES), *((name, "card") for name in CARDS)]
 def figure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figure]:
     name, theme = request.param
     with chdir(tmp_path_factory.mktemp("figure")):
-        made = drawn((FIGURES | CARDS)[name], (THEMES | {"card": CARD})[theme])
+        made = render((FIGURES | CARDS)[name], (THEMES | {"card": CARD})[theme])
         made.canvas.draw()
         yield made
 

@@ -29,9 +29,8 @@ from convblocks.data.image_spec import MNIST
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import look
-from convblocks.model.choices import short_name
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.runs.provenance import describe_machine, git_commit
 from convblocks.tables import terminal, to_console
 
 DRAWS = ("pillow", "matplotlib")
@@ -80,16 +79,16 @@ def run_of(checkpoint: Path) -> RunDirectory:
 
 def network_of(run: RunDirectory, predicted: NDArray[np.int64]) -> Network:
     """What is to be known of the run's network, and its answers."""
-    summary, settings = run.read_summary(), run.read_config()
+    result = run.read_result()
     return Network(
-        arch=summary["arch"],
-        schedule=short_name(settings["lr_scheduler"]),
-        epochs=len(summary["epochs"]),
-        seed=summary["seed"],
-        threads=summary.get("threads", 0),
-        machine=summary.get("machine", "unknown"),
-        commit=(summary.get("manifest") or {}).get("git_commit"),
-        accuracy=summary["final"]["test/acc"],
+        arch=result.arch,
+        schedule=result.lr_scheduler,
+        epochs=len(result.epochs),
+        seed=result.seed,
+        threads=result.provenance.threads,
+        machine=result.provenance.machine,
+        commit=result.provenance.commit,
+        accuracy=result.accuracy,
         answers=predicted.tolist(),
     )
 

@@ -32,7 +32,7 @@ from convblocks.console import answer
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.runs.provenance import describe_machine, git_commit
 from convblocks.tables import terminal, to_console
 
 # Training steps of a measurement: each of its repeats takes about a second.

@@ -24,9 +24,9 @@ from benchmarks.training.projects import fit_command, note_times
 from convblocks.data import image_spec, mnist
 from convblocks.data.decoding import decode, looks_of
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
-from convblocks.evaluation import tensorboard
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import build_network
+from convblocks.training import tensorboard
 from convblocks.training.fast.memory import keep_freed_memory
 from convblocks.training.fork import fork_server
 

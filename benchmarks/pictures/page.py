@@ -8,8 +8,9 @@ from statistics import median
 from benchmarks.pictures.data import COLOUR, as_many_for_testing
 from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, REPEATS, WAYS
 from benchmarks.pictures.results import COLOUR_TARGET, FOLDER_TARGET, Results
-from benchmarks.ratios import RATIOS, UNDECIDED, Ratio, ratio
+from benchmarks.ratios import RATIOS, UNDECIDED, ratio
 from convblocks.atomic import write
+from convblocks.estimates import Estimate
 from convblocks.tables import Table, to_markdown
 
 ABOUT = """\
@@ -125,5 +126,5 @@ def _seconds(measured: Sequence[float]) -> str:
     return f"{median(measured):.2f}"
 
 
-def _held(measured: Ratio, most: float) -> str:
-    return f"at most {most:g}: {measured.is_at_most(most)}"
+def _held(measured: Estimate, most: float) -> str:
+    return f"at most {most:g}: {measured.at_most(most)}"

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from benchmarks.pictures.data import Data
 from benchmarks.pictures.measure import Measurement, Reading, What
-from benchmarks.ratios import Ratio, ratio
+from benchmarks.ratios import ratio
+from convblocks.estimates import Estimate
 
 # The most that an epoch on a folder of pictures may take of one on MNIST's own files.
 FOLDER_TARGET = 1.05
@@ -57,7 +58,7 @@ class Results:
         """One a round."""
         return [one.seconds for one in self.read if one.way == way]
 
-    def growth(self, what: What, arch: str, data: Data) -> Ratio:
+    def growth(self, what: What, arch: str, data: Data) -> Estimate:
         """Seconds on a data set, as a multiple of those on MNIST's own files."""
         return ratio(self.seconds(what, arch, data), self.seconds(what, arch, "MNIST"))
 
@@ -65,7 +66,7 @@ class Results:
         """Multiply-adds on the colour pictures, as a multiple of those on MNIST."""
         return self.multiply_adds[arch]["colour"] / self.multiply_adds[arch]["MNIST"]
 
-    def proportion(self, arch: str) -> Ratio:
+    def proportion(self, arch: str) -> Estimate:
         """By how much epochs grow from MNIST to the colour pictures, as a multiple of how much bare steps do."""
         epochs, bare = (
             [

@@ -30,7 +30,7 @@ from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
-from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.runs.provenance import describe_machine, git_commit
 from convblocks.tables import terminal, to_console
 
 # Training steps of a comparison's measurement by the global batch size: one or two seconds each.

@@ -15,8 +15,8 @@ from benchmarks.processes import variants
 from benchmarks.processes.communication import Collective, Recorder
 from benchmarks.processes.variants import Case
 from benchmarks.training.case import Stopwatch
-from convblocks.evaluation import tensorboard
 from convblocks.model.distributed import end_process_group
+from convblocks.training import tensorboard
 from convblocks.training.fork import fork_server
 
 VARIANTS = {"fit": variants.fit, "plain": variants.plain}

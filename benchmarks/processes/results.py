@@ -5,7 +5,8 @@ from statistics import median
 
 from benchmarks.processes.measure import Measurement
 from benchmarks.processes.variants import Variant
-from benchmarks.ratios import Ratio, ratio
+from benchmarks.ratios import ratio
+from convblocks.estimates import Estimate
 
 # The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
 TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
@@ -57,11 +58,11 @@ class Results:
         own = self.of(variant, arch, batch_size, processes)
         return own[0].case.steps / median(one.seconds for one in own)
 
-    def pace(self, arch: str, batch_size: int, processes: int) -> Ratio:
+    def pace(self, arch: str, batch_size: int, processes: int) -> Estimate:
         """Steps a second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
         return ratio(*self._seconds(arch, batch_size, processes))
 
-    def gain(self, variant: Variant, arch: str, batch_size: int) -> Ratio:
+    def gain(self, variant: Variant, arch: str, batch_size: int) -> Estimate:
         """Steps a second of 2 processes, as a multiple of those of 1."""
         one, two = (self.of(variant, arch, batch_size, processes) for processes in (1, 2))
         return ratio([each.seconds / each.case.steps for each in one], [each.seconds / each.case.steps for each in two])
@@ -70,12 +71,12 @@ class Results:
         """Whether 2 processes meet the target."""
         smallest = min(self.batch_sizes())
         if batch_size == smallest:
-            return f"at least {TARGETS[arch]:g}: {self.pace(arch, batch_size, 2).is_at_least(TARGETS[arch])}"
+            return f"at least {TARGETS[arch]:g}: {self.pace(arch, batch_size, 2).at_least(TARGETS[arch])}"
         paces = (
             [plain / fit for plain, fit in zip(*self._seconds(arch, size, processes=2), strict=True)]
             for size in (batch_size, smallest)
         )
-        return f"more than at {smallest}: {ratio(*paces).is_at_least(1)}"
+        return f"more than at {smallest}: {ratio(*paces).at_least(1)}"
 
     def _seconds(self, arch: str, batch_size: int, processes: int) -> tuple[list[float], list[float]]:
         """Of plain and of fit, one a round."""

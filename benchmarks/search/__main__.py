@@ -28,18 +28,16 @@ from benchmarks.pages import DATA, write_raw_numbers
 from benchmarks.search import page, start
 from benchmarks.search.results import Course, Results, Tried, Variant
 from convblocks.command_line import Parser, output_folder
-from convblocks.comparison.compare import fit_missing
 from convblocks.comparison.options import options_of_fit
-from convblocks.comparison.outcomes import read_outcome
 from convblocks.comparison.study.plan import FIRST_RATES, HELD_OUT, SCHEDULES
-from convblocks.comparison.trials import Settings, all_trials, command_line
+from convblocks.comparison.training import VAL_SIZE, finish, refuse_missing
+from convblocks.comparison.trials import all_trials, command_line
 from convblocks.console import answer
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.runs.provenance import describe_machine, git_commit
 from convblocks.search import search
-from convblocks.search.space import VAL_SIZE
-from convblocks.search.study import best_first
+from convblocks.search.worker import best_first
 from convblocks.tables import terminal, to_console
 
 NAME = "benchmark-search"
@@ -97,24 +95,23 @@ def searched(options: Namespace, variant: Variant, repeat: int) -> Course:
     own += ["--name", f"{NAME}/{variant}-{repeat}", "--seed", str(1000 * repeat), "--jobs", str(options.jobs)]
     command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
     search.main(command)
-    done = search.opened(search.parse(command))
+    done = search.open_search(search.parse(command))
     accuracies = {one.number: float(one.values[0]) for one in best_first(done.trials())}
     tried = []
     for one in done.trials():
-        rows = done.plan.trial(one.number, one.params).metrics()
+        rows = done.config.trial(one.number, one.params).metrics()
         tried.append(Tried(sum(row["seconds"] for row in rows), accuracies.get(one.number)))
     return Course(variant, repeat, tried)
 
 
 def gridded(options: Namespace, repeat: int) -> Course:
     """Every point of the grid, once."""
-    settings: Settings = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
+    overrides = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
     directory = RunDirectory(f"{NAME}/grid")
-    trials = all_trials(directory.name, [options.arch], [1000 * repeat], settings, GRID)
-    if failed := fit_missing(directory, trials, options.jobs):
-        raise UserError(f"{failed[0].run.path} failed: see {failed[0].log}")
-    outcomes = [read_outcome(trial) for trial in trials]
-    return Course("grid", repeat, [Tried(one.seconds, one.validation) for one in outcomes])
+    trials = all_trials(directory.name, [options.arch], [1000 * repeat], overrides, GRID)
+    results = finish(directory, trials, options.jobs)
+    refuse_missing(trials, results)
+    return Course("grid", repeat, [Tried(one.seconds, one.validation) for one in results.values()])
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 import shlex
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from benchmarks.pages import picture
 from benchmarks.search.results import VARIANTS, Reached, Results
 from convblocks.atomic import write
-from convblocks.comparison.statistics import Difference, mean_interval
-from convblocks.comparison.wording import NOTHING, difference_text
-from convblocks.evaluation.drawing import WIDTH, log_axis, save, style
+from convblocks.comparison.statistics import mean_interval
+from convblocks.estimates import NOTHING, POINTS, RATIO
+from convblocks.figures.style import WIDTH, log_axis, save_in_both_themes, style
 from convblocks.tables import Table, to_markdown
 
 ABOUT = """\
@@ -40,7 +41,7 @@ MOST_ADDED = 0.3
 
 def write_page(folder: Path, results: Results) -> None:
     """Write the page and its picture."""
-    save(partial(figure, results), folder / "search.png")
+    save_in_both_themes(partial(figure, results), folder / "search.png")
     write(folder / "search.md", markdown(results))
 
 
@@ -63,12 +64,11 @@ def answer(results: Results) -> str:
     """Which search found the better setting, as far as the repeats tell."""
     if not (gains := results.gains()):
         return "No repeat has a trial of both searches that had ended at equal cost."
-    gain = mean_interval(gains)
-    points = difference_text(Difference(gain.mean, gain.low, gain.high), "accuracy")
-    known = f"{points} points of validation accuracy (Student's t, repeats: {gain.n})"
+    gain = mean_interval(gains, POINTS)
+    known = f"{gain:+u} of validation accuracy (Student's t, repeats: {gain.n})"
     if gain.n < 2 or gain.low <= 0 <= gain.high:
         return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
-    first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.mean > 0 else -1]
+    first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
     return f"At equal cost {first} found better settings than {second}. TPE minus random: {known}."
 
 
@@ -97,11 +97,9 @@ def reached_table(results: Results) -> Table:
 def started_table(results: Results) -> Table:
     """What a search adds to a run."""
     search, compare = ([getattr(one, way) for one in results.started] for way in ("search", "compare"))
-    added = mean_interval([one - other for one, other in zip(search, compare, strict=True)])
-    interval = f" [{added.low:+.2f}, {added.high:+.2f}]" if added.n > 1 else ""
-    verdict = "met" if added.high <= MOST_ADDED else "missed" if added.low > MOST_ADDED else "undecided"
-    cells = [f"{mean_interval(seconds).mean:.2f}" for seconds in (search, compare)]
-    row = [*cells, f"{added.mean:+.2f}{interval}", f"at most {MOST_ADDED}: {verdict}"]
+    added = mean_interval([one - other for one, other in zip(search, compare, strict=True)], RATIO)
+    cells = [f"{fmean(seconds):.2f}" for seconds in (search, compare)]
+    row = [*cells, f"{added:+}", f"at most {MOST_ADDED}: {added.at_most(MOST_ADDED)}"]
     note = (
         "Seconds from one run's start to the next one's, as trials of a search and as those of compare.py: an MLP, one "
         f"batch, one after the other. In brackets the 95 % interval: Student's t, n = {added.n} rounds."

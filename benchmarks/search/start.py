@@ -6,19 +6,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.search.results import Started
-from convblocks.comparison.compare import fit_missing
-from convblocks.comparison.trials import ROOT, Settings, all_trials
-from convblocks.errors import UserError
+from convblocks.comparison.training import finish, refuse_missing
+from convblocks.comparison.trials import ROOT, all_trials
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.result import Overrides
 from convblocks.search import space
-from convblocks.search.plan import Plan
-from convblocks.search.search import choose_and_train
-from convblocks.search.study import Search
+from convblocks.search.config import SearchConfig
+from convblocks.search.search import train_trials
+from convblocks.search.worker import SearchWorker
 
 ARCH = "mlp"
 
 # Runs that last no longer than they must, one after the other.
-SHORT: Settings = (
+SHORT: Overrides = (
     *(("epochs", "1"), ("threads", "1"), ("data.val_size", "500")),
     *((f"trainer.limit_{split}_batches", "1") for split in ("train", "val", "test")),
 )
@@ -41,11 +41,11 @@ def measure(rounds: int, runs: int) -> list[Started]:
 
 
 def searched(folder: Path, name: str, runs: int) -> None:
-    plan = Plan(name, (ARCH,), (*SHORT, (ROOT, str(folder))), space.parse("lr=1e-3..1e-2:log"), 0, "tpe", "median")
-    choose_and_train(Search(plan, chance_threshold=0, data={}), runs, jobs=1)
+    overrides = (*SHORT, (ROOT, str(folder)))
+    config = SearchConfig(name, (ARCH,), overrides, space.parse("lr=1e-3..1e-2:log"), 0, "tpe", "median")
+    train_trials(SearchWorker(config, chance_threshold=0, data={}), runs, jobs=1)
 
 
 def compared(folder: Path, name: str, runs: int) -> None:
     trials = all_trials(name, [ARCH], range(runs), (*SHORT, (ROOT, str(folder))), {})
-    if failed := fit_missing(RunDirectory(name, folder), trials, jobs=1):
-        raise UserError(f"{failed[0].run.path} failed")
+    refuse_missing(trials, finish(RunDirectory(name, folder), trials, jobs=1))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.training.case import Variant
 from benchmarks.training.results import Results, rates, variants_of
-from convblocks.evaluation.drawing import WIDTH, End, Style, ink, label_ends, log_axis, style
+from convblocks.figures.style import WIDTH, End, Style, foreground, label_ends, log_axis, style
 
 
 def performance_figure(results: Results) -> Figure:
@@ -40,7 +40,7 @@ def _epochs(axes: Axes, results: Results, arch: str, looks: Mapping[Variant, Sty
         seconds = [one.timing.epoch for one in results.of(variant, arch, "32-true")]
         axes.plot(seconds, [row] * len(seconds), look.marker, color=look.colour, markersize=6, alpha=0.75, gid="rounds")
         middle = median(seconds)
-        axes.plot([middle] * 2, [row - 0.35, row + 0.35], color=ink(), linewidth=1.8, gid="medians")
+        axes.plot([middle] * 2, [row - 0.35, row + 0.35], color=foreground(), linewidth=1.8, gid="medians")
         axes.text(1.02, row, f"{middle:.1f}", transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(variants)), variants)
     axes.set(ylim=(len(variants) - 0.5, -0.5), title=arch)

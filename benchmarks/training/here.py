@@ -19,9 +19,9 @@ from benchmarks.training.projects import fit_command, note_times
 from convblocks.console import echo, echo_command
 from convblocks.data import mnist
 from convblocks.errors import UserError
-from convblocks.evaluation import tensorboard
 from convblocks.model.classifier import DigitClassifier
 from convblocks.tables import terminal, to_console
+from convblocks.training import tensorboard
 from convblocks.training.fork import fork_server
 
 # Seconds of measurements, for all networks together, unless others are asked for. Imports and the measurement that runs

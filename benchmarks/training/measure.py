@@ -18,7 +18,7 @@ from benchmarks.training import projects
 from benchmarks.training.case import Case, Timing, Variant
 from benchmarks.training.loops import bare, notebook
 from benchmarks.training.projects import barebones, fit_project, lightning_plain
-from convblocks.evaluation import tensorboard
+from convblocks.training import tensorboard
 from convblocks.training.fork import fork_server
 
 VARIANTS: dict[Variant, Callable[[Case], Timing]] = {

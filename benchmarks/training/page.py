@@ -13,7 +13,7 @@ from benchmarks.training.case import LOADING_IMAGES, Variant
 from benchmarks.training.figure import performance_figure
 from benchmarks.training.results import TARGETS, Results, Target, epoch, measured, rates, training, variants_of
 from convblocks.atomic import write
-from convblocks.evaluation.drawing import save
+from convblocks.figures.style import save_in_both_themes
 from convblocks.tables import Table, to_markdown
 from convblocks.training.options import EPOCHS
 
@@ -70,7 +70,7 @@ LOOP = (
 
 def write_page(folder: Path, results: Results) -> None:
     """Write the page and its picture."""
-    save(partial(performance_figure, results), folder / "performance.png")
+    save_in_both_themes(partial(performance_figure, results), folder / "performance.png")
     write(folder / "performance.md", markdown(results))
 
 
@@ -96,7 +96,7 @@ def gain(results: Results) -> str:
     for variant, name in SLOWER.items():
         ratios = {arch: measured(results, arch, epoch(variant), epoch("fit")) for arch in archs}
         others.append(f"{name} takes {_series([f'{one.value:.1f}' for one in ratios.values()])} times as long")
-        uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if one.is_at_least(1) != "met"]
+        uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if one.at_least(1) != "met"]
     doubt = f" Not certain, since the interval holds 1: {_series(uncertain)}." if uncertain else ""
     return f"An epoch takes {seconds}; {_series(others)}.{doubt}"
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from benchmarks.ratios import Ratio, ratio
+from benchmarks.ratios import ratio
 from benchmarks.training.case import Precision, Variant
 from benchmarks.training.measure import Measurement
 from benchmarks.training.operators import OperatorTime
+from convblocks.estimates import Estimate
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,17 @@ class Target:
     above: Quantity
     below: Quantity
 
-    def measured(self, results: Results, arch: str) -> Ratio:
+    def measured(self, results: Results, arch: str) -> Estimate:
         return measured(results, arch, self.above, self.below)
 
     def verdict(self, results: Results, arch: str) -> str:
         """Whether it is met, missed or undecided."""
         ratio = self.measured(results, arch)
         limit = self.limits[arch]
-        return ratio.is_at_least(limit) if self.bar == "at least" else ratio.is_at_most(limit)
+        return ratio.at_least(limit) if self.bar == "at least" else ratio.at_most(limit)
 
 
-def measured(results: Results, arch: str, above: Quantity, below: Quantity) -> Ratio:
+def measured(results: Results, arch: str, above: Quantity, below: Quantity) -> Estimate:
     """The ratio of two quantities of a network, round by round."""
     own = above(results, arch)
     return ratio(own, below(results, arch), repeats=len(own) // results.rounds)

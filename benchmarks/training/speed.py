@@ -19,7 +19,7 @@ from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
-from convblocks.runs.machine import describe_machine, git_commit
+from convblocks.runs.provenance import describe_machine, git_commit
 from convblocks.tables import terminal, to_console
 
 EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")

@@ -13,6 +13,10 @@ class UsageError(UserError):
     exit_status = 2
 
 
+class BusyError(UserError):
+    """Another process is working on the same directory."""
+
+
 class DataError(UserError):
     """A data set that is missing, damaged or not in a format that is read."""
 

@@ -1,4 +1,4 @@
-"""Results as text: tables for a terminal, for Markdown and for a CSV file, values as JSON, and how far work is."""
+"""Results as text: tables for a terminal, Markdown and CSV, values as JSON, and progress bars."""
 
 import csv
 import io
@@ -13,19 +13,19 @@ from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
 
-# More columns than any terminal has.
+# Wider than any terminal, in columns.
 WIDEST = 1000
 
-# Of a bar: with a label, a share, a note and a time it fits into 80 columns.
+# With a label, a share, a note and a time a bar of this width fits into 80 columns.
 BAR_WIDTH = 28
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a heading and, below it, what the reader must know to read it.
+    """A table with a title, and notes below it.
 
-    A line break within a cell is one on a terminal only. Of ``droppable`` columns a terminal that is too narrow leaves
-    out as many as it must, the first ones first.
+    Line breaks within cells apply on a terminal only. A narrow terminal drops as many of the ``droppable`` columns as
+    it must, the first ones first.
     """
 
     title: str
@@ -47,32 +47,32 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
 
 
 def terminal() -> Console:
-    """Where results are printed: what stands in them, ``[red]`` in a file's name say, is text and no markup."""
+    """The console on which results are printed, without markup: ``[red]`` in a file name is text."""
     return Console(markup=False, emoji=False, highlight=False)
 
 
 def to_console(tables: Sequence[Table], console: Console) -> None:
     """Print tables on a terminal, or as plain text into a pipe."""
     for table in tables:
-        left_out: list[str] = []
-        grid = _grid(table, left_out)
+        dropped: list[str] = []
+        grid = _grid(table, dropped)
         for column in table.droppable:
             if console.measure(grid, options=console.options.update(width=WIDEST)).maximum <= console.width:
                 break
-            left_out += [column] if column in table.columns else []
-            grid = _grid(table, left_out)
+            dropped += [column] if column in table.columns else []
+            grid = _grid(table, dropped)
         console.print(grid)
         for note in [
             *table.notes,
-            *([f"Left out here: {', '.join(left_out)}.".replace("\n", " ")] if left_out else []),
+            *([f"Columns dropped: {', '.join(dropped)}.".replace("\n", " ")] if dropped else []),
         ]:
             console.print(note)
         console.print()
 
 
-def _grid(table: Table, left_out: Sequence[str]) -> RichTable:
-    """A table as rich has it, without some of its columns."""
-    shown = [index for index, column in enumerate(table.columns) if column not in left_out]
+def _grid(table: Table, dropped: Sequence[str]) -> RichTable:
+    """A table for rich, without some of its columns."""
+    shown = [index for index, column in enumerate(table.columns) if column not in dropped]
     names = [table.columns[index] for index in shown]
     grid = RichTable(*names, title=table.title, title_justify="left", title_style="bold")
     for row in table.rows:
@@ -81,14 +81,14 @@ def _grid(table: Table, left_out: Sequence[str]) -> RichTable:
 
 
 def bar(label: str, done: float, total: float | None, note: str = "", pace: float = 0.0) -> RichTable:
-    """One line for a live display: a bar, how much is done, and how long the rest takes at the pace so far.
+    """One line of a live display: a bar, how much is done, and how long the rest takes at the pace so far.
 
     Args:
-        label: What stands before the bar.
+        label: The text before the bar.
         done: How much is done, of a total.
-        total: None where the end is not known.
-        note: What stands behind the share.
-        pace: The seconds that an amount of 1 takes; 0 where that is not known yet.
+        total: None if the end is unknown.
+        note: The text behind the share.
+        pace: The seconds that an amount of 1 takes; 0 if unknown.
     """
     grid = RichTable.grid(padding=(0, 2))
     share = f"{100 * done / total:3.0f} %" if total else ""
@@ -98,7 +98,7 @@ def bar(label: str, done: float, total: float | None, note: str = "", pace: floa
 
 
 def duration(seconds: float) -> str:
-    """A time for people: ``9 s``, ``3 min``, ``2 h 5 min``."""
+    """A readable duration: ``9 s``, ``3 min``, ``2 h 5 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
@@ -106,7 +106,7 @@ def duration(seconds: float) -> str:
 
 
 def as_shown(path: Path) -> str:
-    """A path from the current folder on where it lies there, and otherwise as it was given."""
+    """A path relative to the current folder if it lies there, otherwise as given."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
@@ -115,7 +115,7 @@ def percent(accuracy: float) -> str:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ()) -> str:
-    """Rows as CSV text, a column for every key that any of them has, after those that there are in any case."""
+    """Rows as CSV text, with a column for each of ``first_columns`` and every key of any row."""
     columns = list(dict.fromkeys([*first_columns, *(key for row in rows for key in row)]))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -125,7 +125,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ())
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:
-    """A value as JSON text, which has no infinity and no nan: where a number is not finite, null."""
+    """A value as JSON text, which has no number for infinity and nan: they become ``"inf"`` and ``"nan"``."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
@@ -134,4 +134,20 @@ def _finite(value: Any) -> Any:
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted options: ``{"data": {"shift": 1}}`` becomes ``{"data.shift": 1}``."""
+    flat: dict[str, Any] = {}
+    for option, value in nested.items():
+        flat |= flatten(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
+    return flat
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

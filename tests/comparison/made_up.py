@@ -4,6 +4,7 @@ import math
 from random import Random
 
 from convblocks.comparison.outcomes import Images, Provenance, RunResult
+
 from convblocks.comparison.trials import Settings
 from convblocks.data.image_spec import MNIST
 

@@ -76,7 +76,7 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
     with (small / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["seed"] for row in rows] == ["0", "1"]
-    accuracies = [trial("small", "mlp", seed).run.read_summary()["final"]["test/acc"] for seed in (0, 1)]
+    accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
     assert [float(row["accuracy"]) for row in rows] == accuracies
     numbers = json.loads((small / "comparison.json").read_text())
     assert numbers["comparison"]["rows"][0]["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 2)
@@ -88,8 +88,8 @@ def test_a_config_sets_the_epochs_but_not_the_seeds(workspace: Path) -> None:
     Path("short.yaml").write_text(f"{{epochs: 1, seed: 7, lr: 0.1, {limits}}}")
     compare.main(["--config", "short.yaml", "--lr", "0.2", "--arch", "mlp", "--seeds", "2", "--name", "short"])
     runs = [RunDirectory(f"short/mlp/epochs=1,threads=1,config=short.yaml,lr=0.2/seed_{seed}") for seed in (0, 1)]
-    assert [run.read_summary()["seed"] for run in runs] == [0, 1]
-    assert [len(run.read_summary()["epochs"]) for run in runs] == [1, 1]
+    assert [run.read_result().seed for run in runs] == [0, 1]
+    assert [len(run.read_result().epochs) for run in runs] == [1, 1]
     assert [run.read_config()["lr"] for run in runs] == [0.2, 0.2]
 
 
@@ -161,7 +161,7 @@ def test_a_summary_that_tells_nothing_of_its_data_is_damaged(small: Path) -> Non
     for data in (None, {}, {"test_images": 0}, {"test_images": 100, "image_spec": {"classes": 3}}):
         run.summary.write_text(json.dumps(whole | {"data": data}))
         with pytest.raises(UserError, match=r"cannot read .*summary\.json .*: resume the run to write it anew"):
-            run.read_summary()
+            run.read_result()
 
 
 def test_without_fitting_missing_runs_are_named_and_the_others_reported(small: Path) -> None:

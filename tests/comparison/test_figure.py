@@ -9,13 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.text import Annotation, Text
-from PIL import Image
-
 from convblocks.comparison.figure import (
     answer_cards,
     answer_figure,
@@ -23,14 +16,21 @@ from convblocks.comparison.figure import (
     comparison_figure,
     dead_units_figure,
 )
-from convblocks.comparison.outcomes import RunResult, by_arch
 from convblocks.comparison.panels import Interval
-from convblocks.comparison.report import results_table
-from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.causes import dead_units_table
 from convblocks.comparison.verdicts import compare
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation, Text
+from PIL import Image
+
+from convblocks.comparison.report import results_table
+from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.wording import accuracy_text
-from convblocks.evaluation.drawing import CARD, drawn, save, style
+from convblocks.figures.style import style
+from convblocks.runs.result import RunResult, by_arch
 from tests.comparison.made_up import CHANCE, outcome, same_setting, swept
 
 NETWORKS = ("mlp", "maxpool", "batchnorm")

@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
-
 from convblocks.comparison.findings import Edge, Pair, as_numbers, compared, find
 from convblocks.comparison.outcomes import RunResult
+
 from convblocks.comparison.statistics import sign_flip_test
 from convblocks.tables import as_json
 from tests.comparison.test_verdicts import outcome, runs

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from convblocks.comparison.outcomes import best_settings, died_in, read_outcome, time_to
+
 from convblocks.comparison.trials import Trial
 from convblocks.data.image_spec import MNIST
 from tests.comparison.test_verdicts import course, outcome

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from convblocks.comparison.outcomes import Images, Provenance, RunResult
+from convblocks.comparison.records import provenance, read_records, write_records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convblocks.comparison.outcomes import Images, Provenance, RunResult
-from convblocks.comparison.records import provenance, read_records, write_records
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UserError
 from tests.comparison.made_up import MACHINE, outcome, same_setting

@@ -5,11 +5,11 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from convblocks.comparison.findings import find
+from convblocks.comparison.outcomes import Images, RunResult
 from rich.console import Console
 
 from convblocks.comparison.details import as_markdown
-from convblocks.comparison.findings import find
-from convblocks.comparison.outcomes import Images, RunResult
 from convblocks.comparison.report import conclusions, screen
 from convblocks.data.image_spec import ImageSpec
 from convblocks.tables import to_console, to_markdown

@@ -3,11 +3,11 @@
 import math
 
 import pytest
+from convblocks.comparison.outcomes import Images, Provenance, RunResult
+from convblocks.comparison.verdicts import Claim, Comparison, compare, enough_runs, is_better, meets, p_of, row_of
 
 from convblocks.comparison import statistics
-from convblocks.comparison.outcomes import Images, Provenance, RunResult
 from convblocks.comparison.statistics import mean_interval, permutation_test
-from convblocks.comparison.verdicts import Claim, Comparison, compare, enough_runs, is_better, meets, p_of, row_of
 from convblocks.data.image_spec import MNIST
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from convblocks.comparison.outcomes import Provenance, RunResult
 
 from benchmarks.training.results import CommandTime, Results
-from convblocks.comparison.outcomes import Provenance, RunResult
 from convblocks.comparison.trials import Settings
 from docs.board import Entry, entries_table, goals_table, precision_of, public_table
 from docs.comparisons import DATA

@@ -9,11 +9,11 @@ from random import Random
 
 import numpy as np
 import pytest
+from convblocks.comparison.outcomes import Provenance, RunResult
+from convblocks.comparison.records import write_records
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from convblocks.comparison.outcomes import Provenance, RunResult
-from convblocks.comparison.records import write_records
 from convblocks.comparison.study.plan import NOTEBOOK, Cell, to_choose, to_confirm
 from convblocks.errors import UserError
 from docs import pages, tables

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from convblocks.comparison.outcomes import Provenance
 from convblocks.comparison.records import read_records
+
 from convblocks.errors import UsageError
 from docs import comparisons, pages, train
 from tests.comparison.made_up import outcome

@@ -18,9 +18,9 @@ from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
-from convblocks.evaluation.drawing import drawn
-from convblocks.evaluation.measures import Evaluation, wilson_intervals
-from convblocks.evaluation.panels import evaluation_panels, figure_of
+from convblocks.figures.evaluation import evaluation_panels, figure_of
+from convblocks.figures.style import render
+from convblocks.model.evaluation import Evaluation, wilson_intervals
 from tests.conftest import write_digits
 from tests.data.pictures import SHAPES, write_pictures
 from tests.looks import overlapping, shown
@@ -80,7 +80,7 @@ def rendered(evaluation: Evaluation, *shape: int) -> Figure:
     """All panels, drawn to the last letter, of random images of that shape."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (len(evaluation.targets), *shape), dtype=torch.uint8, generator=generator)
-    figure = drawn(partial(figure_of, *evaluation_panels(evaluation, images).values()))
+    figure = render(partial(figure_of, *evaluation_panels(evaluation, images).values()))
     figure.canvas.draw()
     return figure
 

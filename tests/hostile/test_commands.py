@@ -139,7 +139,7 @@ def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
     run = RunDirectory("lost", folder)
     text = run.summary.read_text()
     assert json.loads(text, parse_constant=pytest.fail)["epochs"][0]["train/loss"] is None
-    assert run.read_summary()["collapsed"] is True
+    assert run.read_result().collapsed is True
     assert run.state(2) == "done"
     resumed = run_bounded("fit", "--name", "lost", "--resume", cwd=folder)
     assert "was ended by divergence" in resumed.stdout
@@ -178,7 +178,7 @@ def test_a_run_that_loses_its_weights_with_the_very_last_step_has_diverged(folde
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", "5", "--lr_scheduler.interval", "step"]
     ended = run_bounded("fit", *SHORT, *schedule, "--name", "lost", cwd=folder)
     assert "ended by divergence: the loss was not finite after step 6\n" in ended.stdout
-    assert RunDirectory("lost", folder).read_summary()["collapsed"] is True
+    assert RunDirectory("lost", folder).read_result().collapsed is True
 
 
 @pytest.mark.slow

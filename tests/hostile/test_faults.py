@@ -70,7 +70,7 @@ def assert_resumes_to_the_same_end(folder: Path) -> None:
     best = [torch.load(run.best_checkpoint, weights_only=True)["state_dict"] for run in (whole, hit)]
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
     assert metric_rows(whole) == metric_rows(hit)
-    assert whole.read_summary()["final"] == hit.read_summary()["final"]
+    assert whole.read_result().final == hit.read_result().final
     assert curves(whole)["train/loss"] == curves(hit)["train/loss"]
     assert not list(hit.path.rglob(".*.tmp"))
     for path in sorted(hit.path.rglob("*"), reverse=True):

@@ -181,7 +181,7 @@ summaries = st.fixed_dictionaries(
 def test_summaries(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_with(folder, "summary.json", content)
-        summary = read_or_told(lambda _: run.read_summary(), run.summary)
+        summary = read_or_told(lambda _: run.read_result(), run.summary)
         if summary is not None:
             assert 0 <= summary["final"]["test/acc"] <= 1
             assert isinstance(summary["seed"], int)

@@ -7,9 +7,9 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
+from convblocks.comparison.records import read_records
 from nbclient import NotebookClient
 
-from convblocks.comparison.records import read_records
 from convblocks.data.images import ImageSets
 from docs.comparisons import DATA
 from tests.conftest import REPOSITORY

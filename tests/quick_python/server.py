@@ -22,7 +22,7 @@ from convblocks.errors import UserError
 IMPORTS = [
     "convblocks.training.fit",
     "convblocks.comparison.compare",
-    "convblocks.evaluation.tensorboard",
+    "convblocks.figures.evaluation",
     "convblocks.search.search",
     "torch.distributed.launcher.api",
 ]

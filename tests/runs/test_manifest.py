@@ -15,7 +15,7 @@ from tests.training.test_fit import QUICK, train
 
 def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "run", "--seed", "3", *QUICK)
-    told = RunDirectory("run").read_summary()["manifest"]
+    told = RunDirectory("run").read_result().provenance
     assert told["seed"] == 3
     assert told["packages"]["lightning"] == version("lightning")
     assert told["command"]
@@ -37,7 +37,7 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
     assert len(told) == 5
     assert f"not as when the run began: torch: 1.0 -> {version('torch')}" in told
     assert f"not as when the run began: scipy: not installed -> {version('scipy')}" in told
-    (resumed,) = run.read_summary()["manifest"]["resumed"]
+    (resumed,) = run.read_result().provenance["resumed"]
     assert [f"not as when the run began: {line}" for line in resumed["changes"]] == told
 
 

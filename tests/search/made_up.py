@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from convblocks.runs.directory import LOGS
-from convblocks.search import space
 from convblocks.search.plan import Choice, Plan
 from convblocks.search.study import Search
+
+from convblocks.runs.directory import LOGS
+from convblocks.search import space
 from convblocks.tables import as_csv
 from tests.comparison.made_up import PARAMETERS
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from convblocks.search.study import Search
 from optuna.trial import TrialState
 
 from convblocks.errors import UserError
-from convblocks.search.study import Search
 from tests.search.made_up import CHANCE, JOURNAL, params, plan, run_next, search
 
 

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from convblocks.comparison.verdicts import row_of
+from convblocks.search.figure import search_figure
+from convblocks.search.study import MOST_KILLS, Search, best_first
 from matplotlib.container import BarContainer
 from PIL import Image
 
 from convblocks.comparison.statistics import permutation_test, sign_flip_test
 from convblocks.comparison.trials import Settings
-from convblocks.comparison.verdicts import row_of
 from convblocks.errors import UserError
-from convblocks.evaluation.drawing import drawn
+from convblocks.figures.style import render
 from convblocks.runs.directory import LOGS
 from convblocks.search import space
 from convblocks.search.confirm import Confirmed, difference, on_all_images
-from convblocks.search.figure import search_figure
 from convblocks.search.report import (
     ENOUGH_FOR_IMPORTANCE,
     best_table,
@@ -31,7 +32,6 @@ from convblocks.search.report import (
     winner,
 )
 from convblocks.search.search import conclude, standing
-from convblocks.search.study import MOST_KILLS, Search, best_first
 from tests.comparison.made_up import outcome
 from tests.search import made_up
 from tests.search.made_up import plan, run_next, search, write_run
@@ -219,7 +219,7 @@ def test_the_numbers_at_an_axis_do_not_run_into_each_other(workspace: Path) -> N
     one = search(space=space.parse(space.DEFAULT))
     for _ in range(3):
         run_next(one, 3)
-    figure = drawn(lambda: search_figure(one.trials(), one.plan.dimensions(), {}))
+    figure = render(lambda: search_figure(one.trials(), one.plan.dimensions(), {}))
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = sorted((label.get_window_extent() for label in axes.get_xticklabels()), key=lambda box: float(box.x0))

@@ -94,7 +94,7 @@ def test_a_trial_is_a_run_that_fit_carries_on(which: str, done: Path) -> None:
     number = next(one["number"] for one in found if one["ended"] == which)
     finished = run_script("fit", "--name", f"s/trial_{number}", "--resume", "--epochs", "3", cwd=done)
     assert finished.returncode == 0, finished.stderr
-    assert len(RunDirectory(f"s/trial_{number}", done).read_summary()["epochs"]) == 3
+    assert len(RunDirectory(f"s/trial_{number}", done).read_result().epochs) == 3
 
 
 @pytest.mark.slow

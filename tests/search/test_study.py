@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
-
 from convblocks.search.plan import UNPRUNED_TRIALS
 from convblocks.search.study import COLLAPSED, FAILED, MOST_KILLS, Search, best_first
+from optuna.trial import TrialState
+
 from tests.search.made_up import EPOCHS, JOURNAL, params, run_next, search, write_epochs, write_run
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import load_network
+from convblocks.model.evaluation import Evaluation
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.training.test_fit import QUICK, curves, metric_rows, train, weights
@@ -30,7 +30,7 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
     train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER, *QUICK)
     run = RunDirectory("run")
     assert len(metric_rows(run)) == 2
-    assert run.read_summary()["ended_by"].startswith("EarlyStopping: Monitored metric train/loss did not improve")
+    assert run.read_result().ended_by.startswith("EarlyStopping: Monitored metric train/loss did not improve")
     assert run.state(9) == "done"
     capsys.readouterr()
     fit.main(["--name", "run", "--resume"])
@@ -42,11 +42,11 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
 def test_a_run_that_was_killed_once_it_had_ended_itself_trains_nothing(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "run", "--epochs", "9", *NEVER_BETTER, *QUICK)
     run = RunDirectory("run")
-    expected = run.read_summary()
+    expected = run.read_result()
     run.summary.unlink()
     fit.main(["--name", "run", "--resume"])
-    assert run.read_summary()["epochs"] == expected["epochs"]
-    assert run.read_summary()["ended_by"] == expected["ended_by"]
+    assert run.read_result().epochs == expected["epochs"]
+    assert run.read_result().ended_by == expected["ended_by"]
 
 
 def test_a_checkpoint_callback_of_ones_own_keeps_its_folder(workspace: Path) -> None:
@@ -171,7 +171,7 @@ def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace
     train("--arch", "mlp", "--name", "run", "--epochs", "3", *averaging)
     run = RunDirectory("run")
     assert logged_accuracy(run) == pytest.approx(accuracy_of_checkpoint(run, digits))
-    assert run.read_summary()["final"]["test/acc"] == logged_accuracy(run)
+    assert run.read_result().final["test/acc"] == logged_accuracy(run)
     expected = weights(run)
     run.summary.unlink()
     fit.main(["--name", "run", "--resume"])
@@ -186,11 +186,11 @@ def test_what_the_finders_found_is_told_and_kept_on_a_resume(workspace: Path) ->
     ]
     train("--arch", "mlp", "--name", "run", *finders)
     run = RunDirectory("run")
-    found = run.read_summary()
+    found = run.read_result()
     assert found["lr"] != 0.01
     assert found["batch_size"] != 64
     run.summary.unlink()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    again = run.read_summary()
+    again = run.read_result()
     assert (again["lr"], again["batch_size"]) == (found["lr"], found["batch_size"])
     assert list(workspace.glob(".*.ckpt")) == []

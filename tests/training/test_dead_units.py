@@ -60,7 +60,7 @@ def test_each_evaluation_tells_of_the_first_thousand_test_images(workspace: Path
     rows = run.read_metrics()
     assert [tuple(silence_of(row)) for row in rows] == [LAYERS, LAYERS]
     assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)
-    summary = run.read_summary()
+    summary = run.read_result()
     assert [silence_of(row) for row in summary["epochs"]] == [silence_of(row) for row in rows]
     assert silence_of(summary["final"]) == silence_of(rows[-1])
     for layer in LAYERS:
@@ -152,7 +152,7 @@ def test_with_a_validation_split_the_images_are_held_out_ones_and_the_network_is
     rows = run.read_metrics()
     assert [tuple(silence_of(row)) for row in rows] == 4 * [("dead/relu1",)]
     assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, data.val)
-    assert silence_of(run.read_summary()["final"]) == shares_of(run.best_checkpoint, data.val)
+    assert silence_of(run.read_result().final) == shares_of(run.best_checkpoint, data.val)
     assert len(curves(run)["vitals/dead/relu1"]) == 4
 
 

@@ -218,7 +218,7 @@ def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) 
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
     assert best["global_step"] == int(lowest["step"])
     assert [step for step, _ in curves(run)["when_done/test_acc"]] == [80]
-    assert run.read_summary()["final"].keys() == {"test/loss", "test/acc", "dead/relu1"}
+    assert run.read_result().final.keys() == {"test/loss", "test/acc", "dead/relu1"}
 
 
 class Rows(nn.Module):
@@ -261,7 +261,7 @@ def test_what_fails_after_training_loses_no_summary(workspace: Path, monkeypatch
 def test_a_collapsed_run_says_so(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "maxpool", "--name", "collapsed", "--lr", "30")
     assert "This run collapsed" in capsys.readouterr().out
-    assert RunDirectory("collapsed").read_summary()["collapsed"]
+    assert RunDirectory("collapsed").read_result().collapsed
 
 
 def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

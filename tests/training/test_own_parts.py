@@ -341,7 +341,7 @@ def test_label_smoothing_is_an_argument_of_the_loss(workspace: Path) -> None:
     smooth = ["--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1"]
     train("--arch", "mlp", "--name", "smooth", *smooth, *QUICK)
     train("--arch", "mlp", "--name", "plain", *QUICK)
-    smoothed, plain = (RunDirectory(name).read_summary() for name in ("smooth", "plain"))
+    smoothed, plain = (RunDirectory(name).read_result() for name in ("smooth", "plain"))
     assert smoothed["settings"]["loss"] == {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
     assert smoothed["final"]["test/loss"] > plain["final"]["test/loss"]
     assert smoothed["final"]["test/acc"] > 0.8
@@ -362,4 +362,4 @@ def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, mon
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
-    assert stopped.read_summary()["data"]["image_spec"]["classes"] == ["lying", "standing", "none"]
+    assert stopped.read_result().data["image_spec"]["classes"] == ["lying", "standing", "none"]

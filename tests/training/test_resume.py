@@ -194,8 +194,8 @@ def test_what_a_user_brings_along_resumes_to_the_same_end(
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
-    assert whole.read_summary()["final"] == stopped.read_summary()["final"]
-    assert whole.read_summary()["ended_by"] == stopped.read_summary()["ended_by"]
+    assert whole.read_result().final == stopped.read_result().final
+    assert whole.read_result().ended_by == stopped.read_result().ended_by
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def test_config_yaml_keeps_the_history(elastic: RunDirectory) -> None:
     note = "# up to step 40: trainer.devices=2, trainer.strategy=ddp\n"
     assert config.read_text().endswith(note)
     fit.main(["--config", str(config), "--epochs", "1", "--name", "again"])
-    assert RunDirectory("again").read_summary()["processes"] == 1
+    assert RunDirectory("again").read_result().provenance.processes == 1
 
 
 def test_processes_on_which_no_step_was_made_are_no_history(folder: Path) -> None:

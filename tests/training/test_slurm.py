@@ -122,7 +122,7 @@ def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     one, four = weights(RunDirectory("one").path), weights(RunDirectory("four").path)
     for name, value in one.items():
         torch.testing.assert_close(four[name], value, rtol=1e-9, atol=1e-12)
-    assert RunDirectory("four").read_summary()["processes"] == 4
+    assert RunDirectory("four").read_result().provenance.processes == 4
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_trials_of_an_array_may_have_several_nodes(cluster: Path) -> None:
         several = RunDirectory(str((two / seed).relative_to(LOGS)))
         expected = weights(one / seed)
         torch.testing.assert_close(weights(several.path), expected, rtol=1e-9, atol=1e-12)
-        assert several.read_summary()["processes"] == 2
+        assert several.read_result().provenance.processes == 2
     wait_for_report("nodes")
 
 
@@ -258,7 +258,7 @@ def test_srun_may_start_torchrun(cluster: Path) -> None:
     command = f"exec srun {torchrun} 127.0.0.1:{find_free_network_port()} scripts/fit.py {' '.join(flags)} {together}"
     job = submit_text(cluster, command, "--nodes=2", "--ntasks-per-node=1")
     assert ended(job) == {"COMPLETED"}, output(job)
-    assert RunDirectory("torchrun").read_summary()["processes"] == 2
+    assert RunDirectory("torchrun").read_result().provenance.processes == 2
 
 
 @pytest.mark.slow

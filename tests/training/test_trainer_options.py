@@ -53,8 +53,8 @@ def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, caps
     run = RunDirectory("run")
     assert places(run) == [(1, 20), (2, 27)]
     assert "test/acc" in metric_rows(run)[-1]
-    assert run.read_summary()["final"]["test/acc"] == float(metric_rows(run)[-1]["test/acc"])
-    assert run.read_summary()["ended_by"] == "max_steps=27"
+    assert run.read_result().final["test/acc"] == float(metric_rows(run)[-1]["test/acc"])
+    assert run.read_result().ended_by == "max_steps=27"
     assert "ended by max_steps=27" in capsys.readouterr().out
     fit.main(["--name", "run", "--resume"])
     assert "is finished: it has 2 epochs and was ended by max_steps=27" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_max_steps_is_the_only_limit_unless_there_are_epochs_too(workspace: Path
 def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--trainer.max_time", "00:00:00:01", "--trainer.limit_val_batches", "1"]
     fit.main(["--arch", "maxpool", "--name", "run", *flags])
-    assert RunDirectory("run").read_summary()["ended_by"] == "its max_time"
+    assert RunDirectory("run").read_result().ended_by == "its max_time"
     capsys.readouterr()
     fit.main(["--name", "run", "--resume"])
     assert "and was ended by its max_time" in capsys.readouterr().out
@@ -97,7 +97,7 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
     assert all(row["test/acc"] for row in rows)
     assert [row["step"] for row in rows if row["train/loss"]] == ["20", "40"]
     assert [step for step, _ in curves(run)["test/acc"]] == [4, 9, 14, 19, 24, 29, 34, 39]
-    summary = run.read_summary()
+    summary = run.read_result()
     assert (len(summary["epochs"]), len(summary["evaluations"])) == (2, 6)
 
 
@@ -175,7 +175,7 @@ def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, preci
     # A CPU takes a second for a step in float16.
     few = ["--trainer.limit_train_batches", "6"] if precision == "16-true" else []
     train("--arch", "batchnorm", "--name", "run", "--lr", "1e-3", "--trainer.precision", precision, *few)
-    summary = RunDirectory("run").read_summary()
+    summary = RunDirectory("run").read_result()
     first, last = [epoch["train/loss"] for epoch in summary["epochs"]]
     assert last < first
     # Adam's second moments vanish in float16: how far it gets with what is left differs by processor.
@@ -233,7 +233,7 @@ def test_other_strategies_give_the_numbers_of_ddp(of_ddp: RunDirectory, tmp_path
     run = train_two_processes(strategy, tmp_path)
     assert_same_weights(of_ddp, run)
     assert metric_rows(of_ddp) == metric_rows(run)
-    assert of_ddp.read_summary()["final"] == run.read_summary()["final"]
+    assert of_ddp.read_result().final == run.read_result().final
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the command lines of all commands that train several runs have in common."""
+"""The command line of comparisons, and what it shares with that of searches."""
 
 import os
 from argparse import Namespace
@@ -6,24 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
-from convblocks.comparison.trials import Settings, Trial, command_line, root_of
+from convblocks.comparison.trials import Trial, command_line, root_of
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.runs.result import Overrides
 from convblocks.tables import as_json
 from convblocks.training import building
 from convblocks.training import options as fit_options
 from convblocks.training.complaints import known_options
 
-# Set by the command itself for every trial.
+# Set by the commands themselves for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
 
-# More than anybody trains: a slip of the hand.
+# More are a typing error.
 MOST_TRIALS = 100_000
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """The options, with ``settings`` (the same for all trials) and ``grid`` (those that are swept)."""
+    """The options, with ``overrides`` (the same for all trials) and ``grid`` (the swept ones)."""
     parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES))
     parser.add_argument("--seeds", type=seeds, default=seeds("10"))
@@ -32,6 +33,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--name", default="compare")
     parser.add_argument("--grid", type=_grid, action="append", default=[])
+    parser.add_argument("--confirm", type=int, default=0)
     parser.add_argument("--no-fit", action="store_true")
     parser.add_argument("--trial", type=int)
     options, others = parser.parse_known_args(fit_options.with_size_as_one(arguments))
@@ -40,29 +42,31 @@ def parse(arguments: list[str]) -> Namespace:
     given = options_of_fit(others, "comparison", parser)
     if options.epochs is None:
         options.epochs = default_epochs(options.arch[0], given)
-    options.settings = (("epochs", str(options.epochs)), ("threads", str(options.threads)), *given)
-    options.root = root_of(options.settings)
+    options.overrides = (("epochs", str(options.epochs)), ("threads", str(options.threads)), *given)
+    options.root = root_of(options.overrides)
     if len(dict(options.grid)) < len(options.grid):
         raise UsageError("--grid: each option can be swept once")
     options.grid = dict(options.grid)
-    refuse_arguments_of_networks(options.arch, [*dict(options.settings), *options.grid])
+    refuse_arguments_of_networks(options.arch, [*dict(options.overrides), *options.grid])
+    if options.confirm and not options.grid:
+        raise UsageError("--confirm trains the best settings of a grid with fresh seeds: give --grid, or leave it out")
     for option in options.grid:
-        if option in dict(options.settings) or option in OWN_OPTIONS:
+        if option in dict(options.overrides) or option in OWN_OPTIONS:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
     return options
 
 
-def options_of_fit(others: Sequence[str], command: str, parser: Parser) -> Settings:
-    """Options that are not a command's own are fit.py's: ``--key value`` or ``--key=value``.
+def options_of_fit(others: Sequence[str], command: str, parser: Parser) -> Overrides:
+    """Options that are not a command's own are those of fit.py: ``--key value`` or ``--key=value``.
 
     Args:
-        others: What the command's own parser has left.
-        command: What the command makes of several runs.
+        others: The words that the command's own parser left.
+        command: The noun for the command, for messages.
         parser: The command's own parser.
 
     Raises:
-        UsageError: words that are no options, options without a value, those that the command sets itself, and those
-            that neither it nor fit.py has.
+        UsageError: words that are not options, options without a value, those that the command sets itself, and
+            unknown ones.
     """
     pairs: list[tuple[str, str]] = []
     words = iter(others)
@@ -82,7 +86,7 @@ def options_of_fit(others: Sequence[str], command: str, parser: Parser) -> Setti
 
 
 def refuse_arguments_of_networks(archs: Sequence[str], options: Sequence[str]) -> None:
-    """Refuse ``network.*`` where all networks are registered, which take no arguments."""
+    """Refuse ``network.*`` if all networks are registered: these take no arguments."""
     of_networks = [option for option in options if option.startswith("network.")]
     if of_networks and all(arch in ARCHITECTURES for arch in archs):
         raise UsageError(f"--{of_networks[0]}: none of these networks takes arguments")
@@ -98,27 +102,27 @@ def seeds(text: str) -> list[int]:
     return list(found)
 
 
-def default_epochs(arch: str, given: Settings) -> int:
-    """How many epochs fit.py trains for by itself, with these options."""
+def default_epochs(arch: str, given: Overrides) -> int:
+    """The number of epochs for which fit.py trains with these options."""
     epochs: int = fit_options.parse([*command_line(given), "--arch", arch]).settings["epochs"]
     return epochs
 
 
 def fit_settings(trial: Trial) -> dict[str, Any]:
-    """What fit.py makes of a trial's command line, or its complaint."""
+    """The settings of a trial, checked as fit.py does."""
     settings = fit_options.parse(trial.arguments()).settings
     if settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     building.load_classes(settings)
     building.build_classifier(settings, image_spec_of(settings))
-    # So that an option of the Trainer is refused once, and not by each trial.
+    # An option of the Trainer is refused once, not by each trial.
     without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
     building.build_trainer(without_logger, trial.run.path, [], [])
     return settings
 
 
 def image_spec_of(settings: dict[str, Any]) -> ImageSpec:
-    """What the images are like, of which pictures are read to find out: once for all trials."""
+    """The image spec of a trial's data, for which pictures are read: once for all trials."""
     data = building.build_data(settings)
     of_images = as_json({option: settings["data"].get(option) for option in ("root", "size", "source", "val_size")})
     if of_images not in _descriptions:
@@ -130,7 +134,7 @@ _descriptions: dict[str, ImageSpec] = {}
 
 
 def _may_be_of_fit(option: str) -> bool:
-    """Whether fit.py has an option, as far as its beginning tells: of arguments, as of callbacks, its parser knows."""
+    """Whether fit.py may have an option, by its beginning: its own parser checks arguments of classes."""
     names = options_of(fit_options.parser())
     return any(option.startswith(name) and option[len(name) :][:1] in ("", ".", "+") for name in names)
 

@@ -1,4 +1,4 @@
-"""Shows how trials go: a live table and a bar on a terminal, and a line for each that ends."""
+"""The progress of trials: a live table and a bar on a terminal, and a line for each that ends."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,24 +9,25 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from convblocks.comparison.trials import ROOT, AnyTrial, Running, Settings, Trial
+from convblocks.comparison.trials import ROOT, AnyTrial, Running, Trial
 from convblocks.comparison.wording import settings_text
 from convblocks.runs.directory import is_epoch
+from convblocks.runs.result import Overrides
 from convblocks.tables import bar
 
-# Of a trial's course, the accuracies of so many epochs are shown.
+# The accuracies of a running trial's last epochs that are shown.
 SHOWN_EPOCHS = 4
 
 
 class Column(NamedTuple):
-    """By what trials are told apart.
+    """A column that distinguishes trials.
 
     Args:
         title: Its heading.
-        cell: What it says of a trial.
-        width: Of the longest cell, where that is known.
-        label: What stands before it where there is no heading.
-        stays: Whether the line of a trial that has ended has it too.
+        cell: Its text for a trial.
+        width: Of the longest cell, if known.
+        label: The text before the cell where there is no heading.
+        stays: Whether the line of a finished trial has it too.
     """
 
     title: str
@@ -40,12 +41,12 @@ class Progress:
     """A context manager around the running of trials.
 
     Args:
-        total: How many trials there are.
+        total: The number of trials.
         console: Where to print.
-        columns: By what they are told apart.
-        common: The settings that all of them have.
-        ended: How many of them have ended before.
-        status: What else to say of all of them, below the live table.
+        columns: Those that distinguish the trials.
+        common: The settings that all trials share.
+        ended: The number of trials that ended before.
+        status: A line to show below the live table.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Progress:
         total: int,
         console: Console,
         columns: Sequence[Column],
-        common: Settings = (),
+        common: Overrides = (),
         ended: int = 0,
         status: Callable[[], str] = str,
     ) -> None:
@@ -65,7 +66,7 @@ class Progress:
         self.console = console
         self.live = Live(console=console, transient=True) if console.is_terminal and ended < total else None
         self.start = time.monotonic()
-        self._begun: dict[str, int] = {}  # the epochs that a run had when it was first seen here
+        self._begun: dict[str, int] = {}  # epochs of each run when first seen here
 
     def __enter__(self) -> "Progress":
         if self.ended < self.total:
@@ -83,18 +84,18 @@ class Progress:
             self.live.stop()
 
     def update(self, running: Sequence[Running[AnyTrial]]) -> None:
-        """Show what runs now."""
+        """Show the running trials."""
         if self.live:
             self.live.update(self.shown(running))
 
     def finish(self, trial: Trial, result: str, ended: int) -> None:
-        """Say how a trial ended, and how many have."""
+        """Print how a trial ended, and how many have."""
         self.ended = ended
         cells = [f"{column.label}{column.cell(trial):<{column.width}}" for column in self.columns if column.stays]
         self._print("  ".join([f"{ended:>{len(str(self.total))}}/{self.total}", *cells, result]))
 
     def shown(self, running: Sequence[Running[AnyTrial]]) -> Group:
-        """The running trials with their last accuracies, what is to be said of all, and how far all of them are."""
+        """The running trials with their last accuracies, the status, and a bar for all trials."""
         table = Table(*(column.title for column in self.columns), "epoch", "accuracy %")
         partly = 0.0
         for one in running:
@@ -116,7 +117,7 @@ class Progress:
         return Group(table, status, whole) if status else Group(table, whole)
 
     def _share(self, trial: Trial, epochs: int) -> float:
-        """How much is done of what was left of a trial when it began here."""
+        """The share done of the epochs that were left when the trial was first seen here."""
         begun = self._begun.setdefault(trial.run.name, epochs)
         left = trial.epochs - begun
         return min((epochs - begun) / left, 1) if left > 0 else 0.0
@@ -126,14 +127,14 @@ class Progress:
         self.console.print(line, soft_wrap=not self.console.is_terminal)
 
 
-def columns_of(trials: Sequence[Trial]) -> tuple[list[Column], Settings]:
-    """By what these trials are told apart, in as few words as that takes, and the settings that they share."""
-    values = [dict(trial.settings) for trial in trials]
-    common = tuple(pair for pair in trials[0].settings if all(one.get(pair[0]) == pair[1] for one in values))
+def columns_of(trials: Sequence[Trial]) -> tuple[list[Column], Overrides]:
+    """The columns that distinguish these trials, as few as possible, and the settings that they share."""
+    values = [dict(trial.overrides) for trial in trials]
+    common = tuple(pair for pair in trials[0].overrides if all(one.get(pair[0]) == pair[1] for one in values))
     swept = [option for one in values for option in one if option not in dict(common)]
 
     def setting(trial: Trial) -> str:
-        return settings_text(trial.settings, swept)
+        return settings_text(trial.overrides, swept)
 
     columns = [
         Column("network", lambda trial: trial.arch, max(len(trial.arch) for trial in trials)),

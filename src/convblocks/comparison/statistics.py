@@ -1,9 +1,7 @@
-"""Intervals and tests: arrays in, numbers out. All refuse samples that are empty or hold a nan, by a ValueError."""
+"""Intervals and tests. All raise ValueError for samples that are empty or contain nan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, comb, floor, inf, log10, nan
-from typing import NamedTuple
+from math import ceil, comb, floor, inf, log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +10,12 @@ from scipy import stats
 from convblocks.comparison.permutations import (
     EXACT_DIVISIONS,
     EXACT_PAIRS,
-    RANDOM_ASSIGNMENTS,
+    RANDOM_PERMUTATIONS,
     division_weights,
     sign_weights,
 )
+from convblocks.estimates import CONFIDENCE, POINTS, RATIO, SHARE, Estimate, Unit, wilson
 
-CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 
 BOOTSTRAP_RESAMPLES = 2000
@@ -28,103 +26,58 @@ TOLERANCE = 1e-12
 Numbers = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A mean with its standard deviation and its 95 % confidence interval, both nan where n = 1."""
+def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
+    """Mean, standard deviation (n - 1 in the denominator) and Student's t interval, which n = 1 does not have.
 
-    n: int
-    mean: float
-    deviation: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Test:
-    """A difference of means, the two-sided p of its test, and the differences that the test does not reject at 5 %.
-
-    The interval is infinite where n is too small to reject any. ``n`` is the number of pairs, or of values in the
-    smaller sample.
-    """
-
-    difference: float
-    p: float
-    low: float
-    high: float
-    n: int
-
-
-@dataclass(frozen=True)
-class Superiority:
-    """The probability that a value of the first sample exceeds one of the second; ties count half.
-
-    ``low`` and ``high`` bound its 95 % confidence interval; ``p`` is that of the hypothesis that both samples come from
-    one distribution, and ``n`` the number of values in the smaller sample.
-    """
-
-    probability: float
-    low: float
-    high: float
-    p: float
-    n: int
-
-
-class Difference(NamedTuple):
-    """A difference with its 95 % confidence interval."""
-
-    difference: float
-    low: float
-    high: float
-
-
-def mean_interval(values: Sequence[float]) -> Mean:
-    """Mean, standard deviation (n - 1 in the denominator) and Student's t interval.
-
-    The interval is of use for values that are roughly normal: where some runs collapse, it is not.
+    The interval assumes roughly normal values: it means little where some runs collapse.
     """
     sample = _sample(values)
     n, mean = len(sample), float(sample.mean())
     if n == 1:
-        return Mean(n, mean, nan, nan, nan)
+        return Estimate(mean, n=1, unit=unit)
     deviation = float(sample.std(ddof=1))
     margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / n**0.5
-    return Mean(n, mean, deviation, mean - margin, mean + margin)
+    return Estimate(mean, mean - margin, mean + margin, n, unit=unit, deviation=deviation)
 
 
-def sign_flip_test(differences: Sequence[float], margin: float = 0.0) -> Test:
-    """Test the mean of paired differences against ``margin``: how often do random signs take it as far away?
+def sign_flip_test(differences: Sequence[float], margin: float = 0.0) -> Estimate:
+    """Test the mean of paired differences of accuracies against ``margin``: how often are random signs as extreme?
 
+    The interval holds the means that the test does not reject at 5 %; it is infinite if n is too small to reject any.
     Assumes that a difference is as likely to lie above its mean as below, by the same amount. Exact up to 16 pairs
     (R. A. Fisher, "The Design of Experiments", 1935, section 21). The limits of the interval are means of some of the
     differences (J. A. Hartigan, "Using subsample values as typical values", JASA 64, 1969).
     """
     sample = _sample(differences)
-    return _test(sign_weights(len(sample)), sample, np.ones(len(sample)), margin, len(sample))
+    return _test(sign_weights(len(sample)), sample, np.ones(len(sample)), margin, len(sample), POINTS)
 
 
-def permutation_test(first: Sequence[float], second: Sequence[float], margin: float = 0.0) -> Test:
-    """Test the difference of two means against ``margin``: how often does a random division take it as far away?
+def permutation_test(
+    first: Sequence[float], second: Sequence[float], margin: float = 0.0, unit: Unit = POINTS
+) -> Estimate:
+    """Test the difference of two means against ``margin``: how often is a random division as extreme?
 
-    Assumes that the distributions differ in their location only. Exact up to 200,000 divisions of the values into two
+    The interval holds the differences that the test does not reject at 5 %; it is infinite if n is too small to reject
+    any. Assumes that the distributions differ in location only. Exact up to 200,000 divisions of the values into two
     samples of these sizes (E. J. G. Pitman, "Significance tests which may be applied to samples from any populations",
     Supplement to the Journal of the Royal Statistical Society 4, 1937).
     """
     one, other = _sample(first), _sample(second)
     shifted = np.repeat([1.0, 0.0], [len(one), len(other)])
     weights = division_weights(len(one), len(other))
-    return _test(weights, np.concatenate([one, other]), shifted, margin, min(len(one), len(other)))
+    return _test(weights, np.concatenate([one, other]), shifted, margin, min(len(one), len(other)), unit)
 
 
-def superiority(first: Sequence[float], second: Sequence[float]) -> Superiority:
-    """How probable it is that a value of ``first`` exceeds one of ``second``. An infinite value is the best or worst.
+def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """The probability that a value of ``first`` exceeds one of ``second``; ties count half, values may be infinite.
 
-    The p is that of a permutation test of the ranks: of equal distributions, not of a probability of 1/2, so it may be
-    small where the interval holds 1/2.
+    The p is that of a permutation test of the ranks. It tests for equal distributions, not for a probability of 1/2,
+    and may be small although the interval holds 1/2.
     """
     probability, low, high = superiority_interval(first, second)
     ranks = stats.rankdata([*first, *second]).tolist()
     test = permutation_test(ranks[: len(first)], ranks[len(first) :])
-    return Superiority(probability, low, high, test.p, test.n)
+    return Estimate(probability, low, high, test.n, test.p, SHARE)
 
 
 def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
@@ -133,18 +86,18 @@ def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tup
     The variance of the estimate P is at most P (1 - P) / n, n being the smaller sample's size (Z. W. Birnbaum and O. M.
     Klose, Annals of Mathematical Statistics 28, 1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we
     estimate which share of this bound it is (from the variance of E. R. DeLong et al., Biometrics 44, 1988); the
-    interval is Wilson's for n / share trials. So it stays within 0 and 1, and is that of the rate of collapses where
-    they alone decide. From few values the share comes out too small, and with P at 0 or 1 not at all, so it is drawn
+    interval is Wilson's for n / share trials. So it stays within 0 and 1, and equals that of the rate of collapses if
+    these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
     towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
     """
     one, other = _sample(first, infinite=True), _sample(second, infinite=True)
     wins = np.greater.outer(one, other) + np.equal.outer(one, other) / 2
     probability = float(wins.mean())
-    return probability, *_wilson(probability, min(wins.shape) / _variance_share(wins))
+    return probability, *wilson(probability, min(wins.shape) / _variance_share(wins))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that all of them together err with the stated probability.
+    """Adjust p-values so that the stated probability of an error holds for all of them together.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """
@@ -157,28 +110,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % confidence interval of a proportion (E. B. Wilson, JASA 22, 1927)."""
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"{successes} of {trials} is no proportion")
-    return _wilson(successes / trials, trials)
-
-
 def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Two-sided p of McNemar's exact test, from how many images only the one or only the other network got right."""
+    """Two-sided p of McNemar's exact test, from the numbers of images that only one of two networks got right."""
     if only_first == only_second == 0:
         return 1.0
     return float(stats.binomtest(only_first, only_first + only_second).pvalue)
 
 
-def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Difference:
-    """The difference of two networks' accuracies, as it would be with other seeds and on other images.
+def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate:
+    """The difference of two networks' accuracies, with an interval for other seeds and other images.
 
-    Both arrays, of shape (seeds, images), say which answers are right; the images are the same, the seeds need not be.
-    A bootstrap of 2,000 resamples draws seeds and images apart and adds both deviations: drawn at once they would count
-    a seed's luck with an image three times, not once (A. B. Owen, "The pigeonhole bootstrap", Annals of Applied
-    Statistics 1, 2007); so it counts twice, and the interval is a little too wide. Of n seeds n - 1 are drawn, else
-    their variance would be too small by (n - 1) / n. Infinite where a network has one seed only.
+    Both arrays, of shape (seeds, images), mark the right answers; the images are the same, the seeds need not be. A
+    bootstrap of 2,000 resamples draws seeds and images separately and adds the deviations: drawn together they would
+    count the interaction of seed and image three times instead of once (A. B. Owen, "The pigeonhole bootstrap", Annals
+    of Applied Statistics 1, 2007). Here it counts twice, so the interval is slightly too wide. Of n seeds n - 1 are
+    drawn, or their variance would be too small by (n - 1) / n. Infinite if a network has one seed only.
     """
     if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 2 or second.ndim != 2:
         raise ValueError("answers come as boolean arrays of shape (seeds, images)")
@@ -187,25 +133,25 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Dif
     by_image = first.mean(axis=0) - second.mean(axis=0)
     difference = float(by_image.mean())
     if min(len(first), len(second)) == 1:
-        return Difference(difference, -inf, inf)
+        return Estimate(difference, -inf, inf, unit=POINTS)
     rng = np.random.default_rng(0)
     values, counts = np.unique(by_image, return_counts=True)
     drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=BOOTSTRAP_RESAMPLES) @ values / counts.sum()
     drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Difference(difference, float(low), float(high))
+    return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
 
 
 def least_p_paired(n: int) -> float:
     """The smallest p that the sign-flip test of n pairs can have."""
-    return 2 / 2**n if n <= EXACT_PAIRS else 1 / RANDOM_ASSIGNMENTS
+    return 2 / 2**n if n <= EXACT_PAIRS else 1 / RANDOM_PERMUTATIONS
 
 
 def least_p_unpaired(n: int, m: int) -> float:
     """The smallest p that the permutation test of n and m values can have."""
     divisions = comb(n + m, n)
     if divisions > EXACT_DIVISIONS:
-        return 1 / RANDOM_ASSIGNMENTS
+        return 1 / RANDOM_PERMUTATIONS
     return (2 if n == m else 1) / divisions  # of samples of one size, the exchanged ones differ by as much
 
 
@@ -218,10 +164,10 @@ def _sample(values: Sequence[float], *, infinite: bool = False) -> Numbers:
     return sample
 
 
-def _test(weights: Numbers, values: Numbers, shifted: Numbers, margin: float, n: int) -> Test:
-    """The test whose statistic, for each assignment, is that row of ``weights`` times ``values - margin * shifted``.
+def _test(weights: Numbers, values: Numbers, shifted: Numbers, margin: float, n: int, unit: Unit) -> Estimate:
+    """The test whose statistic, for each permutation, is that row of ``weights`` times ``values - margin * shifted``.
 
-    The statistic of an assignment is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
+    The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
     as far from 0 for the margins between (d - a) / (1 - b) and (d + a) / (1 + b), and for all if |b| = 1. So p at a
     margin is the share of the ranges that hold it. All hold d, so the share falls on either side of d, and the margins
     with p >= 0.05 are an interval that ends where ranges do.
@@ -238,31 +184,18 @@ def _test(weights: Numbers, values: Numbers, shifted: Numbers, margin: float, n:
     highs = np.sort(np.concatenate([limits[1], unbounded]))
     tested = margin / scale
     holding = len(weights) - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
-    least = ceil(SIGNIFICANCE * len(weights) - TOLERANCE)  # so many of the ranges make p >= 0.05
-    return Test(
-        difference=_without_rounding_error(difference, scale),
-        p=float(holding / len(weights)),
-        low=_without_rounding_error(lows[least - 1], scale),
-        high=_without_rounding_error(highs[-least], scale),
-        n=n,
-    )
+    least = ceil(SIGNIFICANCE * len(weights) - TOLERANCE)  # this many of the ranges give p >= 0.05
+    value, low, high = (_without_rounding_error(one, scale) for one in (difference, lows[least - 1], highs[-least]))
+    return Estimate(value, low, high, n, p=float(holding / len(weights)), unit=unit)
 
 
 def _without_rounding_error(value: float, scale: float) -> float:
-    """``value * scale`` in as many decimals as float64 has right for numbers of this scale: 0.1 for 0.3 - 0.2."""
+    """``value * scale`` in the decimals that float64 gets right at this scale: 0.1 for 0.3 - 0.2."""
     return round(float(value) * scale, 12 - floor(log10(scale))) + 0.0  # no -0.0
 
 
-def _wilson(proportion: float, trials: float) -> tuple[float, float]:
-    """Wilson's interval; the number of trials need not be whole."""
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    centre = proportion + z**2 / (2 * trials)
-    margin = z * (proportion * (1 - proportion) / trials + (z / (2 * trials)) ** 2) ** 0.5
-    return max(0.0, (centre - margin) / (1 + z**2 / trials)), min(1.0, (centre + margin) / (1 + z**2 / trials))
-
-
 def _variance_share(wins: Numbers) -> float:
-    """The variance of the mean of ``wins``, of shape (n, m), as a share of the largest possible; drawn towards 1."""
+    """The variance of the mean of ``wins``, of shape (n, m), as a share of the largest possible; shrunk towards 1."""
     n, probability = min(wins.shape), wins.mean()
     bound = probability * (1 - probability) / n
     if n == 1 or bound == 0:
@@ -272,7 +205,7 @@ def _variance_share(wins: Numbers) -> float:
 
 
 def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> Numbers:
-    """How far the mean accuracy of seeds drawn anew is from that of all seeds, of shape (resamples)."""
+    """The deviation of the mean accuracy of resampled seeds from that of all seeds, of shape (resamples)."""
     accuracies = right.mean(axis=1)
     drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
     return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())

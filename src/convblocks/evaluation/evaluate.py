@@ -8,10 +8,10 @@ from convblocks.command_line import Parser, output_file
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.evaluation.data import add_data_options, read_data
-from convblocks.evaluation.drawing import drawn
-from convblocks.evaluation.measures import Evaluation
-from convblocks.evaluation.panels import evaluation_panels, figure_of
 from convblocks.evaluation.trained import TrainedNetwork, load_network
+from convblocks.figures.evaluation import evaluation_panels, figure_of
+from convblocks.figures.style import render
+from convblocks.model.evaluation import Evaluation
 from convblocks.tables import Table, as_json, as_shown, percent, terminal, to_console
 
 # So many characters side by side fit into any terminal, and so many columns of numbers.
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
         draw = partial(figure_of, *evaluation_panels(evaluation, files.test.images).values())
         try:
             with output_file(options.show) as file:
-                drawn(draw).savefig(file, format=options.show.suffix.lstrip(".") or "png")
+                render(draw).savefig(file, format=options.show.suffix.lstrip(".") or "png")
         except ValueError as error:  # a format that matplotlib does not know
             raise UserError(f"cannot write {options.show}: {error}") from error
     if not options.json:

@@ -24,9 +24,9 @@ from convblocks.console import echo
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.data import add_data_options, read_data
-from convblocks.evaluation.measures import Evaluation
 from convblocks.evaluation.trained import in_batches, load_network
-from convblocks.runs.machine import git_commit
+from convblocks.model.evaluation import Evaluation
+from convblocks.runs.provenance import git_commit
 from convblocks.tables import as_shown, percent
 
 # The most that an exported network's logits may differ from the checkpoint's.

@@ -1,27 +1,28 @@
 """What a run directory is called and what it holds: the one interface between training and all that comes after."""
 
 import csv
-import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import yaml
 from filelock import FileLock, Timeout
 
 from convblocks.atomic import remove_unfinished, write
-from convblocks.errors import UsageError, UserError
-from convblocks.runs import summaries
+from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.runs.former_format import renewed_settings
-from convblocks.runs.summaries import EPOCHS
-from convblocks.tables import as_csv, as_json
+from convblocks.runs.result import RunResult, decode, encode
+from convblocks.tables import flatten
 
 LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
+
+# Written in C where libyaml is there: ten times as fast.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # File systems take names of 255 bytes, and what is written here gets endings.
 LONGEST_NAME = 200
@@ -36,7 +37,7 @@ LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
 # How the metrics of training are named, as opposed to those of an evaluation.
 TRAINING = "train/"
 
-# How the share of silent units behind each ReLU is named.
+# How the share of dead units behind each ReLU is named.
 DEAD = "dead/"
 
 # How the time of an epoch is named.
@@ -45,18 +46,10 @@ SPEED = ("seconds", "images_per_second")
 State = Literal["missing", "incomplete", "done"]
 
 
-class Mistake(NamedTuple):
-    """A test image that a network takes for another class: its number, and the numbers of its class and the other."""
-
-    image: int
-    label: int
-    predicted: int
-
-
 class RunDirectory:
     """``lightning_logs/<name>``, below the current directory or another one.
 
-    It holds TensorBoard's events, ``config.yaml`` (the settings), ``manifest.json`` (command, code and machine),
+    It holds TensorBoard's events, ``config.yaml`` (the settings), ``provenance.json`` (command, code and machine),
     ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (the last finished epoch), with a
     validation split also ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network takes for
     another class), and ``summary.json``, which is written last: a run that has one is done. ``loggers.json`` tells in
@@ -80,7 +73,7 @@ class RunDirectory:
         self.logs = root.expanduser() / LOGS
         self.path = self.logs / name
         self.config = self.path / "config.yaml"
-        self.manifest = self.path / "manifest.json"
+        self.provenance = self.path / "provenance.json"
         self.loggers = self.path / "loggers.json"
         self.metrics = self.path / "metrics.csv"
         self.mistakes = self.path / "mistakes.csv"
@@ -95,37 +88,33 @@ class RunDirectory:
         return any(not path.name.startswith(".") for path in self.path.iterdir())
 
     def state(self, epochs: int) -> State:
-        """Whether a run of that many epochs is missing, incomplete or done here; one that ended itself is done.
-
-        One with a damaged summary is incomplete: resumed, it finds its epochs in the checkpoint and writes it anew.
-        """
+        """Whether a run of that many epochs is missing, incomplete or done here."""
         if not self.exists():
             return "missing"
-        if not self.config.is_file():
-            return "incomplete"
-        try:
-            summary = self.read_summary()
-            ended_itself = summary["ended_by"] != EPOCHS
-            return "done" if ended_itself or len(summary["epochs"]) >= epochs else "incomplete"
-        except UserError:
-            return "incomplete"
+        return "done" if self.result_after(epochs) else "incomplete"
 
-    def read_summary(self) -> dict[str, Any]:
+    def result_after(self, epochs: int) -> RunResult | None:
+        """The result of a run that is done: it has that many epochs, or something ended it early.
+
+        None with a damaged summary: resumed, the run finds its epochs in the checkpoint and rewrites the summary.
+        """
+        try:
+            result = self.read_result() if self.config.is_file() else None
+        except UserError:
+            return None
+        return result if result and result.is_done(epochs) else None
+
+    def read_result(self) -> RunResult:
         """The content of ``summary.json``.
 
         Raises:
             UserError: it is missing or damaged.
         """
+        resume = "resume the run to rewrite it"
         try:
-            summary = summaries.check(json.loads(self.summary.read_text()))
-            settings = self.read_config()
-            for key in ("arch", "seed"):
-                if summary[key] != settings[key]:
-                    raise ValueError(f"it is of {key} {summary[key]}, the run of {settings[key]}")
-        except (OSError, ValueError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UserError(f"cannot read {self.summary} ({reason}): resume the run to write it anew") from error
-        return summary
+            return decode(self.summary.read_bytes(), self.summary, resume)
+        except OSError as error:
+            raise UserError(f"cannot read {self.summary} ({error.strerror}): {resume}") from error
 
     def read_metrics(self) -> list[dict[str, float]]:
         """The rows of ``metrics.csv``, none where there is no such file yet."""
@@ -141,32 +130,6 @@ class RunDirectory:
         except (OSError, ValueError, AttributeError, csv.Error) as error:
             raise UserError(f"cannot read {self.metrics}: resume the run to write it anew") from error
 
-    def read_mistakes(self) -> list[Mistake] | None:
-        """The rows of ``mistakes.csv``; None where the network's answers are not finite, or the run is an old one.
-
-        Raises:
-            UserError: the file is damaged.
-        """
-        if not self.mistakes.is_file():
-            return None
-        try:
-            with self.mistakes.open() as file:
-                header, *rows = csv.reader(file)
-                mistakes = [Mistake(*map(int, row)) for row in rows]
-            if tuple(header) != Mistake._fields or any(min(mistake) < 0 for mistake in mistakes):
-                raise ValueError("it is of something else")
-        except (OSError, ValueError, TypeError, csv.Error) as error:
-            what_to_do = f"delete {self.summary.name} and resume the run to write both anew"
-            raise UserError(f"cannot read {self.mistakes}: {what_to_do}") from error
-        return mistakes
-
-    def write_mistakes(self, mistakes: Iterable[Mistake] | None) -> None:
-        """Write ``mistakes.csv``, or remove it where there is nothing to tell."""
-        if mistakes is None:
-            self.mistakes.unlink(missing_ok=True)
-        else:
-            write(self.mistakes, as_csv([mistake._asdict() for mistake in mistakes], Mistake._fields))
-
     def read_config(self) -> dict[str, Any]:
         """The settings that the run was begun with.
 
@@ -175,7 +138,7 @@ class RunDirectory:
         """
         what_to_do = "put it back as it was, or choose another --name"
         try:
-            settings = yaml.safe_load(self.config.read_text())
+            settings = yaml.load(self.config.read_text(), YAML_LOADER)
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {self.config}, which is missing or damaged: {what_to_do}") from error
         parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
@@ -213,8 +176,8 @@ class RunDirectory:
         lines = self.config.read_text().splitlines() if self.config.is_file() else []
         return [line.removeprefix("# ") for line in lines if line.startswith("# ")]
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
-        write(self.summary, as_json(summary) + "\n")
+    def write_result(self, result: RunResult) -> None:
+        write(self.summary, encode(result, indent=2))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -223,7 +186,7 @@ class RunDirectory:
         What killed ones left of files that they were writing is removed.
 
         Raises:
-            UserError: another process is working on it.
+            BusyError: another process is working on it.
         """
         try:
             with FileLock(self.path / ".lock", timeout=LOCK_SECONDS):
@@ -231,7 +194,7 @@ class RunDirectory:
                     remove_unfinished(folder)
                 yield
         except Timeout as error:
-            raise UserError(f"another process is working on {self.path}: wait for it, or stop it") from error
+            raise BusyError(f"another process is working on {self.path}: wait for it, or stop it") from error
 
     def create(self, exist_ok: bool = True) -> bool:
         """Make the directory; False if it is there already and must not be.
@@ -268,11 +231,3 @@ def next_version(arch: str, root: Path) -> RunDirectory:
 
 def _is_of_layout(option: str) -> bool:
     return any(f"{option}.".startswith(f"{part}.") for part in LAYOUT)
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted options: ``{"model": {"lr": 1}}`` becomes ``{"model.lr": 1}``."""
-    flat: dict[str, Any] = {}
-    for option, value in settings.items():
-        flat |= flatten(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
-    return flat

@@ -1,4 +1,4 @@
-"""Choosing settings, trial by trial, on a comparison's trials."""
+"""Searches for better settings, with Optuna, on the trials of a comparison."""
 
 from importlib.util import find_spec
 

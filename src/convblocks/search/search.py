@@ -10,33 +10,34 @@ from optuna.trial import TrialState
 from convblocks.command_line import Parser
 from convblocks.comparison.options import default_epochs, fit_settings, options_of_fit, refuse_arguments_of_networks
 from convblocks.comparison.progress import Column, Progress
-from convblocks.comparison.trials import Running, Settings, Trial, fit_all, stops_are_told
+from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
 from convblocks.data.module import MNISTDataModule
-from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.errors import BusyError, Stopped, UsageError, UserError
+from convblocks.runs.result import Overrides
 from convblocks.search import space
-from convblocks.search.confirm import confirm
-from convblocks.search.plan import Choice, Plan
+from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
-from convblocks.search.study import Search, best_first, how_it_ended
+from convblocks.search.worker import SearchWorker, best_first, ending_of
 from convblocks.tables import percent, terminal
 from convblocks.training import building, signals, slurm
+from convblocks.training.finish import chance_accuracy
 from convblocks.training.options import with_size_as_one
-from convblocks.training.outcome import chance_accuracy
 from convblocks.training.quiet import silence_what_every_run_says
 
-# More than anybody trains is a slip of the hand.
+# Larger numbers are typing errors.
 LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
 
 
 def main(arguments: list[str]) -> None:
-    """Choose and train until there are as many trials as wanted, confirm the best, and report.
+    """Train trials until there are as many as wanted, confirm the best, and report.
 
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit.py does not take.
-        UserError: a journal of another search, or one that is damaged; or no trial has a result.
+        UserError: the journal is damaged or of another search, or no trial has a result.
     """
     silence_what_every_run_says()
     launched = dict(os.environ)
@@ -44,13 +45,13 @@ def main(arguments: list[str]) -> None:
     if launcher := slurm.launcher_of_several():
         raise UsageError(f"{launcher} is for the processes of one run: start this command several times, without it")
     slurm.hide_launcher()
-    os.environ.pop(slurm.JOB, None)  # the job is not a trial's to requeue
-    search = opened(options)
+    os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
+    worker = open_search(options)
     try:
-        with stops_are_told():
+        with friendly_stops():
             if not options.no_fit:
-                choose_and_train(search, options.trials, options.jobs)
-            conclude(search, options)
+                train_trials(worker, options.trials, options.jobs)
+            finish(worker, options)
     except Stopped:
         if signals.received() == signals.REQUEUE:
             slurm.requeue(launched)
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """The options, with the ``plan`` of the search."""
+    """The options, with the ``config`` of the search."""
     parser = Parser()
     parser.add_argument("--arch", nargs="+", required=True)
     parser.add_argument("--trials", type=int, default=40)
@@ -79,12 +80,12 @@ def parse(arguments: list[str]) -> Namespace:
             raise UsageError(f"--{name} must be {least} to {most:,}, but is {getattr(options, name)}")
     given = options_of_fit(others, "search", parser)
     epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
-    settings = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
-    options.plan = Plan(
+    overrides = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
+    options.config = SearchConfig(
         name=options.name,
         archs=tuple(dict.fromkeys(options.arch)),
-        settings=settings,
-        space=space_of(options.space, dict(settings)),
+        overrides=overrides,
+        space=space_of(options.space, dict(overrides)),
         seed=options.seed,
         sampler=options.sampler,
         pruner=options.pruner,
@@ -92,49 +93,49 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def space_of(text: str | None, settings: dict[str, str]) -> space.Space:
-    """The space that was asked for; the default one has what is not set for all trials."""
+def space_of(text: str | None, overrides: dict[str, str]) -> space.Space:
+    """The given space, or the default one without the options that are set for all trials."""
     if text is None:
-        found = {option: one for option, one in space.parse(space.DEFAULT).items() if option not in settings}
+        found = {option: one for option, one in space.parse(space.DEFAULT).items() if option not in overrides}
     else:
         found = space.parse(text)
     for option in found:
-        if option in settings:
+        if option in overrides:
             raise UsageError(f"--space {option}: this option is set for all trials already")
     return found
 
 
-def opened(options: Namespace) -> Search:
-    """The search that was asked for, new or one that goes on.
+def open_search(options: Namespace) -> SearchWorker:
+    """A worker for the search, new or continued.
 
     Raises:
         UsageError: options or a space that fit.py does not take.
-        UserError: the journal is damaged, or of another search; or there is none to report on.
+        UserError: the journal is damaged or of another search, or there is none to report on.
     """
-    plan: Plan = options.plan
-    data = check(plan, confirms=options.confirm > 0)
-    if options.no_fit and not plan.journal().is_file():
-        raise UserError(f"there is no search {plan.directory().path}: leave out --no-fit to begin it")
-    return Search(plan, chance_accuracy(data.val.labels), data.files.fingerprint)
+    config: SearchConfig = options.config
+    data = check(config, confirms=options.confirm > 0)
+    if options.no_fit and not config.journal().is_file():
+        raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
+    return SearchWorker(config, chance_accuracy(data.val.labels), data.files.fingerprint)
 
 
-def check(plan: Plan, confirms: bool) -> MNISTDataModule:
-    """Refuse what fit.py does not take, wherever in the space; returns the images.
+def check(config: SearchConfig, confirms: bool) -> MNISTDataModule:
+    """Check settings all over the space as fit.py does; returns the images.
 
     Args:
-        plan: The search.
-        confirms: Whether its best settings are to be judged by test images.
+        config: Of the search.
+        confirms: Whether the best settings are to be judged by test images.
 
     Raises:
-        UsageError: what it does not take, or a plan without the images that it needs.
+        UsageError: settings that fit.py refuses, or no validation images.
     """
-    refuse_arguments_of_networks(plan.archs, [*dict(plan.settings), *plan.space])
-    for arch in plan.archs:
-        for point in space.corners(plan.space):
-            settings = fit_settings(Trial(plan.name, arch, plan.settings + space.settings_of(point), plan.seed))
+    refuse_arguments_of_networks(config.archs, [*dict(config.overrides), *config.space])
+    for arch in config.archs:
+        for point in space.corners(config.space):
+            settings = fit_settings(Trial(config.name, arch, config.overrides + space.as_overrides(point), config.seed))
     slurm.check_layout(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
     if not settings["data"]["val_size"] or settings["trainer"].get("limit_val_batches") == 0:
-        raise UsageError("a search chooses by images that are held out of training: give --data.val_size 5000, say")
+        raise UsageError("a search chooses by held-out training images: give, for example, --data.val_size 5000")
     data = building.build_data(settings)
     data.prepare_data()
     data.setup()
@@ -143,59 +144,60 @@ def check(plan: Plan, confirms: bool) -> MNISTDataModule:
     return data
 
 
-def choose_and_train(search: Search, wanted: int, jobs: int) -> None:
-    """Run trials until there are as many as wanted, those of other processes included."""
+def train_trials(worker: SearchWorker, wanted: int, jobs: int) -> None:
+    """Train trials until there are as many as wanted, including those of other processes."""
 
-    def watch(running: list[Running[Choice]]) -> None:
+    def watch(running: list[Running[SearchTrial]]) -> None:
         for one in running:
-            if search.should_stop_early(one.trial):
+            if worker.should_stop_early(one.trial):
                 one.process.terminate()
         progress.update(running)
 
-    columns, common = columns_of(search.plan, wanted)
-    with Progress(wanted, terminal(), columns, common, search.ended(), lambda: standing(search)) as progress:
-        for trial, status in fit_all(lambda: search.take(wanted), jobs, watch):
-            if (result := search.conclude(trial, status)) is not None:
-                progress.finish(trial, result, search.ended())
+    columns, common = columns_of(worker.config, wanted)
+    with Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker)) as progress:
+        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch):
+            if (result := worker.tell(trial, status)) is not None:
+                progress.finish(trial, result, worker.ended())
 
 
-def columns_of(plan: Plan, wanted: int) -> tuple[list[Column], Settings]:
-    """By what a search's trials are told apart, and what all of them have."""
-    width = max(map(len, plan.archs))
+def columns_of(config: SearchConfig, wanted: int) -> tuple[list[Column], Overrides]:
+    """The columns that distinguish the trials, and the settings that they share."""
+    width = max(map(len, config.archs))
     columns = [
         Column("trial", lambda trial: trial.name.rpartition("/")[2], len(f"trial_{wanted - 1}")),
-        *([Column("network", lambda trial: trial.arch, width)] if len(plan.archs) > 1 else []),
-        Column("setting", lambda trial: settings_text(trial.settings, list(plan.space)), stays=False),
+        *([Column("network", lambda trial: trial.arch, width)] if len(config.archs) > 1 else []),
+        Column("setting", lambda trial: settings_text(trial.overrides, list(config.space)), stays=False),
     ]
-    arch = () if len(plan.archs) > 1 else (("arch", plan.archs[0]),)
-    return columns, (*arch, ("seed", str(plan.seed)), *plan.settings)
+    arch = () if len(config.archs) > 1 else (("arch", config.archs[0]),)
+    return columns, (*arch, ("seed", str(config.seed)), *config.overrides)
 
 
-def standing(search: Search) -> str:
-    """The best trial so far, and how many have no result."""
-    trials = search.trials()
-    best, ends = best_first(trials), Counter(map(how_it_ended, trials))
+def status_line(worker: SearchWorker) -> str:
+    """The best trial so far, and the numbers of those without a result."""
+    trials = worker.trials()
+    best, ends = best_first(trials), Counter(map(ending_of, trials))
     parts = [f"best {percent(best[0].values[0])} (trial_{best[0].number})"] if best else []
     parts += [f"{ends[how]} {how}" for how in ("pruned", "collapsed", "failed") if ends[how]]
     return ", ".join(parts)
 
 
-def conclude(search: Search, options: Namespace) -> None:
-    """Confirm and report where all trials have ended; otherwise say what is left."""
-    plan, trials = search.plan, search.trials()
-    if lost := search.lost():
-        names = ", ".join(f"{plan.name}/trial_{number}" for number in lost)
-        logs = plan.trial(lost[0], {}).log.parent
+def finish(worker: SearchWorker, options: Namespace) -> None:
+    """Confirm and report if all trials have ended; otherwise print which have not."""
+    config, trials = worker.config, worker.trials()
+    if lost := worker.lost():
+        names = ", ".join(f"{config.name}/trial_{number}" for number in lost)
+        logs = config.trial(lost[0], {}).log.parent
         raise UserError(f"killed again and again: {names}; see {logs}; the same command carries on")
     running = [f"trial_{one.number}" for one in trials if one.state == TrialState.RUNNING]
     if running and not options.no_fit:
-        echo(f"{', '.join(running)}: still running elsewhere. Who ends last confirms and reports.")
+        echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
         return
     if not best_first(trials):
-        raise UserError(f"no trial of {plan.name} ran to its end: {standing(search) or 'there is none'}")
-    confirmed = confirm(plan, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit)
-    if confirmed is None:
+        raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
+    try:
+        confirmed = confirm_best(config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit)
+    except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    with FileLock(plan.directory().path / ".report.lock"):  # those that end at the same time report one by one
-        report(plan, search.study, confirmed)
+    with FileLock(config.directory().path / ".report.lock"):  # processes that end at the same time take turns
+        report(config, worker.study, confirmed)

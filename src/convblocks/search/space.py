@@ -1,4 +1,4 @@
-"""What a search may choose: options of ``fit.py``, each with a range or with values."""
+"""The space of a search: options of ``fit.py``, each with a range or values."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,8 +9,11 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from convblocks.comparison.options import OWN_OPTIONS
-from convblocks.comparison.trials import ROOT, Settings, is_number
+from convblocks.comparison.training import VAL_SIZE
+from convblocks.comparison.trials import ROOT
 from convblocks.errors import UsageError
+from convblocks.runs.result import Overrides
+from convblocks.tables import is_number
 
 DEFAULT = (
     "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,optimizer.weight_decay=1e-6..1e-2:log,"
@@ -21,9 +24,7 @@ Dimension = FloatDistribution | IntDistribution | CategoricalDistribution
 Space = dict[str, Dimension]  # by the option of fit.py without its dashes
 Params = Mapping[str, Any]
 
-VAL_SIZE = "data.val_size"
-
-# The same for all trials: what the command sets, by which images it chooses, and where the trials are.
+# Options that must be the same for all trials.
 FIXED = (*OWN_OPTIONS, VAL_SIZE, ROOT)
 
 LOG = ":log"
@@ -37,13 +38,13 @@ def parse(text: str) -> Space:
     A range of two whole numbers holds whole numbers.
 
     Raises:
-        UsageError: it is neither, or a range is empty or the wrong way round, or an option may not be searched.
+        UsageError: it is neither, a range is empty or reversed, or an option may not be searched.
     """
     space: Space = {}
     for option, values in _file(Path(text)) if "=" not in text else _parts(text):
         where = f"--space {option}={values}" if isinstance(values, str) else f"--space {option}"
         if option in space:
-            raise UsageError(f"{where}: this option stands there twice")
+            raise UsageError(f"{where}: this option is there twice")
         if option in FIXED:
             raise UsageError(f"{where}: this option is the same for all trials")
         space[option] = _dimension(values, where)
@@ -52,25 +53,25 @@ def parse(text: str) -> Space:
     return space
 
 
-def described(dimension: Dimension) -> str:
+def describe(dimension: Dimension) -> str:
     """A dimension as ``parse`` reads it."""
     if isinstance(dimension, CategoricalDistribution):
         return "|".join(map(str, dimension.choices))
     return f"{dimension.low}..{dimension.high}{LOG if dimension.log else ''}"
 
 
-def settings_of(params: Params) -> Settings:
-    """What was chosen, as options of fit.py."""
+def as_overrides(params: Params) -> Overrides:
+    """Chosen values as options of fit.py."""
     return tuple((option, as_text(value)) for option, value in params.items())
 
 
 def as_text(value: Any) -> str:
-    """A chosen value as it is written on a command line; four digits of a number tell enough."""
+    """A chosen value as on a command line, with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def corners(space: Space) -> Iterator[Params]:
-    """Points at which each end of a range, and each value, comes at least once."""
+    """Points that together have each end of a range and each value at least once."""
     ends = {
         option: one.choices if isinstance(one, CategoricalDistribution) else (one.low, one.high)
         for option, one in space.items()
@@ -88,7 +89,7 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _file(path: Path) -> Iterator[tuple[str, Any]]:
-    """A YAML file with a range as a text, or a list of values, for each option."""
+    """A YAML file with a range as text, or a list of values, for each option."""
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -110,7 +111,7 @@ def _dimension(values: Any, where: str) -> Dimension:
 
 
 def _written(value: Any) -> str:
-    """A value of a YAML file as it is written on a command line: ``null`` is none of Python's words."""
+    """A value of a YAML file as on a command line: ``null``, not ``None``."""
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 

@@ -1,4 +1,4 @@
-"""Counts, with each evaluation, the units of the network that have fallen silent: they tell why a run collapses."""
+"""Measures, with each evaluation, the share of dead units: they explain why a run collapses."""
 
 import warnings
 
@@ -9,21 +9,21 @@ from convblocks.model.classifier import DigitClassifier
 from convblocks.model.dead_units import dead_shares
 from convblocks.runs.directory import DEAD
 
-# So many images, the first that the run is evaluated on, say whether a unit is silent.
+# A unit is dead if it outputs 0 for each of this many images: the first of those that the run is evaluated on.
 IMAGES = 1000
 
-# So many at a time: what a convolution makes of them stays in the processor's cache, and takes a third less time.
-AT_A_TIME = 100
+# In batches whose activations stay in the processor's cache, which saves a third of the time.
+BATCH_SIZE = 100
 
 
 class DeadUnits(Callback):
-    """Logs the share of silent units behind each ReLU, as ``dead/relu1`` and so on; nothing where there is no ReLU.
+    """Logs the share of dead units behind each ReLU, as ``dead/relu1`` and so on; nothing without ReLUs.
 
-    Each process computes it for itself, of the same weights and images. Training sees nothing of it.
+    Every process computes the same shares, from the same weights and images. Training is not affected.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Said of every value that is logged without a reduction; these are the same in all processes.
+        # Raised for every value logged without a reduction; these are the same in all processes.
         warnings.filterwarnings("ignore", message=rf"It is recommended to use `self.log\('{DEAD}")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -34,11 +34,11 @@ class DeadUnits(Callback):
 
 
 def measure_dead_units(trainer: Trainer, classifier: DigitClassifier, data: MNISTDataModule) -> dict[str, float]:
-    """The share of silent units behind each ReLU of the network as it is now, as metrics.
+    """The share of dead units behind each ReLU, as metrics.
 
-    The images are the same at each time, however many the Trainer evaluates.
+    The images are always the same, however many the Trainer evaluates.
     """
-    images = data.val.images[:IMAGES].split(min(AT_A_TIME, data.eval_batch_size))
+    images = data.val.images[:IMAGES].split(min(BATCH_SIZE, data.eval_batch_size))
     precision = trainer.precision_plugin
     batches = (
         precision.convert_input(data.files.image_spec.normalize(batch.to(classifier.device))) for batch in images
@@ -49,11 +49,11 @@ def measure_dead_units(trainer: Trainer, classifier: DigitClassifier, data: MNIS
 
 
 def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:
-    """The share of silent units behind each ReLU, by its name, as far as these metrics tell."""
+    """The shares of dead units among these metrics, by the name of the ReLU."""
     return {name.removeprefix(DEAD): share for name, share in metrics.items() if name.startswith(DEAD)}
 
 
-def in_whole_percent(share: float) -> str:
-    """A share for people to read: 0 % is none, 100 % is all, and what lies between is never rounded to them."""
+def whole_percent(share: float) -> str:
+    """A share in whole per cent; 0 % and 100 % only where these are exact."""
     rounded = round(100 * share)
     return f"{min(max(rounded, 1), 99) if 0 < share < 1 else rounded} %"

@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder
 
+from convblocks.atomic import write
 from convblocks.console import echo
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError, UserError
@@ -17,17 +18,17 @@ from convblocks.model.distributed import end_process_group
 from convblocks.model.optimizers import spans_the_run
 from convblocks.model.summary import describe, parameters_of
 from convblocks.runs.checkpoints import newest_checkpoint
-from convblocks.runs.directory import RunDirectory, flatten
-from convblocks.runs.manifest import changes, manifest, read_manifest, write_manifest
-from convblocks.runs.summaries import EPOCHS
-from convblocks.tables import as_shown
+from convblocks.runs.directory import RunDirectory
+from convblocks.runs.provenance import changes, origin, read_origin
+from convblocks.runs.result import EPOCHS
+from convblocks.tables import as_json, as_shown, flatten
 from convblocks.training import loggers, slurm
 from convblocks.training.fast.loop import skip_idle_hooks
 from convblocks.training.fast.memory import keep_freed_memory
+from convblocks.training.finish import final_metrics, print_result, run_result, write_result
 from convblocks.training.friendly_errors import friendly_errors, of_files
 from convblocks.training.metrics_log import first_step_to_forget
 from convblocks.training.options import parse
-from convblocks.training.outcome import conclude, final_metrics, record, summary
 from convblocks.training.parts import Training, build
 from convblocks.training.quiet import (
     silence_what_every_run_says,
@@ -148,10 +149,10 @@ def other_data(training: Training, changed: list[str]) -> DataError:
 
 def finished(directory: RunDirectory) -> str:
     """What to say of a run that is done."""
-    summary = directory.read_summary()
-    epochs = f"{directory.path} is finished: it has {len(summary['epochs'])} epochs"
-    if (reason := summary["ended_by"]) != EPOCHS:
-        return f"{epochs} and was ended by {reason}."
+    result = directory.read_result()
+    epochs = f"{directory.path} is finished: it has {len(result.epochs)} epochs"
+    if result.ended_by != EPOCHS:
+        return f"{epochs} and was ended by {result.ended_by}."
     return f"{epochs}. To extend it, give more --epochs."
 
 
@@ -173,9 +174,8 @@ def complete(training: Training) -> None:
         train(training, start.checkpoint)
         metrics = final_metrics(training)
         if training.is_rank_zero:
-            result = summary(training, metrics)
-            record(training, result)
-            conclude(training, result)
+            result = write_result(training, run_result(training, metrics))
+            print_result(training, result)
         training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
 
 
@@ -198,7 +198,7 @@ def find_start(training: Training) -> Start:
     try:
         found = newest_checkpoint(last, training.classifier.state_dict())
     except UserError:  # with other classes, or images of another shape, the network has other weights
-        began = (read_manifest(training.directory.manifest) or {}).get("data", {})
+        began = (read_origin(training.directory.provenance) or {}).get("data", {})
         if began and (changed := changed_parts(began, training.data.files.fingerprint)):
             raise other_data(training, changed) from None
         raise
@@ -230,7 +230,7 @@ def open_directory(training: Training, start: Start) -> None:
     added = list(trainer.loggers)
     if training.is_rank_zero:
         note_settings(training, start.steps)
-        note_manifest(training)
+        note_origin(training)
         if added and directory.loggers.is_file():
             loggers.go_on(added, flatten(training.settings), start.first_logged or 0)
         elif added:
@@ -252,18 +252,18 @@ def note_settings(training: Training, steps: int) -> None:
     directory.write_config(settings, former and f"{up_to}: {former}")
 
 
-def note_manifest(training: Training) -> None:
-    """Note what the run depends on or, on a resume, say and note what of it is not as it was when the run began."""
-    path = training.directory.manifest
-    began, now = read_manifest(path), manifest(training.settings["seed"], training.data.files.fingerprint)
-    if began is None:
-        write_manifest(path, now)
-        return
-    changed = changes(began, now)
-    for line in changed:
-        echo(f"not as when the run began: {line}")
-    resumed = {"command": now["command"], "changes": changed}
-    write_manifest(path, {"data": now["data"]} | began | {"resumed": [*began.get("resumed", []), resumed]})
+def note_origin(training: Training) -> None:
+    """Write ``provenance.json`` or, on a resume, print and note there what differs from the start of the run."""
+    path = training.directory.provenance
+    began, now = read_origin(path), origin(training.settings["seed"], training.data.files.fingerprint)
+    content = now
+    if began is not None:
+        changed = changes(began, now)
+        for line in changed:
+            echo(f"not as when the run began: {line}")
+        resumed = {"command": now["command"], "changes": changed}
+        content = {"data": now["data"]} | began | {"resumed": [*began.get("resumed", []), resumed]}
+    write(path, as_json(content) + "\n")
 
 
 def introduce(training: Training) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.study.causes import causes, dead_units_table
+
 from convblocks.comparison.study.plan import NOTEBOOK, Cell
 from tests.comparison.made_up import CHANCE, outcome
 

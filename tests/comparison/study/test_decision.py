@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+from convblocks.comparison.outcomes import RunResult
+from convblocks.comparison.study.figure import decision_figure
 
 from convblocks.comparison.details import differences_table
-from convblocks.comparison.outcomes import RunResult
 from convblocks.comparison.study.decision import Decision, decide, runs_needed
-from convblocks.comparison.study.figure import decision_figure
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell
 from convblocks.comparison.study.report import claims_table, decision_tables, images_table, verdict
 from convblocks.comparison.wording import MEASURES

@@ -1,4 +1,4 @@
-"""What the study's second stage decides: the networks at the notebook's setting and each at its own best one."""
+"""The result of the study's second stage: the networks at the notebook's setting, and each at its own best one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,73 +10,75 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.comparison import statistics
-from convblocks.comparison.outcomes import RunResult, by_arch, grouped
-from convblocks.comparison.statistics import SIGNIFICANCE, Test, mcnemar_p, two_way_interval
+from convblocks.comparison.analysis import Comparison, Difference, Reading, compare, difference
+from convblocks.comparison.statistics import SIGNIFICANCE, mcnemar_p, two_way_interval
 from convblocks.comparison.study.plan import NOTEBOOK, Cell
-from convblocks.comparison.verdicts import Comparison, Difference, compare, difference, is_better, p_of
+from convblocks.estimates import Estimate
+from convblocks.runs.result import RunResult, by_arch, grouped
 
 PRIMARY = ("maxpool", "batchnorm")
 
-# A smaller difference of accuracies than this is none in practice.
+# A smaller difference of accuracies does not matter in practice.
 EQUIVALENT = 0.001
 
-# The power with which a larger study shall find a difference that is as large as the one seen.
+# The power of a larger study to find a difference as large as the observed one.
 POWER = 0.9
 
-Decided = Literal["first is better", "second is better", "equivalent", "undecided"]
+Ruling = Literal["first is better", "second is better", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
 class ByImage:
-    """How two networks' answers differ, from runs of the same seeds on the same test images.
+    """The difference of two networks' answers, from runs with the same seeds on the same test images.
 
-    ``only_first`` and ``only_second`` are how many images one network alone got right, means over ``pairs`` of runs; in
-    ``told_apart`` of these McNemar's exact test sees a difference at 5 %. ``new_digits`` is the difference of
-    accuracies as it would be with other seeds and on other images.
+    ``only_first`` and ``only_second`` are the numbers of images that only one network gets right, means over ``pairs``
+    of runs; in ``significant`` of these McNemar's exact test finds a difference at 5 %. ``new_images`` is the
+    difference of accuracies with an interval for other seeds and other images.
     """
 
     first: str
     second: str
     only_first: float
     only_second: float
-    told_apart: int
+    significant: int
     pairs: int
-    new_digits: statistics.Difference
+    new_images: Estimate
 
 
 @dataclass(frozen=True)
 class Decision:
     """The study's result.
 
-    ``primary`` compares MaxPool with BatchNorm at their own best settings, None where one of them is missing;
-    ``needed`` is the number of runs of each with which an undecided difference would be found, None where it is decided
-    or no number would do.
+    ``primary`` compares MaxPool with BatchNorm at their own best settings, None if one of them is missing; ``needed``
+    is the number of runs of each that would find an undecided difference, None if it is decided or no number would do.
     """
 
     at_notebooks: Comparison
     at_best: Comparison
     primary: Difference | None
-    decided: Decided
+    ruling: Ruling
     needed: int | None
     by_image: tuple[ByImage, ...]
 
+    @property
+    def is_by_means(self) -> bool:
+        """Whether all runs of the primary comparison trained, so that means decide; otherwise ranks do."""
+        return self.primary is not None and self.primary.runs == self.primary.trained_runs
 
-def decide(outcomes: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decision:
+
+def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decision:
     """Judge finished runs of both settings; ``choices`` has each network's best one."""
-    best = [one for one in outcomes if cell_of(one) == choices[one.arch]]
+    best = [one for one in results if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
     first, second = (runs.get(arch, []) for arch in PRIMARY)
     primary = difference("accuracy", first, second) if first and second else None
-    decided = judge(primary) if primary else "undecided"
-    at_best = compare(best)
-    undecided = primary is not None and decided == "undecided"
+    ruling = judge(primary) if primary else "undecided"
     return Decision(
-        at_notebooks=compare(at_notebooks(outcomes)),
-        at_best=at_best,
+        at_notebooks=compare(at_notebooks(results)),
+        at_best=compare(best),
         primary=primary,
-        decided=decided,
-        needed=runs_needed(_trained(first), _trained(second)) if undecided else None,
+        ruling=ruling,
+        needed=runs_needed(_trained(first), _trained(second)) if primary and ruling == "undecided" else None,
         by_image=tuple(
             by_image(runs[first], runs[second])
             for first, second in combinations(sorted(runs, key=_place), 2)
@@ -85,36 +87,35 @@ def decide(outcomes: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisi
     )
 
 
-def at_notebooks(outcomes: Sequence[RunResult]) -> list[RunResult]:
+def at_notebooks(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs at the notebook's setting."""
-    return [one for one in outcomes if cell_of(one) == NOTEBOOK]
+    return [one for one in results if cell_of(one) == NOTEBOOK]
 
 
-def by_cell(outcomes: Sequence[RunResult]) -> dict[Cell, list[RunResult]]:
-    """The runs at each point of the grid, of both stages; other options may differ."""
-    return grouped(outcomes, cell_of)
+def by_cell(results: Sequence[RunResult]) -> dict[Cell, list[RunResult]]:
+    """The runs at each point of the grid, of both stages."""
+    return grouped(results, cell_of)
 
 
-def cell_of(outcome: RunResult) -> Cell:
-    settings = dict(outcome.settings)
-    return Cell(settings["lr"], settings["lr_scheduler"])
+def cell_of(result: RunResult) -> Cell:
+    overrides = dict(result.overrides)
+    return Cell(overrides["lr"], overrides["lr_scheduler"])
 
 
-def judge(primary: Difference) -> Decided:
-    """The verdict on the primary comparison, as docs/protocol.md has it: of ranks if any run collapsed, else of means.
+def judge(primary: Difference) -> Ruling:
+    """The verdict on the primary comparison, by docs/protocol.md: from ranks if any run collapsed, else from means.
 
-    Of ranks alone no difference can be called small.
+    Ranks alone cannot show that a difference is small.
     """
-    which: Literal["trained", "expected"] = "trained" if primary.runs == primary.trained_runs else "expected"
-    if p_of(primary, which) < SIGNIFICANCE:
-        return "first is better" if is_better(primary, which) else "second is better"
-    result = primary.trained
-    is_small = isinstance(result, Test) and result.low > -EQUIVALENT and result.high < EQUIVALENT
-    return "equivalent" if which == "trained" and is_small else "undecided"
+    reading: Reading = "trained" if primary.runs == primary.trained_runs else "all"
+    if primary.p(reading) < SIGNIFICANCE:
+        return "first is better" if primary.is_better(reading) else "second is better"
+    is_small = primary.means and primary.means.low > -EQUIVALENT and primary.means.high < EQUIVALENT
+    return "equivalent" if reading == "trained" and is_small else "undecided"
 
 
 def runs_needed(first: Sequence[float], second: Sequence[float]) -> int | None:
-    """With how many runs of each a difference of means like this one would be found at 5 % in nine studies of ten.
+    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
 
     By the normal approximation; None without a difference, or without two runs of each to see their spread.
     """
@@ -126,7 +127,7 @@ def runs_needed(first: Sequence[float], second: Sequence[float]) -> int | None:
 
 
 def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:
-    """Compare two networks' answers image by image; every run must tell its mistakes."""
+    """Compare two networks' answers image by image; the mistakes of every run must be known."""
     one, other = _right(first), _right(second)
     seeds = [
         {run.seed: row for run, row in zip(runs, rows, strict=True)} for runs, rows in ((first, one), (second, other))
@@ -138,23 +139,23 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
         second=second[0].arch,
         only_first=float(np.mean([count for count, _ in counts])) if counts else math.nan,
         only_second=float(np.mean([count for _, count in counts])) if counts else math.nan,
-        told_apart=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
+        significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
         pairs=len(pairs),
-        new_digits=two_way_interval(one, other),
+        new_images=two_way_interval(one, other),
     )
 
 
-def _trained(outcomes: Sequence[RunResult]) -> list[float]:
-    return [one.accuracy for one in outcomes if not one.collapsed]
+def _trained(results: Sequence[RunResult]) -> list[float]:
+    return [one.accuracy for one in results if not one.collapsed]
 
 
 def _place(arch: str) -> int:
     return PRIMARY.index(arch) if arch in PRIMARY else len(PRIMARY)
 
 
-def _right(outcomes: Sequence[RunResult]) -> NDArray[np.bool_]:
+def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:
     """Which test images each run got right, of shape (runs, images)."""
-    right = np.ones((len(outcomes), outcomes[0].images.test_images), dtype=np.bool_)
-    for row, outcome in zip(right, outcomes, strict=True):
-        row[list(outcome.mistakes or ())] = False
+    right = np.ones((len(results), results[0].images.test), dtype=np.bool_)
+    for row, result in zip(right, results, strict=True):
+        row[list(result.mistakes or ())] = False
     return right

@@ -4,36 +4,33 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
-from convblocks.atomic import write
-from convblocks.comparison import compare
-from convblocks.comparison.figure import dead_units_figure
 from convblocks.comparison.options import parse as parse_comparison
-from convblocks.comparison.outcomes import RunResult, by_arch
-from convblocks.comparison.study.causes import causes, dead_units_table
+from convblocks.comparison.publish import Report, publish
+from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
-from convblocks.comparison.study.figure import decision_figure
-from convblocks.comparison.study.plan import HELD_OUT, Cell, Scores, chosen, to_choose, to_confirm
-from convblocks.comparison.study.report import choice_table, decision_tables, verdict
+from convblocks.comparison.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
+from convblocks.comparison.study.report import choice_table, conclusions, decision_tables, differences_of
+from convblocks.comparison.training import VAL_SIZE, Arm, confirm, finish, refuse_conflict
 from convblocks.comparison.trials import Trial
-from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluation.drawing import save
+from convblocks.figures.curves import dead_units_figure
+from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import Table, as_shown, terminal, to_console, to_markdown
+from convblocks.runs.result import RunResult, by_arch
 from convblocks.training import slurm
 from convblocks.training.fit import rank_zero_errors
 from convblocks.training.quiet import silence_what_every_run_says
 
-# What the study's protocol says, and nobody else.
-SETTLED = ("--seeds", "--grid", "--trial", "--lr", "--lr_scheduler", "--data.val_size")
+# Options that the study's protocol sets.
+SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")
 
 
 def main(arguments: list[str]) -> None:
-    """Run a stage as far as it is not done, then report.
+    """Train the missing runs of a stage, then report.
 
     Raises:
-        UsageError: no such stage, or an option that is not for a study.
-        UserError: a run failed, has other settings, or the first stage is not done.
+        UsageError: an unknown stage, or an option that the protocol sets.
+        UserError: a run failed or has other settings, or the first stage is not done.
     """
     silence_what_every_run_says()
     with rank_zero_errors():
@@ -45,107 +42,104 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """A comparison's options, without those that the protocol settles."""
+    """The options of a comparison, without those that the protocol sets."""
     for argument in arguments:
         if (option := argument.partition("=")[0]) in SETTLED:
-            raise UsageError(f"{option} is settled by the study's protocol: see docs/protocol.md")
+            raise UsageError(f"{option} is set by the study's protocol: see docs/protocol.md")
     return parse_comparison(["--name", "study", *arguments])
 
 
 def choose(options: Namespace) -> None:
     """Find each network's best setting."""
-    outcomes = outcomes_of_choice(options, fit=not options.no_fit)
-    choices = choices_of(outcomes)
+    results = results_of_choice(options)
+    choices = choices_of(results)
     of_each = ", ".join(f"{arch} {' '.join(cell)}" for arch, cell in choices.items())
-    _report(options, "choose", [choice_table(outcomes, choices)], [f"Chosen: {of_each}."])
+    report = Report(
+        name="report",
+        tables=[choice_table(results, choices)],
+        sentences=[f"Chosen: {of_each}."],
+        figures={"": partial(sweep_figure, results)},
+        rows=[one.as_row() for one in results],
+    )
+    publish(report, _directory(options, "choose"))
 
 
-def confirm(options: Namespace) -> None:
-    """Judge the networks at the notebook's setting and at the ones that were chosen."""
-    choice = outcomes_of_choice(options, fit=False)
+def confirm_choices(options: Namespace) -> None:
+    """Judge the networks at the notebook's setting and at the chosen ones."""
+    choice = results_of_choice(options, fit=False)
     choices = choices_of(choice)
-    outcomes = outcomes_of_confirmation(options, choices, fit=not options.no_fit)
-    decision = decide(outcomes, choices)
-    sentences = [*verdict(decision), *causes([*choice, *outcomes])]
-    folder = _report(options, "confirm", decision_tables(decision), sentences, [dead_units_table(outcomes)])
-    save(partial(decision_figure, [*choice, *outcomes], decision), folder.path / "report.png")
-    save(partial(dead_units_figure, at_notebooks(outcomes)), folder.path / "silence.png")
+    results = results_of_confirmation(options, choices)
+    decision = decide(results, choices)
+    report = Report(
+        name="report",
+        tables=decision_tables(decision),
+        sentences=[*conclusions(decision), *dead_unit_sentences([*choice, *results])],
+        details=[dead_units_table(results)],
+        figures={
+            "": partial(sweep_figure, [*choice, *results], differences_of(decision)),
+            "dead-units": partial(dead_units_figure, at_notebooks(results)),
+        },
+        rows=[one.as_row() for one in results],
+    )
+    publish(report, _directory(options, "confirm"))
 
 
-STAGES = {"choose": choose, "confirm": confirm}
+STAGES = {"choose": choose, "confirm": confirm_choices}
 
 
-def outcomes_of_choice(options: Namespace, fit: bool) -> list[RunResult]:
-    """All runs of the first stage: which there are depends on what the first ones find.
-
-    Raises:
-        UserError: a run is not there, or failed.
-    """
-    trials: list[Trial] = []
-    outcomes: list[RunResult] = []
-    while len(wanted := _trials_to_choose(options, outcomes)) > len(trials):
-        _finish(options, "choose", [one for one in wanted if one not in trials], fit)
-        trials, outcomes = wanted, compare.read_all(wanted)
-    return outcomes
-
-
-def outcomes_of_confirmation(options: Namespace, choices: dict[str, Cell], fit: bool) -> list[RunResult]:
-    """All runs of the second stage.
+def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
+    """All runs of the first stage; the first of them determine the others.
 
     Raises:
-        UserError: a run is not there, or failed.
+        UserError: a run is missing or failed.
     """
-    trials = [_trial(options, "confirm", arch, *run) for arch, cell in choices.items() for run in to_confirm(cell)]
-    _finish(options, "confirm", trials, fit)
-    return compare.read_all(trials)
+    results: list[RunResult] = []
+    while len(trials := _trials_to_choose(options, results)) > len(results):
+        refuse_conflict(trials)
+        found = finish(_directory(options, "choose"), trials, options.jobs, fit=fit and not options.no_fit)
+        _refuse_missing("choose", len(trials) - len(found))
+        results = list(found.values())
+    return results
 
 
-def choices_of(outcomes: Sequence[RunResult]) -> dict[str, Cell]:
-    """Each network's setting, as far as its runs of the first stage are all there."""
-    found = {arch: chosen(_scores(own)) for arch, own in by_arch(outcomes).items()}
+def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> list[RunResult]:
+    """All runs of the second stage: each network at the notebook's setting and at its own best one.
+
+    Raises:
+        UserError: a run is missing or failed.
+    """
+    arms = {
+        f"{arch} {' '.join(cell)}": Arm(arch, (*options.overrides, *cell.overrides))
+        for arch, choice in choices.items()
+        for cell in dict.fromkeys((NOTEBOOK, choice))
+    }
+    found = confirm(_directory(options, "confirm"), arms, CONFIRMING_SEEDS, options.jobs, fit=not options.no_fit)
+    _refuse_missing("confirm", sum(len(CONFIRMING_SEEDS) - len(own) for own in found.values()))
+    return [result for own in found.values() for result in own]
+
+
+def choices_of(results: Sequence[RunResult]) -> dict[str, Cell]:
+    """Each network's setting, if its runs of the first stage are all done."""
+    found = {arch: chosen(_scores(own)) for arch, own in by_arch(results).items()}
     return {arch: cell for arch, cell in found.items() if cell}
 
 
-def _trials_to_choose(options: Namespace, outcomes: Sequence[RunResult]) -> list[Trial]:
-    held_out = Namespace(**vars(options) | {"settings": (*options.settings, ("data.val_size", str(HELD_OUT)))})
-    done = by_arch(outcomes)
+def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:
+    overrides, done = (*options.overrides, (VAL_SIZE, str(HELD_OUT))), by_arch(results)
     return [
-        _trial(held_out, "choose", arch, cell, seed)
+        Trial(f"{options.name}/choose", arch, (*overrides, *cell.overrides), seed)
         for arch in dict.fromkeys(options.arch)
         for cell, seed in to_choose(_scores(done.get(arch, [])))
     ]
 
 
-def _scores(outcomes: Sequence[RunResult]) -> Scores:
-    return {(cell_of(one), one.seed): one.validation for one in outcomes if one.validation is not None}
+def _scores(results: Sequence[RunResult]) -> Scores:
+    return {(cell_of(one), one.seed): one.validation for one in results if one.validation is not None}
 
 
-def _trial(options: Namespace, stage: str, arch: str, cell: Cell, seed: int) -> Trial:
-    return Trial(f"{options.name}/{stage}", arch, (*options.settings, *cell.settings), seed)
-
-
-def _finish(options: Namespace, stage: str, trials: Sequence[Trial], fit: bool) -> None:
-    """Train what is missing of these trials, if wanted, and refuse to go on without them."""
-    compare.refuse_conflict(trials)
-    failed = compare.fit_missing(_directory(options, stage), trials, options.jobs) if fit else []
-    if missing := [trial for trial in trials if trial.state() != "done"]:
-        hint = "" if fit else f": python scripts/study.py {stage}"
-        logs = "".join(f"; see {trial.log}" for trial in failed)
-        raise UserError(f"{len(missing)} runs of stage {stage} are not done{hint}{logs}")
-
-
-def _report(
-    options: Namespace, stage: str, tables: Sequence[Table], sentences: Sequence[str], details: Sequence[Table] = ()
-) -> RunDirectory:
-    """Print a stage's tables and sentences, and keep them and what is not for the screen in its folder."""
-    folder = _directory(options, stage)
-    believed = "\n".join(f"- {line}" for line in sentences)
-    write(folder.path / "report.md", "\n".join([to_markdown(tables), believed, "", to_markdown(details)]))
-    echo(f"\nAlso in {as_shown(folder.path / 'report.md')}\n")
-    to_console(tables, terminal())
-    for line in sentences:
-        echo(line)
-    return folder
+def _refuse_missing(stage: str, count: int) -> None:
+    if count:
+        raise UserError(f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}")
 
 
 def _directory(options: Namespace, stage: str) -> RunDirectory:

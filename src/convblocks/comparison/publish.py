@@ -1,0 +1,86 @@
+"""The one way in which results of several runs are reported: printed, kept as files, and shown in TensorBoard."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from convblocks.atomic import write
+from convblocks.console import echo
+from convblocks.figures.style import save
+from convblocks.runs.directory import RunDirectory
+from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_markdown
+from convblocks.training.tensorboard import VISUALS
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of a report.
+
+    Args:
+        name: Of its files, without their endings.
+        tables: For the screen, and first in the Markdown file.
+        sentences: The conclusions, which follow the tables.
+        figures: The functions that draw the figures, by the end of their names; that of the main one is empty.
+        rows: For the CSV file.
+        details: Tables for the Markdown file only.
+        numbers: For the JSON file, if any.
+        command: A command to copy, at the end of the Markdown file.
+    """
+
+    name: str
+    tables: Sequence[Table]
+    sentences: Sequence[str]
+    figures: Mapping[str, Callable[[], Figure]]
+    rows: Sequence[Mapping[str, Any]]
+    details: Sequence[Table] = ()
+    numbers: Any = None
+    command: str = ""
+
+    def to_markdown(self, level: int = 2) -> str:
+        sentences = "\n".join(f"- {line}" for line in self.sentences) + "\n"
+        details = [to_markdown(self.details, level)] if self.details else []
+        command = [f"```bash\n{self.command}\n```\n"] if self.command else []
+        return "\n".join([to_markdown(self.tables, level), sentences, *details, *command])
+
+
+def publish(
+    report: Report, directory: RunDirectory, write_more: Callable[[SummaryWriter], None] = lambda writer: None
+) -> None:
+    """Write a report into a directory and into TensorBoard, and print its tables and sentences.
+
+    Args:
+        report: The content.
+        directory: Of the runs. A former report is replaced.
+        write_more: Writes more to TensorBoard.
+    """
+    directory.create()
+    path, markdown = directory.path / report.name, report.to_markdown()
+    files = {".md": markdown, ".csv": as_csv(report.rows)}
+    if report.numbers is not None:
+        files[".json"] = as_json(report.numbers)
+    for suffix, text in files.items():
+        write(path.with_suffix(suffix), text)
+    shutil.rmtree(path, ignore_errors=True)
+    with SummaryWriter(str(path)) as writer:
+        writer.add_text(report.name, markdown)
+        for end, draw in report.figures.items():
+            name = f"{report.name}-{end}" if end else report.name
+            figure = save(draw, directory.path / f"{name}.png")
+            writer.add_image(f"{VISUALS}/{name}", _pixels(figure), dataformats="HWC")
+        write_more(writer)
+    echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")
+    to_console(report.tables, terminal())
+    for line in report.sentences:
+        echo(line)
+
+
+def _pixels(figure: Figure) -> np.ndarray[Any, Any]:
+    """A saved figure, (height, width, 3) uint8, without drawing it again."""
+    assert isinstance(figure.canvas, FigureCanvasAgg)
+    return np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]

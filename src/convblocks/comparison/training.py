@@ -1,0 +1,134 @@
+"""Training the trials of a comparison that are not done, and confirming chosen settings with fresh seeds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torchinfo import summary as torchinfo_summary
+
+from convblocks.comparison.options import fit_settings, image_spec_of
+from convblocks.comparison.progress import Progress, columns_of
+from convblocks.comparison.trials import Trial, fit_all, friendly_stops
+from convblocks.errors import UsageError, UserError
+from convblocks.runs.directory import RunDirectory
+from convblocks.runs.result import Overrides, RunResult
+from convblocks.tables import as_json, percent, terminal
+from convblocks.training import building, slurm
+
+VAL_SIZE = "data.val_size"
+
+# No image is held out, and the test set is read once: at the end of a run.
+ON_ALL_IMAGES = {VAL_SIZE: "0", "trainer.limit_val_batches": "0"}
+
+Settings = dict[str, Any]
+
+
+class Arm(NamedTuple):
+    """A network at a setting."""
+
+    arch: str
+    overrides: Overrides
+
+
+def confirm(
+    directory: RunDirectory, arms: Mapping[str, Arm], seeds: Sequence[int], jobs: int, fit: bool = True
+) -> dict[str, list[RunResult]]:
+    """Train chosen settings with fresh seeds, which their choice has not seen; the results by the names of the arms.
+
+    Raises:
+        BusyError: another process is training them.
+        UserError: some runs failed, or are missing although they are not to be trained.
+    """
+    trials = {name: [Trial(directory.name, *arm, seed) for seed in seeds] for name, arm in arms.items()}
+    everything = list(dict.fromkeys(trial for own in trials.values() for trial in own))
+    refuse_conflict(everything)
+    results = finish(directory, everything, jobs, fit)
+    return {name: [results[trial] for trial in own if trial in results] for name, own in trials.items()}
+
+
+def on_all_images(overrides: Overrides) -> Overrides:
+    """The same settings without held-out images."""
+    return tuple(pair for pair in overrides if pair[0] not in ON_ALL_IMAGES) + tuple(ON_ALL_IMAGES.items())
+
+
+def finish(directory: RunDirectory, trials: Sequence[Trial], jobs: int, fit: bool = True) -> dict[Trial, RunResult]:
+    """Train or resume the trials that are not done, the most work first; returns the results of those that are.
+
+    Raises:
+        BusyError: another process is working on the comparison.
+        Stopped: by a signal or Ctrl-C; the same command carries on.
+        UsageError: the trials need several nodes.
+        UserError: trials used different data.
+    """
+    results = {trial: result for trial in trials if (result := trial.result())}
+    missing = [trial for trial in trials if trial not in results]
+    if fit and missing:
+        results |= _train(directory, missing, jobs, trials)
+    _refuse_other_data(results)
+    return {trial: results[trial] for trial in trials if trial in results}
+
+
+def refuse_conflict(trials: Sequence[Trial]) -> None:
+    """Refuse options that fit.py does not take, values of a grid that mean the same, and runs with other settings."""
+    settings = {arm: fit_settings(trial) for arm, trial in _one_per_arm(trials).items()}
+    if len({as_json(one) for one in settings.values()}) < len(settings):
+        raise UsageError("--grid: two of its values are the same")
+    for trial in trials:
+        if trial.run.config.is_file():
+            expected = settings[_arm(trial)] | {"seed": trial.seed}
+            if changed := trial.run.changed_settings(expected):
+                raise UserError(f"{changed}: choose another --name, or move that run away")
+
+
+def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
+    """Raise a UserError that names the trials without a result, and the logs of those that ran."""
+    missing = [trial for trial in trials if trial not in results]
+    if missing:
+        names = ", ".join(trial.run.name for trial in missing)
+        logs = "".join(f"; see {trial.log}" for trial in missing if trial.log.is_file())
+        raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
+
+
+def _train(
+    directory: RunDirectory, missing: Sequence[Trial], jobs: int, trials: Sequence[Trial]
+) -> dict[Trial, RunResult]:
+    settings = {arm: fit_settings(trial) for arm, trial in _one_per_arm(missing).items()}
+    for one in settings.values():
+        slurm.check_layout(one["trainer"].get("devices", "auto"), one["trainer"].get("num_nodes", 1))
+    work = {arm: _multiply_adds(one) for arm, one in settings.items()}
+    queue = iter(sorted(missing, key=lambda trial: -work[_arm(trial)] * abs(trial.epochs)))
+    results = {}
+    directory.create()
+    columns, common = columns_of(trials)
+    with directory.lock(), friendly_stops(), Progress(len(missing), terminal(), columns, common) as progress:
+        for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, progress.update), start=1):
+            result = trial.result() if status == 0 else None
+            if result:
+                results[trial] = result
+                text = f"test accuracy {percent(result.accuracy)}, {result.seconds:.1f} s"
+            else:
+                text = f"FAILED, see {trial.log}"
+            progress.finish(trial, text, ended)
+    return results
+
+
+def _refuse_other_data(results: Mapping[Trial, RunResult]) -> None:
+    """Refuse to compare runs whose images are known to differ."""
+    data = [(trial, one.provenance.data) for trial, one in results.items()]
+    paths = {as_json(one): trial.run.path for trial, one in data if one}
+    if len(paths) > 1:
+        first, second, *_ = paths.values()
+        raise UserError(f"{first} and {second} were trained on different data: move one away, or choose another --name")
+
+
+def _arm(trial: Trial) -> Arm:
+    return Arm(trial.arch, trial.overrides)
+
+
+def _one_per_arm(trials: Sequence[Trial]) -> dict[Arm, Trial]:
+    return {_arm(trial): trial for trial in trials}
+
+
+def _multiply_adds(settings: Settings) -> int:
+    image_spec = image_spec_of(settings)
+    network = building.build_classifier(settings, image_spec).network
+    return int(torchinfo_summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds)

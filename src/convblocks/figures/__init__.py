@@ -1,0 +1,1 @@
+"""Figures: one style, and a function for each panel."""

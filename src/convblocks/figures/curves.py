@@ -1,0 +1,181 @@
+"""The figures of runs by epoch: loss and error, final errors, and dead units; each panel has a function.
+
+A collapsed run is drawn like any other. A loss that is not finite is no point, and counts as the worst in a median.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
+
+from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
+from convblocks.runs.directory import DEAD
+from convblocks.runs.result import RunResult, by_arch
+
+LONGEST_NAME = 22
+
+
+class Curve(NamedTuple):
+    """Runs that are drawn together, such as those of a network, and their style."""
+
+    name: str
+    style: Style
+    runs: list[RunResult]
+
+
+def comparison_figure(results: Sequence[RunResult]) -> Figure:
+    """Training loss and error by epoch, and the final test error of every run."""
+    curves = curves_of_networks(results)
+    heights = (4.0, 0.9 + 0.45 * len(curves))
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
+    left, right = top.subplots(1, 2)
+    ends = _losses(left, curves), _errors(right, curves, _evaluated(results))
+    _final_errors(bottom.subplots(), curves)
+    label_ends(figure, zip((left, right), ends, strict=True))
+    return figure
+
+
+def dead_units_figure(results: Sequence[RunResult]) -> Figure:
+    """The share of dead units by epoch: a panel for each network that logged it, with a curve for each layer.
+
+    Raises:
+        ValueError: no run logged it.
+    """
+    networks = [curve for curve in curves_of_networks(results) if layers(curve.runs)]
+    if not networks:
+        raise ValueError("no run logged its dead units")
+    columns = min(3, len(networks))
+    rows = math.ceil(len(networks) / columns)
+    figure = Figure(figsize=(WIDTH, 4.2 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for panel in axes[len(networks) :]:
+        panel.remove()
+    axes[0].set_ylabel("dead units")
+    label_ends(figure, [(panel, _dead_units(panel, curve)) for panel, curve in zip(axes, networks, strict=False)])
+    return figure
+
+
+def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
+    """A curve for each network, in their order."""
+    return [Curve(_short(arch), style(index), own) for index, (arch, own) in enumerate(by_arch(results).items())]
+
+
+def layers(runs: Sequence[RunResult]) -> list[str]:
+    """The names of the metrics of dead units."""
+    return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
+
+
+def error_of(run: RunResult) -> float:
+    """The final test error in per cent."""
+    return 100 * (1 - run.accuracy)
+
+
+def draw_dots(axes: Axes, x: ArrayLike, y: ArrayLike, look: Style) -> None:
+    """A dot for each run."""
+    axes.plot(x, y, look.marker, color=look.colour, markersize=5, alpha=0.75, markeredgewidth=0, gid="runs")
+
+
+def error_axis(axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
+    """A log axis in per cent, up to 100 if a run has collapsed."""
+    log_axis(axes, which, found, top=100 if max(found) > 50 else 0, unit=" %")
+
+
+def _losses(axes: Axes, curves: Sequence[Curve]) -> list[End]:
+    """The training loss by epoch."""
+    values = [[_values(run, "train/loss") for run in curve.runs] for curve in curves]
+    log_axis(axes, "y", _finite(values))
+    axes.set_title(f"training loss{_dotted(curves)}")
+    return _by_epoch(axes, curves, values)
+
+
+def _errors(axes: Axes, curves: Sequence[Curve], evaluated: str) -> list[End]:
+    """The error by epoch on the images of the evaluation, ``val`` or ``test``."""
+    accuracies = [[_values(run, f"{evaluated}/acc") for run in curve.runs] for curve in curves]
+    values = [[[100 * (1 - one) for one in run] for run in runs] for runs in accuracies]
+    error_axis(axes, "y", _finite(values))
+    axes.set_title(("validation error" if evaluated == "val" else "test error") + _dotted(curves))
+    return _by_epoch(axes, curves, values)
+
+
+def _final_errors(axes: Axes, curves: Sequence[Curve]) -> None:
+    """A row for each curve: a dot for each run, a stroke at the median, and the number of collapsed runs."""
+    error_axis(axes, "x", [error_of(run) for curve in curves for run in curve.runs])
+    for row, curve in enumerate(curves):
+        found = [error_of(run) for run in curve.runs]
+        beside = np.linspace(-0.25, 0.25, len(found)) if len(found) > 1 else np.zeros(1)
+        draw_dots(axes, found, row + beside, curve.style)
+        axes.plot([np.median(found)] * 2, [row - 0.38, row + 0.38], color=foreground(), linewidth=1.8, gid="medians")
+        collapsed = sum(run.collapsed for run in curve.runs)
+        if collapsed:
+            note = f"  {collapsed} of {len(found)} collapsed"
+            axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
+    axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
+    axes.set(ylim=(len(curves) - 0.5, -0.5), title="final test error of every run; strokes are medians")
+    axes.tick_params(axis="y", length=0)
+
+
+def _dead_units(axes: Axes, network: Curve) -> list[End]:
+    """The share of dead units of a network, a curve for each layer."""
+    names = layers(network.runs)
+    curves = [Curve(name.removeprefix(DEAD), style(index), network.runs) for index, name in enumerate(names)]
+    axes.set(title=network.name + _dotted(curves), ylim=(-0.04, 1.04))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    return _by_epoch(axes, curves, [[_values(run, name) for run in network.runs] for name in names])
+
+
+def _values(run: RunResult, metric: str) -> list[float]:
+    """The metric by epoch: nan where it was not measured, infinite where it was not finite."""
+    measured = [row.get(metric) for row in run.epochs]
+    return [math.nan if one is None else one if math.isfinite(one) else math.inf for one in measured]
+
+
+def _by_epoch(axes: Axes, curves: Sequence[Curve], values: Sequence[list[list[float]]]) -> list[End]:
+    """A thin line for each run, dotted if it collapsed, and a thick one through the medians of all runs."""
+    ends = []
+    for curve, runs in zip(curves, values, strict=True):
+        look = curve.style
+        for run, result in zip(runs, curve.runs, strict=True):
+            _line(axes, run, ":" if result.collapsed else "-", color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
+        table = np.array(list(zip_longest(*runs, fillvalue=math.nan)))
+        shown = _line(axes, list(np.median(table, axis=1)), look.line, color=look.colour, linewidth=2.2, gid="medians")
+        if shown:
+            ends.append(End(curve.name, *shown[-1], look.colour))
+            axes.plot(*zip(*shown, strict=True), look.marker, color=look.colour, markersize=5)
+    epoch_axis(axes, max(len(run.epochs) for curve in curves for run in curve.runs))
+    return ends
+
+
+def _line(axes: Axes, values: Sequence[float], line: str, **look: Any) -> list[tuple[int, float]]:
+    """Draw values by epoch, with gaps at infinite ones but not at those not measured; returns the drawn points."""
+    measured = [(epoch, value) for epoch, value in enumerate(values, start=1) if not math.isnan(value)]
+    shown = [(epoch, value) for epoch, value in measured if math.isfinite(value)]
+    broken = [(epoch, value if math.isfinite(value) else math.nan) for epoch, value in measured]
+    if shown:
+        axes.plot(*zip(*broken, strict=True), line, marker="." if len(shown) == 1 else "", **look)
+    return shown
+
+
+def _evaluated(results: Sequence[RunResult]) -> str:
+    """The images of the evaluation after each epoch."""
+    return "val" if any("val/acc" in row for result in results for row in result.epochs) else "test"
+
+
+def _short(name: str) -> str:
+    """A network's name, or its end: the dotted name of a user's class begins with its module."""
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :].lstrip('.')}"
+
+
+def _dotted(curves: Sequence[Curve]) -> str:
+    collapsed = [run for curve in curves for run in curve.runs if run.collapsed]
+    return " (dotted: collapsed)" if any(len(run.epochs) > 1 for run in collapsed) else ""
+
+
+def _finite(values: Sequence[Sequence[Sequence[float]]]) -> list[float]:
+    return [one for runs in values for run in runs for one in run if math.isfinite(one)]

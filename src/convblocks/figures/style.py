@@ -1,0 +1,187 @@
+"""The style of all figures: light and dark, readable in grey and at the 700 pixels that a page may leave them."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from cycler import cycler
+from matplotlib import rc_context, rcParams
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
+from scipy.optimize import isotonic_regression
+
+# In inches, at 160 pixels an inch.
+WIDTH = 10.0
+
+# In points: letters are 11 pixels high in a figure shown 700 pixels wide; small ones, for counts and captions, in one
+# shown 838 pixels wide.
+LETTERS, SMALL = 11.5, 9.5
+
+# Okabe and Ito's colours, which the colour-blind can distinguish; line styles and markers distinguish them in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+# On black the light blue comes first: the dark one is hard to see there.
+COLOURS_ON_DARK = (COLOURS[5], *COLOURS[1:5], COLOURS[0])
+
+Theme = dict[Any, Any]
+
+
+def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -> Theme:
+    inked = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor")
+    return {
+        "figure.dpi": 160,
+        "figure.facecolor": paper,
+        "axes.facecolor": paper,
+        "axes.prop_cycle": cycler(color=colours),
+        "axes.edgecolor": pale,
+        "xtick.color": pale,
+        "ytick.color": pale,
+        **dict.fromkeys(inked, ink),
+        "font.size": LETTERS,
+        "axes.titlesize": LETTERS,
+        "axes.titlelocation": "left",
+        "legend.frameon": False,
+        "text.parse_math": False,  # names of networks and classes are no formulas
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": grid,
+        "grid.linewidth": 0.8,
+    }
+
+
+# Paper and ink are GitHub's.
+LIGHT = _theme("#ffffff", ink="#1f2328", pale="#59636e", grid="#e4e8ec", colours=COLOURS)
+DARK = _theme("#0d1117", ink="#f0f6fc", pale="#9198a1", grid="#2a313c", colours=COLOURS_ON_DARK)
+
+
+def render(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:
+    """The figure that ``draw`` makes, in the colours of a theme."""
+    with rc_context(theme):
+        figure = draw()
+        FigureCanvasAgg(figure)
+        return figure
+
+
+def save(draw: Callable[[], Figure], path: Path) -> Figure:
+    """Write the figure that ``draw`` makes to a PNG file, and return it."""
+    figure = render(draw)
+    figure.savefig(path)
+    return figure
+
+
+def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:
+    """Write ``name.png`` and, in the dark theme, ``name-dark.png``."""
+    save(draw, path)
+    render(draw, DARK).savefig(path.with_stem(f"{path.stem}-dark"))
+
+
+class Style(NamedTuple):
+    """Colour, line style and marker of a curve."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+def style(index: int) -> Style:
+    """The style of the curve of that number; colours repeat, with another line style."""
+    colours = rcParams["axes.prop_cycle"].by_key()["color"]
+    return Style(colours[index % len(colours)], LINES[index % len(LINES)], MARKERS[index % len(MARKERS)])
+
+
+def foreground() -> str:
+    colour: str = rcParams["text.color"]
+    return colour
+
+
+def muted() -> str:
+    colour: str = rcParams["xtick.color"]
+    return colour
+
+
+class End(NamedTuple):
+    """The last point of a curve, in the units of its axes, and the name of the curve."""
+
+    name: str
+    x: float
+    y: float
+    colour: str
+
+
+def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> None:
+    """Write the names of curves to the right of their axes, each as near to the height of its end as possible."""
+    figure.draw_without_rendering()  # now the heights of the axes are known
+    for axes, ends in panels:
+        if ends:
+            _label(axes, ends, line=1.25 * rcParams["font.size"] * figure.dpi / 72 / axes.bbox.height)
+
+
+def _label(axes: Axes, ends: Sequence[End], line: float) -> None:
+    """Write the names; ``line`` is the height of one, as a share of the axes' height."""
+    points = axes.transData.transform([(end.x, end.y) for end in ends])
+    heights = axes.transAxes.inverted().transform(points)[:, 1]
+    order = np.argsort(heights, kind="stable")
+    steps = line * np.arange(len(ends))
+    # Of all positions in this order and at least a line apart, the nearest to the ends.
+    places = isotonic_regression(heights[order] - steps).x + steps
+    places -= max(0.0, places[-1] - 1)
+    for index, place in zip(order, places, strict=True):
+        name, x, y, colour = ends[index]
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1}
+        axes.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", arrowprops=leader)
+
+
+def log_axis(
+    axes: Axes, which: Literal["x", "y"], values: Sequence[float], top: float = 0.0, unit: str = "", most: int = 9
+) -> None:
+    """Make a log axis that holds the values and ``top``, with ticks that are round numbers, ``most`` or powers of ten.
+
+    With a value of 0 the axis is linear below the smallest other value.
+    """
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = min(positive), max(*positive, top)
+    margin = max((high / low) ** 0.06, 1.03)
+    bottom, top = low / margin, top or high * margin
+    scale: dict[str, Any] = {"value": "log"}
+    ticks = _round_numbers(bottom, top, most)
+    if min(values, default=1.0) == 0:
+        scale = {"value": "symlog", "linthresh": low, "linscale": 0.5}
+        bottom, ticks = -0.2 * low, [0.0, *_round_numbers(bottom, top, most, always=True)]
+    if which == "x":
+        axes.set_xscale(**scale)
+        axes.set_xlim(bottom, top)
+    else:
+        axes.set_yscale(**scale)
+        axes.set_ylim(bottom, top)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(FixedFormatter([f"{tick:,g}{unit}" for tick in ticks]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def epoch_axis(axes: Axes, last: int) -> None:
+    """Epochs from 1, with ticks at whole epochs only."""
+    axes.set_xlim(*((0.5, 1.5) if last == 1 else (1 - 0.02 * last, last + 0.02 * last)))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    axes.set_xlabel("epoch")
+
+
+def _round_numbers(low: float, high: float, most: int, always: bool = False) -> list[float]:
+    """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5; others too if these are few, unless ``always``."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) > most:
+        return [tick for tick in ticks if f"{tick:e}".startswith("1")]
+    if len(ticks) < 3 and not always:
+        return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
+    return ticks

@@ -1,0 +1,260 @@
+"""The result of a finished run: its ``summary.json``, and a line of the records in ``docs/data/``."""
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from convblocks.atomic import write
+from convblocks.data.image_spec import ImageSpec
+from convblocks.errors import UserError
+from convblocks.tables import as_json, flatten
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+# The name of a metric, and its value.
+Row = dict[str, int | float]
+
+# Options of fit.py without their dashes, and their values, by which the runs of a comparison differ.
+Overrides = tuple[tuple[str, str], ...]
+
+# ``ended_by`` of a run that was not ended early.
+EPOCHS = "its epochs"
+
+# Derived numbers that a row of comparison.csv has beside the fields.
+DERIVED = ("accuracy", "validation", "first_loss", "last_loss", "collapsed_in", "seconds")
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that a run was trained and tested on."""
+
+    spec: ImageSpec
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a run's numbers come from; None where that is unknown.
+
+    Args:
+        machine: Processor, system and versions in one line.
+        commit: Of the code, with ``-dirty`` where files differed from it.
+        data: The MD5 of each part of the data, by its name.
+        device: Such as ``cpu`` or ``cuda:0``.
+        processes: How many trained together.
+        threads: Of each process.
+    """
+
+    machine: str
+    commit: str | None
+    data: dict[str, str] | None
+    device: str
+    processes: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All that is known of a finished run. Losses are means over an epoch's training images, accuracies in 0..1.
+
+    Args:
+        arch: The network.
+        seed: Of weights and data order.
+        parameters: The number of trainable parameters.
+        lr_scheduler: The short name of the schedule.
+        epochs: The rows of metrics.csv, one for each epoch: ``epoch`` from 1, ``step``, ``seconds``, ``train/loss``,
+            ``test/acc`` or ``val/acc``, and ``dead/<layer>``, the share of dead units.
+        final: The metrics of the final weights; with validation images those of the best evaluation.
+        ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
+        collapsed: Whether it diverged, or ended at or below ``chance_threshold``.
+        chance_threshold: The test accuracy up to which a network has learned nothing.
+        images: What it was trained and tested on.
+        provenance: Where its numbers come from.
+        evaluations: The rows of evaluations within an epoch.
+        mistakes: The numbers of the test images that the final network gets wrong; None where its logits are not
+            finite.
+        lr: The learning rate, which a callback may have chosen.
+        batch_size: Of all processes together, which a callback may have chosen.
+        overrides: The options by which it differs from other runs of its comparison.
+
+    Raises:
+        ValueError: there are no epochs, or they are not 1, 2, 3 and so on.
+    """
+
+    arch: str
+    seed: int
+    parameters: int
+    lr_scheduler: str
+    epochs: tuple[Row, ...]
+    final: Row
+    ended_by: str
+    collapsed: bool
+    chance_threshold: float
+    images: Images
+    provenance: Provenance
+    evaluations: tuple[Row, ...] = ()
+    mistakes: tuple[int, ...] | None = None
+    lr: float | None = None
+    batch_size: int | None = None
+    overrides: Overrides = ()
+
+    def __post_init__(self) -> None:
+        if not self.epochs or [row.get("epoch") for row in self.epochs] != list(range(1, len(self.epochs) + 1)):
+            raise ValueError("its epochs are not 1, 2, 3 and so on")
+        if "test/acc" not in self.final or any({"train/loss", "seconds"} - row.keys() for row in self.epochs):
+            raise ValueError("some of its metrics are missing")
+
+    @property
+    def accuracy(self) -> float:
+        """The final accuracy on the test images."""
+        return self.final["test/acc"]
+
+    @property
+    def validation(self) -> float | None:
+        """The accuracy on validation images at the evaluation with the lowest loss; None without such images."""
+        evaluated = [row for row in (*self.epochs, *self.evaluations) if "val/loss" in row]
+        finite = [row for row in evaluated if math.isfinite(row["val/loss"])]
+        best = min(finite or evaluated, key=lambda row: row["val/loss"], default=None)
+        return best["val/acc"] if best else None
+
+    @property
+    def first_loss(self) -> float:
+        return self.epochs[0]["train/loss"]
+
+    @property
+    def last_loss(self) -> float:
+        return self.epochs[-1]["train/loss"]
+
+    @property
+    def seconds(self) -> float:
+        """Of training and evaluation, without the start of the process."""
+        return sum(row["seconds"] for row in (*self.epochs, *self.evaluations))
+
+    @property
+    def has_diverged(self) -> bool:
+        return not math.isfinite(self.last_loss)
+
+    @property
+    def accuracies(self) -> list[float]:
+        """The accuracy after each epoch, on validation images if there are any; nan where it was not measured."""
+        return [row.get("val/acc", row.get("test/acc", math.nan)) for row in self.epochs]
+
+    @property
+    def learned_in(self) -> list[int]:
+        """The epochs after which the accuracy was above chance."""
+        return [number for number, one in enumerate(self.accuracies, start=1) if one > self.chance_threshold]
+
+    @property
+    def died_in(self) -> int | None:
+        """The epoch in which a collapsed run lost for good what it had learned; None of any other."""
+        learned = self.learned_in
+        return learned[-1] + 1 if self.collapsed and learned and learned[-1] < len(self.epochs) else None
+
+    @property
+    def collapsed_in(self) -> int | None:
+        """From which epoch on no evaluation of a collapsed run was above chance; its last one if none shows it."""
+        if not self.collapsed:
+            return None
+        rows = sorted((*self.epochs, *self.evaluations), key=lambda row: row["step"])
+        evaluated = [(row["epoch"], row.get("val/acc", row.get("test/acc"))) for row in rows]
+        measured = [(int(epoch), accuracy) for epoch, accuracy in evaluated if accuracy is not None]
+        since = list(takewhile(lambda one: not one[1] > self.chance_threshold, reversed(measured)))
+        return since[-1][0] if since else len(self.epochs)
+
+    def time_to(self, accuracy: float) -> tuple[int, float] | None:
+        """After how many epochs and seconds it first reached an accuracy; None if it never did."""
+        seconds = 0.0
+        for number, (row, reached) in enumerate(zip(self.epochs, self.accuracies, strict=True), start=1):
+            seconds += row["seconds"]
+            if reached >= accuracy:
+                return number, seconds
+        return None
+
+    def is_done(self, epochs: int) -> bool:
+        """Whether that many epochs were wanted and are there, or something ended the run early."""
+        return self.ended_by != EPOCHS or len(self.epochs) >= epochs
+
+    def after(self, epochs: int) -> "RunResult":
+        """The result as it was after that many epochs, if the run was extended since; -1 stands for all.
+
+        With validation images its final metrics remain those of the best evaluation of all.
+        """
+        if epochs < 0 or len(self.epochs) <= epochs:
+            return self
+        cut = replace(self, epochs=self.epochs[:epochs])
+        if self.validation is not None or "test/acc" not in cut.epochs[-1]:
+            return cut
+        collapsed = cut.epochs[-1]["test/acc"] <= self.chance_threshold or cut.has_diverged
+        return replace(cut, final=cut.epochs[-1], collapsed=collapsed, mistakes=None)
+
+    def as_row(self) -> dict[str, Any]:
+        """A row of comparison.csv: everything that is a single value."""
+        fields = flatten(msgspec.to_builtins(self) | {"overrides": self.options_text})
+        scalars = {name: value for name, value in fields.items() if not isinstance(value, list | tuple)}
+        return scalars | {name: getattr(self, name) for name in DERIVED}
+
+    @property
+    def options_text(self) -> str:
+        return ",".join(f"{option}={value}" for option, value in self.overrides)
+
+
+def encode(result: RunResult, indent: int | None = None) -> str:
+    """A result as one JSON text; numbers that are not finite are ``"nan"`` and ``"inf"``."""
+    return as_json(msgspec.to_builtins(result), indent) + "\n"
+
+
+def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
+    """The result that ``encode`` has written.
+
+    Raises:
+        UserError: it is damaged; the message ends with the hint.
+    """
+    try:
+        return msgspec.json.decode(text, type=RunResult, strict=False)
+    except (ValueError, UserError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+        raise UserError(f"cannot read {path} ({error}): {hint}") from error
+
+
+def write_results(path: Path, results: Sequence[RunResult]) -> None:
+    """Write results as JSON Lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, "".join(map(encode, results)))
+
+
+def read_results(path: Path) -> list[RunResult]:
+    """The results that ``write_results`` has written.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from error
+    hint = "write it again with docs/train.py"
+    return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
+
+
+def by_arch(results: Iterable[RunResult]) -> dict[str, list[RunResult]]:
+    """The runs of each network, in their order."""
+    return grouped(results, lambda one: one.arch)
+
+
+def by_overrides(results: Iterable[RunResult]) -> dict[Overrides, list[RunResult]]:
+    """The runs at each setting, in their order."""
+    return grouped(results, lambda one: one.overrides)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Items with the same key together, in their order."""
+    found: dict[Key, list[Item]] = {}
+    for one in items:
+        found.setdefault(key(one), []).append(one)
+    return found
