@@ -1,18 +1,18 @@
 """usage: python scripts/benchmark.py [options]
 
-Measure what training costs: the course's loop, a usual Lightning project, a bare loop in plain torch, and fit.py,
-alternating, each in a process of its own. Takes most of an hour on two CPUs, on which nothing else should run.
+Measure what training costs with the course's loop, a typical Lightning project, a bare loop in plain torch, and
+fit.py, in turn, each in its own process. Takes most of an hour on two CPUs, which should be otherwise idle.
 
-With --here: find out in two minutes which precision, how many threads and how many jobs side by side are fastest on
-this machine, which should be quiet, and print the flags of fit.py and compare.py to copy.
+With --here: find in two minutes the precision, the number of threads and the number of parallel jobs that are fastest
+on this machine, which should be idle, and print the flags of fit.py and compare.py to copy.
 
   --arch NAME ...      the networks (default: all)
-  --here               only that; takes no other options than --arch and --seconds
+  --here               only that; takes no other options but --arch and --seconds
   --seconds N          how long --here measures (default: 90)
-  --rounds N           how often everything is measured (default: 3)
-  --steps N            training steps of an epoch and batches of its evaluation, for a quick look (default: all)
-  --threads N          CPU threads of each measurement (default: as many as torch takes)
-  --out FOLDER         where page and picture go, and in its folder data raw numbers (default: lightning_logs/benchmark)
+  --rounds N           number of rounds of all measurements (default: 3)
+  --steps N            training steps per epoch and batches per evaluation, for a quick look (default: all)
+  --threads N          CPU threads of each measurement (default: torch's choice)
+  --out FOLDER         folder for the page, its figure and the raw numbers in data/ (default: lightning_logs/benchmark)
 
 Examples:
   python scripts/benchmark.py --here --arch maxpool

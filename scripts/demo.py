@@ -1,11 +1,11 @@
 """usage: python scripts/demo.py CHECKPOINT... [options]
 
-Serve a page on this machine, and to it alone: draw with the mouse or a finger, or choose a picture where the network
-was trained on pictures, and watch the probabilities, the image that the network sees, and what its ReLUs make of it. Up
-to four networks stand side by side. Ends with Ctrl-C.
+Serve a page to this machine only: draw with the mouse or a finger, or choose a picture if the network was trained on
+pictures, and watch the probabilities, the image that the network sees, and the output of its ReLUs. Up to four networks
+stand side by side. Stop it with Ctrl-C.
 
-  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
-  --port N             the page's port, 0 for any free one (default: 8028)
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --port N             port of the page, 0 for any free one (default: 8028)
 
 Example:
   python scripts/demo.py lightning_logs/mlp/version_0/checkpoints/last.ckpt

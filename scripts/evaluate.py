@@ -1,13 +1,13 @@
 """usage: python scripts/evaluate.py CHECKPOINT [options]
 
-Evaluate a checkpoint on the test images: loss, accuracy, expected calibration error, precision, recall and F1 of each
+Evaluate a checkpoint on the test images: loss, accuracy, expected calibration error, precision, recall and F1 per
 class, and the confusion matrix.
 
-  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
-  --data.root DIR      the data that the network was trained on, or like it (default: the MNIST of the repository)
-  --data.source NAME   a class of your own that reads them
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --data.root DIR      the data the network was trained on, or similar data (default: the repository's MNIST)
+  --data.source NAME   a class of your own that reads the data
   --json               print machine-readable results
-  --show FILE          write a picture: confusion matrix, hardest images, calibration, accuracy of each class
+  --show FILE          write a figure: confusion matrix, hardest images, calibration, errors per class
 
 Example:
   python scripts/evaluate.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png

@@ -1,6 +1,6 @@
 """usage: python scripts/fit.py --arch {mlp,maxpool,batchnorm,module.Network} [options]
 
-Train one network on MNIST or your own pictures. The run is kept in lightning_logs/.
+Train one network on MNIST or your own pictures. The run is saved in lightning_logs/.
 
   --arch NAME          the network: mlp, maxpool, batchnorm, or a class of your own (required)
   --network.KEY X      an argument of your own network's class
@@ -11,13 +11,13 @@ Train one network on MNIST or your own pictures. The run is kept in lightning_lo
   --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
   --loss NAME          cross_entropy, or a class; its arguments: --loss.KEY X
   --data.root DIR      pictures as train/CLASS/* and test/CLASS/*, or MNIST's files (default: MNIST)
-  --seed N             seed of weights, order and movements of the images (default: 0)
-  --threads N          CPU threads; they change how sums round (default: as many as torch takes)
+  --seed N             seed of weights, image order and augmentation (default: 0)
+  --threads N          CPU threads; their number changes how sums round (default: torch's choice)
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
-  --resume             carry on the run of that name, or extend it with more --epochs
+  --resume             continue the run of that name, or extend it with more --epochs
   --running_loss       also print the loss every few batches, as the course's notebook does
-  --config FILE        read options from a YAML file; those on the command line win
-  --help_all           list all options, of Trainer and data too; --print_config: with their values
+  --config FILE        read options from a YAML file; the command line overrides them
+  --help_all           list all options (Trainer and data too); --print_config: with their values
 
 Examples:
   python scripts/fit.py --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow

@@ -1,13 +1,13 @@
 """usage: python scripts/predict.py CHECKPOINT PICTURE... [options]
 
-Recognise the digits in your own pictures, one digit in each: drawn, written or printed, photographed or scanned, of any
-size and colour. For a network that was trained on other pictures, yours are scaled to their size. A folder stands for
-all pictures in it. Each picture that cannot be recognised (blank, damaged, too large) gets a line that says why, and
-the exit status is then 1.
+Recognise the digits in your own pictures, one per picture: drawn, written or printed, photographed or scanned, of any
+size and colour. For a network trained on other pictures, yours are resized to match. A folder stands for all pictures
+in it. A picture that cannot be recognised (blank, damaged, too large) gets a line that says why, and the exit status is
+then 1.
 
-  --arch NAME          allow a network of your own, such as mynets.Rows, to be imported
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --json               print machine-readable results, with the probabilities of all classes
-  --show FILE          write a picture of every input beside what the network saw of it
+  --show FILE          write a figure of every picture beside the image that the network saw
 
 Examples:
   python scripts/predict.py lightning_logs/maxpool/version_0/checkpoints/last.ckpt seven.png
