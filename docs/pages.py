@@ -34,7 +34,7 @@ from convblocks.comparison.records import read_records
 from convblocks.comparison.report import results_table
 from convblocks.comparison.study.decision import at_notebooks
 from convblocks.comparison.verdicts import compare
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UserError
 from convblocks.tables import Table, to_markdown
 from docs.board import write_board
@@ -189,4 +189,4 @@ def _markdown(tables: Sequence[Table], level: int = 2) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

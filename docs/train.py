@@ -36,7 +36,7 @@ from convblocks.comparison.options import parse
 from convblocks.comparison.outcomes import Outcome
 from convblocks.comparison.records import read_records, write_records
 from convblocks.comparison.study import stages
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from docs import sessions
@@ -158,4 +158,4 @@ def of_other_machines(outcomes: Sequence[Outcome], own: Sequence[Outcome]) -> li
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

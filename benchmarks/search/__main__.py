@@ -20,7 +20,6 @@ Example:
   python -m benchmarks.search --jobs 2 --out docs
 """
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -33,7 +32,7 @@ from convblocks.comparison.options import options_of_fit
 from convblocks.comparison.outcomes import read_outcome
 from convblocks.comparison.study.plan import FIRST_RATES, HELD_OUT, SCHEDULES
 from convblocks.comparison.trials import Settings, all_trials, command_line
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.machine import describe_machine, git_commit
@@ -118,4 +117,4 @@ def gridded(options: Namespace, repeat: int) -> Course:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))
