@@ -25,11 +25,11 @@ class Board(TensorBoardLogger):
 
     Args:
         directory: Where the run is kept.
-        purge_step: The first step that is logged anew, if the run is resumed.
+        purge_step: The first step that is logged anew where the run has been begun before.
         tests_once: Whether what is measured on the test images is a final value, and no curve.
     """
 
-    def __init__(self, directory: RunDirectory, purge_step: int | None, tests_once: bool) -> None:
+    def __init__(self, directory: RunDirectory, purge_step: int, tests_once: bool) -> None:
         super().__init__(
             directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=purge_step
         )
