@@ -159,3 +159,5 @@ if __name__ == "__main__":
             run(call.command)
         finally:
             gc.unfreeze()  # nanobind, of which triton is made, takes frozen objects for leaks
+    else:
+        os._exit(0)
