@@ -32,7 +32,7 @@ from convblocks.command_line import Parser, output_folder
 from convblocks.comparison.analysis import compare
 from convblocks.comparison.report import results_table
 from convblocks.comparison.study.decision import at_notebooks
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UserError
 from convblocks.runs.result import by_arch, read_results
 from convblocks.tables import Table, to_markdown
@@ -188,4 +188,4 @@ def _markdown(tables: Sequence[Table], level: int = 2) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

@@ -30,7 +30,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from benchmarks.handwriting.shapes import SHAPES, Shape
 from convblocks.atomic import write
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UsageError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting.demo.server import Server
@@ -189,4 +189,4 @@ def save(picture: Image.Image, name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

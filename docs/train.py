@@ -35,7 +35,7 @@ from convblocks.comparison import compare
 from convblocks.comparison.options import parse
 from convblocks.comparison.study import stages
 from convblocks.comparison.training import finish
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.result import RunResult, read_results, write_results
@@ -162,4 +162,4 @@ def of_other_machines(results: Sequence[RunResult], own: Sequence[RunResult]) ->
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

@@ -27,9 +27,9 @@ from pathlib import Path
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
-from convblocks.console import answer
+from convblocks.console import answer, end
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is no part of the package
 
 if __name__ == "__main__":
-    sys.exit(answer("benchmarks.training.speed", __doc__))
+    end(answer("benchmarks.training.speed", __doc__))

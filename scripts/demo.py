@@ -13,7 +13,6 @@ Example:
 
 import os
 import signal
-import sys
 
 # A single image is no faster on several cores, and far slower where other programs keep them busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
-from convblocks.console import answer
+from convblocks.console import answer, end
 
 if __name__ == "__main__":
-    sys.exit(answer("convblocks.handwriting.demo.server", __doc__))
+    end(answer("convblocks.handwriting.demo.server", __doc__))

@@ -14,12 +14,11 @@ Example:
 """
 
 import signal
-import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
-from convblocks.console import answer
+from convblocks.console import answer, end
 
 if __name__ == "__main__":
-    sys.exit(answer("convblocks.evaluation.export", __doc__))
+    end(answer("convblocks.evaluation.export", __doc__))

@@ -25,15 +25,14 @@ Examples:
 """
 
 import signal
-import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.training import signals
 
 signals.install()  # before the heavy imports: a job may be told to stop while they run
 
 if __name__ == "__main__":
-    sys.exit(answer("convblocks.training.fit", __doc__))
+    end(answer("convblocks.training.fit", __doc__))

@@ -15,12 +15,11 @@ Examples:
 """
 
 import signal
-import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
-from convblocks.console import answer
+from convblocks.console import answer, end
 
 if __name__ == "__main__":
-    sys.exit(answer("convblocks.handwriting.predict", __doc__))
+    end(answer("convblocks.handwriting.predict", __doc__))

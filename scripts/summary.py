@@ -4,12 +4,11 @@ Print torchinfo's summary of all networks: layers, output shapes and parameters.
 """
 
 import signal
-import sys
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
 
-from convblocks.console import answer
+from convblocks.console import answer, end
 
 if __name__ == "__main__":
-    sys.exit(answer("convblocks.model.summary", __doc__))
+    end(answer("convblocks.model.summary", __doc__))

@@ -155,4 +155,9 @@ if __name__ == "__main__":
         settle(call)
         if call.prepare:
             call.prepare()
-        run(call.command)
+        try:
+            run(call.command)
+        finally:
+            gc.unfreeze()  # nanobind, of which triton is made, takes frozen objects for leaks
+    else:
+        os._exit(0)

@@ -85,6 +85,45 @@ def test_ctrl_c_during_the_imports_is_status_130(workspace: Path, monkeypatch: p
     assert (process.returncode, errors) == (130, "")
 
 
+LEAVES = """
+import atexit, sys, threading, time
+from convblocks.console import answer, end
+
+class Module:
+    def __del__(self):
+        print("taken apart")
+
+def wait():
+    time.sleep(0.2)
+    print("the thread")
+
+def main(arguments):
+    threading.Thread(target=wait).start()
+    atexit.register(print, "the handler", end="", file=sys.stderr)
+
+if __name__ == "__main__":
+    module = Module()
+    end(answer(main, ""))
+"""
+
+
+@pytest.mark.parametrize("how", [[], ["-m"]])
+def test_a_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path, how: list[str]) -> None:
+    """Threads are waited for, exit handlers called, and streams written."""
+    Path("leaves.py").write_text(LEAVES)
+    command = [sys.executable, *how, "leaves" if how else "leaves.py"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the thread\n", "the handler")
+
+
+def test_a_program_that_runs_a_command_goes_on(workspace: Path) -> None:
+    """A profiler, say, whose table is printed last."""
+    Path("leaves.py").write_text(LEAVES)
+    command = [sys.executable, "-m", "cProfile", "leaves.py"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "function calls" in ended.stdout
+
+
 @pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_run_quietly(workspace: Path) -> None:
     read_end, write_end = os.pipe()

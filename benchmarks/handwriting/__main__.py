@@ -10,7 +10,6 @@ Example:
   python -m benchmarks.handwriting lightning_logs/maxpool/checkpoints/last.ckpt
 """
 
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,7 @@ from benchmarks.handwriting.drawing import Drawing, draw_all
 from benchmarks.handwriting.results import Drawn, Network, Results
 from benchmarks.pages import DATA, write_raw_numbers
 from convblocks.command_line import Parser, output_folder
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.data.image_spec import MNIST
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
@@ -94,4 +93,4 @@ def network_of(run: RunDirectory, predicted: NDArray[np.int64]) -> Network:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

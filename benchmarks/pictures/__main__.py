@@ -13,7 +13,6 @@ Example:
   python -m benchmarks.pictures --rounds 5
 """
 
-import sys
 import tempfile
 import time
 from argparse import Namespace
@@ -28,7 +27,7 @@ from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep
 from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Measurement, Reading, What, measure, time_reading
 from benchmarks.pictures.results import Results
 from convblocks.command_line import Parser, output_folder
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -127,4 +126,4 @@ def told_reading(reading: Reading, stage: str) -> Reading:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

@@ -13,7 +13,6 @@ Example:
   python -m benchmarks.processes --out docs
 """
 
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from benchmarks.processes.measure import Measurement, measure
 from benchmarks.processes.results import Results
 from benchmarks.processes.variants import Case
 from convblocks.command_line import Parser, output_folder
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -115,4 +114,4 @@ def told(measurement: Measurement, stage: str) -> Measurement:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

@@ -20,7 +20,6 @@ Example:
   python -m benchmarks.search --jobs 2 --out docs
 """
 
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from convblocks.comparison.options import options_of_fit
 from convblocks.comparison.study.plan import FIRST_RATES, HELD_OUT, SCHEDULES
 from convblocks.comparison.training import VAL_SIZE, finish, refuse_missing
 from convblocks.comparison.trials import all_trials, command_line
-from convblocks.console import answer
+from convblocks.console import answer, end
 from convblocks.errors import UsageError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.provenance import describe_machine, git_commit
@@ -115,4 +114,4 @@ def gridded(options: Namespace, repeat: int) -> Course:
 
 
 if __name__ == "__main__":
-    sys.exit(answer(main, __doc__))
+    end(answer(main, __doc__))

@@ -1,7 +1,7 @@
 """Every image once an epoch, in an order that (seed, epoch) alone determine, shared fairly between processes."""
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convblocks.data.augmentation import Augmentation, epoch_draws
@@ -45,6 +45,7 @@ def test_only_the_last_batch_is_short(size: int, batch_size: int, seed: int, epo
     assert len(full) + 1 == len(ImageLoader(numbered(size), batch_size, shuffle=True))
 
 
+@settings(deadline=None)  # hundreds of batches, on a machine that is busy
 @given(sizes, batch_sizes, seeds, epochs, numbers_of_processes)
 def test_shares_put_together_are_the_global_batch(
     size: int, batch_size: int, seed: int, epoch: int, processes: int
@@ -54,6 +55,7 @@ def test_shares_put_together_are_the_global_batch(
     assert together == batches(size, batch_size, seed, epoch)
 
 
+@settings(deadline=None)  # hundreds of batches, on a machine that is busy
 @given(sizes, batch_sizes, numbers_of_processes)
 def test_shares_differ_by_at_most_one(size: int, batch_size: int, processes: int) -> None:
     shares = [batches(size, batch_size, 0, 0, processes, process) for process in range(processes)]

@@ -227,6 +227,28 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
 
 
 @pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_begins_its_curves_anew(
+    few_digits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = [*SMALL, "--arch", "mlp"]
+    expected = curves(whole_run(*flags))["train/loss_step"]
+
+    def kill(classifier: DigitClassifier, *_: object) -> None:
+        if classifier.trainer.global_step == 12:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DigitClassifier, "on_before_zero_grad", kill)
+        with pytest.raises(KeyboardInterrupt):
+            fit.main([*flags, "--name", "killed"])
+    killed = RunDirectory("killed")
+    assert not killed.last_checkpoint.exists()
+    assert curves(killed)["train/loss_step"]
+    fit.main(["--name", "killed", "--resume"])
+    assert curves(killed)["train/loss_step"] == expected
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [7, 20])
 def test_a_checkpoint_of_the_former_format_is_resumed(
     few_digits: None, monkeypatch: pytest.MonkeyPatch, step: int

@@ -119,7 +119,7 @@ class Talkative(DigitClassifier):
 
 def test_what_a_module_logs_keeps_its_name(workspace: Path) -> None:
     run = RunDirectory("run")
-    trainer(workspace, logger=RunTensorBoardLogger(run, purge_step=None, tests_once=False)).fit(
+    trainer(workspace, logger=RunTensorBoardLogger(run, purge_step=0, tests_once=False)).fit(
         Talkative("mlp"), datamodule=MNISTDataModule()
     )
     shown = curves(run)

@@ -182,7 +182,8 @@ def _digit_alone(ink: Ink) -> Ink:
     numbers = np.arange(1, count + 1)
     sizes = ndimage.sum_labels(solid, parts, numbers)
     at_border = np.isin(numbers, np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
-    lengths = np.array([max(side.stop - side.start for side in sides) for sides in ndimage.find_objects(parts)])
+    boxes = filter(None, ndimage.find_objects(parts))  # one for each part
+    lengths = np.array([max(side.stop - side.start for side in sides) for sides in boxes])
     # A digit may touch the border of a picture that was cut out narrowly; not so where another part may be the digit.
     if np.any(~at_border & (lengths >= min(ink.shape) / 6)):
         sizes = np.where(at_border, 0, sizes)

@@ -2,7 +2,7 @@
 
 import sys
 
-from convblocks.console import status_of
+from convblocks.console import end, status_of
 from convblocks.training import signals
 
 signals.install()  # before the heavy imports: a job may be told to stop while they run
@@ -11,4 +11,4 @@ if __name__ == "__main__":
     from convblocks.training.fit import main
 
     sys.argv[0] = "fit.py"  # as messages name it
-    sys.exit(status_of(main, sys.argv[1:]))
+    end(status_of(main, sys.argv[1:]))

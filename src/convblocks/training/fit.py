@@ -181,11 +181,14 @@ def complete(training: Training) -> None:
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins: its checkpoint, the steps that were made before, and the first step to log anew, if any."""
+    """Where a run begins: its checkpoint, the steps that were made before, and the first step to log anew.
+
+    A run that was killed before its first checkpoint begins anew, but has logged steps already.
+    """
 
     checkpoint: Path | None = None
     steps: int = 0
-    first_logged: int | None = None
+    first_logged: int = 0
 
 
 def find_start(training: Training) -> Start:
@@ -232,7 +235,7 @@ def open_directory(training: Training, start: Start) -> None:
         note_settings(training, start.steps)
         note_origin(training)
         if added and directory.loggers.is_file():
-            loggers.go_on(added, flatten(training.settings), start.first_logged or 0)
+            loggers.go_on(added, flatten(training.settings), start.first_logged)
         elif added:
             loggers.begin(added, directory.loggers, flatten(training.settings))
     if training.settings["trainer"].get("logger") is not False:

@@ -27,7 +27,7 @@ class AgreedSignal:
     """
 
     def __init__(self) -> None:
-        self._group = None
+        self._group: Any = None
         if world_size() > 1 and distributed.get_backend() != "gloo":
             self._group = distributed.new_group(backend="gloo")
         self._sent: tuple[distributed.Work, Tensor] | None = None

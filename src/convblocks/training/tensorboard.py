@@ -51,11 +51,11 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
     Args:
         directory: Of the run.
-        purge_step: The first step that a resumed run logs again.
+        purge_step: The first step that is logged again if the run was begun before.
         tests_once: Whether test metrics are final values, not curves.
     """
 
-    def __init__(self, directory: RunDirectory, purge_step: int | None, tests_once: bool) -> None:
+    def __init__(self, directory: RunDirectory, purge_step: int, tests_once: bool) -> None:
         super().__init__(
             directory.logs, name="", version=directory.name, default_hp_metric=False, purge_step=purge_step
         )
