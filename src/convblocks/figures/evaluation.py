@@ -38,8 +38,11 @@ def figure_of(*panels: Panel) -> Figure:
     """A figure with the panels, two in a row."""
     columns, rows = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(WIDTH / COLUMNS * columns, 4.6 * rows), layout="constrained")
-    for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
-        panel(axes)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel, own in zip(panels, axes, strict=False):
+        panel(own)
+    for unused in axes[len(panels) :]:
+        unused.remove()
     return figure
 
 
