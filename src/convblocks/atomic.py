@@ -41,6 +41,6 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes have left of files that they were writing; others must not be writing there."""
-    for path in (*folder.glob(".*.tmp"), *folder.glob(".new-*.ckpt")):  # former versions named checkpoints so
+    for path in folder.glob(".*.tmp"):
         with suppress(OSError):
             path.unlink()

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convblocks.data import idx
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.data.pictures import read_picture
 from convblocks.errors import DataError, UserError
@@ -144,7 +145,7 @@ def run_with(folder: str, name: str, content: bytes) -> RunDirectory:
     return run
 
 
-configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS, "model"]), json_values)
+configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS]), json_values)
 yaml_texts = configs.map(yaml.safe_dump) | st.text()
 
 
@@ -193,7 +194,7 @@ def test_summaries(content: bytes) -> None:
 def checkpoint() -> bytes:
     """A small one, with all that a resume needs."""
     parts = {
-        "hyper_parameters": {"arch": "mlp"},
+        "hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()},
         "state_dict": {"network.weight": torch.arange(30.0)},
         "optimizer_states": [{"state": {}, "param_groups": []}],
         "lr_schedulers": [],
@@ -217,6 +218,6 @@ def test_a_damaged_checkpoint_never_has_other_weights(data: st.DataObject, check
 @given(st.dictionaries(st.sampled_from(["hyper_parameters", "state_dict", "callbacks", "epoch", "loops"]), json_values))
 def test_checkpoints_of_other_parts(parts: dict[str, Any]) -> None:
     content = io.BytesIO()
-    torch.save({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}} | parts, content)
+    torch.save({"hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()}, "state_dict": {}} | parts, content)
     with file_of(content.getvalue(), "last.ckpt") as path, pytest.raises(UserError, match=r"last\.ckpt"):
         newest_checkpoint(path, {"network.weight": torch.zeros(1)})

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
 from convblocks.data.images import ImageSets
 from convblocks.errors import Stopped, UserError
-from convblocks.evaluation import evaluate, export
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import previous
 from convblocks.runs.directory import RunDirectory
@@ -224,63 +222,6 @@ def test_the_curves_are_whole_whether_an_epoch_was_logged_after_its_checkpoint_o
     assert expected.keys() == resumed.keys()
     for tag in expected.keys() - {"vitals/speed/seconds", "vitals/speed/images_per_second"}:
         assert resumed[tag] == expected[tag], tag
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("step", [7, 20])
-def test_a_checkpoint_of_the_former_format_is_resumed(
-    few_digits: None, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """It knew three optimizers, with their weight decay, and told neither its epoch nor what was logged last."""
-    flags = [*SMALL, "--arch", "mlp"]
-    whole = whole_run(*flags)
-    fit_until(step, [*flags, "--name", "stopped"], monkeypatch)
-    stopped = RunDirectory("stopped")
-    checkpoint = torch.load(stopped.last_checkpoint, weights_only=True)
-    checkpoint["MNISTDataModule"] = {"position": step % 20}
-    del checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    del checkpoint["callbacks"]["MetricsLog"]["of_last_step"]
-    former = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
-    checkpoint["hyper_parameters"] = {"arch": "mlp", "lr": 0.01, **former}
-    checkpoint["callbacks"]["Preemption"] = {"cpu": checkpoint["callbacks"]["Preemption"]["cpu"][0]}
-    config = stopped.read_config()
-    for option in ("optimizer", "lr_scheduler"):
-        del config[option]
-    trainer = config["trainer"] | {"sync_batchnorm": False}
-    stopped.config.write_text(yaml.safe_dump(config | {"model": former, "trainer": trainer}))
-    torch.save(checkpoint, stopped.last_checkpoint)
-    fit.main(["--name", "stopped", "--resume"])
-    assert_same_weights(whole, stopped)
-    assert metric_rows(whole) == metric_rows(stopped)
-
-
-@pytest.mark.slow
-def test_a_run_from_before_other_data_and_losses_is_resumed_and_used(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither its settings nor its checkpoint tell the loss or the images."""
-    flags = [*DEBUG, "--arch", "mlp", "--name"]
-    fit.main([*flags, "whole"])
-    fit_until(27, [*flags, "stopped"], monkeypatch)
-    stopped = RunDirectory("stopped")
-    config = yaml.safe_load(stopped.config.read_text())
-    del config["loss"], config["data"]["flip"]
-    stopped.config.write_text(yaml.safe_dump(config))
-    forget_loss_and_images(stopped.last_checkpoint)
-    evaluate.main([str(stopped.last_checkpoint)])
-    fit.main(["--name", "stopped", "--resume"])
-    assert_same_weights(RunDirectory("whole"), stopped)
-    assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
-    forget_loss_and_images(stopped.last_checkpoint)
-    export.main([str(stopped.last_checkpoint), "--output", "digits"])
-    assert Path("digits.onnx").is_file()
-
-
-def forget_loss_and_images(path: Path) -> None:
-    """Make a checkpoint what it was before other losses and images could be chosen."""
-    checkpoint = torch.load(path, weights_only=True)
-    del checkpoint["hyper_parameters"]["loss"], checkpoint["hyper_parameters"]["image_spec"]
-    torch.save(checkpoint, path)
 
 
 @pytest.mark.slow

@@ -85,8 +85,8 @@ class ImageLoader:
         # before set_epoch().
         epoch, resume = self._epoch, self._resume
         self._epoch, self._resume = epoch + 1, {}
-        # The batches that were done before a resume in the middle of this epoch; 0 without one.
-        done = resume.get("position", 0) if resume.get("epoch", epoch) == epoch else 0
+        # Batches done before a resume in the middle of this epoch; 0 without one.
+        done = resume["position"] if resume.get("epoch") == epoch else 0
         order, draws = self._order(epoch), self._draws(epoch)
         for position, indices in enumerate(order.split(self.batch_size)[done:], start=done + 1):
             self._state = {"epoch": epoch, "position": position}

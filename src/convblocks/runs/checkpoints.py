@@ -14,7 +14,6 @@ from torch import Tensor
 from convblocks.atomic import write
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.former_format import renewed_checkpoint
 from convblocks.runs.relocation import RUN, relocated
 
 # What a resume needs beyond weights and hyper-parameters, and what it must be.
@@ -56,7 +55,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         complete.replace(path)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        checkpoint = renewed_checkpoint(super().load_checkpoint(path, *arguments, **options))
+        checkpoint = super().load_checkpoint(path, *arguments, **options)
         return relocated(checkpoint, RUN, str(self.run.resolve()))
 
 
@@ -88,11 +87,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not all(isinstance(name, str) and _is_plain(value) for name, value in weights.items()):
         raise UserError(f"{path} is not a checkpoint of this project: it does not hold named weights alone")
     try:
-        renewed = renewed_checkpoint(parts)
-        ImageSpec.from_dict(renewed["hyper_parameters"]["image_spec"])
-        return renewed
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        ImageSpec.from_dict(hyper_parameters["image_spec"])
+    except (KeyError, UsageError) as error:
         raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
+    return parts
 
 
 def newest_checkpoint(path: Path, weights: Mapping[str, Tensor]) -> tuple[Path, dict[str, Any]] | None:

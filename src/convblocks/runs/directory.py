@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import Any, Literal, NamedTuple
@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from convblocks.atomic import remove_unfinished, write
 from convblocks.errors import UsageError, UserError
 from convblocks.runs import summaries
-from convblocks.runs.former_format import renewed_settings
 from convblocks.runs.summaries import EPOCHS
 from convblocks.tables import as_csv, as_json
 
@@ -27,7 +26,7 @@ LOCK_SECONDS = 5
 LONGEST_NAME = 200
 
 # What config.yaml always holds, those of several parts last.
-SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "seed", "threads")
+SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "loss", "seed", "threads")
 GROUPS = ("data", "trainer")
 
 # On which processes a run trains: a resume may change it, since no number depends on it but by rounding.
@@ -179,11 +178,8 @@ class RunDirectory:
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {self.config}, which is missing or damaged: {what_to_do}") from error
         parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
-        if all(isinstance(parts.get(group), dict) for group in GROUPS):
-            with suppress(KeyError, TypeError):
-                parts = renewed_settings(parts)
-            if all(option in parts for option in SETTINGS):
-                return parts
+        if all(isinstance(parts.get(group), dict) for group in GROUPS) and all(option in parts for option in SETTINGS):
+            return parts
         raise UserError(f"{self.config} lacks some of the run's settings: {what_to_do}")
 
     def changed_settings(self, settings: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:

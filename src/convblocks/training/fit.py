@@ -123,10 +123,9 @@ def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
     """Refuse to carry on a run on other images than it was begun with, or from another run's checkpoint."""
     files, path, seed = training.data.files, training.directory.path, training.settings["seed"]
     state = checkpoint[type(training.data).__qualname__]
-    if state.get("seed", seed) != seed:
+    if state["seed"] != seed:
         raise UserError(f"{path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there")
-    began = state.get("fingerprint", files.fingerprint)
-    changed = changed_parts(began, files.fingerprint)
+    changed = changed_parts(state["fingerprint"], files.fingerprint)
     if checkpoint["hyper_parameters"]["image_spec"]["classes"] != list(files.image_spec.classes):
         changed.append("list of classes")
     if changed:
@@ -263,7 +262,7 @@ def note_manifest(training: Training) -> None:
     for line in changed:
         echo(f"not as when the run began: {line}")
     resumed = {"command": now["command"], "changes": changed}
-    write_manifest(path, {"data": now["data"]} | began | {"resumed": [*began.get("resumed", []), resumed]})
+    write_manifest(path, began | {"resumed": [*began.get("resumed", []), resumed]})
 
 
 def introduce(training: Training) -> None:

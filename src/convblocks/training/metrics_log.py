@@ -126,7 +126,7 @@ class MetricsLog(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
-        self._of_last_step = state_dict.get("of_last_step", {})
+        self._of_last_step = state_dict["of_last_step"]
         self._seconds_before = state_dict["seconds"]
         self._images = state_dict["images"]
 

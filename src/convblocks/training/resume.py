@@ -50,7 +50,7 @@ class ExactResume(Checkpoint):
             return
         own = trainer.global_rank
         torch.set_rng_state(_of_process(own, state["cpu"], trainer.world_size))
-        for name, sums in state.get("train_sums", {}).items():
+        for name, sums in state["train_sums"].items():
             joined = sums.min(dim=0).values if name == "finite" else sums.sum(dim=0) * (own == 0)
             mine = sums[own] if len(sums) == trainer.world_size else joined
             setattr(pl_module.train_metrics, name, mine.to(pl_module.device))
@@ -59,8 +59,8 @@ class ExactResume(Checkpoint):
         if trainer.fit_loop.restarted_mid_epoch:
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
-        trainer.callback_metrics.update(state.get("metrics", {}))
-        for number in state.get("plateaus", []):
+        trainer.callback_metrics.update(state["metrics"])
+        for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]
             pl_module.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])
 
@@ -115,7 +115,6 @@ class ExactResume(Checkpoint):
 
 def _of_process(rank: int, states: Tensor, processes: int) -> Tensor:
     """The state of a random generator, or the first process's, where there were more or fewer processes."""
-    states = torch.atleast_2d(states)  # former checkpoints hold that of the first process alone
     # A copy: torch 2.13 crashes when it is given a part of a tensor.
     return states[rank if len(states) == processes else 0].clone()
 
