@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convblocks.data.decoding import FEW, Looks, decode, looks_of
+from convblocks.data.decoding import FEW, Header, decode, read_headers
 from convblocks.errors import DataError
 
 
@@ -85,20 +85,20 @@ def test_of_two_damaged_pictures_the_first_is_named(many: Sequence[Path], tmp_pa
     for index in (70, 400):
         paths[index].write_text("no picture")
     with pytest.raises(DataError, match=r"/70\.png"):
-        looks_of(paths)
+        read_headers(paths)
 
 
 def test_looks_come_in_the_order_of_the_files(many: Sequence[Path], tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.new("L", (3, 2)).save(grey)
-    looks = looks_of([*many, grey])
-    assert looks == [Looks(4, 5, grey=False)] * len(many) + [Looks(2, 3, grey=True)]
+    headers = read_headers([*many, grey])
+    assert headers == [Header(4, 5, grey=False)] * len(many) + [Header(2, 3, grey=True)]
 
 
 def test_whoever_reads_the_output_is_told_once_what_goes_on(
     many: Sequence[Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    looks_of(many)
+    read_headers(many)
     decode(many, (3, 4, 5))
     captured = capfd.readouterr()
     assert captured.err.splitlines() == ["Looking at 600 pictures", "Decoding 600 pictures"]
@@ -109,7 +109,7 @@ def test_few_pictures_are_decoded_in_silence_by_this_process(
     many: Sequence[Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = processes(monkeypatch)
-    looks_of(many[:FEW])
+    read_headers(many[:FEW])
     assert numbers_in(decode(many[:FEW], (3, 4, 5))) == list(range(FEW))
     assert capfd.readouterr() == ("", "")
     assert not started

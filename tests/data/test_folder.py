@@ -186,10 +186,10 @@ def train_is_a_file(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (no_classes, "{root}/train needs a folder of pictures for each of two classes or more, but has none"),
-        (one_class, "{root}/train needs a folder of pictures for each of two classes or more, but has only disc"),
+        (no_classes, "{root}/train needs folders of pictures for two or more classes, but has none"),
+        (one_class, "{root}/train needs folders of pictures for two or more classes, but has only disc"),
         (no_pictures, "{root}/train/square holds no pictures: put some there, or remove the folder"),
-        (unknown_class, "{root}/test/circle is of a class that {root}/train lacks"),
+        (unknown_class, "{root}/test/circle: {root}/train has no such class"),
         (no_test_pictures, "{root}/test holds no pictures"),
         (
             two_sizes,
@@ -229,7 +229,7 @@ def test_kept_pictures_that_do_not_fit_into_memory_are_not_loaded(root: Path, mo
 
 def test_a_class_needs_a_name_that_can_be_printed(root: Path) -> None:
     (root / "train" / "disc").rename(root / "train" / "two\nlines")
-    with pytest.raises(DataError, match="is no plain text, and cannot be the name of a class"):
+    with pytest.raises(DataError, match="is not plain text, and cannot be the name of a class"):
         PictureFolder(root).load()
 
 
@@ -264,7 +264,7 @@ def pictures_alone(root: Path) -> Path:
 
 @pytest.mark.parametrize("folder", [only_test, class_folders_alone, pictures_alone])
 def test_pictures_that_lie_otherwise_are_not_taken_for_mnist(folder: Callable[[Path], Path], root: Path) -> None:
-    with pytest.raises(DataError, match=r"has no folder train: pictures belong into train/<class>/"):
+    with pytest.raises(DataError, match=r"has no folder train: put the pictures into train/<class>/"):
         find_source(folder(root))
 
 

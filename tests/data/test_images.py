@@ -81,5 +81,5 @@ def test_what_are_no_labelled_images_is_refused(train: LabelledImages, message: 
 
 
 def test_test_images_of_another_shape_are_refused() -> None:
-    with pytest.raises(DataError, match=r"the test set.s images must be .*alike"):
+    with pytest.raises(DataError, match=r"the test set.s images must be .*all of one shape"):
         ImageSets.of(random_images(4, 1, 8, 8), random_images(4, 1, 8, 9), ("a", "b"))
