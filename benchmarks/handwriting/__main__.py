@@ -29,7 +29,7 @@ from convblocks.data.image_spec import MNIST
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import look
-from convblocks.model.choices import short_name
+from convblocks.model.names import short_name
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.machine import describe_machine, git_commit
 from convblocks.tables import terminal, to_console

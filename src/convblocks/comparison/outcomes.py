@@ -9,7 +9,7 @@ import numpy as np
 
 from convblocks.comparison.trials import Settings, Trial
 from convblocks.data.image_spec import ImageSpec
-from convblocks.model.choices import short_name
+from convblocks.model.names import short_name
 from convblocks.model.optimizers import CONSTANT
 
 Item = TypeVar("Item")

@@ -35,7 +35,7 @@ def load_classes(settings: Settings) -> None:
     of_training = [optimizer_name(settings["optimizer"]), schedule_name(settings["lr_scheduler"])]
     for name in [*of_training, loss_name(settings["loss"]), settings["arch"], settings["data"].get("source") or ""]:
         if "." in name:
-            names.load(name)
+            names.import_class(name)
 
 
 def build_classifier(settings: Settings, image_spec: ImageSpec) -> DigitClassifier:
@@ -60,7 +60,7 @@ def build_data(settings: Settings) -> MNISTDataModule:
     """The data module of these settings, or a UsageError."""
     given = dict(parsed(settings).data)
     source = given.pop("source")
-    return MNISTDataModule(**given, source=partial(names.call, ImageSource, source) if source else None)
+    return MNISTDataModule(**given, source=partial(names.instantiate, ImageSource, source) if source else None)
 
 
 def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:

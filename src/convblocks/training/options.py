@@ -20,8 +20,8 @@ from lightning.pytorch import Trainer
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model import names
-from convblocks.model.choices import Choice
 from convblocks.model.classifier import DigitClassifier
+from convblocks.model.names import ClassSpec
 from convblocks.model.optimizers import spans_the_run
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.complaints import LINKS, FitParser
@@ -129,7 +129,7 @@ def parser() -> FitParser:
     made.add_argument("--lr", type=float, default=lr, help="Learning rate.")
     for option in CLASSES:
         help_text = f"A short name or a class; its arguments as --{option}.KEY."
-        made.add_argument(f"--{option}", type=Choice, default=_default(DigitClassifier, option), help=help_text)
+        made.add_argument(f"--{option}", type=ClassSpec, default=_default(DigitClassifier, option), help=help_text)
         made.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
     help_text = "Seed of the weights, and of the order and movements of the images."
     made.add_argument("--seed", type=int, default=0, help=help_text)
@@ -197,7 +197,7 @@ def _settings(config: jsonargparse.Namespace) -> Settings:
     return settings | {option: _choice(option, config) for option in CLASSES}
 
 
-def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
+def _choice(option: str, config: jsonargparse.Namespace) -> ClassSpec:
     """A class and its arguments, as one value: its name alone where it has none."""
     given = config[option]
     chosen: dict[str, Any] = {"class_path": given} if isinstance(given, str) else given

@@ -27,7 +27,7 @@ def plain(value: Any) -> Any:
 
 def _not_defaults(class_path: str, init_args: jsonargparse.Namespace | None = None, **_: Any) -> dict[str, Any]:
     """The arguments of a class that are not its defaults."""
-    defaults = inspect.signature(names.load(class_path)).parameters
+    defaults = inspect.signature(names.import_class(class_path)).parameters
     arguments = vars(init_args) if init_args else {}
     return {
         option: plain(value)
