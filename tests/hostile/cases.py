@@ -338,7 +338,7 @@ CHECKPOINTS = [
                 checkpoint_with({"state_dict/network.layers.1.weight": ...}),
                 "does not hold the weights of the network mlp",
             ),
-            (checkpoint_with({"state_dict": {0: 1}}), "not hold named weights alone"),
+            (checkpoint_with({"state_dict": {0: 1}}), "its state_dict holds more than named tensors"),
             (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
             (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), NAN)}), "are not finite"),

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from convblocks.console import OF_DISKS, OF_FILES
+from convblocks.console import DISK_ERRORS, FILE_ERRORS
 from convblocks.errors import Stopped, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import signals, slurm
@@ -58,7 +58,7 @@ def of_files(error: BaseException | None, directory: RunDirectory) -> OSError | 
     while error is not None:
         if isinstance(error, OSError):
             of_this_run = str(directory.path) in os.fsdecode(error.filename or "")
-            if error.errno in (OF_FILES if of_this_run else OF_DISKS):
+            if error.errno in (FILE_ERRORS if of_this_run else DISK_ERRORS):
                 return error
         error = error.__cause__
     return None
