@@ -33,12 +33,12 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
     run.manifest.write_text(json.dumps(began | {"git_commit": "abc", "uncommitted": "a line", "machine": "8 CPUs"}))
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not as when the run began: ")]
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since the run began: ")]
     assert len(told) == 5
-    assert f"not as when the run began: torch: 1.0 -> {version('torch')}" in told
-    assert f"not as when the run began: scipy: not installed -> {version('scipy')}" in told
+    assert f"changed since the run began: torch: 1.0 -> {version('torch')}" in told
+    assert f"changed since the run began: scipy: not installed -> {version('scipy')}" in told
     (resumed,) = run.read_summary()["manifest"]["resumed"]
-    assert [f"not as when the run began: {line}" for line in resumed["changes"]] == told
+    assert [f"changed since the run began: {line}" for line in resumed["changes"]] == told
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_the_same_command_again_resumes_a_run_with_callbacks(workspace: Path) ->
 
 
 def test_a_search_that_would_come_too_late_is_refused(workspace: Path) -> None:
-    with pytest.raises(UsageError, match="LearningRateFinder comes too late for onecycle"):
+    with pytest.raises(UsageError, match="LearningRateFinder has no effect on onecycle"):
         train("--arch", "mlp", "--lr_scheduler", "onecycle", *with_callback("LearningRateFinder"))
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from convblocks.training.fast.loop import HOOKS_OF_A_STEP, FastClassifier, skip_idle_hooks
+from convblocks.training.fast.loop import STEP_HOOKS, FastClassifier, skip_idle_hooks
 from convblocks.training.fast.optimizer import speed_up_optimizer
 from convblocks.training.options import parse
 from convblocks.training.parts import build
@@ -110,15 +110,15 @@ SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3",
 
 def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of callbacks that have no other, so that their others are left out."""
-    calls: dict[str, list[int]] = {hook: [] for hook in HOOKS_OF_A_STEP}
+    calls: dict[str, list[int]] = {hook: [] for hook in STEP_HOOKS}
     training = build(parse(SHORT))
-    for name in HOOKS_OF_A_STEP:
+    for name in STEP_HOOKS:
         hook = partial(lambda steps, trainer, *_: steps.append(trainer.global_step), calls[name])
         of_user = type(f"Of{name}", (Callback,), {name: staticmethod(hook)})
         training.trainer.callbacks.append(of_user())  # type: ignore[attr-defined]  # Lightning sets it at run time
     monkeypatch.setattr("convblocks.training.fit.build", lambda _options: training)
     train(*SHORT)
-    assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in HOOKS_OF_A_STEP}
+    assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in STEP_HOOKS}
 
 
 def test_adam_forgets_gradients_as_torchs() -> None:
@@ -148,13 +148,13 @@ def test_what_does_nothing_is_left_out_and_what_a_user_has_put_there_is_not(work
     skip_idle_hooks(training.trainer, training.classifier)
     assert callable(on_instance.on_after_backward)
     assert not callable(on_instance.on_before_backward)
-    assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(idle, hook))] == []
-    assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(frozen, hook))] == []
-    assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(training.classifier, hook))] == ["on_before_backward"]
+    assert [hook for hook in STEP_HOOKS if callable(getattr(idle, hook))] == []
+    assert [hook for hook in STEP_HOOKS if callable(getattr(frozen, hook))] == []
+    assert [hook for hook in STEP_HOOKS if callable(getattr(training.classifier, hook))] == ["on_before_backward"]
 
 
 @pytest.mark.parametrize("base", [Callback, LightningModule])
-@pytest.mark.parametrize("hook", HOOKS_OF_A_STEP)
+@pytest.mark.parametrize("hook", STEP_HOOKS)
 def test_what_is_left_out_is_what_lightning_leaves_empty(base: type, hook: str) -> None:
     """If this fails, Lightning's own hooks of a step do something now, and may no longer be left out."""
     (function,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(base, hook)))).body

@@ -273,7 +273,7 @@ def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytes
 def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
     write_digits(workspace / "Small" / "raw", digits)
     train("--arch", "mlp", "--data.root", str(workspace))
-    assert "is not the original MNIST" in capsys.readouterr().out
+    assert "test images (not the original MNIST), 1 x 28 x 28 pixels" in capsys.readouterr().out
 
 
 def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:

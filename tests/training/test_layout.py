@@ -59,7 +59,7 @@ def test_as_many_processes_as_devices_are_accepted(
         (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
         (4, 1, srun(4, nodes=2), "make 4 on each of 1: write --trainer.devices 2 --trainer.num_nodes 2"),
         ("auto", 1, srun(4, nodes=2), "srun started 4 tasks: write --trainer.devices 2 --trainer.num_nodes 2"),
-        (2, 2, srun(3, nodes=2), "must have as many: start it with --nodes=2 --ntasks-per-node=2"),
+        (2, 2, srun(3, nodes=2), "must have the same number: start it with --nodes=2 --ntasks-per-node=2"),
         (1, 2, srun(2, nodes=2) | {"SLURM_NTASKS_PER_NODE": "2"}, "write srun --ntasks-per-node=1"),
         (4, 1, srun(4) | {"SLURM_JOB_NAME": "interactive"}, "write srun --job-name=fit"),
         (1, 1, {"SLURM_NTASKS": "two"}, "SLURM_NTASKS is 'two', and must be a number: unset it"),

@@ -184,7 +184,7 @@ def test_a_damaged_config_is_said_once(mortal: Path) -> None:
 def test_spawned_processes_leave_nothing_behind(mortal: Path) -> None:
     finished = train("Lightning", mortal, "--name", "spawned", "--trainer.strategy", "ddp_spawn")
     assert finished.returncode == 0, finished.stderr
-    assert not (mortal / "lightning_logs" / "spawned" / ".unsaid").exists()
+    assert not (mortal / "lightning_logs" / "spawned" / ".unreported").exists()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -16,7 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from convblocks.data.image_spec import MNIST
 from convblocks.errors import UsageError
 from convblocks.training.building import build_classifier, build_data, build_trainer
-from convblocks.training.complaints import LINKS
+from convblocks.training.fit_parser import LINKS
 from convblocks.training.options import parse, parser
 from convblocks.training.parts import build
 from tests.conftest import REPOSITORY
@@ -145,7 +145,7 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "mlp", "--epoch", "1"], "unrecognized arguments: --epoch 1: did you mean --epochs?"),
         (["--arch", "mlp", "--val_size", "1"], "did you mean --data.val_size?"),
         (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
-        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones makes no sense here: it leaves out all that"),
+        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones is not supported: it turns off all that"),
         (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
         (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),

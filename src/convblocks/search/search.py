@@ -24,7 +24,7 @@ from convblocks.tables import percent, terminal
 from convblocks.training import building, signals, slurm
 from convblocks.training.options import with_size_as_one
 from convblocks.training.outcome import chance_accuracy
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import quiet_lightning
 
 # More than anybody trains is a slip of the hand.
 LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
         UsageError: options or a space that fit.py does not take.
         UserError: a journal of another search, or one that is damaged; or no trial has a result.
     """
-    silence_what_every_run_says()
+    quiet_lightning()
     launched = dict(os.environ)
     options = parse(arguments)
     if launcher := slurm.launcher_of_several():

@@ -1,4 +1,4 @@
-"""A run in TensorBoard: what its tags are called, and which settings stand in the HParams tab."""
+"""A run in TensorBoard: the names of its tags, and the settings in the HParams tab."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,22 +11,22 @@ from convblocks.runs.directory import RunDirectory, flatten
 from convblocks.runs.tags import tag_of, tag_when_done
 from convblocks.training.options import Settings, parser
 
-# The HParams tab shows five columns until more are ticked.
+# The HParams tab shows five columns by default.
 FIRST_COLUMNS = ("arch", "batch_size", "lr", "lr_scheduler", "seed")
 
-# They say where and how a run is computed, not what.
+# Settings of where and how a run is computed, not what.
 NO_COLUMNS = ("threads", "data.root", "data.eval_batch_size")
 
 
 class RunTensorBoardLogger(TensorBoardLogger):
-    """TensorBoard's logger of a run, with the curves first: see ``convblocks.runs.tags``.
+    """TensorBoard's logger for a run, with the tags of ``convblocks.runs.tags``.
 
-    The number of the epoch, which Lightning adds to all that it logs, is left out: as a curve it is a diagonal.
+    The epoch, which Lightning adds to everything it logs, is left out: its curve would be a diagonal.
 
     Args:
-        directory: Where the run is kept.
-        purge_step: The first step that is logged anew, if the run is resumed.
-        tests_once: Whether what is measured on the test images is a final value, and no curve.
+        directory: The run directory.
+        purge_step: The first step to be logged again after a resume.
+        tests_once: Whether test metrics are final values, not curves.
     """
 
     def __init__(self, directory: RunDirectory, purge_step: int | None, tests_once: bool) -> None:
@@ -36,14 +36,14 @@ class RunTensorBoardLogger(TensorBoardLogger):
         self.tests_once = tests_once
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        # Lightning's own is an int; what a module logs under that name is a float by now.
+        # Lightning's epoch is an int; a metric of that name logged by a module is a float.
         shown = {name: value for name, value in metrics.items() if name != "epoch" or not isinstance(value, int)}
         super().log_metrics({self._tag_of(name): value for name, value in shown.items()}, step)
 
     def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
-        """Write final values, and with them the run's row of the HParams tab."""
+        """Log the final values, and the run's row in the HParams tab."""
         final = {tag_when_done(name): results[name] for name in sorted(results)}
-        if not self.tests_once:  # otherwise the test has logged them
+        if not self.tests_once:  # otherwise trainer.test has logged them
             self.log_metrics(final, step)
         experiment, *session = hparams(columns(settings), final)
         put_first(experiment)
@@ -55,20 +55,20 @@ class RunTensorBoardLogger(TensorBoardLogger):
 
 
 def columns(settings: Settings) -> dict[str, str | int | float]:
-    """The settings by which a person tells runs apart, flat.
+    """The settings that distinguish runs, flattened.
 
-    Those of the Trainer, of which most never change, only where they are not the defaults. Of the others all: they may
-    differ in another run, and TensorBoard takes the columns from one of the runs.
+    Of the Trainer's, only those that are not defaults, since most never change. Of the others, all: they may differ in
+    another run, and TensorBoard takes its columns from a single run.
     """
     defaults = parser().get_defaults().trainer
     changed = {name: value for name, value in settings["trainer"].items() if value != defaults.get(name)}
     options = flatten(settings | {"trainer": changed})
-    told = {option: value for option, value in options.items() if option not in NO_COLUMNS}
-    return {option: value if isinstance(value, str | int | float) else str(value) for option, value in told.items()}
+    shown = {option: value for option, value in options.items() if option not in NO_COLUMNS}
+    return {option: value if isinstance(value, str | int | float) else str(value) for option, value in shown.items()}
 
 
 def put_first(experiment: Any) -> None:
-    """Let TensorBoard sort the first columns before the others, as it does with those in which runs differ."""
+    """Mark the first columns as differing between runs, so that TensorBoard puts them first."""
     content = experiment.value[0].metadata.plugin_data
     data = HParamsPluginData.FromString(content.content)
     for column in data.experiment.hparam_infos:

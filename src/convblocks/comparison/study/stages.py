@@ -22,7 +22,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.tables import Table, as_shown, terminal, to_console, to_markdown
 from convblocks.training import slurm
 from convblocks.training.fit import rank_zero_errors
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import quiet_lightning
 
 # What the study's protocol says, and nobody else.
 SETTLED = ("--seeds", "--grid", "--trial", "--lr", "--lr_scheduler", "--data.val_size")
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         UsageError: no such stage, or an option that is not for a study.
         UserError: a run failed, has other settings, or the first stage is not done.
     """
-    silence_what_every_run_says()
+    quiet_lightning()
     with rank_zero_errors():
         if not arguments or arguments[0] not in STAGES:
             raise UsageError(f"say which stage: {' or '.join(STAGES)}")
