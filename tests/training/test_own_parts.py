@@ -181,7 +181,7 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
         (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
         (["--optimizer.betas", "[0.9]"], "Optimizer torch.optim.Adam cannot be made"),
         (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
-        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs, or --trainer.max_steps"),
+        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
         (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
         (["--lr_scheduler", "StepLR"], "LRScheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
