@@ -1,4 +1,4 @@
-"""Many pictures are decoded by all cores, in their order, and whoever waits is told what for."""
+"""Many pictures are decoded on all cores, in order, with a sign of progress."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from convblocks.errors import DataError
 
 
 def write_numbered(folder: Path, count: int) -> list[Path]:
-    """Pictures of 4 x 5 pixels in colour, each of which holds its number."""
+    """Colour pictures of 4 x 5 pixels whose values are their index."""
     folder.mkdir()
     paths = [folder / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):
@@ -42,7 +42,7 @@ def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the processes that are forked from now on."""
+    """The ids of the processes forked from now on."""
     started: list[int] = []
     kind = multiprocessing.get_context("fork").Process
     real = kind.start
@@ -80,7 +80,7 @@ def test_one_damaged_picture_among_ten_thousand_is_named(ten_thousand: Sequence[
 
 
 def test_of_two_damaged_pictures_the_first_is_named(many: Sequence[Path], tmp_path: Path) -> None:
-    """Whichever process is faster."""
+    """Regardless of which process is faster."""
     paths = [Path(shutil.copy(path, tmp_path)) for path in many]
     for index in (70, 400):
         paths[index].write_text("no picture")
@@ -95,9 +95,7 @@ def test_looks_come_in_the_order_of_the_files(many: Sequence[Path], tmp_path: Pa
     assert headers == [Header(4, 5, grey=False)] * len(many) + [Header(2, 3, grey=True)]
 
 
-def test_whoever_reads_the_output_is_told_once_what_goes_on(
-    many: Sequence[Path], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_slow_work_is_announced_by_one_line(many: Sequence[Path], capfd: pytest.CaptureFixture[str]) -> None:
     read_headers(many)
     decode(many, (3, 4, 5))
     captured = capfd.readouterr()
@@ -105,7 +103,7 @@ def test_whoever_reads_the_output_is_told_once_what_goes_on(
     assert captured.out == ""
 
 
-def test_few_pictures_are_decoded_in_silence_by_this_process(
+def test_few_pictures_are_decoded_silently_in_this_process(
     many: Sequence[Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = processes(monkeypatch)
@@ -115,8 +113,8 @@ def test_few_pictures_are_decoded_in_silence_by_this_process(
     assert not started
 
 
-def test_no_random_number_is_taken(many: Sequence[Path]) -> None:
-    """Or a run would draw other weights where its pictures are decoded first."""
+def test_decoding_draws_no_random_numbers(many: Sequence[Path]) -> None:
+    """Otherwise a run that decodes its pictures would draw other weights."""
     torch.manual_seed(0)
     state = torch.get_rng_state()
     decode(many, (3, 4, 5))

@@ -1,4 +1,4 @@
-"""What the images of a data set are like, in one object that goes into checkpoints and comes out again."""
+"""The image spec: normalisation, checks, and the way into a checkpoint and back."""
 
 import json
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_it_comes_out_of_a_file_as_it_went_in(image_spec: ImageSpec, passed_thro
     ],
     ids=str,
 )
-def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
+def test_other_values_than_an_image_spec_are_refused(change: dict[str, Any]) -> None:
     values = {name: value for name, value in (FLOWERS.as_dict() | change).items() if value is not ...}
     with pytest.raises(UsageError, match="is not an image spec"):
         ImageSpec.from_dict(values)
@@ -76,7 +76,7 @@ def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+def test_impossible_image_specs_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(FLOWERS, **change)
 

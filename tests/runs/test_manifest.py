@@ -1,4 +1,4 @@
-"""What a run was begun with is written down, and a resume says what of it is not as it was."""
+"""The manifest records what a run depends on, and a resume prints what has changed."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_resume_prints_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "mlp", "--name", "run", *QUICK)
     run = RunDirectory("run")
     began = json.loads(run.manifest.read_text())
@@ -42,14 +42,14 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.slow
-def test_an_unchanged_resume_says_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchanged_resume_prints_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "mlp", "--name", "run", *QUICK)
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
     assert "not as when" not in capsys.readouterr().out
 
 
-def test_what_is_not_committed_is_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncommitted_changes_are_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Optimizers, schedules, networks, losses and data that are not this project's, by the commands that a user types."""
+"""A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
 
 import json
 import re
@@ -137,7 +137,7 @@ def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags:
 
 
 def learning_rates(flags: list[str]) -> list[float]:
-    """Of each of two epochs' five steps."""
+    """The learning rate at each of two epochs' five steps."""
     short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
     train("--arch", "mlp", "--name", "run", *short, *flags)
     return [value for _, value in curves(RunDirectory("run"))["train/lr"]]
@@ -199,7 +199,7 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
-def test_what_cannot_be_made_is_one_line_before_anything_is_written(
+def test_classes_that_cannot_be_built_are_one_line_before_anything_is_written(
     own_networks: Path, flags: list[str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
@@ -210,7 +210,7 @@ def test_what_cannot_be_made_is_one_line_before_anything_is_written(
 
 @pytest.fixture(scope="module")
 def trained_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which fit.py has trained a network of its owner's own; only for reading."""
+    """A folder in which fit.py has trained a user's own network; read-only."""
     folder = tmp_path_factory.mktemp("rows")
     (folder / "own_networks.py").write_text(OWN_NETWORKS)
     finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=folder)

@@ -32,13 +32,13 @@ SMALL = [*DEBUG, "--threads", "1", "--data.root", "digits"]
 
 @pytest.fixture
 def few_digits(workspace: Path, digits: ImageSets) -> None:
-    """As many digits as the steps of a short run take."""
+    """As many digits as a short run needs."""
     write_digits(workspace / "digits", digits, train=1600)
 
 
 @cache
 def whole_run(*flags: str) -> RunDirectory:
-    """A run that nothing stopped, once for all tests with these flags."""
+    """An uninterrupted run, once for all tests with these flags."""
     fit.main([*flags, "--name", "whole"])
     return RunDirectory("whole", Path.cwd())
 
@@ -49,7 +49,7 @@ def fresh_signals() -> None:
 
 
 def kill_while_it_runs(arguments: list[str], steps: int | None, rng: random.Random) -> None:
-    """Start fit.py and kill it after that many training steps, or after some time."""
+    """Start fit.py and kill it after so many training steps, or after some time."""
     counter = Path("steps")
     counter.write_bytes(b"")
     with start_script("fit", *arguments, prepare=partial(count_steps, counter)) as process:
@@ -64,7 +64,7 @@ def kill_while_it_runs(arguments: list[str], steps: int | None, rng: random.Rand
 
 @pytest.mark.slow
 def test_kills_at_random_moments_change_nothing(workspace: Path, pytestconfig: pytest.Config) -> None:
-    """SIGKILL and SIGTERM by chance; every other one after a number of training steps, the rest after some time."""
+    """SIGKILL or SIGTERM at random; every other one after a number of training steps, the rest after some time."""
     kills = int(pytestconfig.getoption("--kills"))
     flags = ["--arch", "mlp", "--threads", "1", "--epochs", "3", "--resume", "--name"]
     fit.main([*flags, "whole"])
@@ -97,7 +97,7 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit_until(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin a run that SIGTERM stops in that step."""
+    """Start a run that SIGTERM stops in this step."""
     with monkeypatch.context() as patch:
         stop_at(step, signal.SIGTERM, patch)
         with pytest.raises(Stopped):
@@ -177,7 +177,7 @@ SLOW_STEPS = [pytest.param(step, marks=pytest.mark.slow) for step in (5, 20)]
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [*SLOW_STEPS, 27])
 @pytest.mark.parametrize("case", BROUGHT_ALONG)
-def test_what_a_user_brings_along_resumes_to_the_same_end(
+def test_a_users_own_parts_resume_to_the_same_end(
     few_digits: None, own_networks: Path, monkeypatch: pytest.MonkeyPatch, case: str, step: int
 ) -> None:
     """Stopped at an evaluation, at an epoch's end, and in the middle of an epoch."""
@@ -250,7 +250,7 @@ def test_the_number_of_threads_is_recorded_and_restored(workspace: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_signal_during_the_imports_is_obeyed_after_the_first_batch(workspace: Path) -> None:
+def test_a_signal_during_the_imports_stops_after_the_first_batch(workspace: Path) -> None:
     script = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), "--arch", "mlp", "--name", "early"]
     with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(1.5)
@@ -262,7 +262,7 @@ def test_a_signal_during_the_imports_is_obeyed_after_the_first_batch(workspace: 
 
 @pytest.fixture
 def run(workspace: Path) -> RunDirectory:
-    """A run of two epochs of which the summary is lost."""
+    """A run of two epochs without its summary."""
     fit.main([*DEBUG, "--arch", "mlp", "--name", "run"])
     RunDirectory("run").summary.unlink()
     return RunDirectory("run")
