@@ -205,10 +205,10 @@ def train_is_a_file(root: Path) -> None:
 )
 def test_errors_are_one_line_and_name_the_file(spoil: Callable[[Path], None], message: str, root: Path) -> None:
     spoil(root)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         PictureFolder(root).load()
-    assert str(told.value).startswith(message.format(root=root))  # followed by Pillow's reason
-    assert "\n" not in str(told.value)
+    assert str(caught.value).startswith(message.format(root=root))  # followed by Pillow's reason
+    assert "\n" not in str(caught.value)
     assert not kept_file(root, None).exists()
 
 

@@ -59,7 +59,7 @@ def file_of(content: bytes, name: str) -> Iterator[Path]:
         yield path
 
 
-def read_or_told(read: Callable[[Path], Content], path: Path) -> Content | None:
+def read_or_refused(read: Callable[[Path], Content], path: Path) -> Content | None:
     """What a reader makes of a file; None if it complains, which it must do by the file's name."""
     try:
         return read(path)
@@ -94,10 +94,10 @@ headers = st.builds(
 @example(b"\0\0\x08\x41" + bytes(4 * 65), False)  # more dimensions than numpy has
 def test_idx_files(content: bytes, packed: bool) -> None:
     with file_of(gzip.compress(content) if packed else content, "file.gz" if packed else "file") as path:
-        read = read_or_told(idx.read_bytes, path)
+        read = read_or_refused(idx.read_bytes, path)
         if read is not None:
             assert read == content
-            array = read_or_told(partial(idx.parse, content), path)
+            array = read_or_refused(partial(idx.parse, content), path)
             assert array is None or array.numel() <= len(content)
 
 
@@ -105,7 +105,7 @@ def test_idx_files(content: bytes, packed: bool) -> None:
 def test_damaged_archives(data: st.DataObject) -> None:
     whole = b"\0\0\x08\x01" + (100).to_bytes(4, "big") + bytes(range(100))
     with file_of(damaged(gzip.compress(whole, mtime=0), data.draw), "file.gz") as path:
-        assert read_or_told(idx.read_bytes, path) in (whole, None)
+        assert read_or_refused(idx.read_bytes, path) in (whole, None)
 
 
 @pytest.mark.parametrize("length", [pytest.param(3_000_000_000, marks=pytest.mark.slow), 900_000_000])
@@ -153,7 +153,7 @@ yaml_texts = configs.map(yaml.safe_dump) | st.text()
 def test_configs(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_with(folder, "config.yaml", content)
-        config = read_or_told(lambda _: run.read_config(), run.config)
+        config = read_or_refused(lambda _: run.read_config(), run.config)
         if config is not None:
             assert all(isinstance(config[group], dict) for group in GROUPS)
             assert config.keys() >= set(SETTINGS)
@@ -182,7 +182,7 @@ summaries = st.fixed_dictionaries(
 def test_summaries(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_with(folder, "summary.json", content)
-        summary = read_or_told(lambda _: run.read_summary(), run.summary)
+        summary = read_or_refused(lambda _: run.read_summary(), run.summary)
         if summary is not None:
             assert 0 <= summary["final"]["test/acc"] <= 1
             assert isinstance(summary["seed"], int)
@@ -211,7 +211,7 @@ def checkpoint() -> bytes:
 @given(data=st.data())
 def test_a_damaged_checkpoint_never_has_other_weights(data: st.DataObject, checkpoint: bytes) -> None:
     with file_of(damaged(checkpoint, data.draw), "last.ckpt") as path:
-        read = read_or_told(read_checkpoint, path)
+        read = read_or_refused(read_checkpoint, path)
         assert read is None or torch.equal(read["state_dict"]["network.weight"], torch.arange(30.0))
 
 

@@ -15,12 +15,12 @@ from tests.training.test_fit import QUICK, train
 
 def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "run", "--seed", "3", *QUICK)
-    told = RunDirectory("run").read_summary()["manifest"]
-    assert told["seed"] == 3
-    assert told["packages"]["lightning"] == version("lightning")
-    assert told["command"]
-    assert "CPUs" in told["machine"]
-    assert told == json.loads(RunDirectory("run").manifest.read_text())
+    written = RunDirectory("run").read_summary()["manifest"]
+    assert written["seed"] == 3
+    assert written["packages"]["lightning"] == version("lightning")
+    assert written["command"]
+    assert "CPUs" in written["machine"]
+    assert written == json.loads(RunDirectory("run").manifest.read_text())
 
 
 @pytest.mark.slow
@@ -33,12 +33,12 @@ def test_a_resume_prints_what_has_changed(workspace: Path, capsys: pytest.Captur
     run.manifest.write_text(json.dumps(began | {"git_commit": "abc", "uncommitted": "a line", "machine": "8 CPUs"}))
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since the run began: ")]
-    assert len(told) == 5
-    assert f"changed since the run began: torch: 1.0 -> {version('torch')}" in told
-    assert f"changed since the run began: scipy: not installed -> {version('scipy')}" in told
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since the run began: ")]
+    assert len(lines) == 5
+    assert f"changed since the run began: torch: 1.0 -> {version('torch')}" in lines
+    assert f"changed since the run began: scipy: not installed -> {version('scipy')}" in lines
     (resumed,) = run.read_summary()["manifest"]["resumed"]
-    assert [f"changed since the run began: {line}" for line in resumed["changes"]] == told
+    assert [f"changed since the run began: {line}" for line in resumed["changes"]] == lines
 
 
 @pytest.mark.slow
@@ -61,9 +61,9 @@ def test_uncommitted_changes_are_in_the_manifest(tmp_path: Path, monkeypatch: py
     (tmp_path / "code.py").write_text("second\n")
     (tmp_path / "new.py").touch()
     monkeypatch.setattr(manifest, "__file__", str(tmp_path / "code.py"))
-    told = manifest.uncommitted() or ""
-    assert "-first\n+second\n" in told
-    assert told.endswith("new file: new.py\n")
+    difference = manifest.uncommitted() or ""
+    assert "-first\n+second\n" in difference
+    assert difference.endswith("new file: new.py\n")
     monkeypatch.setattr(manifest, "LONGEST_DIFFERENCE", 20)
     assert "characters in all" in (manifest.uncommitted() or "")
     monkeypatch.setattr(manifest, "__file__", str(tmp_path / ".git" / "nowhere"))

@@ -151,10 +151,10 @@ def test_a_users_own_error_has_one_traceback(launcher: str, rank: str, mortal: P
     finished = train(launcher, mortal, "--name", "failed", fates=f"fail:{rank}:150")
     assert seconds_since("fail", mortal) < 10
     assert finished.returncode == 1
-    said = "\n".join(lines_of(launcher, finished.stderr))
-    assert said.count("Traceback (most recent call last)") == 1
-    assert said.count("IndexError: a mistake of the user's own") == 1
-    assert "was lost" not in said
+    errors = "\n".join(lines_of(launcher, finished.stderr))
+    assert errors.count("Traceback (most recent call last)") == 1
+    assert errors.count("IndexError: a mistake of the user's own") == 1
+    assert "was lost" not in errors
 
 
 def test_a_warning_of_several_processes_is_shown_once(mortal: Path) -> None:

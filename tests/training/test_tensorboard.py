@@ -127,18 +127,18 @@ def test_a_modules_own_metrics_keep_their_names(workspace: Path) -> None:
     assert shown["epoch"] == [(19, 0.5), (39, 1.5)]
 
 
-def told(*flags: str) -> dict[str, Any]:
+def columns_of(*flags: str) -> dict[str, Any]:
     """The columns of a run with these flags."""
     return columns(parse([*DEBUG, "--arch", "mlp", *flags]).settings)
 
 
 def test_the_columns_are_the_settings_that_change() -> None:
-    assert {"arch", "lr", "seed", "lr_scheduler", "batch_size", "optimizer", "data.shift"} <= told().keys()
-    assert not {"threads", "data.root", "trainer.accelerator", "trainer.barebones"} & told().keys()
-    assert told("--trainer.gradient_clip_val", "0.5")["trainer.gradient_clip_val"] == 0.5
+    assert {"arch", "lr", "seed", "lr_scheduler", "batch_size", "optimizer", "data.shift"} <= columns_of().keys()
+    assert not {"threads", "data.root", "trainer.accelerator", "trainer.barebones"} & columns_of().keys()
+    assert columns_of("--trainer.gradient_clip_val", "0.5")["trainer.gradient_clip_val"] == 0.5
 
 
 def test_a_class_has_a_column_for_its_name_and_for_each_argument() -> None:
-    options = told("--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2")
+    options = columns_of("--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2")
     assert options["lr_scheduler.class_path"] == "StepLR"
     assert options["lr_scheduler.init_args.step_size"] == 2
