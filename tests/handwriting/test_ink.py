@@ -5,7 +5,6 @@ import io
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -86,11 +85,10 @@ def test_every_kind_of_pixel_is_read(mode: str, digits: ImageSets) -> None:
     assert difference(to_mnist(grey.convert(mode, dither=Image.Dither.NONE)), to_mnist(grey)) < 0.08
 
 
-@pytest.mark.parametrize("values", [np.uint16, np.int32, np.float32])
-def test_deep_greys_are_read(values: type[np.number[Any]], digits: ImageSets) -> None:
+def test_deep_greys_are_read(digits: ImageSets) -> None:
     grey = digit_picture(digits)
     file = io.BytesIO()
-    Image.fromarray(np.asarray(grey).astype(values) * 200).save(file, "TIFF")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 200).save(file, "TIFF")
     picture = read_picture(file.getvalue())
     assert picture.mode == "L"
     assert difference(to_mnist(picture), to_mnist(grey)) < 0.02

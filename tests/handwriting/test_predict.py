@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageFont
 
 from convblocks.data.folder import PictureFolder, list_pictures
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
@@ -20,6 +21,8 @@ from tests.data.pictures import SHAPES
 from tests.scripts import run_script
 
 SEVEN, TWO = 0, 1  # where they stand in the test set
+
+MLP = {"arch": "mlp", "image_spec": MNIST.as_dict()}
 
 
 @pytest.fixture
@@ -180,10 +183,11 @@ def test_a_pickle_that_is_more_than_weights_is_refused_and_not_run(where: str, t
         ([1, 2], "is not a checkpoint of this project"),
         ({"hyper_parameters": None, "state_dict": {}}, "is not a checkpoint of this project"),
         ({"hyper_parameters": {"arch": "mlp"}}, "is not a checkpoint of this project"),
-        ({"hyper_parameters": {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
-        ({"hyper_parameters": {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
-        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "does not hold the weights of the network mlp"),
-        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {"network.layers.1.weight": 3}}, "does not hold"),
+        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "is not a checkpoint of this project"),
+        ({"hyper_parameters": MLP | {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
+        ({"hyper_parameters": MLP | {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
+        ({"hyper_parameters": MLP, "state_dict": {}}, "does not hold the weights of the network mlp"),
+        ({"hyper_parameters": MLP, "state_dict": {"network.layers.1.weight": 3}}, "does not hold"),
     ],
 )
 def test_other_files_are_refused(content: object, message: str, workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a run was begun with is written down, and a resume says what of it is not as it was."""
+"""The manifest records what a run depends on, and a resume prints what has changed."""
 
 import json
 import subprocess
@@ -15,16 +15,16 @@ from tests.training.test_fit import QUICK, train
 
 def test_a_summary_has_the_whole_manifest(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "run", "--seed", "3", *QUICK)
-    told = RunDirectory("run").read_result().provenance
-    assert told["seed"] == 3
-    assert told["packages"]["lightning"] == version("lightning")
-    assert told["command"]
-    assert "CPUs" in told["machine"]
-    assert told == json.loads(RunDirectory("run").manifest.read_text())
+    written = RunDirectory("run").read_summary()["manifest"]
+    assert written["seed"] == 3
+    assert written["packages"]["lightning"] == version("lightning")
+    assert written["command"]
+    assert "CPUs" in written["machine"]
+    assert written == json.loads(RunDirectory("run").manifest.read_text())
 
 
 @pytest.mark.slow
-def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_resume_prints_what_has_changed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "mlp", "--name", "run", *QUICK)
     run = RunDirectory("run")
     began = json.loads(run.manifest.read_text())
@@ -33,23 +33,23 @@ def test_a_resume_says_what_has_changed(workspace: Path, capsys: pytest.CaptureF
     run.manifest.write_text(json.dumps(began | {"git_commit": "abc", "uncommitted": "a line", "machine": "8 CPUs"}))
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not as when the run began: ")]
-    assert len(told) == 5
-    assert f"not as when the run began: torch: 1.0 -> {version('torch')}" in told
-    assert f"not as when the run began: scipy: not installed -> {version('scipy')}" in told
-    (resumed,) = run.read_result().provenance["resumed"]
-    assert [f"not as when the run began: {line}" for line in resumed["changes"]] == told
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since the run began: ")]
+    assert len(lines) == 5
+    assert f"changed since the run began: torch: 1.0 -> {version('torch')}" in lines
+    assert f"changed since the run began: scipy: not installed -> {version('scipy')}" in lines
+    (resumed,) = run.read_summary()["manifest"]["resumed"]
+    assert [f"changed since the run began: {line}" for line in resumed["changes"]] == lines
 
 
 @pytest.mark.slow
-def test_an_unchanged_resume_says_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unchanged_resume_prints_nothing(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "mlp", "--name", "run", *QUICK)
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
     assert "not as when" not in capsys.readouterr().out
 
 
-def test_what_is_not_committed_is_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uncommitted_changes_are_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
@@ -61,9 +61,9 @@ def test_what_is_not_committed_is_in_the_manifest(tmp_path: Path, monkeypatch: p
     (tmp_path / "code.py").write_text("second\n")
     (tmp_path / "new.py").touch()
     monkeypatch.setattr(manifest, "__file__", str(tmp_path / "code.py"))
-    told = manifest.uncommitted() or ""
-    assert "-first\n+second\n" in told
-    assert told.endswith("new file: new.py\n")
+    difference = manifest.uncommitted() or ""
+    assert "-first\n+second\n" in difference
+    assert difference.endswith("new file: new.py\n")
     monkeypatch.setattr(manifest, "LONGEST_DIFFERENCE", 20)
     assert "characters in all" in (manifest.uncommitted() or "")
     monkeypatch.setattr(manifest, "__file__", str(tmp_path / ".git" / "nowhere"))

@@ -28,8 +28,8 @@ def read_data(options: Namespace, trained: TrainedNetwork) -> ImageSets:
     """
     wanted = trained.image_spec
     if options.source:
-        names.load(options.source)
-        source = names.call(ImageSource, options.source, options.root)
+        names.import_class(options.source)
+        source = names.instantiate(ImageSource, options.source, options.root)
     else:
         if not options.root.is_dir() and not wanted.same_images(MNIST):  # or MNIST would be downloaded there
             raise DataError(f"there is no folder {options.root}: give the data that {trained.path} was trained on")

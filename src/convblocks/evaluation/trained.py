@@ -72,7 +72,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
     if "." in arch:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch}: to let it be imported, give --arch {arch}")
-        names.load(arch)
+        names.import_class(arch)
     weights = checkpoint["state_dict"]
     if not all(value.isfinite().all() for name, value in weights.items() if name.startswith("network.")):
         raise NotFiniteError(f"the weights in {path} are not finite, since training diverged: use another checkpoint")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.sight import Pixels
-from convblocks.model.dead_units import relus_watched
+from convblocks.model.dead_units import watch_relus
 
 # Of a layer's units so many are drawn, the first ones: more would be too small to be told apart.
 MOST_MAPS = 256
@@ -54,7 +54,7 @@ def layers_of(trained: TrainedNetwork, seen: Pixels) -> list[Layer]:
         maps = units.reshape(len(units), -1, 1 if is_linear else units.shape[-1])
         layers.append(Layer(name, maps.float().cpu()))
 
-    with relus_watched(trained.network, note):
+    with watch_relus(trained.network, note):
         trained.logits(torch.from_numpy(seen)[None])
     return layers
 
