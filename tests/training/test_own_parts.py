@@ -259,7 +259,7 @@ def test_a_checkpoint_imports_no_foreign_module_by_itself(
     checkpoint = str(run.last_checkpoint)
     refused = run_script(name, checkpoint, *arguments, cwd=own_networks.parent)
     assert refused.returncode == 1
-    assert refused.stderr.endswith("to let it be imported, give --arch own_networks.Rows\n")
+    assert refused.stderr.endswith("allow its import with --arch own_networks.Rows\n")
     allowed = run_script(name, checkpoint, *arguments, "--arch", "own_networks.Rows", cwd=own_networks.parent)
     assert allowed.stderr == "imported\n"
 
