@@ -373,7 +373,7 @@ PICTURES = [
     Case(f"predict {LAST} nosuch.png", "nosuch.png: .*No such file"),
     Case(f"predict {LAST} empty", "there are no pictures in the folder empty", 1, {"empty": a_folder}),
     Case(f"predict {LAST} seven.png --show nosuch/seen.png", "cannot write nosuch/seen.png"),
-    Case(f"predict {LAST} seven.png --show seen.nosuch", "must end as a picture's does"),
+    Case(f"predict {LAST} seven.png --show seen.nosuch", "must end in the suffix of a picture format"),
 ]
 
 COMPARISON = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"

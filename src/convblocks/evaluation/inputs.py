@@ -34,8 +34,8 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     trained, root = load_network(options.checkpoint, options.arch), options.root
     expected = trained.image_spec
     if options.source:
-        names.load(options.source)
-        source = names.call(ImageSource, options.source, root)
+        names.import_class(options.source)
+        source = names.instantiate(ImageSource, options.source, root)
     elif root.is_dir() or expected.same_images(MNIST):
         source = find_source(root)
         if isinstance(source, PictureFolder):
