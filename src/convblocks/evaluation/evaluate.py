@@ -19,8 +19,8 @@ from convblocks.tables import Table, as_json, as_shown, percent, terminal, to_co
 # What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
 NAMES_WIDTH, COUNT_COLUMNS = 76, 12
 
-# How many mistakes are named in words.
-MISTAKES = 5
+# The kinds of mistakes that are named in a line, and in a table if the confusion matrix is too wide.
+MISTAKES, MOST_ROWS = 5, 20
 
 
 def main(arguments: list[str]) -> None:
@@ -79,9 +79,9 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
-    """The measures of each class and, if it is not too wide, the confusion matrix."""
-    confusion = [confusion_table(evaluation)] if len(evaluation.classes) <= COUNT_COLUMNS else []
-    return [classes_table(evaluation), *confusion]
+    """The measures of each class, and the confusion matrix or, if that is too wide, the most frequent mistakes."""
+    is_wide = len(evaluation.classes) > COUNT_COLUMNS
+    return [classes_table(evaluation), mistakes_table(evaluation) if is_wide else confusion_table(evaluation)]
 
 
 def classes_table(evaluation: Evaluation) -> Table:
@@ -112,13 +112,19 @@ def summary(evaluation: Evaluation) -> str:
     return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
 
 
+def mistakes_table(evaluation: Evaluation) -> Table:
+    rows = [[true, predicted, f"{count:,}"] for true, predicted, count in mistakes(evaluation)[:MOST_ROWS]]
+    return Table("Most frequent mistakes", ["true class", "predicted", "n"], rows)
+
+
 def most_confused(evaluation: Evaluation) -> str:
     """The most frequent mistakes, such as ``4 as 9 (5), 9 as 7 (5)``; empty if there are none."""
+    return ", ".join(f"{true} as {predicted} ({n:,})" for true, predicted, n in mistakes(evaluation)[:MISTAKES])
+
+
+def mistakes(evaluation: Evaluation) -> list[tuple[str, str, int]]:
+    """True class, predicted class and number of images of each kind of mistake, the most frequent first."""
     classes, counts = evaluation.classes, evaluation.confusion.fill_diagonal_(0)
-    places = counts.flatten().argsort(descending=True, stable=True)[:MISTAKES].tolist()
+    places = counts.flatten().argsort(descending=True, stable=True).tolist()
     pairs = [divmod(place, len(classes)) for place in places]
-    return ", ".join(
-        f"{classes[true]} as {classes[predicted]} ({counts[true, predicted]:,})"
-        for true, predicted in pairs
-        if counts[true, predicted]
-    )
+    return [(classes[true], classes[one], int(counts[true, one])) for true, one in pairs if counts[true, one]]
