@@ -1,1 +1,1 @@
-"""A run directory: what it is called and holds, the checkpoints in it, and the machine that it ran on."""
+"""Run directories: results, checkpoints and provenance."""

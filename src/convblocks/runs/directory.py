@@ -1,4 +1,4 @@
-"""What a run directory is called and what it holds: the one interface between training and all that comes after."""
+"""The run directory: the only interface between training and everything after it."""
 
 import csv
 import os
@@ -23,23 +23,23 @@ LOCK_SECONDS = 5
 # Written in C where libyaml is there: ten times as fast.
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# File systems take names of 255 bytes, and what is written here gets endings.
+# File systems allow names of 255 bytes, and files here get endings.
 LONGEST_NAME = 200
 
-# What config.yaml always holds, those of several parts last.
+# The settings that every config.yaml has; the groups have several settings each.
 SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "loss", "seed", "threads")
 GROUPS = ("data", "trainer")
 
-# On which processes a run trains: a resume may change it, since no number depends on it but by rounding.
+# The layout of processes, which a resume may change: results depend on it only by rounding.
 LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
 
-# How the metrics of training are named, as opposed to those of an evaluation.
+# The prefix of training metrics.
 TRAINING = "train/"
 
-# How the share of dead units behind each ReLU is named.
+# The prefix of the shares of dead units behind each ReLU.
 DEAD = "dead/"
 
-# How the time of an epoch is named.
+# The metrics of an epoch's speed.
 SPEED = ("seconds", "images_per_second")
 
 State = Literal["missing", "incomplete", "done"]
@@ -50,16 +50,16 @@ class RunDirectory:
 
     It holds TensorBoard's events, ``config.yaml`` (the settings), ``provenance.json`` (command, code and machine),
     ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (the last finished epoch), with a
-    validation split also ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network takes for
-    another class), and ``summary.json``, which is written last: a run that has one is done. ``loggers.json`` tells in
-    which runs of other loggers it goes on.
+    validation split also ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network gets
+    wrong), and ``summary.json``, the ``RunResult``, which is written last: a run that has one is done. With other
+    loggers ``loggers.json`` has the ids of their runs.
 
     Args:
         name: The run's name, a relative path.
         root: The folder in which ``lightning_logs`` lies; it may begin with ``~``.
 
     Raises:
-        UsageError: a name that leads out of ``lightning_logs``, or that no file can have.
+        UsageError: a name that leads out of ``lightning_logs``, or that is no file name.
     """
 
     def __init__(self, name: str, root: Path = Path()) -> None:
@@ -81,7 +81,7 @@ class RunDirectory:
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
 
     def exists(self) -> bool:
-        """Whether anything stands under this name, but for an empty folder or hidden files left by a kill."""
+        """Whether there is anything under this name, except an empty folder or hidden files left by a kill."""
         if not self.path.is_dir():
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
@@ -116,7 +116,7 @@ class RunDirectory:
             raise UserError(f"cannot read {self.summary} ({error.strerror}): {resume}") from error
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """The rows of ``metrics.csv``, none where there is no such file yet."""
+        """The rows of ``metrics.csv``; none if there is no such file yet."""
         if not self.metrics.is_file():
             return []
         try:
@@ -127,28 +127,28 @@ class RunDirectory:
                 for row in rows
             ]
         except (OSError, ValueError, AttributeError, csv.Error) as error:
-            raise UserError(f"cannot read {self.metrics}: resume the run to write it anew") from error
+            raise UserError(f"cannot read {self.metrics}: resume the run to rewrite it") from error
 
     def read_config(self) -> dict[str, Any]:
-        """The settings that the run was begun with.
+        """The settings with which the run was begun.
 
         Raises:
             UserError: ``config.yaml`` is missing or damaged.
         """
-        what_to_do = "put it back as it was, or choose another --name"
+        hint = "restore it, or choose another --name"
         try:
             settings = yaml.load(self.config.read_text(), YAML_LOADER)
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise UserError(f"cannot read {self.config}, which is missing or damaged: {what_to_do}") from error
+            raise UserError(f"cannot read {self.config}, which is missing or damaged: {hint}") from error
         parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
         if all(isinstance(parts.get(group), dict) for group in GROUPS) and all(option in parts for option in SETTINGS):
             return parts
-        raise UserError(f"{self.config} lacks some of the run's settings: {what_to_do}")
+        raise UserError(f"{self.config} lacks some of the run's settings: {hint}")
 
     def changed_settings(self, settings: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
-        """What the run was begun with and these settings lack or have otherwise, as a phrase; None if nothing.
+        """The first setting, as a phrase, that differs from those with which the run was begun; None if none does.
 
-        The layout may change.
+        The layout may differ.
         """
         saved, current = flatten(self.read_config()), flatten(settings)
         for option in sorted(saved | current):
@@ -157,18 +157,18 @@ class RunDirectory:
         return None
 
     def changed_layout(self, settings: Mapping[str, Any]) -> str:
-        """On which processes the run was trained before, as far as these settings have it otherwise, as a phrase."""
+        """The former layout, as a phrase, as far as these settings change it."""
         saved, current = flatten(self.read_config()), flatten(settings)
         changed = [option for option in sorted(saved) if saved[option] != current.get(option) and _is_of_layout(option)]
         return ", ".join(f"{option}={saved[option]}" for option in changed)
 
     def write_config(self, settings: Mapping[str, Any], note: str = "") -> None:
-        """Write ``config.yaml``, with a note below those that are there: as comments, so that ``--config`` takes it."""
+        """Write ``config.yaml``, and a further note as a comment, so that ``--config`` still reads it."""
         notes = self.notes() + ([note] if note else [])
         write(self.config, yaml.safe_dump(settings, sort_keys=False) + "".join(f"# {line}\n" for line in notes))
 
     def notes(self) -> list[str]:
-        """What ``config.yaml`` notes of the run's history, line by line."""
+        """The notes on the run's history in ``config.yaml``."""
         lines = self.config.read_text().splitlines() if self.config.is_file() else []
         return [line.removeprefix("# ") for line in lines if line.startswith("# ")]
 
@@ -177,9 +177,9 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other processes from working here; waits a moment for one that is just ending.
+        """Keep other processes from working here, after waiting a moment for one that is ending.
 
-        What killed ones left of files that they were writing is removed.
+        Removes unfinished files of killed processes.
 
         Raises:
             BusyError: another process is working on it.
@@ -193,7 +193,7 @@ class RunDirectory:
             raise BusyError(f"another process is working on {self.path}: wait for it, or stop it") from error
 
     def create(self, exist_ok: bool = True) -> bool:
-        """Make the directory; False if it is there already and must not be.
+        """Make the directory; returns False if it exists and must not.
 
         Raises:
             UserError: it cannot be made or written to.
@@ -206,20 +206,20 @@ class RunDirectory:
         except FileExistsError as error:
             if self.path.is_dir():
                 return False
-            what = "it is a link to what is not there" if self.path.is_symlink() else error.strerror
-            raise UserError(f"cannot write to {self.path}: {what}") from error
+            reason = "it is a broken link" if self.path.is_symlink() else error.strerror
+            raise UserError(f"cannot write to {self.path}: {reason}") from error
         except OSError as error:
             raise UserError(f"cannot write to {self.path}: {error.strerror}") from error
         return True
 
 
 def is_epoch(row: Mapping[str, float]) -> bool:
-    """Whether a row of ``metrics.csv`` tells of an epoch, whole or cut short, not of an evaluation in its middle."""
+    """Whether a row of ``metrics.csv`` is of an epoch, whole or cut short, not of an evaluation within one."""
     return any(name.startswith(TRAINING) for name in row)
 
 
 def next_version(arch: str, root: Path) -> RunDirectory:
-    """The first free ``<arch>/version_N`` after those that exist."""
+    """The first free ``<arch>/version_N`` after the existing ones."""
     versions = [path.name.removeprefix("version_") for path in RunDirectory(arch, root).path.glob("version_*")]
     number = max((int(version) for version in versions if version.isdecimal()), default=-1) + 1
     return RunDirectory(f"{arch}/version_{number}", root)

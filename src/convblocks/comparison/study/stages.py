@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     quiet_lightning()
     with rank_zero_errors():
         if not arguments or arguments[0] not in STAGES:
-            raise UsageError(f"say which stage: {' or '.join(STAGES)}")
+            raise UsageError(f"give a stage: {' or '.join(STAGES)}")
         options = parse(arguments[1:])
         slurm.hide_launcher()
         STAGES[arguments[0]](options)
