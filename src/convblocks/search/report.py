@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from optuna import Study
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 from torch.utils.tensorboard import SummaryWriter
 
@@ -123,6 +122,9 @@ def importance_of(study: Study) -> dict[str, float]:
     """The share of each option, the largest first; empty with fewer than two different results."""
     if len({one.values[0] for one in best_first(study.get_trials(deepcopy=False))}) < 2:
         return {}
+    # Imports scikit-learn and pandas: two seconds and 90 MB that a search needs only here.
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
