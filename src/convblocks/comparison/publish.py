@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
@@ -15,7 +13,7 @@ from convblocks.console import echo
 from convblocks.figures.style import save
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_markdown
-from convblocks.training.tensorboard import VISUALS
+from convblocks.training.tensorboard import VISUALS, add_png
 
 
 @dataclass(frozen=True)
@@ -71,16 +69,10 @@ def publish(
         writer.add_text(report.name, markdown)
         for end, draw in report.figures.items():
             name = f"{report.name}-{end}" if end else report.name
-            figure = save(draw, directory.path / f"{name}.png")
-            writer.add_image(f"{VISUALS}/{name}", _pixels(figure), dataformats="HWC")
+            save(draw, directory.path / f"{name}.png")
+            add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
         write_more(writer)
     echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:
         echo(line)
-
-
-def _pixels(figure: Figure) -> np.ndarray[Any, Any]:
-    """A saved figure, (height, width, 3) uint8, without drawing it again."""
-    assert isinstance(figure.canvas, FigureCanvasAgg)
-    return np.asarray(figure.canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]

@@ -70,11 +70,9 @@ def render(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:
         return figure
 
 
-def save(draw: Callable[[], Figure], path: Path) -> Figure:
-    """Write the figure that ``draw`` makes to a PNG file, and return it."""
-    figure = render(draw)
-    figure.savefig(path)
-    return figure
+def save(draw: Callable[[], Figure], path: Path) -> None:
+    """Write the figure that ``draw`` makes to a PNG file."""
+    render(draw).savefig(path)
 
 
 def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:

@@ -5,14 +5,17 @@ validation images, ``train`` and ``val``. The groups of this file come after the
 """
 
 import shlex
+import struct
 import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
@@ -121,6 +124,14 @@ def write_evaluation(
         writer.add_graph(trained.network, trained.image_spec.normalize(images[:1]))
     writer.add_text("run", _command_and_settings(run), step)
     writer.add_custom_scalars(LAYOUT)
+
+
+def add_png(writer: SummaryWriter, tag: str, path: Path) -> None:
+    """Write a PNG file as it is; ``add_image`` takes pixels, and encodes them again."""
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # the beginning of a PNG file's header
+    image = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=content)
+    writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]))
 
 
 def _command_and_settings(run: RunDirectory) -> str:
