@@ -46,7 +46,7 @@ NEW = "--config short.yaml --arch mlp --name new"
 AGAIN = "--name run --resume --epochs 3"
 WRONG = "fit --config short.yaml --config wrong.yaml"
 
-# Parts of a checkpoint that are there, and make no sense.
+# Parts of a checkpoint that exist, but have senseless content.
 SENSELESS: tuple[dict[str, Any], ...] = ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []})
 OF_SEED_5 = checkpoint_with({"MNISTDataModule/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
@@ -77,15 +77,15 @@ class Case:
 
 
 def usage(command: str, says: str, **files: Spoiler) -> Case:
-    """A command line that cannot be obeyed."""
+    """An invalid command line."""
     return Case(command, says, 2, files)
 
 
 OPTIONS = [
     usage(f"fit {NEW} --lr 0", "learning rate must be above 0"),
-    usage(f"fit {NEW} --lr nan", "--lr: .*nan"),
+    usage(f"fit {NEW} --lr nan", "--lr must be a number, not 'nan'"),
     usage(f"fit {NEW} --epochs 0", "--epochs must be at least 1"),
-    usage(f"fit {NEW} --batch_size 1.5", "--batch_size: .*1.5"),
+    usage(f"fit {NEW} --batch_size 1.5", "--batch_size must be a whole number, not '1.5'"),
     usage(f"fit {NEW} --batch_size 100000", "--batch_size 100000 is above"),
     usage(f"fit {NEW} --seed -1", "--seed must be in"),
     usage(f"fit {NEW} --threads 0", "--threads must be at least 1"),
@@ -102,12 +102,12 @@ OPTIONS = [
     usage(f"fit {NEW} --trainer.log_every_n_steps 0", "log_every_n_steps must be at least 1"),
     usage(f"fit {NEW} --trainer.devices -2", "devices"),
     usage(f"fit {NEW} --trainer.devices 0", "devices"),
-    usage(f"fit {NEW} --trainer.precision 7", "--trainer.precision: choose one of .*bf16-mixed"),
+    usage(f"fit {NEW} --trainer.precision 7", "--trainer.precision must be one of .*bf16-mixed"),
     usage(f"fit {NEW} --trainer.max_time soon", "not a valid duration"),
     usage(f"fit {NEW} --trainer.accelerator nosuch", "nosuch"),
     usage(f"fit {NEW} --trainer.callbacks EarlyStopping", "required: monitor"),
     usage(f"fit {NEW} --trainer.callbacks nosuch.Callback", "No module named 'nosuch'"),
-    usage(f"fit {NEW} --trainer.logger nosuch", "--trainer.logger: .*nosuch"),
+    usage(f"fit {NEW} --trainer.logger nosuch", "--trainer.logger cannot be 'nosuch'"),
     usage(f"fit {NEW} --trainer.nosuch 1", "unrecognized arguments: --trainer.nosuch"),
     Case(f"fit {NEW} --trainer.precision 16-true", "ended by divergence: the loss was not finite", 0),
     Case(f"fit {NEW} --trainer.callbacks LearningRateMonitor", "test accuracy", 0),
@@ -212,7 +212,7 @@ RUN_DIRECTORIES = [
     ),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: removed}),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: a_folder}),
-    usage(f"fit {AGAIN}", "--lr: .*fast", **{CONFIG: with_values({"lr": "fast"})}),
+    usage(f"fit {AGAIN}", "--lr must be a number, not 'fast'", **{CONFIG: with_values({"lr": "fast"})}),
     usage(f"fit {AGAIN}", "--trainer.nosuch|nosuch", **{CONFIG: with_values({"trainer/nosuch": 1})}),
     # Of two checkpoints one is enough; both are named where neither is.
     *(
@@ -294,7 +294,7 @@ FOLDERS = [
     Case(ON_SHAPES, "shapes has no folder train", 1, {"shapes/train": removed}),
     Case(f"{ON_SHAPES} --data.root shapes/train", "shapes/train has no folder train", 1),
     Case(f"{ON_SHAPES} --data.root shapes/train/disc", "shapes/train/disc has no folder train", 1),
-    Case(ON_SHAPES, "shapes/train needs a folder .*has none", 1, {"shapes/train": a_folder}),
+    Case(ON_SHAPES, "shapes/train needs folders of pictures .*has none", 1, {"shapes/train": a_folder}),
     Case(ON_SHAPES, "but has only square", 1, {"shapes/train/disc": removed}),
     Case(ON_SHAPES, "shapes/train/disc holds no pictures", 1, {"shapes/train/disc": a_folder}),
     Case(ON_SHAPES, "shapes/train/more holds no pictures", 1, {"shapes/train/more/notes.txt": holds("none")}),

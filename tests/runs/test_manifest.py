@@ -46,7 +46,7 @@ def test_an_unchanged_resume_prints_nothing(workspace: Path, capsys: pytest.Capt
     train("--arch", "mlp", "--name", "run", *QUICK)
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    assert "not as when" not in capsys.readouterr().out
+    assert "changed since" not in capsys.readouterr().out
 
 
 def test_uncommitted_changes_are_in_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

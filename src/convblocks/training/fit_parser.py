@@ -54,6 +54,6 @@ def _shortened(message: str) -> str:
     expected = [words for name, words in TYPES.items() if re.search(rf"Expected (a )?<class '{name}'>", problem)][:1]
     if choices := ", ".join(re.findall(r"Expected a typing\.Literal\[(.*?)\]", problem)):
         expected.append(f"one of {choices}")
-    if not expected or "import path" in problem:  # a class would do too
+    if not expected or re.search(r"<class '\w+\.", problem):  # a class would do too
         return f"--{option} cannot be {value!r}"
     return f"--{option} must be {' or '.join(expected)}, not {value!r}"
