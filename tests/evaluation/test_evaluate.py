@@ -226,7 +226,7 @@ def test_a_class_without_test_images_has_no_measures() -> None:
 
 def test_pictures_without_a_test_set_are_an_error(trained_on_shapes: Path, workspace: Path) -> None:
     write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
-    with pytest.raises(DataError, match="untested has no test images: add some, .*test/<class>/"):
+    with pytest.raises(DataError, match=r"untested has no test images: add some, .*test/<class>/"):
         evaluate.main([str(trained_on_shapes), "--data.root", "untested"])
 
 
