@@ -162,18 +162,15 @@ def complete(training: Training) -> None:
     rank_failure = RankFailureMonitor(training.directory.path, training.what_to_do)
     if training.trainer.world_size > 1:
         training.trainer.callbacks.insert(0, rank_failure)  # type: ignore[attr-defined]  # Lightning sets it at run time
-    with (
-        rank_failure.rank_zero_errors(training.is_rank_zero),
-        friendly_errors(training),
-        tensorboards_thread_is_quiet(),
-    ):
+    is_rank_zero = training.is_rank_zero
+    with rank_failure.rank_zero_errors(is_rank_zero), friendly_errors(training), tensorboards_thread_is_quiet():
         start = find_start(training)
         open_directory(training, start)
-        if training.is_rank_zero:
+        if is_rank_zero:
             introduce(training)
         train(training, start.checkpoint)
         metrics = final_metrics(training)
-        if training.is_rank_zero:
+        if is_rank_zero:
             result = write_result(training, run_result(training, metrics))
             print_result(training, result)
         training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
