@@ -99,7 +99,7 @@ def test_wilsons_interval_of_a_worked_example() -> None:
     assert wilson(0, 10) == pytest.approx((0, 1.959964**2 / (10 + 1.959964**2)))
 
 
-@pytest.mark.parametrize("trials", [1, 3, 10])
+@pytest.mark.parametrize("trials", [1, 3, 7, 10, 1000])
 def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
     for count in range(trials + 1):
         found = share(count, trials)

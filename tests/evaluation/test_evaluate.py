@@ -11,7 +11,6 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from statsmodels.stats.proportion import proportion_confint
 from torch.nn import functional
 
 from convblocks.data.image_spec import MNIST
@@ -20,7 +19,7 @@ from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
 from convblocks.figures.evaluation import evaluation_panels, figure_of
 from convblocks.figures.style import render
-from convblocks.model.evaluation import Evaluation, wilson_intervals
+from convblocks.model.evaluation import Evaluation
 from tests.conftest import write_digits
 from tests.data.pictures import SHAPES, write_pictures
 from tests.looks import overlapping, shown
@@ -61,12 +60,6 @@ def test_the_reliability_diagram_shows_the_calibration_error(evaluation: Evaluat
     assert counts.sum() == 1000
     error = float((counts / 1000 * (confidence - accuracy).abs()).sum())
     assert error == pytest.approx(evaluation.calibration_error, abs=1e-6)
-
-
-@pytest.mark.parametrize(("right", "count"), [(0, 7), (5, 10), (10, 10), (989, 1000)])
-def test_intervals_are_wilsons(right: int, count: int) -> None:
-    low, high = wilson_intervals(torch.tensor([right / count]), torch.tensor([count]))
-    assert (float(low), float(high)) == pytest.approx(proportion_confint(right, count, method="wilson"), abs=1e-4)
 
 
 def panel_of(evaluation: Evaluation, panel: str) -> Axes:
