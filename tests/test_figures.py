@@ -5,35 +5,36 @@ from contextlib import chdir
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from random import Random
 
 import numpy as np
 import pytest
 import torch
-from convblocks.comparison.figure import answer_figure, comparison_figure, dead_units_figure
-from convblocks.search.figure import search_figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.pages import read_raw_numbers
 from benchmarks.search import page as searches
 from benchmarks.training.figure import performance_figure
 from benchmarks.training.results import Results
 from convblocks.data.image_spec import MNIST
+from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.evaluation import Panel, evaluation_panels, figure_of, first_layer
+from convblocks.figures.search import Point, search_figure
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
+from convblocks.figures.sweep import sweep_figure
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.search.report import importance_of
 from docs.comparisons import DATA
 from tests.benchmarks.test_search import RESULTS
 from tests.comparison.made_up import same_setting, swept
-from tests.comparison.test_figure import INTERVALS
 from tests.data.pictures import SHAPES
 from tests.evaluation.test_evaluate import guesses
+from tests.figures.test_runs import DIFFERENCES
 from tests.looks import overlapping, places, shown
-from tests.search.made_up import varied
 
 # What a page may leave a figure, in pixels of its width, and what a letter then needs of them.
 PAGE, HIGH = 838, 11
@@ -55,37 +56,59 @@ def filters(arch: str) -> Figure:
 
 
 def search() -> Figure:
-    one = varied()
-    return search_figure(one.trials(), one.plan.dimensions(), importance_of(one.study))
+    """Of trials of each kind, with options of each kind."""
+    random = Random(0)
+    dimensions = {
+        "lr": FloatDistribution(1e-4, 0.1, log=True),
+        "batch_size": CategoricalDistribution([32, 64, 128]),
+        "network.width": IntDistribution(8, 64),
+        "optimizer": CategoricalDistribution(["adam", "torch.optim.RAdam"]),
+    }
+    trials = [
+        Point(
+            number,
+            error=100 if ended == "collapsed" else random.uniform(0.8, 12),
+            ended=ended,
+            params={
+                "lr": 10 ** random.uniform(-4, -1),
+                "batch_size": random.choice([32, 64, 128]),
+                "network.width": random.randint(8, 64),
+                "optimizer": random.choice(["adam", "torch.optim.RAdam"]),
+            },
+        )
+        for number, ended in enumerate(["complete"] * 20 + ["pruned"] * 6 + ["collapsed"] * 2)
+    ]
+    return search_figure(trials, dimensions, {"lr": 0.7, "batch_size": 0.2, "network.width": 0.06, "optimizer": 0.04})
 
 
 DIGITS = panels(MNIST.classes, 1, 28, 28)
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "sweep": partial(answer_figure, swept(), []),
-    "answer": partial(answer_figure, swept(), INTERVALS),
+    "sweep": partial(sweep_figure, swept()),
+    "sweep and differences": partial(sweep_figure, swept(), DIFFERENCES),
     "comparison": partial(comparison_figure, same_setting()),
     "one epoch": partial(comparison_figure, [replace(one, epochs=one.epochs[:1]) for one in same_setting()]),
-    "silence": partial(dead_units_figure, same_setting(2)),
+    "dead units": partial(dead_units_figure, same_setting(2)),
     "digits": partial(figure_of, *DIGITS.values()),
     "shapes": partial(figure_of, *panels(tuple(SHAPES), 3, 32, 40).values()),
     "search": search,
     "searches": partial(searches.figure, RESULTS),
     "performance": lambda: performance_figure(read_raw_numbers(DATA, "performance", Results)),
 }
-CARDS: dict[str, Callable[[], Figure]] = {
+# As TensorBoard shows them, one by one.
+PANELS: dict[str, Callable[[], Figure]] = {
     **{name: partial(figure_of, panel) for name, panel in DIGITS.items()},
     **{f"filters of {arch}": partial(filters, arch) for arch in ("mlp", "maxpool")},
 }
 THEMES = {"light": LIGHT, "dark": DARK}
-ALL = [*product(FIGURES, THEMES), *((name, "card") for name in CARDS)]
+ALL = [*product(FIGURES, THEMES), *((name, "light") for name in PANELS)]
 
 
 @pytest.fixture(scope="module", params=ALL, ids="-".join)
 def figure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figure]:
     name, theme = request.param
     with chdir(tmp_path_factory.mktemp("figure")):
-        made = render((FIGURES | CARDS)[name], (THEMES | {"card": CARD})[theme])
+        made = render((FIGURES | PANELS)[name], THEMES[theme])
         made.canvas.draw()
         yield made
 
@@ -95,7 +118,7 @@ def test_it_is_at_most_1600_pixels_wide(figure: Figure) -> None:
 
 
 def test_letters_are_11_pixels_high_where_a_page_is_838_wide(figure: Figure) -> None:
-    """A card is half as wide as a figure, and so shown on half of that."""
+    """A single panel is half as wide as a figure, and so shown on half of that."""
     assert figure.get_figwidth() in (WIDTH, WIDTH / 2)
     small = {text.get_text(): float(text.get_fontsize()) * PAGE / WIDTH / 72 for text, _ in shown(figure)}
     assert {text: pixels for text, pixels in small.items() if pixels < HIGH} == {}

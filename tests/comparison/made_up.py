@@ -1,12 +1,10 @@
-"""Outcomes of runs that never were, alike enough to real ones to be written and drawn."""
+"""Made-up results of runs, alike enough to real ones to be reported and drawn."""
 
 import math
 from random import Random
 
-from convblocks.comparison.outcomes import Images, Provenance, RunResult
-
-from convblocks.comparison.trials import Settings
 from convblocks.data.image_spec import MNIST
+from convblocks.runs.result import EPOCHS, Images, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
 
@@ -20,41 +18,82 @@ MACHINE = "2 CPUs (AMD EPYC 9R45), Linux, python 3.11.2, torch 2.13.0"
 CHANCE = 0.1135  # all ones
 
 
-def outcome(arch: str, seed: int, accuracy: float, settings: Settings = (), **changed: object) -> RunResult:
-    """A run of five epochs that ends with that accuracy, and has collapsed where that is chance."""
-    random = Random(f"{arch} {seed} {settings}")
-    collapsed = accuracy <= 0.15
-    error = 1 - accuracy
-    epochs = []
-    for epoch in range(1, 6):
-        still = error if collapsed else error * (6 - epoch) ** 0.6 * random.uniform(0.95, 1.05)
-        row = {
-            "epoch": epoch,
-            "step": 938 * epoch,
-            "train/loss": 2.3 + random.uniform(-0.002, 0.002) if collapsed else 3 * still,
-            "test/acc": accuracy if collapsed or epoch == 5 else 1 - min(still, 0.9),
-            "seconds": random.uniform(20, 26),
-        }
-        for number, layer in enumerate(LAYERS.get(arch, ())):
-            silent = 0.0 if arch == "batchnorm" else min(1.0, 0.3 * number + 0.05 * epoch)
-            row[f"dead/{layer}"] = 1.0 if collapsed and number else round(silent * random.uniform(0.9, 1.0), 2)
-        epochs.append(row)
+def result(
+    arch: str,
+    seed: int,
+    accuracy: float,
+    overrides: Overrides = (),
+    epochs: tuple[Row, ...] = (),
+    validation: float | None = None,
+    **changed: object,
+) -> RunResult:
+    """A run that ends with that accuracy, and has collapsed if that is chance; of five epochs unless these are given.
+
+    Args:
+        arch: The network.
+        seed: Its seed.
+        accuracy: The final one on the test images.
+        overrides: Five epochs, unless they say otherwise.
+        epochs: Such as those of ``course``.
+        validation: The accuracy on validation images after the last epoch.
+        changed: Other fields.
+    """
+    overrides = tuple(({"epochs": "5"} | dict(overrides)).items())
+    epochs = epochs or _five_epochs(arch, accuracy, Random(f"{arch} {seed} {overrides[1:]}"))
+    if validation is not None:
+        epochs = (*epochs[:-1], epochs[-1] | {"val/loss": 1 - validation, "val/acc": validation})
     values: dict[str, object] = {
         "arch": arch,
-        "settings": (("epochs", "5"), *settings),
         "seed": seed,
         "parameters": PARAMETERS.get(arch, 1000),
-        "first_loss": epochs[0]["train/loss"],
-        "last_loss": epochs[-1]["train/loss"],
-        "accuracy": accuracy,
-        "validation": None,
-        "collapsed": collapsed,
-        "seconds": sum(row["seconds"] for row in epochs),
-        "epochs": tuple(epochs),
-        "images": Images(MNIST, test_images=10_000, chance_threshold=0.15),
-        "provenance": Provenance(MACHINE, threads=1, processes=1, commit="abc1234"),
+        "lr_scheduler": "constant",
+        "epochs": epochs,
+        "final": {"test/acc": accuracy},
+        "ended_by": EPOCHS,
+        "collapsed": accuracy <= 0.15,
+        "chance_threshold": 0.15,
+        "images": Images(MNIST, train=60_000, test=10_000),
+        "provenance": provenance(),
+        "overrides": overrides,
     }
-    return RunResult(**(values | changed))  # type: ignore[arg-type]  # the fields of an RunResult
+    return RunResult(**(values | changed))  # type: ignore[arg-type]  # the fields of a RunResult
+
+
+def provenance(
+    machine: str = MACHINE, commit: str | None = "abc1234", threads: int = 1, processes: int = 1
+) -> Provenance:
+    return Provenance(machine, commit, data=None, device="cpu", processes=processes, threads=threads)
+
+
+def course(*accuracies: float, loss: float = 0.1, seconds: float = 10.0) -> tuple[Row, ...]:
+    """An epoch for each accuracy; the loss is that of the last one, and twice as high before it."""
+    return tuple(
+        {
+            "epoch": number,
+            "step": 938 * number,
+            "train/loss": loss * (len(accuracies) - number + 1),
+            "test/acc": accuracy,
+            "seconds": seconds,
+        }
+        for number, accuracy in enumerate(accuracies, start=1)
+    )
+
+
+def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: object) -> RunResult:
+    """A run of two epochs with the same accuracy; ``loss`` is that of its last, and half that of its first."""
+    return result(arch, seed, accuracy, **({"epochs": course(accuracy, accuracy, loss=loss)} | changed))  # type: ignore[arg-type]
+
+
+def as_claimed(seeds: int, collapsed: int = 0, **changed: object) -> list[RunResult]:
+    """As the notebook claims: batchnorm above maxpool above mlp, except for maxpool's first runs."""
+    levels = {"mlp": (0.95, 0.18, 3), "maxpool": (0.96, 0.14, 5), "batchnorm": (0.98, 0.04, 2)}
+    return [
+        short(arch, seed, CHANCE, 2.3, **changed)
+        if arch == "maxpool" and seed < collapsed
+        else short(arch, seed, base + 0.0001 * (seed * factor % 7), loss + 0.001 * (seed * factor % 5), **changed)
+        for arch, (base, loss, factor) in levels.items()
+        for seed in range(seeds)
+    ]
 
 
 def swept(
@@ -74,8 +113,7 @@ def swept(
                     wrong = 10 ** (error - gain + 0.25 * (logarithm - best - gain) ** 2 + random.gauss(0, 0.03))
                     collapsed = float(rate) >= collapses_from and random.random() < 60 * float(rate) / (2 + 4 * gain)
                     accuracy = CHANCE if collapsed else round(1 - wrong, 4)
-                    settings = (("lr", rate), ("lr_scheduler", schedule))
-                    found.append(outcome(arch, seed, accuracy, settings))
+                    found.append(result(arch, seed, accuracy, (("lr", rate), ("lr_scheduler", schedule))))
     return found
 
 
@@ -86,5 +124,25 @@ def same_setting(seeds: int = 10) -> list[RunResult]:
         for seed in range(seeds):
             collapsed = arch == "maxpool" and seed in (2, 7)
             of_seed = round(accuracy + Random(f"{arch} {seed}").gauss(0, 0.004), 4)
-            found.append(outcome(arch, seed, CHANCE if collapsed else of_seed))
+            found.append(result(arch, seed, CHANCE if collapsed else of_seed))
     return found
+
+
+def _five_epochs(arch: str, accuracy: float, random: Random) -> tuple[Row, ...]:
+    collapsed = accuracy <= 0.15
+    error = 1 - accuracy
+    epochs = []
+    for epoch in range(1, 6):
+        still = error if collapsed else error * (6 - epoch) ** 0.6 * random.uniform(0.95, 1.05)
+        row: Row = {
+            "epoch": epoch,
+            "step": 938 * epoch,
+            "train/loss": 2.3 + random.uniform(-0.002, 0.002) if collapsed else 3 * still,
+            "test/acc": accuracy if collapsed or epoch == 5 else 1 - min(still, 0.9),
+            "seconds": random.uniform(20, 26),
+        }
+        for number, layer in enumerate(LAYERS.get(arch, ())):
+            dead = 0.0 if arch == "batchnorm" else min(1.0, 0.3 * number + 0.05 * epoch)
+            row[f"dead/{layer}"] = 1.0 if collapsed and number else round(dead * random.uniform(0.9, 1.0), 2)
+        epochs.append(row)
+    return tuple(epochs)

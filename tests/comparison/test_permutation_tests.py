@@ -11,6 +11,7 @@ from scipy import stats
 
 from convblocks.comparison import statistics
 from convblocks.comparison.statistics import permutation_test, sign_flip_test
+from convblocks.estimates import Estimate
 
 # Two networks' accuracies with eight seeds, in 1/10,000, of which rounding once made 0.0469.
 EIGHT = [9937, 9933, 9935, 9944, 9940, 9952, 9939, 9939]
@@ -55,7 +56,7 @@ def test_signs_of_darwins_maize() -> None:
 def test_divisions_of_a_worked_example() -> None:
     """Of the 10 ways to take 2 of 1, 2, 3, 4, 9, one has a mean as far from the rest's as 4, 9 from 1, 2, 3."""
     test = permutation_test([4, 9], [1, 2, 3])
-    assert (test.difference, test.p, test.n) == (4.5, 1 / 10, 2)
+    assert (test.value, test.p, test.n) == (4.5, 1 / 10, 2)
 
 
 def test_no_difference_at_all_has_p_1() -> None:
@@ -65,7 +66,7 @@ def test_no_difference_at_all_has_p_1() -> None:
 
 def test_equal_pairs_have_an_interval_of_one_point() -> None:
     test = sign_flip_test([0.01] * 10)
-    assert (test.low, test.difference, test.high) == (0.01, 0.01, 0.01)
+    assert (test.low, test.value, test.high) == (0.01, 0.01, 0.01)
 
 
 def test_one_collapse_among_nine_wins_is_not_significant() -> None:
@@ -157,7 +158,7 @@ RNG = np.random.default_rng(3)
     ],
     ids=["all signs", "random signs", "all divisions", "random divisions"],
 )
-def test_the_interval_ends_where_rejection_begins(tested: Callable[..., statistics.Test]) -> None:
+def test_the_interval_ends_where_rejection_begins(tested: Callable[..., Estimate]) -> None:
     test = tested()
     assert tested(margin=test.low).p >= 0.05 > tested(margin=test.low - 1e-9).p
     assert tested(margin=test.high).p >= 0.05 > tested(margin=test.high + 1e-9).p
@@ -267,7 +268,7 @@ def test_signs_support_a_network_whose_mean_is_lower() -> None:
         other, better = rng.normal(94.87, 0.43, 10), rng.normal(96.62, 1.04, 10)
         better[rng.random(10) < 0.05] = 11.35
         test = sign_flip_test((better - other).tolist())
-        supported += test.p < 0.05 and test.difference > 0
+        supported += test.p < 0.05 and test.value > 0
     assert supported / 1000 == pytest.approx(0.57, abs=0.03)
 
 

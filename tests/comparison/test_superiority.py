@@ -7,23 +7,24 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.comparison.statistics import superiority, superiority_interval, wilson_interval
+from convblocks.comparison.statistics import superiority, superiority_interval
+from convblocks.estimates import wilson
 
 COLLAPSED = -np.inf
 
 
 def test_ties_count_half() -> None:
-    assert superiority([1, 2], [0, 0]).probability == 1
-    assert superiority([1, 2], [1, 2]).probability == 0.5
-    assert superiority([0, 3], [1, 2]).probability == 0.5
-    assert superiority([COLLAPSED], [COLLAPSED]).probability == 0.5
+    assert superiority([1, 2], [0, 0]).value == 1
+    assert superiority([1, 2], [1, 2]).value == 0.5
+    assert superiority([0, 3], [1, 2]).value == 0.5
+    assert superiority([COLLAPSED], [COLLAPSED]).value == 0.5
 
 
 def test_the_probability_is_scipys() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 9, 7).tolist(), rng.integers(0, 9, 12).tolist()
     expected = stats.mannwhitneyu(first, second).statistic / (7 * 12)
-    assert superiority(first, second).probability == pytest.approx(expected)
+    assert superiority(first, second).value == pytest.approx(expected)
 
 
 def test_p_without_ties_is_mann_whitneys() -> None:
@@ -47,8 +48,8 @@ def test_p_with_ties_is_that_of_all_divisions() -> None:
 def test_a_network_that_wins_unless_it_collapses_has_wilsons_interval() -> None:
     """Of ten runs two collapsed: 80 % [49, 94]."""
     found = superiority([0.96] * 8 + [COLLAPSED] * 2, [0.95] * 10)
-    assert (found.probability, found.n) == (0.8, 10)
-    assert (found.low, found.high) == pytest.approx(wilson_interval(8, 10))
+    assert (found.value, found.n) == (0.8, 10)
+    assert (found.low, found.high) == pytest.approx(wilson(8 / 10, 10))
     assert (round(found.low, 2), round(found.high, 2)) == (0.49, 0.94)
 
 
@@ -60,15 +61,15 @@ def test_how_low_a_collapsed_run_is_does_not_matter() -> None:
 @pytest.mark.parametrize("n", [1, 5, 10, 12])
 def test_runs_that_all_win_have_the_interval_of_n_successes(n: int) -> None:
     found = superiority([1.0] * n, [0.0] * n)
-    assert found.probability == 1
-    assert (found.low, found.high) == pytest.approx(wilson_interval(n, n))
+    assert found.value == 1
+    assert (found.low, found.high) == pytest.approx(wilson(1, n))
 
 
 def test_exchanged_samples_have_the_mirrored_interval() -> None:
     first, second = [1, 4, 6, 7, 7, 9], [0, 2, 3, 5, 7]
     found, mirrored = superiority(first, second), superiority(second, first)
-    expected = (1 - found.probability, 1 - found.high, 1 - found.low, found.p)
-    assert (mirrored.probability, mirrored.low, mirrored.high, mirrored.p) == pytest.approx(expected)
+    expected = (1 - found.value, 1 - found.high, 1 - found.low, found.p)
+    assert (mirrored.value, mirrored.low, mirrored.high, mirrored.p) == pytest.approx(expected)
 
 
 def test_many_values_have_delongs_interval() -> None:

@@ -11,13 +11,11 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from statsmodels.stats.proportion import proportion_confint
 from torch.nn import functional
 
 from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UserError
-from convblocks.estimates import wilson
 from convblocks.evaluation import evaluate
 from convblocks.figures.evaluation import evaluation_panels, figure_of
 from convblocks.figures.style import render
@@ -62,11 +60,6 @@ def test_the_reliability_diagram_shows_the_calibration_error(evaluation: Evaluat
     assert counts.sum() == 1000
     error = float((counts / 1000 * (confidence - accuracy).abs()).sum())
     assert error == pytest.approx(evaluation.calibration_error, abs=1e-6)
-
-
-@pytest.mark.parametrize(("right", "count"), [(0, 7), (5, 10), (10, 10), (989, 1000)])
-def test_intervals_are_wilsons(right: int, count: int) -> None:
-    assert wilson(right / count, count) == pytest.approx(proportion_confint(right, count, method="wilson"))
 
 
 def panel_of(evaluation: Evaluation, panel: str) -> Axes:

@@ -161,14 +161,15 @@ def complete(training: Training) -> None:
     rank_failure = RankFailureMonitor(training.directory.path, training.resume_hint)
     if training.trainer.world_size > 1:
         training.trainer.callbacks.insert(0, rank_failure)  # type: ignore[attr-defined]  # Lightning sets it at run time
-    with rank_failure.rank_zero_errors(training.is_rank_zero), friendly_errors(training), quiet_tensorboard_thread():
+    is_rank_zero = training.is_rank_zero
+    with rank_failure.rank_zero_errors(is_rank_zero), friendly_errors(training), quiet_tensorboard_thread():
         start = find_start(training)
         open_directory(training, start)
-        if training.is_rank_zero:
+        if is_rank_zero:
             introduce(training)
         train(training, start.checkpoint)
         metrics = final_metrics(training)
-        if training.is_rank_zero:
+        if is_rank_zero:
             result = write_result(training, run_result(training, metrics))
             print_result(training, result)
         training.trainer.strategy.barrier()  # when one process ends, launchers may kill the others, still writing

@@ -1,12 +1,17 @@
 """The study as a command, with real runs of three steps each."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from convblocks.comparison.study import plan, stages
+from convblocks.comparison.study.plan import Cell
+from convblocks.comparison.training import Arm
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.directory import LOGS
+from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.runs.result import RunResult
+from tests.comparison.made_up import result
 from tests.conftest import REPOSITORY
 
 SHORT = [
@@ -20,8 +25,9 @@ SHORT = [
     [
         ([], "say which stage: choose or confirm"),
         (["decide"], "say which stage"),
-        (["choose", "--seeds", "3"], "--seeds is settled by the study's protocol: see docs/protocol.md"),
-        (["confirm", "--lr=0.1"], "--lr is settled by"),
+        (["choose", "--seeds", "3"], "--seeds is set by the study's protocol: see docs/protocol.md"),
+        (["confirm", "--lr=0.1"], "--lr is set by"),
+        (["confirm", "--confirm", "3"], "--confirm is set by"),
         (["choose", "--learning", "3"], "learning"),
     ],
 )
@@ -29,6 +35,26 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str, workspace: 
     with pytest.raises(UsageError, match=message) as raised:
         stages.main(arguments)
     assert "\n" not in str(raised.value)
+
+
+def test_the_second_stage_runs_both_settings_of_each_network_with_fresh_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the notebook's setting is the best one, it is run once."""
+    asked: list[tuple[str, str, str, Sequence[int]]] = []
+
+    def confirm(
+        directory: RunDirectory, arms: Mapping[str, Arm], seeds: Sequence[int], jobs: int, fit: bool
+    ) -> dict[str, list[RunResult]]:
+        asked.extend(
+            (arm.arch, *Cell(*[dict(arm.overrides)[one] for one in Cell._fields]), seeds) for arm in arms.values()
+        )
+        return {name: [result(arm.arch, seed, 0.9) for seed in seeds] for name, arm in arms.items()}
+
+    monkeypatch.setattr(stages, "confirm", confirm)
+    best = Cell("3e-3", "onecycle")
+    results = stages.results_of_confirmation(stages.parse(SHORT), {"mlp": plan.NOTEBOOK, "maxpool": best})
+    cells = [("mlp", *plan.NOTEBOOK), ("maxpool", *plan.NOTEBOOK), ("maxpool", *best)]
+    assert asked == [(*cell, plan.CONFIRMING_SEEDS) for cell in cells]
+    assert len(results) == 3 * len(plan.CONFIRMING_SEEDS)
 
 
 def test_nothing_is_confirmed_before_it_was_chosen(workspace: Path) -> None:
@@ -42,7 +68,7 @@ def test_both_stages_go_on_where_they_were_stopped(
 ) -> None:
     """With half of the grid, and a third of the seeds that confirm."""
     monkeypatch.setattr(plan, "FIRST_RATES", ("1e-3", "3e-3", "1e-2"))
-    monkeypatch.setattr(plan, "CONFIRMING_SEEDS", plan.CONFIRMING_SEEDS[:4])
+    monkeypatch.setattr(stages, "CONFIRMING_SEEDS", plan.CONFIRMING_SEEDS[:4])
     stages.main(["choose", *SHORT])
     assert "Chosen: mlp" in capsys.readouterr().out
     summaries = sorted((LOGS / "study" / "choose").rglob("summary.json"))
@@ -57,4 +83,6 @@ def test_both_stages_go_on_where_they_were_stopped(
     stages.main(["confirm", *SHORT])
     report = (LOGS / "study" / "confirm" / "report.md").read_text()
     assert report.startswith("## The notebook's setting, and each network's own best one")
-    assert (LOGS / "study" / "confirm" / "report-dark.png").is_file()
+    assert {path.name for path in (LOGS / "study" / "confirm").glob("*.*")} == {
+        *("report.md", "report.csv", "report.png", "report-dead-units.png")
+    }

@@ -1,4 +1,4 @@
-"""What a comparison's pictures show is what the runs did, all of it and nothing else."""
+"""Figures of runs show what the runs did: all of it, and nothing else."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,16 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convblocks.comparison.figure import (
-    answer_cards,
-    answer_figure,
-    comparison_cards,
-    comparison_figure,
-    dead_units_figure,
-)
-from convblocks.comparison.panels import Interval
-from convblocks.comparison.study.causes import dead_units_table
-from convblocks.comparison.verdicts import compare
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,20 +16,28 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from PIL import Image
 
+from convblocks.comparison.analysis import compare
 from convblocks.comparison.report import results_table
 from convblocks.comparison.statistics import mean_interval
-from convblocks.comparison.wording import accuracy_text
-from convblocks.figures.style import style
+from convblocks.comparison.study.dead_units import dead_units_table
+from convblocks.estimates import PERCENT, POINTS, Estimate
+from convblocks.figures.curves import comparison_figure, dead_units_figure
+from convblocks.figures.style import render, save_in_both_themes, style
+from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.result import RunResult, by_arch
-from tests.comparison.made_up import CHANCE, outcome, same_setting, swept
+from tests.comparison.made_up import CHANCE, course, result, same_setting, swept
 
 NETWORKS = ("mlp", "maxpool", "batchnorm")
-INTERVALS = [
-    Interval("maxpool - mlp", 0.0175, 0.0077, 0.0275, "at the notebook's setting"),
-    Interval("batchnorm - mlp", -0.001, -0.004, 0.002, "at the notebook's setting"),
-    Interval("maxpool - mlp", 0.016, -math.inf, math.inf, "each at its own best setting"),
-    Interval("batchnorm - mlp", 0.014, math.nan, math.nan, "each at its own best setting"),
-]
+DIFFERENCES = {
+    "at the notebook's setting": {
+        "maxpool - mlp": Estimate(0.0175, 0.0077, 0.0275, unit=POINTS),
+        "batchnorm - mlp": Estimate(-0.001, -0.004, 0.002, unit=POINTS),
+    },
+    "each at its own best setting": {
+        "maxpool - mlp": Estimate(0.016, -math.inf, math.inf, unit=POINTS),
+        "batchnorm - mlp": Estimate(0.014, math.nan, math.nan, unit=POINTS),
+    },
+}
 
 
 def lines(axes: Axes, kind: str) -> list[Line2D]:
@@ -52,25 +50,25 @@ def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
     return sorted(values[np.isfinite(values)].tolist())
 
 
-def errors_of(outcomes: Sequence[RunResult]) -> list[float]:
-    return sorted(100 * (1 - one.accuracy) for one in outcomes)
+def errors_of(results: Sequence[RunResult]) -> list[float]:
+    return sorted(100 * (1 - one.accuracy) for one in results)
 
 
-def at(outcomes: Sequence[RunResult], **settings: str) -> list[RunResult]:
-    return [one for one in outcomes if settings.items() <= dict(one.settings).items()]
+def at(results: Sequence[RunResult], **overrides: str) -> list[RunResult]:
+    return [one for one in results if overrides.items() <= dict(one.overrides).items()]
 
 
 def texts(figure: Figure | Artist) -> list[str]:
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-# The answer: error against learning rate.
+# Error against learning rate.
 
 
 @pytest.mark.parametrize("schedule", ["constant", "onecycle"])
 def test_every_run_of_a_sweep_is_a_dot_at_its_error_collapsed_or_not(schedule: str) -> None:
     runs = swept()
-    figure = answer_figure(runs, [])
+    figure = sweep_figure(runs)
     (panel,) = [axes for axes in figure.axes if f"lr_scheduler={schedule}" in texts(axes)]
     assert drawn_values(panel) == pytest.approx(errors_of(at(runs, lr_scheduler=schedule)))
     low, high = panel.get_ylim()
@@ -80,7 +78,7 @@ def test_every_run_of_a_sweep_is_a_dot_at_its_error_collapsed_or_not(schedule: s
 
 def test_a_dot_stands_nearer_to_its_own_learning_rate_than_to_any_other() -> None:
     runs = swept(rates=("1e-3", "1e-2"), schedules=("constant",))
-    above, _ = answer_figure(runs, []).axes
+    above, _ = sweep_figure(runs).axes
     rates = np.concatenate([line.get_xdata() for line in lines(above, "runs")])
     assert sorted(np.round(rates).tolist()) == [-3.0] * 9 + [-2.0] * 9
     assert abs(rates - np.round(rates)).max() < 0.25
@@ -88,27 +86,27 @@ def test_a_dot_stands_nearer_to_its_own_learning_rate_than_to_any_other() -> Non
 
 def test_the_lines_go_through_the_medians_of_all_runs() -> None:
     runs = swept(schedules=("constant",))
-    above, _ = answer_figure(runs, []).axes
+    above, _ = sweep_figure(runs).axes
     for arch, line in zip(NETWORKS, lines(above, "medians"), strict=True):
         own = [at(by_arch(runs)[arch], lr=rate) for rate in ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")]
         assert line.get_ydata() == pytest.approx([np.median(errors_of(here)) for here in own])
 
 
 def test_of_an_even_number_of_runs_the_line_goes_through_the_worse_of_the_middle_two() -> None:
-    runs = [outcome("mlp", seed, accuracy, (("lr", "1e-3"),)) for seed, accuracy in enumerate([0.97, CHANCE])]
-    above, _ = answer_figure(runs, []).axes
+    runs = [result("mlp", seed, accuracy, (("lr", "1e-3"),)) for seed, accuracy in enumerate([0.97, CHANCE])]
+    above, _ = sweep_figure(runs).axes
     (line,) = lines(above, "medians")
     assert line.get_ydata() == pytest.approx([100 * (1 - CHANCE)])
 
 
 def test_the_strip_counts_the_collapsed_runs_of_each_network_at_each_rate() -> None:
     runs = [
-        *(outcome("mlp", seed, 0.95, (("lr", "1e-3"),)) for seed in range(3)),
-        *(outcome("mlp", seed, CHANCE, (("lr", "1e-2"),)) for seed in range(2)),
-        outcome("maxpool", 0, 0.97, (("lr", "1e-2"),)),
-        outcome("maxpool", 1, CHANCE, (("lr", "1e-2"),)),
+        *(result("mlp", seed, 0.95, (("lr", "1e-3"),)) for seed in range(3)),
+        *(result("mlp", seed, CHANCE, (("lr", "1e-2"),)) for seed in range(2)),
+        result("maxpool", 0, 0.97, (("lr", "1e-2"),)),
+        result("maxpool", 1, CHANCE, (("lr", "1e-2"),)),
     ]
-    _, strip = answer_figure(runs, []).axes
+    _, strip = sweep_figure(runs).axes
     assert [label.get_text() for label in strip.get_yticklabels()] == ["mlp", "maxpool"]
     cells = {tuple(text.get_position()): text.get_text() for text in strip.texts}
     assert cells == {(-3.0, 0): "0/3", (-2.0, 0): "2/2", (-2.0, 1): "1/2"}
@@ -116,22 +114,22 @@ def test_the_strip_counts_the_collapsed_runs_of_each_network_at_each_rate() -> N
 
 def test_of_one_network_the_other_settings_are_the_curves() -> None:
     runs = by_arch(swept())["maxpool"]
-    above, strip = answer_figure(runs, []).axes
+    above, strip = sweep_figure(runs).axes
     assert len(lines(above, "medians")) == 2
     names = [label.get_text() for label in strip.get_yticklabels()]
     assert names == ["lr_scheduler=constant", "lr_scheduler=onecycle"]
 
 
-def test_an_option_that_is_no_number_has_its_values_side_by_side() -> None:
-    runs = [outcome("mlp", 0, 0.9, (("trainer.precision", value),)) for value in ("bf16-mixed", "32-true")]
-    _, strip = answer_figure(runs, []).axes
+def test_values_that_are_not_numbers_are_side_by_side() -> None:
+    runs = [result("mlp", 0, 0.9, (("trainer.precision", value),)) for value in ("bf16-mixed", "32-true")]
+    _, strip = sweep_figure(runs).axes
     assert strip.get_xlabel() == "trainer.precision"
     assert [label.get_text() for label in strip.get_xticklabels()] == ["bf16-mixed", "32-true"]
 
 
-def test_an_interval_is_drawn_as_given_and_hollow_where_it_holds_0() -> None:
-    *_, notebook, _ = answer_figure(swept(schedules=("constant",)), INTERVALS).axes
-    ends = [100 * end for pair in INTERVALS[:2] for end in (pair.low, pair.high)]
+def test_an_interval_is_drawn_as_given_and_hollow_if_it_contains_0() -> None:
+    *_, notebook, _ = sweep_figure(swept(schedules=("constant",)), DIFFERENCES).axes
+    ends = [100 * end for one in DIFFERENCES["at the notebook's setting"].values() for end in (one.low, one.high)]
     assert drawn_values(notebook, "interval", which=0) == pytest.approx(sorted(ends))
     assert drawn_values(notebook, "estimate", which=0) == pytest.approx([-0.1, 1.75])
     dots = lines(notebook, "estimate")
@@ -141,9 +139,11 @@ def test_an_interval_is_drawn_as_given_and_hollow_where_it_holds_0() -> None:
 
 
 def test_an_infinite_interval_leaves_the_panel_and_an_unknown_one_is_not_drawn() -> None:
-    *_, best = answer_figure(swept(schedules=("constant",)), INTERVALS).axes
+    *_, best = sweep_figure(swept(schedules=("constant",)), DIFFERENCES).axes
     assert tuple(drawn_values(best, "interval", which=0)) == best.get_xlim()
-    assert {"+1.60 [\N{MINUS SIGN}\N{INFINITY}, +\N{INFINITY}]", "+1.40"} <= set(texts(best))
+    assert [line.get_marker() for line in best.lines].count("<") == 1
+    assert [line.get_marker() for line in best.lines].count(">") == 1
+    assert {"+1.60", "+1.40"} <= set(texts(best))
 
 
 # Learning curves and final errors.
@@ -168,7 +168,7 @@ def test_the_dots_that_did_not_collapse_are_those_of_the_table() -> None:
         accuracies = [1 - float(error) / 100 for error in np.asarray(dots.get_xdata())]
         trained = [one for one in accuracies if one > CHANCE + 1e-9]
         assert cells[arch]["trained"].split()[0] == f"{len(trained)}/{len(accuracies)}"
-        assert cells[arch]["accuracy\nif trained"].replace("\n", " ") == accuracy_text(mean_interval(trained))
+        assert cells[arch]["accuracy\nif trained"].replace("\n", " ") == str(mean_interval(trained, PERCENT))
 
 
 def test_medians_are_over_all_runs() -> None:
@@ -192,25 +192,26 @@ def test_collapsed_runs_are_counted_and_dotted() -> None:
 
 
 def with_losses(seed: int, *losses: float) -> RunResult:
-    rows = tuple({"train/loss": loss, "test/acc": 0.5} for loss in losses)
-    return replace(outcome("mlp", seed, 0.5), epochs=rows)
+    epochs = course(*[0.5] * len(losses))
+    rows = tuple(row | {"train/loss": loss} for row, loss in zip(epochs, losses, strict=True))
+    return result("mlp", seed, 0.5, epochs=rows)
 
 
-def test_a_loss_that_is_not_finite_is_no_point_and_the_worst_of_all() -> None:
+def test_a_loss_that_is_not_finite_is_no_point_and_counts_as_the_worst() -> None:
     runs = [with_losses(0, 2.0, math.nan, math.nan), with_losses(1, 1.0, 0.6, math.inf), with_losses(2, 0.9, 0.5, 0.4)]
     loss, *_ = comparison_figure(runs).axes
     assert drawn_values(loss) == [0.4, 0.5, 0.6, 0.9, 1.0, 2.0]
     assert drawn_values(loss, "medians") == [0.6, 1.0]
 
 
-def test_a_run_that_ends_early_leaves_no_median_of_the_others_alone() -> None:
+def test_the_medians_end_with_the_shortest_run() -> None:
     loss, *_ = comparison_figure([with_losses(0, 0.9), with_losses(1, 0.7, 0.5)]).axes
     assert drawn_values(loss) == [0.5, 0.7, 0.9]
     assert drawn_values(loss, "medians") == [pytest.approx(0.8)]
 
 
-def test_no_mistake_at_all_is_drawn_at_0() -> None:
-    *_, final = comparison_figure([outcome("mlp", 0, 1.0), outcome("mlp", 1, 0.998)]).axes
+def test_an_error_of_0_is_drawn() -> None:
+    *_, final = comparison_figure([result("mlp", 0, 1.0), result("mlp", 1, 0.998)]).axes
     assert drawn_values(final, which=0) == pytest.approx([0, 0.2])
     assert final.get_xlim()[0] < 0
 
@@ -224,8 +225,8 @@ def test_ticks_are_at_whole_epochs(epochs: int) -> None:
     assert ticks == list(range(1, epochs + 1))
 
 
-def test_names_stand_beside_their_curves_and_not_upon_each_other() -> None:
-    runs = [replace(outcome("mlp", seed, 0.95), arch=f"network {n}") for n in range(7) for seed in range(2)]
+def test_names_are_beside_their_curves_and_do_not_overlap() -> None:
+    runs = [replace(result("mlp", seed, 0.95), arch=f"network {n}") for n in range(7) for seed in range(2)]
     figure = comparison_figure(runs)
     figure.draw_without_rendering()
     names = [text for text in figure.axes[0].texts if isinstance(text, Annotation)]
@@ -234,10 +235,10 @@ def test_names_stand_beside_their_curves_and_not_upon_each_other() -> None:
     assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
 
 
-# Silent units.
+# Dead units.
 
 
-def test_every_layer_is_a_curve_that_is_named() -> None:
+def test_every_layer_is_a_curve_with_its_name() -> None:
     runs = same_setting(4)
     maxpool = dead_units_figure(runs).axes[1]
     layers = ("dead/block 1", "dead/block 2", "dead/block 3")
@@ -248,7 +249,7 @@ def test_every_layer_is_a_curve_that_is_named() -> None:
     assert {"block 1", "block 2", "block 3"} <= set(texts(maxpool))
 
 
-def test_a_layer_s_curve_ends_at_the_median_of_the_table() -> None:
+def test_the_curve_of_a_layer_ends_at_the_median_of_the_table() -> None:
     runs = at(swept(), lr="1e-2", lr_scheduler="constant")
     rows = dead_units_table(runs).rows
     for row, panel in zip(rows, dead_units_figure(runs).axes, strict=True):
@@ -256,72 +257,36 @@ def test_a_layer_s_curve_ends_at_the_median_of_the_table() -> None:
         assert [f"{100 * end:.0f}" for end in ends] == [cell.split()[0] for cell in row[3:] if cell != "-"]
 
 
-def test_runs_that_do_not_tell_have_no_picture_of_silence() -> None:
-    with pytest.raises(ValueError, match="no run tells"):
+def test_runs_without_dead_units_logged_have_no_figure_of_them() -> None:
+    with pytest.raises(ValueError, match="no run logged its dead units"):
         dead_units_figure([with_losses(0, 0.5)])
 
 
 # How it looks.
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "answer": partial(answer_figure, swept(), INTERVALS),
+    "sweep": partial(sweep_figure, swept(), DIFFERENCES),
     "comparison": partial(comparison_figure, same_setting()),
-    "silence": partial(dead_units_figure, same_setting(2)),
+    "dead units": partial(dead_units_figure, same_setting(2)),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_letters_are_11_pixels_high_where_a_page_is_700_wide(name: str) -> None:
-    figure = drawn(FIGURES[name])
+    figure = render(FIGURES[name])
     pixels = figure.dpi / 72 * 700 / figure.bbox.width
     assert pixels * min(float(text.get_fontsize()) for text in figure.findobj(Text)) >= 11
 
 
 def test_a_picture_is_saved_on_white_and_on_black(tmp_path: Path) -> None:
-    save(FIGURES["silence"], tmp_path / "silence.png")
+    save_in_both_themes(FIGURES["dead units"], tmp_path / "units.png")
     corners = {}
-    for name in ("silence.png", "silence-dark.png"):
+    for name in ("units.png", "units-dark.png"):
         with Image.open(tmp_path / name) as image:
             assert image.width <= 1600
             corners[name] = image.convert("RGB").getpixel((0, 0))
-    assert corners == {"silence.png": (255, 255, 255), "silence-dark.png": (13, 17, 23)}
+    assert corners == {"units.png": (255, 255, 255), "units-dark.png": (13, 17, 23)}
 
 
 def test_a_dozen_curves_look_different() -> None:
     assert len({style(index) for index in range(12)}) == 12
-
-
-# TensorBoard's cards: what the figure shows, a panel at a time.
-
-
-def test_a_sweep_has_a_card_for_each_panel_of_its_figure() -> None:
-    runs = swept()
-    cards = answer_cards(runs)
-    assert cards.keys() == {"lr_scheduler=constant", "lr_scheduler=onecycle"}
-    for title, draw in cards.items():
-        above, _ = draw().axes
-        schedule = title.removeprefix("lr_scheduler=")
-        assert drawn_values(above) == pytest.approx(errors_of(at(runs, lr_scheduler=schedule)))
-
-
-def test_the_card_of_a_sweep_of_one_option_has_its_name() -> None:
-    assert answer_cards(swept(schedules=("constant",))).keys() == {"lr"}
-
-
-def test_a_comparison_has_a_card_for_loss_error_and_final_error() -> None:
-    runs = same_setting()
-    cards = comparison_cards(runs)
-    assert cards.keys() == {"loss", "error", "final_error"}
-    (final,) = cards["final_error"]().axes
-    assert drawn_values(final, which=0) == pytest.approx(errors_of(runs))
-
-
-@pytest.mark.parametrize("cards", [answer_cards(swept()), comparison_cards(same_setting())])
-def test_a_card_is_square_and_nothing_leaves_it(cards: dict[str, Callable[[], Figure]]) -> None:
-    for draw in cards.values():
-        figure = drawn(draw, CARD)
-        figure.draw_without_rendering()
-        assert figure.bbox.bounds == (0, 0, 350, 350)
-        shown = figure.get_tightbbox().padded(-1 / 64)  # in inches, less a pixel
-        assert 0 <= shown.x0 <= shown.x1 <= 350 / 64
-        assert 0 <= shown.y0 <= shown.y1 <= 350 / 64
