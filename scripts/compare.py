@@ -7,6 +7,7 @@ Rerun the same command any time: finished runs are reused, interrupted ones resu
   --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
   --epochs N           passes over the training images (default: the config's, else 5)
   --grid KEY=V1,V2     sweep an option of fit.py, such as lr=1e-3,1e-2; may be repeated
+  --confirm N          train each network's best setting of the grid again with N fresh seeds, on all training images
   --jobs N             parallel trials (default: as many as CPUs)
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          runs and report go to lightning_logs/NAME (default: compare)

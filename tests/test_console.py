@@ -57,7 +57,7 @@ def test_bad_data_is_status_1(workspace: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_status_130_and_keeps_what_was_finished(workspace: Path) -> None:
+def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None:
     process = subprocess.Popen(
         [*FIT, "--arch", "mlp", "--epochs", "1000", "--name", "run"],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The rooms stand on floors: what is imported lies below, and there is no way back up."""
+"""Packages have layers: imports only go to the same package or to a lower layer."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
-# From the ground up. A room imports from itself and from the floors below.
+# From the lowest layer up. A package imports from itself and from lower layers.
 FLOORS = (
     {"errors", "atomic", "tables"},
     {"console", "command_line", "data"},

@@ -22,7 +22,7 @@ from benchmarks.training.case import LEARNING_RATE, SEED, Stopwatch
 from benchmarks.training.measure import apart
 from benchmarks.training.projects import fit_command, note_times
 from convblocks.data import image_spec, mnist
-from convblocks.data.decoding import decode, looks_of
+from convblocks.data.decoding import decode, read_headers
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import build_network
@@ -145,7 +145,7 @@ class Reading:
 def decode_on_all_cores(folder: Path) -> int:
     """List, look at and decode the training pictures, whatever was kept of them."""
     paths = list_pictures(folder / "train", find_classes(folder / "train")).paths
-    looks_of(paths)
+    read_headers(paths)
     return len(decode(paths, image_spec.MNIST.shape))
 
 

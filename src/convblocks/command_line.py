@@ -1,4 +1,4 @@
-"""What the commands' own command lines have in common; ``fit.py`` alone has another parser."""
+"""Parser and output files shared by all commands but ``fit.py``, which has a parser of its own."""
 
 from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Iterable, Iterator
@@ -10,20 +10,20 @@ from typing import BinaryIO, NoReturn
 from convblocks.atomic import atomic_write
 from convblocks.errors import UsageError, UserError
 
-# How argparse and jsonargparse begin to complain of options that there are not.
+# The beginning of argparse's and jsonargparse's message for unknown options.
 UNKNOWN = "unrecognized arguments: "
 
-# How alike an option must be to one that there is, for that to be meant: --lrate and --lr are.
+# The least similarity for a suggestion: --lrate and --lr have it.
 ALIKE = 0.57
 
-# How much less alike is what has a group and what has none.
+# The factor on the similarity if only one of the two options has a group.
 WITHOUT_ITS_GROUP = 0.9
 
 
 class Parser(ArgumentParser):
-    """Complains in one line, and leaves the exit to the caller.
+    """Raises a one-line UsageError instead of exiting.
 
-    Options are not completed: a new option must not change what an old command line means.
+    Options cannot be abbreviated: a new option must not change the meaning of an old command line.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class Parser(ArgumentParser):
 
 
 def options_of(parser: ArgumentParser) -> list[str]:
-    """The options that a parser tells of, without their dashes."""
-    told = [option for action in parser._actions if action.help != SUPPRESS for option in action.option_strings]
-    return [option.removeprefix("--") for option in told if option.startswith("--")]
+    """The options in a parser's help, without their dashes."""
+    shown = [option for action in parser._actions if action.help != SUPPRESS for option in action.option_strings]
+    return [option.removeprefix("--") for option in shown if option.startswith("--")]
 
 
 def with_suggestion(message: str, options: Iterable[str]) -> str:
-    """A complaint of unknown options, with what was perhaps meant by the first of them; any other as it is."""
+    """A parser's error message; if it is about unknown options, with a suggestion for the first of them."""
     if not message.startswith(UNKNOWN):
         return message
     unknown = next((word for word in message.split() if word.startswith("--")), "").partition("=")[0].removeprefix("--")
@@ -49,7 +49,7 @@ def with_suggestion(message: str, options: Iterable[str]) -> str:
 
 
 def _likeness(unknown: str, option: str) -> float:
-    """From 0 to 1, by what follows the group, as in ``trainer.max_steps``, unless the groups differ."""
+    """Similarity from 0 to 1 of the parts after the group, as in ``trainer.max_steps``, unless the groups differ."""
     (group, _, name), (own_group, _, own_name) = unknown.rpartition("."), option.rpartition(".")
     if group and own_group and group != own_group:
         return SequenceMatcher(None, unknown, option).ratio()
@@ -57,7 +57,7 @@ def _likeness(unknown: str, option: str) -> float:
 
 
 def output_folder(path: Path) -> Path:
-    """Make a folder that a command line names, where it is not there yet, or raise a UserError that says why not."""
+    """Create a folder given on the command line if it does not exist, or raise a UserError that says why not."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,7 +67,7 @@ def output_folder(path: Path) -> Path:
 
 @contextmanager
 def output_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that a command line names, as ``atomic_write`` does, or raise a UserError that says why not."""
+    """Like ``atomic_write`` for a file given on the command line, with a UserError that says why it failed."""
     if not path.name:
         raise UserError(f"cannot write {path}: it is a folder")
     try:

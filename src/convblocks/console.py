@@ -1,6 +1,6 @@
-"""What every command does around its work: help without heavy imports, one-line errors, exit statuses.
+"""Entry point shared by all commands: help, one-line errors and exit statuses.
 
-Light itself, so that there is next to no time in which Ctrl-C finds nobody to take it.
+Imports little, so that Ctrl-C is handled almost from the start.
 """
 
 import atexit
@@ -17,10 +17,9 @@ from convblocks.errors import UsageError, UserError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-# What the system says of a disk that takes no more, and of a file or folder that is not as a command needs it. A user
-# can mend all of them.
-OF_DISKS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
-OF_FILES = OF_DISKS | {
+# Errors that a user can fix: a disk that cannot be written to, and a file or folder that is missing or in the way.
+DISK_ERRORS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
+FILE_ERRORS = DISK_ERRORS | {
     errno.EACCES,
     errno.EEXIST,
     errno.EISDIR,
@@ -36,62 +35,63 @@ Command = Callable[[list[str]], None]
 
 
 def answer(command: Command | str, help_text: str) -> int:
-    """Obey the command line of a script, or print its help, and return the exit status.
+    """Run a script's command, or print its help, and return the exit status.
 
-    The command may be named by the module of which it is ``main``: ``--help`` then answers without its imports.
+    The command may be given as the name of a module, of which it is ``main``: ``--help`` then works without importing
+    it.
     """
 
-    def obey(arguments: list[str]) -> None:
+    def run(arguments: list[str]) -> None:
         if "-h" in arguments or "--help" in arguments:
             print(help_text.strip())
             return
-        # Within imports an exception is sometimes swallowed, and the command would go on; nothing is begun yet.
-        heeds_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background jobs do not
-        if heeds_ctrl_c:
-            signal.signal(signal.SIGINT, _leave)
+        # During imports Ctrl-C exits at once: modules sometimes swallow KeyboardInterrupt. Nothing has started yet.
+        accepts_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background jobs ignore it
+        if accepts_ctrl_c:
+            signal.signal(signal.SIGINT, _exit_now)
         found: Command = import_module(command).main if isinstance(command, str) else command
-        if heeds_ctrl_c:
+        if accepts_ctrl_c:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         found(arguments)
 
-    return status_of(obey, sys.argv[1:])
+    return status_of(run, sys.argv[1:])
 
 
 def status_of(command: Command, arguments: list[str]) -> int:
     """Call a command and return its exit status.
 
-    0 for success, 2 for wrong usage, 1 for anything else the user can mend, 130 after Ctrl-C. Errors of the program
-    itself keep their traceback.
+    0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130 after Ctrl-C. Bugs keep their
+    traceback.
     """
-    # No command opens a window, and one whose backend is not there would be an error of matplotlib's.
+    # No command opens a window, and a missing backend would be an error.
     os.environ["MPLBACKEND"] = "agg"
-    _see_to_the_streams()
+    _fix_streams()
     try:
         _check_current_folder()
         command(arguments)
         sys.stdout.flush()
     except UserError as error:
-        if str(error):  # of several processes one speaks for all
+        if str(error):  # empty in all processes but one
             print_error(str(error))
         return error.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, head say, is gone
+    except BrokenPipeError:  # the reader of our output, such as head, has exited
         return 1
     except OSError as error:
-        if error.errno not in (OF_FILES if error.filename else OF_DISKS):
+        if error.errno not in (FILE_ERRORS if error.filename else DISK_ERRORS):
             raise
         print_error(f"{error.filename or 'cannot write the output'}: {error.strerror}")
         return 1
     finally:
-        _drop_what_nobody_takes()
+        _discard_unwritable_output()
     return 0
 
 
 def end(status: int) -> NoReturn:
-    """End the process as Python does, but do not take its some 4,000 modules apart: a second and more.
+    """End the process like Python, without unloading some 4,000 modules, which takes a second or more.
 
-    Where another program runs the script, a notebook or a profiler say, that one goes on.
+    If another program runs the script, such as a notebook or a profiler, that program goes on.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame and frame.f_globals.get("__name__") in ("__main__", "runpy"):
@@ -101,32 +101,32 @@ def end(status: int) -> NoReturn:
     import threading  # slow to load
 
     try:
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for those that are no daemons
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are not daemons
         atexit._run_exitfuncs()
     except KeyboardInterrupt:
         status = INTERRUPTED
-    _drop_what_nobody_takes()
+    _discard_unwritable_output()
     os._exit(status)
 
 
 def echo(line: str = "") -> None:
-    """Print a line of what goes on; what is too long for a terminal is broken between words.
+    """Print a line, wrapped at words if it is too long for the terminal.
 
     Raises:
-        UserError: the disk on which the output lies is full; no file of the command has to do with it.
+        UserError: standard output goes to a file on a full disk.
     """
-    _print(_fitted(line) if sys.stdout.isatty() else line)
+    _print(_wrapped(line) if sys.stdout.isatty() else line)
 
 
 def echo_command(words: Sequence[str], label: str = "") -> None:
-    """Print a command to copy: behind a backslash goes on, in the next line, what does not fit into this one.
+    """Print a command to copy, with long lines continued after a backslash.
 
     Args:
-        words: The command, as a shell takes it: of the first two none stands alone.
-        label: What stands before it.
+        words: The command's words, quoted for a shell; the first two stay on one line.
+        label: Text before the command.
 
     Raises:
-        UserError: the disk on which the output lies is full.
+        UserError: standard output goes to a file on a full disk.
     """
     (opening, *others), indent = [" ".join(words[:2]), *words[2:]], " " * (len(label) + 4)
     lines = [f"{label}{opening}"]
@@ -140,24 +140,24 @@ def echo_command(words: Sequence[str], label: str = "") -> None:
 
 
 def print_error(message: str) -> None:
-    """Print a line where errors go; in vain if nobody takes that either."""
+    """Print a line to standard error, if that is writable."""
     try:
         print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load
     except OSError:
-        _silence(sys.stderr.fileno())
+        _redirect_to_devnull(sys.stderr.fileno())
 
 
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except OSError as error:
-        if error.errno not in OF_DISKS:
+        if error.errno not in DISK_ERRORS:
             raise
         raise UserError(f"cannot write the output: {error.strerror}") from error
 
 
-def _fitted(text: str) -> str:
-    """Lines that are too long for the terminal, broken between words; a longer word, a path say, stays whole."""
+def _wrapped(text: str) -> str:
+    """Lines wrapped at words to the width of the terminal; longer words, such as paths, stay whole."""
     from textwrap import fill
 
     width = _width()
@@ -168,20 +168,20 @@ def _fitted(text: str) -> str:
 
 
 def _width() -> int:
-    """The columns of the terminal; 80 in a pipe, unless COLUMNS is set."""
+    """The columns of the terminal; 80 without one, unless COLUMNS is set."""
     import shutil  # slow to load
 
     return shutil.get_terminal_size().columns
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_now(number: int, frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
-def _see_to_the_streams() -> None:
-    """Make sure that all three streams are there, and take any text."""
+def _fix_streams() -> None:
+    """Make sure that all three standard streams are open and accept any text."""
     if None in (sys.stdin, sys.stdout, sys.stderr):
-        # A closed one's number would be given to the next file that is opened, and our output would go there.
+        # Otherwise the next opened file would get the descriptor of a closed stream, and our output would go there.
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(descriptor)
@@ -189,7 +189,7 @@ def _see_to_the_streams() -> None:
             stream or os.fdopen(number, "w") for number, stream in ((1, sys.stdout), (2, sys.stderr))
         )
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not where a test or a notebook has put its own in place
+        if hasattr(stream, "reconfigure"):  # tests and notebooks replace the streams
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -200,14 +200,14 @@ def _check_current_folder() -> None:
         raise UsageError("the current folder has been deleted: change to another one") from error
 
 
-def _drop_what_nobody_takes() -> None:
-    """Write what is in the buffers, or empty them: Python would try once more when it ends, and complain."""
+def _discard_unwritable_output() -> None:
+    """Flush the streams, or discard what cannot be written: Python would try again at exit, and print an error."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            _silence(stream.fileno())
+            _redirect_to_devnull(stream.fileno())
 
 
-def _silence(descriptor: int) -> None:
+def _redirect_to_devnull(descriptor: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

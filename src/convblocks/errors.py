@@ -1,14 +1,14 @@
-"""What goes wrong through no fault of the code: shown to the user as one line, without a traceback."""
+"""Errors that are not bugs: shown to the user as one line, without a traceback."""
 
 
 class UserError(Exception):
-    """Something the user can mend; the message says what is wrong and what to do."""
+    """Something the user can fix; the message says what is wrong and what to do."""
 
     exit_status: int = 1
 
 
 class UsageError(UserError):
-    """A command line or a config that cannot be obeyed."""
+    """An invalid command line or config."""
 
     exit_status = 2
 
@@ -18,15 +18,15 @@ class BusyError(UserError):
 
 
 class DataError(UserError):
-    """A data set that is missing, damaged or not in a format that is read."""
+    """A data set that is missing, damaged or in an unsupported format."""
 
 
 class NotFiniteError(UserError):
-    """Weights or answers of a network that are infinite or nan."""
+    """Weights or outputs of a network that are infinite or nan."""
 
 
-class Stopped(UserError):  # noqa: N818  # not an error of anybody
-    """A signal asked the run to stop, and it has saved where it is."""
+class Stopped(UserError):  # noqa: N818  # not really an error
+    """A signal asked the run to stop, and it has saved its state."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What the tests here share: a Trainer as anybody makes one, and a look at what it does."""
+"""Shared by these tests: an ordinary Trainer, and a callback that watches it."""
 
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 def trainer(folder: Path, **settings: Any) -> Trainer:
-    """Lightning's Trainer for two short epochs, quiet and on CPU, else with its defaults."""
+    """Lightning's Trainer for two short epochs, quiet and on CPU, otherwise with its defaults."""
     quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     short = {"limit_train_batches": 20, "limit_val_batches": 2, "max_epochs": 2, "log_every_n_steps": 5}
     return Trainer(default_root_dir=folder, **(quiet | short | settings))
 
 
 class Watch(Callback):
-    """Notes what goes into each training batch, after which steps there was an evaluation, and of how many batches."""
+    """Records the content of each training batch, and the step and number of batches of each evaluation."""
 
     def __init__(self) -> None:
         self.epochs: list[list[Tensor]] = []

@@ -1,4 +1,4 @@
-"""What ``from convblocks import ...`` gives."""
+"""The names that ``from convblocks import ...`` provides."""
 
 import subprocess
 import sys

@@ -52,7 +52,7 @@ def test_validate_and_test_return_the_metrics(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("monitor", METRICS)
-def test_callbacks_find_what_they_monitor(tmp_path: Path, monitor: str) -> None:
+def test_callbacks_find_their_monitored_metrics(tmp_path: Path, monitor: str) -> None:
     mode = "min" if monitor.endswith("loss") else "max"
     stop = EarlyStopping(monitor, mode=mode, min_delta=100.0, patience=1)  # which no improvement reaches
     keep = ModelCheckpoint(tmp_path / "kept", monitor=monitor, mode=mode)

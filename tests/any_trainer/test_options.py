@@ -1,4 +1,4 @@
-"""The Trainer's options do with these classes what Lightning documents."""
+"""With these classes the Trainer's options work as Lightning documents."""
 
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ from tests.any_trainer.plain import trainer
 
 
 class Linear(LightningModule):
-    """Somebody's module, which knows nothing of this project."""
+    """A module from elsewhere, which knows nothing of this project."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Linear(LightningModule):
 
 
 def together(predicted: object) -> Tensor:
-    """What ``trainer.predict`` returned for one loader."""
+    """The result of ``trainer.predict`` for one loader."""
     assert isinstance(predicted, list)
     return torch.cat(predicted)
 

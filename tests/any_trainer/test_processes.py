@@ -1,4 +1,4 @@
-"""Two processes of a plain Trainer see what one sees."""
+"""Two processes of a plain Trainer see the same images as one."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.quick_python import run_quickly
 
 
 def train_on(folder: Path, processes: int, **options: Any) -> list[dict[str, Any]]:
-    """Train, and tell what each process saw."""
+    """Train, and return what each process saw."""
     command = ["-m", two_processes.__name__, str(processes), json.dumps(options)]
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     finished = run_quickly(*command, cwd=folder, PYTHONPATH=path)

@@ -1,4 +1,4 @@
-"""An epoch that was saved in its middle goes on with the next batch, and ends as if it had not been interrupted."""
+"""An epoch saved in the middle continues with the next batch, and ends as if it had not been interrupted."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class StopAfter(Callback):
 @pytest.mark.parametrize("step", [1, 19, 20, 21, 39])
 @pytest.mark.parametrize("schedule", ["constant", "onecycle"])
 def test_of_twenty_steps(tmp_path: Path, step: int, schedule: Any) -> None:
-    """A schedule asks for estimated_stepping_batches, which loads the loader before its state is there."""
+    """Schedules read estimated_stepping_batches, which creates the loader before its state is restored."""
 
     def fit(seed: int, callbacks: list[Callback], checkpoint: Path | None = None) -> tuple[Trainer, DigitClassifier]:
         torch.manual_seed(seed)

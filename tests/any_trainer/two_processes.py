@@ -48,8 +48,8 @@ def train(processes: int, options: dict[str, Any]) -> None:
     )
     trainer.fit(DigitClassifier("batchnorm"), datamodule=MNISTDataModule(".", eval_batch_size=33))
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    told = {"trained": seen.trained, "evaluated": seen.evaluated, "metrics": metrics}
-    Path(f"{processes}_{trainer.global_rank}.json").write_text(json.dumps(told))
+    found = {"trained": seen.trained, "evaluated": seen.evaluated, "metrics": metrics}
+    Path(f"{processes}_{trainer.global_rank}.json").write_text(json.dumps(found))
     # As torch asks for: a process that leaves this to its exit was seen to abort there, once in thirty runs.
     trainer.strategy.barrier()
     end_process_group()

@@ -9,7 +9,7 @@ from PIL import Image
 
 Numbers = NDArray[np.float64]
 
-# Which points are of a shape: u to the right and v down from the picture's middle, its border at 1 or further.
+# The points of each shape: u to the right and v down from the picture's middle, its border at 1 or further.
 SHAPES: dict[str, Callable[[Numbers, Numbers], NDArray[np.bool_]]] = {
     "disc": lambda u, v: np.hypot(u, v) < 0.7,
     "square": lambda u, v: _reach(u, v) < 0.6,
@@ -59,7 +59,7 @@ def write_pictures(
 
 
 def draw(shape: str, size: tuple[int, int], random: np.random.Generator, colour: bool = True) -> Image.Image:
-    """A picture of a shape that lies a little beside the middle."""
+    """A picture of a shape, slightly off centre."""
     height, width = size
     up, left = random.uniform(-0.15, 0.15, 2)
     unit = min(size) / 2
@@ -74,5 +74,5 @@ def draw(shape: str, size: tuple[int, int], random: np.random.Generator, colour:
 
 
 def _reach(u: Numbers, v: Numbers) -> Numbers:
-    """How far a point is from the middle, to the right or down, whichever is more."""
+    """The larger of a point's horizontal and vertical distance from the middle."""
     return np.maximum(np.abs(u), np.abs(v))

@@ -1,4 +1,4 @@
-"""Images are moved a little, each in its own way, and always in the same one."""
+"""Images are augmented at random, each in its own way, and reproducibly."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from convblocks.data.augmentation import Augmentation, epoch_draws
 from convblocks.data.images import ImageSets
 
-# The most of one movement, and nothing of the others.
+# The largest of one movement, and none of the others.
 RIGHT, DOWN, CLOCKWISE, LARGER = torch.eye(5)[:4].unsqueeze(1)
 MIRRORED = -torch.eye(5)[4:]
 
@@ -28,7 +28,7 @@ def test_a_rotation_turns_the_image(digits: ImageSets) -> None:
     assert torch.equal(Augmentation(rotation=90)(images, CLOCKWISE), images.rot90(-1, dims=(2, 3)))
 
 
-def test_a_scale_lets_the_image_grow(digits: ImageSets) -> None:
+def test_a_scale_enlarges_the_image(digits: ImageSets) -> None:
     images = digits.train.images[:100]
     draws = LARGER.expand(100, 5)
     grown, shrunk = Augmentation(scale=0.2)(images, draws), Augmentation(scale=0.2)(images, -draws)
@@ -59,14 +59,14 @@ def test_movements_are_the_same_with_and_without_flips(digits: ImageSets) -> Non
     assert torch.equal(flips_too(images, draws)[kept], moves(images, draws)[kept])
 
 
-def test_every_channel_is_moved_alike(digits: ImageSets) -> None:
+def test_all_channels_are_moved_together(digits: ImageSets) -> None:
     images, draws = digits.train.images[:50].expand(50, 3, 28, 28), epoch_draws(50, seed=0, epoch=0)
     moved = Augmentation(shift=2, rotation=10, scale=0.1, flip=True)(images, draws)
     assert torch.equal(moved, moved[:, :1].expand(50, 3, 28, 28))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_moves_in_is_black_or_goes_on_as_the_edge(channels: int) -> None:
+def test_the_area_moved_in_is_black_or_repeats_the_edge(channels: int) -> None:
     grey = torch.full((1, channels, 8, 12), 200, dtype=torch.uint8)
     moved = Augmentation(shift=4)(grey, RIGHT)
     assert (moved[..., :4] == 0).all()
@@ -75,8 +75,8 @@ def test_what_moves_in_is_black_or_goes_on_as_the_edge(channels: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 65), (65, 33)])
-def test_what_is_not_square_is_turned_without_being_sheared(height: int, width: int) -> None:
-    """A disc in its middle stays one, and a bar across it has the same length whichever way it lies."""
+def test_images_that_are_not_square_are_rotated_without_shear(height: int, width: int) -> None:
+    """A disc in the centre stays one, and a bar keeps its length in every direction."""
     y, x = torch.meshgrid(torch.arange(height) - height // 2, torch.arange(width) - width // 2, indexing="ij")
     disc = 255 * (x**2 + y**2 < 12**2).to(torch.uint8).view(1, 1, height, width)
     turned = Augmentation(rotation=45)(disc, CLOCKWISE)
@@ -87,7 +87,7 @@ def test_what_is_not_square_is_turned_without_being_sheared(height: int, width: 
 
 
 @pytest.mark.parametrize(("draw", "axis", "pixels"), [(RIGHT, 3, 3), (DOWN, 2, 3)])
-def test_a_shift_is_in_pixels_whatever_the_shape(draw: torch.Tensor, axis: int, pixels: int) -> None:
+def test_a_shift_is_in_pixels_for_any_shape(draw: torch.Tensor, axis: int, pixels: int) -> None:
     images = torch.zeros(1, 3, 12, 20, dtype=torch.uint8)
     images[:, :, 5:7, 8:12] = 255
     assert torch.equal(Augmentation(shift=pixels)(images, draw), images.roll(pixels, dims=axis))
@@ -99,7 +99,7 @@ def test_every_image_is_moved_in_its_own_way(digits: ImageSets) -> None:
     assert len(moved.flatten(1).unique(dim=0)) == 100
 
 
-def test_an_image_is_moved_alike_in_any_batch(digits: ImageSets) -> None:
+def test_an_image_is_augmented_in_the_same_way_in_any_batch(digits: ImageSets) -> None:
     images, draws = digits.train.images[:64], epoch_draws(64, seed=0, epoch=0)
     move = Augmentation(shift=2, rotation=10, scale=0.1)
     alone = [move(image.unsqueeze(0), draw.unsqueeze(0)) for image, draw in zip(images, draws, strict=True)]
@@ -118,7 +118,7 @@ def test_draws_fill_their_range_evenly() -> None:
     assert draws.mean(dim=0).abs().max() < 0.01
 
 
-def test_draws_depend_on_seed_and_epoch_and_on_nothing_else() -> None:
+def test_draws_depend_only_on_seed_and_epoch() -> None:
     torch.manual_seed(1)
     first = epoch_draws(10, seed=0, epoch=1)
     torch.manual_seed(2)

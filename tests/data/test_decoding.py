@@ -1,4 +1,4 @@
-"""Many pictures are decoded by all cores, in their order, and whoever waits is told what for."""
+"""Many pictures are decoded on all cores, in order, with a sign of progress."""
 
 import multiprocessing
 import os
@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from convblocks.data.decoding import FEW, Looks, decode, looks_of
+from convblocks.data.decoding import FEW, Header, decode, read_headers
 from convblocks.errors import DataError
 
 
 def write_numbered(folder: Path, count: int) -> list[Path]:
-    """Pictures of 4 x 5 pixels in colour, each of which holds its number."""
+    """Colour pictures of 4 x 5 pixels whose values are their index."""
     folder.mkdir()
     paths = [folder / f"{number}.png" for number in range(count)]
     for number, path in enumerate(paths):
@@ -42,7 +42,7 @@ def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the processes that are forked from now on."""
+    """The ids of the processes forked from now on."""
     started: list[int] = []
     kind = multiprocessing.get_context("fork").Process
     real = kind.start
@@ -80,43 +80,41 @@ def test_one_damaged_picture_among_ten_thousand_is_named(ten_thousand: Sequence[
 
 
 def test_of_two_damaged_pictures_the_first_is_named(many: Sequence[Path], tmp_path: Path) -> None:
-    """Whichever process is faster."""
+    """Regardless of which process is faster."""
     paths = [Path(shutil.copy(path, tmp_path)) for path in many]
     for index in (70, 400):
         paths[index].write_text("no picture")
     with pytest.raises(DataError, match=r"/70\.png"):
-        looks_of(paths)
+        read_headers(paths)
 
 
 def test_looks_come_in_the_order_of_the_files(many: Sequence[Path], tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.new("L", (3, 2)).save(grey)
-    looks = looks_of([*many, grey])
-    assert looks == [Looks(4, 5, grey=False)] * len(many) + [Looks(2, 3, grey=True)]
+    headers = read_headers([*many, grey])
+    assert headers == [Header(4, 5, grey=False)] * len(many) + [Header(2, 3, grey=True)]
 
 
-def test_whoever_reads_the_output_is_told_once_what_goes_on(
-    many: Sequence[Path], capfd: pytest.CaptureFixture[str]
-) -> None:
-    looks_of(many)
+def test_slow_work_is_announced_by_one_line(many: Sequence[Path], capfd: pytest.CaptureFixture[str]) -> None:
+    read_headers(many)
     decode(many, (3, 4, 5))
     captured = capfd.readouterr()
     assert captured.err.splitlines() == ["Looking at 600 pictures", "Decoding 600 pictures"]
     assert captured.out == ""
 
 
-def test_few_pictures_are_decoded_in_silence_by_this_process(
+def test_few_pictures_are_decoded_silently_in_this_process(
     many: Sequence[Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = processes(monkeypatch)
-    looks_of(many[:FEW])
+    read_headers(many[:FEW])
     assert numbers_in(decode(many[:FEW], (3, 4, 5))) == list(range(FEW))
     assert capfd.readouterr() == ("", "")
     assert not started
 
 
-def test_no_random_number_is_taken(many: Sequence[Path]) -> None:
-    """Or a run would draw other weights where its pictures are decoded first."""
+def test_decoding_draws_no_random_numbers(many: Sequence[Path]) -> None:
+    """Otherwise a run that decodes its pictures would draw other weights."""
     torch.manual_seed(0)
     state = torch.get_rng_state()
     decode(many, (3, 4, 5))

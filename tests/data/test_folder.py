@@ -1,4 +1,4 @@
-"""A folder of pictures is a data set: found in its order, decoded once, and what is wrong with it told in one line."""
+"""A folder of pictures is a data set: listed in natural order, with one-line errors."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def same(one: ImageSets, other: ImageSets) -> bool:
     return one.fingerprint == other.fingerprint and one.image_spec == other.image_spec
 
 
-# What is found.
+# Listing.
 
 
 @pytest.mark.parametrize("colour", [True, False], ids=["colour", "grey"])
@@ -95,7 +95,7 @@ def test_the_order_is_that_of_the_names_with_numbers_by_value(root: Path) -> Non
 
 def test_pictures_may_lie_in_folders_within_a_class(root: Path) -> None:
     before = PictureFolder(root).load()
-    nested = root / "train" / "disc" / "more.png" / "of them"  # a folder, whatever it is called
+    nested = root / "train" / "disc" / "more.png" / "of them"  # a folder, in spite of its name
     nested.mkdir(parents=True)
     (root / "train" / "disc" / "4.png").rename(nested / "4.png")
     assert same(PictureFolder(root).load(), before)
@@ -130,7 +130,7 @@ def test_pictures_of_several_sizes_are_scaled_to_the_size_asked_for(root: Path) 
     assert (sets.train.images[0] == torch.tensor([255, 0, 0]).view(3, 1, 1)).all()
 
 
-# What is wrong with it.
+# Errors.
 
 
 def no_classes(root: Path) -> None:
@@ -186,10 +186,10 @@ def train_is_a_file(root: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (no_classes, "{root}/train needs a folder of pictures for each of two classes or more, but has none"),
-        (one_class, "{root}/train needs a folder of pictures for each of two classes or more, but has only disc"),
+        (no_classes, "{root}/train needs folders of pictures for two or more classes, but has none"),
+        (one_class, "{root}/train needs folders of pictures for two or more classes, but has only disc"),
         (no_pictures, "{root}/train/square holds no pictures: put some there, or remove the folder"),
-        (unknown_class, "{root}/test/circle is of a class that {root}/train lacks"),
+        (unknown_class, "{root}/test/circle: {root}/train has no such class"),
         (no_test_pictures, "{root}/test holds no pictures"),
         (
             two_sizes,
@@ -203,16 +203,16 @@ def train_is_a_file(root: Path) -> None:
         (train_is_a_file, "cannot read {root}/train: Not a directory"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line_that_names_it(spoil: Callable[[Path], None], message: str, root: Path) -> None:
+def test_errors_are_one_line_and_name_the_file(spoil: Callable[[Path], None], message: str, root: Path) -> None:
     spoil(root)
-    with pytest.raises(DataError) as told:
+    with pytest.raises(DataError) as caught:
         PictureFolder(root).load()
-    assert str(told.value).startswith(message.format(root=root))  # why a file is damaged, Pillow says in its own words
-    assert "\n" not in str(told.value)
+    assert str(caught.value).startswith(message.format(root=root))  # followed by Pillow's reason
+    assert "\n" not in str(caught.value)
     assert not kept_file(root, None).exists()
 
 
-def test_more_pictures_than_memory_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_pictures_than_fit_into_memory_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000))
     message = rf"the 60 pictures in {re.escape(str(root))} would take .* GB of memory at 16 x 16 .* --data\.size"
     with pytest.raises(DataError, match=message):
@@ -229,11 +229,11 @@ def test_kept_pictures_that_do_not_fit_into_memory_are_not_loaded(root: Path, mo
 
 def test_a_class_needs_a_name_that_can_be_printed(root: Path) -> None:
     (root / "train" / "disc").rename(root / "train" / "two\nlines")
-    with pytest.raises(DataError, match="is no plain text, and cannot be the name of a class"):
+    with pytest.raises(DataError, match="is not plain text, and cannot be the name of a class"):
         PictureFolder(root).load()
 
 
-# What a folder is taken for.
+# The kind of a data set.
 
 
 def test_a_folder_with_a_folder_train_is_one_of_pictures(root: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_folder_with_a_folder_train_is_one_of_pictures(root: Path) -> None:
     assert source.size == (8, 8)
 
 
-def test_mnists_files_are_taken_for_mnist_whatever_lies_beside_them(root: Path, digits: ImageSets) -> None:
+def test_mnists_files_are_read_as_mnist_whatever_is_beside_them(root: Path, digits: ImageSets) -> None:
     write_digits(root / "MNIST" / "raw", digits)
     shutil.copy(root / "train" / "disc" / "0.png", root)
     shutil.copy(root / "train" / "disc" / "0.png", root / "test")
@@ -264,7 +264,7 @@ def pictures_alone(root: Path) -> Path:
 
 @pytest.mark.parametrize("folder", [only_test, class_folders_alone, pictures_alone])
 def test_pictures_that_lie_otherwise_are_not_taken_for_mnist(folder: Callable[[Path], Path], root: Path) -> None:
-    with pytest.raises(DataError, match=r"has no folder train: pictures belong into train/<class>/"):
+    with pytest.raises(DataError, match=r"has no folder train: put the pictures into train/<class>/"):
         find_source(folder(root))
 
 

@@ -1,4 +1,4 @@
-"""What the images of a data set are like, in one object that goes into checkpoints and comes out again."""
+"""The image spec: normalisation, checks, and the way into a checkpoint and back."""
 
 import json
 from dataclasses import replace
@@ -55,9 +55,9 @@ def test_it_comes_out_of_a_file_as_it_went_in(image_spec: ImageSpec, passed_thro
     ],
     ids=str,
 )
-def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
+def test_other_values_than_an_image_spec_are_refused(change: dict[str, Any]) -> None:
     values = {name: value for name, value in (FLOWERS.as_dict() | change).items() if value is not ...}
-    with pytest.raises(UsageError, match="is no description of images"):
+    with pytest.raises(UsageError, match="is not an image spec"):
         ImageSpec.from_dict(values)
 
 
@@ -68,15 +68,15 @@ def test_what_is_no_description_is_refused(change: dict[str, Any]) -> None:
         ({"channels": 2}, "1 or 3 channels"),
         ({"height": 0}, "and pixels"),
         ({"width": -1}, "and pixels"),
-        ({"classes": ()}, "two classes or more"),
-        ({"classes": ("rose",)}, "two classes or more"),
-        ({"classes": ("rose", "iris", "rose")}, "a name of its own"),
+        ({"classes": ()}, "two or more classes"),
+        ({"classes": ("rose",)}, "two or more classes"),
+        ({"classes": ("rose", "iris", "rose")}, "with different names"),
         ({"mean": (0.5,)}, "each of 3 channels needs a mean"),
         ({"std": (0.2, 0.2, 0.0)}, "a standard deviation above 0"),
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(change: dict[str, Any], message: str) -> None:
+def test_impossible_image_specs_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(FLOWERS, **change)
 

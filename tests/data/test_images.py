@@ -1,4 +1,4 @@
-"""Images in memory: their mean and standard deviation are found, and what makes no data set is refused."""
+"""Images in memory: mean, standard deviation, fingerprint, and checks."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from convblocks.errors import DataError
 
 
 def random_images(count: int, *shape: int) -> LabelledImages:
-    """Every second one is of class 1; the channels differ in brightness."""
+    """Every second image is of class 1; the channels differ in brightness."""
     generator = torch.Generator().manual_seed(count)
     brightness = torch.linspace(0.3, 1, shape[0]).view(1, -1, 1, 1)
     images = (torch.rand(count, *shape, generator=generator) * 255 * brightness).to(torch.uint8)
@@ -75,11 +75,11 @@ def test_the_fingerprint_knows_pixels_and_labels_of_each_part() -> None:
     ],
     ids=["no channels", "floats", "none", "float labels", "fewer labels", "label too high", "label too low"],
 )
-def test_what_are_no_labelled_images_is_refused(train: LabelledImages, message: str) -> None:
+def test_malformed_images_and_labels_are_refused(train: LabelledImages, message: str) -> None:
     with pytest.raises(DataError, match=message):
         ImageSets.of(train, None, ("a", "b"))
 
 
 def test_test_images_of_another_shape_are_refused() -> None:
-    with pytest.raises(DataError, match=r"the test set.s images must be .*alike"):
+    with pytest.raises(DataError, match=r"the test set.s images must be .*all of one shape"):
         ImageSets.of(random_images(4, 1, 8, 8), random_images(4, 1, 8, 9), ("a", "b"))

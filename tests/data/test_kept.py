@@ -1,4 +1,4 @@
-"""Pictures are decoded once, and kept for as long as none of their files changes."""
+"""Pictures are decoded once, and kept as long as none of their files changes."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures were decoded, each time that any were."""
+    """The number of pictures of each decoding."""
     counts: list[int] = []
     real = decoding.decode
 
@@ -44,7 +44,7 @@ def same(one: ImageSets, other: ImageSets) -> bool:
     return one.fingerprint == other.fingerprint and one.image_spec == other.image_spec
 
 
-# What is kept.
+# The kept file.
 
 
 def test_pictures_are_decoded_once(root: Path, decoded: list[int]) -> None:
@@ -81,7 +81,7 @@ def other_class(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [renamed, other_time, other_size, other_class, Path.unlink])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_a_change_of_any_file_decodes_them_anew(
+def test_a_change_of_any_file_decodes_all_again(
     change: Callable[[Path], None], split: str, root: Path, decoded: list[int]
 ) -> None:
     PictureFolder(root).load()
@@ -92,7 +92,7 @@ def test_a_change_of_any_file_decodes_them_anew(
     shutil.copytree(root / "test", root / "copy" / "test")
     assert same(PictureFolder(root / "copy").load(), changed)
     assert len(decoded) == 3
-    PictureFolder(root).load()  # what is kept now is the changed set
+    PictureFolder(root).load()  # keeps the changed set
     assert len(decoded) == 3
 
 
@@ -113,7 +113,7 @@ def test_a_byte_of_a_kept_picture_that_differs_is_noticed(root: Path, decoded: l
     assert len(decoded) == 2
 
 
-def test_what_a_killed_process_has_left_is_removed(root: Path) -> None:
+def test_unfinished_files_of_a_killed_process_are_removed(root: Path) -> None:
     left = root / "..pictures.pt.0123456789ab.tmp"
     left.write_bytes(b"half of the pictures")
     PictureFolder(root).load()
@@ -123,7 +123,7 @@ def test_what_a_killed_process_has_left_is_removed(root: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_read(
     root: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root, whom no mode bits stop
+    monkeypatch.setattr(os, "access", lambda *_: False)  # mode bits would not stop root, as whom the tests may run
     source = PictureFolder(root)
     source.prepare()
     assert source.load().image_spec.shape == (3, 16, 16)
@@ -131,7 +131,7 @@ def test_a_folder_that_cannot_be_written_to_is_read(
     assert sorted(path.name for path in root.iterdir()) == ["test", "train"]
 
 
-def test_what_was_kept_is_used_in_a_folder_that_cannot_be_written_to(
+def test_kept_pictures_are_used_in_a_read_only_folder(
     root: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     PictureFolder(root).load()
@@ -161,7 +161,7 @@ print(PictureFolder(Path(sys.argv[1])).load().fingerprint)
 
 
 def start(root: Path, most_bytes: int = 0) -> subprocess.Popen[str]:
-    """A process that loads a folder and prints its fingerprint; it can write no file longer than that."""
+    """A process that loads a folder and prints its fingerprint, with a limit on the length of files it writes."""
     command = [sys.executable, "-c", SCRIPT, str(root), str(most_bytes)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -187,7 +187,7 @@ def test_of_two_processes_at_once_one_decodes_and_both_have_the_pictures(tmp_pat
     assert str(PictureFolder(tmp_path).load().fingerprint) == ended[0][0].strip()
 
 
-# What is kept at several sizes.
+# Kept files of several sizes.
 
 
 def test_each_size_is_kept_for_itself(root: Path, decoded: list[int]) -> None:

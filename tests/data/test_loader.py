@@ -1,4 +1,4 @@
-"""Every image once an epoch, in an order that (seed, epoch) alone determine, shared fairly between processes."""
+"""Every image once an epoch, in an order determined by (seed, epoch), shared evenly between processes."""
 
 import torch
 from hypothesis import given, settings
@@ -17,12 +17,12 @@ epochs = st.integers(min_value=0, max_value=1000)
 
 
 def numbered(size: int) -> LabelledImages:
-    """Empty images whose labels are their numbers, so that a batch tells which images it holds."""
+    """Empty images labelled by their indices, so that a batch shows which images it holds."""
     return LabelledImages(torch.zeros(size, 1, 1, 1, dtype=torch.uint8), torch.arange(size))
 
 
 def numbers(loader: ImageLoader) -> list[list[int]]:
-    """The images of the loader's next epoch, by batch."""
+    """The indices of the images in each batch of the loader's next epoch."""
     return [targets.tolist() for _, targets in loader]
 
 
@@ -64,7 +64,7 @@ def test_shares_differ_by_at_most_one(size: int, batch_size: int, processes: int
         assert max(lengths) - min(lengths) <= 1
 
 
-def test_order_depends_on_seed_and_epoch_and_nothing_else() -> None:
+def test_order_depends_only_on_seed_and_epoch() -> None:
     orders = {(seed, epoch): batches(1000, 64, seed, epoch) for seed in range(4) for epoch in range(4)}
     assert len({str(order) for order in orders.values()}) == len(orders)
     torch.manual_seed(7)
@@ -101,7 +101,7 @@ def test_an_epoch_goes_on_where_another_loader_stopped(done: int, epoch: int) ->
 
 
 def test_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
-    """As with the Trainer's limit_train_batches: it goes on with the next epoch, and the loader cannot know."""
+    """As with limit_train_batches: the Trainer starts the next epoch without telling the loader."""
     stopped, resumed = (ImageLoader(numbered(100), 10, shuffle=True) for _ in range(2))
     next(iter(stopped))
     resumed.load_state_dict(stopped.state_dict())

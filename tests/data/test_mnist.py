@@ -1,4 +1,4 @@
-"""Files are found, unpacked and checked; what is damaged is mended from the archive or named."""
+"""Files are found, unpacked and checked; damaged ones are restored from the archive or reported."""
 
 import gzip
 import os
@@ -53,7 +53,7 @@ def test_unpacked_files_suffice(small: Path, digits: ImageSets) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 2), (1, 3)])
-def test_files_of_mnist_under_each_others_names_are_told(one: int, other: int, tmp_path: Path) -> None:
+def test_swapped_files_of_mnist_are_refused(one: int, other: int, tmp_path: Path) -> None:
     root = tmp_path / "data"
     copy_archives(root)
     first, second = (root / f"{NAMES[number]}.gz" for number in (one, other))
@@ -72,7 +72,7 @@ def test_the_fingerprint_changes_with_the_data(small: Path, digits: ImageSets) -
 
 
 @pytest.mark.parametrize("damage", ["truncated", "bit flipped"])
-def test_a_damaged_unpacked_file_is_mended_from_its_archive(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_unpacked_file_is_restored_from_its_archive(tmp_path: Path, damage: str) -> None:
     root = tmp_path / "data"
     copy_archives(root)
     mnist.prepare(root)
@@ -87,7 +87,7 @@ def test_a_damaged_unpacked_file_is_mended_from_its_archive(tmp_path: Path, dama
 
 def test_archives_are_read_where_nothing_can_be_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy_archives(tmp_path / "data")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # the tests may run as root, whom no mode bits stop
+    monkeypatch.setattr(os, "access", lambda *_: False)  # mode bits would not stop root, as whom the tests may run
     mnist.prepare(tmp_path / "data")
     assert not (tmp_path / "data" / NAMES[0]).exists()
     assert mnist.load(tmp_path / "data").original
@@ -128,19 +128,19 @@ def test_a_missing_file_is_named(small: Path) -> None:
         mnist.load(small)
 
 
-def test_a_wrong_magic_number_is_told(small: Path) -> None:
+def test_a_wrong_magic_number_is_refused(small: Path) -> None:
     flipped(2)(small / "train-images-idx3-ubyte")
     with pytest.raises(DataError, match="train-images-idx3-ubyte is not an IDX file"):
         mnist.load(small)
 
 
-def test_a_length_that_contradicts_the_header_is_told(small: Path) -> None:
+def test_a_length_that_contradicts_the_header_is_refused(small: Path) -> None:
     os.truncate(small / "train-images-idx3-ubyte", 1000)
     with pytest.raises(DataError, match="has 1,000 bytes where its header says"):
         mnist.load(small)
 
 
-def test_a_label_out_of_range_is_told(small: Path, digits: ImageSets) -> None:
+def test_a_label_out_of_range_is_refused(small: Path, digits: ImageSets) -> None:
     labels = digits.train.labels[:200].clone()
     labels[17] = 10
     write_idx(small / "train-labels-idx1-ubyte", labels)
@@ -161,7 +161,7 @@ def test_images_must_be_28_by_28(small: Path, digits: ImageSets) -> None:
 
 
 def test_qmnist_is_read(small: Path, digits: ImageSets) -> None:
-    """QMNIST names its files differently, and keeps the class in the first of eight 32-bit columns."""
+    """QMNIST has other file names, and the class in the first of eight 32-bit columns."""
     for split, part, mine in (("train", digits.train, "train"), ("t10k", digits.test, "test")):
         (small / f"{split}-images-idx3-ubyte").rename(small / f"qmnist-{mine}-images-idx3-ubyte")
         (small / f"{split}-labels-idx1-ubyte").unlink()
@@ -186,7 +186,7 @@ def test_several_other_data_sets_are_ambiguous(tmp_path: Path, digits: ImageSets
         mnist.load(tmp_path)
 
 
-def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
     with pytest.raises(DataError, match="is a file"):
         mnist.prepare(tmp_path / "data")

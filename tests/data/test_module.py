@@ -153,7 +153,7 @@ def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
-    """Each of two processes notes when it begins and when it ends, and takes its time in between."""
+    """Two processes each record when they begin and end, with a pause in between."""
     (tmp_path / "mydata.py").write_text(SLOW_SOURCE)
     both = [subprocess.Popen([sys.executable, "-c", PREPARE], cwd=tmp_path) for _ in range(2)]
     assert [one.wait() for one in both] == [0, 0]
@@ -162,16 +162,18 @@ def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_without_test_images_some_must_be_held_out(tmp_path: Path) -> None:
     write_pictures(tmp_path, test=0)
-    with pytest.raises(DataError, match=r"has no test images: add some, .* --data\.val_size"):
+    with pytest.raises(DataError, match=r"has no test images: add some .* --data\.val_size"):
         MNISTDataModule(str(tmp_path), batch_size=8).setup()
 
 
-def test_held_out_images_that_do_not_fit_into_memory_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_held_out_images_that_do_not_fit_into_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_pictures(tmp_path)
     module = MNISTDataModule(str(tmp_path), batch_size=8, val_size=10)
     module.prepare_data()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
-    with pytest.raises(DataError, match="takes as much memory again"):
+    with pytest.raises(DataError, match="holding out training images takes another"):
         module.setup()
 
 
@@ -183,7 +185,7 @@ def test_a_shift_may_be_as_long_as_the_longer_side(tmp_path: Path) -> None:
 
 
 class Halves(ImageSource):
-    """Images that are light on the left or on the right, as many as the file in the root says."""
+    """Images that are light on the left or on the right, as many as a file in the root says."""
 
     def load(self) -> ImageSets:
         count = int((self.root / "count").read_text())

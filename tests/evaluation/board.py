@@ -1,4 +1,4 @@
-"""TensorBoard's own server, and what it answers."""
+"""Starts TensorBoard's server and queries it."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 
 @contextmanager
 def serving(logs: Path) -> Iterator[str]:
-    """The address of a server that shows the runs below a folder."""
+    """The address of a server that shows the runs in a folder."""
     options = ["--logdir", str(logs), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
     command = [sys.executable, "-m", "tensorboard.main", *options]
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}

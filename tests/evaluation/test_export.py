@@ -1,7 +1,8 @@
-"""A model that can be taken away answers as the checkpoint does."""
+"""Exported files compute the same logits as the checkpoint."""
 
 import json
 from pathlib import Path
+from warnings import catch_warnings
 
 import numpy as np
 import onnx
@@ -50,11 +51,11 @@ def test_torch_export_takes_plain_images_of_any_number(
     assert export.program_logits(exported / "digits.pt2", images) == pytest.approx(expected, abs=1e-4)
 
 
-def test_both_files_say_what_they_are(exported: Path, trained: Path) -> None:
+def test_both_files_hold_the_metadata(exported: Path, trained: Path) -> None:
     summary = json.loads((trained.parents[1] / "summary.json").read_text())
     properties = {item.key: item.value for item in onnx.load(exported / "digits.onnx").metadata_props}
     files = {export.METADATA: ""}
-    with export.quiet():
+    with catch_warnings(action="ignore"):
         torch.export.load(exported / "digits.pt2", extra_files=files)
     assert properties == json.loads(files[export.METADATA])
     assert properties["arch"] == "batchnorm"
@@ -63,7 +64,7 @@ def test_both_files_say_what_they_are(exported: Path, trained: Path) -> None:
     assert properties["commit"]
 
 
-def test_colour_pictures_of_their_own_shape(trained_on_shapes: Path, shapes: Path, workspace: Path) -> None:
+def test_a_network_for_colour_images_of_another_shape(trained_on_shapes: Path, shapes: Path, workspace: Path) -> None:
     export.main([str(trained_on_shapes), "--output", "shapes", "--data.root", str(shapes)])
     session = InferenceSession("shapes.onnx", providers=["CPUExecutionProvider"])
     images = PictureFolder(shapes).load().test.images[:3]
@@ -82,25 +83,25 @@ def test_the_other_networks_can_be_exported(arch: str, tmp_path: Path, digits: I
     with torch.inference_mode():
         expected = network(images)
     export.write_onnx(network, images[:2], {}, tmp_path / "network.onnx")
-    export.hold_against(tmp_path / "network.onnx", export.onnx_logits(tmp_path / "network.onnx", images), expected)
+    export.check(tmp_path / "network.onnx", export.onnx_logits(tmp_path / "network.onnx", images), expected)
     export.write_program(network, images[:2], {}, tmp_path / "network.pt2")
-    export.hold_against(tmp_path / "network.pt2", export.program_logits(tmp_path / "network.pt2", images), expected)
+    export.check(tmp_path / "network.pt2", export.program_logits(tmp_path / "network.pt2", images), expected)
 
 
 @pytest.mark.parametrize("error", [2e-4, 10.0, float("nan")])
-def test_a_wrong_export_is_not_called_done(error: float) -> None:
+def test_a_wrong_export_is_an_error(error: float) -> None:
     logits = torch.eye(10)
     with pytest.raises(RuntimeError, match="is wrong"):
-        export.hold_against(Path("wrong.onnx"), logits + error * torch.eye(10).roll(1, 0), logits)
+        export.check(Path("wrong.onnx"), logits + error * torch.eye(10).roll(1, 0), logits)
 
 
-def test_without_the_extra_it_says_how_to_get_it(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxruntime" else object())
     with pytest.raises(UserError, match=r'onnxruntime not found: install the extra with pip install -e "\.\[export\]"'):
         export.main([str(trained)])
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_missing_is_told(trained: Path, workspace: Path) -> None:
+def test_a_missing_folder_is_an_error(trained: Path, workspace: Path) -> None:
     with pytest.raises(UserError, match="cannot write"):
         export.main([str(trained), "--output", "missing/digits"])

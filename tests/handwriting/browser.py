@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests that look at pages."""
+"""A headless Chromium for tests of web pages."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ OPTIONS = (
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Chrome]:
-    """Start Chromium with a fresh profile; where it is not installed skip the test, but fail it in CI."""
+    """Start Chromium with a fresh profile; if it is not installed, skip the test, or fail it in CI."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         reason = "needs Chromium: apt-get install chromium chromium-driver"

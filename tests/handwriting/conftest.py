@@ -1,4 +1,4 @@
-"""One browser for each file of tests, and servers of the page."""
+"""A browser for each test file, and servers of the page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def twins(trained: Path) -> Iterator[Server]:
-    """The page with one network, twice."""
+    """Serves one network twice."""
     network = load_network(trained)
     with serving(network, network) as server:
         yield server
@@ -28,7 +28,7 @@ def twins(trained: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def quarrel(trained: Path) -> Iterator[Server]:
-    """The page with a network and one that takes each digit for the next one; five of its channels are silent."""
+    """Serves a network beside a copy that predicts the next digit and has five dead channels."""
     network = load_network(trained)
-    with serving(network, changed(network, turn=1, hushed=5)) as server:
+    with serving(network, changed(network, turn=1, dead=5)) as server:
         yield server

@@ -1,4 +1,4 @@
-"""The demo's page in a browser, and networks to serve it with."""
+"""Drives the demo's page in a browser, and changes networks to serve it with."""
 
 import copy
 import threading
@@ -22,7 +22,7 @@ from convblocks.handwriting.demo.server import HOST, Server, open_server
 
 
 class Form(NamedTuple):
-    """Of a screen: width and height in CSS pixels, and how many of its own there are to one."""
+    """A screen: width and height in CSS pixels, and the device pixels in one of them."""
 
     width: int
     height: int
@@ -32,7 +32,7 @@ class Form(NamedTuple):
 
 DESKTOP, PHONE = Form(1280, 900), Form(390, 844, 2, is_phone=True)
 
-# Too many parts for any digit; for some to be recognised at all. The dots stand left and right of a digit.
+# More parts than any digit has, and more than are accepted; the dots stand left and right of a digit.
 FIVE_LINES: Shape = [[(5, y), (95, y)] for y in (5, 28, 50, 72, 95)]
 TEN_DOTS: Shape = [[(x, y)] * 2 for x in (-30, 130) for y in (0, 25, 50, 75, 100)]
 
@@ -45,14 +45,14 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) =
 
 @contextmanager
 def serving(*networks: TrainedNetwork) -> Iterator[Server]:
-    """A server in a thread of its own."""
+    """A server that runs in a thread."""
     with open_server(networks, port=0) as server, running(server):
         yield server
 
 
 @contextmanager
 def running(server: Server) -> Iterator[None]:
-    """Let a server that listens answer."""
+    """Run a listening server in a thread."""
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -62,34 +62,34 @@ def running(server: Server) -> Iterator[None]:
         thread.join()
 
 
-def changed(trained: TrainedNetwork, *, turn: int = 0, certainty: float = 1, hushed: int = 0) -> TrainedNetwork:
-    """The BatchNorm network with other answers.
+def changed(trained: TrainedNetwork, *, turn: int = 0, certainty: float = 1, dead: int = 0) -> TrainedNetwork:
+    """A copy of the BatchNorm network with other answers.
 
     Args:
-        trained: The network, which stays as it is.
-        turn: Each digit is taken for the one that is so much larger, and 9 goes on with 0.
+        trained: The network, which is not changed.
+        turn: This number is added to each predicted digit, modulo 10.
         certainty: The logits are multiplied by this.
-        hushed: So many channels of the second block are silent.
+        dead: The number of channels of the second block that are made dead.
     """
     network: Any = copy.deepcopy(trained.network)
     with torch.no_grad():
         for values in network.head[-1].parameters():
             values.copy_(certainty * values.roll(turn, dims=0))
         convolution = network.blocks[1][0]
-        convolution.weight[:hushed] = 0
-        convolution.bias[:hushed] = -1
+        convolution.weight[:dead] = 0
+        convolution.bias[:dead] = -1
     return replace(trained, path=Path("changed.ckpt"), network=network)
 
 
 def places(sheet: WebElement, stroke: Stroke) -> list[tuple[int, int]]:
-    """The points of a stroke's curve from the middle of the sheet, in CSS pixels."""
+    """The points of a stroke's curve, in CSS pixels from the centre of the canvas."""
     width, height = sheet.size["width"], sheet.size["height"]
     return [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
 
 
 @dataclass(frozen=True)
 class Page:
-    """What a person does with the page, and sees on it."""
+    """A user's actions on the page, and what the page shows."""
 
     window: Chrome
 
@@ -98,7 +98,7 @@ class Page:
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
-        self.complaints()  # of the last page, which are forgotten now
+        self.complaints()  # drops those of the last page
         self.window.get(f"http://{HOST}:{server.server_port}/")
         self.wait()
 
@@ -106,7 +106,7 @@ class Page:
         return self.window.find_element(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """Of elements of a kind, as a browser has them: also those out of sight."""
+        """The texts of elements, also of hidden ones."""
         elements = self.window.find_elements(By.CSS_SELECTOR, selector)
         return [(element.get_property("textContent") or "").replace("\u00a0", " ") for element in elements]  # type: ignore[union-attr]
 
@@ -114,12 +114,12 @@ class Page:
         return self.window.execute_script(script, *arguments)
 
     def wait(self) -> None:
-        """Until the last stroke has been answered."""
+        """Wait until the last stroke has been answered."""
         idle = "const main = document.getElementById('main'); return !main.hidden && main.ariaBusy === 'false'"
         WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run(idle))
 
     def draw(self, shape: Shape) -> None:
-        """Move the mouse along strokes, in the middle of the sheet."""
+        """Move the mouse along strokes, in the middle of the canvas."""
         sheet = self.find("#drawing")
         actions = ActionChains(self.window, duration=0)
         for stroke in shape:
@@ -132,7 +132,7 @@ class Page:
         self.wait()
 
     def touch(self, shape: Shape) -> None:
-        """Move a finger along strokes, in the middle of the sheet."""
+        """Move a finger along strokes, in the middle of the canvas."""
         sheet = self.find("#drawing")
         left, top = (sheet.rect[side] + sheet.rect[length] / 2 for side, length in (("x", "width"), ("y", "height")))
         for stroke in shape:
@@ -152,7 +152,7 @@ class Page:
         self.wait()
 
     def complaints(self) -> list[str]:
-        """What the browser has complained of since they were last asked for."""
+        """The browser's log since the last call."""
         return [line["message"] for line in self.window.get_log("browser")]  # type: ignore[no-untyped-call]
 
     @property
@@ -161,16 +161,16 @@ class Page:
 
     @property
     def answers(self) -> list[str]:
-        """The large answer of each network."""
+        """The predicted class of each network, in large letters."""
         return self.texts("#cards strong")
 
     @property
     def best(self) -> list[str]:
-        """Of which class the chart marks a share, for each network."""
+        """The classes that the chart marks as a network's best."""
         return self.texts("#shares tr:has(.best) th")
 
     def tree(self) -> list[tuple[str, str]]:
-        """What a screen reader is told: the role and the name of each part, in order."""
+        """What a screen reader gets: the role and the name of each element, in order."""
         nodes = self.window.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-        told = [node for node in nodes if not node["ignored"]]
-        return [(node["role"]["value"], node.get("name", {}).get("value", "").replace("\u00a0", " ")) for node in told]
+        seen = [node for node in nodes if not node["ignored"]]
+        return [(node["role"]["value"], node.get("name", {}).get("value", "").replace("\u00a0", " ")) for node in seen]

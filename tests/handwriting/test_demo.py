@@ -1,4 +1,4 @@
-"""What the server behind the page answers, and what it refuses."""
+"""The requests that the demo's server answers and refuses."""
 
 import http.client
 import io
@@ -71,7 +71,7 @@ def test_probabilities_come_as_json(twins: Server, drawing: Drawing) -> None:
     assert answer["doubt"] is None
 
 
-def test_the_page_is_told_of_what_it_is(quarrel: Server) -> None:
+def test_the_setup_names_classes_and_networks(quarrel: Server) -> None:
     answer = json.loads(request(quarrel.server_port, "GET", "/setup")[1])
     assert answer["classes"] == list("0123456789")
     assert answer["networks"] == [
@@ -81,9 +81,9 @@ def test_the_page_is_told_of_what_it_is(quarrel: Server) -> None:
 
 
 @pytest.mark.parametrize("question", ["/recognise", "/maps"])
-def test_what_is_no_picture_is_answered(question: str, twins: Server) -> None:
+def test_a_file_that_is_not_a_picture_is_a_problem(question: str, twins: Server) -> None:
     _, content = request(twins.server_port, "POST", question, b"no picture")
-    assert json.loads(content) == {"problem": "it is none of PNG, JPEG, GIF, WEBP, BMP"}
+    assert json.loads(content) == {"problem": "it is not in a supported format (PNG, JPEG, GIF, WEBP, BMP)"}
 
 
 @pytest.mark.parametrize(
@@ -99,19 +99,19 @@ def test_a_network_is_named_after_its_run(path: str, run: str) -> None:
 
 
 class Failing(nn.Module):
-    """A network of somebody's own with a mistake in it."""
+    """A user's network with a bug."""
 
     def forward(self, images: Tensor) -> Tensor:
         raise ValueError("no more\nthan\nthat")
 
 
-def test_a_network_that_fails_is_told_in_one_line(drawing: Drawing, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_network_is_a_one_line_answer(drawing: Drawing, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(TrainedNetwork(Path("failing.ckpt"), "mynets.Failing", Failing())) as server:
         status, content = request(server.server_port, "POST", "/recognise", drawing.content)
         assert request(server.server_port, "GET", "/")[0] == 200
     assert (status, content) == (500, b"The server has failed: ValueError: no more than that")
     errors, deadline = "", time.monotonic() + 30
-    while "ValueError" not in errors:  # with a traceback, for whoever wrote it, once the answer is on its way
+    while "ValueError" not in errors:  # the traceback, for its author, printed after the answer
         assert time.monotonic() < deadline, errors
         errors += capsys.readouterr().err
 
@@ -164,15 +164,15 @@ def test_a_refusal_arrives_however_much_is_sent(headers: dict[str, str], status:
     ("length", "body", "statuses"),
     [(500_000, b"no picture", [200]), (10, b"no picture and more HTTP/1.1\r\n\r\n", [200, 501])],
 )
-def test_a_length_that_is_not_the_bodys_is_borne(length: int, body: bytes, statuses: list[int], twins: Server) -> None:
-    """What is missing is not waited for once the client has hung up, and what is left over is no picture of its own."""
+def test_a_wrong_content_length_does_no_harm(length: int, body: bytes, statuses: list[int], twins: Server) -> None:
+    """The server does not wait for missing bytes of a closed connection, nor take extra bytes for a picture."""
     with socket.create_connection((HOST, twins.server_port), timeout=10) as connection:
         connection.sendall(f"POST /recognise HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {length}\r\n\r\n".encode())
         connection.sendall(body)
         connection.shutdown(socket.SHUT_WR)
         answers = connection.makefile("rb").read()
     assert [int(status) for status in re.findall(rb"HTTP/1.1 (\d+) ", answers)] == statuses
-    assert b'{"problem": "it is none of PNG, JPEG, GIF, WEBP, BMP"}' in answers
+    assert b'{"problem": "it is not in a supported format (PNG, JPEG, GIF, WEBP, BMP)"}' in answers
 
 
 def test_a_picture_of_too_many_pixels_is_not_unpacked(twins: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_a_picture_of_too_many_pixels_is_not_unpacked(twins: Server, monkeypatch
 
 
 def hostile_pictures() -> dict[str, bytes]:
-    """Small files of which the pixels would take hundreds of megabytes."""
+    """Small files whose pixels would take hundreds of megabytes."""
     content = io.BytesIO()
     Image.new("1", (12_000, 12_000)).save(content, "PNG")
     png = content.getvalue()
@@ -200,7 +200,7 @@ def hostile_pictures() -> dict[str, bytes]:
 
 
 def peak_of(process: subprocess.Popen[str]) -> int:
-    """The most memory that a process has had so far, in megabytes."""
+    """The peak memory of a process, in megabytes."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM"))
     return int(line.split()[1]) // 1024
@@ -211,7 +211,7 @@ def problem_of(port: int, picture: bytes) -> str:
 
 
 def largest() -> bytes:
-    """A picture without a digit that has as many pixels, and bytes, as the server takes."""
+    """A blank picture with as many pixels and bytes as the server accepts."""
     content = io.BytesIO()
     Image.new("L", (1000, 1000)).save(content, "PNG")
     return content.getvalue().ljust(LARGEST_REQUEST, b"\0")
@@ -226,7 +226,7 @@ def test_pictures_of_too_many_pixels_take_no_memory(trained: Path) -> None:
         problems = {name: problem_of(port, content) for name, content in pictures.items()}
         assert peak_of(process) - before < 20
     too_large = "it is too large (12,000 x 12,000 pixels): scale it down"
-    not_taken = "it is none of PNG, JPEG, GIF, WEBP, BMP"
+    not_taken = "it is not in a supported format (PNG, JPEG, GIF, WEBP, BMP)"
     assert problems == {"PNG": too_large, "icon": not_taken, "GIF": too_large, "WEBP": too_large}
 
 
@@ -240,10 +240,10 @@ def test_the_largest_pictures_at_once_take_no_more_memory_than_one(trained: Path
         after = peak_of(process)
     assert problems == ["it is blank"] * 20
     assert before - before_any < 100
-    assert after - before < 20 + 30  # what was sent, and what waits for its turn
+    assert after - before < 20 + 30  # the requests, and those in the queue
 
 
-def test_a_connection_that_says_nothing_is_closed(twins: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_connection_is_closed(twins: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "timeout", 0.2)
     for beginning in (b"", b"POST /recog", b"POST /recognise HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"):
         with socket.create_connection((HOST, twins.server_port), timeout=10) as connection:
@@ -252,7 +252,7 @@ def test_a_connection_that_says_nothing_is_closed(twins: Server, monkeypatch: py
 
 
 class Counting(nn.Module):
-    """A slow network that counts how many images are in it at once."""
+    """A slow network that records how many images it computes at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -268,7 +268,7 @@ class Counting(nn.Module):
 
 
 def test_fifty_requests_at_once_are_all_answered_one_after_the_other(drawing: Drawing) -> None:
-    """Each on a connection of its own, and all of them are sent before the first connection is taken up."""
+    """Each has a connection of its own, and all are sent before the first connection is accepted."""
     network = Counting()
     clients = []
     with open_server([TrainedNetwork(Path("counting.ckpt"), "mynets.Counting", network)], port=0) as server:
@@ -286,7 +286,7 @@ def test_fifty_requests_at_once_are_all_answered_one_after_the_other(drawing: Dr
 
 
 def test_two_hundred_clients_all_get_their_answers(trained: Path, drawing: Drawing) -> None:
-    """For half a minute, each asks again as soon as it has its answer, half of them on a new connection each time."""
+    """For half a minute each sends a request after every answer, half of them on a new connection each time."""
     with demo_process(trained) as (_, port):
         end = time.monotonic() + 30
         with ThreadPoolExecutor(200) as clients:
@@ -295,7 +295,7 @@ def test_two_hundred_clients_all_get_their_answers(trained: Path, drawing: Drawi
 
 
 def ask_until(end: float, port: int, drawing: Drawing, keep: bool) -> int:
-    """How many answers came; each must be right."""
+    """The number of answers; each must be right."""
     connection = http.client.HTTPConnection(HOST, port, timeout=60)
     count = 0
     while time.monotonic() < end:
@@ -314,7 +314,7 @@ def test_only_this_machine_is_served(twins: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_taken_port_is_told(trained: Path, tmp_path: Path) -> None:
+def test_a_taken_port_is_an_error(trained: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
@@ -340,13 +340,13 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
 
 
 def test_networks_for_different_images_are_refused_in_one_line(trained: Path, trained_on_shapes: Path) -> None:
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         demo.main([str(trained), str(trained_on_shapes)])
-    assert "is for 1 x 28 x 28 pixels, 10 classes" in str(told.value)
-    assert str(told.value).endswith("all networks must see the same images")
-    assert "\n" not in str(told.value)
+    assert "is for 1 x 28 x 28 pixels, 10 classes" in str(error.value)
+    assert str(error.value).endswith("all networks must see the same images")
+    assert "\n" not in str(error.value)
 
 
-def test_a_missing_checkpoint_is_told(workspace: Path) -> None:
+def test_a_missing_checkpoint_is_an_error(workspace: Path) -> None:
     with pytest.raises(UserError, match="there is no checkpoint"):
         demo.main(["missing.ckpt"])

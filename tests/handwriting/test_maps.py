@@ -1,4 +1,4 @@
-"""What each ReLU makes of an image, and which of its channels are silent."""
+"""Feature maps, and which of their channels are inactive."""
 
 from pathlib import Path
 
@@ -55,14 +55,14 @@ def test_the_maps_are_what_the_relu_passes_on(seven: Pixels) -> None:
 
 
 @pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
-def test_silent_channels_are_those_that_a_run_counts(arch: str, seven: Pixels) -> None:
+def test_inactive_channels_of_one_image_are_those_that_a_run_counts_as_dead(arch: str, seven: Pixels) -> None:
     trained = fresh(arch)
     shares = dead_shares(trained.network, [MNIST.normalize(torch.from_numpy(seven)[None])])
     layers = layers_of(trained, seven)
-    assert {layer.name: float(layer.silent.float().mean()) for layer in layers} == pytest.approx(shares)
+    assert {layer.name: float(layer.inactive.float().mean()) for layer in layers} == pytest.approx(shares)
 
 
-def test_silent_channels_are_grey_and_no_others() -> None:
+def test_only_inactive_channels_are_grey() -> None:
     maps = torch.zeros(3, 2, 2)
     maps[0, 0, 0] = 5
     maps[2] = 1
@@ -76,20 +76,19 @@ def test_silent_channels_are_grey_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("shape", [(300, 3, 3), (2, 500, 400), (1, 1, 1), (7, 1, 90)])
-def test_pictures_of_layers_of_any_shape_are_of_handy_size(shape: tuple[int, int, int]) -> None:
+def test_pictures_of_any_layer_have_a_handy_size(shape: tuple[int, int, int]) -> None:
     picture = as_picture(Layer("relu1", torch.rand(shape)))
     assert 28 <= max(picture.size) <= 1200
 
 
-def test_what_is_left_out_is_told() -> None:
-    assert (
-        str(Layer("relu2", torch.ones(300, 3, 4))) == f"relu2: 300 maps of 3 x 4, 0 silent, the first {MOST_MAPS} drawn"
-    )
-    assert str(Layer("relu1", torch.zeros(9, 1, 1))) == "relu1: 9 units, 9 silent"
+def test_the_caption_names_units_and_how_many_are_drawn() -> None:
+    many = Layer("relu2", torch.ones(300, 3, 4))
+    assert str(many) == f"relu2: 300 maps of 3 x 4, 0 inactive, the first {MOST_MAPS} drawn"
+    assert str(Layer("relu1", torch.zeros(9, 1, 1))) == "relu1: 9 units, 9 inactive"
 
 
 class Recurrent(nn.Module):
-    """A network that reads an image row by row, with a ReLU of its own behind each row's state."""
+    """A network that reads an image row by row, with a ReLU after the state of each row."""
 
     def __init__(self) -> None:
         super().__init__()

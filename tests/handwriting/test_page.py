@@ -1,4 +1,4 @@
-"""Digits drawn on the page, by a browser's mouse, and what it says of them."""
+"""Digits drawn on the page with the mouse, and the answers it shows."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_a_drawn_digit_is_recognised(digit: int, form: str, page: Page, twins: S
     assert page.run("return document.getElementById('seen').naturalWidth") == 28
 
 
-def test_before_anything_is_drawn_there_is_no_picture_not_even_a_broken_one(page: Page, twins: Server) -> None:
+def test_an_empty_page_shows_no_image_not_even_a_broken_one(page: Page, twins: Server) -> None:
     page.open(twins)
     assert page.message == "Draw with the mouse or a finger."
     assert not page.find("#seen").is_displayed()
@@ -53,7 +53,7 @@ def test_the_last_stroke_is_undone(page: Page, twins: Server) -> None:
     assert page.find("#seen").get_attribute("src") == without
 
 
-def test_a_stroke_that_is_cleared_while_it_is_drawn_has_ended(page: Page, twins: Server) -> None:
+def test_clearing_ends_the_current_stroke(page: Page, twins: Server) -> None:
     page.open(twins)
     hand = ActionChains(page.window, duration=0).move_to_element(page.find("#drawing")).click_and_hold()
     hand.move_by_offset(50, 0).send_keys(Keys.ESCAPE).move_by_offset(0, 50).release().perform()
@@ -62,7 +62,7 @@ def test_a_stroke_that_is_cleared_while_it_is_drawn_has_ended(page: Page, twins:
     assert page.complaints() == []
 
 
-def test_a_key_that_is_held_down_draws_its_sample_once(page: Page, twins: Server) -> None:
+def test_a_key_held_down_draws_its_example_once(page: Page, twins: Server) -> None:
     page.open(twins)
     page.press("3")
     page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '3', repeat: true, bubbles: true }))")
@@ -70,12 +70,12 @@ def test_a_key_that_is_held_down_draws_its_sample_once(page: Page, twins: Server
     assert page.answers == ["", ""]
 
 
-def test_why_nothing_is_recognised_is_said_and_no_former_picture_stays(page: Page, twins: Server) -> None:
+def test_the_reason_replaces_the_last_image_if_nothing_is_recognised(page: Page, twins: Server) -> None:
     page.open(twins)
     page.press("1")
     assert page.find("#seen").is_displayed()
     page.draw(TEN_DOTS)
-    assert page.message == "Nothing recognised: it shows no digit, but 11 separate parts."
+    assert page.message == "Nothing recognised: it has 11 separate parts, too many for a digit."
     assert not page.find("#seen").is_displayed()
     assert page.answers == ["", ""]
 
@@ -135,7 +135,7 @@ def test_strokes_have_the_screens_resolution(form: Form, page: Page, twins: Serv
 
 
 def test_strokes_are_curves(page: Page, twins: Server) -> None:
-    """Between three points that are far apart; lines would meet in the middle one."""
+    """Lines would meet in the middle one of three distant points."""
     page.open(twins)
     page.run("""
         const sheet = document.getElementById("drawing"), box = sheet.getBoundingClientRect();
@@ -176,8 +176,8 @@ def test_feature_maps_are_shown_when_asked_for(page: Page, quarrel: Server) -> N
         "relu2: 64 maps of 7 x 7",
         "relu3: 100 maps of 4 x 4",
     ]
-    silent = [int(caption.split(", ")[1].split()[0]) for caption in captions]
-    assert silent[4] >= silent[1] + 5 - 1  # hushed, of which one may have been silent before
+    inactive = [int(caption.split(", ")[1].split()[0]) for caption in captions]
+    assert inactive[4] >= inactive[1] + 5 - 1  # the dead ones, of which one may have been inactive before
     shown = page.run("return [...document.querySelectorAll('#layers img')].map((i) => [i.alt, i.width * i.height > 0])")
     assert shown == [[caption, True] for caption in captions]
 
@@ -219,7 +219,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_obeys_its_own_policy(page: Pa
     assert page.complaints() == []
 
 
-def test_a_server_that_has_gone_is_told(page: Page, twins: Server) -> None:
+def test_a_server_that_has_gone_is_reported(page: Page, twins: Server) -> None:
     page.open(twins)
     page.window.set_network_conditions(offline=True, latency=0, throughput=0)
     page.press("3")

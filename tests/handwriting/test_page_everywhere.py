@@ -1,4 +1,4 @@
-"""The page on a desktop and a phone, in light and dark, by keyboard, and as a screen reader has it."""
+"""The page on a desktop and a phone, in both themes, with the keyboard, and for screen readers."""
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -7,7 +7,7 @@ from benchmarks.handwriting.shapes import SHAPES
 from convblocks.handwriting.demo.server import Server
 from tests.handwriting.pages import DESKTOP, FIVE_LINES, PHONE, TEN_DOTS, Form, Page
 
-# The contrast of each text on the page with what it stands on, as WCAG 2.2 defines it.
+# The contrast of each text on the page with its background, as defined by WCAG 2.2.
 CONTRASTS = """
   const luminance = (colour) => {
     const [red, green, blue] = colour.match(/[\\d.]+/g).map((value) => value / 255)
@@ -84,11 +84,11 @@ def test_on_a_phone_the_answer_stays_in_sight(page: Page, quarrel: Server) -> No
     assert page.run("return scrollY") > 200
     place = page.run("return document.getElementById('answer').getBoundingClientRect().toJSON()")
     assert (place["left"], place["top"]) == (0, 0)
-    assert place["right"] == page.run("return document.documentElement.clientWidth")  # nothing passes beside it
+    assert place["right"] == page.run("return document.documentElement.clientWidth")  # nothing is visible beside it
     assert place["bottom"] < 844 / 4
 
 
-def test_on_a_phone_the_answer_does_not_hide_what_has_the_keyboard(page: Page, quarrel: Server) -> None:
+def test_on_a_phone_the_answer_does_not_hide_the_focused_control(page: Page, quarrel: Server) -> None:
     page.open(quarrel, PHONE)
     page.run("document.querySelector('summary').focus()")
     for _ in range(12):
@@ -101,12 +101,12 @@ def test_a_finger_draws_and_does_not_scroll(page: Page, twins: Server) -> None:
     page.window.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
     page.open(twins, PHONE)
     page.touch(SHAPES[1]["flag"])
-    told = (page.message, page.run("return scrollY"), page.find("#clear").text)
+    shown = (page.message, page.run("return scrollY"), page.find("#clear").text)
     page.window.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
-    assert told == ("Both say 1.", 0, "Clear")
+    assert shown == ("Both say 1.", 0, "Clear")
 
 
-def test_the_keys_0_to_9_draw_samples_that_are_recognised(page: Page, twins: Server) -> None:
+def test_the_keys_0_to_9_draw_examples_that_are_recognised(page: Page, twins: Server) -> None:
     page.open(twins)
     for digit in "0123456789":
         page.press(digit)
@@ -124,30 +124,30 @@ def test_escape_clears_and_control_z_undoes(page: Page, twins: Server) -> None:
     page.press_with(Keys.CONTROL, "z")
     assert page.answers == ["3", "3"]
     page.press_with(Keys.CONTROL, "z")
-    page.press_with(Keys.CONTROL, "z")  # where nothing is left to undo
+    page.press_with(Keys.CONTROL, "z")  # nothing is left to undo
     assert page.answers == ["", ""]
 
 
-def test_tab_reaches_all_that_can_be_done(page: Page, twins: Server) -> None:
+def test_tab_reaches_every_control(page: Page, twins: Server) -> None:
     page.open(twins)
     reached = []
     for _ in range(13):
         page.press(Keys.TAB)
         reached.append(page.run("return document.activeElement.ariaLabel ?? document.activeElement.textContent"))
-    samples = [f"Sample {digit}" for digit in range(10)]
-    assert reached == ["Clear Esc", "Undo Ctrl Z", *samples, "Feature maps"]
+    examples = [f"Example {digit}" for digit in range(10)]
+    assert reached == ["Clear Esc", "Undo Ctrl Z", *examples, "Feature maps"]
     page.press(Keys.ENTER)
     assert page.run("return document.getElementById('maps').open")
 
 
-def test_what_has_the_keyboard_is_marked(page: Page, twins: Server) -> None:
+def test_the_focused_control_is_marked(page: Page, twins: Server) -> None:
     page.open(twins)
     page.press(Keys.TAB)
     outline = page.run("return getComputedStyle(document.activeElement).outline")
     assert "solid 3px" in outline
 
 
-def test_a_screen_reader_is_told_what_the_page_is(page: Page, quarrel: Server) -> None:
+def test_the_page_has_names_and_roles_for_screen_readers(page: Page, quarrel: Server) -> None:
     page.open(quarrel)
     page.press("3")
     tree = page.tree()
@@ -157,8 +157,8 @@ def test_a_screen_reader_is_told_what_the_page_is(page: Page, quarrel: Server) -
         ("region", "Answer"),
         ("image", "Drawing area"),
         ("button", "Clear Esc"),
-        ("group", "Samples, which the keys 0 to 9 draw too"),
-        ("button", "Sample 7"),
+        ("group", "Try an example, or press 0-9"),
+        ("button", "Example 7"),
         ("image", "What the network sees"),
         ("table", ""),
         ("columnheader", "digit"),
@@ -170,7 +170,7 @@ def test_a_screen_reader_is_told_what_the_page_is(page: Page, quarrel: Server) -
     assert sum(role == "row" for role, _ in tree) == 11
 
 
-def test_the_answer_is_announced_once_it_is_there(page: Page, quarrel: Server) -> None:
+def test_the_answer_is_announced_when_it_is_complete(page: Page, quarrel: Server) -> None:
     page.open(quarrel)
     page.run("""
         window.announced = [];

@@ -1,4 +1,4 @@
-"""The page of a network for colour pictures: chosen, and drawn in colours."""
+"""The page of a network for colour images: pictures are chosen, and drawn in colours."""
 
 import base64
 import io
@@ -24,19 +24,19 @@ def server(trained_on_shapes: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def page(page: Page, server: Server) -> Page:
-    """The page, just opened."""
+    """The freshly opened page."""
     page.open(server)
     return page
 
 
 def choose(page: Page, picture: Path) -> None:
-    """Choose a picture file, and wait for the answer to it."""
+    """Choose a picture file, and wait for the answer."""
     page.find("#file").send_keys(str(picture))
     page.wait()
 
 
 def seen(page: Page) -> Image.Image:
-    """What the page shows as what the network sees."""
+    """The image that the page shows as what the network sees."""
     address = page.find("#seen").get_attribute("src") or ""
     return Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
 
@@ -47,13 +47,13 @@ def test_the_page_has_the_shape_and_the_classes_of_the_pictures(page: Page) -> N
     assert page.message == "Draw with the mouse or a finger, or choose a picture."
 
 
-def test_there_are_no_samples_of_digits(page: Page) -> None:
+def test_there_are_no_examples_of_digits(page: Page) -> None:
     page.press("3")
     assert not page.find("#samples").is_displayed()
     assert page.answers == [""]
 
 
-def test_one_draws_in_colours(page: Page) -> None:
+def test_strokes_have_the_chosen_colour(page: Page) -> None:
     page.run("""
         const colour = document.getElementById("colour");
         colour.value = "#00ff00";
@@ -98,16 +98,14 @@ def test_a_chosen_picture_of_many_pixels_is_scaled_down(page: Page, shapes: Path
     assert page.best == ["ring"]
 
 
-def test_a_picture_of_a_format_that_the_server_does_not_take_is_changed(
-    page: Page, shapes: Path, tmp_path: Path
-) -> None:
+def test_a_picture_of_a_format_that_the_server_refuses_is_converted(page: Page, shapes: Path, tmp_path: Path) -> None:
     with Image.open(min((shapes / "test" / "ring").iterdir())) as picture:
         picture.resize((200, 160)).save(tmp_path / "ring.avif", quality=95)
     choose(page, tmp_path / "ring.avif")
     assert page.best == ["ring"]
 
 
-def test_one_draws_on_a_chosen_picture_and_undoes_that(page: Page, shapes: Path) -> None:
+def test_drawing_on_a_chosen_picture_can_be_undone(page: Page, shapes: Path) -> None:
     choose(page, min((shapes / "test" / "ring").iterdir()))
     chosen = page.find("#seen").get_attribute("src")
     page.draw([[(50, 50), (51, 50)]])
@@ -117,10 +115,10 @@ def test_one_draws_on_a_chosen_picture_and_undoes_that(page: Page, shapes: Path)
     assert page.find("#seen").get_attribute("src") == chosen
 
 
-def test_a_file_that_is_no_picture_is_told_on_the_page(page: Page, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_reported_on_the_page(page: Page, tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("no picture")
     page.find("#file").send_keys(str(tmp_path / "notes.png"))
-    refusal = "This browser cannot show that file as a picture."
+    refusal = "This browser cannot open that file as a picture."
     WebDriverWait(page.window, 60).until(lambda _: page.message == refusal)
     page.find("#clear").click()
     page.wait()
@@ -134,7 +132,7 @@ def test_a_picture_that_was_undone_can_be_chosen_again(page: Page, shapes: Path)
     assert page.find("#file").get_property("value") != ""
     page.find("#undo").click()
     page.wait()
-    assert page.find("#file").get_property("value") == ""  # with its name there, choosing it again would be no change
+    assert page.find("#file").get_property("value") == ""  # otherwise choosing it again would not be a change
     choose(page, picture)
     assert page.best == ["ring"]
 

@@ -1,4 +1,4 @@
-"""From pictures on the disk to a table of what they show."""
+"""Predictions for picture files: table, JSON and sheet; and checkpoints that are refused."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageFont
 
 from convblocks.data.folder import PictureFolder, list_pictures
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
@@ -19,12 +20,14 @@ from convblocks.handwriting import predict
 from tests.data.pictures import SHAPES
 from tests.scripts import run_script
 
-SEVEN, TWO = 0, 1  # where they stand in the test set
+SEVEN, TWO = 0, 1  # their indices in the test set
+
+MLP = {"arch": "mlp", "image_spec": MNIST.as_dict()}
 
 
 @pytest.fixture
 def photos(workspace: Path, digits: ImageSets) -> Path:
-    """A folder with two digits, a blank picture, a broken one, and a file that is none."""
+    """A folder with two digits, a blank picture, a broken one, and another file."""
     folder = workspace / "photos"
     folder.mkdir()
     for name, index in (("seven.png", SEVEN), ("two.jpg", TWO)):
@@ -37,7 +40,7 @@ def photos(workspace: Path, digits: ImageSets) -> Path:
 
 
 @pytest.mark.slow
-def test_a_folder_is_recognised_and_what_cannot_be_is_told(trained: Path, photos: Path) -> None:
+def test_a_folder_is_recognised_and_its_bad_pictures_are_listed(trained: Path, photos: Path) -> None:
     finished = run_script("predict", str(trained), "photos", "--show", "seen.png", cwd=photos.parent)
     assert finished.returncode == 1
     assert [line.split()[1:4:2] for line in finished.stdout.splitlines() if "photos/" in line] == [
@@ -85,7 +88,7 @@ def test_json_names_the_classes(
     assert answer["pictures"][0]["runner_up"] in SHAPES
 
 
-def test_a_test_picture_gets_the_answer_that_evaluation_judges(trained_on_shapes: Path, shapes: Path) -> None:
+def test_a_test_picture_has_the_probabilities_of_the_evaluation(trained_on_shapes: Path, shapes: Path) -> None:
     network = load_network(trained_on_shapes)
     paths = list_pictures(shapes / "test", sorted(SHAPES)).paths
     predictions, _ = predict.recognise(network, paths)
@@ -115,7 +118,7 @@ def test_paths_are_shown_from_the_current_folder_on(
     ("probability", "shown"),
     [(0, "<0.1 %"), (0.0009, "<0.1 %"), (0.001, "0.1 %"), (0.5, "50.0 %"), (0.999, "99.9 %"), (1, ">99.9 %")],
 )
-def test_nothing_is_called_certain_or_impossible(probability: float, shown: str) -> None:
+def test_no_probability_is_shown_as_0_or_100_percent(probability: float, shown: str) -> None:
     assert predict.in_percent(probability) == shown
 
 
@@ -132,13 +135,13 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str) -> None:
         predict.main(arguments)
 
 
-def test_an_empty_folder_is_told(trained: Path, workspace: Path) -> None:
+def test_an_empty_folder_is_an_error(trained: Path, workspace: Path) -> None:
     with pytest.raises(UserError, match="no pictures in the folder"):
         predict.main([str(trained), str(workspace)])
 
 
 @pytest.mark.parametrize("length", [1, 20, 200])
-def test_a_long_name_is_cut_to_its_place_on_the_sheet(length: int) -> None:
+def test_a_long_name_is_cut_to_fit_the_sheet(length: int) -> None:
     path = Path("n" * length + ".png")
     seen = predict.Prediction(path, Image.new("L", (1, 1)), np.zeros((1, 28, 28), np.uint8), ("2", "7"), (0.1, 0.9))
     font = ImageFont.load_default(15)
@@ -148,21 +151,21 @@ def test_a_long_name_is_cut_to_its_place_on_the_sheet(length: int) -> None:
     assert caption.startswith("n" * min(length, 20))
 
 
-@pytest.mark.parametrize(("name", "message"), [("seen", "must end as"), ("missing/seen.png", "cannot write")])
-def test_a_sheet_that_cannot_be_written_is_told(name: str, message: str, trained: Path, photos: Path) -> None:
+@pytest.mark.parametrize(("name", "message"), [("seen", "must end in"), ("missing/seen.png", "cannot write")])
+def test_a_sheet_that_cannot_be_written_is_an_error(name: str, message: str, trained: Path, photos: Path) -> None:
     with pytest.raises(UserError, match=message):
         predict.main([str(trained), str(photos / "two.jpg"), "--show", name])
 
 
 class Malicious:
-    """Unpickled by plain ``pickle``, it would make a folder."""
+    """Makes a folder when unpickled by plain ``pickle``."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, ("owned",)
 
 
 @pytest.mark.parametrize("where", ["alone", "in a checkpoint"])
-def test_a_pickle_that_is_more_than_weights_is_refused_and_not_run(where: str, trained: Path, workspace: Path) -> None:
+def test_a_pickle_with_code_is_refused_and_not_run(where: str, trained: Path, workspace: Path) -> None:
     path = workspace / "evil.ckpt"
     if where == "alone":
         path.write_bytes(pickle.dumps(Malicious()))
@@ -180,10 +183,11 @@ def test_a_pickle_that_is_more_than_weights_is_refused_and_not_run(where: str, t
         ([1, 2], "is not a checkpoint of this project"),
         ({"hyper_parameters": None, "state_dict": {}}, "is not a checkpoint of this project"),
         ({"hyper_parameters": {"arch": "mlp"}}, "is not a checkpoint of this project"),
-        ({"hyper_parameters": {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
-        ({"hyper_parameters": {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
-        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "does not hold the weights of the network mlp"),
-        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {"network.layers.1.weight": 3}}, "does not hold"),
+        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "is not a checkpoint of this project"),
+        ({"hyper_parameters": MLP | {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
+        ({"hyper_parameters": MLP | {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
+        ({"hyper_parameters": MLP, "state_dict": {}}, "does not hold the weights of the network mlp"),
+        ({"hyper_parameters": MLP, "state_dict": {"network.layers.1.weight": 3}}, "does not hold"),
     ],
 )
 def test_other_files_are_refused(content: object, message: str, workspace: Path) -> None:
@@ -199,6 +203,6 @@ def test_damaged_checkpoints_are_refused(content: bytes, workspace: Path) -> Non
         load_network(workspace / "damaged.ckpt")
 
 
-def test_a_missing_checkpoint_is_told(workspace: Path) -> None:
+def test_a_missing_checkpoint_is_an_error(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"there is no checkpoint missing\.ckpt"):
         load_network(Path("missing.ckpt"))

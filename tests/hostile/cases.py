@@ -269,7 +269,7 @@ FOLDERS = [
     Case(ON_SHAPES, "shapes/train/disc holds no pictures", 1, {"shapes/train/disc": a_folder}),
     Case(ON_SHAPES, "shapes/train/more holds no pictures", 1, {"shapes/train/more/notes.txt": holds("none")}),
     Case(ON_SHAPES, "shapes/test holds no pictures", 1, {"shapes/test": a_folder}),
-    Case(ON_SHAPES, "shapes/test/circle is of a class that shapes/train lacks", 1, {"shapes/test/circle": a_folder}),
+    Case(ON_SHAPES, "shapes/test/circle: shapes/train has no such class", 1, {"shapes/test/circle": a_folder}),
     Case(ON_SHAPES, "shapes has no test images: .*--data.val_size", 1, {"shapes/test": removed}),
     Case(f"{ON_SHAPES} --data.val_size 10", "test accuracy", 0, {"shapes/test": removed}),
     Case(ON_SHAPES, f"{DISC} is 5 x 9 .*--data.size HEIGHT WIDTH", 1, {DISC: a_picture(5, 9)}),
@@ -308,7 +308,7 @@ CHECKPOINTS = [
                 checkpoint_with({"state_dict/network.layers.1.weight": ...}),
                 "does not hold the weights of the network mlp",
             ),
-            (checkpoint_with({"state_dict": {0: 1}}), "not hold named weights alone"),
+            (checkpoint_with({"state_dict": {0: 1}}), "its state_dict holds more than named tensors"),
             (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
             (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), NAN)}), "are not finite"),
@@ -343,7 +343,7 @@ PICTURES = [
     Case(f"predict {LAST} nosuch.png", "nosuch.png: .*No such file"),
     Case(f"predict {LAST} empty", "there are no pictures in the folder empty", 1, {"empty": a_folder}),
     Case(f"predict {LAST} seven.png --show nosuch/seen.png", "cannot write nosuch/seen.png"),
-    Case(f"predict {LAST} seven.png --show seen.nosuch", "must end as a picture's does"),
+    Case(f"predict {LAST} seven.png --show seen.nosuch", "must end in the suffix of a picture format"),
 ]
 
 COMPARISON = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"

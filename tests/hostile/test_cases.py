@@ -20,14 +20,14 @@ def test_case(case: Case, folder: Path) -> None:
     ended = run_bounded(script, *arguments, cwd=folder, environment=dict(case.environment))
     assert "Traceback" not in ended.stderr, ended.stderr
     assert ended.returncode == case.status, ended
-    said = ended.stdout if case.status == 0 else ended.stderr
-    assert re.search(case.says, said), said
+    output = ended.stdout if case.status == 0 else ended.stderr
+    assert re.search(case.says, output), output
     if case.status == 0:
         assert ended.stderr == ""
         return
-    told = ended.stderr.splitlines()
-    assert told[-1].startswith(f"{script}.py: ")
-    assert len(told) == (2 if "could not be recognised" in told[-1] else 1)
+    lines = ended.stderr.splitlines()
+    assert lines[-1].startswith(f"{script}.py: ")
+    assert len(lines) == (2 if "could not be recognised" in lines[-1] else 1)
     assert case.trains or checkpoints(folder) == before
 
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from convblocks.data import idx
+from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.data.pictures import read_picture
 from convblocks.errors import DataError, UserError
@@ -65,7 +66,7 @@ def file_of(content: bytes, name: str) -> Iterator[Path]:
         yield path
 
 
-def read_or_told(read: Callable[[Path], Content], path: Path) -> Content | None:
+def read_or_refused(read: Callable[[Path], Content], path: Path) -> Content | None:
     """What a reader makes of a file; None if it complains, which it must do by the file's name."""
     try:
         return read(path)
@@ -101,10 +102,10 @@ headers = st.builds(
 @example(b"\0\0\x08\x41" + bytes(4 * 65), False)  # more dimensions than numpy has
 def test_idx_files(content: bytes, packed: bool) -> None:
     with file_of(gzip.compress(content) if packed else content, "file.gz" if packed else "file") as path:
-        read = read_or_told(idx.read_bytes, path)
+        read = read_or_refused(idx.read_bytes, path)
         if read is not None:
             assert read == content
-            array = read_or_told(partial(idx.parse, content), path)
+            array = read_or_refused(partial(idx.parse, content), path)
             assert array is None or array.numel() <= len(content)
 
 
@@ -113,7 +114,7 @@ def test_idx_files(content: bytes, packed: bool) -> None:
 def test_damaged_archives(data: st.DataObject) -> None:
     whole = b"\0\0\x08\x01" + (100).to_bytes(4, "big") + bytes(range(100))
     with file_of(damaged(gzip.compress(whole, mtime=0), data.draw), "file.gz") as path:
-        assert read_or_told(idx.read_bytes, path) in (whole, None)
+        assert read_or_refused(idx.read_bytes, path) in (whole, None)
 
 
 @pytest.mark.parametrize("length", [pytest.param(3_000_000_000, marks=pytest.mark.slow), 900_000_000])
@@ -154,7 +155,7 @@ def run_with(folder: str, name: str, content: bytes) -> RunDirectory:
     return run
 
 
-configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS, "model"]), json_values)
+configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS]), json_values)
 yaml_texts = configs.map(yaml.safe_dump) | st.text()
 
 
@@ -163,7 +164,7 @@ yaml_texts = configs.map(yaml.safe_dump) | st.text()
 def test_configs(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_with(folder, "config.yaml", content)
-        config = read_or_told(lambda _: run.read_config(), run.config)
+        config = read_or_refused(lambda _: run.read_config(), run.config)
         if config is not None:
             assert all(isinstance(config[group], dict) for group in GROUPS)
             assert config.keys() >= set(SETTINGS)
@@ -180,7 +181,7 @@ results = st.dictionaries(st.sampled_from(sorted(WHOLE)), json_values, max_size=
 def test_summaries(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = run_with(folder, "summary.json", content)
-        found = read_or_told(lambda _: run.read_result(), run.summary)
+        found = read_or_refused(lambda _: run.read_result(), run.summary)
         if found is not None:
             assert encode(decode(encode(found), run.summary, "")) == encode(found)
         assert run.state(1) == "incomplete"  # without a config.yaml
@@ -229,7 +230,7 @@ def test_a_damaged_summary_is_refused_in_one_line_and_its_run_can_be_resumed(spo
 def checkpoint() -> bytes:
     """A small one, with all that a resume needs."""
     parts = {
-        "hyper_parameters": {"arch": "mlp"},
+        "hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()},
         "state_dict": {"network.weight": torch.arange(30.0)},
         "optimizer_states": [{"state": {}, "param_groups": []}],
         "lr_schedulers": [],
@@ -247,7 +248,7 @@ def checkpoint() -> bytes:
 @settings(deadline=None)
 def test_a_damaged_checkpoint_never_has_other_weights(data: st.DataObject, checkpoint: bytes) -> None:
     with file_of(damaged(checkpoint, data.draw), "last.ckpt") as path:
-        read = read_or_told(read_checkpoint, path)
+        read = read_or_refused(read_checkpoint, path)
         assert read is None or torch.equal(read["state_dict"]["network.weight"], torch.arange(30.0))
 
 
@@ -255,6 +256,6 @@ def test_a_damaged_checkpoint_never_has_other_weights(data: st.DataObject, check
 @settings(deadline=None)
 def test_checkpoints_of_other_parts(parts: dict[str, Any]) -> None:
     content = io.BytesIO()
-    torch.save({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}} | parts, content)
+    torch.save({"hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()}, "state_dict": {}} | parts, content)
     with file_of(content.getvalue(), "last.ckpt") as path, pytest.raises(UserError, match=r"last\.ckpt"):
         newest_checkpoint(path, {"network.weight": torch.zeros(1)})

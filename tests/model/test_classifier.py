@@ -31,7 +31,7 @@ def quiet_trainer(folder: Path, **settings: object) -> Trainer:
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        **settings,  # type: ignore[arg-type]  # passed on as they are
+        **settings,  # type: ignore[arg-type]  # passed on unchanged
     )
 
 
@@ -49,7 +49,7 @@ def test_one_batch_can_be_learned_by_heart(arch: str, digits: ImageSets) -> None
     assert float(loss.detach()) < 0.05
 
 
-def test_metrics_weigh_every_sample_alike(digits: ImageSets) -> None:
+def test_metrics_weight_all_images_equally(digits: ImageSets) -> None:
     logits = torch.randn(100, 10, generator=torch.Generator().manual_seed(0))
     targets = digits.train.labels[:100]
     metrics = LossAndAccuracy()

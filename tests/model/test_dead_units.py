@@ -1,4 +1,4 @@
-"""Which units of a network are silent: never above 0, whatever the image."""
+"""Dead units of a network: never above 0, whatever the image."""
 
 import copy
 
@@ -20,13 +20,13 @@ def images(digits: ImageSets) -> Tensor:
 
 @torch.no_grad()
 def hush(layer: nn.Module, units: int) -> None:
-    """Let the first few units of a layer be -1 whatever comes in."""
+    """Make the first few units of a layer output -1 for any input."""
     for value, parameter in zip((0.0, -1.0), layer.parameters(), strict=True):  # weight, bias
         parameter[:units] = value
 
 
 def half_dead() -> ConvMaxPoolNetwork:
-    """A network of which 0, 63 and 47 channels are silent, by its biases."""
+    """A network with 0, 63 and 47 dead channels, by its biases."""
     torch.manual_seed(0)
     network = ConvMaxPoolNetwork()
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
@@ -36,8 +36,8 @@ def half_dead() -> ConvMaxPoolNetwork:
     return network
 
 
-def shy(arch: str) -> nn.Module:
-    """A network of which some units speak for few of the images, or for none."""
+def mostly_dead(arch: str) -> nn.Module:
+    """A network with units that are active for few images, or for none."""
     torch.manual_seed(0)
     network = build_network(arch)
     with torch.no_grad():
@@ -49,42 +49,42 @@ def shy(arch: str) -> nn.Module:
 
 @torch.no_grad()
 def counted(network: nn.Module, images: Tensor) -> dict[str, float]:
-    """The shares, found by looking at each unit for each image."""
+    """The shares, computed by checking each unit for each image."""
     shares: dict[str, float] = {}
     values = images
-    for layer in [module for module in network.modules() if not list(module.children())]:  # one after the other
+    for layer in [module for module in network.modules() if not list(module.children())]:  # in order
         values = layer(values)
         if isinstance(layer, nn.ReLU):
             units = values.shape[1]
-            silent = [all(not image[unit].any() for image in values) for unit in range(units)]
-            shares[f"relu{len(shares) + 1}"] = sum(silent) / units
+            dead = [all(not image[unit].any() for image in values) for unit in range(units)]
+            shares[f"relu{len(shares) + 1}"] = sum(dead) / units
     return shares
 
 
-def test_units_that_are_silent_by_their_biases_are_counted(images: Tensor) -> None:
+def test_units_dead_by_their_biases_are_counted(images: Tensor) -> None:
     assert dead_shares(half_dead(), [images]) == {"relu1": 0.0, "relu2": 63 / 64, "relu3": 47 / 100}
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_shares_are_those_of_looking_at_each_unit(images: Tensor, arch: str) -> None:
-    expected = counted(shy(arch), images)
+    expected = counted(mostly_dead(arch), images)
     assert any(0 < share < 1 for share in expected.values())
-    assert dead_shares(shy(arch), [images]) == expected
+    assert dead_shares(mostly_dead(arch), [images]) == expected
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_how_the_images_are_cut_into_batches_does_not_matter(images: Tensor, arch: str) -> None:
-    assert dead_shares(shy(arch), images.split(7)) == dead_shares(shy(arch), [images])
+    assert dead_shares(mostly_dead(arch), images.split(7)) == dead_shares(mostly_dead(arch), [images])
 
 
 @pytest.mark.parametrize("arch", ["maxpool", "batchnorm"])
 def test_short_cuts_do_not_change_the_shares(images: Tensor, arch: str) -> None:
-    fast = shy(arch)
+    fast = mostly_dead(arch)
     speed_up_network(fast)
-    assert dead_shares(fast, [images]) == dead_shares(shy(arch), [images])
+    assert dead_shares(fast, [images]) == dead_shares(mostly_dead(arch), [images])
 
 
-def test_one_that_speaks_for_a_single_image_is_not_silent() -> None:
+def test_a_unit_active_for_a_single_image_is_not_dead() -> None:
     layer = nn.Linear(2, 2, bias=False)
     nn.init.eye_(layer.weight)
     network = nn.Sequential(layer, nn.ReLU())
@@ -124,7 +124,7 @@ def test_a_relu_that_is_used_twice_has_the_units_of_both_uses() -> None:
     assert dead_shares(network, [torch.rand(4, 3), torch.rand(2, 3)]) == {"relu1": 4 / 10}
 
 
-def test_what_overwrites_its_input_is_seen_before_it_is_overwritten() -> None:
+def test_relus_are_watched_before_their_output_is_overwritten() -> None:
     class Shifted(nn.Module):
         def forward(self, values: Tensor) -> Tensor:
             return values.add_(1)

@@ -8,7 +8,7 @@ from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvM
 
 
 def output_shapes(network: nn.Module, layers: tuple[type[nn.Module], ...], images: Tensor) -> list[tuple[int, ...]]:
-    """The shapes that the layers of these types put out, in the order in which they run."""
+    """The output shapes of the layers of these types, in the order in which they run."""
     shapes: list[tuple[int, ...]] = []
     for layer in network.modules():
         if isinstance(layer, layers):

@@ -36,12 +36,12 @@ def test_a_resume_prints_what_has_changed(workspace: Path, capsys: pytest.Captur
     path.write_text(json.dumps(began | {"git_commit": "abc", "uncommitted": "a line", "machine": "8 CPUs"}))
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not as when the run began: ")]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since the run began: ")]
     assert len(lines) == 5
-    assert f"not as when the run began: torch: 1.0 -> {version('torch')}" in lines
-    assert f"not as when the run began: scipy: not installed -> {version('scipy')}" in lines
+    assert f"changed since the run began: torch: 1.0 -> {version('torch')}" in lines
+    assert f"changed since the run began: scipy: not installed -> {version('scipy')}" in lines
     (resumed,) = json.loads(path.read_text())["resumed"]
-    assert [f"not as when the run began: {line}" for line in resumed["changes"]] == lines
+    assert [f"changed since the run began: {line}" for line in resumed["changes"]] == lines
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_an_unchanged_resume_prints_nothing(workspace: Path, capsys: pytest.Capt
     train("--arch", "mlp", "--name", "run", *QUICK)
     capsys.readouterr()
     fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    assert "not as when" not in capsys.readouterr().out
+    assert "changed since" not in capsys.readouterr().out
 
 
 def test_uncommitted_changes_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Lets a run tell how many training steps it has taken."""
+"""Counts the training steps of a run."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from convblocks.model.classifier import DigitClassifier
 
 
 def count_steps(counter: Path) -> None:
-    """From now on let a file get a byte for each training step."""
+    """Append a byte to a file for each training step from now on."""
     descriptor = os.open(counter, os.O_WRONLY | os.O_APPEND)
 
     def count(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""Run by torchrun in every process of test_several: trains as a list of command lines says, one after the other."""
+"""Run by torchrun in every process of test_several: trains a list of command lines, one after another."""
 
 import json
 import os

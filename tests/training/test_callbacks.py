@@ -80,7 +80,7 @@ def test_the_same_command_again_resumes_a_run_with_callbacks(workspace: Path) ->
 
 
 def test_a_search_that_would_come_too_late_is_refused(workspace: Path) -> None:
-    with pytest.raises(UsageError, match="LearningRateFinder comes too late for onecycle"):
+    with pytest.raises(UsageError, match="LearningRateFinder has no effect on onecycle"):
         train("--arch", "mlp", "--lr_scheduler", "onecycle", *with_callback("LearningRateFinder"))
 
 
@@ -128,7 +128,7 @@ def test_a_bar_of_ones_own_takes_the_place_of_ours(workspace: Path, capsys: pyte
         (["--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "conditioned on metric loss which"),
     ],
 )
-def test_a_metric_that_is_not_there_is_told_in_one_line(workspace: Path, flags: list[str], message: str) -> None:
+def test_a_missing_metric_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         train("--arch", "mlp", "--name", "run", *flags)
     assert "\n" not in str(caught.value)
@@ -139,14 +139,14 @@ def logged_accuracy(run: RunDirectory) -> float:
 
 
 def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
-    """Of the kept weights on the images that the run was evaluated on: two batches of 1,000."""
+    """The accuracy of the kept weights on the images of the run's evaluations: two batches of 1,000."""
     test = digits.test[torch.arange(2000)]
     return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes).accuracy
 
 
 @pytest.mark.slow
 def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
-    """The moving average is computed anew here, from the weights after each of a plain run's 10 steps."""
+    """The moving average is recomputed here, from the weights after each of a plain run's 10 steps."""
     decay, steps = 0.9, [*range(1, 11)]
     flags = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches"]
     each = with_callback("ModelCheckpoint", dirpath="steps", filename="{step}", every_n_train_steps=1, save_top_k=-1)
@@ -179,7 +179,7 @@ def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace
 
 
 @pytest.mark.slow
-def test_what_the_finders_found_is_told_and_kept_on_a_resume(workspace: Path) -> None:
+def test_values_of_the_finders_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
     finders = [
         *["--trainer.callbacks+=LearningRateFinder", "--trainer.callbacks.num_training_steps=60"],
         *["--trainer.callbacks+=BatchSizeFinder", "--trainer.callbacks.max_trials=2"],

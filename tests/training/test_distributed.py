@@ -28,7 +28,7 @@ Folders = Callable[[str, int], Path]
 
 @pytest.fixture(scope="module")
 def folder_of(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Folders:
-    """Train every case on every number of processes, once; finds the run directory of one of them."""
+    """Train every case with every number of processes, once; returns a function that finds a run directory."""
     folder = tmp_path_factory.mktemp("distributed")
     write_digits(folder / "digits", digits, distributed_worker.TRAIN_IMAGES, distributed_worker.TEST_IMAGES)
     with pytest.MonkeyPatch.context() as patch:
@@ -41,7 +41,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Fo
 
 
 def torchrun(processes: int, *command: str, python: str | Path | None = None) -> str:
-    """Run a command in each of that many processes, by default quick ones; returns what they print."""
+    """Run a command in each of so many processes, quick ones by default; returns their output."""
     launch = [python or quick_python(), *TORCHRUN, "--standalone", f"--nproc_per_node={processes}"]
     finished = subprocess.run([*launch, *command], capture_output=True, text=True, timeout=600, check=False)
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -80,8 +80,8 @@ def test_200_steps_in_float64_give_the_same_weights_and_loss(folder_of: Folders,
 
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize("arch", ["mlp", "maxpool", "batchnorm"])
-def test_one_step_in_float32_moves_the_weights_alike(folder_of: Folders, arch: str, processes: int) -> None:
-    """Alike to one process in float64: in float32 torch's own batch norm, channels last on CPU, is less exact."""
+def test_one_step_in_float32_moves_the_weights_equally(folder_of: Folders, arch: str, processes: int) -> None:
+    """Compared with one process in float64: in float32 torch's own batch norm, channels last on CPU, is less exact."""
     exact = {name: value.float() for name, value in weights(folder_of(f"exact-{arch}", 1)).items()}
     assert_close(exact, weights(folder_of(f"gradient-{arch}", processes)), tolerance=1e-5)
 
@@ -129,7 +129,7 @@ def test_processes_of_torchrun_do_not_each_train_alone(workspace: Path) -> None:
     assert list(workspace.iterdir()) == []
 
 
-def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:
+def test_only_one_process_prints(folder_of: Folders, tmp_path: Path) -> None:
     flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu", "--threads", "1"]
     finished = run_quickly(FIT, *DEBUG, *flags, "--arch", "batchnorm", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
@@ -137,8 +137,8 @@ def test_one_process_speaks_for_all(folder_of: Folders, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / LOGS / "batchnorm").iterdir()] == ["version_0"]
 
 
-def test_no_process_group_is_left_to_the_end_of_python(workspace: Path) -> None:
-    """Its threads sometimes abort the process there, which a quick one has not."""
+def test_the_process_group_is_closed_before_python_ends(workspace: Path) -> None:
+    """Otherwise its threads sometimes abort the process; quick Pythons are not affected."""
     script = workspace / "run.py"
     script.write_text(
         "import atexit, sys\n"
@@ -153,7 +153,7 @@ def test_no_process_group_is_left_to_the_end_of_python(workspace: Path) -> None:
     assert printed.count("in a group: False") == 2
 
 
-def test_a_batch_that_does_not_divide_is_told(tmp_path: Path) -> None:
+def test_a_batch_that_does_not_divide_is_refused(tmp_path: Path) -> None:
     flags = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
     finished = run_quickly(FIT, *DEBUG, *flags, "--arch", "mlp", "--batch_size", "63", cwd=tmp_path)
     assert finished.returncode == 2

@@ -1,4 +1,4 @@
-"""What ``fit`` leaves out of Lightning's loop and of Adam changes no bit, and takes nothing from those who look."""
+"""The speed-ups of Lightning's loop and of Adam change no bit, and hide nothing from hooks and callbacks."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from convblocks.training.fast.loop import HOOKS_OF_A_STEP, FastClassifier, skip_idle_hooks
+from convblocks.training.fast.loop import STEP_HOOKS, FastClassifier, skip_idle_hooks
 from convblocks.training.fast.optimizer import speed_up_optimizer
 from convblocks.training.options import parse
 from convblocks.training.parts import build
@@ -24,7 +24,7 @@ from tests.training.test_fit import train
 
 
 def steps_of(optimizer_of: Callable[[list[nn.Parameter]], Optimizer], frozen: bool = False) -> list[list[Tensor]]:
-    """Parameters and Adam's moments after three steps, of torch's optimizer and of the one that replaces it."""
+    """Parameters and Adam's moments after three steps, for torch's optimizer and its replacement."""
     ends = []
     for replaced in (False, True):
         generator = torch.Generator().manual_seed(0)
@@ -60,13 +60,13 @@ def test_adam_steps_as_torchs(options: dict[str, Any]) -> None:
         assert_same_bits(one, other)
 
 
-def test_adam_leaves_what_has_no_gradient() -> None:
+def test_adam_leaves_parameters_without_gradient_alone() -> None:
     for one, other in zip(*steps_of(lambda parameters: Adam(parameters, fused=True), frozen=True), strict=True):
         assert_same_bits(one, other)
 
 
 def test_adam_leaves_a_step_out_whose_gradients_are_infinite() -> None:
-    """As a gradient scaler has it, also where somebody has looked at the gradients before."""
+    """With a gradient scaler, also if the gradients were unscaled before."""
     parameter = nn.Parameter(torch.ones(3))
     optimizer = Adam([parameter], fused=True)
     speed_up_optimizer(optimizer)
@@ -109,16 +109,16 @@ SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3",
 
 
 def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of callbacks that have no other, so that their others are left out."""
-    calls: dict[str, list[int]] = {hook: [] for hook in HOOKS_OF_A_STEP}
+    """Callbacks with a single hook, so that all others are skipped."""
+    calls: dict[str, list[int]] = {hook: [] for hook in STEP_HOOKS}
     training = build(parse(SHORT))
-    for name in HOOKS_OF_A_STEP:
+    for name in STEP_HOOKS:
         hook = partial(lambda steps, trainer, *_: steps.append(trainer.global_step), calls[name])
         of_user = type(f"Of{name}", (Callback,), {name: staticmethod(hook)})
         training.trainer.callbacks.append(of_user())  # type: ignore[attr-defined]  # Lightning sets it at run time
     monkeypatch.setattr("convblocks.training.fit.build", lambda _options: training)
     train(*SHORT)
-    assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in HOOKS_OF_A_STEP}
+    assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in STEP_HOOKS}
 
 
 def test_adam_forgets_gradients_as_torchs() -> None:
@@ -133,13 +133,13 @@ def test_adam_forgets_gradients_as_torchs() -> None:
 
 
 class Frozen(Callback):
-    """Takes no attributes, as a frozen dataclass."""
+    """Accepts no attributes, like a frozen dataclass."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(name)
 
 
-def test_what_does_nothing_is_left_out_and_what_a_user_has_put_there_is_not(workspace: Path) -> None:
+def test_idle_hooks_are_skipped_and_a_users_are_not(workspace: Path) -> None:
     training = build(parse(SHORT))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
     idle, frozen = Callback(), Frozen()
@@ -148,15 +148,15 @@ def test_what_does_nothing_is_left_out_and_what_a_user_has_put_there_is_not(work
     skip_idle_hooks(training.trainer, training.classifier)
     assert callable(on_instance.on_after_backward)
     assert not callable(on_instance.on_before_backward)
-    assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(idle, hook))] == []
-    assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(frozen, hook))] == []
-    assert [hook for hook in HOOKS_OF_A_STEP if callable(getattr(training.classifier, hook))] == ["on_before_backward"]
+    assert [hook for hook in STEP_HOOKS if callable(getattr(idle, hook))] == []
+    assert [hook for hook in STEP_HOOKS if callable(getattr(frozen, hook))] == []
+    assert [hook for hook in STEP_HOOKS if callable(getattr(training.classifier, hook))] == ["on_before_backward"]
 
 
 @pytest.mark.parametrize("base", [Callback, LightningModule])
-@pytest.mark.parametrize("hook", HOOKS_OF_A_STEP)
-def test_what_is_left_out_is_what_lightning_leaves_empty(base: type, hook: str) -> None:
-    """If this fails, Lightning's own hooks of a step do something now, and may no longer be left out."""
+@pytest.mark.parametrize("hook", STEP_HOOKS)
+def test_skipped_hooks_are_empty_in_lightning(base: type, hook: str) -> None:
+    """If this fails, Lightning's own step hooks do something now, and must not be skipped any more."""
     (function,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(base, hook)))).body
     assert isinstance(function, ast.FunctionDef)
     docstring, *statements = function.body
@@ -178,7 +178,7 @@ def test_lightning_asks_for_the_signature_that_it_would_find() -> None:
     assert list(found.parameters) == ["self", "batch", "batch_idx"]
 
 
-def test_the_running_hooks_name_is_no_parameter() -> None:
+def test_the_running_hooks_name_is_not_a_parameter() -> None:
     classifier = FastClassifier("mlp")
     classifier._current_fx_name = "training_step"
     assert vars(classifier)["_current_fx_name"] == "training_step"

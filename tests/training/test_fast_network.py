@@ -1,4 +1,4 @@
-"""The short cuts of a network change no bit, and take nothing from those who look."""
+"""The short cuts of a network change no bit, and hide nothing from hooks."""
 
 import copy
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def assert_same_bits(one: Tensor, other: Tensor) -> None:
     assert torch.equal(one.detach().contiguous().view(integers), other.detach().contiguous().view(integers))
 
 
-def lean_copy(plain: nn.Module) -> nn.Module:
+def fast_copy(plain: nn.Module) -> nn.Module:
     """The same weights, with the short cuts."""
     fast = copy.deepcopy(plain)
     speed_up_network(fast)
@@ -54,7 +54,7 @@ def lean_copy(plain: nn.Module) -> nn.Module:
 
 
 def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
-    """(2, 16, 7, 7), odd so that a row is left over: windows that begin with each of the values."""
+    """Images (2, 16, 7, 7), odd so that a row is left over, with windows that begin with each of the values."""
     rolled = torch.tensor(window + window[::-1]).repeat(2 * 16 * 7 * 7)[: 2 * 16 * 7 * 7]
     return rolled.reshape(2, 16, 7, 7).to(dtype)
 
@@ -64,14 +64,14 @@ def images_of(window: list[float], dtype: torch.dtype) -> Tensor:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pooling_before_relu_gives_the_same_bits(dtype: torch.dtype, window: str, pooling: str) -> None:
     plain = nn.Sequential(nn.ReLU(), POOLINGS[pooling])
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     for memory_format in (torch.contiguous_format, torch.channels_last):
         images = images_of(WINDOWS[window], dtype).to(memory_format=memory_format)
         assert_same_way_there_and_back(plain, fast, images)
 
 
 def assert_same_way_there_and_back(plain: nn.Module, fast: nn.Module, images: Tensor) -> None:
-    """Outputs and gradients, of a gradient that has a value of its own for each output."""
+    """Outputs and gradients, for an output gradient with a different value at each position."""
     outputs, gradients = [], []
     for network in (plain, fast):
         leaf = images.clone().requires_grad_()
@@ -102,7 +102,7 @@ def test_a_networks_logits_and_gradients_keep_their_bits(
     images, targets = batch(digits)
     dtype = precision if isinstance(precision, torch.dtype) else torch.float32
     plain = build_network(arch).to(dtype)
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
         assert_same_bits(*(forward_and_backward(network, images.to(dtype), targets) for network in (plain, fast)))
     for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
@@ -113,7 +113,7 @@ def test_a_networks_logits_and_gradients_keep_their_bits(
 
 
 class Shapes(TorchDispatchMode):
-    """Notes the shapes on which an operation is called."""
+    """Records the shapes on which an operation is called."""
 
     def __init__(self, operation: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # in torch
@@ -135,7 +135,7 @@ def test_relu_sees_a_quarter_of_the_values() -> None:
     assert backward.shapes == forward.shapes[::-1]
 
 
-def test_relu_after_a_convolution_needs_no_memory_of_its_own() -> None:
+def test_relu_after_a_convolution_works_in_place() -> None:
     network = ConvBatchNormNetwork()
     speed_up_network(network)
     with Shapes("relu_") as in_place, Shapes("relu") as anew:
@@ -144,7 +144,7 @@ def test_relu_after_a_convolution_needs_no_memory_of_its_own() -> None:
 
 
 def silent_channels(network: nn.Module, images: Tensor) -> list[int]:
-    """How many channels of each ReLU are 0 everywhere, counted in a hook."""
+    """The number of channels of each ReLU that are 0 everywhere, counted in a hook."""
     silent: list[int] = []
     for module in network.modules():
         if isinstance(module, nn.ReLU):
@@ -155,12 +155,12 @@ def silent_channels(network: nn.Module, images: Tensor) -> list[int]:
     return silent
 
 
-def test_silent_channels_are_counted_the_same(digits: ImageSets) -> None:
+def test_dead_channels_are_counted_the_same(digits: ImageSets) -> None:
     images, _ = batch(digits)
     plain = ConvMaxPoolNetwork()
     for block in plain.blocks:
         nn.init.constant_(block.get_submodule("0").bias[::3], -100.0)  # type: ignore[index]  # a convolution's
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     counted = silent_channels(plain, images)
     assert counted[0] >= 11
     assert silent_channels(fast, images) == counted
@@ -190,9 +190,9 @@ WATCHES: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.parametrize("watch", WATCHES)
 @pytest.mark.parametrize("network", [ConvMaxPoolNetwork, ConvBatchNormNetwork])
 def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, layer: int) -> None:
-    """Also what it keeps: nothing overwrites it afterwards."""
+    """Also tensors that it keeps: nothing overwrites them afterwards."""
     plain = network()
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     images = torch.rand(2, 1, 28, 28, requires_grad=True)  # or torch would warn of the first layer's backward hook
     seen: list[list[Tensor]] = []
     for one in (plain, fast):
@@ -209,7 +209,7 @@ def test_a_hook_sees_the_order_as_written(network: type[nn.Module], watch: str, 
 
 def test_relu_in_place_overwrites_its_input_as_ever() -> None:
     plain = nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2))
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     images = -torch.ones(1, 1, 2, 2)
     fast(images)
     assert images.sum() == 0
@@ -233,17 +233,17 @@ def test_a_network_can_be_traced_and_exported(arch: str) -> None:
 
 
 def test_a_dilated_pooling_keeps_its_place() -> None:
-    """Torch pools to -inf where a window lies in the padding with all its places; rectified first, too."""
+    """Torch pools a window that lies entirely in the padding to -inf, also after a ReLU."""
     plain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     images = torch.rand(1, 1, 3, 3)
     assert_same_bits(fast(images), plain(images))
 
 
 @pytest.mark.parametrize("arch", CONV_ARCHS)
-def test_a_network_still_says_what_it_is(arch: str) -> None:
+def test_a_network_has_the_same_repr(arch: str) -> None:
     plain = build_network(arch)
-    fast = lean_copy(plain)
+    fast = fast_copy(plain)
     assert repr(fast) == repr(plain)
     assert describe(fast, 64) == describe(plain, 64)
     assert list(fast.state_dict()) == list(plain.state_dict())

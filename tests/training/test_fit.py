@@ -1,4 +1,4 @@
-"""A run, from the command to its directory: what it leaves, how it resumes, what it refuses."""
+"""A run, from the command to its directory: files, resuming, one-line errors."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
 
 
 def metric_rows(run: RunDirectory) -> list[dict[str, str]]:
-    """The rows of ``metrics.csv`` without what the clock says."""
+    """The rows of ``metrics.csv`` without times."""
     with run.metrics.open() as file:
         return [
             {name: value for name, value in row.items() if name not in ("seconds", "images_per_second")}
@@ -60,7 +60,7 @@ def assert_same_weights(one: RunDirectory, other: RunDirectory) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which a run of two short epochs was trained; only for reading."""
+    """A folder with a trained run of two short epochs; read-only."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -91,7 +91,7 @@ def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:
     assert float(rows[1]["train/loss"]) < float(rows[0]["train/loss"])
 
 
-def test_the_summary_tells_the_run(run: RunDirectory) -> None:
+def test_the_summary_describes_the_run(run: RunDirectory) -> None:
     summary: dict[str, Any] = json.loads(run.summary.read_text())
     assert (summary["arch"], summary["parameters"], summary["seed"]) == ("mlp", 79_510, 0)
     assert [row["test/acc"] for row in summary["epochs"]] == [float(row["test/acc"]) for row in metric_rows(run)]
@@ -150,7 +150,9 @@ def test_an_existing_name_is_refused(run: RunDirectory) -> None:
     assert run.summary.read_text() == before
 
 
-def test_a_finished_run_says_so(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_a_finished_run_prints_that_it_is_finished(
+    run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
     capsys.readouterr()
     fit.main(["--name", "run", "--resume"])
     assert "lightning_logs/run is finished: it has 2 epochs" in capsys.readouterr().out
@@ -173,7 +175,7 @@ def test_more_epochs_extend_a_run_into_the_same_curves(run: RunDirectory) -> Non
 
 
 def test_an_interrupted_run_resumes_to_the_same_end(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted in epoch 2, after steps that the resumed run takes again: none of them is logged twice."""
+    """Interrupted in epoch 2: steps that the resumed run repeats are not logged twice."""
     steps = 0
 
     def interrupt(*_: object) -> None:
@@ -222,7 +224,7 @@ def test_with_a_validation_split_the_best_epoch_is_tested_once(workspace: Path) 
 
 
 class Rows(nn.Module):
-    """A recurrent network that reads an image row by row: its first weights are no pictures."""
+    """A recurrent network that reads an image row by row: its first weights cannot be shown as images."""
 
     def __init__(self, image_spec: ImageSpec) -> None:
         super().__init__()
@@ -247,7 +249,7 @@ def test_a_network_whose_filters_cannot_be_drawn_leaves_a_whole_run(
     assert RunDirectory("rows").state(2) == "done"
 
 
-def test_what_fails_after_training_loses_no_summary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_after_training_does_not_lose_the_summary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -258,7 +260,7 @@ def test_what_fails_after_training_loses_no_summary(workspace: Path, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_collapsed_run_says_so(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_collapsed_run_prints_that_it_collapsed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train("--arch", "maxpool", "--name", "collapsed", "--lr", "30")
     assert "This run collapsed" in capsys.readouterr().out
     assert RunDirectory("collapsed").read_result().collapsed
@@ -273,7 +275,7 @@ def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytes
 def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
     write_digits(workspace / "Small" / "raw", digits)
     train("--arch", "mlp", "--data.root", str(workspace))
-    assert "is not the original MNIST" in capsys.readouterr().out
+    assert "test images (not the original MNIST), 1 x 28 x 28 pixels" in capsys.readouterr().out
 
 
 def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
@@ -283,19 +285,19 @@ def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
     assert not (workspace / "lightning_logs").exists()
 
 
-def test_an_unwritable_log_directory_is_told(workspace: Path) -> None:
+def test_an_unwritable_log_directory_is_one_line(workspace: Path) -> None:
     (workspace / "lightning_logs").touch()
     with pytest.raises(UserError, match="cannot write to lightning_logs/mlp/version_0"):
         train("--arch", "mlp")
 
 
-def test_a_config_in_the_run_directory_is_what_ran(run: RunDirectory) -> None:
+def test_the_config_in_the_run_directory_repeats_the_run(run: RunDirectory) -> None:
     settings = yaml.safe_load(run.config.read_text())
     assert (settings["arch"], settings["epochs"], settings["trainer"]["limit_train_batches"]) == ("mlp", 2, 20)
     assert "name" not in settings
 
 
-def test_a_folder_that_is_no_run_cannot_be_resumed(run: RunDirectory) -> None:
+def test_a_folder_that_is_not_a_run_cannot_be_resumed(run: RunDirectory) -> None:
     shutil.copytree(run.path, RunDirectory("parent/child").path)
     with pytest.raises(UsageError, match="is not a run that can be resumed"):
         train("--arch", "mlp", "--name", "parent", "--resume")

@@ -1,4 +1,4 @@
-"""Whether what srun or torchrun started is what the Trainer is told to expect."""
+"""Whether srun or torchrun has started as many processes as the Trainer expects."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from convblocks.training.slurm import check_layout
 
 
 def srun(tasks: int, nodes: int = 1, **others: str) -> dict[str, str]:
-    """What a process learns from srun."""
+    """The environment set by srun."""
     started = {"SLURM_NTASKS": str(tasks), "SLURM_NNODES": str(nodes), "SLURM_STEP_ID": "0"}
     return started | {"SLURM_NTASKS_PER_NODE": str(tasks // nodes), "SLURM_JOB_ID": "7"} | others
 
 
 def torchrun(processes: int, nodes: int = 1) -> dict[str, str]:
-    """What a process learns from torchrun."""
+    """The environment set by torchrun."""
     return {"TORCHELASTIC_RUN_ID": "7", "WORLD_SIZE": str(processes), "GROUP_WORLD_SIZE": str(nodes)}
 
 
@@ -59,7 +59,7 @@ def test_as_many_processes_as_devices_are_accepted(
         (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
         (4, 1, srun(4, nodes=2), "make 4 on each of 1: write --trainer.devices 2 --trainer.num_nodes 2"),
         ("auto", 1, srun(4, nodes=2), "srun started 4 tasks: write --trainer.devices 2 --trainer.num_nodes 2"),
-        (2, 2, srun(3, nodes=2), "must have as many: start it with --nodes=2 --ntasks-per-node=2"),
+        (2, 2, srun(3, nodes=2), "must have the same number: start it with --nodes=2 --ntasks-per-node=2"),
         (1, 2, srun(2, nodes=2) | {"SLURM_NTASKS_PER_NODE": "2"}, "write srun --ntasks-per-node=1"),
         (4, 1, srun(4) | {"SLURM_JOB_NAME": "interactive"}, "write srun --job-name=fit"),
         (1, 1, {"SLURM_NTASKS": "two"}, "SLURM_NTASKS is 'two', and must be a number: unset it"),
@@ -69,7 +69,7 @@ def test_as_many_processes_as_devices_are_accepted(
         (1, 2, {}, "--trainer.num_nodes 2, but this was started on one: leave it out, or put srun"),
     ],
 )
-def test_processes_that_would_not_train_together_are_told_what_to_write(
+def test_processes_that_would_not_train_together_are_refused_with_advice(
     devices: str | int, nodes: int, environment: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):

@@ -21,7 +21,7 @@ WANDB = [f"{LOGGER}=WandbLogger", f"{LOGGER}.offline=true", f"{LOGGER}.save_dir=
 
 
 def stop_and_resume(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
-    """A run named run, stopped in its second epoch and carried on; the test's own process does both."""
+    """A run named run, stopped in its second epoch and resumed, both in the test's own process."""
     signals.install()
     fit_until(27, [*DEBUG, "--arch", "mlp", "--name", "run", *flags], monkeypatch)
     fit.main(["--name", "run", "--resume"])
@@ -50,7 +50,7 @@ def test_several_loggers_can_be_added(workspace: Path) -> None:
 
 
 def mlflow_run() -> Any:
-    """The only run in the data base, with its client."""
+    """The only run in the database, with its client."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient("sqlite:///mlflow.db")
@@ -76,7 +76,7 @@ def test_mlflow_keeps_one_run(workspace: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 def test_wandb_goes_on_under_the_same_id(workspace: Path) -> None:
-    """Offline it writes a folder for each part, which `wandb sync` puts together by their id."""
+    """Offline it writes a folder for each part, which `wandb sync` joins by their id."""
     needs("wandb")
     command = [*DEBUG, "--arch", "mlp", "--name", "run", *WANDB]
     assert run_script("fit", *command, "--epochs", "1", cwd=workspace).returncode == 0

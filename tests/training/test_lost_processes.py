@@ -1,4 +1,4 @@
-"""One of several processes is killed, or fails: the others stop, and one line says what happened and what to do."""
+"""If one of several processes is killed or fails, the others stop, and one line reports it."""
 
 import re
 import subprocess
@@ -67,20 +67,20 @@ LAUNCHERS = ["Lightning", "torchrun"]
 
 @pytest.fixture
 def mortal(workspace: Path) -> Path:
-    """A folder with a network that dies as the environment says."""
+    """A folder with a network that fails as the environment asks."""
     (workspace / "mortal.py").write_text(MORTAL)
     return workspace
 
 
 def train(launcher: str, folder: Path, *more: str, fates: str = "", processes: int = 2) -> CompletedProcess[str]:
-    """Train the network; returns when the last of the processes has closed what it prints to."""
+    """Train the network; returns when the last process has closed its output."""
     start = [*TORCHRUN, "--standalone", f"--nproc_per_node={processes}"] if launcher == "torchrun" else []
     layout = ["--trainer.devices", str(processes), "--batch_size", str(30 * processes)]
     return run_quickly(*start, FIT, *FLAGS, *layout, *more, cwd=folder, FATES=fates)
 
 
 def lines_of(launcher: str, stderr: str) -> list[str]:
-    """What the processes themselves said; torchrun adds a report of its own."""
+    """The lines of the processes themselves, without torchrun's own report."""
     lines = stderr.splitlines()
     if launcher != "torchrun":
         return lines
@@ -121,14 +121,14 @@ def test_the_run_carries_on_from_its_last_epoch(mortal: Path) -> None:
         assert torch.equal(weights("killed", mortal)[name], value), name
 
 
-def test_a_process_that_waits_for_nobody_ends_too(mortal: Path) -> None:
+def test_a_process_outside_any_collective_ends_too(mortal: Path) -> None:
     finished = train("Lightning", mortal, "--name", "killed", fates="sleep:0:150 kill:1:150")
     assert seconds_since("kill", mortal) < 10
     assert finished.returncode == 1
     assert lines_of("Lightning", finished.stderr) == [lost(1, 149)]
 
 
-def test_of_three_processes_those_left_say_it_once(mortal: Path) -> None:
+def test_the_rest_of_three_processes_report_once(mortal: Path) -> None:
     finished = train("Lightning", mortal, "--name", "killed", fates="kill:1:150", processes=3)
     assert seconds_since("kill", mortal) < 10
     assert finished.stderr.splitlines() == [lost(1, 149)]
@@ -140,21 +140,21 @@ def test_two_lost_processes_are_both_named(mortal: Path) -> None:
     assert finished.stderr.splitlines() == [f"fit.py: {both}: carry on with --resume"]
 
 
-def test_a_run_without_checkpoints_says_so(mortal: Path) -> None:
+def test_a_run_without_checkpoints_gives_other_advice(mortal: Path) -> None:
     finished = train("Lightning", mortal, "--trainer.enable_checkpointing", "false", fates="kill:1:150")
     assert finished.stderr.splitlines() == [lost(1, 149).replace("carry on with --resume", "it kept no checkpoint")]
 
 
 @pytest.mark.parametrize("rank", ["0", "1", "all"])
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_an_error_of_ones_own_is_told_by_its_traceback_once(launcher: str, rank: str, mortal: Path) -> None:
+def test_a_users_own_error_has_one_traceback(launcher: str, rank: str, mortal: Path) -> None:
     finished = train(launcher, mortal, "--name", "failed", fates=f"fail:{rank}:150")
     assert seconds_since("fail", mortal) < 10
     assert finished.returncode == 1
-    said = "\n".join(lines_of(launcher, finished.stderr))
-    assert said.count("Traceback (most recent call last)") == 1
-    assert said.count("IndexError: a mistake of the user's own") == 1
-    assert "was lost" not in said
+    errors = "\n".join(lines_of(launcher, finished.stderr))
+    assert errors.count("Traceback (most recent call last)") == 1
+    assert errors.count("IndexError: a mistake of the user's own") == 1
+    assert "was lost" not in errors
 
 
 def test_a_warning_of_several_processes_is_shown_once(mortal: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_warning_of_a_further_process_alone_is_shown(mortal: Path) -> None:
     assert "a warning of the user's own" in finished.stderr
 
 
-def test_what_every_process_finds_is_said_once(mortal: Path) -> None:
+def test_an_error_of_all_processes_is_reported_once(mortal: Path) -> None:
     train("torchrun", mortal, "--name", "other", "--seed", "1")
     finished = train("torchrun", mortal, "--name", "other", "--seed", "2", "--resume")
     assert finished.stderr.count("resume it with its own settings, or choose another --name") == 1
@@ -184,7 +184,7 @@ def test_a_damaged_config_is_said_once(mortal: Path) -> None:
 def test_spawned_processes_leave_nothing_behind(mortal: Path) -> None:
     finished = train("Lightning", mortal, "--name", "spawned", "--trainer.strategy", "ddp_spawn")
     assert finished.returncode == 0, finished.stderr
-    assert not (mortal / "lightning_logs" / "spawned" / ".unsaid").exists()
+    assert not (mortal / "lightning_logs" / "spawned" / ".unreported").exists()
 
 
 @pytest.mark.parametrize("processes", [1, 2])

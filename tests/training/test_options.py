@@ -1,4 +1,4 @@
-"""Every setting can be given in one way, is written down, and can be fed back."""
+"""Every setting can be given in one way, is saved, and can be read back."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from convblocks.data.image_spec import MNIST
 from convblocks.errors import UsageError
 from convblocks.training.building import build_classifier, build_data, build_trainer
-from convblocks.training.complaints import LINKS
+from convblocks.training.fit_parser import LINKS
 from convblocks.training.options import parse, parser
 from convblocks.training.parts import build
 from tests.conftest import REPOSITORY
@@ -82,7 +82,7 @@ def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(worksp
 
 
 @pytest.mark.slow
-def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None:
+def test_a_printed_config_parses_to_the_same_config(workspace: Path) -> None:
     flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
     printed = run_script("fit", *flags, "--print_config", cwd=workspace)
     assert (printed.returncode, printed.stderr) == (0, "")
@@ -93,8 +93,8 @@ def test_what_print_config_prints_gives_the_same_config(workspace: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_whole_number_of_batches_is_no_share_of_them_whatever_was_imported_before(tmp_path: Path) -> None:
-    """Where any module has written `Union[float, int]` first, Python takes Lightning's `Union[int, float]` for that."""
+def test_a_number_of_batches_is_an_int_whatever_was_imported_before(tmp_path: Path) -> None:
+    """If any module has written `Union[float, int]` first, Lightning's `Union[int, float]` becomes that."""
     program = (
         "import typing; typing.Optional[typing.Union[float, int]]\n"
         "from convblocks.training.options import parse\n"
@@ -145,7 +145,7 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "mlp", "--epoch", "1"], "unrecognized arguments: --epoch 1: did you mean --epochs?"),
         (["--arch", "mlp", "--val_size", "1"], "did you mean --data.val_size?"),
         (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
-        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones makes no sense here: it leaves out all that"),
+        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones is not supported: it turns off all that"),
         (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
         (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
@@ -159,7 +159,7 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
 
 
 def test_the_time_that_processes_wait_for_each_other_can_be_given(workspace: Path) -> None:
-    """As docs/cluster.md writes it, after the strategy that the job script gives; config.yaml keeps it."""
+    """As in docs/cluster.md, after the job script's own strategy; saved in config.yaml."""
     given = ["--trainer.strategy", "ddp", "--trainer.strategy", "DDPStrategy", "--trainer.strategy.timeout", "0:05:00"]
     settings = parse(["--arch", "mlp", "--trainer.accelerator", "cpu", *given]).settings
     Path("saved.yaml").write_text(yaml.safe_dump(settings))

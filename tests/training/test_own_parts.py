@@ -1,4 +1,4 @@
-"""Optimizers, schedules, networks, losses and data that are not this project's, by the commands that a user types."""
+"""A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
 
 import json
 import re
@@ -137,7 +137,7 @@ def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags:
 
 
 def learning_rates(flags: list[str]) -> list[float]:
-    """Of each of two epochs' five steps."""
+    """The learning rate at each of two epochs' five steps."""
     short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
     train("--arch", "mlp", "--name", "run", *short, *flags)
     return [value for _, value in curves(RunDirectory("run"))["train/lr"]]
@@ -176,12 +176,12 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
         (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or give a class"),
         (["--optimizer", "torch.optim.Nothing"], "torch.optim has no class or function 'Nothing'"),
         (["--optimizer", "nowhere.Lion"], "cannot import nowhere.Lion: there is no module nowhere, neither in"),
-        (["--optimizer", "own_networks.Lion"], "the class own_networks.Lion is no Optimizer"),
+        (["--optimizer", "own_networks.Lion"], "the class own_networks.Lion is not a subclass of Optimizer"),
         (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
         (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
         (["--optimizer.betas", "[0.9]"], "Optimizer torch.optim.Adam cannot be made"),
         (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
-        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs, or --trainer.max_steps"),
+        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
         (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
         (["--lr_scheduler", "StepLR"], "LRScheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
@@ -191,7 +191,7 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
         (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
         (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: there is no module nowhere"),
         (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
-        (["--arch", "own_networks.SevenClasses"], r"makes \(2, 7\) of images \(2, 1, 28, 28\), not logits \(2, 10\)"),
+        (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
         (["--arch", "torchvision.models.resnet18", "--network.num_classes", "10"], "does not take .* 3 channels"),
         (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments, but was given hidden"),
@@ -199,7 +199,7 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
-def test_what_cannot_be_made_is_one_line_before_anything_is_written(
+def test_classes_that_cannot_be_built_are_one_line_before_anything_is_written(
     own_networks: Path, flags: list[str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
@@ -210,7 +210,7 @@ def test_what_cannot_be_made_is_one_line_before_anything_is_written(
 
 @pytest.fixture(scope="module")
 def trained_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which fit.py has trained a network of its owner's own; only for reading."""
+    """A folder in which fit.py has trained a user's own network; read-only."""
     folder = tmp_path_factory.mktemp("rows")
     (folder / "own_networks.py").write_text(OWN_NETWORKS)
     finished = run_script("fit", *DEBUG, *ROWS, "--name", "run", cwd=folder)
@@ -259,7 +259,7 @@ def test_a_checkpoint_imports_no_foreign_module_by_itself(
     checkpoint = str(run.last_checkpoint)
     refused = run_script(name, checkpoint, *arguments, cwd=own_networks.parent)
     assert refused.returncode == 1
-    assert refused.stderr.endswith("to let it be imported, give --arch own_networks.Rows\n")
+    assert refused.stderr.endswith("allow its import with --arch own_networks.Rows\n")
     allowed = run_script(name, checkpoint, *arguments, "--arch", "own_networks.Rows", cwd=own_networks.parent)
     assert allowed.stderr == "imported\n"
 
@@ -310,19 +310,19 @@ def test_a_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
     [
         (["--loss", "focal"], UsageError, "unknown loss 'focal': choose one of cross_entropy, or give a class"),
         (["--loss", "own_parts.Nowhere"], UsageError, "own_parts has no class or function 'Nowhere'"),
-        (["--loss", "own_parts.Lion"], UsageError, "the class own_parts.Lion is no Module"),
-        (["--loss", "own_parts.Mean"], UsageError, r"gives \(\) for 2 images, not \(2,\): a loss for each image"),
+        (["--loss", "own_parts.Lion"], UsageError, "the class own_parts.Lion is not a subclass of Module"),
+        (["--loss", "own_parts.Mean"], UsageError, r"returns \(\) for 2 images, not \(2,\): one loss per image"),
         (["--loss", "own_parts.Squared", "--loss.power", "two"], UsageError, "Squared does not take logits .*'str'"),
         (["--loss", "own_parts.Squared", "--loss.depth", "3"], UsageError, "cannot be made .* 'depth'"),
         (["--loss", "MSELoss"], UsageError, r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
-        (["--loss", "own_parts.Learned"], UsageError, "own_parts.Learned has parameters of its own, which"),
-        (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], UsageError, "--loss.reduction is not for you"),
+        (["--loss", "own_parts.Learned"], UsageError, "own_parts.Learned has trainable parameters, which"),
+        (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], UsageError, "--loss.reduction cannot be set"),
         (["--data.source", "nowhere.Noise"], UsageError, "cannot import nowhere.Noise: there is no module nowhere"),
         (["--data.source", "own_parts.Nowhere"], UsageError, "own_parts has no class or function 'Nowhere'"),
         (["--data.source", "Noise"], UsageError, "Noise is not imported: give its module too, as in module.Name"),
-        (["--data.source", "own_parts.Lion"], UsageError, "the class own_parts.Lion is no ImageSource"),
+        (["--data.source", "own_parts.Lion"], UsageError, "the class own_parts.Lion is not a subclass of ImageSource"),
         (["--data.source", "own_parts.Nothing"], UsageError, "own_parts.Nothing loads a NoneType, not ImageSets"),
-        (["--data.source", "own_parts.function"], UsageError, "own_parts.function makes a PosixPath, which is no"),
+        (["--data.source", "own_parts.function"], UsageError, "own_parts.function returns a PosixPath, not a"),
         (["--data.source", "own_parts.Mislabelled"], DataError, r"set.s labels must be in 0\.\.1, but go from 0 to 2"),
         ([*NOISE, "--arch", "own_networks.Rows"], UsageError, r"does not take images \(B, 3, 12, 20\)"),
     ],

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
 from convblocks.data.images import ImageSets
 from convblocks.errors import Stopped, UserError
-from convblocks.evaluation import evaluate, export
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.checkpoints import previous
 from convblocks.runs.directory import RunDirectory
@@ -34,13 +32,13 @@ SMALL = [*DEBUG, "--threads", "1", "--data.root", "digits"]
 
 @pytest.fixture
 def few_digits(workspace: Path, digits: ImageSets) -> None:
-    """As many digits as the steps of a short run take."""
+    """As many digits as a short run needs."""
     write_digits(workspace / "digits", digits, train=1600)
 
 
 @cache
 def whole_run(*flags: str) -> RunDirectory:
-    """A run that nothing stopped, once for all tests with these flags."""
+    """An uninterrupted run, once for all tests with these flags."""
     fit.main([*flags, "--name", "whole"])
     return RunDirectory("whole", Path.cwd())
 
@@ -51,7 +49,7 @@ def fresh_signals() -> None:
 
 
 def kill_while_it_runs(arguments: list[str], steps: int | None, rng: random.Random) -> None:
-    """Start fit.py and kill it after that many training steps, or after some time."""
+    """Start fit.py and kill it after so many training steps, or after some time."""
     counter = Path("steps")
     counter.write_bytes(b"")
     with start_script("fit", *arguments, prepare=partial(count_steps, counter)) as process:
@@ -66,7 +64,7 @@ def kill_while_it_runs(arguments: list[str], steps: int | None, rng: random.Rand
 
 @pytest.mark.slow
 def test_kills_at_random_moments_change_nothing(workspace: Path, pytestconfig: pytest.Config) -> None:
-    """SIGKILL and SIGTERM by chance; every other one after a number of training steps, the rest after some time."""
+    """SIGKILL or SIGTERM at random; every other one after a number of training steps, the rest after some time."""
     kills = int(pytestconfig.getoption("--kills"))
     flags = ["--arch", "mlp", "--threads", "1", "--epochs", "3", "--resume", "--name"]
     fit.main([*flags, "whole"])
@@ -99,7 +97,7 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fit_until(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin a run that SIGTERM stops in that step."""
+    """Start a run that SIGTERM stops in this step."""
     with monkeypatch.context() as patch:
         stop_at(step, signal.SIGTERM, patch)
         with pytest.raises(Stopped):
@@ -179,7 +177,7 @@ SLOW_STEPS = [pytest.param(step, marks=pytest.mark.slow) for step in (5, 20)]
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [*SLOW_STEPS, 27])
 @pytest.mark.parametrize("case", BROUGHT_ALONG)
-def test_what_a_user_brings_along_resumes_to_the_same_end(
+def test_a_users_own_parts_resume_to_the_same_end(
     few_digits: None, own_networks: Path, monkeypatch: pytest.MonkeyPatch, case: str, step: int
 ) -> None:
     """Stopped at an evaluation, at an epoch's end, and in the middle of an epoch."""
@@ -248,64 +246,6 @@ def test_a_run_killed_before_its_first_checkpoint_begins_its_curves_anew(
     assert curves(killed)["train/loss_step"] == expected
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("step", [7, 20])
-def test_a_checkpoint_of_the_former_format_is_resumed(
-    few_digits: None, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
-    """It knew three optimizers, with their weight decay, and told neither its epoch nor what was logged last."""
-    flags = [*SMALL, "--arch", "mlp"]
-    whole = whole_run(*flags)
-    fit_until(step, [*flags, "--name", "stopped"], monkeypatch)
-    stopped = RunDirectory("stopped")
-    checkpoint = torch.load(stopped.last_checkpoint, weights_only=True)
-    checkpoint["MNISTDataModule"] = {"position": step % 20}
-    del checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    del checkpoint["callbacks"]["MetricsLog"]["of_last_step"]
-    former = {"optimizer": "adam", "weight_decay": 0.0, "schedule": "constant"}
-    checkpoint["hyper_parameters"] = {"arch": "mlp", "lr": 0.01, **former}
-    checkpoint["callbacks"]["Preemption"] = {"cpu": checkpoint["callbacks"]["Preemption"]["cpu"][0]}
-    config = stopped.read_config()
-    for option in ("optimizer", "lr_scheduler"):
-        del config[option]
-    trainer = config["trainer"] | {"sync_batchnorm": False}
-    stopped.config.write_text(yaml.safe_dump(config | {"model": former, "trainer": trainer}))
-    torch.save(checkpoint, stopped.last_checkpoint)
-    fit.main(["--name", "stopped", "--resume"])
-    assert_same_weights(whole, stopped)
-    assert metric_rows(whole) == metric_rows(stopped)
-
-
-@pytest.mark.slow
-def test_a_run_from_before_other_data_and_losses_is_resumed_and_used(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither its settings nor its checkpoint tell the loss or the images."""
-    flags = [*DEBUG, "--arch", "mlp", "--name"]
-    fit.main([*flags, "whole"])
-    fit_until(27, [*flags, "stopped"], monkeypatch)
-    stopped = RunDirectory("stopped")
-    config = yaml.safe_load(stopped.config.read_text())
-    del config["loss"], config["data"]["flip"]
-    stopped.config.write_text(yaml.safe_dump(config))
-    forget_loss_and_images(stopped.last_checkpoint)
-    evaluate.main([str(stopped.last_checkpoint)])
-    fit.main(["--name", "stopped", "--resume"])
-    assert_same_weights(RunDirectory("whole"), stopped)
-    assert metric_rows(RunDirectory("whole")) == metric_rows(stopped)
-    forget_loss_and_images(stopped.last_checkpoint)
-    export.main([str(stopped.last_checkpoint), "--output", "digits"])
-    assert Path("digits.onnx").is_file()
-
-
-def forget_loss_and_images(path: Path) -> None:
-    """Make a checkpoint what it was before other losses and images could be chosen."""
-    checkpoint = torch.load(path, weights_only=True)
-    del checkpoint["hyper_parameters"]["loss"], checkpoint["hyper_parameters"]["image_spec"]
-    torch.save(checkpoint, path)
-
-
-@pytest.mark.slow
 def test_random_numbers_go_on_where_they_stopped(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network with dropout draws random numbers in every step."""
     monkeypatch.setattr(
@@ -331,7 +271,7 @@ def test_the_number_of_threads_is_recorded_and_restored(workspace: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_signal_during_the_imports_is_obeyed_after_the_first_batch(workspace: Path) -> None:
+def test_a_signal_during_the_imports_stops_after_the_first_batch(workspace: Path) -> None:
     script = [sys.executable, str(REPOSITORY / "scripts" / "fit.py"), "--arch", "mlp", "--name", "early"]
     with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(1.5)
@@ -343,7 +283,7 @@ def test_a_signal_during_the_imports_is_obeyed_after_the_first_batch(workspace: 
 
 @pytest.fixture
 def run(workspace: Path) -> RunDirectory:
-    """A run of two epochs of which the summary is lost."""
+    """A run of two epochs without its summary."""
     fit.main([*DEBUG, "--arch", "mlp", "--name", "run"])
     RunDirectory("run").summary.unlink()
     return RunDirectory("run")

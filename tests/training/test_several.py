@@ -1,4 +1,4 @@
-"""Several processes: what they send each other, and what is left of a run that is stopped, on as many or on others."""
+"""Several processes: their communication, and resuming on as many processes or another number."""
 
 import inspect
 import json
@@ -49,7 +49,7 @@ def run(*arguments: str, stopped_in: int = 0) -> Run:
 
 
 def fit_on(processes: int, *runs: Run) -> str:
-    """Train one after the other; what they print."""
+    """Train one after another; returns the output."""
     if processes == 1:
         several.fit_all(list(runs))
         return ""
@@ -63,8 +63,8 @@ def folder(workspace: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch) 
     return workspace
 
 
-def test_a_run_that_one_process_was_told_to_stop_ends_as_if_nothing_had_happened(folder: Path) -> None:
-    """Stopped in the first step, within an epoch, shortly before its end, in its last step, and in the second epoch."""
+def test_a_run_stopped_by_a_signal_to_one_process_resumes_exactly(folder: Path) -> None:
+    """Stopped in the first step, in the middle of an epoch, shortly before its end, in its last step, in epoch 2."""
     flags = ["--arch", "mlp", *FLAGS, *on(2)]
     steps = (1, 11, 35, 40, 55)
     runs = [run(*flags, "--name", "whole")]
@@ -95,7 +95,7 @@ def begun_name(begun: int, step: int) -> str:
 
 @pytest.fixture(scope="module")
 def elastic(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[RunDirectory]:
-    """A whole run, and beside it those of ELASTIC."""
+    """An uninterrupted run, and those of ELASTIC."""
     flags = ["--arch", "batchnorm", "--trainer.precision", "64-true", *FLAGS]
     flags += ["--batch_size", "16", "--trainer.logger", "false"]
     with pytest.MonkeyPatch.context() as patch:
@@ -131,8 +131,8 @@ def test_config_yaml_keeps_the_history(elastic: RunDirectory) -> None:
     assert RunDirectory("again").read_result().provenance.processes == 1
 
 
-def test_processes_on_which_no_step_was_made_are_no_history(folder: Path) -> None:
-    """Begun on two, stopped; three could not share the batches; resumed on two, and at last on one."""
+def test_layouts_without_a_step_are_not_noted(folder: Path) -> None:
+    """Started on two processes and stopped; refused on three; resumed on two, and finally on one."""
     flags = ["--arch", "mlp", *FLAGS]
     fit_on(2, run(*flags, *on(2), "--name", "run", stopped_in=40))
     with pytest.raises(AssertionError, match="UsageError"):
@@ -146,7 +146,7 @@ def test_processes_on_which_no_step_was_made_are_no_history(folder: Path) -> Non
 
 @pytest.mark.parametrize(("arch", "most"), [("mlp", 1.1), ("maxpool", 1.1), ("batchnorm", 7.1)])
 def test_so_many_collectives_a_step(arch: str, most: float) -> None:
-    """The gradients, two for each of three batch norms, and what is written each 50 steps.
+    """The gradients, two for each of three batch norms, and the metrics logged every 50 steps.
 
     Not counted is what asks for signals: one in ten steps, but more where a step takes more than 0.1 s here.
     """
@@ -157,7 +157,7 @@ def test_so_many_collectives_a_step(arch: str, most: float) -> None:
 
 @pytest.mark.parametrize("arch", ["mlp", "batchnorm"])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_no_step_waits_for_the_device_unless_it_is_written(folder: Path, arch: str, processes: int) -> None:
+def test_no_step_waits_for_the_device_unless_it_is_logged(folder: Path, arch: str, processes: int) -> None:
     moved = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
     limits = ["--epochs", "1", "--trainer.limit_train_batches", "48", "--trainer.limit_val_batches", "1"]
     callback = f"--trainer.callbacks={Waiting.__module__}.{Waiting.__name__}"
@@ -175,10 +175,10 @@ def test_waiting_is_found() -> None:
 
 
 @pytest.mark.parametrize(("seconds_a_step", "most_steps"), [(0.001, 20), (0.25, 8), (5.0, 2)])
-def test_a_signal_is_obeyed_within_twenty_steps_or_two_seconds(
+def test_a_signal_takes_effect_within_twenty_steps_or_two_seconds(
     monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, most_steps: int
 ) -> None:
-    """In an epoch after the first, with a network of that pace; two steps, where one takes longer than a second."""
+    """In an epoch after the first, for several durations of a step; within two steps if they take over a second."""
     clock = 0.0
     monkeypatch.setattr(preemption, "world_size", lambda: 2)
     monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
@@ -201,6 +201,6 @@ def test_a_signal_is_obeyed_within_twenty_steps_or_two_seconds(
 
 
 def test_lightning_still_broadcasts_its_signal_where_we_leave_it_out() -> None:
-    """What training/fast/loop.py replaces: if this fails, Lightning has changed, and it may be needed no more."""
+    """What training/fast/loop.py replaces: if this fails, Lightning has changed, and the patch may be obsolete."""
     assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
     assert "_broadcast_sigterm_tensor" in inspect.getsource(_TrainingEpochLoop.advance)

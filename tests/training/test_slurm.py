@@ -91,7 +91,7 @@ def ended(job: str) -> set[str]:
 
 
 def wait_for_report(name: str) -> str:
-    """The table that the job which waits for an array's end writes."""
+    """The table written by the job that waits for an array to end."""
     report = LOGS / name / "comparison.md"
     deadline = time.monotonic() + 120
     while not report.is_file():
@@ -105,7 +105,7 @@ def output(job: str) -> str:
 
 
 def start_again(job: str) -> None:
-    """Spare the two minutes that Slurm lets a requeued job wait; too early, it would be killed."""
+    """Skip the two minutes for which Slurm holds a requeued job; too early, it would be killed."""
     wait_for_states(job, {"PENDING"})
     time.sleep(3)
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
@@ -131,7 +131,7 @@ def requeues(request: pytest.FixtureRequest) -> int:
 
 
 def submit_run(name: str, requeues: int, *options: str) -> str:
-    """Submit a run of two processes, long enough to be stopped that often."""
+    """Submit a run of two processes, long enough to be stopped so often."""
     flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 2), "--trainer.limit_train_batches", "500"]
     flags += ["--trainer.limit_val_batches", "2", "--name", name]
     layout = ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1")
@@ -174,7 +174,7 @@ def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted
 
 @pytest.mark.slow
 def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory, requeues: int) -> None:
-    """Also where nothing but Python stands between Slurm and the run."""
+    """Also if Slurm starts Python directly."""
     run = RunDirectory("cancelled")
     job = submit_run(run.name, requeues, f"--export=ALL,PATH={PATH_OF_PYTHON}")
     wait_for_epoch(1, run, job)

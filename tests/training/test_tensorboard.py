@@ -1,4 +1,4 @@
-"""What a person sees first in TensorBoard: the curves of loss and accuracy, and the settings that tell runs apart."""
+"""What one sees first in TensorBoard: the curves of loss and accuracy, and the settings that differ between runs."""
 
 import json
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ return found
 
 @pytest.fixture(scope="module", params=["test", "val"])
 def board(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """The address of a server that shows one run, and on which images it is evaluated: ``test`` or ``val``."""
+    """The address of a server that shows one run, and the split of its evaluations: ``test`` or ``val``."""
     folder = tmp_path_factory.mktemp("board")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -63,7 +63,7 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.mark.slow
 def test_the_first_screen_has_the_curves_of_loss_and_accuracy(board: tuple[str, str], window: Chrome) -> None:
-    """Those of the validation images are right below it: four of training, in two rows, stand before them."""
+    """The validation charts come right below: four training charts, in two rows, come before them."""
     address, evaluated = board
     window.get(address)
     WebDriverWait(window, 120).until(lambda window: len(window.execute_script(CARDS)[0]) >= 6)
@@ -86,7 +86,7 @@ def test_pictures_are_square_and_shown_at_their_own_size(board: tuple[str, str],
 
 
 @pytest.mark.slow
-def test_the_hparams_tab_begins_with_what_people_vary(board: tuple[str, str]) -> None:
+def test_the_hparams_tab_begins_with_the_settings_that_people_vary(board: tuple[str, str]) -> None:
     address, _ = board
     experiment = json.loads(get(address, "plugin/hparams/experiment", {"experimentName": ""}))
     shown = [column["name"] for column in experiment["hparamInfos"]]
@@ -110,14 +110,14 @@ def test_the_two_groups_that_tensorboard_opens_are_the_curves(
 
 
 class Talkative(DigitClassifier):
-    """Logs more than the project does, and a number of the epoch of its own."""
+    """Logs additional metrics, one of them named epoch."""
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
         self.log_dict({"mine": 7.0, "group/mine": 8.0, "epoch": self.current_epoch + 0.5})
 
 
-def test_what_a_module_logs_keeps_its_name(workspace: Path) -> None:
+def test_a_modules_own_metrics_keep_their_names(workspace: Path) -> None:
     run = RunDirectory("run")
     trainer(workspace, logger=RunTensorBoardLogger(run, purge_step=0, tests_once=False)).fit(
         Talkative("mlp"), datamodule=MNISTDataModule()
@@ -127,18 +127,18 @@ def test_what_a_module_logs_keeps_its_name(workspace: Path) -> None:
     assert shown["epoch"] == [(19, 0.5), (39, 1.5)]
 
 
-def told(*flags: str) -> dict[str, Any]:
+def columns_of(*flags: str) -> dict[str, Any]:
     """The columns of a run with these flags."""
     return columns(parse([*DEBUG, "--arch", "mlp", *flags]).settings)
 
 
 def test_the_columns_are_the_settings_that_change() -> None:
-    assert {"arch", "lr", "seed", "lr_scheduler", "batch_size", "optimizer", "data.shift"} <= told().keys()
-    assert not {"threads", "data.root", "trainer.accelerator", "trainer.barebones"} & told().keys()
-    assert told("--trainer.gradient_clip_val", "0.5")["trainer.gradient_clip_val"] == 0.5
+    assert {"arch", "lr", "seed", "lr_scheduler", "batch_size", "optimizer", "data.shift"} <= columns_of().keys()
+    assert not {"threads", "data.root", "trainer.accelerator", "trainer.barebones"} & columns_of().keys()
+    assert columns_of("--trainer.gradient_clip_val", "0.5")["trainer.gradient_clip_val"] == 0.5
 
 
 def test_a_class_has_a_column_for_its_name_and_for_each_argument() -> None:
-    options = told("--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2")
+    options = columns_of("--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2")
     assert options["lr_scheduler.class_path"] == "StepLR"
     assert options["lr_scheduler.init_args.step_size"] == 2

@@ -1,4 +1,4 @@
-"""The Trainer's options do through fit.py what Lightning says that they do."""
+"""Through fit.py the Trainer's options work as Lightning documents."""
 
 import subprocess
 import time
@@ -22,7 +22,7 @@ CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 
 @pytest.fixture
 def few_digits(workspace: Path, digits: ImageSets) -> list[str]:
-    """Options for a run on no more digits than a test takes."""
+    """Options for a run on only as many digits as a test needs."""
     write_digits(workspace / "digits", digits, train=150 * 62, test=200)
     return ["--data.root", "digits"]
 
@@ -37,7 +37,7 @@ def test_fast_dev_run_tries_every_config_out_and_leaves_nothing(
     workspace: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit.main(["--config", str(config), "--arch", "maxpool", "--trainer.fast_dev_run", "true"])
-    assert "no run directory is left" in capsys.readouterr().out
+    assert "no run directory was written" in capsys.readouterr().out
     assert list(workspace.iterdir()) == []
 
 
@@ -132,7 +132,7 @@ SIX_BATCHES = ["--arch", "batchnorm", "--epochs", "2", "--trainer.limit_train_ba
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """What the next test compares with."""
+    """The run that the next test compares with."""
     folder = tmp_path_factory.mktemp("plain")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -155,7 +155,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     ],
     ids=" ".join,
 )
-def test_what_changes_no_number(plain: RunDirectory, workspace: Path, flags: list[str]) -> None:
+def test_options_that_change_no_number(plain: RunDirectory, workspace: Path, flags: list[str]) -> None:
     train(*SIX_BATCHES, *flags, "--name", "other")
     assert_same_weights(plain, RunDirectory("other"))
     assert metric_rows(plain) == metric_rows(RunDirectory("other"))
@@ -163,7 +163,7 @@ def test_what_changes_no_number(plain: RunDirectory, workspace: Path, flags: lis
 
 @pytest.mark.slow
 def test_torchs_profiler_reports(workspace: Path) -> None:
-    """In a process of its own, since it leaves one that crashes when it ends."""
+    """In a separate process, which crashes when it ends."""
     finished = run_script("fit", *DEBUG, "--arch", "mlp", "--trainer.profiler", "pytorch", cwd=workspace)
     assert finished.returncode == 0, finished.stderr
     assert "Self CPU time total" in finished.stdout + finished.stderr
@@ -200,7 +200,7 @@ def test_default_root_dir_is_where_the_runs_lie(workspace: Path) -> None:
     assert list(workspace.iterdir()) == [workspace / "scratch"]
 
 
-def test_without_checkpoints_a_run_says_that_it_cannot_be_resumed(
+def test_without_checkpoints_a_run_prints_that_it_cannot_be_resumed(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train("--arch", "mlp", "--name", "run", "--trainer.enable_checkpointing", "false", *QUICK)
@@ -209,7 +209,7 @@ def test_without_checkpoints_a_run_says_that_it_cannot_be_resumed(
     assert RunDirectory("run").state(2) == "done"
 
 
-def test_fsdp_says_what_it_needs(workspace: Path) -> None:
+def test_fsdp_without_a_gpu_is_one_line(workspace: Path) -> None:
     with pytest.raises(UsageError, match="requires a GPU accelerator"):
         train("--arch", "mlp", "--trainer.strategy", "fsdp", "--trainer.accelerator", "cpu")
 
@@ -262,7 +262,7 @@ def test_any_batch_norm_of_torch_is_synchronised(own_networks: Path, few_digits:
 
 @pytest.mark.slow
 def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path, few_digits: list[str]) -> None:
-    """Each with random numbers of its own, for dropout, and with sums of its own over the unfinished epoch."""
+    """Each process has its own random state, for dropout, and its own sums over the unfinished epoch."""
     processes = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
     short = ["--epochs", "3", *few_digits]
     command = ["--arch", "own_networks.Rows", "--batch_size", "62", "--threads", "1", *processes, *short]
@@ -283,7 +283,7 @@ def test_a_run_of_two_processes_resumes_to_the_same_end(own_networks: Path, few_
 
 @pytest.mark.slow
 def test_sync_batchnorm_can_be_switched_off(workspace: Path, few_digits: list[str]) -> None:
-    """Then each process normalises by the statistics of its own images."""
+    """Each process then normalises by the statistics of its own images."""
     flags = [
         *DEBUG,
         *few_digits,

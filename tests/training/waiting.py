@@ -1,4 +1,4 @@
-"""A callback that finds, on a CPU, what would make a processor wait for a GPU, or copy to it."""
+"""A callback that finds, on a CPU, operations that would make the CPU wait for a GPU, or copy to it."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ COPIES = {"lift_fresh", "scalar_tensor"}
 
 
 class Recorded(TorchDispatchMode):
-    """Notes the operations of WAITS and COPIES."""
+    """Records the operations of WAITS and COPIES."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # not in torch's types
@@ -28,15 +28,15 @@ class Recorded(TorchDispatchMode):
 
 
 def is_the_signals_message(arguments: Any) -> bool:
-    """Whether it is what AgreedSignal sends: it stays on the CPU everywhere."""
+    """Whether this is AgreedSignal's message, which stays on the CPU."""
     message = arguments[0]
     return isinstance(message, torch.Tensor) and message.dtype == torch.float64 and message.shape == (2,)
 
 
 class Waiting(Callback):
-    """Writes what one inner step after another did, the fetching of batches included, into a file of each process.
+    """Writes the operations of the steps from FIRST to LAST, including fetching batches, to a file per process.
 
-    By default no step between them is written: the Trainer writes the 50th.
+    By default the Trainer logs none of these steps, but the 50th.
     """
 
     FIRST, LAST = 5, 45

@@ -20,7 +20,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.training import slurm
 from convblocks.training.fit import rank_zero_errors
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import quiet_lightning
 
 
 def main(arguments: list[str]) -> None:
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
         UsageError: options or a grid that fit.py does not take.
         UserError: a run with other settings in the way, or trials that are missing at the end.
     """
-    silence_what_every_run_says()
+    quiet_lightning()
     launched = dict(os.environ)
     with rank_zero_errors():
         options = parse(arguments)

@@ -42,7 +42,7 @@ class Analysis:
 
     ``main`` compares the networks at the only setting, or each at its own best; without validation images nothing may
     be chosen from a grid, and it is None. ``at_settings``, ``edges`` and ``pairs`` are of a grid; ``swept`` has the
-    values of each of its options, numbers in ascending order.
+    values of each of its options, numbers in ascending order; ``confirmed`` are the runs with fresh seeds.
     """
 
     results: tuple[RunResult, ...]
@@ -51,7 +51,7 @@ class Analysis:
     at_settings: dict[Overrides, Comparison]
     edges: tuple[Edge, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    is_confirmed: bool = False
+    confirmed: tuple[RunResult, ...] = ()
 
 
 def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -> Analysis:
@@ -68,7 +68,7 @@ def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -
         at_settings={overrides: compare(here) for overrides, here in cells.items()},
         edges=tuple(edge for own in by_arch(best).values() for edge in _edges(own[0], swept)),
         pairs=tuple(pair for own in by_arch(results).values() for pair in _pairs(by_overrides(own), swept)),
-        is_confirmed=bool(confirmed),
+        confirmed=tuple(confirmed),
     )
 
 

@@ -14,7 +14,7 @@ from convblocks.runs.result import Overrides
 from convblocks.tables import as_json
 from convblocks.training import building
 from convblocks.training import options as fit_options
-from convblocks.training.complaints import known_options
+from convblocks.training.fit_parser import known_options
 
 # Set by the commands themselves for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")

@@ -25,6 +25,7 @@ from convblocks.data.image_spec import MNIST
 from convblocks.estimates import NOTHING, SHARE, Estimate, cell, count_text, p_text
 from convblocks.figures.curves import comparison_figure
 from convblocks.figures.sweep import sweep_figure
+from convblocks.runs.result import RunResult
 from convblocks.tables import Table
 
 # Columns that a narrow terminal drops.
@@ -34,27 +35,29 @@ DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
 def report_of(analysis: Analysis) -> Report:
     """The report of a comparison; without validation images all settings of a grid, of which none may be chosen."""
     swept, cells = tuple(analysis.swept), list(analysis.at_settings.values())
-    every_setting = [results_table(titled("Every setting", analysis), cells, swept)] if cells else []
-    claims = [
-        replace(table, title=f"{settings_text(overrides, swept)}: {table.title}")
-        for overrides, comparison in analysis.at_settings.items()
-        for table in claims_tables({"verdict": comparison})
-    ]
-    tables, own_details = every_setting, claims
+    every_setting = [results_table(titled("Every setting", analysis.results, swept), cells, swept)] if cells else []
     if analysis.main:
         title = "Each network at its own best setting" if swept else "Results"
-        tables = [results_table(titled(title, analysis), [analysis.main], swept, _choice_notes(analysis))]
+        title = titled(title, analysis.main.results, swept)
+        tables = [results_table(title, [analysis.main], swept, _choice_notes(analysis))]
         tables += claims_tables({"verdict": analysis.main})
-        own_details = every_setting
+        further = every_setting
+    else:
+        tables = every_setting
+        further = [
+            replace(table, title=f"{settings_text(overrides, swept)}: {table.title}")
+            for overrides, comparison in analysis.at_settings.items()
+            for table in claims_tables({"verdict": comparison})
+        ]
     draw = sweep_figure if swept else comparison_figure
     return Report(
         name="comparison",
         tables=tables,
         sentences=conclusions(analysis),
-        details=[*own_details, *details(analysis)],
+        details=[*further, *details(analysis)],
         figures={"": lambda: draw(analysis.results)},
         numbers=as_numbers(analysis),
-        rows=[one.as_row() for one in analysis.results],
+        rows=[one.as_row() for one in (*analysis.results, *analysis.confirmed)],
     )
 
 
@@ -75,10 +78,10 @@ def ranking(comparison: Comparison) -> list[str]:
     return [*([_order(comparison)] if len(arms) > 1 else []), *([sentence("; ".join(collapsed))] if collapsed else [])]
 
 
-def titled(title: str, analysis: Analysis) -> str:
+def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> str:
     """A title with the settings that all runs share."""
-    overrides = analysis.results[0].overrides
-    common = [option for option, _ in overrides if option not in analysis.swept and option != ROOT]
+    overrides = results[0].overrides
+    common = [option for option, _ in overrides if option not in swept and option != ROOT]
     return f"{title}: {settings_text(overrides, common)}"
 
 
@@ -190,7 +193,7 @@ def _choice_notes(analysis: Analysis) -> list[str]:
     if not analysis.swept:
         return []
     chosen = "Each setting was chosen by its mean accuracy on validation images, not on test images."
-    fresh = ["These are runs with fresh seeds, on all training images."] if analysis.is_confirmed else []
+    fresh = ["These are runs with fresh seeds, on all training images."] if analysis.confirmed else []
     return [chosen, *fresh]
 
 

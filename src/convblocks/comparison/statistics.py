@@ -11,8 +11,10 @@ from convblocks.comparison.permutations import (
     EXACT_DIVISIONS,
     EXACT_PAIRS,
     RANDOM_PERMUTATIONS,
-    division_weights,
-    sign_weights,
+    Numbers,
+    divisions,
+    flips,
+    weigh,
 )
 from convblocks.estimates import CONFIDENCE, POINTS, RATIO, SHARE, Estimate, Unit, wilson
 
@@ -22,8 +24,6 @@ BOOTSTRAP_RESAMPLES = 2000
 
 # Numbers that differ by less than this share of the largest are tied: float64 rounds the differences of accuracies.
 TOLERANCE = 1e-12
-
-Numbers = NDArray[np.float64]
 
 
 def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
@@ -49,7 +49,9 @@ def sign_flip_test(differences: Sequence[float], margin: float = 0.0) -> Estimat
     differences (J. A. Hartigan, "Using subsample values as typical values", JASA 64, 1969).
     """
     sample = _sample(differences)
-    return _test(sign_weights(len(sample)), sample, np.ones(len(sample)), margin, len(sample), POINTS)
+    scale, n = _scale(sample), len(sample)
+    resampled, slope = weigh(flips(n), -1 / n, 1 / n, np.stack([sample / scale, np.ones(n)]))
+    return _test(resampled, slope, scale, margin, n, POINTS)
 
 
 def permutation_test(
@@ -63,9 +65,11 @@ def permutation_test(
     Supplement to the Journal of the Royal Statistical Society 4, 1937).
     """
     one, other = _sample(first), _sample(second)
-    shifted = np.repeat([1.0, 0.0], [len(one), len(other)])
-    weights = division_weights(len(one), len(other))
-    return _test(weights, np.concatenate([one, other]), shifted, margin, min(len(one), len(other)), unit)
+    n, m, values = len(one), len(other), np.concatenate([one, other])
+    scale = _scale(values)
+    shifted = np.repeat([1.0, 0.0], [n, m])
+    resampled, slope = weigh(divisions(n, m), 1 / n, -1 / m, np.stack([values / scale, shifted]))
+    return _test(resampled, slope, scale, margin, min(n, m), unit)
 
 
 def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -164,29 +168,32 @@ def _sample(values: Sequence[float], *, infinite: bool = False) -> Numbers:
     return sample
 
 
-def _test(weights: Numbers, values: Numbers, shifted: Numbers, margin: float, n: int, unit: Unit) -> Estimate:
-    """The test whose statistic, for each permutation, is that row of ``weights`` times ``values - margin * shifted``.
+def _scale(values: Numbers) -> float:
+    return float(np.abs(values).max()) or 1.0
+
+
+def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int, unit: Unit) -> Estimate:
+    """The test whose statistic, for each permutation, is ``resampled - slope * margin``, in units of ``scale``.
 
     The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
     as far from 0 for the margins between (d - a) / (1 - b) and (d + a) / (1 + b), and for all if |b| = 1. So p at a
     margin is the share of the ranges that hold it. All hold d, so the share falls on either side of d, and the margins
     with p >= 0.05 are an interval that ends where ranges do.
     """
-    scale = float(np.abs(values).max()) or 1.0
-    resampled, slope = weights @ (values / scale), weights @ shifted
+    count = len(resampled)
     difference = resampled[0]
     bounded = np.abs(slope) < 1 - TOLERANCE
     resampled, slope = resampled[bounded], slope[bounded]
     limits = np.stack([(difference - resampled) / (1 - slope), (difference + resampled) / (1 + slope)])
     limits.sort(axis=0)
-    unbounded = np.full(len(weights) - len(slope), inf)
+    unbounded = np.full(count - len(slope), inf)
     lows = np.sort(np.concatenate([-unbounded, limits[0]]))
     highs = np.sort(np.concatenate([limits[1], unbounded]))
     tested = margin / scale
-    holding = len(weights) - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
-    least = ceil(SIGNIFICANCE * len(weights) - TOLERANCE)  # this many of the ranges give p >= 0.05
+    holding = count - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
+    least = ceil(SIGNIFICANCE * count - TOLERANCE)  # this many of the ranges give p >= 0.05
     value, low, high = (_without_rounding_error(one, scale) for one in (difference, lows[least - 1], highs[-least]))
-    return Estimate(value, low, high, n, p=float(holding / len(weights)), unit=unit)
+    return Estimate(value, low, high, n, p=float(holding / count), unit=unit)
 
 
 def _without_rounding_error(value: float, scale: float) -> float:

@@ -36,12 +36,14 @@ def confirm(
 
     Raises:
         BusyError: another process is training them.
-        UserError: some runs failed, or are missing although they are not to be trained.
+        UserError: some runs failed.
     """
     trials = {name: [Trial(directory.name, *arm, seed) for seed in seeds] for name, arm in arms.items()}
     everything = list(dict.fromkeys(trial for own in trials.values() for trial in own))
     refuse_conflict(everything)
     results = finish(directory, everything, jobs, fit)
+    if fit:
+        refuse_missing(everything, results)
     return {name: [results[trial] for trial in own if trial in results] for name, own in trials.items()}
 
 

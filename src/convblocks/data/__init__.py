@@ -1,1 +1,1 @@
-"""From files to batches: what is on the disk, how it is moved, and which image goes into which batch."""
+"""From files to batches: reading, augmentation, and the order of the images."""

@@ -1,4 +1,4 @@
-"""Images moved a little at random, each in its own way."""
+"""Random shifts, rotations, scalings and flips, drawn for each image separately."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from torch.nn import functional
 
 from convblocks.data.randomness import epoch_generator
 
-# Keep these random numbers apart from those that shuffle the same epoch, and from each other.
+# Separate random streams: independent of the shuffle of the same epoch (stream 0), and of each other.
 STREAM = 1
 FLIP_STREAM = 2
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far an image is moved at most, either way: shifted in pixels, rotated in degrees, scaled by a factor 1 ± s.
+    """The largest movement of an image in either direction: shift in pixels, rotation in degrees, scale as 1 ± s.
 
-    Each of the four movements (right, down, rotation, scale) is drawn from a uniform distribution. An image is turned
-    and scaled about its centre, then shifted; what moves in is black, as around MNIST's digits, or goes on as the edge.
-    With ``flip`` half of the images are mirrored before, left to right.
+    Each of the four movements (right, down, rotation, scale) is drawn uniformly. An image is rotated and scaled about
+    its centre, then shifted; the area moved in is black, as around MNIST's digits, or repeats the edge. With ``flip``
+    half of the images are first mirrored left to right.
     """
 
     shift: float = 0.0
@@ -36,7 +36,7 @@ class Augmentation:
         return bool(self.shift or self.rotation or self.scale)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Move images (B, C, H, W) uint8 by draws (B, 5) float32 in -1..1: (B, C, H, W) uint8."""
+        """Augment images (B, C, H, W) uint8 by draws (B, 5) float32 in -1..1: (B, C, H, W) uint8."""
         if not len(images):
             return images
         if self.flip:
@@ -49,11 +49,11 @@ class Augmentation:
         right, down, degrees, growth = (draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True))
         angle, size = degrees.deg2rad(), 1 + growth
         cos, sin = angle.cos() / size, angle.sin() / size
-        aspect = height / width  # or what is not square would be sheared
-        # Where in the old image each pixel of the new one comes from, in units of half the image.
+        aspect = height / width  # otherwise images that are not square would be sheared
+        # Maps each output pixel to its position in the input, in units of half the image.
         rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(-1, 2, 3)
         grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
-        # Bicubic: bilinear interpolation blurs, and a network trained on blurred digits is worse at sharp ones.
+        # Bicubic, since bilinear interpolation blurs: a network trained on blurred digits is worse at sharp ones.
         edge = "zeros" if self.black_outside else "border"
         moved = functional.grid_sample(
             images.to(grid.dtype), grid, mode="bicubic", padding_mode=edge, align_corners=False
@@ -62,10 +62,10 @@ class Augmentation:
 
 
 def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
-    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch: a function of (seed, epoch) and the index.
+    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch, a function of (seed, epoch, index).
 
-    Drawn for all images at once, so that neither the order of the images nor their split into batches and processes
-    changes what happens to any of them.
+    Drawn for all images at once, so that an image is augmented in the same way whatever the order of the images and
+    their split into batches and processes.
     """
     movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM))
     flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))

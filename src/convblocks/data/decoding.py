@@ -1,4 +1,4 @@
-"""Many picture files at once, by all cores."""
+"""Reads many picture files in parallel, on all cores."""
 
 import os
 import sys
@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from convblocks.data.pictures import read_header, read_picture, to_pixels
 from convblocks.errors import DataError, UserError
 
-# Fewer files are read before a worker process has started, and before anybody wonders what goes on.
+# Up to so many files are read without worker processes, which would take longer to start, and without a progress bar.
 FEW = 500
 
-# How many files a worker process takes at a time, and about how many bytes of pixels it hands back.
+# How many files a worker process takes at a time, and about how many bytes of pixels it returns.
 CHUNK_FILES = 64
 CHUNK_BYTES = 1_000_000
 
@@ -28,8 +28,8 @@ Shape = tuple[int, int, int]
 Numbers = NDArray[np.generic]
 
 
-class Looks(NamedTuple):
-    """What a picture looks like before it is decoded."""
+class Header(NamedTuple):
+    """What is known of a picture before it is decoded."""
 
     height: int
     width: int
@@ -37,10 +37,9 @@ class Looks(NamedTuple):
 
 
 class Chunks(Dataset[tuple[Numbers, str]]):
-    """Picture files in groups, each read into numbers (n, ...) by one process, with what is wrong with one of them.
+    """Groups of picture files, each read by one process into an array (n, ...), with an error message or "".
 
-    The numbers are an array, which comes through a pipe: tensors come through shared memory, of which containers
-    often have too little.
+    Arrays return through a pipe. Tensors would use shared memory, of which containers often have too little.
     """
 
     def __init__(self, paths: Sequence[Path], length: int, read: Callable[[Path], Numbers]) -> None:
@@ -60,25 +59,25 @@ class Chunks(Dataset[tuple[Numbers, str]]):
         return np.stack(numbers), ""
 
 
-def looks_of(paths: Sequence[Path]) -> list[Looks]:
-    """What each picture looks like, without decoding it.
+def read_headers(paths: Sequence[Path]) -> list[Header]:
+    """The header of each picture, which is not decoded.
 
     Raises:
-        DataError: one cannot be read.
+        DataError: a picture cannot be read.
     """
 
     def read(path: Path) -> Numbers:
         return np.array(read_header(path))
 
     rows = np.concatenate(list(_in_parallel(Chunks(paths, CHUNK_FILES, read), f"Looking at {len(paths):,} pictures")))
-    return [Looks(height, width, bool(grey)) for height, width, grey in rows.tolist()]
+    return [Header(height, width, bool(grey)) for height, width, grey in rows.tolist()]
 
 
 def decode(paths: Sequence[Path], shape: Shape) -> Tensor:
-    """The pixels of pictures, scaled to (C, H, W): (N, C, H, W) uint8.
+    """The pixels of pictures, scaled to the shape (C, H, W): (N, C, H, W) uint8.
 
     Raises:
-        DataError: one cannot be read.
+        DataError: a picture cannot be read.
     """
     channels, height, width = shape
 
@@ -93,10 +92,10 @@ def decode(paths: Sequence[Path], shape: Shape) -> Tensor:
     return images
 
 
-def _in_parallel(chunks: Chunks, what: str) -> Iterator[Numbers]:
-    """What is read of each chunk, in their order, with a bar on a terminal or else a line."""
+def _in_parallel(chunks: Chunks, title: str) -> Iterator[Numbers]:
+    """The array of each chunk, in their order; shows a progress bar on a terminal, elsewhere a line."""
     files = sum(len(chunk) for chunk in chunks.chunks)
-    # Where processes are not forked each would do all imports anew, and call the user's script once more.
+    # Only with fork: a spawned process would repeat all imports, and run the user's script again.
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" and files > FEW else 1
     workers = min(cores, len(chunks)) if cores > 1 else 0
     loader = DataLoader(
@@ -104,24 +103,24 @@ def _in_parallel(chunks: Chunks, what: str) -> Iterator[Numbers]:
         batch_size=None,
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
-        collate_fn=_as_it_is,
-        generator=torch.Generator(),  # or it would take one of the random numbers from which weights are drawn
+        collate_fn=_unchanged,
+        generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
     )
-    results = iter(loader)  # which forks, before the bar has a thread
+    results = iter(loader)  # forks, before the progress bar starts a thread
     console = Console(stderr=True)
     if files > FEW and not console.is_terminal:
-        console.print(what)
+        console.print(title)
     shown = track(
-        results, what, len(chunks), console=console, transient=True, disable=files <= FEW or not console.is_terminal
+        results, title, len(chunks), console=console, transient=True, disable=files <= FEW or not console.is_terminal
     )
     try:
         for numbers, problem in shown:
             if problem:
                 raise DataError(problem)
             yield numbers
-    except RuntimeError as error:  # torch's, which names the process
-        raise DataError(f"a process that decoded pictures was lost, for want of memory perhaps: {error}") from error
+    except RuntimeError as error:  # torch's message names the process
+        raise DataError(f"a process that decoded pictures died, perhaps out of memory: {error}") from error
 
 
-def _as_it_is(chunk: Any) -> Any:
+def _unchanged(chunk: Any) -> Any:
     return chunk

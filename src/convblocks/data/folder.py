@@ -1,7 +1,7 @@
-"""A folder of pictures: ``train/<class>/*.png`` and ``test/<class>/*.png``, as torchvision's ImageFolder has them.
+"""A folder of pictures, ``train/<class>/*.png`` and ``test/<class>/*.png``, as for torchvision's ImageFolder.
 
-The pictures are decoded once, by all cores, and kept beside the folders ``train`` and ``test`` as one file, for as long
-as none of them changes its name, size or time.
+The pictures are decoded once, on all cores, and kept in one file beside ``train`` and ``test``. It is valid as long as
+no picture's name, size or modification time changes.
 """
 
 import hashlib
@@ -20,26 +20,23 @@ from filelock import FileLock
 from torch import Tensor
 
 from convblocks.atomic import atomic_write
-from convblocks.data.decoding import decode, looks_of
+from convblocks.data.decoding import decode, read_headers
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
 from convblocks.errors import DataError
 
-# By these endings pictures are told from other files.
+# Files with other endings are ignored.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 
-# Another number, where decoding changes, lets kept pictures be decoded anew.
+# Increment it when decoding changes: kept pictures are then decoded again.
 FORMAT = 1
 
-# The share of the free memory that the pictures may take: training needs some too.
+# The share of the free memory that the pictures may take; the rest is for training.
 SHARE_OF_MEMORY = 0.8
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The picture files of one split, as they lie on the disk.
-
-    ``labels`` has the number of each one's class; ``state`` is the MD5 of all names, sizes and times of change.
-    """
+    """The picture files of a split: their paths, their labels, and the MD5 of all names, sizes and times."""
 
     paths: list[Path]
     labels: list[int]
@@ -50,13 +47,11 @@ State = dict[str, str]
 
 
 class PictureFolder(ImageSource):
-    """Pictures in folders that are named after their classes.
-
-    They come in the order of their file names, whatever their class, numbers in these by value.
+    """Pictures in folders named after their classes, in natural order of their file names whatever their class.
 
     Args:
-        root: The folder that holds ``train`` and, if there are test pictures, ``test``.
-        size: Height and width to which the pictures are scaled; without it they must be of one size.
+        root: The folder with ``train`` and, if there are test pictures, ``test``.
+        size: Height and width to scale the pictures to; without it they must all have one size.
     """
 
     def __init__(self, root: Path, size: tuple[int, int] | None = None) -> None:
@@ -65,20 +60,20 @@ class PictureFolder(ImageSource):
         self._prepared: ImageSets | None = None
 
     def prepare(self) -> None:
-        """Decode the pictures and keep them, where that can be written; safe to call from several processes.
+        """Decode and keep the pictures if the folder is writable; safe to call from several processes.
 
         Raises:
-            DataError: as ``load``.
+            DataError: see ``load``.
         """
         if os.access(self.root, os.W_OK):
             self._prepared = self.load()
 
     def load(self) -> ImageSets:
-        """Read all pictures into memory, decoded or as they were kept.
+        """Read all pictures into memory, from the kept file if it is valid.
 
         Raises:
-            DataError: there are no classes or no pictures, some cannot be read, differ in size, or are too many for
-                the memory.
+            DataError: there are no classes or no pictures, or some cannot be read, differ in size, or do not fit into
+                memory.
         """
         if self._prepared:
             prepared, self._prepared = self._prepared, None
@@ -101,46 +96,46 @@ class PictureFolder(ImageSource):
         with _lock(self.root):
             if (images := self._kept(state)) is None:
                 images = self._decoded(splits)
-                # Without them the next run takes longer, no more.
+                # If this fails, the next run decodes again.
                 with suppress(OSError, RuntimeError), atomic_write(kept_file(self.root, self.size)) as file:
                     torch.save({"format": FORMAT, "state": state, "crc": _crc(images), "images": images}, file)
         return images
 
     def _kept(self, state: State) -> dict[str, Tensor] | None:
-        """The pictures of each split, if they were kept, and are as they were then."""
+        """The kept pictures of each split; None if there are none or they are not up to date."""
         for size in dict.fromkeys([self.size, None]):
             try:
                 path = kept_file(self.root, size)
                 if path.stat().st_size > memory_for_pictures():
-                    continue  # whoever decodes them says so
-                kept = torch.load(path, weights_only=True, mmap=True)  # the pixels only once they are looked at
+                    continue  # decoding will report it
+                kept = torch.load(path, weights_only=True, mmap=True)  # pixels are read lazily
                 images: dict[str, Tensor] = kept["images"]
                 fits = self.size in (None, tuple(images["train"].shape[2:]))
                 if fits and (kept["format"], kept["state"]) == (FORMAT, state):
                     images = {name: part.clone() for name, part in images.items()}
                     if kept["crc"] == _crc(images):
                         return images
-            except Exception:  # no such file, or a damaged one: what torch raises depends on where
+            except Exception:  # a missing or damaged file: torch raises many types
                 continue
         return None
 
     def _decoded(self, splits: dict[str, Listing]) -> dict[str, Tensor]:
         paths = [path for split in splits.values() for path in split.paths]
-        looks = looks_of(paths)
-        height, width = self.size or one_size(self.root, paths, [(one.height, one.width) for one in looks])
-        shape = (1 if all(one.grey for one in looks) else 3, height, width)
+        headers = read_headers(paths)
+        height, width = self.size or one_size(self.root, paths, [(one.height, one.width) for one in headers])
+        shape = (1 if all(one.grey for one in headers) else 3, height, width)
         refuse_more_than_memory(self.root, len(paths), shape)
         decoded = decode(paths, shape)
         return dict(zip(splits, decoded.split([len(split.paths) for split in splits.values()]), strict=True))
 
 
 def kept_file(root: Path, size: tuple[int, int] | None) -> Path:
-    """Where decoded pictures are kept: scaled to a size, or as they are."""
+    """The file for decoded pictures of a size; None is their original size."""
     return root / f".pictures{'-{}x{}'.format(*size) if size else ''}.pt"
 
 
 def one_size(root: Path, paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The height and width of all pictures, or a DataError that names one of another size than most have."""
+    """The height and width that all pictures share, or a DataError that names one that differs from most."""
     usual, count = Counter(sizes).most_common(1)[0]
     if count < len(sizes):
         path, other = next((path, size) for path, size in zip(paths, sizes, strict=True) if size != usual)
@@ -152,9 +147,9 @@ def one_size(root: Path, paths: Sequence[Path], sizes: Sequence[tuple[int, int]]
 
 
 def holds_pictures(root: Path) -> bool:
-    """Whether there are pictures in a folder, or in the folders in it."""
+    """Whether there are pictures in a folder or its subfolders."""
     for folder in (root, *_folders(root)):
-        with suppress(PermissionError):  # what nobody can look into has nothing for us
+        with suppress(PermissionError):
             if any(_is_picture(path.name) for path in folder.iterdir()):
                 return True
     return False
@@ -164,27 +159,27 @@ def find_classes(folder: Path) -> list[str]:
     """The names of the classes, in alphabetical order.
 
     Raises:
-        DataError: there are not two of them.
+        DataError: there are fewer than two, or a name is not printable.
     """
     classes = sorted(path.name for path in _folders(folder))
     if odd := [name for name in classes if not name.isprintable()]:
-        raise DataError(f"{folder}: the folder name {odd[0]!r} is no plain text, and cannot be the name of a class")
+        raise DataError(f"{folder}: the folder name {odd[0]!r} is not plain text, and cannot be the name of a class")
     if len(classes) < 2:
         found = f"only {classes[0]}" if classes else "none"
-        raise DataError(f"{folder} needs a folder of pictures for each of two classes or more, but has {found}")
+        raise DataError(f"{folder} needs folders of pictures for two or more classes, but has {found}")
     return classes
 
 
 def list_pictures(folder: Path, classes: Sequence[str]) -> Listing:
-    """The pictures of a split, in the order of their file names.
+    """The pictures of a split, in natural order of their file names.
 
     Raises:
-        DataError: a folder is of no known class, or has no pictures.
+        DataError: a folder is not one of the classes, or has no pictures.
     """
     found: list[tuple[os.DirEntry[str], int]] = []
     for own in sorted(_folders(folder)):
         if own.name not in classes:
-            raise DataError(f"{own} is of a class that {folder.parent / 'train'} lacks")
+            raise DataError(f"{own}: {folder.parent / 'train'} has no such class")
         pictures = _pictures(own)
         if not pictures:
             raise DataError(f"{own} holds no pictures: put some there, or remove the folder")
@@ -194,16 +189,16 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> Listing:
     found.sort(key=lambda one: (_natural(one[0].name), one[0].path))
     entries = [entry for entry, _ in found]
     start = len(str(folder)) + 1
-    with _told_of_files():
+    with _friendly_os_errors():
         state = [(entry.path[start:], entry.stat().st_size, entry.stat().st_mtime_ns) for entry in entries]
     digest = hashlib.md5(repr(state).encode(), usedforsecurity=False).hexdigest()
     return Listing([Path(entry.path) for entry in entries], [label for _, label in found], digest)
 
 
 def _pictures(folder: Path | str) -> list[os.DirEntry[str]]:
-    """The pictures in a folder, and in the folders in it."""
+    """The pictures in a folder and its subfolders."""
     found: list[os.DirEntry[str]] = []
-    with _told_of_files(), os.scandir(folder) as entries:
+    with _friendly_os_errors(), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
                 found += _pictures(entry.path) if not entry.name.startswith(".") else []
@@ -213,7 +208,7 @@ def _pictures(folder: Path | str) -> list[os.DirEntry[str]]:
 
 
 def refuse_more_than_memory(root: Path, count: int, shape: tuple[int, int, int]) -> None:
-    """Raise a DataError where that many images of that shape do not fit into what memory is free."""
+    """Raise a DataError if so many images of this shape do not fit into the free memory."""
     channels, height, width = shape
     needed, free = count * channels * height * width, memory_for_pictures()
     if needed > free:
@@ -224,13 +219,13 @@ def refuse_more_than_memory(root: Path, count: int, shape: tuple[int, int, int])
 
 
 def memory_for_pictures() -> float:
-    """In bytes."""
+    """Memory that pictures may take, in bytes."""
     return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
 @contextmanager
 def _lock(root: Path) -> Iterator[None]:
-    """Keep other processes waiting, as far as the disk knows locks: without them each decodes for itself."""
+    """Lock the folder against other processes; on disks without locks each process decodes for itself."""
     with ExitStack() as stack:
         with suppress(OSError, NotImplementedError):
             stack.enter_context(FileLock(root / ".pictures.lock"))
@@ -240,18 +235,18 @@ def _lock(root: Path) -> Iterator[None]:
 
 
 def _crc(images: dict[str, Tensor]) -> dict[str, int]:
-    """The checksum of the pictures of each split, which torch does not check."""
+    """A checksum of each split's pixels: torch.load verifies none."""
     return {name: zlib.crc32(part.numpy().data) for name, part in images.items()}
 
 
 def _folders(folder: Path) -> list[Path]:
-    with _told_of_files():
+    with _friendly_os_errors():
         return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
 
 
 @contextmanager
-def _told_of_files() -> Iterator[None]:
-    """With a DataError for a file or folder that cannot be looked at."""
+def _friendly_os_errors() -> Iterator[None]:
+    """Turn an OSError into a DataError that names the file."""
     try:
         yield
     except OSError as error:
@@ -263,5 +258,5 @@ def _is_picture(name: str) -> bool:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key to sort by: 9.png comes before 10.png."""
+    """A key for natural order: 9.png before 10.png."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

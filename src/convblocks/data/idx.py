@@ -1,4 +1,4 @@
-"""Reads one file in IDX format, the format in which MNIST is published, plain or gzipped.
+"""Reads a file in IDX, the format of MNIST's files, plain or gzipped.
 
 The format: two zero bytes, a byte for the element type, a byte for the number of dimensions, each dimension as a
 big-endian 32-bit integer, then the elements in row-major order (Y. LeCun, C. Cortes, C. Burges: "The MNIST database
@@ -21,30 +21,30 @@ from convblocks.errors import DataError
 ELEMENT_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}  # QMNIST's labels are 32-bit
 
 
-# More than any data set in this format has: EMNIST's largest file has 547 million bytes.
+# Larger than any data set in this format: EMNIST's largest file has 547 million bytes.
 LARGEST_FILE = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What the first bytes of a file say."""
+    """The header of an IDX file."""
 
     element_type: np.dtype[Any]
     shape: list[int]
-    length: int  # in bytes, of the header itself
+    length: int  # of the header itself, in bytes
 
     @property
     def file_length(self) -> int:
-        """Of the whole file, in bytes."""
+        """Length of the whole file, in bytes."""
         return self.length + self.element_type.itemsize * math.prod(self.shape)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked if its name ends in ``.gz``; no more is read than its header announces.
+    """The content of a file, unpacked if its name ends in ``.gz``; reads no more than its header announces.
 
     Raises:
-        DataError: the file cannot be read, the archive is cut short or fails gzip's own checksum, the header is not
-            IDX, or announces another length than the file has.
+        DataError: the file cannot be read, the archive is truncated or fails gzip's checksum, or the header is not
+            IDX or does not match the length of the file.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -54,7 +54,7 @@ def read_bytes(path: Path) -> bytes:
             if length > LARGEST_FILE:
                 raise DataError(f"{path} would have {length:,} bytes by its header: it is damaged, or too large")
             content = start + file.read(length - len(start))
-            surplus = file.read(1)  # which makes gzip look at its checksum too
+            surplus = file.read(1)  # also makes gzip verify its checksum
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
     except OSError as error:
@@ -66,15 +66,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse(content: bytes, path: Path) -> Tensor:
-    """The array in an IDX file of which ``read_bytes`` has read the content, uint8 or int32.
+    """The array, uint8 or int32, in the content of an IDX file as ``read_bytes`` returns it.
 
     Raises:
-        DataError: the header is not IDX, or no array can have its shape. ``path`` is for its message alone.
+        DataError: the header is not IDX, or its shape is impossible. ``path`` is only for the message.
     """
     header = _header(content, path)
     try:
         array = np.frombuffer(content, header.element_type, offset=header.length).reshape(header.shape)
-    except ValueError as error:  # nothing at all in more dimensions than numpy has, or along one that is too long
+    except ValueError as error:  # an empty array with more dimensions, or a longer one, than numpy allows
         raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
     return torch.from_numpy(array.astype(header.element_type.newbyteorder("=")))
 

@@ -1,4 +1,4 @@
-"""What the images of a data set are like: all that a network must know of them."""
+"""The image spec: everything a network needs to know about the images of a data set."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,24 +9,24 @@ from torch import Tensor
 
 from convblocks.errors import UsageError
 
-# Of so many classes all are named.
+# The names of further classes are left out in messages.
 MOST_NAMES = 30
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Shape, classes and brightness of the images of a data set.
+    """Shape, classes, mean and standard deviation of the images of a data set.
 
     Args:
         channels: 1 for grey images, 3 for colour.
         height: In pixels.
         width: In pixels.
-        classes: The name of each class, in the order of their numbers.
-        mean: Of each channel over the training images, scaled to [0, 1].
-        std: Their standard deviation.
+        classes: The names of the classes, in the order of their labels.
+        mean: Mean of each channel over the training images, scaled to [0, 1].
+        std: Standard deviation, likewise.
 
     Raises:
-        UsageError: there are no pixels, less than two classes or two of one name, or numbers that cannot be.
+        UsageError: an impossible shape, fewer than two classes, two classes of one name, or a wrong mean or std.
     """
 
     channels: int
@@ -40,24 +40,24 @@ class ImageSpec:
         if self.channels not in (1, 3) or min(self.shape) < 1:
             raise UsageError(f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels")
         if len(set(self.classes)) < max(len(self.classes), 2):
-            raise UsageError(f"{self.classes} are no two classes or more, each with a name of its own")
+            raise UsageError(f"two or more classes with different names are needed, not {self.classes}")
         if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
             raise UsageError(f"each of {self.channels} channels needs a mean, and a standard deviation above 0")
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of one image: channels, height, width."""
+        """Shape of one image: (channels, height, width)."""
         return self.channels, self.height, self.width
 
     def normalize(self, images: Tensor) -> Tensor:
         """Scale uint8 images (B, C, H, W) to [0, 1], then each channel to mean 0 and standard deviation 1: float32."""
-        # Tensors on the device: on CUDA torch does not divide by a number but multiplies by its reciprocal, inexactly.
+        # Tensors on the device: on CUDA torch divides by a Python number as an inexact product with its reciprocal.
         white = torch.full((), 255.0, device=images.device)
         mean, std = (_of_each_channel(values, images.device) for values in (self.mean, self.std))
         return images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
     def same_images(self, other: "ImageSpec") -> bool:
-        """Whether both have images of one shape and the same classes, so that a network for one takes those of both."""
+        """Whether shape and classes are the same, so that a network for the one takes the images of the other."""
         return (self.shape, self.classes) == (other.shape, other.classes)
 
     def __str__(self) -> str:
@@ -66,29 +66,29 @@ class ImageSpec:
         return f"{shape} pixels, {len(self.classes)} classes ({some})"
 
     def as_dict(self) -> dict[str, Any]:
-        """In values that a checkpoint, YAML and JSON can hold."""
+        """As plain values for a checkpoint, YAML and JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ImageSpec":
-        """The description that ``as_dict`` has made a dictionary of.
+        """The inverse of ``as_dict``.
 
         Raises:
-            UsageError: it is none.
+            UsageError: these are not the values of an image spec.
         """
         try:
             channels, height, width = (int(values[name]) for name in ("channels", "height", "width"))
             classes = tuple(str(name) for name in values["classes"])
             mean, std = (tuple(float(value) for value in values[name]) for name in ("mean", "std"))
         except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{values!r} is no description of images: {error!r}") from error
+            raise UsageError(f"{values!r} is not an image spec: {error!r}") from error
         return cls(channels, height, width, classes, mean, std)
 
 
 def _of_each_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Values as (C, 1, 1), filled in on the device: the CPU would wait for a copy to it."""
+    """Values as (C, 1, 1), filled in on the device: a copy would make the CPU wait."""
     return torch.stack([torch.full((1, 1), value, device=device) for value in values])
 
 
-# Mean and standard deviation are the course's numbers.
+# Mean and standard deviation are those of the course.
 MNIST = ImageSpec(1, 28, 28, classes=tuple("0123456789"), mean=(0.1307,), std=(0.3081,))

@@ -1,4 +1,4 @@
-"""Labelled images in memory, wherever they come from."""
+"""Labelled images in memory, and the interface of their sources."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -12,16 +12,16 @@ from torch import Tensor
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import DataError
 
-# To which mean and standard deviation are rounded: MNIST's are then the course's 0.1307 and 0.3081.
+# Mean and standard deviation are rounded to so many digits, which gives the course's 0.1307 and 0.3081 for MNIST.
 DIGITS = 4
 
-# Images that are looked at together.
+# Images counted at a time.
 PART = 1000
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images (N, C, H, W) uint8 and their labels (N,) int64, the numbers of their classes."""
+    """Images (N, C, H, W) uint8 and their labels (N,) int64, the indices of their classes."""
 
     images: Tensor
     labels: Tensor
@@ -30,20 +30,20 @@ class LabelledImages:
         return LabelledImages(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "LabelledImages":
-        """These images on a device; where they lie already, without a copy."""
+        """These images on a device; not copied if they are there already."""
         return LabelledImages(self.images.to(device), self.labels.to(device))
 
 
 @dataclass(frozen=True)
 class ImageSets:
-    """A training set and a test set of images of one kind.
+    """A training set and a test set.
 
     Args:
-        train: What is trained on.
-        test: What a trained network is judged by; empty where there are no such images.
-        image_spec: What the images are like.
-        fingerprint: The MD5 of each part of the data, by its name: by that a resumed run knows its data again.
-        folder: Where they come from.
+        train: The training images.
+        test: The test images; empty if there are none.
+        image_spec: Shape, classes and normalisation of both.
+        fingerprint: The MD5 of each part of the data, by which a resumed run recognises its data.
+        folder: The folder they were read from.
         original: Whether they are MNIST's own files.
     """
 
@@ -58,10 +58,10 @@ class ImageSets:
     def of(
         cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str], folder: Path = Path()
     ) -> "ImageSets":
-        """Image sets of which mean, standard deviation and fingerprint are found out here.
+        """Image sets, with mean, standard deviation and fingerprint computed from the images.
 
         Raises:
-            DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels that are no classes.
+            DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels out of range.
         """
         parts = {"training set": train} | ({"test set": test} if test else {})
         channels, height, width = train.images.shape[1:] if train.images.ndim == 4 else (0, 0, 0)
@@ -75,7 +75,7 @@ class ImageSets:
 
 
 class ImageSource(ABC):
-    """Where a data set comes from. One of your own need only have ``load``.
+    """Reads a data set. A source of your own only needs ``load``.
 
     Args:
         root: The folder that ``--data.root`` names.
@@ -85,7 +85,7 @@ class ImageSource(ABC):
         self.root = root
 
     def prepare(self) -> None:  # noqa: B027  # most have nothing to prepare
-        """Download or unpack what is missing; called in each process, one after the other on a machine."""
+        """Download or unpack missing files; called in each process, one at a time on each machine."""
 
     @abstractmethod
     def load(self) -> ImageSets:
@@ -95,8 +95,8 @@ class ImageSource(ABC):
 def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel of images (N, C, H, W) uint8, scaled to [0, 1], to four digits.
 
-    Found from how often each of the 256 values comes, so that no sum is rounded. A channel that is the same everywhere
-    gets 1 for its standard deviation, which leaves it at 0.
+    Computed from the counts of the 256 values, so that no sum is rounded. A constant channel gets a standard deviation
+    of 1, and is 0 after normalisation.
     """
     means, deviations = [], []
     values = torch.arange(256, dtype=torch.float64) / 255
@@ -111,7 +111,7 @@ def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def md5(part: LabelledImages) -> str:
-    """Of shape, pixels and labels."""
+    """MD5 of shape, pixels and labels."""
     content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
     for tensor in (part.images, part.labels):
         content.update(tensor.contiguous().numpy().data)
@@ -121,7 +121,9 @@ def md5(part: LabelledImages) -> str:
 def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:
     images, labels = part.images, part.labels
     if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape or not len(images):
-        raise DataError(f"the {name}'s images must be (N, C, H, W) uint8, and alike, not {tuple(images.shape)}")
+        raise DataError(
+            f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, but are {tuple(images.shape)}"
+        )
     if labels.dtype != torch.int64 or labels.shape != (len(images),):
         raise DataError(f"the {name}'s labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}")
     if not 0 <= int(labels.min()) <= int(labels.max()) < classes:

@@ -1,4 +1,4 @@
-"""Which image goes into which batch, and what a batch is: the way from images in memory to a network's input."""
+"""From images in memory to the batches that a network takes: order, augmentation, normalisation."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class InOrder(SequentialSampler):
-    """What Lightning takes for the sampler of a loader that does not shuffle; it is told the epoch too."""
+    """Shows Lightning that a loader does not shuffle, and passes the epoch on to it."""
 
     def __init__(self, loader: "ImageLoader") -> None:
         super().__init__(range(len(loader.data.labels)))
@@ -25,23 +25,23 @@ class InOrder(SequentialSampler):
 class ImageLoader:
     """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64, on the device of the data.
 
-    All images lie in memory, so a batch is fetched by one index operation, augmented and normalised as a whole: there
-    is nothing for worker processes to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration is
-    an epoch of its own: Lightning sets it with ``set_epoch``, otherwise it is the one after the last.
+    All images are in memory, so a batch is fetched by one index operation, then augmented and normalised as a whole:
+    worker processes would have nothing to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration
+    is an epoch: the one that Lightning sets with ``set_epoch``, or else the next.
 
     Args:
         data: The images and their labels.
         batch_size: Images per batch, over all processes together. The last batch of an epoch may be short.
-        shuffle: Whether the order changes from epoch to epoch, or is that of the files.
-        seed: With the epoch, determines the order of the images and how each is augmented.
-        image_spec: By what the images are normalised.
-        augmentation: How images are moved, if at all.
+        shuffle: Whether each epoch has its own order; otherwise it is that of the files.
+        seed: With the epoch, determines the order of the images and their augmentation.
+        image_spec: Its mean and standard deviation normalise the images.
+        augmentation: The augmentation, if any.
         processes: The number of processes that share each batch: in contiguous parts whose sizes differ by at most
-            one, so that over all of them every image comes once an epoch. A part of a short batch may be empty.
-        process: Which of them this one is.
+            one, so that together they see every image once per epoch. A part of a short batch may be empty.
+        process: The index of this process.
     """
 
-    batch_sampler = None  # Lightning asks every loader for one
+    batch_sampler = None  # an attribute that Lightning expects of every loader
 
     def __init__(
         self,
@@ -63,30 +63,29 @@ class ImageLoader:
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
-        # Lightning calls loader.sampler.set_epoch(), and looks there for whether a loader shuffles.
+        # Lightning calls loader.sampler.set_epoch(), and tells from the sampler's class whether a loader shuffles.
         self.sampler = self if shuffle else InOrder(self)
         self._epoch = 0
         self._state: dict[str, int] = {}
         self._resume: dict[str, int] = {}
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration; Lightning calls it before each."""
+        """Set the epoch of the next iteration; Lightning calls it before each."""
         self._epoch = epoch
 
     def __len__(self) -> int:
         return -(-len(self.data.labels) // self.batch_size)
 
     def images_in(self, batch_idx: int) -> int:
-        """The number of images of an epoch's batch (from 0), over all processes together."""
+        """The size of a batch, by its index within the epoch, over all processes together."""
         return min(self.batch_size, len(self.data.labels) - batch_idx * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        # A generator: nothing is drawn before the first batch is asked for. On a resume Lightning calls iter()
-        # before set_epoch().
+        # A generator, so that this runs with the first next(): on a resume Lightning calls iter() before set_epoch().
         epoch, resume = self._epoch, self._resume
         self._epoch, self._resume = epoch + 1, {}
-        # The batches that were done before a resume in the middle of this epoch; 0 without one.
-        done = resume.get("position", 0) if resume.get("epoch", epoch) == epoch else 0
+        # Batches done before a resume in the middle of this epoch; 0 without one.
+        done = resume["position"] if resume.get("epoch") == epoch else 0
         order, draws = self._order(epoch), self._draws(epoch)
         for position, indices in enumerate(order.split(self.batch_size)[done:], start=done + 1):
             self._state = {"epoch": epoch, "position": position}
@@ -95,11 +94,11 @@ class ImageLoader:
             yield self._batch(indices, draws)
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch of the latest batch, and how many batches it has yielded."""
+        """The current epoch, and how many of its batches were yielded."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """If the next iteration is of that epoch, begin it after the batches that were yielded."""
+        """If the next iteration is of that epoch, skip the batches already yielded."""
         self._state = self._resume = state_dict
 
     def _order(self, epoch: int) -> Tensor:

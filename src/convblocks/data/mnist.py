@@ -1,6 +1,6 @@
-"""MNIST on disk: finds the four files below a root, unpacks or downloads what is missing, checks what it reads.
+"""MNIST on disk: finds the four files below a root, unpacks or downloads missing ones, and checks their content.
 
-Other data sets in the same format (Fashion-MNIST, KMNIST, QMNIST) are read just the same.
+Also reads other data sets in the same format: Fashion-MNIST, KMNIST, QMNIST.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from convblocks.data import idx, image_spec
 from convblocks.data.images import ImageSets, LabelledImages
 from convblocks.errors import DataError
 
-# The repository's.
+# The repository's data folder.
 DEFAULT_ROOT = Path(__file__).resolve().parents[3] / "data"
 
 # The names of each file: MNIST's own, then QMNIST's.
@@ -29,7 +29,7 @@ TEST_IMAGES = ("t10k-images-idx3-ubyte", "qmnist-test-images-idx3-ubyte")
 TEST_LABELS = ("t10k-labels-idx1-ubyte", "qmnist-test-labels-idx2-int")
 FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
-# MD5 of the unpacked originals: those of gunzip's output on the archives that torchvision's MNIST.resources names.
+# MD5 of the unpacked originals: gunzip's output for the archives in torchvision's MNIST.resources.
 ORIGINAL_MD5 = {
     "6bbc9ace898e44ae57da46a324031adb": TRAIN_IMAGES,
     "a25bea736e30d166cdddb491f175f624": TRAIN_LABELS,
@@ -40,7 +40,7 @@ ORIGINAL_MD5 = {
 
 @dataclass(frozen=True)
 class _File:
-    """A file's path, its unpacked content and the MD5 of that."""
+    """A file's path, its unpacked content and the content's MD5."""
 
     path: Path
     content: bytes
@@ -48,15 +48,15 @@ class _File:
 
     @property
     def original(self) -> tuple[str, ...] | None:
-        """The names of that one of MNIST's own files which has this content; None if it is none of them."""
+        """The names of MNIST's own file with this content; None if it is not one of them."""
         return ORIGINAL_MD5.get(self.md5)
 
 
 def prepare(root: Path) -> None:
-    """Make sure that the four files below ``root`` are there, unpacked where that is possible.
+    """Make sure that the four files are below ``root``, unpacked if possible.
 
-    What is missing is unpacked from the archive beside it, or downloaded by torchvision where there is neither. A
-    root that cannot be written to is left as it is: ``load`` reads archives too. Safe to call from several processes.
+    Missing files are unpacked from the archives beside them; without archives torchvision downloads MNIST. A read-only
+    root is left as it is, since ``load`` reads archives too. Safe to call from several processes.
 
     Raises:
         DataError: the files are missing and cannot be downloaded, or an archive is damaged.
@@ -68,7 +68,7 @@ def prepare(root: Path) -> None:
         return
     if not os.access(root, os.W_OK):
         return
-    with FileLock(root / ".lock"):  # against other processes on the same disk
+    with FileLock(root / ".lock"):
         folder = find_folder(root)
         for path in [_path(folder, names) for names in FILES] if folder else []:
             if path and not path.is_file():
@@ -89,7 +89,7 @@ def load(root: Path) -> ImageSets:
         if file.original not in (None, names):
             raise DataError(f"{file.path} holds the content of {file.original[0]}: give each file its own name")
     changed = [file.path for file in files if not file.original]
-    if len(changed) == 1:  # beside three of MNIST's own files: this one is of no other data set
+    if len(changed) == 1:  # the other three are MNIST's own, so that this is not another data set
         raise DataError(f"{changed[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
     train_images, train_labels, test_images, test_labels = files
     return ImageSets(
@@ -103,7 +103,7 @@ def load(root: Path) -> ImageSets:
 
 
 def find_folder(root: Path) -> Path | None:
-    """The folder that holds the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others."""
+    """The folder with the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others."""
     named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
     candidates = [root, root / "raw", *named]
     found = [folder for folder in candidates if any(_path(folder, names) for names in FILES)]
@@ -120,7 +120,7 @@ def find_folder(root: Path) -> Path | None:
 
 
 def _path(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The unpacked file of one of these names, without its archive's ``.gz``, if either of the two is there."""
+    """The path of the unpacked file under one of these names, if the file or its archive exists."""
     for name in names:
         path = folder / name
         if path.is_file() or _archive(path).is_file():
@@ -133,9 +133,9 @@ def _archive(path: Path) -> Path:
 
 
 def _read(folder: Path, names: tuple[str, ...]) -> _File:
-    """The unpacked file or, where that is missing or damaged, what its archive holds, which then replaces it."""
+    """The unpacked file; if it is missing or damaged, the content of its archive, which then replaces it."""
     path = _path(folder, names)
-    assert path is not None  # find_folder has seen all four
+    assert path is not None  # find_folder has checked it
     if path.is_file():
         try:
             file = _as_file(path, idx.read_bytes(path))
@@ -153,17 +153,17 @@ def _as_file(path: Path, content: bytes) -> _File:
 
 
 def _is_intact(file: _File) -> bool:
-    """Whether an unpacked file is what its archive holds. Without an archive there is nothing to hold it against."""
+    """Whether an unpacked file matches its archive; true without an archive."""
     archive = _archive(file.path)
     if file.original or not archive.is_file():
         return True
-    # RFC 1952: a gzip file ends in the CRC-32 and the length of what it holds, 32-bit little-endian each.
+    # RFC 1952: a gzip file ends with the CRC-32 and the length of its content, each 32-bit little-endian.
     trailer = archive.read_bytes()[-8:]
     return trailer == zlib.crc32(file.content).to_bytes(4, "little") + len(file.content).to_bytes(4, "little")
 
 
 def _unpack(path: Path) -> bytes:
-    """The content of a file's archive, which is put in the file's place where the folder can be written to."""
+    """The content of a file's archive, also written to the file if the folder is writable."""
     content = idx.read_bytes(_archive(path))
     if os.access(path.parent, os.W_OK):
         write(path, content)
@@ -171,14 +171,14 @@ def _unpack(path: Path) -> bytes:
 
 
 def _download(root: Path) -> None:
-    """Let torchvision download MNIST beside ``root``, and move it there once it is complete."""
+    """Let torchvision download MNIST beside ``root``, and copy it there once complete."""
     try:
-        place = root.absolute()  # . has neither a name nor a parent
+        place = root.absolute()  # "." has neither a name nor a parent
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place.with_name(place.name + ".lock"))
         with lock, tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
             if root.exists() and find_folder(root) is not None:
-                return  # by another process, while this one waited for the lock
+                return  # another process has downloaded it while this one waited for the lock
             MNIST(unfinished, download=True)
             shutil.copytree(unfinished, root, dirs_exist_ok=True)
     except (RuntimeError, OSError) as error:
@@ -192,7 +192,7 @@ def _digits(images_file: _File, labels_file: _File) -> LabelledImages:
     images = idx.parse(images_file.content, images_file.path)
     labels = idx.parse(labels_file.content, labels_file.path)
     if labels.ndim == 2 and images.ndim == 3:
-        labels = labels[:, 0]  # QMNIST: the class stands in the first of eight columns
+        labels = labels[:, 0]  # QMNIST: the first of eight columns is the class
     if images.ndim < labels.ndim:
         raise DataError(f"{images_file.path} holds labels, and {labels_file.path} images: swap their names")
     if images.shape[1:] != image_spec.MNIST.shape[1:]:

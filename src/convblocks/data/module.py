@@ -1,4 +1,4 @@
-"""The data set that a Trainer asks for its loaders."""
+"""The LightningDataModule: reads the images, holds some out, and makes the loaders."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ from convblocks.data.loader import ImageLoader
 from convblocks.data.sources import MNISTFiles, find_source, load_images
 from convblocks.errors import DataError, UsageError
 
-# Which images are held out must not change with the run's seed, or runs would be selected on different images.
+# Independent of the run's seed: otherwise runs would be compared on different held-out images.
 SPLIT_SEED = 1998
 
 
@@ -33,7 +33,7 @@ class MNISTDataModule(LightningDataModule):
 
     The batches of all loaders are (images, targets): normalised float32 (B, C, H, W) and int64 (B,). By default a
     run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
-    evaluated on held-out training images instead, and the test set is looked at once, at the end.
+    evaluated on held-out training images instead, and on the test images only once, at the end.
 
     Args:
         root: Folder with MNIST's four files (in it, in ``raw/`` or in ``<Name>/raw/``), or with pictures as
@@ -50,7 +50,7 @@ class MNISTDataModule(LightningDataModule):
         source: A class that reads a data set of another kind from the root.
 
     Raises:
-        UsageError: a batch size, a validation size or a movement that is out of range.
+        UsageError: a batch size, validation size or movement is out of range.
         DataError: the files are missing or damaged.
     """
 
@@ -102,17 +102,17 @@ class MNISTDataModule(LightningDataModule):
 
     @property
     def evaluation_split(self) -> Literal["val", "test"]:
-        """Which images a run is evaluated on after every epoch."""
+        """The images that a run is evaluated on after every epoch."""
         return "val" if self.val_size else "test"
 
     @cached_property
     def source(self) -> ImageSource:
-        """What reads the data."""
+        """The source of the data."""
         return self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
 
     @property
     def image_spec(self) -> ImageSpec:
-        """What the images are like; but for MNIST's format they are read to find out."""
+        """The image spec; unless the data is in MNIST's format, this reads the images."""
         if isinstance(self.source, MNISTFiles):
             return MNIST
         self.prepare_data()
@@ -120,7 +120,7 @@ class MNISTDataModule(LightningDataModule):
         return self.files.image_spec
 
     def prepare_data(self) -> None:
-        """Unpack, download or decode the files, in one process of a machine at a time."""
+        """Unpack, download or decode the files, in one process per machine at a time."""
         if self._is_read:
             return
         name = hashlib.md5(os.fsencode(self.root.resolve()), usedforsecurity=False).hexdigest()
@@ -128,19 +128,19 @@ class MNISTDataModule(LightningDataModule):
             self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the files into memory; Lightning calls it in every process, before each of fit and test."""
+        """Read the files into memory; Lightning calls it in every process, before fit and before test."""
         if self._is_read:
             return
         self.files = load_images(self.source)
-        self._suit_images()
+        self._adapt_to_images()
         size = len(self.files.train.labels)
         if self.val_size >= size:
             raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
         needed, free = self.files.train.images.nbytes, memory_for_pictures()
         if self.val_size and needed > free:
             raise DataError(
-                f"to hold out training images takes as much memory again as all of them, {needed / 1e9:,.1f} GB, and "
-                f"{free / 1e9:,.1f} GB are free for them: give a smaller --data.size, or no --data.val_size"
+                f"holding out training images takes another {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB "
+                "are free for them: give a smaller --data.size, or no --data.val_size"
             )
         order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
         held_out, kept = order[: self.val_size], order[self.val_size :]
@@ -169,24 +169,24 @@ class MNISTDataModule(LightningDataModule):
         return self._loader(self.test, self.eval_batch_size, training=False)
 
     def predict_dataloader(self) -> ImageLoader:
-        """The test images, in the order of the file."""
+        """The test images, in the order of the files."""
         return self.test_dataloader()
 
-    # Lightning restores a loader's own state too, but loses it where `estimated_stepping_batches` has been asked for
-    # before, as schedules do.
+    # Lightning restores a loader's state too, but loses it if `estimated_stepping_batches` was read before, as
+    # schedules do.
     def state_dict(self) -> dict[str, Any]:
-        """Where the training loader is, its seed, and what the files hold; part of every checkpoint."""
+        """The training loader's position, the seed and the data's fingerprint; part of every checkpoint."""
         loader = self._train_loader.state_dict() if self._train_loader and not self._resume else self._resume
         files = {"fingerprint": self.files.fingerprint} if self._is_read else {}
         return loader | {"batch_size": self.batch_size, "seed": self.seed} | files
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next training loader go on from there; Lightning calls it for tests of a checkpoint too."""
+        """Let the next training loader continue from there; Lightning also calls this to test a checkpoint."""
         if self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
             self._resume = state_dict
 
-    def _suit_images(self) -> None:
-        """Refuse settings that do not go with the images that were read, and suit the augmentation to them."""
+    def _adapt_to_images(self) -> None:
+        """Adapt the augmentation to the images that were read, and refuse settings that do not fit them."""
         image_spec = self.files.image_spec
         if image_spec != MNIST:
             self.augmentation = replace(self.augmentation, black_outside=False)
@@ -195,7 +195,7 @@ class MNISTDataModule(LightningDataModule):
             raise UsageError(f"--data.shift must be 0 to {longer} pixels, but is {self.augmentation.shift}")
         if not (len(self.files.test.labels) or self.val_size):
             raise DataError(
-                f"{self.files.folder} has no test images: add some, of pictures as test/<class>/*, or hold out "
+                f"{self.files.folder} has no test images: add some (pictures go into test/<class>/), or hold out "
                 "training images with --data.val_size"
             )
 
@@ -204,7 +204,7 @@ class MNISTDataModule(LightningDataModule):
         return ImageLoader(
             data.to(trainer.strategy.root_device) if trainer else data,
             batch_size,
-            # With overfit_batches each epoch takes the same ones.
+            # With overfit_batches every epoch takes the same batches.
             shuffle=training and not getattr(trainer, "overfit_batches", 0),
             seed=self.seed,
             image_spec=self.files.image_spec,

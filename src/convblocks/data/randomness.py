@@ -1,14 +1,14 @@
-"""Random numbers that depend on nothing but what they are for."""
+"""Generators seeded by (seed, epoch, stream)."""
 
 import numpy as np
 import torch
 
 
 def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
-    """A random generator that is a function of (seed, epoch) alone; streams draw independently of each other.
+    """A generator that depends on (seed, epoch) alone; streams are independent of each other.
 
-    The numbers are mixed rather than added, or epoch 1 of seed 0 would repeat epoch 0 of seed 1 and runs that are
-    compared over seeds would share their shuffles.
+    The numbers are mixed, not added: otherwise epoch 1 of seed 0 would repeat epoch 0 of seed 1, and runs with
+    different seeds would share their shuffles.
     """
     state = np.random.SeedSequence((seed, epoch, stream)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))

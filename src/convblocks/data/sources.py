@@ -1,4 +1,4 @@
-"""What kind of data set lies in a folder."""
+"""Finds the source for the data set in a folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from convblocks.errors import DataError, UsageError
 
 
 class MNISTFiles(ImageSource):
-    """The four files of MNIST, or of another data set in its format."""
+    """The four files of MNIST, or another data set in its format."""
 
     def prepare(self) -> None:
         mnist.prepare(self.root)
@@ -21,11 +21,11 @@ class MNISTFiles(ImageSource):
 
 
 def load_images(source: ImageSource) -> ImageSets:
-    """What a source has read.
+    """The image sets of a source.
 
     Raises:
-        DataError: it cannot read it.
-        UsageError: it is a source of something else.
+        DataError: the data cannot be read.
+        UsageError: the source does not return ImageSets.
     """
     read: Any = source.load()
     if not isinstance(read, ImageSets):
@@ -35,21 +35,21 @@ def load_images(source: ImageSource) -> ImageSets:
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
-    """What reads the data in a folder.
+    """The source for the data in a folder.
 
     Args:
         root: The folder.
-        size: Height and width to which pictures are scaled.
+        size: Height and width to scale pictures to.
 
     Raises:
-        DataError: it holds pictures, but not as they should lie there.
-        UsageError: a size for images that are not scaled.
+        DataError: the folder has pictures, but no folder ``train``.
+        UsageError: a size was given, but these are not pictures.
     """
     if root.is_dir() and mnist.find_folder(root) is None:
         if (root / "train").is_dir():
             return PictureFolder(root, size)
         if (root / "test").is_dir() or holds_pictures(root):
-            raise DataError(f"{root} has no folder train: pictures belong into train/<class>/ and test/<class>/")
+            raise DataError(f"{root} has no folder train: put the pictures into train/<class>/ and test/<class>/")
     if size:
         raise UsageError(f"--data.size is for folders of pictures: {root} has no folder train")
     return MNISTFiles(root)

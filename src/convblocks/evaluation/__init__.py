@@ -1,1 +1,1 @@
-"""A checkpoint that answers: how good its answers are, what they look like, and files that give them elsewhere."""
+"""Trained networks: restored from checkpoints, evaluated on test images, exported to files that run elsewhere."""

@@ -1,40 +1,36 @@
-"""A checkpoint made into files that need nothing of this project: ONNX, and torch.export's.
+"""Exports a checkpoint to files that run without this project: ONNX and torch.export.
 
-Both take plain uint8 images (B, C, H, W), (B, 1, 28, 28) of MNIST, for any B, and give logits (B, classes): the
-normalisation is part of the graph.
+Both take uint8 images (B, C, H, W) for any B, and return logits (B, classes): normalisation is part of the graph.
 """
 
 import io
 import json
-import warnings
-from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from warnings import catch_warnings
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convblocks.command_line import Parser, output_file
+from convblocks.command_line import output_file
 from convblocks.console import echo
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluation.data import add_data_options, read_data
-from convblocks.evaluation.trained import in_batches, load_network
-from convblocks.model.evaluation import Evaluation
+from convblocks.evaluation.inputs import checkpoint_parser, load_network_and_data
+from convblocks.evaluation.trained import in_batches
 from convblocks.runs.provenance import git_commit
 from convblocks.tables import as_shown, percent
 
-# The most that an exported network's logits may differ from the checkpoint's.
+# The largest difference between a logit of an exported network and of the checkpoint.
 TOLERANCE = 1e-4
 
-# What the extra [export] installs.
+# The packages of the extra [export]. They are imported where they are needed.
 REQUIRED = ("onnx", "onnxscript", "onnxruntime")
 
+# The file in a torch.export archive that holds the metadata.
 METADATA = "metadata.json"
 
 
@@ -52,58 +48,49 @@ class ImageNetwork(nn.Module):
 
 
 def main(arguments: list[str]) -> None:
-    """Export, and say so once the exported networks have answered as the checkpoint does.
+    """Export a checkpoint, and check both files against it on the test images.
 
     Raises:
-        UserError: the extra is not installed, or the checkpoint, the data or the files cannot be used.
+        UserError: the extra is not installed, the checkpoint or the data cannot be used, or a file cannot be written.
     """
-    options = parse(arguments)
+    parser = checkpoint_parser()
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args(arguments)
+    if options.output and not options.output.name:
+        raise UsageError("--output must name a file, without a suffix")
     if missing := [package for package in REQUIRED if find_spec(package) is None]:
         raise UserError(f'{", ".join(missing)} not found: install the extra with pip install -e ".[export]"')
-    trained = load_network(options.checkpoint, options.arch)
-    test = read_data(options, trained).test
-    expected = trained.logits(test.images)
+    trained, data = load_network_and_data(options)
+    images, evaluation = data.test.images, trained.evaluate(data.test)
     metadata = {
         "arch": trained.arch,
-        "accuracy": f"{Evaluation(expected, test.labels, trained.image_spec.classes).accuracy:.4f}",
-        "test_images": str(len(test.labels)),
+        "accuracy": f"{evaluation.accuracy:.4f}",
+        "test_images": str(len(images)),
         "classes": json.dumps(trained.image_spec.classes),
         "commit": git_commit() or "unknown",
     }
     network = ImageNetwork(trained.network, trained.image_spec).eval()
-    example = test.images[:1].repeat(2, 1, 1, 1)  # of one alone the exporters would conclude that there is always one
+    example = images[:1].repeat(2, 1, 1, 1)  # the exporters would specialise on a batch of 1
     base = options.output or options.checkpoint.with_suffix("")
-    graph, program = base.with_name(f"{base.name}.onnx"), base.with_name(f"{base.name}.pt2")
-    write_onnx(network, example, metadata, graph)
-    hold_against(graph, onnx_logits(graph, test.images), expected)
-    write_program(network, example, metadata, program)
-    hold_against(program, program_logits(program, test.images), expected)
-    echo(f"Both make the same predictions for all {len(expected):,} test images as the checkpoint.")
-    echo(f"{trained.arch}: accuracy {percent(float(metadata['accuracy']))}")
-
-
-def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_argument("--output", type=Path)
-    add_data_options(parser)
-    options = parser.parse_args(arguments)
-    if options.output and not options.output.name:
-        raise UsageError("--output must name a file, without its ending")
-    return options
+    onnx_file, program_file = (base.with_name(f"{base.name}{suffix}") for suffix in (".onnx", ".pt2"))
+    write_onnx(network, example, metadata, onnx_file)
+    check(onnx_file, onnx_logits(onnx_file, images), evaluation.logits)
+    write_program(network, example, metadata, program_file)
+    check(program_file, program_logits(program_file, images), evaluation.logits)
+    echo(f"Both make the same predictions for all {len(images):,} test images as the checkpoint.")
+    echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
 
 
 def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
-    """Export to ONNX, with the metadata among the model's properties."""
-    import onnx  # of an extra
+    """Export to ONNX, with the metadata as properties of the model."""
+    import onnx
 
-    with quiet(), TemporaryDirectory() as folder:
+    with catch_warnings(action="ignore"), TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
         to_onnx = partial(torch.onnx.export, network, (images,), file, input_names=["images"], output_names=["logits"])
-        if torch.__version__ >= "2.7":  # compared as versions: it is no plain string
+        if torch.__version__ >= "2.7":  # a TorchVersion, which compares as one
             to_onnx(dynamic_shapes=({0: "batch"},), dynamo=True, external_data=False, verbose=False)
-        else:  # dynamo's exporter then knew no named dimensions, and failed at what normalize does in place
+        else:  # its dynamo exporter has no named dimensions, and fails at normalize's in-place operations
             to_onnx(dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, dynamo=False)
         model = onnx.load(file)
     for key, value in metadata.items():
@@ -113,18 +100,18 @@ def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], pat
 
 
 def onnx_logits(path: Path, images: Tensor) -> Tensor:
-    """The logits (N, classes) that onnxruntime computes for images (N, C, H, W) uint8."""
-    from onnxruntime import InferenceSession  # of an extra
+    """The logits (N, classes) of an ONNX file for images (N, C, H, W) uint8."""
+    from onnxruntime import InferenceSession
 
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
-    answers = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in in_batches(images)]
-    return torch.from_numpy(np.concatenate(answers))
+    logits = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in in_batches(images)]
+    return torch.from_numpy(np.concatenate(logits))
 
 
 def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
-    """Export with torch.export, with the metadata as a file of its own in the archive."""
+    """Export with torch.export, with the metadata as a file in the archive."""
     content = io.BytesIO()
-    with quiet():
+    with catch_warnings(action="ignore"):
         program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
     with output_file(path) as file:
@@ -133,27 +120,19 @@ def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], 
 
 def program_logits(path: Path, images: Tensor) -> Tensor:
     """The logits (N, classes) of a torch.export archive for images (N, C, H, W) uint8."""
-    with quiet(), torch.inference_mode():
+    with catch_warnings(action="ignore"), torch.inference_mode():
         network = torch.export.load(path).module()
         return torch.cat([network(batch) for batch in in_batches(images)])
 
 
-def hold_against(path: Path, logits: Tensor, expected: Tensor) -> None:
-    """Compare an exported network's logits (N, classes) with the checkpoint's, and print how far they are apart.
+def check(path: Path, logits: Tensor, expected: Tensor) -> None:
+    """Compare the logits (N, classes) of an exported file with the checkpoint's, and print the largest difference.
 
     Raises:
-        RuntimeError: another prediction, or a logit that is further away than the tolerance.
+        RuntimeError: a prediction differs, or a logit differs by more than the tolerance.
     """
     difference = float((logits - expected).abs().max())
     changed = int((logits.argmax(dim=1) != expected.argmax(dim=1)).sum())
-    if changed or not difference <= TOLERANCE:
-        raise RuntimeError(f"{path} is wrong: {changed} other predictions, logits up to {difference:.2g} apart")
+    if changed or not difference <= TOLERANCE:  # nan is not
+        raise RuntimeError(f"{path} is wrong: {changed} predictions differ, and logits by up to {difference:.2g}")
     echo(f"{as_shown(path)}: logits within {difference:.1e}")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without what torch's exporters say about their own insides."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -1,4 +1,4 @@
-"""A checkpoint as a network that answers."""
+"""Networks restored from checkpoints."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import LabelledImages
 from convblocks.errors import NotFiniteError, UserError
 from convblocks.model import names
+from convblocks.model.evaluation import Evaluation
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.runs.checkpoints import read_checkpoint
 
-# Pixels that go through a network at once: a thousand of MNIST's images.
-PIXELS_AT_ONCE = 1000 * math.prod(MNIST.shape)
+# Pixels in a batch: those of a thousand MNIST images.
+BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
 
 
 @dataclass(frozen=True)
@@ -33,57 +35,59 @@ class TrainedNetwork:
         """Images (N, C, H, W) uint8 -> logits (N, classes) float32.
 
         Raises:
-            NotFiniteError: some of them are infinite or nan.
+            NotFiniteError: some logits are infinite or nan.
         """
         logits = torch.cat([self.network(self.image_spec.normalize(batch)) for batch in in_batches(images)])
         if not logits.isfinite().all():
-            raise NotFiniteError(f"{self.path}: the network's answers are not finite: its training has diverged")
+            raise NotFiniteError(f"the logits of {self.path} are not finite: its training diverged")
         return logits
 
     def probabilities(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) uint8 -> probabilities (N, classes) float32."""
         return self.logits(images).softmax(dim=1)
 
+    def evaluate(self, test: LabelledImages) -> Evaluation:
+        return Evaluation(self.logits(test.images), test.labels, self.image_spec.classes)
+
 
 def in_batches(images: Tensor) -> tuple[Tensor, ...]:
-    """Images (N, C, H, W) in parts that go through a network at once."""
-    parts: tuple[Tensor, ...] = images.split(max(1, PIXELS_AT_ONCE // math.prod(images.shape[1:])))
-    return parts
+    """Split images (N, C, H, W) into batches that fit into memory at any image size."""
+    batches: tuple[Tensor, ...] = images.split(max(1, BATCH_PIXELS // math.prod(images.shape[1:])))
+    return batches
 
 
 def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
-    """Rebuild the network of a checkpoint, whatever machine it comes from.
+    """Restore the network of a checkpoint, which may come from a stranger.
 
     Args:
         path: The checkpoint.
-        allowed: The classes of networks, beyond this project's own, that may be imported: a checkpoint that names one
-            must not decide that by itself.
+        allowed: Network classes outside this project that may be imported. The checkpoint alone must not decide that.
 
     Raises:
-        UserError: the file is missing, damaged, not a checkpoint of this project, or of a class that is not allowed.
-        NotFiniteError: some of its weights are infinite or nan.
+        UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
+        NotFiniteError: some weights are infinite or nan.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
     checkpoint = read_checkpoint(path)
     arch = checkpoint["hyper_parameters"]["arch"]
     if not isinstance(arch, str) or (arch not in ARCHITECTURES and "." not in arch):
-        raise UserError(f"{path} holds a network {arch!r}, which is none of {', '.join(ARCHITECTURES)}")
+        raise UserError(f"{path} holds a network {arch!r}, which is not one of {', '.join(ARCHITECTURES)}")
     if "." in arch:
         if arch not in allowed:
-            raise UserError(f"{path} holds a network of the class {arch}: to let it be imported, give --arch {arch}")
-        names.load(arch)
-    weights = checkpoint["state_dict"]
-    if not all(value.isfinite().all() for name, value in weights.items() if name.startswith("network.")):
-        raise NotFiniteError(f"the weights in {path} are not finite, since training diverged: use another checkpoint")
-    return restore_network(path, checkpoint["hyper_parameters"], weights)
+            raise UserError(f"{path} holds a network of the class {arch}: allow its import with --arch {arch}")
+        names.import_class(arch)
+    trained = restore_network(path, checkpoint["hyper_parameters"], checkpoint["state_dict"])
+    if not all(weights.isfinite().all() for weights in trained.network.state_dict().values()):
+        raise NotFiniteError(f"the weights in {path} are not finite: training diverged, use another checkpoint")
+    return trained
 
 
 def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:
     """The network of a classifier with these hyper-parameters and weights.
 
     Raises:
-        UserError: the weights are another network's.
+        UserError: the weights belong to another network.
     """
     arch = hyper_parameters["arch"]
     image_spec = ImageSpec.from_dict(hyper_parameters["image_spec"])

@@ -38,8 +38,11 @@ def figure_of(*panels: Panel) -> Figure:
     """A figure with the panels, two in a row."""
     columns, rows = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
     figure = Figure(figsize=(WIDTH / COLUMNS * columns, 4.6 * rows), layout="constrained")
-    for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=True):
-        panel(axes)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel, own in zip(panels, axes, strict=False):
+        panel(own)
+    for unused in axes[len(panels) :]:
+        unused.remove()
     return figure
 
 
@@ -85,7 +88,7 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
 
 def reliability(evaluation: Evaluation, axes: Axes) -> None:
     """How often answers of each probability are right; on the diagonal a network is calibrated."""
-    counts, confidence, accuracy = evaluation.reliability().T
+    counts, confidence, accuracy = evaluation.reliability().T.numpy()
     low, high = np.transpose([wilson(*one) for one in zip(accuracy.tolist(), counts.tolist(), strict=True)])
     axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for of_these, alpha in ((counts >= FEW, 1.0), (counts < FEW, 0.35)):

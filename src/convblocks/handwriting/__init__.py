@@ -1,1 +1,1 @@
-"""A person's own picture: made into what the networks know, and recognised."""
+"""Predictions for a user's own pictures: from files on the command line, or drawn in a browser."""

@@ -1,7 +1,6 @@
-"""A person's own pictures, from the command line to a table of what they show."""
+"""Predicts the classes of pictures on the command line."""
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import Pixels, look
 from convblocks.tables import as_json, as_shown, terminal
 
-# On the sheet that --show writes, in pixels.
+# The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
 CELL = 168
 CAPTION = 24
+GAP = 8
 COLUMNS = 3
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -28,7 +28,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network makes of one picture: the image it saw (C, H, W) uint8, and the probability of each class."""
+    """A picture, the image (C, H, W) uint8 that the network saw of it, and the probability of each class."""
 
     path: Path
     picture: Image.Image
@@ -43,16 +43,22 @@ class Prediction:
 
 
 def main(arguments: list[str]) -> None:
-    """Recognise pictures and print what they show.
+    """Predict the classes of pictures and print them.
 
     Raises:
-        UserError: the checkpoint cannot be used, or some of the pictures cannot; the others are done by then.
+        UserError: the checkpoint cannot be used, or some pictures cannot; the others are done by then.
     """
-    options = parse(arguments)
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    options = parser.parse_args(arguments)
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     if options.show and options.show.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"--show {options.show}: this is one of the pictures, and would be overwritten")
+        raise UsageError(f"--show {options.show} is one of the pictures, and would be overwritten")
     predictions, problems = recognise(trained, paths)
     if options.json:
         print(as_json(as_record(trained, predictions, problems)))
@@ -68,33 +74,22 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
 
 
-def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_argument("pictures", type=Path, nargs="+")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
-    return parser.parse_args(arguments)
-
-
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The files among the paths, and those in folders whose names end as pictures' do, in alphabetical order."""
+    """The files among the paths, and in place of a folder the pictures in it, by their suffixes, in sorted order."""
     pictures: list[Path] = []
     for path in paths:
+        found = [path]
         if path.is_dir():
-            endings = Image.registered_extensions()
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in endings)
-            if not found:
-                raise UserError(f"there are no pictures in the folder {path}")
-            pictures += found
-        else:
-            pictures.append(path)
+            suffixes = Image.registered_extensions()
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
+        if not found:
+            raise UserError(f"there are no pictures in the folder {path}")
+        pictures += found
     return pictures
 
 
 def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Prediction], dict[Path, str]]:
-    """Predictions for the pictures that can be used, and what is wrong with the others."""
+    """The predictions, and what is wrong with each picture that cannot be used."""
     predictions: list[Prediction] = []
     problems: dict[Path, str] = {}
     for path in paths:
@@ -104,13 +99,13 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
             problems[path] = str(error)
             continue
         probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
-        picture.thumbnail((CELL, CELL))  # all that is shown of it: many large ones would not fit into memory
+        picture.thumbnail((CELL, CELL))  # many large pictures would not fit into memory
         predictions.append(Prediction(path, picture, seen, trained.image_spec.classes, probabilities))
     return predictions, problems
 
 
 def in_percent(probability: float) -> str:
-    """With a decimal; what is neither 0 nor 1 is not called so."""
+    """With one decimal; no probability is shown as 0 or 100 %."""
     if probability < 0.001:
         return "<0.1 %"
     return ">99.9 %" if probability > 0.999 else f"{100 * probability:.1f} %"
@@ -119,17 +114,15 @@ def in_percent(probability: float) -> str:
 def as_table(predictions: Sequence[Prediction]) -> Table:
     table = Table("picture", "class", "probability", "runner-up", "probability")
     for prediction in predictions:
-        cells = [as_shown(prediction.path)]
-        for name, probability in prediction.ranking[:2]:
-            cells += [name, in_percent(probability)]
-        table.add_row(*cells)
+        (best, certainty), (second, rest), *_ = prediction.ranking
+        table.add_row(as_shown(prediction.path), best, in_percent(certainty), second, in_percent(rest))
     return table
 
 
 def as_record(
     trained: TrainedNetwork, predictions: Sequence[Prediction], problems: dict[Path, str]
 ) -> dict[str, object]:
-    """The same as the table, with the probabilities of all classes, and what is wrong with the other pictures."""
+    """The results as ``--json`` prints them."""
     return {
         "checkpoint": str(trained.path),
         "arch": trained.arch,
@@ -148,38 +141,35 @@ def as_record(
 
 
 def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write a picture that shows each input beside what the network saw, and its answer.
+    """Write an image that shows each picture beside what the network saw of it, under its name and class.
 
     Raises:
-        UserError: the file cannot be written, or its name does not end as a picture's.
+        UserError: the file cannot be written, or its suffix is not that of a picture format.
     """
-    rows = -(-len(predictions) // COLUMNS)
-    columns = min(len(predictions), COLUMNS)
-    gap = 8
-    sheet = Image.new("RGB", (columns * (2 * CELL + 2 * gap), rows * (CELL + CAPTION + gap)), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(15)
+    picture_format = Image.registered_extensions().get(path.suffix.lower(), "")
+    if picture_format not in Image.SAVE:
+        raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
+    width, height = 2 * (CELL + GAP), CAPTION + CELL + GAP
+    columns, rows = min(len(predictions), COLUMNS), -(-len(predictions) // COLUMNS)
+    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     for index, prediction in enumerate(predictions):
-        left = index % COLUMNS * (2 * CELL + 2 * gap) + gap
-        top = index // COLUMNS * (CELL + CAPTION + gap)
+        row, column = divmod(index, COLUMNS)
+        left, top = column * width + GAP, row * height
         draw.text((left, top + 3), caption_of(prediction, font, 2 * CELL), fill="black", font=font)
         picture = prediction.picture.convert("RGBA")
         sheet.paste(picture, (left, top + CAPTION), picture)
         seen = ImageOps.contain(to_picture(prediction.seen), (CELL, CELL), Image.Resampling.NEAREST)
         sheet.paste(seen, (left + CELL, top + CAPTION))
-    try:
-        picture_format = Image.registered_extensions()[path.suffix.lower()]
-        with output_file(path) as file:
-            sheet.save(file, picture_format)
-    except KeyError as error:
-        raise UserError(f"--show {path}: the name must end as a picture's does, such as .png") from error
+    with output_file(path) as file:
+        sheet.save(file, picture_format)
 
 
-def caption_of(prediction: Prediction, font: Font, room: int) -> str:
-    """The file's name, or as much of it as fits into so many pixels, and the answer."""
-    answer, probability = prediction.ranking[0]
-    name = prediction.path.name.encode(errors="backslashreplace").decode()  # which may be no text
-    told = f": {answer} ({in_percent(probability)})"
-    while name != "…" and font.getlength(name + told) > room:
+def caption_of(prediction: Prediction, font: Font, width: int) -> str:
+    """The name of the file, cut to fit into that many pixels, and the predicted class."""
+    best, probability = prediction.ranking[0]
+    name = prediction.path.name.encode(errors="backslashreplace").decode()  # on Linux a name is bytes, not text
+    prediction_text = f": {best} ({in_percent(probability)})"
+    while name != "…" and font.getlength(name + prediction_text) > width:
         name = f"{name.removesuffix('…')[:-1]}…"
-    return name + told
+    return name + prediction_text

@@ -1,4 +1,4 @@
-"""The LightningModule: loss, metrics and optimizer around any of the networks."""
+"""The LightningModule: a network with its loss, metrics and optimizer."""
 
 import warnings
 from typing import Any
@@ -10,10 +10,10 @@ from torch.optim import Optimizer
 
 from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
-from convblocks.model.choices import Choice
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
 from convblocks.model.losses import build_loss
 from convblocks.model.metrics import LossAndAccuracy
+from convblocks.model.names import ClassSpec
 from convblocks.model.networks import build_network
 from convblocks.model.optimizers import build_optimizer, build_schedule, check
 
@@ -22,39 +22,39 @@ class DigitClassifier(LightningModule):
     """A network, trained on batches (images, targets) from any loader.
 
     Logs ``train/loss``, ``train/acc`` and the same for ``val`` or ``test`` once an epoch, and ``train/loss_step`` at
-    the steps that the Trainer writes.
+    the steps that the Trainer logs.
 
     Args:
-        arch: The network's name in ``convblocks.ARCHITECTURES``, or its class: ``mynets.Rows``, of an imported module.
-        lr: Learning rate, the highest one of a schedule.
-        optimizer: Adam as in the course, or ``adamw``, or ``sgd`` with momentum 0.9, or a class: its name, or
-            ``{"class_path": ..., "init_args": {...}}``; fused where the device has it.
-        lr_scheduler: The learning rate over the run: constant, or over its steps one cycle up and down (``onecycle``)
-            or a cosine down to 0 (``cosine``), or a class as for the optimizer.
+        arch: The network's name in ``convblocks.ARCHITECTURES``, or a class of an imported module: ``mynets.Rows``.
+        lr: Learning rate; with a schedule, its highest.
+        optimizer: ``adam`` as in the course, ``adamw``, ``sgd`` with momentum 0.9, or a class: its name, or
+            ``{"class_path": ..., "init_args": {...}}``. Fused if the device supports it.
+        lr_scheduler: ``constant``, one cycle up and down (``onecycle``) or a cosine down to 0 (``cosine``) over the
+            steps of the run, or a class as for the optimizer.
         network: Arguments of the network's class.
-        sync_batchnorm: Whether several processes normalise by the statistics of the whole batch, not each by its own.
-        loss: Cross-entropy as in the course, or a class as for the optimizer, which gives a loss for each image.
-        image_spec: What the images are like; MNIST's if not given.
+        sync_batchnorm: Whether batch norm uses the statistics of the global batch, not of each process's part.
+        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image.
+        image_spec: Shape, classes and normalisation of the images; MNIST's by default.
 
     Raises:
-        UsageError: there is no such network, optimizer, schedule or loss, or a learning rate out of range.
+        UsageError: an unknown network, optimizer, schedule or loss, or a learning rate out of range.
     """
 
     def __init__(
         self,
         arch: str,
         lr: float = 1e-2,
-        optimizer: Choice = "adam",
-        lr_scheduler: Choice = "constant",
+        optimizer: ClassSpec = "adam",
+        lr_scheduler: ClassSpec = "constant",
         network: dict[str, Any] | None = None,
         sync_batchnorm: bool = True,
-        loss: Choice = "cross_entropy",
+        loss: ClassSpec = "cross_entropy",
         image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
         if not 0 < lr < float("inf"):
             raise UsageError(f"the learning rate must be above 0, but is {lr}")
-        if isinstance(image_spec, dict):  # as a checkpoint holds it
+        if isinstance(image_spec, dict):  # from a checkpoint
             image_spec = ImageSpec.from_dict(image_spec)
         self.save_hyperparameters(ignore="image_spec")
         self.save_hyperparameters({"image_spec": image_spec.as_dict()})
@@ -73,13 +73,13 @@ class DigitClassifier(LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """This process's part of the mean loss over the global batch.
 
-        Its gradient, averaged over the processes as DistributedDataParallel does, is that of the mean over all
-        images, also where the shares of a short batch differ in size or are empty.
+        Averaged over the processes, as DistributedDataParallel does, its gradient is that of the mean over all images,
+        even if the parts of a short batch differ in size or are empty.
         """
-        if batch_idx == 0:  # an epoch that is resumed in its middle keeps the sums of its checkpoint
+        if batch_idx == 0:  # when resumed in the middle of an epoch, the sums of the checkpoint are kept
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)
-        # In one process: the mean over the batch.
+        # With one process this is the mean over the batch.
         loss = loss_sum * self.trainer.world_size / self._images_of_all_processes(batch, batch_idx)
         if self._is_written(self.trainer.global_step + 1):
             self.log("train/loss_step", loss, prog_bar=True, sync_dist=True)
@@ -108,12 +108,12 @@ class DigitClassifier(LightningModule):
         self._log_epoch("test", self.eval_metrics)
 
     def predict_step(self, batch: Tensor | tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Images, with targets or without -> probabilities (B, classes)."""
+        """Images, with or without targets -> probabilities (B, classes)."""
         images = batch if isinstance(batch, Tensor) else batch[0]
         return self(images).softmax(dim=1)  # type: ignore[no-any-return]  # LightningModule's own call is untyped
 
     def make_optimizer(self) -> Optimizer:
-        """The optimizer, before there is a schedule for it."""
+        """The optimizer, without its schedule."""
         return build_optimizer(self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"])
 
     def configure_optimizers(self) -> Any:
@@ -132,11 +132,11 @@ class DigitClassifier(LightningModule):
             return
         if self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
-        # Said of every value that is logged without a reduction; these are reduced before.
+        # Lightning warns of values logged without a reduction; these are already reduced.
         warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(train|val|test)/(loss|acc)'")
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
-        """The sum of the batch's losses: (). Notes loss and accuracy in the metrics."""
+        """The sum of the batch's losses: (). Adds the batch to the metrics."""
         images, targets = batch
         logits = self(images)
         losses: Tensor = self.loss(logits, targets)
@@ -150,7 +150,7 @@ class DigitClassifier(LightningModule):
         if self.trainer.world_size == 1:
             return own
         images_in = getattr(self.trainer.train_dataloader, "images_in", None)
-        if images_in is not None:  # an ImageLoader knows; with another one the processes must tell each other
+        if images_in is not None:  # an ImageLoader knows; with others the processes must communicate
             return int(images_in(batch_idx))
         return sum_over_processes(torch.tensor(own, device=self.device))
 
@@ -159,6 +159,6 @@ class DigitClassifier(LightningModule):
         self.log_dict(values, prog_bar=True)
 
     def _is_written(self, step: int) -> bool:
-        """Whether the Trainer writes that step's metrics: to log the others would cost more than the MLP's step."""
+        """Whether the Trainer logs this step: logging every step would cost more than a step of the MLP."""
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
         return interval > 0 and step % interval == 0

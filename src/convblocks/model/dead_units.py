@@ -1,4 +1,4 @@
-"""Which units behind a network's ReLUs are silent: at 0 whatever the image, so that they learn nothing any more."""
+"""Finds dead units: those whose ReLU outputs 0 for every image, so that they no longer learn."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -11,28 +11,27 @@ from torch.nn.modules.conv import _ConvNd
 
 from convblocks.model.networks import evaluating
 
-# What tells which dimension of an output counts units: of a convolution dimension 1, of the others the last one.
+# Layers that set the dimension of the units: 1 after a convolution, the last one after the others.
 LAYERS = (_ConvNd, nn.Linear, nn.RNNBase)
 
-# What gives 0, with a gradient of 0, for all that is negative; LeakyReLU and GELU do not.
+# Activations with output and gradient 0 for negative inputs, unlike LeakyReLU and GELU.
 RELUS = (nn.ReLU, nn.ReLU6)
 
 
 def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
-    """The share, in 0..1, of silent units behind each ReLU: ``relu1``, ``relu2`` and so on in the order of the modules.
+    """The share, in 0..1, of dead units behind each ReLU: ``relu1``, ``relu2`` and so on in the order of the modules.
 
-    A unit of a linear layer, or a channel of a convolution, is silent if the ReLU makes 0 of it for all images and at
-    all positions. A ReLU that is used several times has the units of all its uses; one that is not used has no share.
-    Only modules of ``RELUS`` count. The network computes as in evaluation; its modes and torch's random numbers are
-    left as they were.
+    A unit of a linear layer, or a channel of a convolution, is dead if its ReLU outputs 0 for all images and at all
+    positions. A ReLU that is used several times has the units of all uses; one that is never used is left out. Only
+    modules of ``RELUS`` count. The network runs in evaluation mode; its modes and torch's random state are restored.
 
     Args:
         network: Any network.
-        batches: Images as it takes them, on its device: (B, C, H, W) float, normalised.
+        batches: Its inputs, on its device: (B, C, H, W) float, normalised.
     """
     relus, watch = relus_of(network), _Watch()
     undisturbed = torch.random.fork_rng(_cuda_devices(network))
-    with evaluating(network), torch.no_grad(), undisturbed, relus_watched(network, watch.note_units):
+    with evaluating(network), torch.no_grad(), undisturbed, watch_relus(network, watch.note_units):
         for images in batches:
             watch.uses.clear()
             network(images)
@@ -40,14 +39,14 @@ def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, floa
 
 
 def relus_of(network: nn.Module) -> dict[str, nn.Module]:
-    """A network's ReLUs in the order of its modules, each once: ``relu1``, ``relu2`` and so on."""
+    """A network's ReLUs by name: ``relu1``, ``relu2`` and so on in the order of its modules."""
     relus = [module for module in network.modules() if isinstance(module, RELUS)]
     return {f"relu{number}": relu for number, relu in enumerate(relus, start=1)}
 
 
 @contextmanager
-def relus_watched(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Call ``note`` with the name and the output of each ReLU whenever it computes, its units in dimension 0."""
+def watch_relus(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call ``note`` with the name and output of each ReLU in every forward pass, the units in dimension 0."""
     unit_dimension = 1
 
     def note_layer(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -70,14 +69,14 @@ def relus_watched(network: nn.Module, note: Callable[[str, Tensor], None]) -> It
 
 
 class _Watch:
-    """Notes which units have ever been above 0."""
+    """Notes which units were ever above 0."""
 
     def __init__(self) -> None:
         self.uses: Counter[str] = Counter()  # of each ReLU, in this batch
         self._active: dict[tuple[str, int, int], Tensor] = {}  # by ReLU, use and number of units: (units,) bool
 
     def note_units(self, name: str, units: Tensor) -> None:
-        active = units.amax(dim=tuple(range(1, units.ndim))) != 0  # a tenth of the time of any()
+        active = units.amax(dim=tuple(range(1, units.ndim))) != 0  # ten times faster than any()
         use = (name, self.uses[name], len(active))
         self._active[use] = active | self._active.get(use, active)
         self.uses[name] += 1
@@ -91,5 +90,5 @@ class _Watch:
 
 
 def _cuda_devices(network: nn.Module) -> list[torch.device]:
-    """The CUDA devices that the network's parameters lie on."""
+    """The CUDA devices of the network's parameters."""
     return list({parameter.device for parameter in network.parameters() if parameter.is_cuda})

@@ -1,4 +1,4 @@
-"""Sums over processes, and batch normalisation over all of a batch's images, wherever they are."""
+"""Collectives, and batch norm over the global batch of several processes."""
 
 import warnings
 from typing import Any
@@ -15,18 +15,18 @@ def world_size() -> int:
 
 
 def in_process_group() -> bool:
-    """Whether this process was made one of several that train together (or of one alone, as under Slurm)."""
+    """Whether there is a process group, even of a single process, as under Slurm."""
     return distributed.is_available() and distributed.is_initialized()
 
 
 def end_process_group() -> None:
-    """Leave the process group, if any. It cannot be begun again by the same launcher."""
+    """Leave the process group, if any. The same launcher cannot create it again."""
     if in_process_group():
         distributed.destroy_process_group()
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
-    """The sum of a tensor over all processes; every process must call it."""
+    """The sum of a tensor over all processes; all processes must call it."""
     total = tensor.clone()
     if world_size() > 1:
         distributed.all_reduce(total)
@@ -34,7 +34,7 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The tensor of each process, which have the same shape: (processes, ...); all processes must call it."""
+    """The tensors of all processes, which must have one shape: (processes, ...); all processes must call it."""
     if world_size() == 1:
         return tensor.unsqueeze(0)
     gathered = tensor.new_empty((world_size(), *tensor.shape))
@@ -43,7 +43,7 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def broadcast_state(module: nn.Module) -> None:
-    """Give all processes the parameters and buffers that the first one has."""
+    """Give all processes the parameters and buffers of rank 0."""
     if world_size() > 1:
         for tensor in module.state_dict().values():
             sent = tensor.contiguous()
@@ -52,12 +52,11 @@ def broadcast_state(module: nn.Module) -> None:
 
 
 class _NormalizeOverProcesses(torch.autograd.Function):
-    """Batch normalisation of the global batch, of which each process holds a part: one collective in each direction.
+    """Batch norm over the global batch, of which each process holds a part: one collective per direction.
 
-    Forward, the processes exchange count, mean and sum of squared deviations of each channel, and join them by the
-    formula of Chan, Golub and LeVeque (1979), which loses no digits, as the difference of a mean square and a squared
-    mean would. Backward, they add up what a batch norm's gradient needs. Every process must take part, in the same
-    order, also one that has no images.
+    In the forward pass the processes exchange count, mean and sum of squared deviations per channel, and combine them
+    by the formula of Chan, Golub and LeVeque (1979), which avoids the cancellation of E[x²] - E[x]². In the backward
+    pass they sum the two terms of the gradient. Every process must take part, in the same order, even without images.
     """
 
     @staticmethod
@@ -101,22 +100,21 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         slope = -factor * scale * by_weight
         of_input = torch.addcmul((slope * offset - factor * by_bias).view(shape), centred, slope.view(shape))
         of_input = of_input.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
-        # Those of the parameters are this process's own: DistributedDataParallel joins them.
+        # The gradients of weight and bias are this process's own: DistributedDataParallel averages them.
         needs = ctx.needs_input_grad
         return of_input, of_weight if needs[1] else None, of_bias if needs[2] else None, None
 
 
 def _all_but_channels(tensor: Tensor) -> tuple[list[int], list[int]]:
-    """The dimensions of (B, C, ...) to sum over, and the shape (1, C, 1...) in which (C,) fits to it."""
+    """The dimensions of (B, C, ...) to sum over, and the shape (1, C, 1, ...) that broadcasts (C,) to it."""
     dims = [dim for dim in range(tensor.dim()) if dim != 1]
     return dims, [1 if dim in dims else -1 for dim in range(tensor.dim())]
 
 
 class _Synchronized(_BatchNorm):
-    """Batch normalisation by the statistics of the global batch, on any device.
+    """Batch norm by the statistics of the global batch, on any device; torch's ``SyncBatchNorm`` is for GPUs only.
 
-    torch's own ``SyncBatchNorm`` does the same for CUDA alone. Input (B, C, ...), where B may be 0 in some of the
-    processes.
+    Input (B, C, ...), where B may be 0 in some processes.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # the name in torch's signature
@@ -131,7 +129,7 @@ class _Synchronized(_BatchNorm):
 
     @torch.no_grad()
     def _update_running(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """Move the running statistics by ``momentum``, as torch's batch norm does: the unbiased variance."""
+        """Update the running statistics by ``momentum``, as torch does, with the unbiased variance."""
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -161,16 +159,16 @@ SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def needs_no_broadcast(network: nn.Module, synchronized: bool) -> bool:
-    """Whether the network's buffers stay the same in all processes by themselves: only batch norm's, synchronised."""
+    """Whether the buffers stay equal in all processes anyway: only those of synchronised batch norm do."""
     with_buffers = [module for module in network.modules() if next(module.buffers(recurse=False), None) is not None]
     return all(synchronized and type(module) in SYNCHRONIZED for module in with_buffers)
 
 
 def synchronize_batch_norm(network: nn.Module) -> None:
-    """Turn a network's batch norm layers into synchronised ones; parameters and buffers stay the same objects."""
+    """Make a network's batch norm layers synchronised ones, with the same parameter and buffer objects."""
     for module in network.modules():
         if type(module) in SYNCHRONIZED:
             module.__class__ = SYNCHRONIZED[type(module)]
         elif isinstance(module, _BatchNorm) and not isinstance(module, _Synchronized | nn.SyncBatchNorm):
             name = type(module).__name__
-            warnings.warn(f"{name} is not synchronised: each process takes its own statistics", stacklevel=2)
+            warnings.warn(f"{name} is not synchronised: each process uses its own statistics", stacklevel=2)

@@ -1,4 +1,4 @@
-"""What is measured over an epoch."""
+"""Loss and accuracy over an epoch."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,12 +11,12 @@ from convblocks.model.distributed import sum_over_processes
 
 
 class LossAndAccuracy(Metric):
-    """Mean loss and accuracy over the samples of an epoch, over all processes, summed on the device.
+    """Mean loss and accuracy over the images of an epoch and all processes, summed on the device.
 
-    They are reduced when asked for, all at once: torchmetrics would send several messages for each of the sums.
+    ``compute`` reduces all sums in one message; torchmetrics would send several for each of them.
 
-    The sums are persistent: they are part of a checkpoint, so that an epoch can be taken up in its middle. ``finite``
-    is the number of batches before the sum of the losses became infinite or nan.
+    The sums are persistent, that is, part of a checkpoint, so that a run can resume in the middle of an epoch.
+    ``finite`` is the number of batches before the sum of the losses became infinite or nan.
     """
 
     full_state_update = False
@@ -27,15 +27,15 @@ class LossAndAccuracy(Metric):
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
-        # How ``forward`` joins a batch with those before; ``compute`` joins the processes.
+        # The reductions are for ``forward``, over batches; ``compute`` reduces over processes.
         self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
         self.add_state("finite", torch.tensor(0), dist_reduce_fx="min")
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
-        """Add a batch: its summed loss (), logits (B, 10) and targets (B,)."""
-        if self.loss_sum.dtype != loss_sum.dtype:  # a network in float64 has its sums in float64
+        """Add a batch: its summed loss (), logits (B, classes) and targets (B,)."""
+        if self.loss_sum.dtype != loss_sum.dtype:  # a float64 network sums in float64
             self.loss_sum = self.loss_sum.to(torch.promote_types(self.loss_sum.dtype, loss_sum.dtype))
         self.loss_sum.add_(loss_sum)
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
@@ -43,12 +43,12 @@ class LossAndAccuracy(Metric):
         self.finite.add_(self.loss_sum < math.inf)  # false for nan too
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
-        """Move the sums with the network, but leave them their precision when the network's is lowered."""
+        """Move the sums with the network, but keep their precision if the network's is lowered."""
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
 
     def compute(self) -> dict[str, Tensor]:
-        """Loss and accuracy: (), in the precision of the sum of the losses."""
-        # float64 counts exactly; a quotient that is rounded twice, from there, is the same (MPS has no float64).
+        """Loss and accuracy: (), in the dtype of the loss sum."""
+        # float64 counts exactly, and rounding the quotient from it once more changes nothing. MPS has no float64.
         exact = self.loss_sum.dtype if self.loss_sum.is_mps else torch.float64
         sums = torch.stack([self.loss_sum.to(exact), self.correct.to(exact), self.count.to(exact)])
         loss_sum, correct, count = sum_over_processes(sums)

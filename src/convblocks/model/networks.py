@@ -1,6 +1,6 @@
 """The three architectures, as plain ``nn.Module``s: (B, C, H, W) float images in, (B, classes) logits out.
 
-Shapes in comments are those on MNIST, for which the networks were made. Of another data set they take the description.
+Shapes in comments are those on MNIST. For other data sets the networks take an image spec.
 """
 
 import inspect
@@ -52,14 +52,14 @@ class ConvMaxPoolNetwork(nn.Module):
     Input (B, 1, 28, 28), output logits (B, 10).
 
     Raises:
-        UsageError: the images are smaller than 8 x 8, of which three poolings leave nothing.
+        UsageError: the images are smaller than 8 x 8, too small for three poolings.
     """
 
     def __init__(self, image_spec: ImageSpec = MNIST) -> None:
         super().__init__()
         channels, height, width = image_spec.shape
         if min(height, width) < 8:
-            raise UsageError(f"three poolings leave nothing of images of {height} x {width}: 8 x 8 are needed")
+            raise UsageError(f"images of {height} x {width} are too small for three poolings: 8 x 8 are needed")
         self.blocks = nn.Sequential(
             conv_maxpool_block(channels, 32),  # (B, 32, 14, 14)
             conv_maxpool_block(32, 64),  # (B, 64, 7, 7)
@@ -87,12 +87,12 @@ def conv_batchnorm_block(in_channels: int, out_channels: int) -> nn.Sequential:
 class ConvBatchNormNetwork(nn.Module):
     """Three Conv-ReLU-BatchNorm blocks, global average pooling and a linear layer: 77,918 parameters on MNIST.
 
-    Input (B, 1, 28, 28), output logits (B, 10). Two places where the course's text is not followed:
+    Input (B, 1, 28, 28), output logits (B, 10). It differs from the course's text in two places:
 
-    - It gives block 3 the shape (B, 100, 3, 3), but stride 2 and padding 1 make 4x4 of 7x7 (3x3 would need padding
-      0). The layers are followed; global average pooling makes the rest the same.
-    - It removes the pooled dimensions with ``torch.squeeze(x)``, which also removes the batch dimension when B = 1.
-      Flattening from dimension 1 does not.
+    - The text gives the output of block 3 as (B, 100, 3, 3), but stride 2 and padding 1 turn 7x7 into 4x4 (3x3 would
+      need padding 0). The layers are as in the text; global average pooling makes the rest the same.
+    - The text removes the pooled dimensions with ``torch.squeeze(x)``, which also removes the batch dimension if
+      B = 1. ``Flatten`` does not.
     """
 
     def __init__(self, image_spec: ImageSpec = MNIST) -> None:
@@ -113,7 +113,7 @@ class ConvBatchNormNetwork(nn.Module):
         return logits
 
 
-# Each takes a description of the images, or none for MNIST's.
+# Each takes an image spec, MNIST's by default.
 ARCHITECTURES: dict[str, type[nn.Module]] = {
     "mlp": MultiLayerPerceptron,
     "maxpool": ConvMaxPoolNetwork,
@@ -122,20 +122,21 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 
 
 def check_name(arch: str) -> None:
-    """Raise a UsageError for what can be no network's name; of a class it does not look whether it is there."""
+    """Raise a UsageError for a name that is neither registered nor dotted; does not check that a class exists."""
     if arch not in ARCHITECTURES and "." not in arch:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
 
 
 def build_network(arch: str, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST) -> nn.Module:
-    """A fresh network, registered or what a dotted name such as ``mynets.Rows`` stands for, in channels_last.
+    """A new network, registered or of a class of your own such as ``mynets.Rows``, in channels_last.
 
-    That is the memory order in which convolutions are fastest; it changes results only by rounding. The registered
-    networks are given the description of the images, as is one of your own that has a parameter ``image_spec``.
+    In this memory format convolutions are fastest; results differ only by rounding. The registered networks get the
+    image spec, as does a class of your own with a parameter ``image_spec``.
 
     Raises:
-        UsageError: there is no such network, it does not take these arguments, or other images or logits.
+        UsageError: there is no such network, or it does not take these arguments or images, or its logits have another
+            shape.
     """
     check_name(arch)
     if arch in ARCHITECTURES and arguments:
@@ -147,17 +148,17 @@ def build_network(arch: str, arguments: Mapping[str, Any] | None = None, image_s
 
 
 def _own(name: str, arguments: Mapping[str, Any], image_spec: ImageSpec) -> nn.Module:
-    """A network of a class, or of a function, of the user's own."""
-    if "image_spec" in inspect.signature(names.find(name)).parameters:
+    """A network from a user's own class or function."""
+    if "image_spec" in inspect.signature(names.resolve(name)).parameters:
         arguments = {"image_spec": image_spec, **arguments}
-    network: nn.Module = names.call(nn.Module, name, **arguments)
+    network: nn.Module = names.instantiate(nn.Module, name, **arguments)
     _check_shapes(name, network, image_spec)
     return network
 
 
 @torch.no_grad()
 def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
-    """Refuse what is no network from (B, C, H, W) to (B, classes)."""
+    """Raise a UsageError unless the network maps (B, C, H, W) to (B, classes)."""
     images = torch.zeros(2, *image_spec.shape)
     try:
         with evaluating(network):
@@ -167,12 +168,12 @@ def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
         raise UsageError(f"{arch} does not take images (B, {taken}): {' '.join(str(error).split())}") from error
     shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if shape != (2, expected := len(image_spec.classes)):
-        raise UsageError(f"{arch} makes {shape} of images {tuple(images.shape)}, not logits (2, {expected})")
+        raise UsageError(f"{arch} returns {shape} for images {tuple(images.shape)}, not logits (2, {expected})")
 
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and afterwards each of its modules back into the mode that it was in."""
+    """Put a network into evaluation mode, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""What the networks consist of."""
+"""Tables of the networks' layers."""
 
 from torch import nn
 from torchinfo import summary
@@ -8,7 +8,7 @@ from convblocks.data.image_spec import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 
-# Of shapes and of parameters, beside 40 columns for the layers.
+# For output shapes and for parameters; the layers have 40.
 COLUMN_WIDTH = 20
 
 
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> None:
     """Print the summary of every registered network for one batch of 64 images.
 
     Raises:
-        UsageError: there are no options to give.
+        UsageError: options were given; there are none.
     """
     if arguments:
         raise UsageError(f"unrecognized arguments: {' '.join(arguments)}")
@@ -28,10 +28,10 @@ def describe(network: nn.Module, batch_size: int, image_spec: ImageSpec = MNIST)
     """Torchinfo's table of a network's layers, output shapes and parameters, within 80 columns."""
     table = str(summary(network, input_size=(batch_size, *image_spec.shape), col_width=COLUMN_WIDTH, verbose=0))
     for unit in Units:
-        table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its own constant
+        table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its enum member
     return table
 
 
 def parameters_of(network: nn.Module) -> int:
-    """How many numbers training may change, or leave."""
+    """The number of parameters, trainable or frozen."""
     return sum(parameter.numel() for parameter in network.parameters())

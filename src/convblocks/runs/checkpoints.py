@@ -1,4 +1,4 @@
-"""How checkpoints get onto the disk, and how they are read from it."""
+"""Writes checkpoints so that a kill cannot damage them, and reads them without running code."""
 
 import io
 import warnings
@@ -14,11 +14,10 @@ from torch import Tensor
 from convblocks.atomic import write
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.former_format import renewed_checkpoint
 from convblocks.runs.relocation import RUN, relocated
 
-# What a resume needs beyond weights and hyper-parameters, and what it must be.
-OF_TRAINING: dict[str, type] = {
+# The parts that a resume needs beyond weights and hyper-parameters, with their types.
+RESUME_PARTS: dict[str, type] = {
     "optimizer_states": list,
     "lr_schedulers": list,
     "callbacks": dict,
@@ -29,14 +28,14 @@ OF_TRAINING: dict[str, type] = {
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written so that a kill at any moment leaves a whole one, and no path is absolute.
+    """Writes checkpoints so that a kill at any moment leaves a complete one, without absolute paths.
 
-    Lightning's callbacks note where they have written checkpoints. What lies in the run directory is noted relative to
-    it, since runs are renamed, copied and moved to other machines.
+    Lightning's callbacks store the paths of their checkpoints. Those in the run directory are stored relative to it,
+    since runs are renamed, copied and moved to other machines.
 
     Args:
         run: The run directory.
-        keep_previous: The checkpoint of which the one before is kept too, as ``previous-<name>``.
+        keep_previous: The checkpoint whose predecessor is kept too, as ``previous-<name>``.
     """
 
     def __init__(self, run: Path, keep_previous: Path) -> None:
@@ -47,7 +46,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()  # not into the file: torch's writer hides why a disk does not take it
+        content = io.BytesIO()  # first into memory: torch's file writer hides the reason of a disk error
         torch.save(relocated(checkpoint, str(self.run.resolve()), RUN), content)
         complete = path.with_name(f".{path.name}.tmp")
         write(complete, content.getbuffer())
@@ -56,28 +55,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         complete.replace(path)
 
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
-        checkpoint = renewed_checkpoint(super().load_checkpoint(path, *arguments, **options))
+        checkpoint = super().load_checkpoint(path, *arguments, **options)
         return relocated(checkpoint, RUN, str(self.run.resolve()))
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint is kept that a newer one has replaced."""
+    """The path of the previous checkpoint, which a newer one has replaced."""
     return path.with_name(f"previous-{path.name}")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint's tensors and plain values; code that a pickle may hold is never run.
+    """Load a checkpoint's tensors and plain values; code in a pickle is never run.
 
     Raises:
         UserError: the file is damaged, or is not a checkpoint of this project.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+        with zipfile.ZipFile(path) as archive:  # torch.load ignores the checksums
             damaged = archive.testzip()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle that no torch wrote, it warns before it refuses it
+            warnings.simplefilter("ignore")  # torch warns of a foreign pickle before it refuses it
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises depends on where its bytes stop making sense
+    except Exception as error:  # damaged files raise many types
         raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
     if damaged is not None:
         raise UserError(f"cannot load {path}: it is damaged")
@@ -86,26 +85,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters and isinstance(weights, dict)):
         raise UserError(f"{path} is not a checkpoint of this project")
     if not all(isinstance(name, str) and _is_plain(value) for name, value in weights.items()):
-        raise UserError(f"{path} is not a checkpoint of this project: it does not hold named weights alone")
+        raise UserError(f"{path} is not a checkpoint of this project: its state_dict holds more than named tensors")
     try:
-        renewed = renewed_checkpoint(parts)
-        ImageSpec.from_dict(renewed["hyper_parameters"]["image_spec"])
-        return renewed
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        ImageSpec.from_dict(hyper_parameters["image_spec"])
+    except (KeyError, UsageError) as error:
         raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
+    return parts
 
 
 def newest_checkpoint(path: Path, weights: Mapping[str, Tensor]) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint to resume from and what it holds: ``path``, or the previous one where that is missing or damaged.
+    """The path and content of the checkpoint to resume from: ``path``, or the previous one if it is missing or damaged.
 
     None if there is neither.
 
     Args:
         path: The newest checkpoint.
-        weights: The state of the module that goes on: each must be in the checkpoint, in its shape.
+        weights: The state of the module that resumes: all names and shapes must be in the checkpoint.
 
     Raises:
-        UserError: both are damaged, or one is damaged and there is no other.
+        UserError: both are damaged, or one is damaged and the other missing.
     """
     problems = []
     for candidate in (path, previous(path)):
@@ -115,14 +113,14 @@ def newest_checkpoint(path: Path, weights: Mapping[str, Tensor]) -> tuple[Path, 
             except UserError as error:
                 problems.append(str(error))
     if problems:
-        raise UserError(f"{'; '.join(problems)}. Put an intact copy there, or delete it to begin the run anew")
+        raise UserError(f"{'; '.join(problems)}. Put an intact copy there, or delete it to start the run over")
     return None
 
 
 def _read_resumable(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """A checkpoint with all that training goes on from."""
+    """Read a checkpoint and check that it has all parts that a resume needs."""
     checkpoint = read_checkpoint(path)
-    for part, kind in OF_TRAINING.items():
+    for part, kind in RESUME_PARTS.items():
         if not isinstance(checkpoint.get(part), kind):
             raise UserError(f"{path} is damaged: it lacks the {part} that a resume needs")
     for state in checkpoint["optimizer_states"] or [None]:
@@ -135,7 +133,7 @@ def _read_resumable(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]
 
 
 def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Raise a UserError where a checkpoint does not hold all of these, each in its shape."""
+    """Raise a UserError unless a checkpoint holds all of these weights, in their shapes."""
     held = checkpoint["state_dict"]
     for name, value in weights.items():
         if name not in held or held[name].shape != value.shape:

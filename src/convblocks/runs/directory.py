@@ -3,7 +3,7 @@
 import csv
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import Any, Literal
@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 
 from convblocks.atomic import remove_unfinished, write
 from convblocks.errors import BusyError, UsageError, UserError
-from convblocks.runs.former_format import renewed_settings
 from convblocks.runs.result import RunResult, decode, encode
 from convblocks.tables import flatten
 
@@ -28,7 +27,7 @@ YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 LONGEST_NAME = 200
 
 # What config.yaml always holds, those of several parts last.
-SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "seed", "threads")
+SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "loss", "seed", "threads")
 GROUPS = ("data", "trainer")
 
 # On which processes a run trains: a resume may change it, since no number depends on it but by rounding.
@@ -142,11 +141,8 @@ class RunDirectory:
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {self.config}, which is missing or damaged: {what_to_do}") from error
         parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
-        if all(isinstance(parts.get(group), dict) for group in GROUPS):
-            with suppress(KeyError, TypeError):
-                parts = renewed_settings(parts)
-            if all(option in parts for option in SETTINGS):
-                return parts
+        if all(isinstance(parts.get(group), dict) for group in GROUPS) and all(option in parts for option in SETTINGS):
+            return parts
         raise UserError(f"{self.config} lacks some of the run's settings: {what_to_do}")
 
     def changed_settings(self, settings: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:

@@ -1,13 +1,13 @@
-"""Run directories are renamed, copied and moved to other machines, so that no path in one may be absolute."""
+"""Replaces paths in checkpoints: run directories are renamed and moved, so that absolute paths would become wrong."""
 
 from typing import Any
 
-# Stands for the run directory in the paths that a checkpoint holds.
+# Stands for the run directory in a checkpoint's paths.
 RUN = "<run>"
 
 
 def relocated(checkpoint: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    """The same checkpoint, but what its callbacks note to lie in one folder they note to lie in another."""
+    """The checkpoint with paths below one folder, in the states of its callbacks, moved to another."""
     if "callbacks" not in checkpoint:
         return checkpoint
     return checkpoint | {"callbacks": _replaced(checkpoint["callbacks"], old, new)}

@@ -25,7 +25,7 @@ from convblocks.tables import percent, terminal
 from convblocks.training import building, signals, slurm
 from convblocks.training.finish import chance_accuracy
 from convblocks.training.options import with_size_as_one
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import quiet_lightning
 
 # Larger numbers are typing errors.
 LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         UsageError: options or a space that fit.py does not take.
         UserError: the journal is damaged or of another search, or no trial has a result.
     """
-    silence_what_every_run_says()
+    quiet_lightning()
     launched = dict(os.environ)
     options = parse(arguments)
     if launcher := slurm.launcher_of_several():

@@ -1,7 +1,6 @@
-"""One run, from the command line to a finished run directory. Light: a signal may come during the imports."""
+"""One run, from the command line to a finished run directory. Imports little: a signal may come during imports."""
 
 import os
 
-# torch's stores would tell by themselves, with a backtrace of C++, that the process which keeps them was lost. Before
-# torch is imported.
+# Otherwise torch's stores print a C++ backtrace when the process that holds them dies. Set before torch is imported.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

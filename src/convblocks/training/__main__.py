@@ -1,14 +1,14 @@
-"""``python -m convblocks.training`` is ``scripts/fit.py`` for whoever has the package alone, comparisons included."""
+"""``python -m convblocks.training`` is ``scripts/fit.py`` without the repository; comparisons start runs by it."""
 
 import sys
 
 from convblocks.console import end, status_of
 from convblocks.training import signals
 
-signals.install()  # before the heavy imports: a job may be told to stop while they run
+signals.install()  # before the heavy imports: a signal may come while they run
 
 if __name__ == "__main__":
     from convblocks.training.fit import main
 
-    sys.argv[0] = "fit.py"  # as messages name it
+    sys.argv[0] = "fit.py"  # the name in error messages
     end(status_of(main, sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The one bar of a run: it counts epochs as the printed lines do, and vanishes when training ends."""
+"""The progress bar: one for the whole run, counting epochs as the printed lines do; removed when training ends."""
 
 import math
 import time
@@ -9,21 +9,21 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.live import Live
 
 from convblocks.tables import bar, terminal
-from convblocks.training.metrics_log import place
+from convblocks.training.metrics_log import epoch_label
 
-# So often it moves.
+# Between two updates.
 SECONDS = 0.25
 
 
 class Bar(ProgressBar):
-    """Shows the epoch, how much of the whole run is done, the loss of the last batch, and the time that is left."""
+    """Shows the epoch, the progress of the whole run, the loss of the last batch, and the time left."""
 
     def __init__(self) -> None:
         super().__init__()
         self._is_enabled = True
         self._live: Live | None = None
         self._start = self._shown = 0.0
-        self._done_before = 0  # batches of the run that this one resumes
+        self._done_before = 0  # batches before a resume
 
     def enable(self) -> None:
         self._is_enabled = True
@@ -47,28 +47,28 @@ class Bar(ProgressBar):
         self._shown = now
         done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
         pace = (now - self._start) / max(done - self._done_before, 1)
-        # A step of one's own may have returned no loss, or nothing: it is skipped, or optimizes by itself.
+        # A user's own training_step may return nothing, to skip a step or to optimize manually.
         note = f"loss {outputs['loss']:.4f}" if outputs and "loss" in outputs else ""
-        epoch = place(trainer.current_epoch + 1, trainer.max_epochs)
+        epoch = epoch_label(trainer.current_epoch + 1, trainer.max_epochs)
         self._live.update(bar(epoch, done, batches_of(trainer), note, pace), refresh=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._vanish()
+        self._remove()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._vanish()
+        self._remove()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self._vanish()
+        self._remove()
 
-    def _vanish(self) -> None:
+    def _remove(self) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
 
 
 def batches_of(trainer: Trainer) -> float | None:
-    """How many batches the whole run has, as far as that is known: a time or a callback may end it."""
+    """The number of batches of the whole run; None if only a time limit or a callback ends it."""
     limits: list[float] = []
     if trainer.max_epochs is not None and trainer.max_epochs > 0:
         limits.append(trainer.max_epochs * trainer.num_training_batches)

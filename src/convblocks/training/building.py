@@ -1,4 +1,4 @@
-"""What plain settings stand for: data, classifier and Trainer."""
+"""Builds data module, classifier and Trainer from plain settings."""
 
 import logging
 import sys
@@ -26,23 +26,28 @@ from convblocks.training.options import Settings, parsed, parser
 
 
 def load_classes(settings: Settings) -> None:
-    """Import the classes that the settings name.
+    """Import the classes named in the settings.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: one does not exist.
     """
     check_name(settings["arch"])
-    of_training = [optimizer_name(settings["optimizer"]), schedule_name(settings["lr_scheduler"])]
-    for name in [*of_training, loss_name(settings["loss"]), settings["arch"], settings["data"].get("source") or ""]:
+    for name in (
+        optimizer_name(settings["optimizer"]),
+        schedule_name(settings["lr_scheduler"]),
+        loss_name(settings["loss"]),
+        settings["arch"],
+        settings["data"].get("source") or "",
+    ):
         if "." in name:
-            names.load(name)
+            names.import_class(name)
 
 
 def build_classifier(settings: Settings, image_spec: ImageSpec) -> DigitClassifier:
-    """The classifier of these settings; its weights are drawn from torch's global random numbers.
+    """The classifier of these settings; its weights are drawn from torch's global generator.
 
     Raises:
-        UsageError: a network, optimizer, schedule or loss that cannot be made of the arguments given.
+        UsageError: the network, optimizer, schedule or loss does not take its arguments.
     """
     return FastClassifier(
         settings["arch"],
@@ -60,22 +65,22 @@ def build_data(settings: Settings) -> MNISTDataModule:
     """The data module of these settings, or a UsageError."""
     given = dict(parsed(settings).data)
     source = given.pop("source")
-    return MNISTDataModule(**given, source=partial(names.call, ImageSource, source) if source else None)
+    return MNISTDataModule(**given, source=partial(names.instantiate, ImageSource, source) if source else None)
 
 
 def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback], plugins: Sequence[Any]) -> Trainer:
-    """The Trainer of these settings, with more callbacks and plugins, and a bar on a terminal.
+    """The Trainer of these settings, with further callbacks and plugins, and a progress bar on a terminal.
 
-    Of loggers it has those that are asked for, without the one that every run has.
+    Its loggers are those of the settings only, not yet the one that every run has.
 
     Raises:
-        UsageError: what is asked for is not there, or cannot be combined.
+        UsageError: an unknown class, or options that Lightning refuses.
     """
     try:
         given = parser().instantiate(parsed(settings)).trainer.as_dict()
         own_callbacks = _as_list(given["callbacks"])
         if given["profiler"]:
-            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # where its report goes
+            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # its report is logged there
         own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
         show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
         bar = [Bar()] if show_bar and not own_bar else []
@@ -83,9 +88,9 @@ def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback],
             "default_root_dir": root,
             "logger": given["logger"] if given["logger"] not in (None, True) else False,
             "enable_progress_bar": show_bar or own_bar,
-            "enable_model_summary": False,  # ours is printed instead
+            "enable_model_summary": False,  # fit prints its own
             "profiler": given["profiler"] or NoProfiler(),
-            "sync_batchnorm": False,  # the classifier does it, on any device
+            "sync_batchnorm": False,  # the classifier does it itself, on any device
             "callbacks": [*callbacks, *bar, *own_callbacks],
             "plugins": [*plugins, *_as_list(given["plugins"])],
         }
@@ -95,5 +100,5 @@ def build_trainer(settings: Settings, root: Path, callbacks: Sequence[Callback],
 
 
 def _as_list(given: Any) -> list[Any]:
-    """What may be given alone or as a list."""
+    """A list, from an option that may be a list, a single value or None."""
     return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]

@@ -1,4 +1,4 @@
-"""Ends a run whose loss is no longer finite: what follows would only be more of the same."""
+"""Ends a run whose loss is no longer finite."""
 
 import math
 from typing import Any
@@ -7,17 +7,17 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.model.classifier import DigitClassifier
-from convblocks.training.metrics_log import ends_written_step
+from convblocks.training.metrics_log import ends_logged_step
 
 
 class Divergence(Callback):
     """Finds the step after which the loss was infinite or nan, and ends the run soon after.
 
-    It looks where the loss is read anyway, at the steps that the Trainer writes, and at the end of an epoch: to look
-    at each step would make the processor wait for the device.
+    Checks only when the loss is read anyway, at the steps that the Trainer logs, and at the end of an epoch: checking
+    every step would make the CPU wait for the device.
 
     Args:
-        every_n_steps: How many optimizer steps lie between two that the Trainer writes.
+        every_n_steps: The Trainer's ``log_every_n_steps``.
     """
 
     def __init__(self, every_n_steps: int) -> None:
@@ -27,19 +27,19 @@ class Divergence(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if ends_written_step(trainer, batch_idx, self.every_n_steps):
-            self._look(trainer, pl_module, is_lost=not _are_finite(trainer, "train/loss_step"))
+        if ends_logged_step(trainer, batch_idx, self.every_n_steps):
+            self._stop_if(not _are_finite(trainer, "train/loss_step"), trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, DigitClassifier)
-        lost = ~torch.isfinite(pl_module.train_metrics.loss_sum)
-        self._look(trainer, pl_module, is_lost=trainer.strategy.reduce_boolean_decision(bool(lost), all=False))
+        diverged = bool(~torch.isfinite(pl_module.train_metrics.loss_sum))
+        self._stop_if(trainer.strategy.reduce_boolean_decision(diverged, all=False), trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or _are_finite(trainer, "val/loss", "test/loss"):
             return
         self.on_train_epoch_end(trainer, pl_module)
-        if self.step is None:  # the last step of all has lost the weights: no training loss tells of it
+        if self.step is None:  # the very last step diverged: no training loss shows it
             self.step = trainer.global_step
             trainer.should_stop = True
 
@@ -49,19 +49,19 @@ class Divergence(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.step = state_dict["step"]
 
-    def _look(self, trainer: Trainer, pl_module: LightningModule, is_lost: bool) -> None:
-        if not is_lost or self.step is not None:
+    def _stop_if(self, diverged: bool, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not diverged or self.step is not None:
             return
         assert isinstance(pl_module, DigitClassifier)
         finite = pl_module.train_metrics.finite.to(pl_module.device)  # batches of this epoch, in each process
-        first_lost = 1 + int(-trainer.strategy.reduce(-finite, reduce_op="max"))
+        first_diverged = 1 + int(-trainer.strategy.reduce(-finite, reduce_op="max"))
         seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
         per_step = trainer.accumulate_grad_batches
-        steps_since = math.ceil(seen / per_step) - math.ceil(first_lost / per_step)
+        steps_since = math.ceil(seen / per_step) - math.ceil(first_diverged / per_step)
         self.step = trainer.global_step - steps_since - 1
         trainer.should_stop = True
 
 
 def _are_finite(trainer: Trainer, *metrics: str) -> bool:
-    """Whether those of these metrics that were logged are finite; they are the same in all processes."""
+    """Whether these metrics are finite, if logged; they are equal in all processes."""
     return all(math.isfinite(trainer.callback_metrics.get(name, 0)) for name in metrics)

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateF
 
 from convblocks.atomic import write
 from convblocks.console import echo
+from convblocks.data.image_spec import MNIST
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.model.distributed import end_process_group
@@ -26,30 +27,26 @@ from convblocks.training import loggers, slurm
 from convblocks.training.fast.loop import skip_idle_hooks
 from convblocks.training.fast.memory import keep_freed_memory
 from convblocks.training.finish import final_metrics, print_result, run_result, write_result
-from convblocks.training.friendly_errors import friendly_errors, of_files
-from convblocks.training.metrics_log import first_step_to_forget
+from convblocks.training.friendly_errors import find_disk_error, friendly_errors
+from convblocks.training.metrics_log import first_step_to_log
 from convblocks.training.options import parse
 from convblocks.training.parts import Training, build
-from convblocks.training.quiet import (
-    silence_what_every_run_says,
-    silence_what_the_first_process_says,
-    tensorboards_thread_is_quiet,
-)
+from convblocks.training.quiet import quiet_further_processes, quiet_lightning, quiet_tensorboard_thread
 from convblocks.training.rank_failure import RankFailureMonitor
 from convblocks.training.resume import callbacks_of
 from convblocks.training.tensorboard import RunTensorBoardLogger
 
 
 def main(arguments: list[str]) -> None:
-    """Train as the command line says.
+    """Train a run.
 
     Raises:
-        UserError: anything that the user can mend.
-        KeyboardInterrupt: Ctrl-C; what was finished by then is in the run directory.
+        UserError: anything that the user can fix.
+        KeyboardInterrupt: Ctrl-C; finished epochs are in the run directory.
     """
-    silence_what_every_run_says()
+    quiet_lightning()
     if slurm.is_further_process():
-        silence_what_the_first_process_says()
+        quiet_further_processes()
     with rank_zero_errors():
         options = parse(["--help"] if "--help_all" in arguments else arguments)
         training = build(options)
@@ -70,7 +67,7 @@ def main(arguments: list[str]) -> None:
         complete(training)
         return
     while not training.directory.create(exist_ok=options.name is not None):
-        training = build(options)  # another run has taken the version that was free
+        training = build(options)  # another run has taken the free version
         read(training.data)
     with training.directory.lock():
         complete(training)
@@ -78,7 +75,10 @@ def main(arguments: list[str]) -> None:
 
 @contextmanager
 def rank_zero_errors(is_rank_zero: bool | None = None) -> Iterator[None]:
-    """Let one process say what is wrong before training, which each finds: by default of files one on each machine."""
+    """Report an error that all processes find before training only once.
+
+    Without ``is_rank_zero``, on the first process of each machine, or for a UsageError of all machines.
+    """
     try:
         yield
     except UserError as error:
@@ -89,7 +89,7 @@ def rank_zero_errors(is_rank_zero: bool | None = None) -> Iterator[None]:
 
 
 def read(data: MNISTDataModule) -> None:
-    """Read the images, before anything is written."""
+    """Read the images before anything is written."""
     with rank_zero_errors():
         data.prepare_data()
         data.setup()
@@ -101,11 +101,11 @@ def try_out(training: Training) -> None:
         training.trainer.fit(training.classifier, datamodule=training.data)
         training.trainer.test(training.classifier, datamodule=training.data, verbose=False)
     if training.is_rank_zero:
-        echo("fast_dev_run: training, evaluation and test work; no run directory is left.")
+        echo("fast_dev_run: training, evaluation and test work; no run directory was written.")
 
 
 def refuse_conflict(training: Training, resume: bool) -> None:
-    """Refuse a run that would overwrite another, or carry on with other settings than it began with."""
+    """Refuse to overwrite an existing run, or to resume one with other settings."""
     directory, settings = training.directory, training.settings
     if not directory.exists():
         return
@@ -121,13 +121,12 @@ def refuse_conflict(training: Training, resume: bool) -> None:
 
 
 def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
-    """Refuse to carry on a run on other images than it was begun with, or from another run's checkpoint."""
+    """Refuse to resume a run with other data, or from another run's checkpoint."""
     files, path, seed = training.data.files, training.directory.path, training.settings["seed"]
     state = checkpoint[type(training.data).__qualname__]
-    if state.get("seed", seed) != seed:
+    if state["seed"] != seed:
         raise UserError(f"{path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there")
-    began = state.get("fingerprint", files.fingerprint)
-    changed = changed_parts(began, files.fingerprint)
+    changed = changed_parts(state["fingerprint"], files.fingerprint)
     if checkpoint["hyper_parameters"]["image_spec"]["classes"] != list(files.image_spec.classes):
         changed.append("list of classes")
     if changed:
@@ -135,20 +134,20 @@ def refuse_other_data(training: Training, checkpoint: dict[str, Any]) -> None:
 
 
 def changed_parts(began: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The parts of the data that are not as they were when a run began, also those that are gone or new."""
+    """The names of the parts of the data that were changed, removed or added since the run began."""
     return [name for name in dict.fromkeys([*began, *now]) if began.get(name) != now.get(name)]
 
 
 def other_data(training: Training, changed: list[str]) -> DataError:
-    """What to say where these parts of the data have changed since the run began."""
+    """The error for parts of the data that have changed since the run began."""
     return DataError(
         f"{training.directory.path} was begun with another {' and '.join(changed)} than {training.data.files.folder} "
-        "holds: put the data back as it was, or choose another --name"
+        "holds: restore the data, or choose another --name"
     )
 
 
 def finished(directory: RunDirectory) -> str:
-    """What to say of a run that is done."""
+    """The message for a run that is done."""
     result = directory.read_result()
     epochs = f"{directory.path} is finished: it has {len(result.epochs)} epochs"
     if result.ended_by != EPOCHS:
@@ -157,16 +156,12 @@ def finished(directory: RunDirectory) -> str:
 
 
 def complete(training: Training) -> None:
-    """Train in the run directory, which is there, and leave its files."""
-    atexit.register(end_process_group)  # left to Python's exit, its threads sometimes abort the process
-    rank_failure = RankFailureMonitor(training.directory.path, training.what_to_do)
+    """Train, and write all files of the run directory, which exists already."""
+    atexit.register(end_process_group)  # otherwise its threads sometimes abort the process at exit
+    rank_failure = RankFailureMonitor(training.directory.path, training.resume_hint)
     if training.trainer.world_size > 1:
         training.trainer.callbacks.insert(0, rank_failure)  # type: ignore[attr-defined]  # Lightning sets it at run time
-    with (
-        rank_failure.rank_zero_errors(training.is_rank_zero),
-        friendly_errors(training),
-        tensorboards_thread_is_quiet(),
-    ):
+    with rank_failure.rank_zero_errors(training.is_rank_zero), friendly_errors(training), quiet_tensorboard_thread():
         start = find_start(training)
         open_directory(training, start)
         if training.is_rank_zero:
@@ -176,14 +171,14 @@ def complete(training: Training) -> None:
         if training.is_rank_zero:
             result = write_result(training, run_result(training, metrics))
             print_result(training, result)
-        training.trainer.strategy.barrier()  # nobody leaves before all is written: launchers end those who are left
+        training.trainer.strategy.barrier()  # when one process ends, launchers may kill the others, still writing
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a run begins: its checkpoint, the steps that were made before, and the first step to log anew.
+    """Where a run starts: its checkpoint, the steps done before, and the first step to be logged again.
 
-    A run that was killed before its first checkpoint begins anew, but has logged steps already.
+    A run that was killed before its first checkpoint starts again, but has logged steps already.
     """
 
     checkpoint: Path | None = None
@@ -192,15 +187,15 @@ class Start:
 
 
 def find_start(training: Training) -> Start:
-    """Where to carry on, or the beginning.
+    """Find the checkpoint to resume from, if any.
 
     Raises:
-        UserError: it is damaged and there is no other, or it belongs to other settings.
+        UserError: it is damaged and there is no other, or it belongs to another run.
     """
     last = training.directory.last_checkpoint
     try:
         found = newest_checkpoint(last, training.classifier.state_dict())
-    except UserError:  # with other classes, or images of another shape, the network has other weights
+    except UserError:  # perhaps because other classes or shapes of images have changed the shapes of the weights
         began = (read_origin(training.directory.provenance) or {}).get("data", {})
         if began and (changed := changed_parts(began, training.data.files.fingerprint)):
             raise other_data(training, changed) from None
@@ -209,16 +204,16 @@ def find_start(training: Training) -> Start:
         return Start()
     path, checkpoint = found
     refuse_other_data(training, checkpoint)
-    put_back_what_was_found(training, checkpoint)
+    restore_found_values(training, checkpoint)
     if checkpoint["hyper_parameters"] != dict(training.classifier.hparams):
         raise UserError(f"{path} belongs to a run with other settings: put the right one there, or delete it")
     if path != last and training.is_rank_zero:
         echo(f"{last} is missing or damaged: carrying on from {path.name}")
-    return Start(path, checkpoint["global_step"], first_step_to_forget(checkpoint))
+    return Start(path, checkpoint["global_step"], first_step_to_log(checkpoint))
 
 
-def put_back_what_was_found(training: Training, checkpoint: dict[str, Any]) -> None:
-    """Go on with what LearningRateFinder and BatchSizeFinder found when the run began, instead of searching anew."""
+def restore_found_values(training: Training, checkpoint: dict[str, Any]) -> None:
+    """Use the values that LearningRateFinder and BatchSizeFinder found when the run began, without a new search."""
     trainer, finders = training.trainer, (LearningRateFinder, BatchSizeFinder)
     if callbacks_of(trainer, *finders):
         others = [callback for callback in callbacks_of(trainer, Callback) if not isinstance(callback, finders)]
@@ -228,14 +223,14 @@ def put_back_what_was_found(training: Training, checkpoint: dict[str, Any]) -> N
 
 
 def open_directory(training: Training, start: Start) -> None:
-    """Note in the run directory what the run is begun with, and let the Trainer log into it, anew from a step on."""
+    """Write settings and manifest to the run directory, and give the Trainer its loggers."""
     directory, trainer = training.directory, training.trainer
     added = list(trainer.loggers)
     if training.is_rank_zero:
         note_settings(training, start.steps)
         note_origin(training)
         if added and directory.loggers.is_file():
-            loggers.go_on(added, flatten(training.settings), start.first_logged)
+            loggers.continue_runs(added, flatten(training.settings), start.first_logged)
         elif added:
             loggers.begin(added, directory.loggers, flatten(training.settings))
     if training.settings["trainer"].get("logger") is not False:
@@ -244,10 +239,10 @@ def open_directory(training: Training, start: Start) -> None:
 
 
 def note_settings(training: Training, steps: int) -> None:
-    """Write ``config.yaml``; on a resume on other processes say, and note there, on which the run was before."""
+    """Write ``config.yaml``; on a resume with another layout of processes, print and note the earlier one."""
     directory, settings = training.directory, training.settings
     up_to = f"up to step {steps}"
-    # What is noted of that step already is true: with what has stood there since, no step was made.
+    # An existing note of this step stays valid: no step was done since.
     is_noted = any(note.startswith(f"{up_to}: ") for note in directory.notes())
     former = directory.changed_layout(settings) if steps and not is_noted else ""
     if former:
@@ -263,41 +258,43 @@ def note_origin(training: Training) -> None:
     if began is not None:
         changed = changes(began, now)
         for line in changed:
-            echo(f"not as when the run began: {line}")
+            echo(f"changed since the run began: {line}")
         resumed = {"command": now["command"], "changes": changed}
         content = {"data": now["data"]} | began | {"resumed": [*began.get("resumed", []), resumed]}
     write(path, as_json(content) + "\n")
 
 
 def introduce(training: Training) -> None:
-    """Print what is about to be trained, and on what."""
+    """Print the data, unless it is MNIST, and the network."""
     files, settings = training.data.files, training.settings
     if not files.original:
-        echo(f"The data in {files.folder} is not the original MNIST: {files.image_spec}.")
+        images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
+        note = " (not the original MNIST)" if files.image_spec == MNIST else ""
+        echo(f"{files.folder}: {images}{note}, {files.image_spec}")
     if not len(files.test.labels):
-        echo(f"It has no test images: what is called test here are the {len(training.data.val.labels):,} held out.")
+        echo(f"Without test images, 'test' below means the {len(training.data.val.labels):,} held-out images.")
     if settings["threads"] > (cpus := os.cpu_count() or 1):
-        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs: expect it to be slow.")
+        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs, which will be slow.")
     network = training.classifier.network
     if settings["trainer"]["enable_model_summary"]:
         echo(describe(network, settings["batch_size"], files.image_spec))
     parameters, device = parameters_of(network), training.trainer.strategy.root_device
-    what = f"{settings['arch']} · {parameters:,} parameters · {device} · seed {settings['seed']}"
-    echo(f"{what} -> {as_shown(training.directory.path)}")
+    run = f"{settings['arch']} · {parameters:,} parameters · {device} · seed {settings['seed']}"
+    echo(f"{run} -> {as_shown(training.directory.path)}")
 
 
 def train(training: Training, checkpoint: Path | None) -> None:
     """Run the Trainer, from a checkpoint if there is one."""
     trainer = training.trainer
-    # Lightning does so after it has loaded a checkpoint, whose float64 weights it would round to float32.
+    # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
     trainer.precision_plugin.convert_module(training.classifier)
     skip_idle_hooks(trainer, training.classifier)
     try:
         trainer.fit(training.classifier, datamodule=training.data, ckpt_path=checkpoint, weights_only=True)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        if checkpoint is None or training.log.trains or of_files(error, training.directory):
+        if checkpoint is None or training.log.trains or find_disk_error(error, training.directory):
             raise
-        # Its parts are there, but what they hold does not fit: too much to check it all beforehand.
+        # All parts are there, but some content is wrong: too much to check beforehand.
         raise UserError(
             f"cannot resume from {checkpoint} ({error!r}): put an intact copy there, or delete it"
         ) from error

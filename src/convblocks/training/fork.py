@@ -1,18 +1,18 @@
-"""Processes that start at once, since they are forked from a server that has done the imports."""
+"""A fork server with the imports done, so that processes start at once."""
 
 import multiprocessing
 import signal
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # neither is everywhere
+if TYPE_CHECKING:  # not available on all systems
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 
 def fork_server(*modules: ModuleType) -> "ForkServerContext | SpawnContext":
-    """A context for multiprocessing whose server imports these modules before it forks.
+    """A multiprocessing context whose server imports these modules before it forks.
 
-    Where processes cannot be forked, on Windows, each does its imports itself.
+    On Windows, where processes cannot be forked, each of them does the imports.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -20,8 +20,8 @@ def fork_server(*modules: ModuleType) -> "ForkServerContext | SpawnContext":
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*(module.__name__ for module in modules), "convblocks.training.unblock_sigint"])
-    resource_tracker.ensure_running()  # otherwise begun by the next line but one, and it lets Ctrl-C through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # in the server's imports it would leave a traceback
+    resource_tracker.ensure_running()  # otherwise forkserver starts it below, which would unblock SIGINT
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C during the server's imports prints a traceback
     try:
         forkserver.ensure_running()
     finally:

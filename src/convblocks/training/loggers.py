@@ -1,4 +1,4 @@
-"""Loggers that a user adds to TensorBoard's, and how a resumed run goes on in the same curves of theirs."""
+"""Loggers that a user adds to TensorBoard's: a resumed run continues their curves."""
 
 import csv
 import getpass
@@ -16,12 +16,12 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from convblocks.atomic import write
 from convblocks.errors import UserError
 
-# The argument by which a logger's class goes on with a run.
+# The argument of each logger's class that continues an earlier run.
 RUN_ARGUMENTS = {"CSVLogger": "version", "MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
 
 
 def with_runs(given: Any, runs: list[Any]) -> Any:
-    """What ``--trainer.logger`` says, with the runs in which the loggers shall go on; the rest as it was."""
+    """The value of ``--trainer.logger``, with the runs that the loggers continue."""
     if not isinstance(given, dict | list):
         return given
     loggers = given if isinstance(given, list) else [given]
@@ -31,7 +31,7 @@ def with_runs(given: Any, runs: list[Any]) -> Any:
 
 
 def read_runs(path: Path) -> list[Any]:
-    """The names that the loggers' services gave to a run, None for those that have none.
+    """The ids that the loggers gave to a run, None for loggers without one.
 
     Raises:
         UserError: the file is damaged.
@@ -43,19 +43,19 @@ def read_runs(path: Path) -> list[Any]:
     except (OSError, ValueError, RecursionError):
         runs = None
     if not isinstance(runs, list):
-        raise UserError(f"{path} is damaged: put it back as it was, or delete it to begin new runs of the loggers")
+        raise UserError(f"{path} is damaged: restore it, or delete it to begin new runs of the loggers")
     return runs
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Keep two runs from beginning at once: their loggers would make the same version, or the same tables twice."""
+    """Keep two runs from starting at once: their loggers would choose the same version, or create tables twice."""
     with FileLock(Path(tempfile.gettempdir()) / f"convblocks_loggers_{getpass.getuser()}.lock"):
         yield
 
 
 def begin(loggers: list[Logger], path: Path, hyperparameters: dict[str, Any]) -> None:
-    """Begin a run of each logger, tell it the settings, and note which run it is."""
+    """Log the settings to each logger, which starts its run, and save the ids of these runs."""
     with one_at_a_time():
         for logger in loggers:
             logger.log_hyperparams(hyperparameters)
@@ -63,10 +63,10 @@ def begin(loggers: list[Logger], path: Path, hyperparameters: dict[str, Any]) ->
     write(path, json.dumps(runs) + "\n")
 
 
-def go_on(loggers: list[Logger], hyperparameters: dict[str, Any], first_step: int) -> None:
-    """Let each go on in its run, before a step from which all is logged anew."""
+def continue_runs(loggers: list[Logger], hyperparameters: dict[str, Any], first_step: int) -> None:
+    """Restore the rows that loggers wrote before ``first_step``, the first step to be logged again."""
     for logger in loggers:
-        if isinstance(logger, CSVLogger):  # it begins with deleting what it wrote before
+        if isinstance(logger, CSVLogger):  # the others keep their rows; this one deletes its file when it starts
             rows = _read_rows(Path(logger.log_dir) / ExperimentWriter.NAME_METRICS_FILE)
             logger.log_hyperparams(hyperparameters)
             for step, metrics in rows:

@@ -1,4 +1,4 @@
-"""Keeps the record of a run and tells it: to ``metrics.csv``, to the loggers, to the terminal."""
+"""The metrics of a run: in ``metrics.csv``, in the loggers, on the terminal."""
 
 import math
 import time
@@ -15,30 +15,29 @@ from convblocks.tables import as_csv, percent
 
 Row = dict[str, float]
 
-# How Lightning and the classifier name the metrics of a step, as opposed to those of an epoch.
-OF_A_STEP = "_step"
+# The suffix of the metrics of a step, as opposed to those of an epoch.
+STEP = "_step"
 
-# Of the columns that people read, which fit into 80 of a terminal.
+# Widths of the printed columns, which fit into a terminal of 80 columns.
 LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 10, 8, 9
 
-# A loss from which on its decimals tell nothing.
+# Losses above this are printed in scientific notation.
 HUGE = 10_000
 
 
 class MetricsLog(Callback):
-    """Collects a row for each evaluation and for each epoch, one for both where they coincide.
+    """Collects a row for each evaluation and each epoch, a single one if they coincide.
 
-    A row has epoch (from 1), step, what was logged over the epoch and by the evaluation, and seconds and images per
-    second since the row before or the epoch's start. The rows are part of the checkpoint, and the file is written anew
-    from them each time: a resumed run neither loses nor repeats a row. Lightning itself writes an epoch's metrics to
-    the loggers after the epoch's checkpoint, and a run killed between the two would have a hole in its curves: on a
-    resume from an epoch's end, what belongs to its last step is written once more, where ``first_step_to_forget`` has
-    made room for it.
+    A row has epoch (from 1), step, the metrics of the epoch and of the evaluation, and seconds and images per second
+    since the previous row or the start of the epoch. The rows are part of the checkpoint, and the whole file is
+    rewritten from them each time, so that a resumed run neither loses nor repeats a row. Lightning writes an epoch's
+    metrics to the loggers after the epoch's checkpoint, and a run killed in between would have a gap in its curves.
+    Therefore a resume from the end of an epoch logs its last step again; see ``first_step_to_log``.
 
     Args:
         path: The CSV file.
-        evaluated: What the images are called that the run is evaluated on: test, or val.
-        every_n_steps: How many optimizer steps lie between two that the Trainer logs.
+        evaluated: The split that the run is evaluated on: test or val.
+        every_n_steps: The Trainer's ``log_every_n_steps``.
         running_loss: Also print the loss of the current batch that often, as the course's notebook does.
     """
 
@@ -48,13 +47,13 @@ class MetricsLog(Callback):
         self.every_n_steps = every_n_steps
         self.running_loss = running_loss
         self.rows: list[Row] = []
-        self._of_last_step: Row = {}  # what was logged at the last step that was
+        self._of_last_step: Row = {}  # the metrics of the last logged step
         self._start = time.perf_counter()
-        self._seconds_before = 0.0  # spent on the current row by the run that this one resumes
+        self._seconds_before = 0.0  # spent on the current row before a resume
         self._images = 0
         self._training_seconds = 0.0
-        self._ended: set[str] = set()  # "evaluation", "epoch": what has ended, and has no row yet
-        self._place: Row = {}  # where it ended, and how fast it was
+        self._ended: set[str] = set()  # "evaluation" or "epoch", if they have ended but have no row yet
+        self._place: Row = {}  # epoch and step at that end, and the speed
         self.trains = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -68,7 +67,7 @@ class MetricsLog(Callback):
         self._log_last_epoch_again(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.trains:  # all epochs were done, but not all that follows them
+        if not self.trains:  # resumed after the last epoch
             self._log_last_epoch_again(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,7 +75,7 @@ class MetricsLog(Callback):
         self._begin_row()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if self._ended:  # an evaluation within the epoch
+        if self._ended:  # an evaluation in the middle of the epoch
             self._finish_row()
             self._begin_row()
 
@@ -84,12 +83,12 @@ class MetricsLog(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._images += len(batch[1]) * trainer.world_size
-        if ends_written_step(trainer, batch_idx, self.every_n_steps):
+        if ends_logged_step(trainer, batch_idx, self.every_n_steps):
             learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
             _log(trainer, learning_rate)
             logged = trainer.callback_metrics.items()
             self._of_last_step = learning_rate | {
-                name: shortest_float(value) for name, value in logged if name.endswith(OF_A_STEP)
+                name: shortest_float(value) for name, value in logged if name.endswith(STEP)
             }
         if self.running_loss and trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
             batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
@@ -103,8 +102,8 @@ class MetricsLog(Callback):
             self._end("evaluation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The module's own on_train_epoch_end, which logs, comes after that of the callbacks: the row is finished when
-        # the epoch's checkpoint or the next epoch asks for it.
+        # The module logs in its own on_train_epoch_end, after the callbacks: the row is finished later, by the epoch's
+        # checkpoint or by the next epoch.
         if "evaluation" not in self._ended:
             self._training_seconds = self._seconds()
         self._end("epoch")
@@ -116,7 +115,7 @@ class MetricsLog(Callback):
     def state_dict(self) -> dict[str, Any]:
         if "epoch" in self._ended:
             self._finish_row()
-        between = bool(self._ended)  # an evaluation within an epoch: its row is written with the next batch
+        between = bool(self._ended)  # after an evaluation in the middle of an epoch, before its row is written
         return {
             "rows": [*self.rows, self._row()] if between else self.rows,
             "of_last_step": self._of_last_step,
@@ -126,7 +125,7 @@ class MetricsLog(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
-        self._of_last_step = state_dict.get("of_last_step", {})
+        self._of_last_step = state_dict["of_last_step"]
         self._seconds_before = state_dict["seconds"]
         self._images = state_dict["images"]
 
@@ -136,7 +135,7 @@ class MetricsLog(Callback):
         write(self.path, as_csv(self.rows))
 
     def _log_last_epoch_again(self, trainer: Trainer) -> None:
-        """Where the run is resumed from an epoch's end."""
+        """Log the metrics of the last epoch again if the run is resumed from its end."""
         if self.rows and self.rows[-1]["step"] == trainer.global_step and is_epoch(self.rows[-1]):
             metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
             if trainer.global_step % self.every_n_steps == 0:
@@ -159,21 +158,21 @@ class MetricsLog(Callback):
         }
 
     def _finish_row(self) -> None:
-        """Record what has ended, if anything has."""
+        """Add, write and print the row of an ended evaluation or epoch, if any."""
         if not self._ended:
             return
         self.rows.append(self._row())
         self._ended = set()
         if self._trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            show(self._trainer, line_of(self.rows[-1], self.evaluated, self._trainer.max_epochs))
+            show(self._trainer, format_row(self.rows[-1], self.evaluated, self._trainer.max_epochs))
 
     def _row(self) -> Row:
         logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: _place_in_row(metric[0]))
         metrics = {
             name: shortest_float(value)
             for name, value in logged
-            if not name.endswith(OF_A_STEP) and ("epoch" if name.startswith(TRAINING) else "evaluation") in self._ended
+            if not name.endswith(STEP) and ("epoch" if name.startswith(TRAINING) else "evaluation") in self._ended
         }
         place = {name: value for name, value in self._place.items() if name not in SPEED}
         return place | metrics | {name: self._place[name] for name in SPEED}
@@ -182,11 +181,11 @@ class MetricsLog(Callback):
         return self._seconds_before + time.perf_counter() - self._start
 
 
-def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
-    """The first step, as the loggers count, of which nothing may be left when a run goes on from a checkpoint.
+def first_step_to_log(checkpoint: dict[str, Any]) -> int:
+    """The first step, counted from 0 as in the loggers, that must be logged again after a resume.
 
-    Loggers count from 0. All steps that the checkpoint has seen were written before it, except, at an epoch's end,
-    the last one's metrics of the epoch.
+    All steps before the checkpoint have been logged, but at the end of an epoch the epoch's own metrics have not: they
+    belong to its last step.
     """
     step: int = checkpoint["global_step"]
     rows = checkpoint["callbacks"]["MetricsLog"]["rows"]
@@ -194,25 +193,25 @@ def first_step_to_forget(checkpoint: dict[str, Any]) -> int:
 
 
 def _place_in_row(metric: str) -> int:
-    """Training's metrics come first, and what is said of the network itself last."""
+    """The order of columns: metrics of training, of evaluation, dead units."""
     return 0 if metric.startswith(TRAINING) else 2 if metric.startswith(DEAD) else 1
 
 
-def ends_written_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
-    """Whether the optimizer has stepped with this batch (gradients may be accumulated), and it was an n-th step."""
+def ends_logged_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
+    """Whether the optimizer has stepped with this batch (gradients may accumulate), and the step is logged."""
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
     return has_stepped and trainer.global_step % every_n_steps == 0
 
 
 def heading(evaluated: str, epochs: int | None) -> str:
-    """What stands above the lines of a run that is evaluated on these images."""
+    """The heading of the printed rows of a run that is evaluated on this split."""
     splits = "".join(f"  {f'{split} loss':>{LOSS_WIDTH}} {'acc':>{SHARE_WIDTH}}" for split in ("train", evaluated))
     return f"{'epoch':<{_epoch_width(epochs)}}{splits}  {'time':>{TIME_WIDTH}}"
 
 
-def line_of(row: Row, evaluated: str, epochs: int | None) -> str:
-    """A row for people to read: below the heading, of an evaluation within an epoch with its step."""
-    parts = [f"{place(int(row['epoch']), epochs):<{_epoch_width(epochs)}}"]
+def format_row(row: Row, evaluated: str, epochs: int | None) -> str:
+    """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
+    parts = [f"{epoch_label(int(row['epoch']), epochs):<{_epoch_width(epochs)}}"]
     for split in ("train", evaluated):
         loss, share = "", ""
         if f"{split}/loss" in row:
@@ -224,22 +223,22 @@ def line_of(row: Row, evaluated: str, epochs: int | None) -> str:
     return "".join([*parts, f"  {seconds:>{TIME_WIDTH}}"])
 
 
-def place(epoch: int, epochs: int | None) -> str:
-    """An epoch, counted from 1, among all if there is a limit to them."""
+def epoch_label(epoch: int, epochs: int | None) -> str:
+    """An epoch, counted from 1: ``3/5``, or ``3`` without a limit."""
     return str(epoch) if epochs in (None, -1) else f"{epoch}/{epochs}"
 
 
 def loss_text(loss: float) -> str:
-    """A loss with four decimals, unless it has grown beyond all measure."""
+    """A loss with four decimals, or in scientific notation if it is huge."""
     return f"{loss:.4f}" if abs(loss) < HUGE or not math.isfinite(loss) else f"{loss:.3g}"
 
 
 def _epoch_width(epochs: int | None) -> int:
-    return max(len("epoch"), len(place(epochs or 0, epochs)))
+    return max(len("epoch"), len(epoch_label(epochs or 0, epochs)))
 
 
 def show(trainer: Trainer, line: str) -> None:
-    """Print a line, above the progress bar where there is one."""
+    """Print a line, above the progress bar if there is one."""
     if trainer.progress_bar_callback is None:
         echo(line)
     else:
@@ -247,11 +246,11 @@ def show(trainer: Trainer, line: str) -> None:
 
 
 def shortest_float(value: Tensor) -> float:
-    """A scalar tensor as the shortest decimal that stands for it: 0.9446 for float32's 0.944599986."""
+    """A scalar tensor as the shortest decimal that rounds to it: 0.9446 for float32's 0.944599986."""
     return float(str(value.cpu().numpy()))
 
 
 def _log(trainer: Trainer, metrics: Row) -> None:
-    """Write metrics to all loggers, at the place of the last step."""
+    """Log metrics to all loggers, at the last step."""
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=trainer.global_step - 1)

@@ -1,4 +1,4 @@
-"""The flags and configs of ``fit.py``: nothing else knows them. They end in plain values."""
+"""The options of ``fit.py``: from a command line and configs to plain, checked settings."""
 
 import copy
 import inspect
@@ -6,6 +6,7 @@ import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -20,17 +21,16 @@ from lightning.pytorch import Trainer
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model import names
-from convblocks.model.choices import Choice
 from convblocks.model.classifier import DigitClassifier
+from convblocks.model.names import ClassSpec
 from convblocks.model.optimizers import spans_the_run
 from convblocks.runs.directory import RunDirectory
-from convblocks.training.complaints import LINKS, FitParser
-from convblocks.training.plain import plain
+from convblocks.training.fit_parser import LINKS, FitParser
 from convblocks.training.ranges import check_ranges
 
 EPOCHS = 5
 
-# As Lightning writes it.
+# Lightning's value for no limit.
 NO_LIMIT = -1
 
 TRAINER_DEFAULTS = {
@@ -41,11 +41,11 @@ TRAINER_DEFAULTS = {
     "use_distributed_sampler": False,
 }
 
-# What is given as a name and with arguments of its own: --optimizer sgd --optimizer.momentum 0.8. The arguments have a
-# key of their own while the command line is read, so that they add to a name that stands in a config.
+# Options that are class specs: --optimizer sgd --optimizer.momentum 0.8. While parsing, the arguments have a key of
+# their own, so that they can be added to a class that a config names.
 CLASSES = ("optimizer", "lr_scheduler", "loss")
 
-# Options that say where a run is kept and what it prints, not what it computes.
+# Options of where a run is kept and what it prints, not of what it computes.
 NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in CLASSES))
 
 NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpool/version_0"
@@ -55,14 +55,14 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Options:
-    """What a command line says, in plain values.
+    """A parsed command line, in plain values.
 
     Args:
-        settings: All that determines the run's results; ``config.yaml`` holds them, and ``--config`` takes them back.
-        name: The run directory below ``lightning_logs``, None for the next free version.
-        root: The folder in which ``lightning_logs`` lies.
-        resume: Whether a run that is there is carried on.
-        running_loss: Whether the loss is printed every few batches.
+        settings: Everything that determines the run's results; saved in ``config.yaml``, and read by ``--config``.
+        name: The run directory below ``lightning_logs``; None for the next free version.
+        root: The parent folder of ``lightning_logs``.
+        resume: Whether to resume an existing run.
+        running_loss: Whether to print the loss every few batches.
     """
 
     settings: Settings
@@ -73,23 +73,23 @@ class Options:
 
 
 def parse(arguments: list[str]) -> Options:
-    """Check a command line as far as that is possible without building anything.
+    """Parse and check a command line, without building anything.
 
     Raises:
-        UsageError: options that are unknown, out of range, or cannot be combined.
+        UsageError: options that are unknown, out of range, or incompatible.
     """
-    names.see_current_folder()  # for callbacks and loggers of the user's own
+    names.see_current_folder()  # for a user's own callbacks and loggers
     try:
         config = parser().parse_args(_with_arguments_apart(_with_saved_config(with_size_as_one(arguments))))
     except UnicodeDecodeError as error:
-        raise UsageError(f"--config: a file that is no text ({error})") from error
+        raise UsageError(f"--config: the file is not text ({error})") from error
     for group, option in (("data", "val_size"), ("trainer", "max_steps")):
-        if option not in config[group]:  # the parser takes a config in which they are one value
+        if option not in config[group]:  # the parser accepts a config in which a group is a single value
             raise UsageError(f"{group} in a config must hold options, as in `{group}: {{{option}: 1}}`")
-    if config.epochs is None:  # Lightning's rule: with another limit there is none on the epochs
+    if config.epochs is None:  # Lightning's rule: with another limit, epochs have none
         config.epochs = EPOCHS if config.trainer.max_steps == -1 and config.trainer.max_time is None else NO_LIMIT
     if config.threads is None:
-        config.threads = torch.get_num_threads()  # noted, since a resume must round the same sums alike
+        config.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
     check_ranges(config)
     _check_combinations(config)
     return Options(
@@ -102,10 +102,10 @@ def parse(arguments: list[str]) -> Options:
 
 
 class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, misc]  # it has no types
-    """A config whose choice of a class replaces an earlier config's, with all its arguments."""
+    """A config whose classes replace those of earlier configs, with all their arguments."""
 
     def __call__(self, parser: FitParser, cfg: jsonargparse.Namespace, values: str, option_string: Any = None) -> None:
-        """Take the config's options over those before; jsonargparse alone cannot tell a short name's class."""
+        """Override earlier options by the config's; jsonargparse alone does not know the class of a short name."""
         if earlier := [option for option in CLASSES if not isinstance(cfg.get(option), str | None)]:
             chosen = type(cfg)()
             self.apply_config(parser, chosen, self.dest, values)
@@ -117,7 +117,7 @@ class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, m
 
 @cache
 def parser() -> FitParser:
-    """All options with their types, defaults and help, from the signatures and docstrings of what they set."""
+    """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
     made = FitParser(prog="fit.py", allow_abbrev=False)
     made.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
     made.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
@@ -129,7 +129,7 @@ def parser() -> FitParser:
     made.add_argument("--lr", type=float, default=lr, help="Learning rate.")
     for option in CLASSES:
         help_text = f"A short name or a class; its arguments as --{option}.KEY."
-        made.add_argument(f"--{option}", type=Choice, default=_default(DigitClassifier, option), help=help_text)
+        made.add_argument(f"--{option}", type=ClassSpec, default=_default(DigitClassifier, option), help=help_text)
         made.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
     help_text = "Seed of the weights, and of the order and movements of the images."
     made.add_argument("--seed", type=int, default=0, help=help_text)
@@ -151,16 +151,15 @@ def parser() -> FitParser:
 
 
 def parsed(settings: Settings) -> jsonargparse.Namespace:
-    """Plain settings as the parser understands them, with the types of what they set."""
-    understood: jsonargparse.Namespace = parser().parse_object(copy.deepcopy(settings))  # it would change them
-    return understood
+    """Plain settings, parsed into the types of the signatures."""
+    namespace: jsonargparse.Namespace = parser().parse_object(copy.deepcopy(settings))  # it changes its argument
+    return namespace
 
 
 def _int_before_float(kind: Any) -> Any:
-    """The same type, tried in an order in which 1 is an int, as Lightning means it: one batch, and not all of them.
+    """The same type with int tried first, so that 1 means one batch to Lightning, not all of them.
 
-    ``Union[int, float]`` is ``Union[float, int]`` where some other module has written that before: typing takes the two
-    for the same, and keeps the first.
+    ``Union[int, float]`` becomes ``Union[float, int]`` if any module wrote that earlier: typing caches the two as one.
     """
     members = list(get_args(kind))
     if get_origin(kind) not in (Union, UnionType) or not {int, float} <= set(members):
@@ -171,34 +170,67 @@ def _int_before_float(kind: Any) -> Any:
 
 
 def _check_combinations(config: jsonargparse.Namespace) -> None:
-    """Refuse options that make no sense with others, or in this project."""
+    """Raise a UsageError for incompatible options, and for those that this project does not support."""
     is_limited = config.trainer.max_steps > 0 or config.trainer.max_time is not None
     if config.epochs < 1 and not (config.epochs == NO_LIMIT and is_limited):
         raise UsageError(f"--epochs must be at least 1, but is {config.epochs}")
-    if config.epochs == NO_LIMIT and config.trainer.max_steps == -1 and spans_the_run(_choice("lr_scheduler", config)):
-        raise UsageError("a schedule that spans the run needs --epochs, or --trainer.max_steps: max_time is no length")
+    if (
+        config.epochs == NO_LIMIT
+        and config.trainer.max_steps == -1
+        and spans_the_run(_class_spec("lr_scheduler", config))
+    ):
+        raise UsageError(
+            "a schedule over the whole run needs --epochs or --trainer.max_steps: with max_time its steps are unknown"
+        )
     if config.trainer.max_steps == 0:
         raise UsageError("--trainer.max_steps must be at least 1, or -1 for no limit")
     if config.resume and config.name is None:
         raise UsageError(NAME_IS_NEEDED)
     if config.trainer.barebones:
-        raise UsageError("--trainer.barebones makes no sense here: it leaves out all that a run directory holds")
+        raise UsageError("--trainer.barebones is not supported: it turns off all that a run directory holds")
 
 
 def _settings(config: jsonargparse.Namespace) -> Settings:
-    """What determines a run's results, as YAML and JSON can hold it."""
+    """Everything that determines a run's results, in plain values."""
     links = {target.split(".")[1] for target in LINKS.values()}
-    settings = {option: value for option, value in plain(config).items() if option not in NOT_SETTINGS}
+    settings = {option: value for option, value in _plain(config).items() if option not in NOT_SETTINGS}
     for group in ("data", "trainer"):
         settings[group] = {option: value for option, value in settings[group].items() if option not in links}
     settings["trainer"].pop("default_root_dir", None)
-    for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # of which None says something
+    for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
         settings["trainer"].setdefault(option, None)
-    return settings | {option: _choice(option, config) for option in CLASSES}
+    return settings | {option: _class_spec(option, config) for option in CLASSES}
 
 
-def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
-    """A class and its arguments, as one value: its name alone where it has none."""
+def _plain(value: Any) -> Any:
+    """A parsed value as plain values, without options that are None and without a class's default arguments."""
+    if isinstance(value, jsonargparse.Namespace):
+        parts = vars(value)
+        if "class_path" in parts:
+            return {"class_path": parts["class_path"], "init_args": _not_defaults(**parts)}
+        return {option: _plain(one) for option, one in parts.items() if one is not None}
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _not_defaults(class_path: str, init_args: jsonargparse.Namespace | None = None, **_: Any) -> dict[str, Any]:
+    """The arguments of a class that are not its defaults."""
+    defaults = inspect.signature(names.import_class(class_path)).parameters
+    arguments = vars(init_args) if init_args else {}
+    return {
+        option: _plain(value)
+        for option, value in arguments.items()
+        if (value is not None if option not in defaults else value != defaults[option].default)
+    }
+
+
+def _class_spec(option: str, config: jsonargparse.Namespace) -> ClassSpec:
+    """A class with its arguments as one class spec; the name alone if it has none."""
     given = config[option]
     chosen: dict[str, Any] = {"class_path": given} if isinstance(given, str) else given
     in_config = {key: value for key, value in chosen.items() if key not in ("class_path", "init_args")}
@@ -209,12 +241,12 @@ def _choice(option: str, config: jsonargparse.Namespace) -> Choice:
 
 
 def _default(of: type, parameter: str) -> Any:
-    """A setting's default has one home: the signature of the class that uses it."""
+    """The default of a setting, which is defined only in the signature of its class."""
     return inspect.signature(of).parameters[parameter].default
 
 
 def with_size_as_one(arguments: Sequence[str]) -> list[str]:
-    """``--data.size 32 40`` as one value, which the parser takes for one option's."""
+    """Replace ``--data.size 32 40`` by ``--data.size=[32, 40]``, a single value for the parser."""
     words = list(arguments)
     for at, word in enumerate(words[:-2]):
         if word == "--data.size" and words[at + 1].isdecimal() and words[at + 2].isdecimal():
@@ -224,14 +256,14 @@ def with_size_as_one(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_arguments_apart(arguments: list[str]) -> list[str]:
-    """``--optimizer.momentum`` as ``--optimizer_arguments.momentum``, also where init_args is written out."""
+    """Replace ``--optimizer.momentum`` by ``--optimizer_arguments.momentum``, also if written with init_args."""
     apart = re.compile(rf"--({'|'.join(CLASSES)})\.(init_args\.)?(?!class_path)")
     classes = re.compile(rf"--({'|'.join(CLASSES)})\.class_path")
     return [classes.sub(r"--\1", apart.sub(r"--\1_arguments.", word)) for word in arguments]
 
 
 def _with_saved_config(arguments: list[str]) -> list[str]:
-    """On a resume the run's own settings come first, so that they need not be given again."""
+    """On a resume, put the run's saved settings first, so that they need not be given again."""
     parts = ArgumentParser(add_help=False, allow_abbrev=False)
     parts.add_argument("--name")
     parts.add_argument("--resume", action="store_true")
@@ -245,12 +277,12 @@ def _with_saved_config(arguments: list[str]) -> list[str]:
     directory = RunDirectory(known.name, known.root)
     if not directory.config.is_file():
         if may_begin:
-            return arguments  # a comparison resumes what it has not begun
+            return arguments  # comparisons also pass --resume to new runs
         if directory.exists():
             raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
         raise UsageError(f"there is no run {directory.path}: to begin it, give --arch")
     saved = directory.read_config()
-    for option in ("callbacks", "logger"):  # to what is given anew with += it would be added
+    for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
         if any(word.startswith(f"--trainer.{option}+") for word in arguments):
             saved["trainer"].pop(option, None)
     return ["--config", yaml.safe_dump(saved), *arguments]

@@ -1,4 +1,4 @@
-"""What one run is made of, put together from its settings; nothing is written yet."""
+"""Builds all parts of a run from its options; nothing is written yet."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ from convblocks.training.resume import callbacks_of
 
 @dataclass(frozen=True)
 class Training:
-    """All that one run is made of.
+    """All parts of a run.
 
-    ``speaks`` in the one of its processes that prints and writes; ``resumable`` if it keeps checkpoints.
+    ``is_rank_zero`` is true in the process that prints and writes; ``resumable`` if the run keeps checkpoints.
     """
 
     settings: Settings
@@ -45,16 +45,18 @@ class Training:
     resumable: bool
 
     @property
-    def what_to_do(self) -> str:
-        """What to tell the user when the run has ended before its time."""
+    def resume_hint(self) -> str:
+        """The advice for a run that has ended early."""
         return "carry on with --resume" if self.resumable else "it kept no checkpoint"
 
 
 class RunCheckpoint(ModelCheckpoint):
-    """One checkpoint under one name; a class of its own, so that its state is not taken for that of a user's."""
+    """A single checkpoint under a fixed name; a subclass, to keep its state apart from a user's ModelCheckpoint.
+
+    Without ``monitor`` that of the last epoch, with it that of the best evaluation.
+    """
 
     def __init__(self, path: Path, monitor: str | None) -> None:
-        # The latest epoch's, written when all is known of the epoch, or the one of the best evaluation, also within it.
         super().__init__(
             path.parent,
             path.stem,
@@ -65,10 +67,10 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 def build(options: Options) -> Training:
-    """Make the parts of a run.
+    """Build the parts of a run.
 
     Raises:
-        UsageError: they cannot be made, or not together.
+        UsageError: invalid or incompatible options.
     """
     settings, root = options.settings, options.root
     slurm.check_layout(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
@@ -82,20 +84,20 @@ def build(options: Options) -> Training:
     every_n_steps = settings["trainer"]["log_every_n_steps"]
     log = MetricsLog(directory.metrics, data.evaluation_split, every_n_steps, options.running_loss)
     resumable = settings["trainer"].get("enable_checkpointing", True)
-    is_tried_out = bool(settings["trainer"]["fast_dev_run"])
+    is_dev_run = bool(settings["trainer"]["fast_dev_run"])
     plugins: list[Any] = [AtomicCheckpointIO(directory.path, keep_previous=directory.last_checkpoint)]
-    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():  # srun may have started torchrun
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():  # torchrun may run under srun
         try:
-            plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption does it, without deadlocks
+            plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption requeues, without deadlocks
         except RuntimeError as error:
             raise UsageError(" ".join(str(error).split())) from error
     checkpoints = _checkpoints(directory, data, settings["threads"]) if resumable else []
-    callbacks = [] if is_tried_out else [log, DeadUnits(), Divergence(every_n_steps), *checkpoints]
+    callbacks = [] if is_dev_run else [log, DeadUnits(), Divergence(every_n_steps), *checkpoints]
     given = settings | {"trainer": settings["trainer"] | {"logger": _loggers(options, directory)}}
     with loggers.one_at_a_time() if given["trainer"]["logger"] else nullcontext():
         trainer = build_trainer(given, root, callbacks, plugins)
-    _suit_callbacks(trainer, classifier, directory)
-    if is_tried_out or not resumable:
+    _adapt_to_callbacks(trainer, classifier, directory)
+    if is_dev_run or not resumable:
         signals.uninstall()
     else:
         skip_sigterm_broadcast(trainer)
@@ -104,26 +106,26 @@ def build(options: Options) -> Training:
     return Training(settings, directory, data, classifier, trainer, log, trainer.is_global_zero, resumable)
 
 
-def _suit_callbacks(trainer: Trainer, classifier: DigitClassifier, directory: RunDirectory) -> None:
-    """Do what some of a user's callbacks need, or refuse what would come to nothing."""
+def _adapt_to_callbacks(trainer: Trainer, classifier: DigitClassifier, directory: RunDirectory) -> None:
+    """Do what some of a user's callbacks need, and refuse combinations that cannot work."""
     if callbacks_of(trainer, LearningRateFinder) and classifier.hparams["lr_scheduler"] == "onecycle":
-        raise UsageError("LearningRateFinder comes too late for onecycle, which is made with a learning rate before it")
+        raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
     for checkpoint in callbacks_of(trainer, ModelCheckpoint):
         if not isinstance(checkpoint, RunCheckpoint) and checkpoint.dirpath is None:
-            # Not among those that a resume depends on.
+            # Apart from the checkpoints that a resume needs.
             checkpoint.dirpath = str(directory.path.resolve() / "own_checkpoints")
     if callbacks_of(trainer, ModelPruning):
-        classifier.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last has not
+        classifier.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last lacks
 
 
 def _checkpoints(directory: RunDirectory, data: MNISTDataModule, threads: int) -> list[Callback]:
-    """Those who keep and write checkpoints, in the order in which Lightning shall call them."""
+    """The callbacks that write checkpoints, in the order in which Lightning must call them."""
     best = [RunCheckpoint(directory.best_checkpoint, monitor="val/loss")] if data.val_size else []
     last = directory.last_checkpoint
     return [*best, Preemption(last, threads), RunCheckpoint(last, monitor=None)]
 
 
 def _loggers(options: Options, directory: RunDirectory) -> Any:
-    """What the Trainer is told of loggers: on a resume, the runs in which they shall go on."""
+    """The Trainer's ``logger`` option; on a resume, with the runs that the loggers continue."""
     given = options.settings["trainer"].get("logger")
     return loggers.with_runs(given, loggers.read_runs(directory.loggers)) if options.resume else given

@@ -1,4 +1,4 @@
-"""Stops a run on a signal so that it can be resumed from the very batch."""
+"""On a signal, saves at the end of a batch and stops, so that a run resumes from the next batch."""
 
 import time
 from pathlib import Path
@@ -14,16 +14,16 @@ from convblocks.model.distributed import world_size
 from convblocks.training import signals, slurm
 from convblocks.training.resume import ExactResume
 
-# Steps, and seconds, between two questions whether a signal came; the answer to one is read with the next.
+# Steps, and about how many seconds, between two exchanges of received signals; a result is read at the next exchange.
 MOST_STEPS = 10
 SECONDS = 1.0
 
 
 class AgreedSignal:
-    """The signal that any of the processes received, in all of them after the same step, for which no step waits.
+    """A signal that any process received, known to all processes after the same step, without waiting in any step.
 
-    Every few steps they send each other what they have received, and read it when they send again. It travels between
-    processors also where the network trains on GPUs.
+    Every few steps they start an asynchronous all_reduce of the received signals, and read its result before the next
+    one. It runs on CPU (gloo) even if the network trains on GPUs.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class AgreedSignal:
         self._steps, self._interval, self._since = 0, 1, time.perf_counter()
 
     def after_step(self) -> int:
-        """Its number, or 0; of several processes each must call this after every step."""
+        """The signal's number, or 0; every process must call this after every step."""
         if world_size() == 1:
             return signals.received()
         self._steps += 1
@@ -47,12 +47,12 @@ class AgreedSignal:
         return self._number
 
     def now(self) -> int:
-        """Its number, or 0, including one that has just come; each process must call this."""
+        """The signal's number, or 0, including one just received; every process must call this."""
         if world_size() == 1:
             return signals.received()
         self._read()
         if not self._number:
-            self._send(SECONDS / self._interval)  # the pace is not known anew
+            self._send(SECONDS / self._interval)  # keeps the interval
             self._read()
         return self._number
 
@@ -70,18 +70,18 @@ class AgreedSignal:
         work.wait()
         number, seconds_a_step = received.tolist()
         self._number = int(number)
-        # A network whose steps take long is asked more often: Slurm kills 30 s after its SIGTERM, by default.
+        # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
         self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
         self._sent = None
 
 
 class Preemption(ExactResume):
-    """Soon after a signal all processes save at a batch's end and stop; SIGUSR1 also requeues the job.
+    """Soon after a signal all processes save at the end of a batch and stop; SIGUSR1 also requeues the job.
 
-    One process alone does so at the end of the very batch in which it came.
+    With a single process this is the batch during which the signal came.
 
-    Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock. One callback
-    with what makes the resume exact, since Lightning asks each one some ten times a step.
+    Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock. A subclass of
+    ExactResume, not a second callback, since Lightning calls each callback some ten times a step.
 
     Args:
         checkpoint: Where to save.
@@ -91,20 +91,20 @@ class Preemption(ExactResume):
     def __init__(self, checkpoint: Path, threads: int) -> None:
         super().__init__(threads)
         self.checkpoint = checkpoint
-        self._saved_on = 0  # the signal on which it has saved
-        self._signal: AgreedSignal | None = None  # while it trains
+        self._saved_on = 0  # the number of the signal that it has saved for
+        self._signal: AgreedSignal | None = None  # set while training
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        signals.install()  # Lightning has put handlers of its own in their place by now
+        signals.install()  # Lightning has replaced them by its own handlers
         self._signal = AgreedSignal()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        # After an epoch's last batch its evaluation follows, and its checkpoint: the run stops there instead. Gradients
-        # that wait for more to be added are in no checkpoint.
+        # Not after an epoch's last batch: its evaluation and its checkpoint follow, and the run stops after these. Not
+        # while gradients accumulate: they are not part of a checkpoint.
         assert self._signal is not None
         number = self._signal.after_step()
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
@@ -114,17 +114,17 @@ class Preemption(ExactResume):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_validation_end(trainer, pl_module)
-        # Within an epoch: anew, or the evaluation would be in no checkpoint, and on a resume Lightning skips it.
+        # In the middle of an epoch: save again, with the evaluation, which Lightning would skip on a resume.
         if self._saved_on:
             trainer.save_checkpoint(self.checkpoint)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        # Not right after saving: Lightning writes the metrics of a step once all callbacks have seen its end.
+        # Not right after saving: Lightning logs the metrics of a step after on_train_batch_end.
         if self._saved_on:
             self._stop(trainer, self._saved_on)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Not at the epoch's end, since the checkpoint is written only after all callbacks have seen that.
+        # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
         assert self._signal is not None
         if trainer.current_epoch > 0 and (number := self._signal.now()):
             self._stop(trainer, number)
@@ -132,7 +132,7 @@ class Preemption(ExactResume):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
         assert self._signal is not None
-        self._signal.now()  # nothing may be under way when the processes part
+        self._signal.now()  # completes the pending all_reduce before the processes end
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:

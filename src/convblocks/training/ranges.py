@@ -1,4 +1,4 @@
-"""Numbers among the options of ``fit.py`` that make no sense, and that nobody else refuses in time."""
+"""Range checks that neither jsonargparse nor Lightning performs."""
 
 from contextlib import suppress
 
@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Timer
 
 from convblocks.errors import UsageError
 
-# Numbers that Lightning takes whatever they are: the lowest one that makes sense, and whether that one does itself.
+# The lower bound of each option, and whether the bound itself is allowed.
 RANGES = {
     "threads": (1, True),
     "trainer.log_every_n_steps": (1, True),
@@ -17,28 +17,28 @@ RANGES = {
     "trainer.gradient_clip_val": (0, True),
     "trainer.min_epochs": (0, True),
     "trainer.min_steps": (0, True),
-    "trainer.limit_train_batches": (0, False),  # a run trains, and ends with a test
+    "trainer.limit_train_batches": (0, False),  # every run trains, and ends with a test
     "trainer.limit_test_batches": (0, False),
     "trainer.val_check_interval": (0, False),
 }
 
-# More than any machine has; the C library's own limit ends the process without a word.
+# More than any machine has. Beyond the C library's limit the process would die without a message.
 MOST_THREADS = 1024
 
 
 def check_ranges(config: jsonargparse.Namespace) -> None:
-    """Refuse numbers that make no sense, with a UsageError."""
+    """Raise a UsageError for a number out of range."""
     if config.trainer.log_every_n_steps is None:
         raise UsageError("--trainer.log_every_n_steps must be at least 1, but is null")
     numbers = {option: config[option] for option in RANGES if isinstance(config[option], int | float)}
     for option, number in numbers.items():
-        least, itself = RANGES[option]
-        if not (number > least or (itself and number == least)):
-            raise UsageError(f"--{option} must be {'at least' if itself else 'above'} {least}, but is {number}")
+        bound, is_allowed = RANGES[option]
+        if not (number > bound or (is_allowed and number == bound)):
+            raise UsageError(f"--{option} must be {'at least' if is_allowed else 'above'} {bound}, but is {number}")
     if config.threads > MOST_THREADS:
         raise UsageError(f"--threads must be at most {MOST_THREADS:,}, but is {config.threads:,}")
     if not 0 <= config.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {config.seed}")
-    with suppress(MisconfigurationException):  # Lightning complains of what is no time
+    with suppress(MisconfigurationException):  # Lightning itself refuses what is not a time
         if config.trainer.max_time is not None and not (Timer(config.trainer.max_time).time_remaining() or 0) > 0:
             raise UsageError("--trainer.max_time must be above 0")

@@ -1,4 +1,4 @@
-"""Finds out which of several processes was lost, and lets one of those that are left say so."""
+"""Finds out which of several processes was lost, and reports it once."""
 
 import itertools
 import os
@@ -20,67 +20,67 @@ from convblocks.console import print_error
 from convblocks.errors import Stopped, UserError
 from convblocks.training import slurm
 
-# One after the other in the same processes, each with names of its own in their store.
+# The runs of these processes, one after another, have different prefixes in the store.
 RUNS = itertools.count()
 
-LOOK_SECONDS = 0.5  # between two looks whether the roll is called
-ANSWER_SECONDS = 3.0  # within which a process answers that is still there
-LEAVE_SECONDS = 4.0  # after an answer, for a process to find out by itself that the run has failed
+POLL_SECONDS = 0.5  # between two checks whether a roll call has started
+ANSWER_SECONDS = 3.0  # for a process that is alive to answer
+LEAVE_SECONDS = 4.0  # after its answer, for a process to notice by itself that the run has failed
 
 
 class RankFailureMonitor(Callback):
-    """Answers when a process asks who is still there, and asks when a collective has failed.
+    """Calls the roll when a collective has failed, and answers the roll calls of other processes.
 
-    The processes meet in the store through which they have found each other, with connections of their own. A thread
-    of each answers, whatever the others are doing. Where a process is lost, what is left of the run ends: the others'
-    collectives fail, as gloo's do at once, and a process that is in none, or in one that does not fail, as NCCL's may,
-    is ended by its thread. A warning that several have is shown once.
+    The processes communicate through the store by which they found each other, each with its own connection. A thread
+    in each process answers, whatever the main thread is doing. If a process is lost, the rest of the run ends: the
+    collectives of the others fail, with gloo at once; a process that is in no collective, or in one that hangs, as
+    NCCL's may, is ended by its thread. A warning that several processes have is shown once.
 
-    What is wrong is said by the process that first takes a file away, since the store may be gone.
+    The failure is reported by the process that is first to delete a file, since the store may be gone.
 
     Args:
-        folder: Where that file lies; the first process's counts.
-        what_to_do: What to tell the user, beside what was lost.
+        folder: The folder of that file; only that of rank 0 is used.
+        resume_hint: The advice to print with the lost processes.
     """
 
-    def __init__(self, folder: Path, what_to_do: str) -> None:
-        self.unsaid = folder.resolve() / ".unsaid"
-        self.what_to_do = what_to_do
-        self.called = False  # whether all have met
-        self._lost: list[int] | None = None  # known once this process's own end is
-        self._says = False
+    def __init__(self, folder: Path, resume_hint: str) -> None:
+        self.unreported = folder.resolve() / ".unreported"
+        self.resume_hint = resume_hint
+        self.connected = False
+        self._lost: list[int] | None = None  # set once this process fails
+        self._reports = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.called:
+        if self.connected:
             return
         self._trainer, self._left = trainer, threading.Event()
         self._rank, self._ranks = trainer.global_rank, range(trainer.world_size)
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # torchrun's store outlives its processes
-        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])  # Lightning sets both, whoever has started us
-        connection = TCPStore(*place, is_master=False, use_libuv=os.environ.get("USE_LIBUV", "1") == "1")  # as torch
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])  # set by Lightning for every launcher
+        connection = TCPStore(*address, is_master=False, use_libuv=os.environ.get("USE_LIBUV", "1") == "1")  # as torch
         self._store = PrefixStore(f"roll_call/{attempt}/{next(RUNS)}", connection)
         if self._rank == 0:
-            self.unsaid.touch()
-            self._store.set("unsaid", os.fsencode(self.unsaid).hex())
-        # Of the first process: others may take another version for the next free.
-        self.unsaid = Path(os.fsdecode(bytes.fromhex(self._store.get("unsaid").decode())))
+            self.unreported.touch()
+            self._store.set("unreported", os.fsencode(self.unreported).hex())
+        # The path of rank 0: others may have taken another version to be the next free one.
+        self.unreported = Path(os.fsdecode(bytes.fromhex(self._store.get("unreported").decode())))
         self._store.set(f"host/{self._rank}", slurm.host())
         self._hosts = [self._store.get(f"host/{rank}").decode() for rank in self._ranks]
         self._started = _take_over(trainer)
-        self.called = True
+        self.connected = True
         self._shows, warnings.showwarning = warnings.showwarning, self._show_once
         self._thread = threading.Thread(target=self._answer, daemon=True, name="roll call")
         self._thread.start()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._judge(exception)  # before Lightning and its loggers clear up, or others could take this process for lost
+        self._diagnose(exception)  # before the teardown of Lightning and its loggers: others might count this as lost
 
     @contextmanager
     def rank_zero_errors(self, first: bool) -> Iterator[None]:
-        """Let one process say what ends the run, and which process was lost if that is what does.
+        """Let one process report the error that ends the run, or the processes that were lost.
 
         Args:
-            first: Whether this is the process that speaks before all have met.
+            first: Whether this process reports errors before all are connected.
 
         Raises:
             UserError: a process was lost; without a message in all processes but one.
@@ -90,57 +90,57 @@ class RankFailureMonitor(Callback):
         except Stopped:
             raise
         except Exception as error:
-            if self.called:
-                self._judge(error)
+            if self.connected:
+                self._diagnose(error)
             elif first or not isinstance(error, UserError):
                 raise
             if self._lost:
-                raise UserError(self._verdict(self._lost) if self._says else "") from error
-            if not self._says:
+                raise UserError(self._message(self._lost) if self._reports else "") from error
+            if not self._reports:
                 raise type(error) if isinstance(error, UserError) else UserError from error
             raise
         finally:
-            if self.called:
+            if self.connected:
                 self._leave()
-            elif first:  # it has met nobody, but a process that it has spawned may have been the first there
-                self._remove_unsaid()
+            elif first:  # not connected itself, but a spawned process may have been rank 0 and created the file
+                self._remove_file()
 
     def _leave(self) -> None:
-        """Answer no longer."""
+        """Stop answering."""
         self._left.set()
-        self._thread.join(ANSWER_SECONDS)  # one that is in torch's code when Python ends would abort the process
+        self._thread.join(ANSWER_SECONDS)  # a thread that is in torch's code when Python ends would abort the process
         warnings.showwarning = self._shows
         if self._rank == 0:
-            self._remove_unsaid()
+            self._remove_file()
 
-    def _remove_unsaid(self) -> None:
+    def _remove_file(self) -> None:
         with suppress(OSError):
-            self.unsaid.unlink(missing_ok=True)
+            self.unreported.unlink(missing_ok=True)
 
     def _show_once(
         self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *where: Any, **more: Any
     ) -> None:
-        """Show a warning if no other process has."""
+        """Show a warning unless another process has."""
         text = warnings.formatwarning(message, category, filename, lineno)
         with suppress(RuntimeError):
             if self._store.add(f"shown/{text}", 1) > 1:
                 return
         sys.stderr.write(text)
 
-    def _judge(self, error: BaseException) -> None:
-        """Find out, once, who is to blame for what ends this process, and who says so."""
-        if self._lost is not None or not self.called:
+    def _diagnose(self, error: BaseException) -> None:
+        """Find out, once, which processes were lost, and whether this one reports it."""
+        if self._lost is not None or not self.connected:
             return
         self._left.set()
         self._lost = []
-        if isinstance(error, Stopped) or not isinstance(error, Exception):  # each process for itself
+        if isinstance(error, Stopped) or not isinstance(error, Exception):  # signals and Ctrl-C reach every process
             return
-        if of_a_collective(error) and self.unsaid.exists():
+        if is_collective_error(error) and self.unreported.exists():
             self._lost = self._missing(ANSWER_SECONDS)
-        self._says = self._may_speak()
+        self._reports = self._is_first_to_report()
 
     def _missing(self, seconds: float) -> list[int]:
-        """Call the roll; returns who has not answered by then."""
+        """Call the roll, and return the ranks that have not answered in time."""
         deadline = time.monotonic() + seconds
         try:
             self._store.set("called", "")
@@ -148,37 +148,36 @@ class RankFailureMonitor(Callback):
             while missing := [rank for rank in self._ranks if not self._store.check([f"here/{rank}"])]:
                 if time.monotonic() > deadline:
                     break
-                time.sleep(LOOK_SECONDS / 5)
+                time.sleep(POLL_SECONDS / 5)
             return missing
-        except RuntimeError:  # the first process keeps the store; under torchrun, who has started the first process
+        except RuntimeError:  # the store is held by rank 0, or by the torchrun that has started rank 0
             return [0]
 
-    def _may_speak(self) -> bool:
-        """Whether this process is the first to speak."""
+    def _is_first_to_report(self) -> bool:
         try:
-            self.unsaid.unlink()
+            self.unreported.unlink()
         except FileNotFoundError:
-            return self._rank == 0 and not self.unsaid.parent.is_dir()  # who writes there says that all of it is gone
+            return self._rank == 0 and not self.unreported.parent.is_dir()  # rank 0 reports that the folder is gone
         except OSError:
             return True
         return True
 
-    def _verdict(self, lost: list[int]) -> str:
+    def _message(self, lost: list[int]) -> str:
         names = " and ".join(f"process {rank} on {self._hosts[rank]}" for rank in lost)
         was = "was" if len(lost) == 1 else "were"
-        return f"{names} {was} lost after step {self._trainer.global_step}: {self.what_to_do}"
+        return f"{names} {was} lost after step {self._trainer.global_step}: {self.resume_hint}"
 
     def _answer(self) -> None:
-        """Wait until the roll is called, answer, and end this process if it does not find out by itself."""
+        """Wait for a roll call, answer it, and end this process if it does not notice the failure by itself."""
         while not self._is_called():
-            if self._left.wait(LOOK_SECONDS):
+            if self._left.wait(POLL_SECONDS):
                 return
         with suppress(RuntimeError):
             self._store.set(f"here/{self._rank}", "")
         if self._left.wait(LEAVE_SECONDS) or not (lost := self._missing(0)):
             return
-        if self._may_speak():
-            print_error(self._verdict(lost))
+        if self._is_first_to_report():
+            print_error(self._message(lost))
         os._exit(UserError.exit_status)
 
     def _is_called(self) -> bool:
@@ -190,20 +189,20 @@ class RankFailureMonitor(Callback):
             return True
 
 
-def of_a_collective(error: Exception) -> bool:
-    """Whether an error is what a process finds when it cannot reach another."""
-    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)  # gloo's have no class of their own
+def is_collective_error(error: Exception) -> bool:
+    """Whether a process raises this error when it cannot reach another."""
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)  # gloo has no class for its errors
 
 
 def _take_over(trainer: Trainer) -> list[Popen[bytes]]:
-    """The processes that Lightning has started from this one, which its launcher no longer watches.
+    """Take the processes that Lightning has started from this one away from its launcher's watch.
 
-    It looks every five seconds, and where one has failed it kills the others before they could say what happened.
+    Every five seconds the launcher checks whether one has failed, and kills the others before they can report it.
     """
     launcher = trainer.strategy.launcher
     watched: list[Popen[bytes]] = getattr(launcher, "procs", [])
     started = list(watched)
     if started:
-        launcher.procs = started  # type: ignore[union-attr]  # which it kills on Ctrl-C
+        launcher.procs = started  # type: ignore[union-attr]  # it kills these on Ctrl-C
         watched.clear()
     return started

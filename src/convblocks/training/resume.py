@@ -1,4 +1,4 @@
-"""What a resume needs, to be exact, beyond what Lightning keeps in a checkpoint."""
+"""Makes resuming exact, with the state that Lightning's checkpoints lack."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from lightning.pytorch.callbacks import Checkpoint, GradientAccumulationSchedule
 from torch import Tensor
 
 from convblocks.model.distributed import gather
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import quiet_lightning
 
 
 class ExactResume(Checkpoint):
-    """Adds to every checkpoint what would be lost otherwise, and puts it back after all other callbacks.
+    """Saves more state in every checkpoint, and restores it after all other callbacks have theirs.
 
-    - The states of torch's random generators, of each process: for networks that draw random numbers, for dropout say.
-    - Each process's sums over the unfinished epoch: a checkpoint has those of the first process.
-    - What some callbacks set up at the start of an epoch, which a resume in its middle has behind it.
-    - The update of a ReduceLROnPlateau that is due: Lightning makes it after the checkpoint is written.
-    - The wish of a callback, EarlyStopping say, that the run end: it may have been killed before it could.
-    - The number of threads, and the quiet, where Lightning has spawned this process.
+    - The state of torch's random generators in each process, for networks with dropout, for example.
+    - Each process's sums over the unfinished epoch: Lightning saves those of rank 0.
+    - State that some callbacks set up at the start of an epoch, which a resume in the middle of it would skip.
+    - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
+    - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
+    - The number of threads and the message filters, in processes that Lightning has spawned.
 
     A ``Checkpoint``, since Lightning calls these last.
 
@@ -31,13 +31,13 @@ class ExactResume(Checkpoint):
         self.threads = threads
         self._trainer: Trainer | None = None
         self._state: dict[str, Any] = {}
-        self._due = ""  # which schedules Lightning will update next: of a "step" or of an "epoch"
+        self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
         torch.set_num_threads(self.threads)
-        silence_what_every_run_says()
-        # With max_steps Lightning takes every resume for one in the middle of an epoch.
+        quiet_lightning()
+        # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
         trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,17 +50,17 @@ class ExactResume(Checkpoint):
             return
         own = trainer.global_rank
         torch.set_rng_state(_of_process(own, state["cpu"], trainer.world_size))
-        for name, sums in state.get("train_sums", {}).items():
-            joined = sums.min(dim=0).values if name == "finite" else sums.sum(dim=0) * (own == 0)
-            mine = sums[own] if len(sums) == trainer.world_size else joined
-            setattr(pl_module.train_metrics, name, mine.to(pl_module.device))
+        for name, sums in state["train_sums"].items():
+            total = sums.min(dim=0).values if name == "finite" else sums.sum(dim=0) * (own == 0)
+            restored = sums[own] if len(sums) == trainer.world_size else total
+            setattr(pl_module.train_metrics, name, restored.to(pl_module.device))
         if "cuda" in state and torch.cuda.is_available():
             torch.cuda.set_rng_state(_of_process(own, state["cuda"], trainer.world_size))
         if trainer.fit_loop.restarted_mid_epoch:
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
-        trainer.callback_metrics.update(state.get("metrics", {}))
-        for number in state.get("plateaus", []):
+        trainer.callback_metrics.update(state["metrics"])
+        for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]
             pl_module.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])
 
@@ -69,18 +69,18 @@ class ExactResume(Checkpoint):
     ) -> None:
         self._due = "step"
         if trainer.fit_loop.restarting:
-            # Or Lightning would leave out the update of a ReduceLROnPlateau at the end of an epoch that was resumed.
+            # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of a resumed epoch.
             trainer.fit_loop.restarting = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._due = ""  # of a step: on a resume from here Lightning makes it
+        self._due = ""  # on a resume from here Lightning itself makes the update of a step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = "epoch"
 
     def state_dict(self) -> dict[str, Any]:
         trainer = self._trainer
-        if trainer is None:  # OnExceptionCheckpoint saves before there is anything to keep
+        if trainer is None:  # OnExceptionCheckpoint may save before setup
             return {}
         device = trainer.strategy.root_device
         metrics: Any = trainer.lightning_module.train_metrics
@@ -89,7 +89,7 @@ class ExactResume(Checkpoint):
             "train_sums": {
                 name: gather(value.to(device)).cpu().clone() for name, value in metrics.metric_state.items()
             },
-            "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer finds out for itself
+            "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
         }
@@ -101,7 +101,7 @@ class ExactResume(Checkpoint):
         self._state = state_dict
 
     def _updates_due(self, trainer: Trainer) -> list[int]:
-        """The schedules that Lightning updates by a metric right after the checkpoint."""
+        """The indices of the schedules that Lightning will update by a metric right after the checkpoint."""
         done = trainer.current_epoch if self._due == "epoch" else trainer.fit_loop.epoch_loop.batch_idx
         return [
             number
@@ -114,9 +114,8 @@ class ExactResume(Checkpoint):
 
 
 def _of_process(rank: int, states: Tensor, processes: int) -> Tensor:
-    """The state of a random generator, or the first process's, where there were more or fewer processes."""
-    states = torch.atleast_2d(states)  # former checkpoints hold that of the first process alone
-    # A copy: torch 2.13 crashes when it is given a part of a tensor.
+    """A process's generator state; rank 0's if the number of processes has changed."""
+    # A copy, since torch 2.13 crashes with a view.
     return states[rank if len(states) == processes else 0].clone()
 
 
@@ -125,7 +124,7 @@ def _never() -> bool:
 
 
 def is_out_of_time(trainer: Trainer) -> bool:
-    """Whether max_time, or a Timer, has run out."""
+    """Whether the time of max_time or of a Timer is up."""
     return any((left := timer.time_remaining()) is not None and left <= 0 for timer in callbacks_of(trainer, Timer))
 
 

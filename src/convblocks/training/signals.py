@@ -1,6 +1,6 @@
-"""Signals that ask a run to stop: noted at once, obeyed at the end of a batch. Light: imported before all else.
+"""Signals that ask a run to stop: recorded at once, acted on at the end of a batch. Imports little: it comes first.
 
-Slurm sends SIGTERM when a job is cancelled, and the signal that a job script names, here SIGUSR1, when its time is
+Slurm sends SIGTERM when a job is cancelled, and the signal that a job script chooses, here SIGUSR1, when its time is
 nearly up.
 """
 
@@ -8,7 +8,7 @@ import os
 import signal
 from types import FrameType
 
-# Of Slurm, before it takes the job away; not on Windows.
+# From Slurm, shortly before a job's time is up; not on Windows.
 REQUEUE = getattr(signal, "SIGUSR1", None)
 
 HANDLED = [number for number in (signal.SIGTERM, REQUEUE) if number is not None]
@@ -17,33 +17,33 @@ _received: int = 0
 
 
 def install() -> None:
-    """Note these signals from now on, instead of dying of them."""
+    """Record these signals from now on, instead of being killed by them."""
     for number in HANDLED:
         signal.signal(number, _note)
 
 
 def uninstall() -> None:
-    """Let a process die of them again."""
+    """Let these signals kill the process again."""
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
 
 
 def received() -> int:
-    """The number of the signal that came, 0 if none did. SIGTERM outranks: who cancels a job wants no requeue."""
+    """The number of the signal received, or 0. SIGTERM has priority: a cancelled job must not be requeued."""
     return _received
 
 
 def forget() -> None:
-    """Start afresh."""
+    """Forget the signal received."""
     global _received
     _received = 0
 
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _received
-    import multiprocessing  # not before it is needed: slow to load
+    import multiprocessing  # only here: slow to import
 
-    for child in multiprocessing.active_children():  # those of --trainer.strategy ddp_spawn do the work
+    for child in multiprocessing.active_children():  # with --trainer.strategy ddp_spawn the children train
         if child.pid is not None:
             os.kill(child.pid, number)
     if _received != signal.SIGTERM:

@@ -1,4 +1,4 @@
-"""What a run must know of Slurm or torchrun, if they started it; all of it comes from the environment."""
+"""Slurm and torchrun, as far as a run depends on them; everything is read from the environment."""
 
 import os
 import socket
@@ -8,33 +8,35 @@ from typing import NamedTuple
 
 from convblocks.errors import UsageError
 
-# By which Lightning finds out that one of them started it.
+# The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
-# By which a run finds out that it has a job to requeue.
+# Set if there is a job to requeue.
 JOB = "SLURM_JOB_ID"
 
-# By which it finds out what else starts a run on several nodes: a user by hand, LSF, MPI of two kinds.
+# Variables of other ways to start a run on several nodes: by hand, by LSF, by two kinds of MPI.
 OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
 
-# In jobs of these names it starts processes itself, as if there were no Slurm.
+# In jobs of these names Lightning ignores Slurm, and starts processes itself.
 INTERACTIVE = ("bash", "interactive")
 
 
 class Launch(NamedTuple):
-    """What a launcher has started, on how many nodes, and its options for what else it could have."""
+    """The processes that a launcher has started, described in words too, and the options that set their number."""
 
-    said: str
+    description: str
     processes: int
     nodes: int
     options: str
 
 
 def check_layout(devices: str | int | list[int], nodes: int, environment: Mapping[str, str] = os.environ) -> None:
-    """Refuse what would hang, or run several times instead of together.
+    """Refuse layouts in which processes would hang, or train separately instead of together.
+
+    Lightning checks only some of them, and only when training starts.
 
     Raises:
-        UsageError: what was started is not one process for each of the Trainer's devices.
+        UsageError: the launcher has not started one process for each of the Trainer's devices.
     """
     launch = _launch(environment)
     if launch is None:
@@ -47,7 +49,9 @@ def check_layout(devices: str | int | list[int], nodes: int, environment: Mappin
     each, rest = divmod(launch.processes, launch.nodes)
     if rest:
         even = launch.options.format(launch.nodes, each + 1)
-        raise UsageError(f"{launch.said} on {launch.nodes} nodes, and each must have as many: start it with {even}")
+        raise UsageError(
+            f"{launch.description} on {launch.nodes} nodes, and each must have the same number: start it with {even}"
+        )
     given = _number_of(devices)
     is_alone = given is None and nodes == launch.processes == 1
     if is_alone or (given, nodes) == (each, launch.nodes):
@@ -56,37 +60,37 @@ def check_layout(devices: str | int | list[int], nodes: int, environment: Mappin
     write = [f"--trainer.devices {each}"] if given != each else []
     write += [f"--trainer.num_nodes {launch.nodes}"] if nodes != launch.nodes else []
     if given is None:
-        raise UsageError(f"{launch.said}: write {' '.join(write)}")
+        raise UsageError(f"{launch.description}: write {' '.join(write)}")
     makes = f"make {given * nodes}" if given * nodes != launch.processes else f"make {given} on each of {nodes}"
     raise UsageError(
-        f"{launch.said}, but --trainer.devices {given} and --trainer.num_nodes {nodes} {makes}: "
+        f"{launch.description}, but --trainer.devices {given} and --trainer.num_nodes {nodes} {makes}: "
         f"write {' '.join(write)}, or start it with {launch.options.format(nodes, given)}"
     )
 
 
 def launcher_of_several(environment: Mapping[str, str] = os.environ) -> str | None:
-    """What has started this process as one that shall train with others; None if it stands alone."""
+    """The launcher that has started several processes to train together; None for a single process."""
     if TORCHRUN in environment:
         return "torchrun"
     return "srun" if environment.get("SLURM_STEP_NUM_TASKS", "1") != "1" else None
 
 
 def hide_launcher() -> None:
-    """Let Lightning itself start the further processes of the runs that are started from here."""
+    """Hide the launcher from the runs started by this process, so that Lightning starts their further processes."""
     for name in (SLURM, TORCHRUN):
         os.environ.pop(name, None)
 
 
 def _launch(environment: Mapping[str, str]) -> Launch | None:
-    """What torchrun, also within a job of Slurm, or srun has started; None where Lightning starts processes itself.
+    """The processes started by torchrun, also within a Slurm job, or by srun; None if Lightning starts them itself.
 
     Raises:
-        UsageError: these are several tasks, but not as Lightning understands it.
+        UsageError: there are several tasks, but Lightning would not see them as such.
     """
     if TORCHRUN in environment:
         processes, nodes = _number("WORLD_SIZE", environment), _number("GROUP_WORLD_SIZE", environment)
-        said = f"torchrun started {processes} process{'es' if processes > 1 else ''}"
-        return Launch(said, processes, nodes, "--nnodes {} --nproc_per_node {}")
+        description = f"torchrun started {processes} process{'es' if processes > 1 else ''}"
+        return Launch(description, processes, nodes, "--nnodes {} --nproc_per_node {}")
     if SLURM not in environment:
         return None
     tasks, nodes = _number(SLURM, environment), _number("SLURM_NNODES", environment)
@@ -94,26 +98,26 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
     started = _number("SLURM_STEP_NUM_TASKS", environment, tasks) if is_step else 1
     if environment.get("SLURM_JOB_NAME") in INTERACTIVE:
         if started > 1:
-            named = environment["SLURM_JOB_NAME"]
-            raise UsageError(f"in a job named {named} Lightning takes no notice of srun: write srun --job-name=fit")
+            name = environment["SLURM_JOB_NAME"]
+            raise UsageError(f"in a job named {name} Lightning ignores srun: write srun --job-name=fit")
         return None
     if tasks > 1 and not is_step:
         raise UsageError(f"this job has {tasks} tasks, but python was started without srun: put srun before it")
-    said = f"srun started {started} task{'s' if started > 1 else ''}" if is_step else "this job has 1 task"
-    return Launch(said, started, nodes, "--nodes={} --ntasks-per-node={}")
+    description = f"srun started {started} task{'s' if started > 1 else ''}" if is_step else "this job has 1 task"
+    return Launch(description, started, nodes, "--nodes={} --ntasks-per-node={}")
 
 
 def _check_what_lightning_reads(each: int, environment: Mapping[str, str]) -> None:
-    """Tell before Lightning does, whose hint leads astray on several nodes, which option it wants to see."""
+    """Require ``--ntasks-per-node`` before Lightning does: its hint is wrong on several nodes."""
     if TORCHRUN in environment or SLURM not in environment:
         return
     option = _number("SLURM_NTASKS_PER_NODE", environment, 0)
     if option != each and (option or int(environment[SLURM]) > 1):
-        raise UsageError(f"Lightning wants to see how many tasks a node has: write srun --ntasks-per-node={each}")
+        raise UsageError(f"Lightning needs the number of tasks per node: write srun --ntasks-per-node={each}")
 
 
 def _number_of(devices: str | int | list[int]) -> int | None:
-    """How many devices these are: a number, or a list such as ``[2, 3]`` or ``2,3``; None for as many as there are."""
+    """The number of devices, given as a number or as a list such as ``[2, 3]`` or ``2,3``; None for auto."""
     if isinstance(devices, list):
         return len(devices)
     text = str(devices)
@@ -129,9 +133,9 @@ def _number(name: str, environment: Mapping[str, str], default: int = 1) -> int:
 
 
 def is_further_process(environment: Mapping[str, str] = os.environ, *, of_all_machines: bool = False) -> bool:
-    """Whether this process is not the first of those that a launcher has started, on this machine or on all.
+    """Whether this is not the first of a launcher's processes, on this machine or on all.
 
-    Lightning and torchrun tell a process its number as LOCAL_RANK, torchrun that of its machine as GROUP_RANK.
+    Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of the machine as GROUP_RANK.
     """
     numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
     if of_all_machines:
@@ -140,7 +144,7 @@ def is_further_process(environment: Mapping[str, str] = os.environ, *, of_all_ma
 
 
 def host(environment: Mapping[str, str] = os.environ) -> str:
-    """The name of this machine: Slurm's for it, where there is one."""
+    """The name of this machine: Slurm's, if it has one."""
     return environment.get("SLURMD_NODENAME", socket.gethostname())
 
 

@@ -69,7 +69,7 @@ class RunTensorBoardLogger(TensorBoardLogger):
     def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
         """Write final values, and the run's row of the HParams tab."""
         final = {tag_when_done(name): results[name] for name in sorted(results)}
-        if not self.tests_once:  # otherwise the test has logged them
+        if not self.tests_once:  # otherwise trainer.test has logged them
             self.log_metrics(final, step)
         for part in hparams(columns(settings), final):
             self.experiment._get_file_writer().add_summary(part, step)

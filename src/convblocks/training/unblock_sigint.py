@@ -1,7 +1,7 @@
-"""Imported last by the server of fork.py, in which Ctrl-C waits until then: what it forks shall heed it."""
+"""Preloaded last in the fork server: unblocks SIGINT so that child processes react to Ctrl-C."""
 
 import signal
 
-heeded = signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that waits is forgotten: it was meant for who started this
+handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops a pending Ctrl-C: it was meant for the parent process
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-signal.signal(signal.SIGINT, heeded)
+signal.signal(signal.SIGINT, handler)

@@ -19,7 +19,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.training import slurm
 from convblocks.training.fit import rank_zero_errors
-from convblocks.training.quiet import silence_what_every_run_says
+from convblocks.training.quiet import quiet_lightning
 
 # Options that the study's protocol sets.
 SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
         UsageError: an unknown stage, or an option that the protocol sets.
         UserError: a run failed or has other settings, or the first stage is not done.
     """
-    silence_what_every_run_says()
+    quiet_lightning()
     with rank_zero_errors():
         if not arguments or arguments[0] not in STAGES:
             raise UsageError(f"say which stage: {' or '.join(STAGES)}")

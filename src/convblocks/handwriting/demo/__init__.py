@@ -1,1 +1,1 @@
-"""A page to draw on, served to this machine alone."""
+"""A page to draw on, and its server."""

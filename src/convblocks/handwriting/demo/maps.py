@@ -1,4 +1,4 @@
-"""What each ReLU of a network makes of an image, as one picture a layer."""
+"""Feature maps: the output of each ReLU of a network for one image."""
 
 import math
 from dataclasses import dataclass
@@ -11,42 +11,42 @@ from torch import Tensor
 
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.sight import Pixels
-from convblocks.model.dead_units import relus_watched
+from convblocks.model.dead_units import watch_relus
 
-# Of a layer's units so many are drawn, the first ones: more would be too small to be told apart.
+# How many maps of a layer are drawn: more would be too small to be recognised.
 MOST_MAPS = 256
 
-# With how many pixels at least, and less than twice as many, a map is drawn along its longer side; the gap beside it.
+# In pixels: the longer side of a drawn map, which is less than twice that, and the gap between maps.
 SIDE, GAP = 28, 3
 COLUMNS = 20
 
-# The colours of 0..253, from 0 to the layer's highest value; then that of a silent unit, and that of the gaps.
-SILENT, BETWEEN = 254, 255
+# The palette: 0..253 run through the scale, from 0 to the highest value of the layer.
+INACTIVE, BETWEEN = 254, 255
 SCALE = ((0, 0, 0), (213, 94, 0), (240, 228, 66), (255, 255, 255))
 GREY = (150, 150, 150)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The units behind one use of a ReLU: a map (H, W) float each, of a linear layer 1 x 1."""
+    """The units of one use of a ReLU, each with a map (H, W); those of a linear layer are 1 x 1."""
 
     name: str
     maps: Tensor  # (units, H, W) float32, on the CPU
 
     @property
-    def silent(self) -> Tensor:
-        """Which units are 0 everywhere: (units,) bool."""
+    def inactive(self) -> Tensor:
+        """Which units are 0 everywhere: (units,) bool. Units that are so for every image are dead."""
         return ~self.maps.flatten(1).any(dim=1)
 
     def __str__(self) -> str:
         units, height, width = self.maps.shape
         of_units = f"{units} units" if height == width == 1 else f"{units} maps of {height} x {width}"
         drawn = f", the first {MOST_MAPS} drawn" if units > MOST_MAPS else ""
-        return f"{self.name}: {of_units}, {int(self.silent.sum())} silent{drawn}"
+        return f"{self.name}: {of_units}, {int(self.inactive.sum())} inactive{drawn}"
 
 
 def layers_of(trained: TrainedNetwork, seen: Pixels) -> list[Layer]:
-    """The layers behind ReLUs in the order in which they compute, for an image (C, H, W) uint8."""
+    """The layers in the order in which they compute, for an image (C, H, W) uint8."""
     layers = []
 
     def note(name: str, units: Tensor) -> None:
@@ -54,21 +54,21 @@ def layers_of(trained: TrainedNetwork, seen: Pixels) -> list[Layer]:
         maps = units.reshape(len(units), -1, 1 if is_linear else units.shape[-1])
         layers.append(Layer(name, maps.float().cpu()))
 
-    with relus_watched(trained.network, note):
+    with watch_relus(trained.network, note):
         trained.logits(torch.from_numpy(seen)[None])
     return layers
 
 
 def as_picture(layer: Layer) -> Image.Image:
-    """A layer's maps side by side, from 0 in black to the layer's highest value in white; silent ones are grey."""
-    maps, silent = layer.maps[:MOST_MAPS].numpy(), layer.silent.numpy()
+    """The maps of a layer side by side, inactive ones in grey."""
+    maps, inactive = layer.maps[:MOST_MAPS].numpy(), layer.inactive.numpy()
     shown = [_resize(values) for values in np.rint(253 * maps / max(float(layer.maps.max()), 1e-12)).astype(np.uint8)]
     height, width = shown[0].shape
     rows, columns = math.ceil(len(shown) / COLUMNS), min(len(shown), COLUMNS)
     mosaic = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP), BETWEEN, dtype=np.uint8)
     for index, values in enumerate(shown):
         top, left = index // COLUMNS * (height + GAP), index % COLUMNS * (width + GAP)
-        mosaic[top : top + height, left : left + width] = SILENT if silent[index] else values
+        mosaic[top : top + height, left : left + width] = INACTIVE if inactive[index] else values
     picture = Image.fromarray(mosaic, "P")
     picture.putpalette(_palette())
     picture.info["transparency"] = BETWEEN
@@ -76,13 +76,13 @@ def as_picture(layer: Layer) -> Image.Image:
 
 
 def _resize(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A map drawn with whole pixels for each value, or every so many values of a large one."""
+    """Repeat the values of a small map, and skip values of a large one."""
     longer = max(values.shape)
     times, every = math.ceil(SIDE / longer), max(1, longer // SIDE)
     return values[::every, ::every].repeat(times, axis=0).repeat(times, axis=1)
 
 
 def _palette() -> list[int]:
-    stops = np.linspace(0, SILENT - 1, len(SCALE))
-    colours = np.stack([np.interp(np.arange(SILENT), stops, channel) for channel in np.transpose(SCALE)], axis=1)
+    stops = np.linspace(0, INACTIVE - 1, len(SCALE))
+    colours = np.stack([np.interp(np.arange(INACTIVE), stops, channel) for channel in np.transpose(SCALE)], axis=1)
     return [*np.rint(colours).astype(int).flatten().tolist(), *GREY, *GREY]

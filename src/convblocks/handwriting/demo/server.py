@@ -1,9 +1,8 @@
-"""Serves the page, and what networks make of the drawings that it sends."""
+"""Serves the page, and the networks' answers to what is drawn on it."""
 
 import socket
 import sys
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,10 +15,10 @@ from convblocks.command_line import Parser
 from convblocks.data.image_spec import MNIST
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.demo.answers import mapped, recognised, setup
+from convblocks.handwriting.demo.answers import QUESTIONS, answer, setup
 from convblocks.tables import as_json
 
-# This machine alone: nobody else on the network gets to see the page.
+# The loopback interface: the page cannot be reached from other machines.
 HOST = "127.0.0.1"
 
 PAGE = Path(__file__).with_name("page")
@@ -30,7 +29,7 @@ TYPES = {
 }
 FILES = {f"/{path.name}": path for path in PAGE.iterdir() if path.suffix in TYPES} | {"/": PAGE / "index.html"}
 
-# What the page may do: load its own files, show the pictures in the answers, and ask this server.
+# The page may load its own files, show the pictures in the answers, and send requests to this server only.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -40,40 +39,26 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# What the page asks about a picture.
-QUESTIONS = {"/recognise": recognised, "/maps": mapped}
-
-# Bytes; nothing that the page sends is that large: it scales larger pictures down.
+# In bytes. The page scales larger pictures down.
 LARGEST_REQUEST = 1_000_000
 
-# So many networks fit side by side.
+# As many as fit side by side.
 MOST_NETWORKS = 4
 
-# For how long a connection may say nothing before it is closed, and what is refused may still be sent, in seconds.
-DEAD, LINGERING = 30, 5
+# In seconds: until an idle connection is closed, and for which the rest of a refused request is read.
+IDLE, LINGER = 30, 5
 
-# Connections that wait until they are taken up; the system resets more.
-WAITING = 1024
+# Connections that wait to be accepted; further ones are reset.
+BACKLOG = 1024
 
 
 def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
 
     Raises:
-        UserError: a checkpoint cannot be used, two are for different images, or the port is taken.
+        UserError: a checkpoint cannot be used, two take different images, or the port is taken.
         KeyboardInterrupt: Ctrl-C.
     """
-    options = parse(arguments)
-    networks = [load_network(path, options.arch) for path in options.checkpoints]
-    check_images(networks)
-    first = networks[0]
-    with open_server(networks, options.port) as server:
-        what = "Draw" if first.image_spec == MNIST else "Draw, or choose a picture,"
-        print(f"{what} at http://{HOST}:{server.server_port}/ and end with Ctrl-C.", flush=True)
-        server.serve_forever()
-
-
-def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--arch", action="append", default=[])
@@ -82,16 +67,21 @@ def parse(arguments: list[str]) -> Namespace:
     if len(options.checkpoints) > MOST_NETWORKS:
         raise UsageError(f"give 1 to {MOST_NETWORKS} checkpoints, not {len(options.checkpoints)}")
     if not 0 <= options.port < 2**16:
-        raise UsageError(f"--port must be in 0..65535, but is {options.port}")
-    return options
+        raise UsageError(f"--port must be in 0..65535, not {options.port}")
+    networks = [load_network(path, options.arch) for path in options.checkpoints]
+    check_images(networks)
+    with open_server(networks, options.port) as server:
+        verb = "Draw" if networks[0].image_spec == MNIST else "Draw, or choose a picture,"
+        print(f"{verb} at http://{HOST}:{server.server_port}/ (Ctrl-C ends the demo)", flush=True)
+        server.serve_forever()
 
 
 def check_images(networks: Sequence[TrainedNetwork]) -> None:
-    """Refuse networks for different images: what is drawn must look the same to all of them."""
+    """Refuse networks that would see different images of the same drawing."""
     first = networks[0]
     for other in networks[1:]:
-        both_digits = (first.image_spec == MNIST) == (other.image_spec == MNIST)  # which are seen in another way
-        if not (both_digits and first.image_spec.same_images(other.image_spec)):
+        seen_alike = (first.image_spec == MNIST) == (other.image_spec == MNIST)  # MNIST's images are preprocessed
+        if not (seen_alike and first.image_spec.same_images(other.image_spec)):
             raise UsageError(
                 f"{first.path} is for {first.image_spec}, and {other.path} for {other.image_spec}: all networks must "
                 "see the same images"
@@ -99,29 +89,29 @@ def check_images(networks: Sequence[TrainedNetwork]) -> None:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers with the networks it is given; threads, since browsers hold connections open that they do not use."""
+    """Holds the networks. It has a thread for each connection, since browsers keep idle connections open."""
 
     daemon_threads = True
     allow_reuse_address = True
-    request_queue_size = WAITING
+    request_queue_size = BACKLOG
 
     def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
         self.networks = networks
-        # One picture at a time, and by one thread: more take more memory, each some of its own, and are no faster.
-        self.recogniser = ThreadPoolExecutor(max_workers=1)
+        # A single thread computes all answers: several would take memory each, and be no faster.
+        self.worker = ThreadPoolExecutor(max_workers=1)
         super().__init__((HOST, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing where a browser left before its answer came."""
+        """Ignore clients that have gone before their answer came."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
 
 def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
-    """A server that listens; port 0 stands for any free one.
+    """A listening server; port 0 picks a free one.
 
     Raises:
-        UserError: the port is taken, or not for this user.
+        UserError: the port is taken, or not allowed for this user.
     """
     try:
         return Server(networks, port)
@@ -130,26 +120,26 @@ def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """``GET /`` is the page; ``GET /setup`` tells it of what, ``POST`` asks about a picture, both answered in JSON."""
+    """``GET /`` is the page, ``GET /setup`` what it needs at first, and ``POST`` a question about a picture."""
 
     server: Server
     protocol_version = "HTTP/1.1"
-    timeout = DEAD
+    timeout = IDLE
 
     def do_GET(self) -> None:
-        if not self._is_for_us():
+        if not self._is_allowed():
             self._refuse(HTTPStatus.FORBIDDEN)
         elif self.path == "/setup":
-            self._answer(HTTPStatus.OK, "application/json", as_json(setup(self.server.networks), indent=None))
+            self._send(HTTPStatus.OK, "application/json", as_json(setup(self.server.networks), indent=None))
         elif self.path in FILES:
             file = FILES[self.path]
-            self._answer(HTTPStatus.OK, TYPES[file.suffix], file.read_text())
+            self._send(HTTPStatus.OK, TYPES[file.suffix], file.read_text())
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
-        if not self._is_for_us():
+        if not self._is_allowed():
             self._refuse(HTTPStatus.FORBIDDEN)
         elif self.path not in QUESTIONS:
             self._refuse(HTTPStatus.NOT_FOUND)
@@ -158,40 +148,37 @@ class Handler(BaseHTTPRequestHandler):
         elif len(length) > len(str(LARGEST_REQUEST)) or int(length) > LARGEST_REQUEST:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         else:
-            self._recognise(self.rfile.read(int(length)))
+            self._answer(self.rfile.read(int(length)))
 
-    def _recognise(self, picture: bytes) -> None:
-        try:
-            answer = self.server.recogniser.submit(QUESTIONS[self.path], self.server.networks, picture).result()
-        except Exception as error:  # a network of the user's own may raise anything
-            reason = " ".join(f"The server has failed: {type(error).__name__}: {error}".split())
-            self.close_connection = True
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", reason)
-            raise
-        self._answer(HTTPStatus.OK, "application/json", as_json(answer, indent=None))
-
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class's name
-        """Say nothing: a line for every stroke would bury what matters."""
-
-    def _is_for_us(self) -> bool:
-        """Whether the page was asked for under its own name, and by itself: no other site's script gets an answer."""
+    def _is_allowed(self) -> bool:
+        """Whether the request is from this page: scripts of other sites are refused, under any host name."""
         host = self.headers.get("Host", "")
-        origin = self.headers.get("Origin")  # of the page whose script asks
+        origin = self.headers.get("Origin")
         return host.split(":")[0] in (HOST, "localhost") and origin in (None, f"http://{host}")
 
+    def _answer(self, picture: bytes) -> None:
+        try:
+            content = self.server.worker.submit(answer, self.path, self.server.networks, picture).result()
+        except Exception as error:  # a user's own network may raise anything
+            reason = " ".join(f"The server has failed: {type(error).__name__}: {error}".split())
+            self.close_connection = True
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", reason)
+            raise
+        self._send(HTTPStatus.OK, "application/json", as_json(content, indent=None))
+
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer with a line, and close the connection: nobody looks at what is left of the request."""
+        """Answer with one line, and close the connection."""
         self.close_connection = True
-        self._answer(status, "text/plain; charset=utf-8", f"{status.phrase}: {status.description}.\n")
-        # It is read all the same, for a while: closing before that would reset the connection, and lose the answer.
+        self._send(status, "text/plain; charset=utf-8", f"{status.phrase}: {status.description}.\n")
+        # Closing with unread data would reset the connection, and the client would never see the answer.
         self.connection.shutdown(socket.SHUT_WR)
-        self.connection.settimeout(LINGERING)
-        end = time.monotonic() + LINGERING
+        self.connection.settimeout(LINGER)
+        end = time.monotonic() + LINGER
         with suppress(OSError):
             while time.monotonic() < end and self.connection.recv(2**16):
                 pass
 
-    def _answer(self, status: HTTPStatus, content_type: str, text: str) -> None:
+    def _send(self, status: HTTPStatus, content_type: str, text: str) -> None:
         content = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", content_type)
@@ -202,3 +189,6 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  # the base class's name
+        """Print nothing: every stroke is a request."""

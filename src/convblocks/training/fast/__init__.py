@@ -1,4 +1,4 @@
-"""What buys speed by bending torch, Lightning or the C library; only ``fit``'s runs have it.
+"""Speed-ups that patch torch, Lightning or the C library; only runs of ``fit`` use them.
 
-It changes no bit: so tested on CPU.
+Results are bit-identical on CPU, which tests check.
 """

@@ -1,4 +1,4 @@
-"""Lightning's loop, without what it does at every step to no purpose."""
+"""Lightning's loop without needless work at every step."""
 
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
@@ -19,8 +19,8 @@ from convblocks.training.fast.optimizer import speed_up_optimizer
 
 NOTHING = nullcontext()
 
-# What Lightning calls at every step of each callback, and of the module.
-HOOKS_OF_A_STEP = (
+# The hooks that Lightning calls at every step, on each callback and on the module.
+STEP_HOOKS = (
     "on_train_batch_start",
     "on_before_zero_grad",
     "on_before_backward",
@@ -31,10 +31,10 @@ HOOKS_OF_A_STEP = (
 
 
 class FastClassifier(DigitClassifier):
-    """A classifier that costs Lightning's loop less."""
+    """A classifier with less overhead in Lightning's loop."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Note the running hook's name, many times a step, without looking for parameters in it."""
+        """Skip nn.Module's checks for the name of the running hook, which Lightning sets many times a step."""
         if name == "_current_fx_name":
             object.__setattr__(self, name, value)
         else:
@@ -43,7 +43,7 @@ class FastClassifier(DigitClassifier):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return super().training_step(batch, batch_idx)
 
-    # Lightning asks for it at every step, and Python would make it anew each time.
+    # Lightning reads it at every step, and Python would compute it each time.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
 
     def make_optimizer(self) -> Optimizer:
@@ -52,70 +52,70 @@ class FastClassifier(DigitClassifier):
         return optimizer
 
     def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
-        """Nothing: neither data module nor classifier has such a hook."""
+        """Do nothing: neither data module nor classifier has this hook."""
         return batch
 
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Any:
-        """Leave an ImageLoader's batch where it is, on the device."""
+        """Skip the transfer of batches that are on the device already, such as an ImageLoader's."""
         if isinstance(batch, tuple) and all(isinstance(part, Tensor) and part.device == device for part in batch):
             return batch
         return super()._apply_batch_transfer_handler(batch, device, dataloader_idx)
 
 
 class NoProfiler(Profiler):
-    """Measures nothing, as Lightning's default does, but faster.
+    """A profiler that does nothing, like Lightning's default, but faster.
 
-    Lightning asks its profiler for a context many times a step. The default one makes a new generator each time.
+    Lightning enters a profiler's context many times a step, for which the default creates a generator each time.
     """
 
     def start(self, action_name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def stop(self, action_name: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]  # a generator there
         return NOTHING
 
 
 def skip_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
-    """Do not call the hooks of a step that are Lightning's own, which do nothing, of callbacks and classifier.
+    """Set to None the step hooks that callbacks and classifier do not override, so that Lightning skips them.
 
-    Lightning calls what is callable, and gives each a name first.
+    Lightning calls every hook that is callable, with some bookkeeping around it.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
     for owner, base in [(classifier, LightningModule), *((callback, Callback) for callback in callbacks)]:
-        for hook in HOOKS_OF_A_STEP:
+        for hook in STEP_HOOKS:
             if getattr(type(owner), hook) is getattr(base, hook) and hook not in vars(owner):
-                object.__setattr__(owner, hook, None)  # also where a frozen dataclass is a callback
+                object.__setattr__(owner, hook, None)  # works for frozen dataclasses too
 
 
 def speed_up_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:
-    """Leave out what DistributedDataParallel sends and copies at each step to no purpose.
+    """Turn off DistributedDataParallel's needless broadcasts and copies at each step.
 
-    It broadcasts buffers, also where they are the same everywhere, and copies each gradient into the memory that it
-    sends. A user's own arguments of DDPStrategy win. ``static_graph`` is left out: it bought nothing that could be
-    measured, and breaks networks that do not use the same parameters at each step.
+    It broadcasts buffers even if they are equal in all processes, and copies each gradient into the buffer that it
+    sends. A user's own arguments of DDPStrategy have precedence. ``static_graph`` is not set: it had no measurable
+    effect, and breaks networks that use different parameters at different steps.
     """
     if not isinstance(trainer.strategy, DDPStrategy):
         return
     flags = trainer.strategy._ddp_kwargs
     flags.setdefault("gradient_as_bucket_view", True)
-    names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns of the latter
+    names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns about the second
     known = signature(DistributedDataParallel).parameters
     if not flags.keys() & names and needs_no_broadcast(classifier.network, classifier.hparams["sync_batchnorm"]):
         flags[next(name for name in names if name in known)] = False
 
 
 def skip_sigterm_broadcast(trainer: Trainer) -> None:
-    """Do not tell all processes at each step whether the first received SIGTERM, for which each of them waits.
+    """Skip Lightning's broadcast, at each step, of whether rank 0 received SIGTERM: all processes wait for it.
 
-    Only with ``Preemption``, which does so for all signals and all processes, without waiting.
+    Only with ``Preemption``, which handles all signals in all processes without waiting.
     """
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
 
 
 def _nothing() -> None:
-    """Nothing."""
+    """Do nothing."""

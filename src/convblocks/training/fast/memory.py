@@ -1,4 +1,4 @@
-"""The C library's memory."""
+"""A setting of the C library's memory allocator."""
 
 import ctypes
 
@@ -6,18 +6,18 @@ import ctypes
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 
-# Larger blocks than any that training asks for; mallopt takes a C int.
+# More than any block that training allocates; mallopt takes a C int.
 LARGEST_BLOCK = 2**31 - 1
 
-# By mallopt's manual page: freed memory is never returned.
+# See mallopt's manual page: freed memory is never returned.
 NEVER = -1
 
 
 def keep_freed_memory() -> None:
     """Keep freed memory in the process instead of returning it to the system after every step.
 
-    Every step frees activations of several MB and the next one asks for as much again. By default glibc gives such
-    blocks back and has them mapped and cleared anew. Does nothing with another C library.
+    Every step frees activations of several MB, and the next allocates as much. By default glibc returns such blocks to
+    the system, which maps and clears them again. Does nothing with other C libraries.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

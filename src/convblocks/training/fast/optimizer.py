@@ -1,4 +1,4 @@
-"""The fused Adam, without what torch does around it at every step."""
+"""Fused Adam without torch's overhead at every step."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from torch.optim import Optimizer
 
 
 class Adam(torch.optim.Adam):
-    """Hands its tensors to the fused kernel at once, where they are as usual, and leaves all else to torch.
+    """In the usual case passes its tensors to the fused kernel directly; otherwise leaves the step to torch.
 
-    torch looks at each of them first, and sorts them by device and type. Named as what it replaces, since
-    LearningRateMonitor logs it.
+    torch would first check each tensor, and group them by device and dtype. It has the name of the class that it
+    replaces, since LearningRateMonitor logs it.
     """
 
     def _init_group(self, group: dict[str, Any], *to_update: list[Tensor]) -> bool:
-        """Put into the lists what ``step`` shall update: nothing, where it has been done here."""
+        """Fill the lists of tensors for ``step`` to update; none if the update is done here."""
         parameters = group["params"]
         gradients = [parameter.grad for parameter in parameters]
         states = [self.state.get(parameter, {}) for parameter in parameters]
@@ -42,7 +42,7 @@ class Adam(torch.optim.Adam):
         return False
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, without asking how torch would set them to zero."""
+        """Set the gradients to None, without torch's checks for other ways to zero them."""
         if not set_to_none:
             super().zero_grad(set_to_none)
             return
@@ -51,20 +51,20 @@ class Adam(torch.optim.Adam):
                 parameter.grad = None
 
     def _is_usual(self, group: dict[str, Any]) -> bool:
-        options = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")  # torch 2.6 has not the last
+        options = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")  # torch 2.6 lacks the last
         is_unusual = any(group.get(option) for option in options)
-        # Gradient scalers, as of 16-mixed, leave these two for the kernel.
+        # Set by gradient scalers, such as that of 16-mixed, for the kernel.
         is_scaled = any(getattr(self, name, None) is not None for name in ("grad_scale", "found_inf"))
         return bool(group["fused"]) and not is_unusual and not is_scaled and isinstance(group["lr"], float)
 
 
 def _are_alike(parameters: list[Tensor], gradients: list[Tensor | None]) -> bool:
-    """Whether all have gradients, dense ones, and are of one type on one device."""
+    """Whether all parameters have dense gradients, and share one dtype and device."""
     kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
     return len(kinds) == 1 and all(gradient is not None and not gradient.is_sparse for gradient in gradients)
 
 
 def speed_up_optimizer(optimizer: Optimizer) -> None:
-    """Make torch's Adam the one above; another optimizer stays as it is."""
+    """Turn torch's Adam into the one above; leave other optimizers as they are."""
     if type(optimizer) is torch.optim.Adam:
         optimizer.__class__ = Adam

@@ -1,6 +1,6 @@
-// The answers: a card for each network, a line about them all, and a chart with a row for each class.
+// Shows the answers: a card for each network, one line about all of them, and a chart with a row for each class.
 
-const UNSURE = 0.9;  // a network that gives its best class less is called unsure
+const UNSURE = 0.9;  // a network with a lower best probability is unsure
 
 export class Answers {
   constructor(setup) {
@@ -12,7 +12,7 @@ export class Answers {
     this.rows = addChart(setup);
   }
 
-  // Nothing is recognised, and why.
+  // Show no answer, and why.
   showNone(reason = this.hint) {
     this.message.textContent = reason;
     this.seen.hidden = true;

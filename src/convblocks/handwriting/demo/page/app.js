@@ -1,4 +1,4 @@
-// Brings together what is drawn, the server that recognises it, and what is shown of that.
+// Connects the drawing pad, the server and the answers.
 
 import { Answers, add } from "./answers.js";
 import { Maps } from "./maps.js";
@@ -25,8 +25,8 @@ async function start() {
   maps = new Maps(setup, update);
   pad = new Pad(find("drawing"), setup.width, setup.height, setup.digits ? null : paper(), update);
   find("drawing").ariaLabel = "Drawing area";
-  const what = setup.networks.length > 1 ? "What they see" : "What it sees";
-  find("size").textContent = `${what}: ${setup.width} × ${setup.height} pixels`;
+  const seen = setup.networks.length > 1 ? "What they see" : "What it sees";
+  find("size").textContent = `${seen}: ${setup.width} × ${setup.height} pixels`;
   find("frame").style.aspectRatio = `${setup.width} / ${setup.height}`;
   if (setup.digits) addSamples(); else addColours();
   find("clear").addEventListener("click", () => pad.clear());
@@ -52,7 +52,7 @@ function addSamples() {
   find("samples").hidden = false;
   SAMPLES.forEach((strokes, digit) => {
     const button = add(find("digits"), "button", digit);
-    Object.assign(button, { type: "button", ariaLabel: `Sample ${digit}`, ariaKeyShortcuts: digit });
+    Object.assign(button, { type: "button", ariaLabel: `Example ${digit}`, ariaKeyShortcuts: digit });
     button.addEventListener("click", () => pad.draw(strokes));
   });
 }
@@ -67,7 +67,7 @@ function addColours() {
   pad.colour = colour.value;
 }
 
-// The mean colour of the training pictures, for white paper may be unlike any of them; each channel from 0 to 1.
+// The mean colour of the training images, each channel from 0 to 1: white paper may be unlike all of them.
 function mean() { return setup.channels === 1 ? Array(3).fill(setup.mean[0]) : setup.mean; }
 function paper() { return `rgb(${mean().map((share) => Math.round(255 * share))})`; }
 
@@ -86,12 +86,12 @@ async function choose() {
     const isKnown = setup.formats.includes(picture.type);
     pad.put(pixels, fits && isKnown ? picture : await scaledDown(pixels));
   } catch {
-    answers.showNone("This browser cannot show that file as a picture.");
+    answers.showNone("This browser cannot open that file as a picture.");
     main.ariaBusy = "false";
   }
 }
 
-// A JPEG of half as many pixels as the server takes, which has no more bytes than it takes either.
+// A JPEG with half the pixels that the server accepts; it has fewer bytes than the server accepts, too.
 function scaledDown(pixels) {
   const share = Math.min(1, Math.sqrt(setup.most_pixels / 2 / (pixels.width * pixels.height)));
   const smaller = new OffscreenCanvas(Math.ceil(share * pixels.width), Math.ceil(share * pixels.height));
@@ -99,7 +99,7 @@ function scaledDown(pixels) {
   return smaller.convertToBlob({ type: "image/jpeg", quality: 0.9 });
 }
 
-// One request at a time: what is drawn meanwhile is sent once the answer is there. A screen reader waits for the last.
+// One request at a time: strokes drawn meanwhile are sent after the answer. Screen readers wait for the last answer.
 async function update() {
   hasChanged = true;
   main.ariaBusy = "true";

@@ -1,4 +1,4 @@
-// What each network's ReLUs pass on, for teachers: a picture for each layer.
+// Shows the feature maps: a picture for each layer of each network.
 
 import { add } from "./answers.js";
 

@@ -1,11 +1,11 @@
-// A sheet to draw on. Lengths are shares of its longer side, so that a drawing looks the same at any resolution.
+// A canvas to draw on. Lengths are fractions of its longer side, so that a drawing looks the same at any resolution.
 
 const PEN = 0.065;
-const SENT = 400;  // the longer side of the picture that is sent, in pixels
+const SENT = 400;  // the longer side of the image that is sent, in pixels
 const EMPTY = { picture: null, strokes: [] };
 
 export class Pad {
-  // paper and ink: of the picture that is sent; null where the page's own colours stand for black on white.
+  // paper: the background of the image that is sent; null for black on white, shown in the page's own colours.
   constructor(canvas, width, height, paper, onChange) {
     this.canvas = canvas;
     this.paper = paper;
@@ -50,13 +50,13 @@ export class Pad {
     this.onChange();
   }
 
-  // Strokes of points from 0 to 100, in place of what is there.
+  // Replace the drawing by strokes, whose points are in 0..100.
   draw(strokes) {
     const scaled = strokes.map((points) => points.map(([x, y]) => [x / 100, y / 100]));
     this.change({ picture: null, strokes: scaled.map((points) => ({ colour: this.colour, points })) });
   }
 
-  // A picture, in place of what is there, and the file that is sent as long as nobody draws on it.
+  // Replace the drawing by a picture; its file is sent as it is until something is drawn on it.
   put(bitmap, file) { this.change({ picture: bitmap, file, strokes: [] }); }
 
   clear() {
@@ -74,14 +74,14 @@ export class Pad {
     this.refresh();
   }
 
-  // A stroke that was being drawn ends: it may not be there any more.
+  // Also ends the current stroke, which may be gone.
   refresh() {
     this.isDrawing = false;
     this.show();
     this.onChange();
   }
 
-  // What is sent: a PNG, or the chosen file itself.
+  // The image to send: a PNG, or the chosen file itself.
   picture() {
     if (this.hasPicture && !this.state.strokes.length) return this.state.file;
     const sheet = new OffscreenCanvas(Math.round(SENT * this.width), Math.round(SENT * this.height));
@@ -118,7 +118,7 @@ export class Pad {
   }
 }
 
-// Fill a canvas with paper, or a picture on white, as the network sees what is transparent.
+// Fill a canvas with paper, or with a picture on white, which is also what the network sees behind transparency.
 export function fill(brush, paper, picture) {
   brush.fillStyle = picture ? "white" : paper;
   brush.fillRect(0, 0, brush.canvas.width, brush.canvas.height);
@@ -126,7 +126,7 @@ export function fill(brush, paper, picture) {
   if (picture) brush.drawImage(picture, 0, 0, brush.canvas.width, brush.canvas.height);
 }
 
-// A smooth curve: each point bends it between the middles of the lines to its neighbours.
+// A smooth curve: it runs through the midpoints between neighbouring points, and bends towards the points.
 function trace(brush, points) {
   brush.moveTo(...points[0]);
   for (let index = 1; index < points.length - 1; index++) {
@@ -134,5 +134,5 @@ function trace(brush, points) {
     brush.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
   }
   const [x, y] = points.at(-1);
-  brush.lineTo(x + 1e-4, y);  // of a line without length not even its round ends are drawn
+  brush.lineTo(x + 1e-4, y);  // a line of length 0 would not even have its round caps
 }

@@ -1,5 +1,4 @@
-// A way to write each of the ten digits: strokes of points in a field of 100 by 100, where a point given twice is a
-// corner.
+// An example of each digit: strokes of points in 100 x 100; a repeated point is a corner.
 export const SAMPLES = [
   [[[45, 18], [36, 20], [27, 40], [27, 62], [36, 82], [53, 84], [68, 74], [74, 50], [68, 26], [54, 16], [45, 18]]],
   [[[54, 15], [48, 85]]],

@@ -1,15 +1,14 @@
-"""What hardly is a digit."""
+"""Images that hardly are digits are doubted."""
 
 import numpy as np
 import pytest
 
 from convblocks.data.images import ImageSets
-from convblocks.handwriting.doubt import doubt
-from convblocks.handwriting.sight import Pixels
+from convblocks.handwriting.sight import Pixels, doubt
 
 
 def image(*boxes: tuple[int, int, int, int]) -> Pixels:
-    """Rectangles of ink, each from one row and column up to another."""
+    """Rectangles of ink: top, left, bottom, right."""
     seen = np.zeros((1, 28, 28), np.uint8)
     for top, left, bottom, right in boxes:
         seen[0, top:bottom, left:right] = 255
@@ -42,5 +41,5 @@ def test_most_of_mnists_digits_are_not_doubted(set_of_them: str, digits: ImageSe
         ),
     ],
 )
-def test_what_is_found_in_hardly_any_digit_is_told(seen: Pixels, reason: str) -> None:
+def test_the_doubt_names_its_reason(seen: Pixels, reason: str) -> None:
     assert doubt(seen) == reason

@@ -1,4 +1,4 @@
-"""How ``fit.py`` says in one line what is wrong with its command line or a config."""
+"""The parser of ``fit.py``: jsonargparse's, with one-line errors."""
 
 import re
 from argparse import ArgumentParser
@@ -10,15 +10,18 @@ from convblocks.command_line import options_of, with_suggestion
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 
-# Short option -> what it sets. The right-hand sides cannot be given themselves.
+# Short options, and the options that they set. The latter cannot be given themselves.
 LINKS = {"epochs": "trainer.max_epochs", "batch_size": "data.batch_size", "seed": "data.seed"}
 
-# How the options end that jsonargparse adds to others.
+# Endings of the options that jsonargparse adds to others.
 VARIANTS = ("+", ".help")
+
+# Types in words. Where several are allowed, the first of them counts.
+TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false"}
 
 
 class FitParser(jsonargparse.ArgumentParser):
-    """Complains in one line."""
+    """Raises a one-line UsageError instead of exiting."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         for option, target in LINKS.items():
@@ -30,7 +33,7 @@ class FitParser(jsonargparse.ArgumentParser):
             raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
         if message.startswith("Problems parsing config"):
             message = f"--config: {message}"
-        raise UsageError(_in_short(with_suggestion(" ".join(message.split()), known_options(self)))) from ex
+        raise UsageError(_shortened(with_suggestion(" ".join(message.split()), known_options(self)))) from ex
 
 
 def known_options(parser: ArgumentParser) -> list[str]:
@@ -38,16 +41,19 @@ def known_options(parser: ArgumentParser) -> list[str]:
     return [option for option in options_of(parser) if option not in LINKS.values() and not option.endswith(VARIANTS)]
 
 
-def _in_short(message: str) -> str:
-    """What jsonargparse says of a wrong value, without all the types that it tried."""
+def _shortened(message: str) -> str:
+    """Jsonargparse's message about a wrong value, without the list of all types that it tried."""
     found = re.match(r'(?:Parser key|Key) "([\w.]+)":(.*)', message)
     if found is None:
         return message
-    option = found[1]
-    reasons, _, given = found[2].strip().removeprefix("- ").partition(" Given value")
-    if " - " not in reasons:
-        return f"--{option}: {reasons}"
-    telling = [one for one in reasons.split(" - ") if not re.match(r"(Expected a|Does not validate)", one)]
-    choices = ", ".join(re.findall(r"Expected a typing\.Literal\[(.*?)\]", reasons))
-    otherwise = f"choose one of {choices}" if choices else f"it cannot be {given.rpartition('Given value: ')[2]}"
-    return f"--{option}: {telling[-1] if telling else otherwise}"
+    option, problem = found.groups()
+    reasons = problem.partition(" Given value")[0].strip().removeprefix("- ").split(" - ")
+    if specific := [reason for reason in reasons if not re.match(r"Expected |Does not validate", reason)]:
+        return f"--{option}: {specific[-1]}"
+    value = problem.rpartition("alue: ")[2]
+    expected = [words for name, words in TYPES.items() if re.search(rf"Expected (a )?<class '{name}'>", problem)][:1]
+    if choices := ", ".join(re.findall(r"Expected a typing\.Literal\[(.*?)\]", problem)):
+        expected.append(f"one of {choices}")
+    if not expected or "import path" in problem:  # a class would do too
+        return f"--{option} cannot be {value!r}"
+    return f"--{option} must be {' or '.join(expected)}, not {value!r}"
