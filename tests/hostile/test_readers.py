@@ -220,7 +220,9 @@ def test_a_damaged_summary_is_refused_in_one_line_and_its_run_can_be_resumed(spo
     run.write_result(result("mlp", 0, 0.98))
     assert run.state(5) == "done"
     spoil(run.summary)
-    with pytest.raises(UserError, match=r"cannot read \S+/summary\.json \(.+\): resume the run to rewrite it$") as caught:
+    with pytest.raises(
+        UserError, match=r"cannot read \S+summary\.json \(.+\): resume the run to rewrite it$"
+    ) as caught:
         run.read_result()
     assert "\n" not in str(caught.value)
     assert run.state(5) == "incomplete"

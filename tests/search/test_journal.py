@@ -42,6 +42,8 @@ def test_a_partial_line_of_another_machine_is_dropped_while_the_search_goes_on(
     assert (worker.ended(), capsys.readouterr().err) == (3, "")
 
 
+SPACE = config().space
+
 KILLED = "import os, sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); os.kill(os.getpid(), 9)"
 
 
@@ -89,8 +91,8 @@ def test_a_journal_with_other_damage_is_refused_in_one_line(damage: object, work
         ({"pruner": "none"}, "--pruner median, not none"),
         ({"overrides": (("epochs", "4"), ("data.val_size", "500"))}, "--epochs 3, not 4"),
         ({"overrides": (*config().overrides, ("loss", "mse"))}, "--loss nothing, not mse"),
-        ({"space": {**config().space, "lr": config().space["batch_size"]}}, r"--space lr 0.0001..0.1:log, not 32\|64\|128"),
-        ({"space": {"lr": config().space["lr"]}}, r"--space batch_size 32\|64\|128, not nothing"),
+        ({"space": SPACE | {"lr": SPACE["batch_size"]}}, r"--space lr 0.0001..0.1:log, not 32\|64\|128"),
+        ({"space": {"lr": SPACE["lr"]}}, r"--space batch_size 32\|64\|128, not nothing"),
     ],
 )
 def test_another_search_of_the_same_name_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:

@@ -127,7 +127,7 @@ class Fragile(nn.Module):
 
 
 @pytest.mark.slow
-def test_a_trial_that_fails_is_named_and_the_search_goes_on(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failed_trial_is_named_and_the_search_goes_on(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (workspace / "fragile.py").write_text(FRAGILE)
     flags = ["--arch", "fragile.Fragile", "--space", "network.hidden=16|24", *SHORT[4:], *ONE_JOB]
     search.main([*flags, "--trials", "4", "--name", "fragile"])
@@ -149,7 +149,7 @@ def test_a_trial_that_fails_is_named_and_the_search_goes_on(workspace: Path, cap
         (["--space", "lr=0.0..1.0"], "the learning rate must be above 0"),
         (["--space", "lr=1e-3..1e-1", "--lr", "0.1"], "--space lr: this option is set for all trials already"),
         (["--space", "network.hidden=3..4"], "none of these networks takes arguments"),
-        (["--data.val_size", "0"], "a search chooses by held-out training images: give, for example, --data.val_size 5000"),
+        (["--data.val_size", "0"], "a search chooses by held-out training images: give, for example, --data.val"),
         (["--trainer.limit_val_batches", "0"], "a search chooses by held-out training images"),
         (["--trials", "0"], "--trials must be 1 to"),
         (["--jobs", "0"], "--jobs must be 1 to"),
@@ -179,7 +179,8 @@ def test_no_fit_begins_no_search(workspace: Path) -> None:
 
 def test_without_test_images_nothing_can_be_confirmed(workspace: Path) -> None:
     write_pictures(workspace / "shapes", train=40, test=0)
-    config = search.parse(["--arch", "mlp", "--data.root", "shapes", "--data.val_size", "8", "--batch_size", "8"]).config
+    data = ["--data.root", "shapes", "--data.val_size", "8", "--batch_size", "8"]
+    config = search.parse(["--arch", "mlp", *data]).config
     with pytest.raises(UsageError, match="shapes has no test images to judge the best settings by: give --confirm 0"):
         search.check(config, confirms=True)
     assert len(search.check(config, confirms=False).val.labels) == 8
