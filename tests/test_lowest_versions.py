@@ -43,7 +43,8 @@ def python() -> Iterator[Path]:
             pytest.skip(reason)
         succeed(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", environment)
         python = Path(environment, "bin", "python")
-        succeed(python, "-m", "pip", "install", "--quiet", "--no-compile", "-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}")
+        packages = ["-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}"]
+        succeed(python, "-m", "pip", "install", "--quiet", "--no-compile", *packages)
         yield quick_python(str(python))
 
 

@@ -156,7 +156,7 @@ class TooHigh(LambdaLR):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("every", [1, 4])
 @pytest.mark.parametrize(("at", "accumulated", "lost"), [(0, 1, 1), (3, 1, 4), (5, 1, 6), (3, 2, 4)])
-def test_the_step_at_which_a_run_diverges_is_told(
+def test_the_step_at_which_a_run_diverges_is_printed(
     at: int, accumulated: int, lost: int, every: int, precision: str, folder: Path
 ) -> None:
     """The learning rate is too high from a step on, counted from 0; the loss is looked at only once in a while."""
