@@ -1,7 +1,8 @@
-"""The commands with the lowest torch that pyproject.toml allows, which Debian 13 has for its Python 3.13."""
+"""The commands with the lowest torch and msgspec that pyproject.toml allows; Debian 13 has that torch."""
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 LOWEST = {"torch": "2.6.0", "torchvision": "0.21.0"}
+MSGSPEC = "0.19.0"
 SHOW_VERSIONS = f"""
 import ensurepip, importlib.metadata
 print(*(importlib.metadata.version(name).split("+")[0] for name in {list(LOWEST)}))
@@ -41,7 +43,8 @@ def python() -> Iterator[Path]:
             pytest.skip(reason)
         succeed(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", environment)
         python = Path(environment, "bin", "python")
-        succeed(python, "-m", "pip", "install", "--quiet", "--no-compile", "-e", f"{REPOSITORY}[export]")
+        packages = ["-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}"]
+        succeed(python, "-m", "pip", "install", "--quiet", "--no-compile", *packages)
         yield quick_python(str(python))
 
 
@@ -54,9 +57,21 @@ def checkpoint(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_is_trained_with_the_lowest_torch(checkpoint: Path) -> None:
-    summary = json.loads((checkpoint.parents[1] / "summary.json").read_text())
-    assert {name: summary["manifest"]["packages"][name].split("+")[0] for name in LOWEST} == LOWEST
-    assert len(summary["epochs"]) == 2
+    run = checkpoint.parents[1]
+    packages = json.loads((run / "provenance.json").read_text())["packages"]
+    expected = LOWEST | {"msgspec": MSGSPEC}
+    assert {name: packages[name].split("+")[0] for name in expected} == expected
+    assert len(json.loads((run / "summary.json").read_text())["epochs"]) == 2
+
+
+def test_a_damaged_summary_is_rewritten(python: Path, checkpoint: Path, tmp_path: Path) -> None:
+    run = tmp_path / "lightning_logs" / "lowest"
+    shutil.copytree(checkpoint.parents[1], run)
+    summary = run / "summary.json"
+    expected = summary.read_text()
+    summary.write_text(json.dumps(json.loads(expected) | {"epochs": []}))
+    assert " 2 epochs in " in script(python, "fit", "--name", "lowest", "--resume", cwd=tmp_path)
+    assert summary.read_text() == expected
 
 
 def test_its_checkpoint_is_evaluated(python: Path, checkpoint: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_bar_tells_what_is_left() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (99, "99 s"), (119, "2 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min")]
 )
-def test_a_time_is_told_in_whole_units(seconds: float, text: str) -> None:
+def test_a_time_is_in_whole_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
@@ -73,7 +73,7 @@ def test_a_time_is_told_in_whole_units(seconds: float, text: str) -> None:
     ("given", "meant"),
     [("--jbos", "--jobs"), ("--max_jobs", "--jobs"), ("--root", "--data.root"), ("--data.rot=3", "--data.root")],
 )
-def test_what_an_unknown_option_was_perhaps_meant_to_be_is_told(given: str, meant: str) -> None:
+def test_an_unknown_option_suggests_a_similar_one(given: str, meant: str) -> None:
     parser = Parser()
     for option in ("--jobs", "--data.root", "--show"):
         parser.add_argument(option)
@@ -82,7 +82,7 @@ def test_what_an_unknown_option_was_perhaps_meant_to_be_is_told(given: str, mean
 
 
 @pytest.mark.parametrize("given", ["--quiet", "--data.quiet", "stray"])
-def test_nothing_is_suggested_where_nothing_is_alike(given: str) -> None:
+def test_nothing_is_suggested_if_nothing_is_similar(given: str) -> None:
     parser = Parser()
     for option in ("--jobs", "--data.root"):
         parser.add_argument(option)

@@ -36,8 +36,8 @@ MANY = (os.cpu_count() or 1) + 1
 
 RUN = "lightning_logs/run"
 LAST, PREVIOUS, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "previous-last", "best"))
-SUMMARY, CONFIG, METRICS, MANIFEST = (
-    f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv", "manifest.json")
+SUMMARY, CONFIG, METRICS, PROVENANCE = (
+    f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv", "provenance.json")
 )
 IMAGES, LABELS = "data/train-images-idx3-ubyte", "data/train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "data/t10k-images-idx3-ubyte", "data/t10k-labels-idx1-ubyte"
@@ -143,13 +143,11 @@ OPTIONS = [
     usage("compare --arch mlp --trainer.accelerator nosuch", "nosuch"),
     usage("compare --arch mlp --jobs 0", "--jobs must be at least 1"),
     usage("compare --name ../out", "relative path"),
-    usage("search --arch mlp", "a search chooses by images that are held out of training: give --data.val_size"),
-    usage("search --arch mlp --data.val_size 50 --space lr=2..1", "--space lr=2..1: the range must begin with the low"),
-    usage("search --arch mlp --data.val_size 50 --space speed=1..2", "unrecognized arguments: --speed"),
+    usage("search --arch mlp", "a search chooses by held-out training images: give, for example, --data.val_size"),
     usage("search --arch mlp --data.val_size 50 --space torn.yaml", "torn.yaml", **{"torn.yaml": holds("lr: [1")}),
     Case(
         "search --arch mlp --data.val_size 50 --name s",
-        "journal.log is damaged .*: put it back as it was, or choose another --name",
+        "journal.log is damaged .*: restore it, or choose another --name",
         files={"lightning_logs/s/journal.log": holds("no journal\n{}\n")},
     ),
     usage(f"demo {LAST} --port 70000", "--port must be in"),
@@ -157,7 +155,7 @@ OPTIONS = [
 ]
 
 RUN_DIRECTORIES = [
-    # An edited, damaged or foreign summary is not believed, but written anew from the checkpoint.
+    # A damaged summary is rewritten from the checkpoint.
     *(
         Case(
             "fit --name run --resume",
@@ -165,35 +163,7 @@ RUN_DIRECTORIES = [
             0,
             {SUMMARY: spoiler},
         )
-        for spoiler in (
-            removed,
-            cut(50),
-            cut(0),
-            flipped(0),
-            holds("[]"),
-            holds("{}"),
-            holds("[" * 100_000),
-            holds(b"\xff\xfe"),
-            with_values({"epochs": []}),
-            with_values({"epochs": "two"}),
-            with_values({"epochs/0": 3}),
-            with_values({"epochs/0/train~loss": "low"}),
-            with_values({"epochs/0/train~loss": ...}),
-            with_values({"epochs/1/train~acc": 17}),
-            with_values({"final/test~acc": 17}),
-            with_values({"final/test~acc": NAN}),
-            with_values({"final/test~acc": True}),
-            with_values({"final": ...}),
-            with_values({"seed": 5}),
-            with_values({"arch": "maxpool"}),
-            with_values({"parameters": "many"}),
-            with_values({"collapsed": None}),
-            with_values({"evaluations": 3}),
-            with_values({"ended_by": 5}),
-            with_values({"seed": True}),
-            with_values({"epochs/1/epoch": 1}),
-            with_values({"epochs/1/seconds": NAN}),
-        )
+        for spoiler in (removed, cut(50), with_values({"final": ...}))
     ),
     # The settings of a run are known from nowhere else.
     *(
@@ -254,10 +224,10 @@ RUN_DIRECTORIES = [
     Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     Case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),
     Case(f"fit {AGAIN}", "metrics.csv .Is a directory", 1, {METRICS: a_folder}, trains=True),
-    Case(f"fit {AGAIN}", "manifest.json .Is a directory", 1, {MANIFEST: a_folder}),
+    Case(f"fit {AGAIN}", "provenance.json .Is a directory", 1, {PROVENANCE: a_folder}),
     Case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),
-    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {MANIFEST: holds('{"packages": 3}')}),
-    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {MANIFEST: removed}),
+    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: holds('{"packages": 3}')}),
+    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: removed}),
     Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True),
     Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}),
     # What a run is on the way to become is in the way.

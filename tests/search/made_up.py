@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from convblocks.search.plan import Choice, Plan
-from convblocks.search.study import Search
-
 from convblocks.runs.directory import LOGS
+from convblocks.runs.result import Row
 from convblocks.search import space
+from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.worker import SearchWorker
 from convblocks.tables import as_csv
-from tests.comparison.made_up import PARAMETERS
+from tests.comparison.made_up import result
 
 # Options of searches that are trained, each run for a second or so.
 SPACE = "lr=1e-4..1e-1:log,batch_size=32|64"
@@ -30,99 +30,92 @@ DATA = {"train-images": "f00d"}
 JOURNAL = LOGS / "s" / "journal.log"
 
 
-def plan(name: str = "s", **changed: Any) -> Plan:
+def config(name: str = "s", **changed: Any) -> SearchConfig:
     values: dict[str, Any] = {
         "name": name,
         "archs": ("mlp",),
-        "settings": (("epochs", str(EPOCHS)), ("data.val_size", "500")),
+        "overrides": (("epochs", str(EPOCHS)), ("data.val_size", "500")),
         "space": space.parse("lr=1e-4..1e-1:log,batch_size=32|64|128"),
         "seed": 0,
         "sampler": "tpe",
         "pruner": "median",
     }
-    return Plan(**(values | changed))
+    return SearchConfig(**(values | changed))
 
 
-def search(name: str = "s", **changed: Any) -> Search:
-    return Search(plan(name, **changed), CHANCE, DATA)
+def search(name: str = "s", **changed: Any) -> SearchWorker:
+    return SearchWorker(config(name, **changed), CHANCE, DATA)
 
 
-def params(one: Search) -> list[dict[str, Any]]:
-    """What was chosen for each trial."""
-    return [trial.params for trial in one.trials()]
+def params(worker: SearchWorker) -> list[dict[str, Any]]:
+    """The settings chosen for each trial."""
+    return [trial.params for trial in worker.trials()]
 
 
-def write_epochs(trial: Choice, accuracies: Sequence[float]) -> None:
-    """What a run has written after so many epochs."""
+def next_of(worker: SearchWorker, wanted: int = 100) -> SearchTrial:
+    """The next trial, which there is."""
+    trial = worker.next_trial(wanted)
+    assert trial
+    return trial
+
+
+def write_epochs(trial: SearchTrial, accuracies: Sequence[float]) -> None:
+    """Write the metrics of a run after so many epochs."""
     trial.run.create()
-    rows = [row(number, accuracy) for number, accuracy in enumerate(accuracies, start=1)]
-    trial.run.metrics.write_text(as_csv(rows))
+    trial.run.metrics.write_text(as_csv(rows(accuracies)))
 
 
-def write_run(trial: Choice, accuracies: Sequence[float], **changed: Any) -> None:
-    """A run that is done."""
+def write_run(trial: SearchTrial, accuracies: Sequence[float], **changed: Any) -> None:
+    """Write a run that is done."""
     write_epochs(trial, accuracies)
-    rows = [row(number, accuracy) for number, accuracy in enumerate(accuracies, start=1)]
     trial.run.write_config(
         {"arch": trial.arch, "epochs": EPOCHS, "batch_size": 64, "lr": 0.01, "optimizer": "adam"}
         | {"lr_scheduler": "constant", "seed": trial.seed, "threads": 1, "data": {}, "trainer": {}}
     )
-    summary = {
-        "arch": trial.arch,
-        "parameters": PARAMETERS[trial.arch],
-        "seed": trial.seed,
-        "epochs": rows,
-        "evaluations": [],
-        "ended_by": "its epochs",
-        "final": {"test/loss": 0.1, "test/acc": accuracies[-1]},
-        "collapsed": False,
-        "collapsed_in": None,
-        "seconds": 3.0,
-    }
-    trial.run.summary.write_text(json.dumps(summary | changed))
+    found = result(trial.arch, trial.seed, accuracies[-1], trial.overrides, rows(accuracies), **changed)
+    trial.run.write_result(found)
 
 
-def row(epoch: int, accuracy: float) -> dict[str, float]:
-    return {
-        "epoch": epoch,
-        "step": 10 * epoch,
-        "train/loss": 1.0,
-        "train/acc": accuracy,
-        "val/loss": 1 - accuracy,
-        "val/acc": accuracy,
-        "seconds": 1.0,
-    }
+def rows(accuracies: Sequence[float]) -> tuple[Row, ...]:
+    return tuple(
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "train/loss": 1.0,
+            "train/acc": accuracy,
+            "val/loss": 1 - accuracy,
+            "val/acc": accuracy,
+            "seconds": 1.0,
+        }
+        for epoch, accuracy in enumerate(accuracies, start=1)
+    )
 
 
-def run_next(one: Search, wanted: int, accuracies: Sequence[float] | None = None) -> str | None:
-    """The next trial from its choice to its end; by itself it is the better the nearer its learning rate is to 0.01."""
-    trial = one.take(wanted)
-    assert trial
+def run_next(worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float] | None = None) -> str | None:
+    """Run the next trial to its end; by default it is the better the nearer its learning rate is to 0.01."""
+    trial = next_of(worker, wanted)
     if accuracies is None:
-        rate = float(dict(trial.settings)["lr"])
-        worth = 0.99 - abs(rate - 0.01) ** 0.5
-        accuracies = [worth - 0.02, worth - 0.01, worth]
+        rate = float(dict(trial.overrides)["lr"])
+        best = 0.99 - abs(rate - 0.01) ** 0.5
+        accuracies = [best - 0.02, best - 0.01, best]
     write_run(trial, accuracies)
-    return one.conclude(trial, 0)
+    return worker.tell(trial, 0)
 
 
-def varied() -> Search:
+def varied() -> SearchWorker:
     """A search with trials of each kind: complete, pruned, collapsed, failed."""
-    one = search()
+    worker = search()
     for _ in range(5):
-        run_next(one, 100)
+        run_next(worker)
     for accuracies in ([0.2], [0.9, 0.1]):
-        trial = one.take(100)
-        assert trial
+        trial = next_of(worker)
         write_epochs(trial, accuracies)
-        one.conclude(trial, 143)
-    trial = one.take(100)
-    assert trial
-    one.conclude(trial, 1)
-    return one
+        worker.tell(trial, 143)
+    worker.tell(next_of(worker), 1)
+    return worker
 
 
 def numbers(name: str) -> dict[str, Any]:
-    """What a search's report holds, in numbers that do not depend on the day."""
+    """The report of a search as numbers, which do not depend on the day."""
     found: dict[str, Any] = json.loads((LOGS / name / "search.json").read_text())
     return found

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def address(workspace: Path) -> Iterator[str]:
     """Where a dashboard answers, with a search of eight trials."""
-    one = search()
+    worker = search()
     for _ in range(8):
-        run_next(one, 8)
+        run_next(worker)
     address = f"http://127.0.0.1:{(port := find_free_network_port())}"
     command = [str(Path(sys.executable).parent / "optuna-dashboard"), str(LOGS / "s" / "journal.log")]
     with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:

@@ -6,56 +6,56 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from convblocks.search.study import Search
 from optuna.trial import TrialState
 
 from convblocks.errors import UserError
-from tests.search.made_up import CHANCE, JOURNAL, params, plan, run_next, search
+from convblocks.search.worker import SearchWorker
+from tests.search.made_up import CHANCE, JOURNAL, config, next_of, params, run_next, search
 
 
-def test_a_journal_that_was_cut_off_goes_on_after_a_warning(
+def test_a_search_carries_on_with_a_warning_if_its_journal_was_cut_off(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
         run_next(search(), 3)
     expected = params(search())
     JOURNAL.write_bytes(JOURNAL.read_bytes()[:-20])
-    one = search()
+    worker = search()
     assert "journal.log ended in the middle of a line, which was dropped" in capsys.readouterr().err
-    assert one.trials()[-1].state == TrialState.RUNNING
-    last = one.take(3)
-    assert last
-    assert one.conclude(last, 0) is not None
-    assert params(one) == expected
+    assert worker.trials()[-1].state == TrialState.RUNNING
+    assert worker.tell(next_of(worker, 3), 0) is not None
+    assert params(worker) == expected
     assert search().ended() == 3
     assert capsys.readouterr().err == ""
 
 
-def test_a_line_that_another_machine_has_left_unfinished_is_dropped_while_the_search_goes_on(
+def test_a_partial_line_of_another_machine_is_dropped_while_the_search_goes_on(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = search()
-    run_next(one, 3)
+    worker = search()
+    run_next(worker, 3)
     with JOURNAL.open("a") as file:
         file.write('{"op_code":4,"worker_id":"el')
-    run_next(one, 3)
+    run_next(worker, 3)
     assert "journal.log ended in the middle of a line, which was dropped" in capsys.readouterr().err
     run_next(search(), 3)
-    assert (one.ended(), capsys.readouterr().err) == (3, "")
+    assert (worker.ended(), capsys.readouterr().err) == (3, "")
 
+
+SPACE = config().space
 
 KILLED = "import os, sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); os.kill(os.getpid(), 9)"
 
 
-def test_a_process_that_is_killed_while_it_writes_bars_no_other(workspace: Path) -> None:
+def test_a_process_killed_while_it_writes_locks_no_other_out(workspace: Path) -> None:
     """Nor does the link by which Optuna's own lock keeps others away."""
     run_next(search(), 2)
     (lock,) = JOURNAL.parent.glob(".journal.*")
     subprocess.run([sys.executable, "-c", KILLED, str(lock)], check=False, timeout=60)
     Path(f"{JOURNAL}.lock").symlink_to(JOURNAL)
-    one = search()
-    run_next(one, 2)
-    assert one.ended() == 2
+    worker = search()
+    run_next(worker, 2)
+    assert worker.ended() == 2
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_a_process_that_is_killed_while_it_writes_bars_no_other(workspace: Path)
         lambda lines: [lines[0], "\udcff\n", *lines[1:]],
         lambda lines: [*lines, "nonsense\n"],
         lambda lines: [line.replace('"params":', '"param":') for line in lines],
-        lambda lines: [lines[0], '{"op_code":2,"worker_id":"","study_id":0,"user_attr":{"plan":3}}\n', *lines[2:]],
+        lambda lines: [lines[0], '{"op_code":2,"worker_id":"","study_id":0,"user_attr":{"config":3}}\n', *lines[2:]],
     ],
 )
-def test_a_journal_that_is_damaged_otherwise_is_refused_in_one_line(damage: object, workspace: Path) -> None:
+def test_a_journal_with_other_damage_is_refused_in_one_line(damage: object, workspace: Path) -> None:
     run_next(search(), 1)
     assert callable(damage)
     lines = JOURNAL.read_text().splitlines(keepends=True)
     JOURNAL.write_bytes("".join(damage(lines)).encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"journal\.log is damaged .*: put it back as it was, or choose") as caught:
+    with pytest.raises(UserError, match=r"journal\.log is damaged .*: restore it, or choose") as caught:
         search()
     assert "\n" not in str(caught.value)
 
@@ -89,19 +89,19 @@ def test_a_journal_that_is_damaged_otherwise_is_refused_in_one_line(damage: obje
         ({"archs": ("maxpool",)}, "--arch mlp, not maxpool"),
         ({"sampler": "random"}, "--sampler tpe, not random"),
         ({"pruner": "none"}, "--pruner median, not none"),
-        ({"settings": (("epochs", "4"), ("data.val_size", "500"))}, "--epochs 3, not 4"),
-        ({"settings": (*plan().settings, ("loss", "mse"))}, "--loss nothing, not mse"),
-        ({"space": {**plan().space, "lr": plan().space["batch_size"]}}, r"--space lr 0.0001..0.1:log, not 32\|64\|128"),
-        ({"space": {"lr": plan().space["lr"]}}, r"--space batch_size 32\|64\|128, not nothing"),
+        ({"overrides": (("epochs", "4"), ("data.val_size", "500"))}, "--epochs 3, not 4"),
+        ({"overrides": (*config().overrides, ("loss", "mse"))}, "--loss nothing, not mse"),
+        ({"space": SPACE | {"lr": SPACE["batch_size"]}}, r"--space lr 0.0001..0.1:log, not 32\|64\|128"),
+        ({"space": {"lr": SPACE["lr"]}}, r"--space batch_size 32\|64\|128, not nothing"),
     ],
 )
 def test_another_search_of_the_same_name_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:
     search()
-    with pytest.raises(UserError, match=f"s was begun with {message}: go on with that, or choose another --name"):
+    with pytest.raises(UserError, match=f"s was begun with {message}: carry on with that, or choose another --name"):
         search(**changed)
 
 
-def test_other_images_under_that_name_are_refused(workspace: Path) -> None:
+def test_another_search_with_other_images_is_refused(workspace: Path) -> None:
     search()
-    with pytest.raises(UserError, match="s was begun with train-images of MD5 f00d, not beef: go on with that, or"):
-        Search(plan(), CHANCE, {"train-images": "beef"})
+    with pytest.raises(UserError, match="s was begun with train-images of MD5 f00d, not beef: carry on with that, or"):
+        SearchWorker(config(), CHANCE, {"train-images": "beef"})

@@ -43,7 +43,7 @@ def test_values_in_a_file_are_those_of_a_command_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["1e-05..0.1:log", "1..8", "-1.0..1.0", "32|64|128"])
 def test_a_dimension_is_described_as_it_is_read(text: str) -> None:
-    assert space.described(space.parse(f"lr={text}")["lr"]) == text
+    assert space.describe(space.parse(f"lr={text}")["lr"]) == text
 
 
 def test_each_end_and_each_value_is_tried_before_the_search_begins() -> None:
@@ -52,10 +52,10 @@ def test_each_end_and_each_value_is_tried_before_the_search_begins() -> None:
     assert {point["lr"] for point in corners} == {1e-4, 3e-2}
 
 
-def test_what_was_chosen_is_written_with_four_digits() -> None:
+def test_chosen_values_are_written_with_four_digits() -> None:
     chosen = {"lr": 0.00123456789, "batch_size": "64", "trainer.accumulate_grad_batches": 3}
     expected = (("lr", "0.001235"), ("batch_size", "64"), ("trainer.accumulate_grad_batches", "3"))
-    assert space.settings_of(chosen) == expected
+    assert space.as_overrides(chosen) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,15 @@ def test_what_was_chosen_is_written_with_four_digits() -> None:
         ("lr=", "all different"),
         ("=1..2", "write OPTION=VALUES"),
         ("lr=1..2,batch_size", "--space batch_size: write OPTION=VALUES"),
-        ("lr=1..2,lr=1..3", "this option stands there twice"),
+        ("lr=1..2,lr=1..3", "this option is there twice"),
         ("epochs=1..3", "--space epochs=1..3: this option is the same for all trials"),
+        ("arch=mlp|maxpool", "this option is the same for all trials"),
         ("data.val_size=1..3", "this option is the same for all trials"),
         ("trainer.default_root_dir=a|b", "this option is the same for all trials"),
         ("nosuch.yaml", r"--space nosuch\.yaml: No such file or directory"),
     ],
 )
-def test_what_is_no_space_is_refused_in_one_line(text: str, message: str) -> None:
+def test_other_text_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         space.parse(text)
     assert "\n" not in str(caught.value)
@@ -107,5 +108,5 @@ def test_the_documentations_file_is_a_space_that_fit_takes(workspace: Path) -> N
     )
     (workspace / "space.yaml").write_text(shown)
     options = search.parse(["--arch", "mlp", "--data.val_size", "500", "--space", "space.yaml"])
-    assert set(options.plan.space) == {"lr", "lr_scheduler", "data.shift", "trainer.accumulate_grad_batches"}
-    search.check(options.plan, confirms=True)
+    assert set(options.config.space) == {"lr", "lr_scheduler", "data.shift", "trainer.accumulate_grad_batches"}
+    search.check(options.config, confirms=True)

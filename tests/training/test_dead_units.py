@@ -1,4 +1,4 @@
-"""The share of silent units in a run's curves, in its rows, and in what it says at its end."""
+"""The share of dead units in a run's curves, in its rows, and in the lines printed at its end."""
 
 import signal
 import time
@@ -17,7 +17,7 @@ from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
-from convblocks.training.dead_units import DeadUnits, in_whole_percent
+from convblocks.training.dead_units import DeadUnits, whole_percent
 from tests.conftest import DEBUG
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import stop_at
@@ -25,7 +25,7 @@ from tests.training.test_resume import stop_at
 LAYERS = ("dead/relu1", "dead/relu2", "dead/relu3")
 
 
-class Mute(nn.Sequential):
+class Dead(nn.Sequential):
     """No image gets past its second ReLU; a dropout draws random numbers."""
 
     def __init__(self, image_spec: object) -> None:
@@ -37,9 +37,9 @@ class Mute(nn.Sequential):
 
 
 @pytest.fixture
-def mute(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(ARCHITECTURES, "mute", Mute)
-    return "mute"
+def dead(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(ARCHITECTURES, "dead", Dead)
+    return "dead"
 
 
 def shares_of(checkpoint: Path, images: LabelledImages) -> dict[str, Any]:
@@ -49,32 +49,30 @@ def shares_of(checkpoint: Path, images: LabelledImages) -> dict[str, Any]:
     return {f"dead/{relu}": pytest.approx(share, rel=1e-6) for relu, share in shares.items()}
 
 
-def silence_of(row: dict[str, Any]) -> dict[str, Any]:
+def dead_of(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.startswith("dead/")}
 
 
 @pytest.mark.slow
-def test_each_evaluation_tells_of_the_first_thousand_test_images(workspace: Path, digits: ImageSets) -> None:
+def test_each_evaluation_measures_the_first_thousand_test_images(workspace: Path, digits: ImageSets) -> None:
     train("--arch", "maxpool", "--name", "run")
     run = RunDirectory("run")
     rows = run.read_metrics()
-    assert [tuple(silence_of(row)) for row in rows] == [LAYERS, LAYERS]
-    assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)
-    summary = run.read_result()
-    assert [silence_of(row) for row in summary["epochs"]] == [silence_of(row) for row in rows]
-    assert silence_of(summary["final"]) == silence_of(rows[-1])
+    assert [tuple(dead_of(row)) for row in rows] == [LAYERS, LAYERS]
+    assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)
+    result = run.read_result()
+    assert [dead_of(row) for row in result.epochs] == [dead_of(row) for row in rows]
+    assert dead_of(result.final) == dead_of(rows[-1])
     for layer in LAYERS:
         shown: Any = curves(run)[f"vitals/{layer}"]
         assert shown == [(19, pytest.approx(rows[0][layer])), (39, pytest.approx(rows[1][layer]))]
 
 
-def test_the_run_says_at_its_end_how_many_are_silent(
-    workspace: Path, mute: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    train("--arch", mute, "--name", "run")
-    said = capsys.readouterr().out
-    assert "\nsilent units: relu1 25 %, relu2 100 %\nThis run collapsed in epoch 1: " in said
-    assert "All units of relu2 are silent; another --seed or a lower --lr helps.\n" in said
+def test_a_run_prints_its_dead_units_at_its_end(workspace: Path, dead: str, capsys: pytest.CaptureFixture[str]) -> None:
+    train("--arch", dead, "--name", "run")
+    printed = capsys.readouterr().out
+    assert "\ndead units: relu1 25 %, relu2 100 %\nThis run collapsed in epoch 1: " in printed
+    assert "All units of relu2 are dead; another --seed or a lower --lr helps.\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -82,17 +80,17 @@ def test_the_run_says_at_its_end_how_many_are_silent(
     [(0.0, "0 %"), (0.001, "1 %"), (0.47, "47 %"), (63 / 64, "98 %"), (199 / 200, "99 %"), (1.0, "100 %")],
 )
 def test_only_none_is_0_percent_and_only_all_is_100(share: float, text: str) -> None:
-    assert in_whole_percent(share) == text
+    assert whole_percent(share) == text
 
 
-@pytest.mark.parametrize("arch", ["mute", pytest.param("batchnorm", marks=pytest.mark.slow)])
-def test_training_sees_nothing_of_it(workspace: Path, mute: str, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("arch", ["dead", pytest.param("batchnorm", marks=pytest.mark.slow)])
+def test_training_is_not_affected(workspace: Path, dead: str, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     train("--arch", arch, "--name", "watched", *QUICK)
     monkeypatch.delattr(DeadUnits, "on_validation_epoch_end")
     train("--arch", arch, "--name", "unwatched", *QUICK)
     watched, unwatched = RunDirectory("watched"), RunDirectory("unwatched")
     assert_same_weights(watched, unwatched)
-    assert [row.items() - silence_of(row).items() for row in metric_rows(watched)] == [
+    assert [row.items() - dead_of(row).items() for row in metric_rows(watched)] == [
         row.items() for row in metric_rows(unwatched)
     ]
 
@@ -150,9 +148,9 @@ def test_with_a_validation_split_the_images_are_held_out_ones_and_the_network_is
     data.setup()
     run = RunDirectory("run")
     rows = run.read_metrics()
-    assert [tuple(silence_of(row)) for row in rows] == 4 * [("dead/relu1",)]
-    assert silence_of(rows[-1]) == shares_of(run.last_checkpoint, data.val)
-    assert silence_of(run.read_result().final) == shares_of(run.best_checkpoint, data.val)
+    assert [tuple(dead_of(row)) for row in rows] == 4 * [("dead/relu1",)]
+    assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, data.val)
+    assert dead_of(run.read_result().final) == shares_of(run.best_checkpoint, data.val)
     assert len(curves(run)["vitals/dead/relu1"]) == 4
 
 
@@ -169,28 +167,28 @@ def test_the_images_are_always_the_same(workspace: Path, flags: list[str]) -> No
     train("--arch", "mlp", "--epochs", "1", "--name", "run", *QUICK)
     train("--arch", "mlp", "--epochs", "1", "--name", "other", *QUICK, *flags)
     (row,), (other,) = RunDirectory("run").read_metrics(), RunDirectory("other").read_metrics()
-    assert silence_of(other) == silence_of(row)
+    assert dead_of(other) == dead_of(row)
 
 
-def test_an_epoch_without_an_evaluation_tells_nothing_but_the_end_does(workspace: Path, digits: ImageSets) -> None:
+def test_an_epoch_without_an_evaluation_has_no_shares_but_the_end_has(workspace: Path, digits: ImageSets) -> None:
     train("--arch", "mlp", "--name", "second", "--trainer.check_val_every_n_epoch", "2", *QUICK)
     first, second = RunDirectory("second").read_metrics()
-    assert not silence_of(first)
-    assert list(silence_of(second)) == ["dead/relu1"]
+    assert not dead_of(first)
+    assert list(dead_of(second)) == ["dead/relu1"]
     train("--arch", "mlp", "--name", "never", "--trainer.limit_val_batches", "0", *QUICK)
     never = RunDirectory("never")
     first, second = never.read_metrics()
-    assert not silence_of(first)
-    assert silence_of(second) == shares_of(never.last_checkpoint, digits.test)
+    assert not dead_of(first)
+    assert dead_of(second) == shares_of(never.last_checkpoint, digits.test)
 
 
-def test_a_network_without_relus_says_nothing(
+def test_a_network_without_relus_prints_nothing(
     workspace: Path, own_networks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train("--arch", "own_networks.Rows", "--epochs", "1", "--name", "run", *QUICK)
     (row,) = RunDirectory("run").read_metrics()
-    assert not silence_of(row)
-    assert "silent" not in capsys.readouterr().out
+    assert not dead_of(row)
+    assert "dead units" not in capsys.readouterr().out
 
 
 def test_a_fast_dev_run_works(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,16 +143,16 @@ def test_relu_after_a_convolution_works_in_place() -> None:
     assert (len(in_place.shapes), len(anew.shapes)) == (3, 0)
 
 
-def silent_channels(network: nn.Module, images: Tensor) -> list[int]:
+def dead_channels(network: nn.Module, images: Tensor) -> list[int]:
     """The number of channels of each ReLU that are 0 everywhere, counted in a hook."""
-    silent: list[int] = []
+    dead: list[int] = []
     for module in network.modules():
         if isinstance(module, nn.ReLU):
             module.register_forward_hook(
-                lambda _module, _inputs, output: silent.append(int((output.amax(dim=(0, 2, 3)) == 0).sum()))
+                lambda _module, _inputs, output: dead.append(int((output.amax(dim=(0, 2, 3)) == 0).sum()))
             )
     network(images)
-    return silent
+    return dead
 
 
 def test_dead_channels_are_counted_the_same(digits: ImageSets) -> None:
@@ -161,9 +161,9 @@ def test_dead_channels_are_counted_the_same(digits: ImageSets) -> None:
     for block in plain.blocks:
         nn.init.constant_(block.get_submodule("0").bias[::3], -100.0)  # type: ignore[index]  # a convolution's
     fast = fast_copy(plain)
-    counted = silent_channels(plain, images)
+    counted = dead_channels(plain, images)
     assert counted[0] >= 11
-    assert silent_channels(fast, images) == counted
+    assert dead_channels(fast, images) == counted
 
 
 WATCHES: dict[str, Callable[[Any, Any], Any]] = {

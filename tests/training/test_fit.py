@@ -1,11 +1,8 @@
 """A run, from the command to its directory: files, resuming, one-line errors."""
 
 import csv
-import json
 import shutil
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,10 +13,9 @@ from torch import nn
 from convblocks.data.image_spec import ImageSpec
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
-from convblocks.evaluation import tensorboard
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import fit
+from convblocks.training import finish, fit
 from tests.conftest import DEBUG, write_digits
 
 Curve = list[tuple[int, float]]
@@ -78,7 +74,7 @@ def run(finished: Path, workspace: Path) -> RunDirectory:
 def test_a_run_leaves_its_files(run: RunDirectory) -> None:
     hidden_or_events = (".", "events.out.tfevents")
     names = {path.name for path in run.path.iterdir() if not path.name.startswith(hidden_or_events)}
-    files = {"config.yaml", "hparams.yaml", "manifest.json", "metrics.csv", "mistakes.csv", "summary.json"}
+    files = {"config.yaml", "hparams.yaml", "metrics.csv", "mistakes.csv", "provenance.json", "summary.json"}
     assert names == {"checkpoints", *files}
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
     assert list(run.path.glob("events.out.tfevents*"))
@@ -92,16 +88,14 @@ def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:
 
 
 def test_the_summary_describes_the_run(run: RunDirectory) -> None:
-    summary: dict[str, Any] = json.loads(run.summary.read_text())
-    assert (summary["arch"], summary["parameters"], summary["seed"]) == ("mlp", 79_510, 0)
-    assert [row["test/acc"] for row in summary["epochs"]] == [float(row["test/acc"]) for row in metric_rows(run)]
-    assert summary["final"]["test/acc"] == summary["epochs"][-1]["test/acc"]
-    assert summary["seconds"] == pytest.approx(sum(row["seconds"] for row in summary["epochs"]), abs=0.01)
-    assert summary["manifest"]["packages"]["torch"] == version("torch")
-    assert summary["ended_by"] == "its epochs"
-    assert summary["threads"] == torch.get_num_threads()
-    assert summary["device"] == "cpu"
-    assert not summary["collapsed"]
+    result = run.read_result()
+    assert (result.arch, result.parameters, result.seed, result.lr_scheduler) == ("mlp", 79_510, 0, "constant")
+    assert (result.lr, result.batch_size) == (0.01, 64)
+    assert list(result.epochs) == run.read_metrics()
+    assert result.accuracy == result.epochs[-1]["test/acc"]
+    assert (result.ended_by, result.collapsed) == ("its epochs", False)
+    assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
+    assert (result.images.train, result.images.test) == (60_000, 10_000)
 
 
 def test_tensorboard_shows_the_curves(run: RunDirectory) -> None:
@@ -244,8 +238,7 @@ def test_a_network_whose_filters_cannot_be_drawn_leaves_a_whole_run(
     monkeypatch.setitem(ARCHITECTURES, "rows", Rows)
     train("--arch", "rows", "--name", "rows")
     events = EventAccumulator(str(RunDirectory("rows").path)).Reload()
-    assert "visuals/confusion" in events.Tags()["images"]
-    assert "visuals/first_layer" not in events.Tags()["images"]
+    assert events.Tags()["images"] == ["visuals/evaluation"]
     assert RunDirectory("rows").state(2) == "done"
 
 
@@ -253,7 +246,7 @@ def test_a_failure_after_training_does_not_lose_the_summary(workspace: Path, mon
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tensorboard, "write_portrait", fail)
+    monkeypatch.setattr(finish, "write_evaluation", fail)
     with pytest.raises(ZeroDivisionError):
         train("--arch", "mlp", "--name", "run")
     assert RunDirectory("run").state(2) == "done"

@@ -1,6 +1,5 @@
 """A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
 
-import json
 import re
 import shutil
 import sys
@@ -230,7 +229,7 @@ def test_a_network_of_ones_own_trains_from_the_current_folder(run: RunDirectory)
     settings = yaml.safe_load(run.config.read_text())
     assert (settings["arch"], settings["network"]) == ("own_networks.Rows", {"hidden": 24})
     assert hyper_parameters(run)["network"] == {"hidden": 24}
-    assert json.loads(run.summary.read_text())["parameters"] == 3 * 24 * (28 + 24 + 2) + 10 * 25
+    assert run.read_result().parameters == 3 * 24 * (28 + 24 + 2) + 10 * 25
 
 
 def test_a_function_makes_a_network_too(own_networks: Path) -> None:
@@ -341,10 +340,12 @@ def test_label_smoothing_is_an_argument_of_the_loss(workspace: Path) -> None:
     smooth = ["--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1"]
     train("--arch", "mlp", "--name", "smooth", *smooth, *QUICK)
     train("--arch", "mlp", "--name", "plain", *QUICK)
-    smoothed, plain = (RunDirectory(name).read_result() for name in ("smooth", "plain"))
-    assert smoothed["settings"]["loss"] == {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
-    assert smoothed["final"]["test/loss"] > plain["final"]["test/loss"]
-    assert smoothed["final"]["test/acc"] > 0.8
+    runs = [RunDirectory(name) for name in ("smooth", "plain")]
+    loss = {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
+    assert runs[0].read_config()["loss"] == loss
+    smoothed, plain = (run.read_result() for run in runs)
+    assert smoothed.final["test/loss"] > plain.final["test/loss"]
+    assert smoothed.accuracy > 0.8
 
 
 def test_the_full_name_of_the_default_loss_changes_nothing(workspace: Path) -> None:
@@ -362,4 +363,4 @@ def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, mon
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
-    assert stopped.read_result().data["image_spec"]["classes"] == ["lying", "standing", "none"]
+    assert stopped.read_result().images.spec.classes == ("lying", "standing", "none")

@@ -1,10 +1,8 @@
 """Folders of pictures, from the command that trains on them to the report that compares the runs."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,6 +15,7 @@ from convblocks.data.pictures import to_picture
 from convblocks.errors import DataError, UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.runs.result import RunResult
 from convblocks.training import fit
 from tests.any_trainer.plain import trainer
 from tests.conftest import write_digits
@@ -32,9 +31,8 @@ PICTURES = ["--data.root", "pictures"]
 SHORT = [*PICTURES, "--batch_size", "8", "--epochs", "2", "--threads", "1"]
 
 
-def summary(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(RunDirectory(name).summary.read_text())
-    return content
+def result_of(name: str) -> RunResult:
+    return RunDirectory(name).read_result()
 
 
 def write_as_pictures(folder: Path, **splits: LabelledImages) -> None:
@@ -68,7 +66,7 @@ def test_all_of_mnist_written_as_pictures_gives_the_same_weights(workspace: Path
     flags = ["--arch", "batchnorm", "--epochs", "2", "--threads", "1", "--trainer.limit_train_batches", "100"]
     fit.main([*flags, "--name", "files"])
     fit.main([*flags, "--name", "pictures", *PICTURES])
-    assert summary("files")["data"] == summary("pictures")["data"]
+    assert result_of("files").images == result_of("pictures").images
     assert_same_weights(RunDirectory("files"), RunDirectory("pictures"))
     assert metric_rows(RunDirectory("files")) == metric_rows(RunDirectory("pictures"))
 
@@ -81,7 +79,7 @@ def test_ten_thousand_pictures_are_decoded_by_the_first_run_alone(workspace: Pat
     assert (first.returncode, second.returncode) == (0, 0)
     assert "Decoding 10,000 pictures" in first.stderr
     assert second.stderr == ""
-    assert summary("first")["final"] == summary("second")["final"]
+    assert result_of("first").final == result_of("second").final
 
 
 @pytest.mark.slow
@@ -89,7 +87,7 @@ def test_ten_thousand_pictures_are_decoded_by_the_first_run_alone(workspace: Pat
 def test_each_network_learns_shapes_in_colour(workspace: Path, arch: str) -> None:
     write_pictures(Path("pictures"), classes=("bar", "post", "ring"), train=600, test=150)
     fit.main([*PICTURES, "--arch", arch, "--batch_size", "20", "--epochs", "5", "--lr", "3e-3", "--name", "run"])
-    assert summary("run")["final"]["test/acc"] > 0.8
+    assert result_of("run").accuracy > 0.8
 
 
 @pytest.mark.parametrize("arch", ["batchnorm", *(pytest.param(a, marks=pytest.mark.slow) for a in ("mlp", "maxpool"))])
@@ -103,14 +101,14 @@ def test_a_run_knows_its_pictures(
 ) -> None:
     write_pictures(Path("pictures"), classes=classes, colour=colour, size=size, train=48, test=24)
     fit.main([*SHORT, "--arch", arch, "--name", "run"])
-    data = summary("run")["data"]
-    assert (data["train_images"], data["test_images"]) == (48, 24)
-    image_spec = data["image_spec"]
-    assert [image_spec[part] for part in ("channels", "height", "width")] == [3 if colour else 1, *size]
-    assert image_spec["classes"] == sorted(classes)
-    assert summary("run")["chance_threshold"] == pytest.approx(chance_threshold)
+    result = result_of("run")
+    images = result.images
+    assert (images.train, images.test) == (48, 24)
+    assert images.spec.shape == (3 if colour else 1, *size)
+    assert images.spec.classes == tuple(sorted(classes))
+    assert result.chance_threshold == pytest.approx(chance_threshold)
     kept = torch.load(RunDirectory("run").last_checkpoint, weights_only=True)["hyper_parameters"]["image_spec"]
-    assert kept == image_spec
+    assert kept == images.spec.as_dict()
 
 
 @pytest.fixture
@@ -175,7 +173,7 @@ def test_two_processes_give_the_same_numbers_as_one(workspace: Path) -> None:
         finished = run_script("fit", *flags, *processes, "--name", name, cwd=workspace)
         assert finished.returncode == 0, finished.stderr
     assert_close(weights(LOGS / "one"), weights(LOGS / "two"), tolerance=1e-9)
-    assert summary("two")["final"] == pytest.approx(summary("one")["final"], rel=1e-9)
+    assert result_of("two").final == pytest.approx(result_of("one").final, rel=1e-9)
 
 
 @pytest.mark.slow

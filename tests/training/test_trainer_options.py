@@ -97,8 +97,8 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
     assert all(row["test/acc"] for row in rows)
     assert [row["step"] for row in rows if row["train/loss"]] == ["20", "40"]
     assert [step for step, _ in curves(run)["test/acc"]] == [4, 9, 14, 19, 24, 29, 34, 39]
-    summary = run.read_result()
-    assert (len(summary["epochs"]), len(summary["evaluations"])) == (2, 6)
+    result = run.read_result()
+    assert (len(result.epochs), len(result.evaluations)) == (2, 6)
 
 
 def test_evaluations_can_be_counted_over_epochs(workspace: Path) -> None:
@@ -175,12 +175,12 @@ def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, preci
     # A CPU takes a second for a step in float16.
     few = ["--trainer.limit_train_batches", "6"] if precision == "16-true" else []
     train("--arch", "batchnorm", "--name", "run", "--lr", "1e-3", "--trainer.precision", precision, *few)
-    summary = RunDirectory("run").read_result()
-    first, last = [epoch["train/loss"] for epoch in summary["epochs"]]
+    result = RunDirectory("run").read_result()
+    first, last = [epoch["train/loss"] for epoch in result.epochs]
     assert last < first
     # Adam's second moments vanish in float16: how far it gets with what is left differs by processor.
     if precision != "16-true":
-        assert summary["final"]["test/acc"] > 0.5
+        assert result.accuracy > 0.5
 
 
 def test_gradients_are_accumulated_and_clipped(workspace: Path) -> None:

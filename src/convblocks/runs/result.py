@@ -218,7 +218,7 @@ def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
     """
     try:
         return msgspec.json.decode(text, type=RunResult, strict=False)
-    except (ValueError, UserError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+    except (msgspec.MsgspecError, ValueError, UserError, RecursionError) as error:
         raise UserError(f"cannot read {path} ({error}): {hint}") from error
 
 

@@ -1,0 +1,202 @@
+"""The trials of a search, with real Optuna: which is next, which process runs it, and how it ends."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+
+from convblocks.search.config import UNPRUNED_TRIALS
+from convblocks.search.worker import COLLAPSED, FAILED, MOST_KILLS, SearchWorker, best_first
+from tests.search.made_up import EPOCHS, JOURNAL, next_of, params, run_next, search, write_epochs, write_run
+
+
+def test_a_trial_is_a_run_with_the_chosen_settings(workspace: Path) -> None:
+    worker = search()
+    trial = next_of(worker, 1)
+    assert trial.name == "s/trial_0"
+    chosen = worker.trials()[0].params
+    assert trial.overrides[:2] == worker.config.overrides
+    assert dict(trial.overrides)["batch_size"] == chosen["batch_size"]
+    assert float(dict(trial.overrides)["lr"]) == pytest.approx(chosen["lr"], rel=1e-3)
+
+
+def test_of_several_networks_one_is_chosen(workspace: Path) -> None:
+    worker = search(archs=("mlp", "maxpool"))
+    for _ in range(8):
+        run_next(worker, 8)
+    assert {trial.params["arch"] for trial in worker.trials()} == {"mlp", "maxpool"}
+
+
+def test_there_are_as_many_trials_as_wanted(workspace: Path) -> None:
+    worker = search()
+    run_next(worker, 2)
+    run_next(worker, 2)
+    assert worker.next_trial(2) is None
+    assert worker.next_trial(3)
+
+
+def test_a_search_that_is_restarted_for_each_trial_makes_the_same_choices(workspace: Path) -> None:
+    """So many trials that the sampler has begun to learn."""
+    whole = search("whole")
+    for _ in range(14):
+        run_next(whole, 14)
+        run_next(search("interrupted"), 14)
+    assert params(search("interrupted")) == params(whole)
+    another = search("another", seed=1)
+    run_next(another, 1)
+    assert params(another)[0] != params(whole)[0]
+
+
+def test_a_running_trial_belongs_to_one_process(workspace: Path) -> None:
+    first, second = search(), search()
+    assert [next_of(worker, 2).number for worker in (first, second)] == [0, 1]
+    assert [worker.next_trial(2) for worker in (first, second)] == [None, None]
+
+
+def test_a_trial_that_lost_its_process_is_carried_on_first(workspace: Path) -> None:
+    gone = search()
+    left = next_of(gone)
+    del gone
+    worker = search()
+    assert next_of(worker) == left
+    assert next_of(worker).number == 1
+
+
+def test_a_trial_that_has_ended_is_not_carried_on(workspace: Path) -> None:
+    run_next(search(), 1)
+    assert search().next_trial(1) is None
+
+
+def test_its_value_is_the_validation_accuracy_of_the_best_weights(workspace: Path) -> None:
+    worker = search()
+    assert run_next(worker, 1, [0.5, 0.9, 0.8]) == "validation accuracy 90.00 %"
+    (trial,) = worker.trials()
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.9)
+    assert trial.intermediate_values == {1: 0.5, 2: 0.9, 3: 0.8}
+
+
+def begun(**changed: Any) -> SearchWorker:
+    """A search with as many trials as the pruner needs."""
+    worker = search(**changed)
+    for _ in range(UNPRUNED_TRIALS):
+        run_next(worker, accuracies=[0.8, 0.85, 0.9])
+    return worker
+
+
+def test_a_trial_below_the_median_is_pruned(workspace: Path) -> None:
+    worker = begun()
+    trial = next_of(worker)
+    write_epochs(trial, [0.79])
+    assert worker.should_stop_early(trial)
+    assert worker.tell(trial, 143) == "pruned in epoch 1 at validation accuracy 79.00 %"
+    pruned = worker.trials()[-1]
+    assert (pruned.state, pruned.value, pruned.user_attrs) == (TrialState.PRUNED, 0.79, {})
+
+
+def test_a_trial_above_the_median_is_not_pruned(workspace: Path) -> None:
+    worker = begun()
+    trial = next_of(worker)
+    write_epochs(trial, [0.81, 0.86])
+    assert not worker.should_stop_early(trial)
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_it_is_judged_by_the_same_epoch_however_far_the_run_is(is_done: bool, workspace: Path) -> None:
+    """A late look decides as one at each epoch, and later epochs are not recorded."""
+    worker = begun()
+    trial = next_of(worker)
+    (write_run if is_done else write_epochs)(trial, [0.81, 0.82, 0.99])
+    assert worker.tell(trial, 0 if is_done else 143) == "pruned in epoch 2 at validation accuracy 82.00 %"
+    assert worker.trials()[-1].intermediate_values == {1: 0.81, 2: 0.82}
+
+
+def test_after_its_last_epoch_nothing_is_pruned(workspace: Path) -> None:
+    assert run_next(begun(), accuracies=[0.81, 0.86, 0.85]) == "validation accuracy 86.00 %"
+
+
+def test_without_a_pruner_all_run_to_their_end(workspace: Path) -> None:
+    assert run_next(begun(pruner="none"), accuracies=[0.3, 0.3, 0.3]) == "validation accuracy 30.00 %"
+
+
+def test_a_trial_that_was_judged_but_not_ended_is_judged_again(workspace: Path) -> None:
+    """Its process was killed between the two."""
+    worker = begun()
+    trial = next_of(worker)
+    write_epochs(trial, [0.79])
+    worker.should_stop_early(trial)
+    lines = JOURNAL.read_text().splitlines(keepends=True)
+    JOURNAL.write_text("".join(lines[:-1]))  # without the line that ends it
+    del worker
+    again = search()
+    assert again.next_trial(100) == trial
+    assert again.should_stop_early(trial)
+    assert again.trials()[-1].intermediate_values == {1: 0.79}
+
+
+def test_a_trial_that_collapses_is_ended_at_once_and_recorded_as_collapsed(workspace: Path) -> None:
+    worker = search()
+    trial = next_of(worker, 1)
+    write_epochs(trial, [0.9, 0.11])
+    assert worker.should_stop_early(trial)
+    assert worker.tell(trial, 143) == "collapsed in epoch 2"
+    (found,) = worker.trials()
+    assert (found.state, found.user_attrs) == (TrialState.PRUNED, {COLLAPSED: 2})
+    assert best_first(worker.trials()) == []
+
+
+def test_a_run_that_diverged_has_collapsed(workspace: Path) -> None:
+    worker = search()
+    trial = next_of(worker, 1)
+    write_run(trial, [0.5], collapsed=True, ended_by="divergence: the loss was not finite after step 9")
+    assert worker.tell(trial, 0) == "collapsed in epoch 1"
+    assert worker.trials()[0].user_attrs == {COLLAPSED: 1}
+
+
+def test_a_run_that_fails_is_a_trial_without_a_result(workspace: Path) -> None:
+    worker = search()
+    trial = next_of(worker, 2)
+    assert worker.tell(trial, 1) == f"FAILED, it ended with status 1: see {trial.log}"
+    (found,) = worker.trials()
+    assert found.state == TrialState.FAIL
+    assert FAILED in found.user_attrs
+    run_next(worker, 2)
+    assert len(best_first(worker.trials())) == 1
+
+
+@pytest.mark.parametrize("status", [-9, 143])
+def test_a_killed_run_is_carried_on_at_once_but_not_for_ever(status: int, workspace: Path) -> None:
+    worker = search()
+    trial = next_of(worker, 2)
+    for _ in range(MOST_KILLS - 1):
+        assert worker.tell(trial, status) is None
+        assert worker.next_trial(2) == trial
+    assert worker.tell(trial, status) is None
+    assert worker.next_trial(2) is None
+    assert worker.lost() == [0]
+    del worker
+    assert search().next_trial(2) == trial
+
+
+def test_the_best_come_first(workspace: Path) -> None:
+    worker = search(pruner="none")
+    for accuracy in (0.7, 0.9, 0.9, 0.8):
+        run_next(worker, 4, [accuracy] * EPOCHS)
+    assert [trial.number for trial in best_first(worker.trials())] == [1, 2, 3, 0]
+
+
+def test_the_bookkeeping_of_100_trials_takes_less_than_5_seconds(workspace: Path) -> None:
+    """Beside what the runs themselves write here."""
+    worker = search()
+    seconds = 0.0
+    for _ in range(100):
+        began = time.process_time()
+        trial = next_of(worker)
+        seconds += time.process_time() - began
+        write_run(trial, [0.7, 0.8, 0.9])
+        began = time.process_time()
+        worker.tell(trial, 0)
+        seconds += time.process_time() - began
+    assert seconds < 5
+    assert worker.ended() == 100
