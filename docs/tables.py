@@ -95,7 +95,6 @@ def channels_table(first: Sequence[RunResult], last: Sequence[RunResult]) -> Tab
     ]
     difference = paired_difference(first, last)
     assert difference
-    assert difference.p is not None
     rows.append(["first - last", f"{difference.n} pairs", f"{difference:+}"])
     differ = difference.p < SIGNIFICANCE
     verdict = "a difference" if differ else "no difference"

@@ -1,7 +1,7 @@
 """Numbers with their 95 % intervals and p-values, and the only place that knows how these are written."""
 
 from dataclasses import dataclass
-from math import inf, isfinite, nan
+from math import inf, isfinite, isnan, nan
 from typing import Literal, NamedTuple
 
 from scipy.stats import norm
@@ -44,7 +44,7 @@ class Estimate:
         low: The lower end of the interval: nan where there is none, infinite where n is too small for any.
         high: The upper end.
         n: The number of values, of pairs, or of values in the smaller of two samples.
-        p: The two-sided p-value of the test to which the interval belongs, if any.
+        p: The two-sided p-value of the test to which the interval belongs; nan if there is none.
         unit: How it is written.
         deviation: The standard deviation of the values of a mean; nan of a single one.
     """
@@ -53,7 +53,7 @@ class Estimate:
     low: float = nan
     high: float = nan
     n: int = 1
-    p: float | None = None
+    p: float = nan
     unit: Unit = RATIO
     deviation: float = nan
 
@@ -104,9 +104,9 @@ def cell(estimate: Estimate | None, spec: str = "") -> str:
     return NOTHING if estimate is None else format(estimate, spec)
 
 
-def p_number(p: float | None) -> str:
+def p_number(p: float) -> str:
     """A p-value in a table's cell, to two digits where it matters."""
-    if p is None:
+    if isnan(p):
         return NOTHING
     if p < LEAST_P:
         return f"< {LEAST_P}"

@@ -85,7 +85,7 @@ class Difference:
     def p(self, reading: Reading) -> float:
         """The p-value, 1 if there is nothing to compare."""
         estimate = self.estimate(reading)
-        return 1.0 if estimate is None or estimate.p is None else estimate.p
+        return 1.0 if estimate is None else estimate.p
 
     def is_better(self, reading: Reading) -> bool:
         """Whether the first is better than the second by more than the margin."""

@@ -87,7 +87,7 @@ def pairs_table(analysis: Analysis) -> Table:
             ", ".join(pair.trained),
             str(pair.difference.n if pair.difference else 0),
             cell(pair.difference, "+"),
-            p_number(pair.difference.p if pair.difference else None),
+            p_number(pair.difference.p) if pair.difference else NOTHING,
         ]
         for pair in analysis.pairs
     ]
@@ -104,7 +104,7 @@ def _difference_line(one: Difference) -> list[str]:
     if one.trained and one.trained.unit == SHARE:
         trained = f"better in {trained}"
     sizes = [f"{first}, {second}" for first, second in (one.trained_runs, one.runs)]
-    p_values = [p_number(one.trained.p if one.trained else None), p_number(one.all_runs.p)]
+    p_values = [p_number(one.trained.p) if one.trained else NOTHING, p_number(one.all_runs.p)]
     names = [MEASURES[one.measure], f"{one.first} - {one.second}"]
     return [*names, sizes[0], trained, p_values[0], sizes[1], str(one.all_runs), p_values[1]]
 

@@ -92,7 +92,7 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
             f"{one.summary.trained_runs}/{one.summary.runs}",
             cell(one.summary.accuracy),
             cell(one.difference, "+"),
-            p_number(one.difference.p if one.difference else None),
+            p_number(one.difference.p) if one.difference else NOTHING,
             NOTHING if one.optimism is None else f"{100 * one.optimism:+.2f}",
         ]
         for one in confirmed
@@ -155,7 +155,7 @@ def conclusion(best: Confirmed) -> str:
         runs = best.summary.runs
         return f"{best.name} collapsed with all of {runs} fresh seeds: its accuracy in the search was luck."
     fresh = f"{percent(best.seen)} in the search, {percent(accuracy.value)} on the test set with fresh seeds"
-    if result is None or result.p is None:
+    if result is None:
         return f"{best.name}: {fresh}. No run of the default setting trained to compare it with."
     points, p = f"{abs(100 * result.value):.2f} points", p_text(result.p)
     if result.p >= SIGNIFICANCE:

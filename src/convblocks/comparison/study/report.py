@@ -125,7 +125,7 @@ def _numbers(decision: Decision, primary: Difference) -> str:
 def _test(primary: Difference, estimate: Estimate) -> str:
     first, second = primary.runs
     runs = f"{first} runs of each" if first == second else f"{first} and {second} runs"
-    return f"{p_text(estimate.p or 0.0)}, {runs}"
+    return f"{p_text(estimate.p)}, {runs}"
 
 
 def _continued(line: str) -> str:
