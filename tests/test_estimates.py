@@ -49,7 +49,7 @@ def test_an_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estima
 
 
 def test_without_an_estimate_a_cell_is_a_dash() -> None:
-    assert cell(None) == p_number(math.nan) == NOTHING == "-"
+    assert cell(None) == p_number(nan) == NOTHING == "-"
 
 
 def test_a_mean_has_its_standard_deviation_unless_it_is_of_one_value() -> None:
