@@ -160,7 +160,7 @@ def write_result(training: Training, result: RunResult) -> RunResult:
     try:
         trained = restore_network(directory.path, dict(classifier.hparams), classifier.state_dict())
         with suppress(NotFiniteError):
-            evaluation = Evaluation(trained.logits(test.images), test.labels, trained.image_spec.classes)
+            evaluation = trained.evaluate(test)
         for logger in training.trainer.loggers:
             if isinstance(logger, RunTensorBoardLogger):
                 write_to_tensorboard(training, logger, result, trained, evaluation)

@@ -21,7 +21,7 @@ from convblocks.model.summary import describe, parameters_of
 from convblocks.runs.checkpoints import newest_checkpoint
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.provenance import changes, origin, read_origin
-from convblocks.runs.result import EPOCHS
+from convblocks.runs.result import EPOCHS, RunResult
 from convblocks.tables import as_json, as_shown, flatten
 from convblocks.training import loggers, slurm
 from convblocks.training.fast.loop import skip_idle_hooks
@@ -57,9 +57,9 @@ def main(arguments: list[str]) -> None:
     if options.name is not None:
         with rank_zero_errors(training.is_rank_zero):
             refuse_conflict(training, options.resume)
-    if options.resume and directory.state(options.settings["epochs"]) == "done":
+    if options.resume and (result := directory.result_after(options.settings["epochs"])):
         if training.is_rank_zero:
-            echo(finished(directory))
+            echo(finished(directory, result))
         return
     read(training.data)
     keep_freed_memory()
@@ -146,9 +146,8 @@ def other_data(training: Training, changed: list[str]) -> DataError:
     )
 
 
-def finished(directory: RunDirectory) -> str:
+def finished(directory: RunDirectory, result: RunResult) -> str:
     """The message for a run that is done."""
-    result = directory.read_result()
     epochs = f"{directory.path} is finished: it has {len(result.epochs)} epochs"
     if result.ended_by != EPOCHS:
         return f"{epochs} and was ended by {result.ended_by}."
