@@ -18,6 +18,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
+from convblocks.tables import as_json
 from convblocks.training import slurm
 from convblocks.training.fit import rank_zero_errors
 from convblocks.training.quiet import quiet_lightning
@@ -41,7 +42,9 @@ def main(arguments: list[str]) -> None:
             )
         slurm.hide_launcher()
         trials = trials_of(options)
-        refuse_conflict(trials)
+        settings = refuse_conflict(trials)
+        if len({as_json(one) for one in settings.values()}) < len(settings):
+            raise UsageError("--grid: two of its values are the same")
         if options.trial is not None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)

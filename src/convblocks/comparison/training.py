@@ -69,16 +69,15 @@ def finish(directory: RunDirectory, trials: Sequence[Trial], jobs: int, fit: boo
     return {trial: results[trial] for trial in trials if trial in results}
 
 
-def refuse_conflict(trials: Sequence[Trial]) -> None:
-    """Refuse options that fit.py does not take, values of a grid that mean the same, and runs with other settings."""
+def refuse_conflict(trials: Sequence[Trial]) -> dict[Arm, Settings]:
+    """Refuse options that fit.py does not take, and runs with other settings; returns the settings of each arm."""
     settings = {arm: fit_settings(trial) for arm, trial in _one_per_arm(trials).items()}
-    if len({as_json(one) for one in settings.values()}) < len(settings):
-        raise UsageError("--grid: two of its values are the same")
     for trial in trials:
         if trial.run.config.is_file():
             expected = settings[_arm(trial)] | {"seed": trial.seed}
             if changed := trial.run.changed_settings(expected):
                 raise UserError(f"{changed}: choose another --name, or move that run away")
+    return settings
 
 
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
