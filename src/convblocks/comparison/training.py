@@ -8,11 +8,12 @@ from torchinfo import summary as torchinfo_summary
 from convblocks.comparison.options import fit_settings, image_spec_of
 from convblocks.comparison.progress import Progress, columns_of
 from convblocks.comparison.trials import Trial, fit_all, friendly_stops
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import Overrides, RunResult
 from convblocks.tables import as_json, percent, terminal
 from convblocks.training import building, slurm
+from convblocks.training import options as fit_options
 
 VAL_SIZE = "data.val_size"
 
@@ -92,7 +93,7 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
 def _train(
     directory: RunDirectory, missing: Sequence[Trial], jobs: int, trials: Sequence[Trial]
 ) -> dict[Trial, RunResult]:
-    settings = {arm: fit_settings(trial) for arm, trial in _one_per_arm(missing).items()}
+    settings = {arm: fit_options.parse(trial.arguments()).settings for arm, trial in _one_per_arm(missing).items()}
     for one in settings.values():
         slurm.check_layout(one["trainer"].get("devices", "auto"), one["trainer"].get("num_nodes", 1))
     work = {arm: _multiply_adds(one) for arm, one in settings.items()}
