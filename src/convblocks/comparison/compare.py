@@ -12,7 +12,15 @@ from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.options import MOST_TRIALS, parse
 from convblocks.comparison.publish import publish
 from convblocks.comparison.report import report_of
-from convblocks.comparison.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
+from convblocks.comparison.training import (
+    Arm,
+    confirm,
+    finish,
+    on_all_images,
+    refuse_conflict,
+    refuse_missing,
+    settings_of,
+)
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
@@ -21,6 +29,8 @@ from convblocks.runs.result import RunResult, by_arch
 from convblocks.training import slurm
 from convblocks.training.fit import rank_zero_errors
 from convblocks.training.quiet import silence_what_every_run_says
+
+NO_VALIDATION = "--confirm takes the best settings by held-out images: add --data.val_size 5000"
 
 
 def main(arguments: list[str]) -> None:
@@ -42,6 +52,8 @@ def main(arguments: list[str]) -> None:
         slurm.hide_launcher()
         trials = trials_of(options)
         refuse_conflict(trials)
+        if options.confirm and not all(settings["data"]["val_size"] for settings in settings_of(trials)):
+            raise UsageError(NO_VALIDATION)
         if options.trial is not None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)
@@ -71,7 +83,7 @@ def confirm_best(options: Namespace, results: Sequence[RunResult]) -> list[RunRe
         return []
     best = by_arch(best_settings(results))
     if not best:
-        raise UserError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
+        raise UserError(NO_VALIDATION)
     first = max(options.seeds) + 1
     arms = {arch: Arm(arch, on_all_images(runs[0].overrides)) for arch, runs in best.items()}
     directory = RunDirectory(f"{options.name}/confirm", options.root)

@@ -81,6 +81,11 @@ def refuse_conflict(trials: Sequence[Trial]) -> None:
                 raise UserError(f"{changed}: choose another --name, or move that run away")
 
 
+def settings_of(trials: Sequence[Trial]) -> list[Settings]:
+    """The settings of each network at each point of the grid, checked as fit.py does."""
+    return [fit_settings(trial) for trial in _one_per_arm(trials).values()]
+
+
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
     """Raise a UserError that names the trials without a result, and the logs of those that ran."""
     missing = [trial for trial in trials if trial not in results]
