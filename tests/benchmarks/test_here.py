@@ -90,7 +90,7 @@ def test_the_commands_take_what_is_named(advice: Advice) -> None:
     assert (settings["threads"], settings["trainer"]["precision"]) == (2, "bf16-mixed")
     comparison = parse(compared)
     assert (comparison.arch, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
-    assert ("trainer.precision", "bf16-mixed") in comparison.settings
+    assert ("trainer.precision", "bf16-mixed") in comparison.overrides
 
 
 def test_where_there_is_an_accelerator_the_device_is_named(advice: Advice) -> None:

@@ -3,27 +3,27 @@
 from dataclasses import replace
 
 import pytest
-from convblocks.comparison.outcomes import Provenance, RunResult
 
 from benchmarks.training.results import CommandTime, Results
-from convblocks.comparison.trials import Settings
+from convblocks.runs.result import Overrides, RunResult
 from docs.board import Entry, entries_table, goals_table, precision_of, public_table
 from docs.comparisons import DATA
-from tests.comparison.made_up import MACHINE, outcome
+from tests.comparison.made_up import MACHINE, course, provenance, result
 
-ELSEWHERE = Provenance("4 CPUs (Other), Linux, python 3.12.0", threads=2, processes=1, commit=None)
+ELSEWHERE = provenance("4 CPUs (Other), Linux, python 3.12.0", commit=None, threads=2)
 
 
 def runs(arch: str, accuracy: float, *seconds: float) -> list[RunResult]:
     """Runs around an accuracy that are at 99 % after so many seconds; their first epoch takes a second."""
     return [
-        outcome(
+        result(
             arch,
             seed,
             accuracy + 0.0001 * (seed % 3 - 1),
-            epochs=({"seconds": 1.0, "test/acc": 0.98}, {"seconds": time - 1, "test/acc": 0.9901}),
+            epochs=(first | {"seconds": 1.0}, second | {"seconds": time - 1}),
         )
         for seed, time in enumerate(seconds)
+        for first, second in [course(0.98, 0.9901)]
     ]
 
 
@@ -57,12 +57,12 @@ def test_a_goal_of_time_must_be_met_on_every_machine() -> None:
 
 def test_runs_that_were_never_so_accurate_have_no_time() -> None:
     slow = runs("maxpool", 0.985, 9, 9, 9)
-    never = replace(slow[0], epochs=({"seconds": 9.0, "test/acc": 0.985},))
+    never = replace(slow[0], epochs=course(0.985, seconds=9.0))
     assert Entry("sprint", "sprint", [never, *slow[1:]]).seconds is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "precision"),
+    ("overrides", "precision"),
     [
         ((("epochs", "5"),), "32-true"),
         ((("config", "configs/sprint.yaml"),), "bf16-mixed"),
@@ -70,8 +70,8 @@ def test_runs_that_were_never_so_accurate_have_no_time() -> None:
         ((("config", "configs/onecycle.yaml"),), "32-true"),
     ],
 )
-def test_the_precision_is_that_of_the_command_line_or_the_config(settings: Settings, precision: str) -> None:
-    assert precision_of(settings) == precision
+def test_the_precision_is_that_of_the_command_line_or_the_config(overrides: Overrides, precision: str) -> None:
+    assert precision_of(overrides) == precision
 
 
 def test_what_has_not_been_run_is_not_met() -> None:

@@ -4,22 +4,22 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
-from convblocks.comparison.outcomes import Provenance, RunResult
-from convblocks.comparison.records import write_records
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from convblocks.comparison.study.plan import NOTEBOOK, Cell, to_choose, to_confirm
+from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose
 from convblocks.errors import UserError
+from convblocks.runs.result import RunResult, write_results
 from docs import pages, tables
 from docs.comparisons import COMMANDS, DATA
 from docs.sections import SECTION
-from tests.comparison.made_up import MACHINE, outcome
+from tests.comparison.made_up import MACHINE, course, provenance, result
 from tests.conftest import REPOSITORY
 
 # The study's page has most runs, and figures; for that on handwriting 400 pictures are drawn.
@@ -97,19 +97,13 @@ def test_a_picture_of_another_size_or_content_is_another(tmp_path: Path) -> None
 
 def sprint() -> list[RunResult]:
     """Two runs on one machine, one on another: the first is at 99 % after two epochs, the others never."""
-    elsewhere = Provenance("1 CPU (Other), Linux, python 3.11.2", 2, 1, None)
+    elsewhere = provenance("1 CPU (Other), Linux, python 3.11.2", commit=None, threads=2)
     courses = {(0, "32-true"): [0.98, 0.991, 0.989], (1, "bf16-mixed"): [0.98, 0.985, 0.987]}
     runs = [
-        outcome(
-            "maxpool",
-            seed,
-            course[-1],
-            settings=(("trainer.precision", precision),),
-            epochs=tuple({"seconds": 4.0, "test/acc": one} for one in course),
-        )
-        for (seed, precision), course in courses.items()
+        result("maxpool", seed, accuracies[-1], (("trainer.precision", precision),), course(*accuracies, seconds=4.0))
+        for (seed, precision), accuracies in courses.items()
     ]
-    return [*runs, outcome("maxpool", 0, 0.98, (("trainer.precision", "32-true"),), provenance=elsewhere)]
+    return [*runs, result("maxpool", 0, 0.98, (("trainer.precision", "32-true"),), provenance=elsewhere)]
 
 
 def batches() -> list[RunResult]:
@@ -117,7 +111,7 @@ def batches() -> list[RunResult]:
     cells = {("64", "0.01"): [0.95, 0.97, 0.96], ("64", "0.04"): [0.5, 0.1, 0.52], ("128", "0.04"): [0.1, 0.1, 0.1]}
     cells |= {("128", "0.01"): [0.9, 0.9, 0.9]}
     return [
-        outcome("mlp", seed, accuracy, settings=(("batch_size", size), ("lr", rate)))
+        result("mlp", seed, accuracy, overrides=(("batch_size", size), ("lr", rate)))
         for (size, rate), accuracies in cells.items()
         for seed, accuracy in enumerate(accuracies)
     ]
@@ -125,9 +119,9 @@ def batches() -> list[RunResult]:
 
 def recipes() -> dict[str, list[RunResult]]:
     """Both networks by each recipe, and two candidates of which the second is the better."""
-    runs = [outcome(arch, seed, 0.992, mistakes=(seed,)) for arch in ("maxpool", "batchnorm") for seed in range(5)]
+    runs = [result(arch, seed, 0.992, mistakes=(seed,)) for arch in ("maxpool", "batchnorm") for seed in range(5)]
     candidates = [
-        outcome("maxpool", seed, 0.99, (("config", f"docs/data/candidates/{name}.yaml"),), validation=score)
+        result("maxpool", seed, 0.99, (("config", f"docs/data/candidates/{name}.yaml"),), validation=score)
         for name, score in (("first", 0.991), ("second", 0.993))
         for seed in range(2)
     ]
@@ -142,15 +136,15 @@ def study() -> tuple[list[RunResult], list[RunResult]]:
         while len(runs := to_choose(scores)) > len(scores):
             scores = {(cell, seed): score_at(best, cell, seed) for cell, seed in runs}
         choice += [
-            outcome(arch, seed, score, cell.settings, validation=score) for (cell, seed), score in scores.items()
+            result(arch, seed, score, cell.overrides, validation=score) for (cell, seed), score in scores.items()
         ]
     confirmed = []
     for arch, accuracy in {"mlp": 0.95, "maxpool": 0.97, "batchnorm": 0.98}.items():
-        for cell, seed in to_confirm(Cell("1e-3" if arch == "mlp" else "3e-3", "onecycle")):
+        for cell, seed in product([NOTEBOOK, Cell("1e-3" if arch == "mlp" else "3e-3", "onecycle")], CONFIRMING_SEEDS):
             gain = 0.01 * (cell != NOTEBOOK) + Random(f"{arch} {seed}").gauss(0, 0.001)
             collapses = (arch, cell) == ("maxpool", NOTEBOOK) and seed % 5 == 0
             wrong = round(10_000 * (0.8865 if collapses else 1 - accuracy - gain))
-            confirmed.append(outcome(arch, seed, 1 - wrong / 10_000, cell.settings, mistakes=tuple(range(wrong))))
+            confirmed.append(result(arch, seed, 1 - wrong / 10_000, cell.overrides, mistakes=tuple(range(wrong))))
     return choice, confirmed
 
 
@@ -162,9 +156,9 @@ def score_at(best: float, cell: Cell, seed: int) -> float:
 @pytest.mark.slow
 def test_the_study_has_its_page_and_the_readme_its_answer(tmp_path: Path) -> None:
     for stage, runs in zip(("choose", "confirm"), study(), strict=True):
-        write_records(tmp_path, f"study-{stage}", runs)
+        write_results(tmp_path / f"study-{stage}.jsonl", runs)
     files = written("results", tmp_path, tmp_path / "out")
-    pictures = ("results", "curves-notebook", "silence-notebook", "curves-best", "silence-best")
+    pictures = ("results", "curves-notebook", "dead-units-notebook", "curves-best", "dead-units-best")
     expected = {f"docs/{name}{theme}.png" for name in pictures for theme in ("", "-dark")}
     assert set(files) == {"README.md", "docs/results.md", *expected}
     readme, page = files["README.md"].read_text(), files["docs/results.md"].read_text()
@@ -172,31 +166,31 @@ def test_the_study_has_its_page_and_the_readme_its_answer(tmp_path: Path) -> Non
     assert SECTION.sub("", readme) == SECTION.sub("", before)
     sections = dict(SECTION.findall(readme))
     assert "Each at its own best setting, BatchNorm (lr 3e-3, onecycle) is better than" in sections["answer"]
-    assert "At the notebook's setting, given that they train" in sections["answer"]
+    assert "At the notebook's setting, among the runs that trained" in sections["answer"]
     assert '<img alt="Left: test error against learning rate' in sections["answer"]
     assert "| batchnorm | 77,918 | 97.99 [" in sections["networks"]
-    assert '<img alt="The share of silent units' in sections["silence"]
+    assert '<img alt="The share of dead units' in sections["dead units"]
     assert "- Each at its own best setting, BatchNorm" in page
     assert "`python scripts/study.py confirm`: n = 72 runs" in page
-    assert "(data/study-confirm.mistakes.csv)" in page
+    assert "(data/study-confirm.jsonl)" in page
     assert "| batchnorm | lr 3e-3, onecycle | 98." in page
     assert "`python scripts/study.py choose`: n = 90 runs" in page
 
 
 MADE_UP: dict[str, tuple[str, Callable[[], list[RunResult]], str]] = {
-    "sprint": ("sprint", sprint, ",0.989,"),
-    "batches": ("batches", batches, ",0.97,"),
+    "sprint": ("sprint", sprint, '"final": {"test/acc": 0.989}'),
+    "batches": ("batches", batches, '"final": {"test/acc": 0.97}'),
 }
 
 
 @pytest.mark.parametrize("page", MADE_UP)
 def test_a_page_of_runs_follows_their_records(page: str, tmp_path: Path) -> None:
     name, runs, number = MADE_UP[page]
-    write_records(tmp_path, name, runs())
+    write_results(tmp_path / f"{name}.jsonl", runs())
     before = written(page, tmp_path, tmp_path / "before")[f"docs/{page}.md"]
-    records = tmp_path / f"{name}.runs.csv"
+    records = tmp_path / f"{name}.jsonl"
     assert number in records.read_text()
-    records.write_text(records.read_text().replace(number, number[:-2] + "0,", 1))
+    records.write_text(records.read_text().replace(number, number[:-2] + "0}", 1))
     after = written(page, tmp_path, tmp_path / "after")[f"docs/{page}.md"]
     assert not are_alike(before, after)
 
@@ -204,36 +198,45 @@ def test_a_page_of_runs_follows_their_records(page: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("page", MADE_UP)
 def test_a_page_of_runs_says_how_many_they_are_and_where_they_come_from(page: str, tmp_path: Path) -> None:
     name, runs, _ = MADE_UP[page]
-    write_records(tmp_path, name, runs())
+    write_results(tmp_path / f"{name}.jsonl", runs())
     text = written(page, tmp_path, tmp_path / "out")[f"docs/{page}.md"].read_text()
     own = [one for one in runs() if one.provenance.machine == MACHINE]
     assert f"`python {' '.join(COMMANDS[name])}`: n = {len(runs())} runs" in text
-    assert f"[each run](data/{name}.runs.csv)" in text
+    assert f"[each with all its numbers](data/{name}.jsonl)" in text
     assert f"- {len(own)} runs on {MACHINE}, one thread each, commit abc1234." in text
 
 
 def test_the_recipes_have_the_candidates_of_which_they_were_chosen_the_best_first(tmp_path: Path) -> None:
     for name, runs in recipes().items():
-        write_records(tmp_path, name, runs)
+        write_results(tmp_path / f"{name}.jsonl", runs)
     text = written("recipes", tmp_path, tmp_path / "out")["docs/recipes.md"].read_text()
     assert "## Five epochs: configs/onecycle.yaml" in text
     first, second = (text.index(f"| [{name}.yaml](data/candidates/{name}.yaml) |") for name in ("second", "first"))
     assert first < second
-    assert "(data/candidates-sprint.runs.csv)" in text
+    assert "(data/candidates-sprint.jsonl)" in text
 
 
 def test_the_two_orders_of_memory_are_compared_seed_by_seed() -> None:
     first, last = (
-        [outcome("batchnorm", seed, accuracy + seed / 1000) for seed in range(8)] for accuracy in (0.982, 0.981)
+        [result("batchnorm", seed, accuracy + seed / 1000) for seed in range(8)] for accuracy in (0.982, 0.981)
     )
     table = tables.channels_table(first, last[1:])
     assert table.rows[2] == ["first - last", "7 pairs", "+0.10 [+0.10, +0.10]"]
     assert "finds a difference (p = 0.016)" in table.notes[0]
 
 
-def test_mistakes_are_linked_where_there_are_any() -> None:
-    assert "data/onecycle.mistakes.csv" in tables.sources("onecycle", recipes()["onecycle"])
-    assert "mistakes" not in tables.sources("batches", batches())
+def test_the_origins_count_the_runs_of_each_machine() -> None:
+    origins = [
+        *[provenance()] * 30,
+        provenance("one", commit=None, threads=2, processes=2),
+        provenance("another", commit="a"),
+        provenance("another", commit="b", threads=4),
+    ]
+    assert tables.origins([result("mlp", seed, 0.9, provenance=one) for seed, one in enumerate(origins)]) == [
+        f"30 runs on {MACHINE}, one thread each, commit abc1234",
+        "1 run on one, 2 threads each, 2 processes each, commit unknown",
+        "2 runs on another, 1 and 4 threads each, commits a and b",
+    ]
 
 
 def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:

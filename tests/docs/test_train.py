@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from convblocks.comparison.outcomes import Provenance
-from convblocks.comparison.records import read_records
 
 from convblocks.errors import UsageError
+from convblocks.runs.result import read_results
 from docs import comparisons, pages, train
-from tests.comparison.made_up import outcome
+from tests.comparison.made_up import provenance, result
 from tests.conftest import DEBUG, REPOSITORY
 
 
@@ -21,18 +20,18 @@ def test_a_name_that_there_is_not_is_refused() -> None:
 
 
 def test_other_machines_are_kept_and_this_ones_replaced() -> None:
-    one = outcome("maxpool", 0, 0.99)
+    one = result("maxpool", 0, 0.99)
     machines = ["2 CPUs (Xeon), Linux, python 3.11.2", "2 CPUs (Xeon), Linux, python 3.12.1", "2 CPUs (EPYC), Linux"]
-    old, new, other = (replace(one, provenance=Provenance(machine, 1, 1, None)) for machine in machines)
+    old, new, other = (replace(one, provenance=provenance(machine)) for machine in machines)
     assert train.of_other_machines([other, old], [new]) == [other]
 
 
 def test_mistakes_are_kept_where_a_page_shows_them(tmp_path: Path) -> None:
-    runs = [outcome("mlp", 0, 0.9998, mistakes=(3, 7))]
+    runs = [result("mlp", 0, 0.9998, mistakes=(3, 7))]
     for name in ("study-choose", "study-confirm"):
         train.keep(tmp_path, name, runs)
-    assert read_records(tmp_path, "study-choose") == [replace(runs[0], mistakes=None)]
-    assert read_records(tmp_path, "study-confirm") == runs
+    assert read_results(tmp_path / "study-choose.jsonl") == [replace(runs[0], mistakes=None)]
+    assert read_results(tmp_path / "study-confirm.jsonl") == runs
 
 
 @pytest.mark.slow
@@ -47,8 +46,8 @@ def test_a_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest
         files = [*(workspace / "docs" / "data").iterdir(), workspace / "docs" / "batches.md"]
         made.append({path.name: path.read_text() for path in files})
     assert made[0] == made[1]
-    runs = read_records(workspace / "docs" / "data", "batches")
-    assert [dict(one.settings)["batch_size"] for one in runs] == ["64", "64", "256", "256"]
+    runs = read_results(workspace / "docs" / "data" / "batches.jsonl")
+    assert [dict(one.overrides)["batch_size"] for one in runs] == ["64", "64", "256", "256"]
     assert "n = 4 runs" in made[0]["batches.md"]
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
-from convblocks.comparison.records import read_records
 from nbclient import NotebookClient
 
 from convblocks.data.images import ImageSets
+from convblocks.runs.result import read_results
 from docs.comparisons import DATA
 from tests.conftest import REPOSITORY
 
@@ -111,10 +111,10 @@ def test_the_answers_to_questions_4_and_5_fit_the_stored_table(notebook: Any) ->
 def test_the_mlp_gets_further_at_a_lower_learning_rate() -> None:
     constant = [
         one
-        for one in read_records(DATA, "study-choose")
-        if one.arch == "mlp" and dict(one.settings)["lr_scheduler"] == "constant"
+        for one in read_results(DATA / "study-choose.jsonl")
+        if one.arch == "mlp" and dict(one.overrides)["lr_scheduler"] == "constant"
     ]
-    at = {lr: [one.accuracy for one in constant if dict(one.settings)["lr"] == lr] for lr in ("1e-2", "1e-3")}
+    at = {lr: [one.accuracy for one in constant if dict(one.overrides)["lr"] == lr] for lr in ("1e-2", "1e-3")}
     assert min(at["1e-3"]) > max(at["1e-2"])
 
 

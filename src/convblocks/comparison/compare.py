@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> None:
         settings = refuse_conflict(trials)
         if len({as_json(one) for one in settings.values()}) < len(settings):
             raise UsageError("--grid: two of its values are the same")
+        if options.confirm and not all(one["data"]["val_size"] for one in settings.values()):
+            raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
         if options.trial is not None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)
@@ -74,7 +76,7 @@ def confirm_best(options: Namespace, results: Sequence[RunResult]) -> list[RunRe
         return []
     best = by_arch(best_settings(results))
     if not best:
-        raise UserError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
+        raise UserError("--confirm takes the best settings by held-out images, on which no run was evaluated")
     first = max(options.seeds) + 1
     arms = {arch: Arm(arch, on_all_images(runs[0].overrides)) for arch, runs in best.items()}
     directory = RunDirectory(f"{options.name}/confirm", options.root)

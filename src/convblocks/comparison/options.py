@@ -39,6 +39,8 @@ def parse(arguments: list[str]) -> Namespace:
     options, others = parser.parse_known_args(fit_options.with_size_as_one(arguments))
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
+    if options.confirm < 0:
+        raise UsageError(f"--confirm must be at least 0, but is {options.confirm}")
     given = options_of_fit(others, "comparison", parser)
     if options.epochs is None:
         options.epochs = default_epochs(options.arch[0], given)

@@ -62,6 +62,23 @@ def test_nothing_is_confirmed_before_it_was_chosen(workspace: Path) -> None:
         stages.main(["confirm", *SHORT])
 
 
+@pytest.mark.parametrize(
+    ("arch", "figures"), [("mlp", ["report", "report-dead-units"]), ("own_networks.Rows", ["report"])]
+)
+def test_networks_without_relu_have_no_figure_of_dead_units(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, arch: str, figures: list[str]
+) -> None:
+    results = [
+        result(arch, seed, 0.9, cell.overrides, validation=0.9 + 0.01 * (cell == plan.NOTEBOOK))
+        for cell, seed in plan.to_choose({})
+    ]
+    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit: results)
+    monkeypatch.setattr(stages, "choices_of", lambda results: {arch: plan.NOTEBOOK})
+    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: results)
+    stages.confirm_choices(stages.parse(SHORT))
+    assert sorted(path.stem for path in (LOGS / "study" / "confirm").glob("*.png")) == figures
+
+
 @pytest.mark.slow
 def test_both_stages_go_on_where_they_were_stopped(
     workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

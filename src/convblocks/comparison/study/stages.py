@@ -13,7 +13,7 @@ from convblocks.comparison.study.report import choice_table, conclusions, decisi
 from convblocks.comparison.training import VAL_SIZE, Arm, confirm, finish, refuse_conflict
 from convblocks.comparison.trials import Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.figures.curves import dead_units_figure
+from convblocks.figures.curves import dead_units_figure, layers
 from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
@@ -70,15 +70,15 @@ def confirm_choices(options: Namespace) -> None:
     choices = choices_of(choice)
     results = results_of_confirmation(options, choices)
     decision = decide(results, choices)
+    figures = {"": partial(sweep_figure, [*choice, *results], differences_of(decision))}
+    if layers(at_notebooks(results)):  # a user's networks may have no ReLU
+        figures["dead-units"] = partial(dead_units_figure, at_notebooks(results))
     report = Report(
         name="report",
         tables=decision_tables(decision),
         sentences=[*conclusions(decision), *dead_unit_sentences([*choice, *results])],
         details=[dead_units_table(results)],
-        figures={
-            "": partial(sweep_figure, [*choice, *results], differences_of(decision)),
-            "dead-units": partial(dead_units_figure, at_notebooks(results)),
-        },
+        figures=figures,
         rows=[one.as_row() for one in results],
     )
     publish(report, _directory(options, "confirm"))
