@@ -8,8 +8,8 @@ from convblocks.comparison.analysis import Comparison, Reading, compare
 from convblocks.comparison.claims import Claim, claims_of, runs_that_decide
 from convblocks.comparison.statistics import permutation_test
 from convblocks.runs.result import RunResult, by_arch
-from tests.comparison.made_up import PARAMETERS, as_claimed, result, short
-from tests.comparison.test_analysis import COURSES, course
+from tests.comparison.made_up import PARAMETERS, as_claimed, course, result, short
+from tests.comparison.test_analysis import COURSES
 
 READINGS: tuple[Reading, Reading] = ("all", "trained")
 

@@ -57,7 +57,7 @@ def test_runs_with_fresh_seeds_are_compared_instead_of_those_that_were_chosen() 
     fresh = [short(arch, 5, 0.9, overrides=(("lr", "3e-3"),)) for arch in BEST]
     analysis = analyse(grid(BEST), fresh)
     assert analysis.main is not None
-    assert (analysis.is_confirmed, analysis.main.results) == (True, tuple(fresh))
+    assert analysis.confirmed == analysis.main.results == tuple(fresh)
     assert analysis.edges == analyse(grid(BEST)).edges
 
 

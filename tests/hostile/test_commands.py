@@ -63,7 +63,7 @@ def test_a_run_whose_output_nobody_takes(output: str, folder: Path) -> None:
     ended = shell(f"fit {shlex.join(SHORT)} --name new >{output}", folder)
     if output == "&-":
         assert ended.returncode == 0
-        assert RunDirectory("new", folder).state(2) == "done"
+        assert RunDirectory("new", folder).result_after(2)
     else:
         assert (ended.returncode, ended.stderr) == (1, b"fit.py: cannot write the output: No space left on device\n")
 
@@ -92,7 +92,7 @@ def test_a_shells_background_job_goes_on_at_ctrl_c(folder: Path) -> None:
         folder,
     )
     assert (ended.returncode, ended.stderr) == (0, b"")
-    assert RunDirectory("new", folder).state(2) == "done"
+    assert RunDirectory("new", folder).result_after(2)
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
     assert json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"] == "nan"
     result = run.read_result()
     assert (result.has_diverged, result.collapsed) == (True, True)
-    assert run.state(2) == "done"
+    assert run.result_after(2)
     resumed = run_bounded("fit", "--name", "lost", "--resume", cwd=folder)
     assert "was ended by divergence" in resumed.stdout
 
@@ -219,7 +219,7 @@ def test_two_runs_without_a_name_take_two_versions(folder: Path, started: ExitSt
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
     versions = [RunDirectory(f"mlp/version_{number}", folder) for number in range(4)]
-    assert [run.state(2) for run in versions] == ["done"] * 4
+    assert len([run for run in versions if run.result_after(2)]) == 4
     for run in versions[1:]:
         assert_same_weights(versions[0], run)
 

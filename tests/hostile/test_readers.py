@@ -184,7 +184,7 @@ def test_summaries(content: bytes) -> None:
         found = read_or_refused(lambda _: run.read_result(), run.summary)
         if found is not None:
             assert encode(decode(encode(found), run.summary, "")) == encode(found)
-        assert run.state(1) == "incomplete"  # without a config.yaml
+        assert not run.result_after(1)  # without a config.yaml
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,14 @@ def test_summaries(content: bytes) -> None:
 def test_a_damaged_summary_is_refused_in_one_line_and_its_run_can_be_resumed(spoil: Spoiler, tmp_path: Path) -> None:
     run = run_with(str(tmp_path), "config.yaml", b"")
     run.write_result(result("mlp", 0, 0.98))
-    assert run.state(5) == "done"
+    assert run.result_after(5)
     spoil(run.summary)
     with pytest.raises(
         UserError, match=r"cannot read \S+summary\.json \(.+\): resume the run to rewrite it$"
     ) as caught:
         run.read_result()
     assert "\n" not in str(caught.value)
-    assert run.state(5) == "incomplete"
+    assert not run.result_after(5)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
     run = RunDirectory("run")
     assert len(metric_rows(run)) == 2
     assert run.read_result().ended_by.startswith("EarlyStopping: Monitored metric train/loss did not improve")
-    assert run.state(9) == "done"
+    assert run.result_after(9)
     capsys.readouterr()
     fit.main(["--name", "run", "--resume"])
     assert "is finished: it has 2 epochs and was ended by EarlyStopping" in capsys.readouterr().out
@@ -109,7 +109,7 @@ def test_the_learning_rate_monitor_and_device_stats_log_beside_ours(workspace: P
 def test_a_run_with_a_callback_is_whole(workspace: Path, callback: list[str]) -> None:
     train("--arch", "batchnorm", "--name", "run", *callback)
     run = RunDirectory("run")
-    assert run.state(2) == "done"
+    assert run.result_after(2)
     assert load_network(run.last_checkpoint).arch == "batchnorm"
 
 

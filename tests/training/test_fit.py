@@ -129,7 +129,7 @@ def test_another_seed_gives_other_weights(run: RunDirectory) -> None:
 def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
     for _ in range(2):
         train("--arch", "mlp", "--epochs", "1")
-    assert RunDirectory("mlp/version_0").state(1) == RunDirectory("mlp/version_1").state(1) == "done"
+    assert all(RunDirectory(f"mlp/version_{number}").result_after(1) for number in (0, 1))
 
 
 def test_a_saved_config_repeats_the_run(run: RunDirectory) -> None:
@@ -154,7 +154,7 @@ def test_resuming_a_finished_run_prints_that_it_is_finished(
 
 def test_resume_starts_a_run_that_is_not_there(workspace: Path) -> None:
     train("--arch", "mlp", "--name", "new", "--resume", *QUICK)
-    assert RunDirectory("new").state(2) == "done"
+    assert RunDirectory("new").result_after(2)
 
 
 def test_more_epochs_extend_a_run_into_the_same_curves(run: RunDirectory) -> None:
@@ -183,7 +183,7 @@ def test_an_interrupted_run_resumes_to_the_same_end(run: RunDirectory, monkeypat
         patch.setattr("convblocks.model.classifier.DigitClassifier.on_before_zero_grad", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train("--arch", "mlp", "--name", "interrupted")
-    assert interrupted.state(2) == "incomplete"
+    assert not interrupted.result_after(2)
     assert len(metric_rows(interrupted)) == 1
     fit.main(["--name", "interrupted", "--resume"])
     assert_same_weights(run, interrupted)
@@ -239,7 +239,7 @@ def test_a_network_whose_filters_cannot_be_drawn_leaves_a_whole_run(
     train("--arch", "rows", "--name", "rows")
     events = EventAccumulator(str(RunDirectory("rows").path)).Reload()
     assert events.Tags()["images"] == ["visuals/evaluation"]
-    assert RunDirectory("rows").state(2) == "done"
+    assert RunDirectory("rows").result_after(2)
 
 
 def test_a_failure_after_training_does_not_lose_the_summary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_a_failure_after_training_does_not_lose_the_summary(workspace: Path, mon
     monkeypatch.setattr(finish, "write_evaluation", fail)
     with pytest.raises(ZeroDivisionError):
         train("--arch", "mlp", "--name", "run")
-    assert RunDirectory("run").state(2) == "done"
+    assert RunDirectory("run").result_after(2)
 
 
 @pytest.mark.slow

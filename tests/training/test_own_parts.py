@@ -234,7 +234,7 @@ def test_a_network_of_ones_own_trains_from_the_current_folder(run: RunDirectory)
 
 def test_a_function_makes_a_network_too(own_networks: Path) -> None:
     train("--arch", "own_networks.flat", "--network.hidden", "8", "--name", "run", *QUICK)
-    assert RunDirectory("run").state(2) == "done"
+    assert RunDirectory("run").result_after(2)
 
 
 @pytest.mark.slow
@@ -301,7 +301,7 @@ def test_a_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
     network += ["--data.root", "digits"]
     finished = run_script("fit", *DEBUG, "--arch", "timm.create_model", *network, "--name", "run", cwd=workspace)
     assert finished.returncode == 0, finished.stderr
-    assert RunDirectory("run").state(2) == "done"
+    assert RunDirectory("run").result_after(2)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_pictures_that_were_only_copied_are_the_same(stopped: list[str]) -> None
     for path in Path("pictures").rglob("*.png"):
         path.write_bytes(path.read_bytes())
     fit.main(["--name", "stopped", "--resume"])
-    assert RunDirectory("stopped").state(2) == "done"
+    assert RunDirectory("stopped").result_after(2)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_kills_at_random_moments_change_nothing(workspace: Path, pytestconfig: p
     rng = random.Random(0)
     for done in range(1, kills + 1):
         kill_while_it_runs([*flags, "killed"], None if done % 2 else rng.randint(1, 2 * 2814 // kills), rng)
-        if RunDirectory("killed").state(3) == "done":
+        if RunDirectory("killed").result_after(3):
             shutil.rmtree(RunDirectory("killed").path)  # begin again: the kills are not spent yet
     # In a process of its own too: TensorBoard reads the files of one second in the order of their processes' numbers.
     last = run_script("fit", *flags, "killed", cwd=workspace)
@@ -345,7 +345,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_keeps_the_checkpoint(
             fit.main([*DEBUG, "--arch", "mlp", "--name", "run"])
     assert torch.load(RunDirectory("run").last_checkpoint, weights_only=True)["global_step"] == 20
     fit.main(["--name", "run", "--resume"])
-    assert RunDirectory("run").state(2) == "done"
+    assert RunDirectory("run").result_after(2)
 
 
 def test_a_log_directory_that_disappears_ends_the_run_in_one_line(

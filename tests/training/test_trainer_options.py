@@ -194,7 +194,7 @@ def test_default_root_dir_is_where_the_runs_lie(workspace: Path) -> None:
     scratch = ["--trainer.default_root_dir", "scratch"]
     train("--arch", "mlp", "--epochs", "1", *scratch)
     run = RunDirectory("mlp/version_0", Path("scratch"))
-    assert run.state(1) == "done"
+    assert run.result_after(1)
     fit.main(["--name", "mlp/version_0", "--resume", "--epochs", "2", *scratch])
     assert places(run) == [(1, 20), (2, 40)]
     assert list(workspace.iterdir()) == [workspace / "scratch"]
@@ -206,7 +206,7 @@ def test_without_checkpoints_a_run_prints_that_it_cannot_be_resumed(
     train("--arch", "mlp", "--name", "run", "--trainer.enable_checkpointing", "false", *QUICK)
     assert "It kept no checkpoint, and cannot be resumed." in capsys.readouterr().out
     assert not (RunDirectory("run").path / "checkpoints").exists()
-    assert RunDirectory("run").state(2) == "done"
+    assert RunDirectory("run").result_after(2)
 
 
 def test_fsdp_without_a_gpu_is_one_line(workspace: Path) -> None:

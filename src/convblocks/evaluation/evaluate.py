@@ -1,5 +1,6 @@
 """Evaluates a checkpoint on test images."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -29,10 +30,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
     """
-    parser = checkpoint_parser()
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     if options.show:
@@ -48,6 +46,13 @@ def main(arguments: list[str]) -> None:
     if confused := most_confused(evaluation):
         echo(f"most confused: {confused}")
     echo(summary(evaluation))
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = checkpoint_parser()
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    return parser.parse_args(arguments)
 
 
 def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:

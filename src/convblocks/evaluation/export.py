@@ -5,6 +5,7 @@ Both take uint8 images (B, C, H, W) for any B, and return logits (B, classes): n
 
 import io
 import json
+from argparse import Namespace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,9 +54,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the extra is not installed, the checkpoint or the data cannot be used, or a file cannot be written.
     """
-    parser = checkpoint_parser()
-    parser.add_argument("--output", type=Path)
-    options = parser.parse_args(arguments)
+    options = parse(arguments)
     if options.output and not options.output.name:
         raise UsageError("--output must name a file, without a suffix")
     if missing := [package for package in REQUIRED if find_spec(package) is None]:
@@ -79,6 +78,12 @@ def main(arguments: list[str]) -> None:
     check(program_file, program_logits(program_file, images), evaluation.logits)
     echo(f"Both make the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = checkpoint_parser()
+    parser.add_argument("--output", type=Path)
+    return parser.parse_args(arguments)
 
 
 def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
@@ -41,8 +41,6 @@ DEAD = "dead/"
 
 # The metrics of an epoch's speed.
 SPEED = ("seconds", "images_per_second")
-
-State = Literal["missing", "incomplete", "done"]
 
 
 class RunDirectory:
@@ -85,12 +83,6 @@ class RunDirectory:
         if not self.path.is_dir():
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
-
-    def state(self, epochs: int) -> State:
-        """Whether a run of that many epochs is missing, incomplete or done here."""
-        if not self.exists():
-            return "missing"
-        return "done" if self.result_after(epochs) else "incomplete"
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended it early.
