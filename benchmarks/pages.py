@@ -1,9 +1,10 @@
 """What every page with numbers needs: its raw numbers, kept and read again, and pictures in both themes."""
 
-import json
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
+
+import msgspec
 
 from convblocks.atomic import write
 from convblocks.errors import UserError
@@ -29,11 +30,10 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
     """
     path = folder / f"{name}.json"
     try:
-        results: Results = _restored(kind, json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)  # reads "nan" as a number
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path} ({reason})") from error
-    return results
 
 
 def picture(path: str, description: str) -> str:
@@ -44,14 +44,3 @@ def picture(path: str, description: str) -> str:
         f'  <img alt="{description}" src="{path}.png">\n'
         "</picture>"
     )
-
-
-def _restored(kind: Any, value: Any) -> Any:
-    """What ``asdict`` made into plain values: dataclasses, and lists of them."""
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: _restored(hints[name], one) for name, one in value.items()})  # type: ignore[operator]  # not an instance
-    if get_origin(kind) is list:
-        (inner,) = get_args(kind)
-        return [_restored(inner, one) for one in value]
-    return value

@@ -1,5 +1,6 @@
 """Raw numbers are kept whole, and what is damaged is told."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Results:
 RESULTS = Results(
     "a machine",
     {"mlp": {"MNIST": 79_510}},
-    [Measurement(Case("mlp", None), [0.1, 1 / 3]), Measurement(Case("", 5), [])],
+    [Measurement(Case("mlp", None), [0.1, 1 / 3]), Measurement(Case("", 5), [math.inf])],
 )
 
 
@@ -44,10 +45,11 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (None, "No such file or directory"),
-        ('{"machine": "a', "Unterminated string"),
-        ("[]", "'list' object has no attribute 'items'"),
-        ('{"machine": "a machine"}', "missing 1 required positional argument: 'counts'"),
-        ('{"engine": "a machine"}', "'engine'"),
+        ('{"machine": "a', "Input data was truncated"),
+        ("[]", "Expected `object`, got `array`"),
+        ('{"machine": "a machine"}', "missing required field `counts`"),
+        ('{"engine": "a machine"}', "missing required field `machine`"),
+        ('{"machine": "a machine", "counts": {"mlp": {"MNIST": "many"}}}', "Expected `int`, got `str`"),
     ],
 )
 def test_damage_is_told_in_a_line(tmp_path: Path, content: str | None, reason: str) -> None:

@@ -54,7 +54,7 @@ def test_both_searches_are_told_apart_by_an_interval_over_the_repeats() -> None:
     random = [Course("random", number, [Tried(10, 0.97), Tried(10, 0.99)]) for number in range(3)]
     found = answer(replace(RESULTS, courses=[*random, *better]))
     assert found.startswith("At equal cost TPE with the median pruner found better settings than random search. ")
-    assert "+1.10 [+0.85, +1.35] points" in found
+    assert "+1.10 points [+0.85, +1.35]" in found
     swapped = [replace(one, variant="random" if one.variant == "tpe" else "tpe") for one in (*random, *better)]
     assert "random search found better settings than TPE" in answer(replace(RESULTS, courses=swapped))
 
