@@ -217,7 +217,7 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
     with (LOGS / "grid" / "comparison.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["seed"] for row in rows] == ["0", "2", "0", "2", "3", "4"]
-    best = max(rows[:4], key=lambda row: sum(float(one["validation"]) for one in rows if one["lr"] == row["lr"]))
+    best = max(rows[:4], key=lambda row: sum(float(one["validation"]) for one in rows[:4] if one["lr"] == row["lr"]))
     assert {row["lr"] for row in rows[4:]} == {best["lr"]}
     report = (LOGS / "grid" / "comparison.md").read_text()
     assert "These are runs with fresh seeds, on all training images." in report

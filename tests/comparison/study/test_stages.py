@@ -100,6 +100,6 @@ def test_both_stages_go_on_where_they_were_stopped(
     stages.main(["confirm", *SHORT])
     report = (LOGS / "study" / "confirm" / "report.md").read_text()
     assert report.startswith("## The notebook's setting, and each network's own best one")
-    assert {path.name for path in (LOGS / "study" / "confirm").glob("*.*")} == {
+    assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
         *("report.md", "report.csv", "report.png", "report-dead-units.png")
     }
