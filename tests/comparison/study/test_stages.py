@@ -23,8 +23,8 @@ SHORT = [
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "say which stage: choose or confirm"),
-        (["decide"], "say which stage"),
+        ([], "give a stage: choose or confirm"),
+        (["decide"], "give a stage"),
         (["choose", "--seeds", "3"], "--seeds is set by the study's protocol: see docs/protocol.md"),
         (["confirm", "--lr=0.1"], "--lr is set by"),
         (["confirm", "--confirm", "3"], "--confirm is set by"),
