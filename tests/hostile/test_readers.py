@@ -194,28 +194,20 @@ def test_summaries(content: bytes) -> None:
         cut(50),
         cut(0),
         flipped(0),
-        holds("[]"),
-        holds("{}"),
         holds("[" * 100_000),
-        holds(b"\xff\xfe"),
-        with_values({"epochs": []}),
         with_values({"epochs": "two"}),
         with_values({"epochs/0": 3}),
         with_values({"epochs/0/train~loss": "low"}),
-        with_values({"epochs/0/train~loss": ...}),
-        with_values({"epochs/1/epoch": 1}),
         with_values({"epochs/1/seconds": float("nan")}),
         with_values({"final/test~acc": True}),
-        with_values({"final": ...}),
-        with_values({"parameters": "many"}),
         with_values({"collapsed": None}),
         with_values({"evaluations": 3}),
         with_values({"ended_by": 5}),
         with_values({"seed": True}),
-        with_values({"images/spec/classes": []}),
     ],
 )
 def test_a_damaged_summary_is_refused_in_one_line_and_its_run_can_be_resumed(spoil: Spoiler, tmp_path: Path) -> None:
+    """Beside the damages of tests/runs/test_result.py."""
     run = run_with(str(tmp_path), "config.yaml", b"")
     run.write_result(result("mlp", 0, 0.98))
     assert run.result_after(5)
