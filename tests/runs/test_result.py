@@ -31,7 +31,8 @@ image_specs = st.builds(
 metrics = st.dictionaries(
     st.sampled_from(["step", "train/loss", "val/acc", "test/acc", "seconds", "dead/block 1"]), st.floats() | counts
 )
-rows = st.builds(lambda more: {"train/loss": 0.1, "seconds": 1.5, "test/acc": 0.5} | more, metrics)
+row = {"epoch": 1, "step": 1, "train/loss": 0.1, "seconds": 1.5, "test/acc": 0.5}
+rows = st.builds(lambda more: row | more, metrics)
 results = st.builds(
     RunResult,
     arch=texts,
@@ -39,7 +40,7 @@ results = st.builds(
     parameters=counts,
     lr_scheduler=texts,
     epochs=st.lists(rows, min_size=1, max_size=3).map(
-        lambda rows: tuple({"epoch": number} | row for number, row in enumerate(rows, start=1))
+        lambda rows: tuple(row | {"epoch": number} for number, row in enumerate(rows, start=1))
     ),
     final=rows,
     ended_by=texts,
@@ -94,8 +95,12 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "cut within a line": (lambda text: text[:-5], "Input data was truncated"),
     "an epoch lost": (lambda text: text.replace('"epoch": 3', '"epoch": 4'), "its epochs are not 1, 2, 3 and so on"),
     "no epochs": (lambda text: text.replace('"epochs": [{', '"epochs": [], "before": [{'), "its epochs are not 1, 2"),
-    "a loss lost": (lambda text: text.replace('"train/loss"', '"loss"'), "some of its metrics are missing"),
-    "no accuracy": (lambda text: text.replace('"final": {"test/acc"', '"final": {"acc"'), "metrics are missing"),
+    "a loss lost": (lambda text: text.replace('"train/loss"', '"loss"'), "it lacks train/loss or test/acc"),
+    "a step lost": (lambda text: text.replace('"step"', '"steps"'), "its rows lack epoch, step or seconds"),
+    "no accuracy": (
+        lambda text: text.replace('"final": {"test/acc"', '"final": {"acc"'),
+        "it lacks train/loss or test/acc",
+    ),
     "no number": (lambda text: text.replace('"parameters": 79510', '"parameters": "many"'), "Expected `int`"),
     "another field": (lambda text: text.replace('"parameters"', '"weights"'), "missing required field `parameters`"),
     "no images": (lambda text: text.replace('"channels": 1', '"channels": 0'), "and pixels"),

@@ -108,8 +108,11 @@ class RunResult:
     def __post_init__(self) -> None:
         if not self.epochs or [row.get("epoch") for row in self.epochs] != list(range(1, len(self.epochs) + 1)):
             raise ValueError("its epochs are not 1, 2, 3 and so on")
-        if "test/acc" not in self.final or any({"train/loss", "seconds"} - row.keys() for row in self.epochs):
-            raise ValueError("some of its metrics are missing")
+        rows = [*self.epochs, *self.evaluations]
+        if any({"epoch", "step", "seconds"} - row.keys() for row in rows):
+            raise ValueError("its rows lack epoch, step or seconds")
+        if "test/acc" not in self.final or not all("train/loss" in row for row in self.epochs):
+            raise ValueError("it lacks train/loss or test/acc")
 
     @property
     def accuracy(self) -> float:
