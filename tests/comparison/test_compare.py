@@ -206,7 +206,7 @@ def test_a_grid_without_a_validation_split_chooses_nothing(workspace: Path) -> N
 
 @pytest.mark.slow
 def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: Path) -> None:
-    """And a second call trains nothing."""
+    """A second call trains nothing; if a fresh run is missing, the report is of the grid."""
     flags = ["--arch", "mlp", "--seeds", "0,2", "--data.val_size", "2000", "--grid", "lr=1e-3,1e-2", "--confirm", "2"]
     command = [*SHORT, *flags, "--trainer.limit_test_batches", "2", "--name", "grid"]
     compare.main(command)
@@ -229,6 +229,11 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
     compare.main([*command, "--no-fit"])
     assert (LOGS / "grid" / "comparison.md").read_text() == report
     assert {path: path.stat().st_mtime_ns for path in confirmed} == before
+    confirmed[0].unlink()
+    (LOGS / "grid" / "comparison.md").unlink()
+    with pytest.raises(UserError, match="1 runs with fresh seeds are not done: leave out --no-fit"):
+        compare.main([*command, "--no-fit"])
+    assert "fresh seeds" not in (LOGS / "grid" / "comparison.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -264,6 +269,10 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
             "--confirm trains the best settings of a grid with fresh seeds: give --grid, or leave it out",
         ),
         (["--confirm", "3", "--grid", "lr=1e-3,1e-2"], "--confirm .* add --data.val_size 5000"),
+        (
+            ["--confirm", "3", "--grid", "lr=1e-3,1e-2", "--data.val_size", "9", "--trainer.limit_val_batches", "0"],
+            "--confirm .* held-out images",
+        ),
         (["--confirm", "-1", "--grid", "lr=1e-3,1e-2", "--data.val_size", "9"], "--confirm must be at least 0"),
     ],
 )

@@ -19,7 +19,7 @@ from convblocks.figures.style import render
 from convblocks.runs.directory import LOGS
 from convblocks.runs.result import Overrides, RunResult
 from convblocks.search import space
-from convblocks.search.confirm import Confirmed, difference
+from convblocks.search.confirm import TEST_ONCE, Confirmed, difference
 from convblocks.search.report import (
     ENOUGH_FOR_IMPORTANCE,
     best_table,
@@ -116,7 +116,7 @@ def test_five_pairs_and_different_networks_are_not_paired(runs: list[RunResult],
 def test_fresh_seeds_train_on_all_images_and_read_the_test_set_once() -> None:
     given: Overrides = (("epochs", "3"), ("data.val_size", "500"), ("trainer.limit_val_batches", "2"), ("lr", "0.1"))
     expected = (("epochs", "3"), ("lr", "0.1"), ("data.val_size", "0"), ("trainer.limit_val_batches", "0"))
-    assert on_all_images(given) == expected
+    assert on_all_images(given, **TEST_ONCE) == expected
 
 
 def test_importances_of_few_trials_come_with_a_warning(workspace: Path) -> None:

@@ -12,9 +12,17 @@ from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.options import MOST_TRIALS, parse
 from convblocks.comparison.publish import publish
 from convblocks.comparison.report import report_of
-from convblocks.comparison.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
+from convblocks.comparison.training import (
+    Arm,
+    Settings,
+    confirm,
+    finish,
+    on_all_images,
+    refuse_conflict,
+    refuse_missing,
+)
 from convblocks.comparison.trials import Trial, all_trials
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
@@ -45,14 +53,21 @@ def main(arguments: list[str]) -> None:
         settings = refuse_conflict(trials)
         if len({as_json(one) for one in settings.values()}) < len(settings):
             raise UsageError("--grid: two of its values are the same")
-        if options.confirm and not all(one["data"]["val_size"] for one in settings.values()):
+        if options.confirm and not all(is_validated(one) for one in settings.values()):
             raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
         if options.trial is not None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)
     results = finish(directory, trials, options.jobs, fit=not options.no_fit)
+    confirmed: list[RunResult] = []
+    try:
+        if options.confirm and len(results) == len(trials):
+            confirmed = confirm_best(options, list(results.values()))
+    except UserError as error:
+        if results and not isinstance(error, Stopped):
+            publish(report_of(analyse(list(results.values()))), directory)
+        raise
     if results:
-        confirmed = confirm_best(options, list(results.values())) if len(results) == len(trials) else []
         publish(report_of(analyse(list(results.values()), confirmed)), directory)
     refuse_missing(trials, results)
 
@@ -71,17 +86,24 @@ def trials_of(options: Namespace) -> list[Trial]:
 
 
 def confirm_best(options: Namespace, results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs with ``--confirm`` fresh seeds of each network's best setting; none if these are not wanted."""
-    if not options.confirm:
-        return []
-    best = by_arch(best_settings(results))
-    if not best:
-        raise UserError("--confirm takes the best settings by held-out images, on which no run was evaluated")
+    """The runs with ``--confirm`` fresh seeds of each network's best setting.
+
+    Raises:
+        UserError: some failed or, with ``--no-fit``, are missing.
+    """
     first = max(options.seeds) + 1
+    best = by_arch(best_settings(results))
     arms = {arch: Arm(arch, on_all_images(runs[0].overrides)) for arch, runs in best.items()}
     directory = RunDirectory(f"{options.name}/confirm", options.root)
     found = confirm(directory, arms, range(first, first + options.confirm), options.jobs, fit=not options.no_fit)
+    if missing := sum(options.confirm - len(runs) for runs in found.values()):
+        raise UserError(f"{missing} runs with fresh seeds are not done: leave out --no-fit to train them")
     return [result for runs in found.values() for result in runs]
+
+
+def is_validated(settings: Settings) -> bool:
+    """Whether runs with these settings are evaluated on held-out images."""
+    return bool(settings["data"]["val_size"]) and settings["trainer"].get("limit_val_batches") != 0
 
 
 def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str]) -> NoReturn:

@@ -1,7 +1,7 @@
 """The analysis of a comparison: of a grid, each setting, and each network's best one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any, Literal
 
@@ -86,12 +86,16 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
 
 def as_numbers(analysis: Analysis) -> dict[str, Any]:
     """All numbers except times, which differ between machines and days."""
-    cells = {settings_name(overrides): comparison for overrides, comparison in analysis.at_settings.items()}
+    at_settings = analysis.at_settings.items()
     return {
-        "comparison": _timeless(msgspec.to_builtins(analysis.main)),
-        "settings": {name: _timeless(msgspec.to_builtins(comparison)) for name, comparison in cells.items()},
+        "comparison": analysis.main and _numbers(analysis.main),
+        "settings": {settings_name(overrides): _numbers(comparison) for overrides, comparison in at_settings},
         "pairs": _timeless(msgspec.to_builtins(analysis.pairs)),
     }
+
+
+def _numbers(comparison: Comparison) -> Any:
+    return _timeless(msgspec.to_builtins(replace(comparison, results=())))
 
 
 def _timeless(value: Any) -> Any:

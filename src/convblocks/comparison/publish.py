@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from filelock import FileLock
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
@@ -40,11 +41,11 @@ class Report:
     numbers: Any = None
     command: str = ""
 
-    def to_markdown(self, level: int = 2) -> str:
+    def to_markdown(self) -> str:
         sentences = "\n".join(f"- {line}" for line in self.sentences) + "\n"
-        details = [to_markdown(self.details, level)] if self.details else []
+        details = [to_markdown(self.details)] if self.details else []
         command = [f"```bash\n{self.command}\n```\n"] if self.command else []
-        return "\n".join([to_markdown(self.tables, level), sentences, *details, *command])
+        return "\n".join([to_markdown(self.tables), sentences, *details, *command])
 
 
 def publish(
@@ -62,16 +63,17 @@ def publish(
     files = {".md": markdown, ".csv": as_csv(report.rows)}
     if report.numbers is not None:
         files[".json"] = as_json(report.numbers)
-    for suffix, text in files.items():
-        write(path.with_suffix(suffix), text)
-    shutil.rmtree(path, ignore_errors=True)
-    with SummaryWriter(str(path)) as writer:
-        writer.add_text(report.name, markdown)
-        for end, draw in report.figures.items():
-            name = f"{report.name}-{end}" if end else report.name
-            save(draw, directory.path / f"{name}.png")
-            add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
-        write_more(writer)
+    with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
+        for suffix, text in files.items():
+            write(path.with_suffix(suffix), text)
+        shutil.rmtree(path, ignore_errors=True)
+        with SummaryWriter(str(path)) as writer:
+            writer.add_text(report.name, markdown)
+            for end, draw in report.figures.items():
+                name = f"{report.name}-{end}" if end else report.name
+                save(draw, directory.path / f"{name}.png")
+                add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
+            write_more(writer)
     echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:

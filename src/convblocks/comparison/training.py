@@ -17,8 +17,8 @@ from convblocks.training import options as fit_options
 
 VAL_SIZE = "data.val_size"
 
-# No image is held out, and the test set is read once: at the end of a run.
-ON_ALL_IMAGES = {VAL_SIZE: "0", "trainer.limit_val_batches": "0"}
+# Missing trials whose logs are named.
+MOST_LOGS = 3
 
 Settings = dict[str, Any]
 
@@ -37,7 +37,7 @@ def confirm(
 
     Raises:
         BusyError: another process is training them.
-        UserError: some runs failed.
+        UserError: some runs failed. Without ``fit`` missing runs are left out.
     """
     trials = {name: [Trial(directory.name, *arm, seed) for seed in seeds] for name, arm in arms.items()}
     everything = list(dict.fromkeys(trial for own in trials.values() for trial in own))
@@ -48,9 +48,10 @@ def confirm(
     return {name: [results[trial] for trial in own if trial in results] for name, own in trials.items()}
 
 
-def on_all_images(overrides: Overrides) -> Overrides:
-    """The same settings without held-out images."""
-    return tuple(pair for pair in overrides if pair[0] not in ON_ALL_IMAGES) + tuple(ON_ALL_IMAGES.items())
+def on_all_images(overrides: Overrides, **more: str) -> Overrides:
+    """The same settings without held-out images, and with further ones."""
+    changed = {VAL_SIZE: "0"} | more
+    return tuple(pair for pair in overrides if pair[0] not in changed) + tuple(changed.items())
 
 
 def finish(directory: RunDirectory, trials: Sequence[Trial], jobs: int, fit: bool = True) -> dict[Trial, RunResult]:
@@ -82,11 +83,11 @@ def refuse_conflict(trials: Sequence[Trial]) -> dict[Arm, Settings]:
 
 
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
-    """Raise a UserError that names the trials without a result, and the logs of those that ran."""
+    """Raise a UserError that names the trials without a result, and the logs of the first ones that ran."""
     missing = [trial for trial in trials if trial not in results]
     if missing:
         names = ", ".join(trial.run.name for trial in missing)
-        logs = "".join(f"; see {trial.log}" for trial in missing if trial.log.is_file())
+        logs = "".join(f"; see {trial.log}" for trial in [one for one in missing if one.log.is_file()][:MOST_LOGS])
         raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
 
 
@@ -103,12 +104,10 @@ def _train(
     columns, common = columns_of(trials)
     with directory.lock(), friendly_stops(), Progress(len(missing), terminal(), columns, common) as progress:
         for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, progress.update), start=1):
-            result = trial.result() if status == 0 else None
-            if result:
+            text = f"FAILED, see {trial.log}"
+            if result := trial.result():
                 results[trial] = result
-                text = f"test accuracy {percent(result.accuracy)}, {result.seconds:.1f} s"
-            else:
-                text = f"FAILED, see {trial.log}"
+                text = text if status else f"test accuracy {percent(result.accuracy)}, {result.seconds:.1f} s"
             progress.finish(trial, text, ended)
     return results
 

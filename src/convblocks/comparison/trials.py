@@ -73,9 +73,17 @@ class Trial:
         return [*command_line(overrides_for(self.arch, self.overrides)), *own]
 
     def result(self) -> RunResult | None:
-        """The result after this trial's epochs; None if the run is not done."""
+        """The result after this trial's epochs; None if the run is not done.
+
+        Raises:
+            UserError: it is of another network or seed.
+        """
         result = self.run.result_after(self.epochs)
-        return replace(result.after(self.epochs), overrides=self.overrides) if result else None
+        if result is None:
+            return None
+        if (result.arch, result.seed) != (self.arch, self.seed):
+            raise UserError(f"{self.run.summary} is of {result.arch}, seed {result.seed}: move that run away")
+        return replace(result.after(self.epochs), overrides=self.overrides)
 
     def metrics(self) -> list[dict[str, float]]:
         """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""

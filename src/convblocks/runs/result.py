@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,7 +85,7 @@ class RunResult:
         overrides: The options by which it differs from other runs of its comparison.
 
     Raises:
-        ValueError: there are no epochs, or they are not 1, 2, 3 and so on.
+        ValueError: there are no epochs, or they are not 1, 2, 3 and so on; or metrics are missing or impossible.
     """
 
     arch: str
@@ -113,6 +113,11 @@ class RunResult:
             raise ValueError("its rows lack epoch, step or seconds")
         if "test/acc" not in self.final or not all("train/loss" in row for row in self.epochs):
             raise ValueError("it lacks train/loss or test/acc")
+        accuracies = [row[name] for row in (*rows, self.final) for name in ("val/acc", "test/acc") if name in row]
+        if not all(0 <= accuracy <= 1 for accuracy in accuracies):
+            raise ValueError("an accuracy is not in 0..1")
+        if self.mistakes and not 0 <= min(self.mistakes) <= max(self.mistakes) < self.images.test:
+            raise ValueError("its mistakes are not among the test images")
 
     @property
     def accuracy(self) -> float:
@@ -174,8 +179,8 @@ class RunResult:
     def time_to(self, accuracy: float) -> tuple[int, float] | None:
         """After how many epochs and seconds it first reached an accuracy; None if it never did."""
         seconds = 0.0
-        for number, (row, reached) in enumerate(zip(self.epochs, self.accuracies, strict=True), start=1):
-            seconds += row["seconds"]
+        for number, reached in enumerate(self.accuracies, start=1):
+            seconds += sum(row["seconds"] for row in (*self.epochs, *self.evaluations) if row["epoch"] == number)
             if reached >= accuracy:
                 return number, seconds
         return None
@@ -191,7 +196,8 @@ class RunResult:
         """
         if epochs < 0 or len(self.epochs) <= epochs:
             return self
-        cut = replace(self, epochs=self.epochs[:epochs])
+        evaluations = tuple(row for row in self.evaluations if row["epoch"] <= epochs)
+        cut = replace(self, epochs=self.epochs[:epochs], evaluations=evaluations)
         if self.validation is not None or "test/acc" not in cut.epochs[-1]:
             return cut
         collapsed = cut.epochs[-1]["test/acc"] <= self.chance_threshold or cut.has_diverged
@@ -199,8 +205,10 @@ class RunResult:
 
     def as_row(self) -> dict[str, Any]:
         """A row of comparison.csv: everything that is a single value."""
-        fields = flatten(msgspec.to_builtins(self) | {"overrides": self.options_text})
-        scalars = {name: value for name, value in fields.items() if not isinstance(value, list | tuple)}
+        skipped = ("epochs", "evaluations", "mistakes", "overrides")
+        kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in skipped}
+        values = flatten(msgspec.to_builtins(kept)) | {"overrides": self.options_text}
+        scalars = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
         return scalars | {name: getattr(self, name) for name in DERIVED}
 
     @property
@@ -241,6 +249,8 @@ def read_results(path: Path) -> list[RunResult]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
+    if not lines:
+        raise UserError(f"cannot read {path} (it is empty)")
     hint = "write it again with docs/train.py"
     return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
 

@@ -17,6 +17,9 @@ from convblocks.search.worker import best_first
 
 DEFAULT = "default"
 
+# The test set is read once: at the end of a run.
+TEST_ONCE = {"trainer.limit_val_batches": "0"}
+
 
 @dataclass(frozen=True)
 class Confirmed:
@@ -92,7 +95,7 @@ def _best_arms(config: SearchConfig, trials: Sequence[FrozenTrial], count: int) 
     found: dict[str, Arm] = {}
     for one in best_first(trials):
         arch, chosen = config.chosen(one.params)
-        arm = Arm(arch, on_all_images(config.overrides) + chosen)
+        arm = Arm(arch, on_all_images(config.overrides, **TEST_ONCE) + chosen)
         if arm not in found.values() and len(found) < count:
             found[f"trial_{one.number}"] = arm
-    return found | {DEFAULT: Arm(config.archs[0], on_all_images(config.overrides))}
+    return found | {DEFAULT: Arm(config.archs[0], on_all_images(config.overrides, **TEST_ONCE))}

@@ -69,6 +69,8 @@ def open_journal(path: Path, lock: FileLock, config: Mapping[str, str]) -> tuple
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         hint = "restore it, or choose another --name"
         raise UserError(f"{path} is damaged ({' '.join(str(error).split()) or error!r}): {hint}") from error
+    if not began and study.get_trials(deepcopy=False):
+        raise UserError(f"{path} does not say with which options it was begun: choose another --name")
     if not began:
         study.set_user_attr(CONFIG, dict(config))
     elif changed := [name for name in (*config, *began) if config.get(name) != began.get(name)]:

@@ -4,7 +4,6 @@ import os
 from argparse import Namespace
 from collections import Counter
 
-from filelock import FileLock
 from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
@@ -199,5 +198,4 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    with FileLock(config.directory().path / ".report.lock"):  # processes that end at the same time take turns
-        report(config, worker.study, confirmed)
+    report(config, worker.study, confirmed)

@@ -223,7 +223,7 @@ def restore_found_values(training: Training, checkpoint: dict[str, Any]) -> None
 
 
 def open_directory(training: Training, start: Start) -> None:
-    """Write settings and manifest to the run directory, and give the Trainer its loggers."""
+    """Write settings and provenance to the run directory, and give the Trainer its loggers."""
     directory, trainer = training.directory, training.trainer
     added = list(trainer.loggers)
     if training.is_rank_zero:

@@ -10,7 +10,7 @@ from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_uni
 from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
 from convblocks.comparison.study.report import choice_table, conclusions, decision_tables, differences_of
-from convblocks.comparison.training import VAL_SIZE, Arm, confirm, finish, refuse_conflict
+from convblocks.comparison.training import VAL_SIZE, Arm, confirm, finish, refuse_conflict, refuse_missing
 from convblocks.comparison.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
@@ -93,13 +93,15 @@ def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
     Raises:
         UserError: a run is missing or failed.
     """
-    results: list[RunResult] = []
-    while len(trials := _trials_to_choose(options, results)) > len(results):
-        refuse_conflict(trials)
-        found = finish(_directory(options, "choose"), trials, options.jobs, fit=fit and not options.no_fit)
-        _refuse_missing("choose", len(trials) - len(found))
-        results = list(found.values())
-    return results
+    results: dict[Trial, RunResult] = {}
+    while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
+        refuse_conflict(new)
+        found = finish(_directory(options, "choose"), new, options.jobs, fit=fit and not options.no_fit)
+        if fit and not options.no_fit:
+            refuse_missing(new, found)
+        _refuse_missing("choose", len(new) - len(found))
+        results |= found
+    return list(results.values())
 
 
 def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> list[RunResult]:
