@@ -167,7 +167,7 @@ RUN_DIRECTORIES = [
     ),
     # The settings of a run are known from nowhere else.
     *(
-        Case(f"fit {AGAIN}", f"{CONFIG}.*(damaged|lacks).*put it back", 1, {CONFIG: spoiler})
+        Case(f"fit {AGAIN}", f"{CONFIG}.*(damaged|lacks).*restore it", 1, {CONFIG: spoiler})
         for spoiler in (
             cut(0),
             cut(3),
@@ -232,7 +232,7 @@ RUN_DIRECTORIES = [
     Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}),
     # What a run is on the way to become is in the way.
     Case(
-        f"fit {NEW}", "lightning_logs/new: it is a link to what is not there", 1, {"lightning_logs/new": a_link_to("x")}
+        f"fit {NEW}", "lightning_logs/new: it is a broken link", 1, {"lightning_logs/new": a_link_to("x")}
     ),
     usage(f"fit {NEW}", "lightning_logs/new exists", **{"lightning_logs/new": holds("")}),
     Case("fit --config short.yaml --arch mlp --name in/run", "lightning_logs/in", 1, {"lightning_logs/in": holds("")}),
