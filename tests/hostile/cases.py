@@ -231,9 +231,7 @@ RUN_DIRECTORIES = [
     Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True),
     Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}),
     # What a run is on the way to become is in the way.
-    Case(
-        f"fit {NEW}", "lightning_logs/new: it is a broken link", 1, {"lightning_logs/new": a_link_to("x")}
-    ),
+    Case(f"fit {NEW}", "lightning_logs/new: it is a broken link", 1, {"lightning_logs/new": a_link_to("x")}),
     usage(f"fit {NEW}", "lightning_logs/new exists", **{"lightning_logs/new": holds("")}),
     Case("fit --config short.yaml --arch mlp --name in/run", "lightning_logs/in", 1, {"lightning_logs/in": holds("")}),
     Case(f"fit {NEW}", "lightning_logs.*[Nn]ot a directory|exists", 1, {"lightning_logs": a_file}),
