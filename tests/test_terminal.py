@@ -129,7 +129,7 @@ def test_a_comparison_shows_what_differs_and_ends_with_what_follows(width: int, 
     assert " s left" in screen.written
     assert "seed_0" not in screen.written
     assert not any(" of 2  " in line for line in screen.lines)
-    assert " ".join(screen.lines).rstrip().endswith("of other seeds, not of other images.")
+    assert " ".join(screen.lines).rstrip().endswith("for other seeds, not for other images.")
 
 
 @pytest.mark.slow
