@@ -57,6 +57,10 @@ class Estimate:
     unit: Unit = RATIO
     deviation: float = nan
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all parts are equal; nan equals nan, which Python 3.13's dataclasses deny."""
+        return isinstance(other, Estimate) and repr(self) == repr(other)
+
     def __neg__(self) -> "Estimate":
         return Estimate(-self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation)
 
