@@ -1,4 +1,4 @@
-"""The tables of comparison.md that do not fit on one screen: the notebook's table, all differences, every setting."""
+"""The tables of comparison.md that do not fit on one screen: the notebook's table, differences, pairs of settings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
