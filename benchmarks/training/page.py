@@ -15,7 +15,7 @@ from benchmarks.training.results import TARGETS, Results, Target, epoch, measure
 from convblocks.atomic import write
 from convblocks.figures.style import save_in_both_themes
 from convblocks.tables import Table, to_markdown
-from convblocks.training.options import EPOCHS
+from convblocks.training.parser import EPOCHS
 
 ABOUT = """\
 ## How it was measured

@@ -10,7 +10,7 @@ from benchmarks.training import here, speed
 from benchmarks.training.advice import Advice, Choice, Pace, Paces, Setting
 from convblocks.comparison.options import parse
 from convblocks.errors import UsageError
-from convblocks.training import options
+from convblocks.training.config import Config
 from tests.scripts import run_script
 
 DEFAULT = Setting("cpu", "32-true", jobs=1, threads=2)
@@ -86,7 +86,7 @@ def test_the_commands_name_what_is_fastest(advice: Advice) -> None:
 
 def test_the_commands_take_what_is_named(advice: Advice) -> None:
     fit, compared = (shlex.split(line)[2:] for line in advice.commands() if line.startswith("  python"))
-    settings = options.parse(fit).settings
+    settings = Config.parse(fit).settings
     assert (settings["threads"], settings["trainer"]["precision"]) == (2, "bf16-mixed")
     comparison = parse(compared)
     assert (comparison.arch, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
@@ -204,6 +204,6 @@ def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None
         script: shlex.split(line)
         for script, line in re.findall(r"^  python scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE)
     }
-    assert options.parse(flags["fit"]).settings["arch"] == "mlp"
+    assert Config.parse(flags["fit"]).settings["arch"] == "mlp"
     assert parse(flags["compare"]).arch == ["mlp"]
     assert list(tmp_path.iterdir()) == []

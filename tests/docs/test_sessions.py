@@ -10,14 +10,14 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.evaluation import evaluate, export
 from convblocks.handwriting import predict
-from convblocks.training import options
+from convblocks.training.config import Config
 from docs import sessions
 from docs.sections import SECTION, write_sections
 from docs.sessions import PICTURES, README, SESSIONS, USE, Session
 from tests.conftest import DEBUG, REPOSITORY, needs
 from tests.quick_python import quick_python
 
-PARSERS = {"fit": options.parse, "evaluate": evaluate.parse, "predict": predict.parse, "export": export.parse}
+PARSERS = {"fit": Config.parse, "evaluate": evaluate.parse, "predict": predict.parse, "export": export.parse}
 
 
 def keep(data: Path, name: str, printed: str, origin: str = "a machine; commit abc1234; 2025-01-02") -> None:

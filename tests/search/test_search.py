@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from convblocks.comparison.options import fit_settings
+from convblocks.comparison.options import config_of
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.search import search
@@ -200,7 +200,7 @@ def test_an_option_that_is_set_for_all_trials_is_not_in_the_default_space(worksp
     config = search.parse(["--arch", "mlp", "--lr", "0.01", "--data.val_size", "500"]).config
     assert "lr" not in config.space
     assert "batch_size" in config.space
-    assert fit_settings(config.trial(0, {}))["lr"] == 0.01
+    assert config_of(config.trial(0, {})).settings["lr"] == 0.01
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from convblocks.training.config import Config
 from convblocks.training.fast.loop import STEP_HOOKS, FastClassifier, skip_idle_hooks
 from convblocks.training.fast.optimizer import speed_up_optimizer
-from convblocks.training.options import parse
-from convblocks.training.parts import build
+from convblocks.training.run import Run
 from tests.training.test_fast_network import assert_same_bits
 from tests.training.test_fit import train
 
@@ -111,12 +111,12 @@ SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3",
 def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Callbacks with a single hook, so that all others are skipped."""
     calls: dict[str, list[int]] = {hook: [] for hook in STEP_HOOKS}
-    training = build(parse(SHORT))
+    run = Run(Config.parse(SHORT))
     for name in STEP_HOOKS:
         hook = partial(lambda steps, trainer, *_: steps.append(trainer.global_step), calls[name])
         of_user = type(f"Of{name}", (Callback,), {name: staticmethod(hook)})
-        training.trainer.callbacks.append(of_user())  # type: ignore[attr-defined]  # Lightning sets it at run time
-    monkeypatch.setattr("convblocks.training.fit.build", lambda _options: training)
+        run.trainer.callbacks.append(of_user())  # type: ignore[attr-defined]  # Lightning sets it at run time
+    monkeypatch.setattr("convblocks.training.fit.Run", lambda _config, _callbacks: run)
     train(*SHORT)
     assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in STEP_HOOKS}
 
@@ -140,17 +140,17 @@ class Frozen(Callback):
 
 
 def test_idle_hooks_are_skipped_and_a_users_are_not(workspace: Path) -> None:
-    training = build(parse(SHORT))
+    run = Run(Config.parse(SHORT))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
     idle, frozen = Callback(), Frozen()
-    training.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time
-    training.classifier.on_before_backward = lambda loss: None  # type: ignore[method-assign]
-    skip_idle_hooks(training.trainer, training.classifier)
+    run.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time
+    run.module.on_before_backward = lambda loss: None  # type: ignore[method-assign]
+    skip_idle_hooks(run.trainer, run.module)
     assert callable(on_instance.on_after_backward)
     assert not callable(on_instance.on_before_backward)
     assert [hook for hook in STEP_HOOKS if callable(getattr(idle, hook))] == []
     assert [hook for hook in STEP_HOOKS if callable(getattr(frozen, hook))] == []
-    assert [hook for hook in STEP_HOOKS if callable(getattr(training.classifier, hook))] == ["on_before_backward"]
+    assert [hook for hook in STEP_HOOKS if callable(getattr(run.module, hook))] == ["on_before_backward"]
 
 
 @pytest.mark.parametrize("base", [Callback, LightningModule])

@@ -15,10 +15,9 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from convblocks.data.image_spec import MNIST
 from convblocks.errors import UsageError
-from convblocks.training.building import build_classifier, build_data, build_trainer
-from convblocks.training.fit_parser import LINKS
-from convblocks.training.options import parse, parser
-from convblocks.training.parts import build
+from convblocks.training.config import Config
+from convblocks.training.parser import LINKS, parser
+from convblocks.training.run import Run
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
 
@@ -32,7 +31,7 @@ def test_help_lists_the_parsers_options_and_defaults(workspace: Path) -> None:
     described = set(re.findall(r"^  --(\w+)", HELP, flags=re.MULTILINE)) - {"help_all", "data"}
     assert described == options
     for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
-        assert float(default) == parse(["--arch", "mlp"]).settings[option]
+        assert float(default) == Config.parse(["--arch", "mlp"]).settings[option]
 
 
 def test_help_fits_a_screen() -> None:
@@ -50,25 +49,25 @@ def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
     config = REPOSITORY / "configs" / "notebook.yaml"
-    assert parse(["--arch", "mlp", "--config", str(config)]) == parse(["--arch", "mlp"])
+    assert Config.parse(["--arch", "mlp", "--config", str(config)]) == Config.parse(["--arch", "mlp"])
     assert {"epochs", "batch_size", "lr", "seed"} <= yaml.safe_load(config.read_text()).keys()
 
 
 @pytest.mark.parametrize("config", sorted((REPOSITORY / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_is_accepted(workspace: Path, config: Path) -> None:
-    settings = parse(["--arch", "maxpool", "--config", str(config)]).settings
-    assert build_trainer(settings, workspace, callbacks=[], plugins=[]).max_epochs == settings["epochs"]
-    assert build_data(settings).batch_size == settings["batch_size"]
-    assert build_classifier(settings, MNIST).hparams["arch"] == "maxpool"
+    parsed = Config.parse(["--arch", "maxpool", "--config", str(config)])
+    assert parsed.make_trainer(workspace).max_epochs == parsed.settings["epochs"]
+    assert parsed.make_data().batch_size == parsed.settings["batch_size"]
+    assert parsed.make_classifier(MNIST).hparams["arch"] == "maxpool"
 
 
 def test_settings_can_be_fed_back(workspace: Path) -> None:
     flags = ["--arch", "batchnorm", "--lr", "0.003", "--seed", "5", "--data.val_size", "1000", "--threads", "1"]
-    settings = parse(flags).settings
-    (workspace / "saved.yaml").write_text(yaml.safe_dump(settings))
-    assert parse(["--config", "saved.yaml"]).settings == settings
-    data = build_data(settings)
-    assert (build_classifier(settings, MNIST).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
+    config = Config.parse(flags)
+    (workspace / "saved.yaml").write_text(yaml.safe_dump(config.settings))
+    assert Config.parse(["--config", "saved.yaml"]).settings == config.settings
+    data = config.make_data()
+    assert (config.make_classifier(MNIST).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
 
 
 @pytest.mark.parametrize("later", ["AdamW", "Adam"])
@@ -77,7 +76,7 @@ def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(worksp
     second = {"class_path": later, "init_args": {"weight_decay": 0.1}}
     (workspace / "first.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": first, "lr": 0.003}))
     (workspace / "second.yaml").write_text(yaml.safe_dump({"optimizer": second}))
-    settings = parse(["--config", "first.yaml", "--config", "second.yaml"]).settings
+    settings = Config.parse(["--config", "first.yaml", "--config", "second.yaml"]).settings
     assert (settings["optimizer"], settings["lr"]) == (second, 0.003)
 
 
@@ -89,7 +88,7 @@ def test_a_printed_config_parses_to_the_same_config(workspace: Path) -> None:
     (workspace / "printed.yaml").write_text(printed.stdout)
     again = run_script("fit", "--config", "printed.yaml", "--print_config", cwd=workspace)
     assert again.stdout == printed.stdout
-    assert parse(["--config", "printed.yaml"]) == parse(flags)
+    assert Config.parse(["--config", "printed.yaml"]) == Config.parse(flags)
 
 
 @pytest.mark.slow
@@ -97,9 +96,9 @@ def test_a_number_of_batches_is_an_int_whatever_was_imported_before(tmp_path: Pa
     """If any module has written `Union[float, int]` first, Lightning's `Union[int, float]` becomes that."""
     program = (
         "import typing; typing.Optional[typing.Union[float, int]]\n"
-        "from convblocks.training.options import parse\n"
+        "from convblocks.training.config import Config\n"
         "flags = ['--arch', 'mlp', '--trainer.limit_train_batches', '1', '--trainer.limit_val_batches', '0.5']\n"
-        "trainer = parse(flags).settings['trainer']\n"
+        "trainer = Config.parse(flags).settings['trainer']\n"
         "print(repr(trainer['limit_train_batches']), repr(trainer['limit_val_batches']))\n"
     )
     finished = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -110,20 +109,19 @@ def test_parsing_seeds_nothing(workspace: Path) -> None:
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
-    parse(["--arch", "mlp", "--seed", "5"])
+    Config.parse(["--arch", "mlp", "--seed", "5"])
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_a_profiler_is_used_if_asked_for(workspace: Path) -> None:
-    settings = parse(["--arch", "mlp", "--trainer.profiler", "simple"]).settings
-    trainer: Any = build_trainer(settings, workspace, callbacks=[], plugins=[])
+    trainer: Any = Config.parse(["--arch", "mlp", "--trainer.profiler", "simple"]).make_trainer(workspace)
     assert isinstance(trainer.profiler, SimpleProfiler)
 
 
 @pytest.mark.parametrize(("option", "target"), LINKS.items())
 def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path) -> None:
     with pytest.raises(UsageError, match=f"{re.escape(target)} is set with --{option}"):
-        parse(["--arch", "mlp", f"--{target}", "3"])
+        Config.parse(["--arch", "mlp", f"--{target}", "3"])
 
 
 @pytest.mark.parametrize(
@@ -157,7 +155,7 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
 )
 def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        build(parse(flags))
+        Run(Config.parse(flags))
     assert "\n" not in str(caught.value)
     assert list(workspace.iterdir()) == []
 
@@ -165,11 +163,11 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
 def test_the_time_that_processes_wait_for_each_other_can_be_given(workspace: Path) -> None:
     """As in docs/cluster.md, after the job script's own strategy; saved in config.yaml."""
     given = ["--trainer.strategy", "ddp", "--trainer.strategy", "DDPStrategy", "--trainer.strategy.timeout", "0:05:00"]
-    settings = parse(["--arch", "mlp", "--trainer.accelerator", "cpu", *given]).settings
+    settings = Config.parse(["--arch", "mlp", "--trainer.accelerator", "cpu", *given]).settings
     Path("saved.yaml").write_text(yaml.safe_dump(settings))
     strategy = "class_path: DDPStrategy, init_args: {timeout: '0:05:00'}"
     Path("own.yaml").write_text(f"{{arch: mlp, trainer: {{accelerator: cpu, strategy: {{{strategy}}}}}}}")
     for config in ("saved.yaml", "own.yaml"):
-        trainer = build_trainer(parse(["--config", config]).settings, workspace, [], [])
+        trainer = Config.parse(["--config", config]).make_trainer(workspace)
         assert isinstance(trainer.strategy, DDPStrategy)
         assert trainer.strategy._timeout == timedelta(minutes=5)

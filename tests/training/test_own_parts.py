@@ -17,8 +17,8 @@ from convblocks.evaluation.trained import load_network
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
-from convblocks.training.options import parse
-from convblocks.training.parts import build
+from convblocks.training.config import Config
+from convblocks.training.run import Run
 from tests.conftest import DEBUG, OWN_NETWORKS, needs, write_digits
 from tests.scripts import run_script
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
@@ -109,7 +109,7 @@ def test_an_optimizer_of_any_class_is_kept_as_plain_values(workspace: Path) -> N
     expected = {"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}
     assert run.read_config()["optimizer"] == expected
     assert hyper_parameters(run)["optimizer"] == expected
-    assert parse(["--config", str(run.config)]).settings["optimizer"] == expected
+    assert Config.parse(["--config", str(run.config)]).settings["optimizer"] == expected
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_optimizer_of_any_class_is_kept_as_plain_values(workspace: Path) -> N
     ],
 )
 def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags: list[str], expected: Any) -> None:
-    assert parse(["--arch", "mlp", *flags]).settings["optimizer"] == expected
+    assert Config.parse(["--arch", "mlp", *flags]).settings["optimizer"] == expected
 
 
 def learning_rates(flags: list[str]) -> list[float]:
@@ -202,7 +202,7 @@ def test_classes_that_cannot_be_built_are_one_line_before_anything_is_written(
     own_networks: Path, flags: list[str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        build(parse(["--arch", "mlp", *flags]))
+        Run(Config.parse(["--arch", "mlp", *flags]))
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
 
@@ -331,7 +331,7 @@ def test_data_and_losses_that_cannot_be_used_are_one_line(
     own_networks: Path, own_parts: None, flags: list[str], error: type[UserError], message: str
 ) -> None:
     with pytest.raises(error, match=message) as caught:
-        build(parse(["--arch", "mlp", *flags]))
+        Run(Config.parse(["--arch", "mlp", *flags]))
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
 

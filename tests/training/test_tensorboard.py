@@ -11,7 +11,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from convblocks import DigitClassifier, MNISTDataModule
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training.options import parse
+from convblocks.training.config import Config
 from convblocks.training.tensorboard import RunTensorBoardLogger, columns
 from tests.any_trainer.plain import trainer
 from tests.conftest import DEBUG
@@ -129,7 +129,7 @@ def test_a_modules_own_metrics_keep_their_names(workspace: Path) -> None:
 
 def columns_of(*flags: str) -> dict[str, Any]:
     """The columns of a run with these flags."""
-    return columns(parse([*DEBUG, "--arch", "mlp", *flags]).settings)
+    return columns(Config.parse([*DEBUG, "--arch", "mlp", *flags]).settings)
 
 
 def test_the_columns_are_the_settings_that_change() -> None:

@@ -12,15 +12,7 @@ from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.options import MOST_TRIALS, parse
 from convblocks.comparison.publish import publish
 from convblocks.comparison.report import report_of
-from convblocks.comparison.training import (
-    Arm,
-    Settings,
-    confirm,
-    finish,
-    on_all_images,
-    refuse_conflict,
-    refuse_missing,
-)
+from convblocks.comparison.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
@@ -28,7 +20,8 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.tables import as_json
 from convblocks.training import slurm
-from convblocks.training.fit import rank_zero_errors
+from convblocks.training.friendly_errors import rank_zero_errors
+from convblocks.training.parser import Settings
 from convblocks.training.quiet import quiet_lightning
 
 
@@ -50,15 +43,16 @@ def main(arguments: list[str]) -> None:
             )
         slurm.hide_launcher()
         trials = trials_of(options)
-        settings = refuse_conflict(trials)
-        if len({as_json(one) for one in settings.values()}) < len(settings):
+        configs = refuse_conflict(trials)
+        settings = [config.settings for config in configs.values()]
+        if len({as_json(one) for one in settings}) < len(settings):
             raise UsageError("--grid: two of its values are the same")
-        if options.confirm and not all(is_validated(one) for one in settings.values()):
+        if options.confirm and not all(map(is_validated, settings)):
             raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
         if options.trial is not None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)
-    results = finish(directory, trials, options.jobs, fit=not options.no_fit)
+    results = finish(directory, trials, options.jobs, fit=not options.no_fit, configs=configs)
     confirmed: list[RunResult] = []
     try:
         if options.confirm and len(results) == len(trials):

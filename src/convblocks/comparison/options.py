@@ -3,7 +3,6 @@
 import os
 from argparse import Namespace
 from collections.abc import Sequence
-from typing import Any
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
 from convblocks.comparison.trials import Trial, command_line, root_of
@@ -12,9 +11,8 @@ from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.result import Overrides
 from convblocks.tables import as_json
-from convblocks.training import building
-from convblocks.training import options as fit_options
-from convblocks.training.fit_parser import known_options
+from convblocks.training.config import Config
+from convblocks.training.parser import as_single_words, known_options, parser
 
 # Set by the commands themselves for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
@@ -25,23 +23,23 @@ MOST_TRIALS = 100_000
 
 def parse(arguments: list[str]) -> Namespace:
     """The options, with ``overrides`` (the same for all trials) and ``grid`` (the swept ones)."""
-    parser = Parser()
-    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES))
-    parser.add_argument("--seeds", type=seeds, default=seeds("10"))
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--name", default="compare")
-    parser.add_argument("--grid", type=_grid, action="append", default=[])
-    parser.add_argument("--confirm", type=int, default=0)
-    parser.add_argument("--no-fit", action="store_true")
-    parser.add_argument("--trial", type=int)
-    options, others = parser.parse_known_args(fit_options.with_size_as_one(arguments))
+    own = Parser()
+    own.add_argument("--arch", nargs="+", default=list(ARCHITECTURES))
+    own.add_argument("--seeds", type=seeds, default=seeds("10"))
+    own.add_argument("--epochs", type=int)
+    own.add_argument("--threads", type=int, default=1)
+    own.add_argument("--jobs", type=int, default=os.cpu_count())
+    own.add_argument("--name", default="compare")
+    own.add_argument("--grid", type=_grid, action="append", default=[])
+    own.add_argument("--confirm", type=int, default=0)
+    own.add_argument("--no-fit", action="store_true")
+    own.add_argument("--trial", type=int)
+    options, others = own.parse_known_args(as_single_words(arguments))
     if options.jobs < 1:
         raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
     if options.confirm < 0:
         raise UsageError(f"--confirm must be at least 0, but is {options.confirm}")
-    given = options_of_fit(others, "comparison", parser)
+    given = options_of_fit(others, "comparison", own)
     if options.epochs is None:
         options.epochs = default_epochs(options.arch[0], given)
     options.overrides = (("epochs", str(options.epochs)), ("threads", str(options.threads)), *given)
@@ -58,13 +56,13 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def options_of_fit(others: Sequence[str], command: str, parser: Parser) -> Overrides:
+def options_of_fit(others: Sequence[str], command: str, own: Parser) -> Overrides:
     """Options that are not a command's own are those of fit.py: ``--key value`` or ``--key=value``.
 
     Args:
         others: The words that the command's own parser left.
         command: The noun for the command, for messages.
-        parser: The command's own parser.
+        own: The command's own parser.
 
     Raises:
         UsageError: words that are not options, options without a value, those that the command sets itself, and
@@ -79,8 +77,8 @@ def options_of_fit(others: Sequence[str], command: str, parser: Parser) -> Overr
         if option in OWN_OPTIONS:
             raise UsageError(f"--{option} is set by the {command} itself")
         if not _may_be_of_fit(option):
-            of_fit = [name for name in known_options(fit_options.parser()) if name not in OWN_OPTIONS]
-            raise UsageError(with_suggestion(f"{UNKNOWN}{word}", [*options_of(parser), *of_fit]))
+            of_fit = [name for name in known_options(parser()) if name not in OWN_OPTIONS]
+            raise UsageError(with_suggestion(f"{UNKNOWN}{word}", [*options_of(own), *of_fit]))
         if not equals and (value := next(words, "")) == "":
             raise UsageError(f"--{option} needs a value")
         pairs.append((option, value))
@@ -106,38 +104,36 @@ def seeds(text: str) -> list[int]:
 
 def default_epochs(arch: str, given: Overrides) -> int:
     """The number of epochs for which fit.py trains with these options."""
-    epochs: int = fit_options.parse([*command_line(given), "--arch", arch]).settings["epochs"]
+    epochs: int = Config.parse([*command_line(given), "--arch", arch]).settings["epochs"]
     return epochs
 
 
-def fit_settings(trial: Trial) -> dict[str, Any]:
-    """The settings of a trial, checked as fit.py does."""
-    settings = fit_options.parse(trial.arguments()).settings
-    if settings["trainer"]["fast_dev_run"]:
+def config_of(trial: Trial) -> Config:
+    """The configuration of a trial, checked as fit.py does."""
+    config = Config.parse(trial.arguments())
+    if config.settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
-    building.load_classes(settings)
-    building.build_classifier(settings, image_spec_of(settings))
-    # An option of the Trainer is refused once, not by each trial.
-    without_logger = settings | {"trainer": settings["trainer"] | {"logger": False}}
-    building.build_trainer(without_logger, trial.run.path, [], [])
-    return settings
+    config.import_classes()
+    config.make_classifier(image_spec_of(config))
+    config.make_trainer(trial.run.path)  # an option of the Trainer is refused once, not by each trial
+    return config
 
 
-def image_spec_of(settings: dict[str, Any]) -> ImageSpec:
+def image_spec_of(config: Config) -> ImageSpec:
     """The image spec of a trial's data, for which pictures are read: once for all trials."""
-    data = building.build_data(settings)
-    of_images = as_json({option: settings["data"].get(option) for option in ("root", "size", "source", "val_size")})
-    if of_images not in _descriptions:
-        _descriptions[of_images] = data.image_spec
-    return _descriptions[of_images]
+    data = config.settings["data"]
+    of_images = as_json({option: data.get(option) for option in ("root", "size", "source", "val_size")})
+    if of_images not in _image_specs:
+        _image_specs[of_images] = config.make_data().image_spec
+    return _image_specs[of_images]
 
 
-_descriptions: dict[str, ImageSpec] = {}
+_image_specs: dict[str, ImageSpec] = {}
 
 
 def _may_be_of_fit(option: str) -> bool:
     """Whether fit.py may have an option, by its beginning: its own parser checks arguments of classes."""
-    names = options_of(fit_options.parser())
+    names = options_of(parser())
     return any(option.startswith(name) and option[len(name) :][:1] in ("", ".", "+") for name in names)
 
 

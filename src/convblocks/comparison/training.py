@@ -1,26 +1,24 @@
 """Training the trials of a comparison that are not done, and confirming chosen settings with fresh seeds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torchinfo import summary as torchinfo_summary
 
-from convblocks.comparison.options import fit_settings, image_spec_of
+from convblocks.comparison.options import config_of, image_spec_of
 from convblocks.comparison.progress import Progress, columns_of
 from convblocks.comparison.trials import Trial, fit_all, friendly_stops
 from convblocks.errors import UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import Overrides, RunResult
 from convblocks.tables import as_json, percent, terminal
-from convblocks.training import building, slurm
-from convblocks.training import options as fit_options
+from convblocks.training import slurm
+from convblocks.training.config import Config
 
 VAL_SIZE = "data.val_size"
 
 # Missing trials whose logs are named.
 MOST_LOGS = 3
-
-Settings = dict[str, Any]
 
 
 class Arm(NamedTuple):
@@ -41,8 +39,7 @@ def confirm(
     """
     trials = {name: [Trial(directory.name, *arm, seed) for seed in seeds] for name, arm in arms.items()}
     everything = list(dict.fromkeys(trial for own in trials.values() for trial in own))
-    refuse_conflict(everything)
-    results = finish(directory, everything, jobs, fit)
+    results = finish(directory, everything, jobs, fit, refuse_conflict(everything))
     if fit:
         refuse_missing(everything, results)
     return {name: [results[trial] for trial in own if trial in results] for name, own in trials.items()}
@@ -54,8 +51,16 @@ def on_all_images(overrides: Overrides, **more: str) -> Overrides:
     return tuple(pair for pair in overrides if pair[0] not in changed) + tuple(changed.items())
 
 
-def finish(directory: RunDirectory, trials: Sequence[Trial], jobs: int, fit: bool = True) -> dict[Trial, RunResult]:
+def finish(
+    directory: RunDirectory,
+    trials: Sequence[Trial],
+    jobs: int,
+    fit: bool = True,
+    configs: Mapping[Arm, Config] | None = None,
+) -> dict[Trial, RunResult]:
     """Train or resume the trials that are not done, the most work first; returns the results of those that are.
+
+    ``configs`` are those of the arms, if they are known already.
 
     Raises:
         BusyError: another process is working on the comparison.
@@ -66,20 +71,22 @@ def finish(directory: RunDirectory, trials: Sequence[Trial], jobs: int, fit: boo
     results = {trial: result for trial in trials if (result := trial.result())}
     missing = [trial for trial in trials if trial not in results]
     if fit and missing:
-        results |= _train(directory, missing, jobs, trials)
+        if configs is None:
+            configs = {arm: config_of(trial) for arm, trial in _one_per_arm(missing).items()}
+        results |= _train(directory, missing, jobs, trials, configs)
     _refuse_other_data(results)
     return {trial: results[trial] for trial in trials if trial in results}
 
 
-def refuse_conflict(trials: Sequence[Trial]) -> dict[Arm, Settings]:
-    """Refuse options that fit.py does not take, and runs with other settings; returns the settings of each arm."""
-    settings = {arm: fit_settings(trial) for arm, trial in _one_per_arm(trials).items()}
+def refuse_conflict(trials: Sequence[Trial]) -> dict[Arm, Config]:
+    """Refuse options that fit.py does not take, and runs with other settings; returns the configs of the arms."""
+    configs = {arm: config_of(trial) for arm, trial in _one_per_arm(trials).items()}
     for trial in trials:
         if trial.run.config.is_file():
-            expected = settings[_arm(trial)] | {"seed": trial.seed}
+            expected = configs[_arm(trial)].settings | {"seed": trial.seed}
             if changed := trial.run.changed_settings(expected):
                 raise UserError(f"{changed}: choose another --name, or move that run away")
-    return settings
+    return configs
 
 
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
@@ -92,12 +99,13 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
 
 
 def _train(
-    directory: RunDirectory, missing: Sequence[Trial], jobs: int, trials: Sequence[Trial]
+    directory: RunDirectory, missing: Sequence[Trial], jobs: int, trials: Sequence[Trial], configs: Mapping[Arm, Config]
 ) -> dict[Trial, RunResult]:
-    settings = {arm: fit_options.parse(trial.arguments()).settings for arm, trial in _one_per_arm(missing).items()}
-    for one in settings.values():
-        slurm.check_layout(one["trainer"].get("devices", "auto"), one["trainer"].get("num_nodes", 1))
-    work = {arm: _multiply_adds(one) for arm, one in settings.items()}
+    work = {}
+    for arm in _one_per_arm(missing):
+        trainer = configs[arm].settings["trainer"]
+        slurm.check_layout(trainer.get("devices", "auto"), trainer.get("num_nodes", 1))
+        work[arm] = _multiply_adds(configs[arm])
     queue = iter(sorted(missing, key=lambda trial: -work[_arm(trial)] * abs(trial.epochs)))
     results = {}
     directory.create()
@@ -129,7 +137,7 @@ def _one_per_arm(trials: Sequence[Trial]) -> dict[Arm, Trial]:
     return {_arm(trial): trial for trial in trials}
 
 
-def _multiply_adds(settings: Settings) -> int:
-    image_spec = image_spec_of(settings)
-    network = building.build_classifier(settings, image_spec).network
+def _multiply_adds(config: Config) -> int:
+    image_spec = image_spec_of(config)
+    network = config.make_classifier(image_spec).network
     return int(torchinfo_summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds)

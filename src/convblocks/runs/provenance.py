@@ -11,6 +11,9 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
+from convblocks.atomic import write
+from convblocks.tables import as_json
+
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")
 
 # A longer diff to the commit is cut, and ends with a line that says so.
@@ -49,6 +52,18 @@ def changes(before: Origin, now: Origin) -> list[str]:
         for name in sorted(then.keys() | today.keys())
         if then.get(name) != today.get(name)
     ]
+
+
+def note_start(path: Path, seed: int, data: dict[str, str]) -> list[str]:
+    """Write ``provenance.json`` or, on a resume, add there what differs from the start of the run; returns that."""
+    began, now = read_origin(path), origin(seed, data)
+    if began is None:
+        write(path, as_json(now) + "\n")
+        return []
+    changed = changes(began, now)
+    resumed = [*began.get("resumed", []), {"command": now["command"], "changes": changed}]
+    write(path, as_json({"data": data} | began | {"resumed": resumed}) + "\n")
+    return changed
 
 
 def read_origin(path: Path) -> Origin | None:

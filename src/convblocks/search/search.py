@@ -7,7 +7,7 @@ from collections import Counter
 from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
-from convblocks.comparison.options import default_epochs, fit_settings, options_of_fit, refuse_arguments_of_networks
+from convblocks.comparison.options import config_of, default_epochs, options_of_fit, refuse_arguments_of_networks
 from convblocks.comparison.progress import Column, Progress
 from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
@@ -21,9 +21,9 @@ from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
 from convblocks.search.worker import SearchWorker, best_first, ending_of
 from convblocks.tables import percent, terminal
-from convblocks.training import building, signals, slurm
+from convblocks.training import signals, slurm
 from convblocks.training.finish import chance_accuracy
-from convblocks.training.options import with_size_as_one
+from convblocks.training.parser import as_single_words
 from convblocks.training.quiet import quiet_lightning
 
 # Larger numbers are typing errors.
@@ -73,7 +73,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--name", default="search")
     parser.add_argument("--no-fit", action="store_true")
-    options, others = parser.parse_known_args(with_size_as_one(arguments))
+    options, others = parser.parse_known_args(as_single_words(arguments))
     for name, (least, most) in LIMITS.items():
         if not least <= getattr(options, name) <= most:
             raise UsageError(f"--{name} must be {least} to {most:,}, but is {getattr(options, name)}")
@@ -131,11 +131,13 @@ def check(config: SearchConfig, confirms: bool) -> MNISTDataModule:
     refuse_arguments_of_networks(config.archs, [*dict(config.overrides), *config.space])
     for arch in config.archs:
         for point in space.corners(config.space):
-            settings = fit_settings(Trial(config.name, arch, config.overrides + space.as_overrides(point), config.seed))
+            overrides = config.overrides + space.as_overrides(point)
+            of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
+    settings = of_fit.settings
     slurm.check_layout(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
     if not settings["data"]["val_size"] or settings["trainer"].get("limit_val_batches") == 0:
         raise UsageError("a search chooses by held-out training images: give, for example, --data.val_size 5000")
-    data = building.build_data(settings)
+    data = of_fit.make_data()
     data.prepare_data()
     data.setup()
     if confirms and not len(data.files.test.labels):

@@ -27,8 +27,8 @@ from convblocks.tables import as_csv, as_shown, percent
 from convblocks.training.dead_units import dead_units_in, measure_dead_units, whole_percent
 from convblocks.training.divergence import Divergence
 from convblocks.training.metrics_log import loss_text, shortest_float
-from convblocks.training.parts import Training
 from convblocks.training.resume import callbacks_of, is_out_of_time
+from convblocks.training.run import Run
 from convblocks.training.tensorboard import RunTensorBoardLogger, write_evaluation
 
 # A network has learned something if it gets at least this share of the way from a constant answer to no mistakes.
@@ -38,76 +38,76 @@ LEAST_LEARNED = 0.04
 MISTAKE = ("image", "label", "predicted")
 
 
-def final_metrics(training: Training) -> dict[str, float]:
+def final_metrics(run: Run) -> dict[str, float]:
     """The run's final metrics.
 
     With validation images they are the test metrics of the weights with the best evaluation. Without, they are those
     of the last row; if the Trainer did not evaluate the final weights, they are evaluated here.
     """
-    classifier, trainer = training.classifier, training.trainer
-    recover_from_spawned_processes(training)
-    rows = training.log.rows
-    changed = save_averaged_weights(training)
-    if training.data.val_size:
+    classifier, trainer = run.module, run.trainer
+    recover_from_spawned_processes(run)
+    rows = run.log.rows
+    changed = save_averaged_weights(run)
+    if run.data.val_size:
         # The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
-        if training.is_rank_zero and (best := training.directory.best_checkpoint).is_file():
+        if run.is_rank_zero and (best := run.directory.best_checkpoint).is_file():
             checkpoint = read_checkpoint(best)
             check_weights(best, checkpoint, classifier.state_dict())
             classifier.load_state_dict(checkpoint["state_dict"])
         broadcast_state(classifier)  # without a --name the others may not know where it is
     elif "test/acc" in rows[-1] and not changed:
         return {name: value for name, value in rows[-1].items() if "/" in name}
-    trainer.test(classifier, datamodule=training.data, verbose=False)
+    trainer.test(classifier, datamodule=run.data, verbose=False)
     tested = {name: shortest_float(trainer.callback_metrics[name]) for name in ("test/loss", "test/acc")}
-    tested |= measure_dead_units(trainer, classifier, training.data)
-    if training.data.val_size:
+    tested |= measure_dead_units(trainer, classifier, run.data)
+    if run.data.val_size:
         return tested
-    if training.is_rank_zero:
-        training.log.note_final(tested)
+    if run.is_rank_zero:
+        run.log.note_final(tested)
     return {name: value for name, value in rows[-1].items() if "/" in name}
 
 
-def recover_from_spawned_processes(training: Training) -> None:
+def recover_from_spawned_processes(run: Run) -> None:
     """Restore the callbacks' state: with --trainer.strategy ddp_spawn only the weights return from the processes."""
-    if training.log.rows:
+    if run.log.rows:
         return
-    training.log.rows = training.directory.read_metrics()
-    if training.resumable:
-        states = read_checkpoint(training.directory.last_checkpoint)["callbacks"]
-        for callback in callbacks_of(training.trainer, Divergence, EarlyStopping, Timer):
+    run.log.rows = run.directory.read_metrics()
+    if run.resumable:
+        states = read_checkpoint(run.directory.last_checkpoint)["callbacks"]
+        for callback in callbacks_of(run.trainer, Divergence, EarlyStopping, Timer):
             callback.load_state_dict(states.get(callback.state_key, callback.state_dict()))
 
 
-def save_averaged_weights(training: Training) -> bool:
+def save_averaged_weights(run: Run) -> bool:
     """Save the weights that StochasticWeightAveraging swaps in after the last checkpoint; whether it has done so.
 
     With batch normalisation it has not: there another epoch and its checkpoint follow.
     """
-    trainer, classifier, changed = training.trainer, training.classifier, False
+    trainer, classifier, changed = run.trainer, run.module, False
     for averaging in callbacks_of(trainer, StochasticWeightAveraging):
         if not averaging.pl_module_contains_batch_norm(classifier):
             averaging.on_train_end(trainer, classifier)  # again: a run killed just before lacks it
             changed = True
-    if changed and training.resumable:
-        trainer.save_checkpoint(training.directory.last_checkpoint)
+    if changed and run.resumable:
+        trainer.save_checkpoint(run.directory.last_checkpoint)
     return changed
 
 
-def run_result(training: Training, metrics: dict[str, float]) -> RunResult:
+def run_result(run: Run, metrics: dict[str, float]) -> RunResult:
     """The result of a finished run, without its mistakes."""
-    settings, rows, data = training.settings, training.log.rows, training.data
-    origin = read_origin(training.directory.provenance) or {}
-    diverged = diverged_at(training.trainer) is not None or not math.isfinite(metrics["test/loss"])
+    settings, rows, data = run.settings, run.log.rows, run.data
+    origin = read_origin(run.directory.provenance) or {}
+    diverged = diverged_at(run.trainer) is not None or not math.isfinite(metrics["test/loss"])
     chance_threshold = chance_accuracy(data.test.labels)
     return RunResult(
         arch=settings["arch"],
         seed=settings["seed"],
-        parameters=parameters_of(training.classifier),
+        parameters=parameters_of(run.module),
         lr_scheduler=short_name(settings["lr_scheduler"]),
         epochs=tuple(row for row in rows if is_epoch(row)),
         evaluations=tuple(row for row in rows if not is_epoch(row)),
         final=metrics,
-        ended_by=ended_by(training.trainer, int(rows[-1]["step"])),
+        ended_by=ended_by(run.trainer, int(rows[-1]["step"])),
         collapsed=diverged or metrics["test/acc"] <= chance_threshold,
         chance_threshold=chance_threshold,
         images=Images(data.files.image_spec, train=len(data.train.labels), test=len(data.test.labels)),
@@ -115,11 +115,11 @@ def run_result(training: Training, metrics: dict[str, float]) -> RunResult:
             machine=describe_machine(),
             commit=origin.get("git_commit"),
             data=origin.get("data"),
-            device=str(training.trainer.strategy.root_device),
-            processes=training.trainer.world_size,
+            device=str(run.trainer.strategy.root_device),
+            processes=run.trainer.world_size,
             threads=torch.get_num_threads(),
         ),
-        lr=training.classifier.hparams["lr"],
+        lr=run.module.hparams["lr"],
         batch_size=data.batch_size,
     )
 
@@ -150,20 +150,20 @@ def ended_by(trainer: Trainer, step: int) -> str:
     return "a callback" if trainer.should_stop else EPOCHS
 
 
-def write_result(training: Training, result: RunResult) -> RunResult:
+def write_result(run: Run, result: RunResult) -> RunResult:
     """Write the end of the run to TensorBoard and, even if that fails, ``mistakes.csv`` and ``summary.json``.
 
     Returns the result with its mistakes.
     """
-    directory, classifier, test = training.directory, training.classifier, training.data.test
+    directory, classifier, test = run.directory, run.module, run.data.test
     evaluation = None
     try:
         trained = restore_network(directory.path, dict(classifier.hparams), classifier.state_dict())
         with suppress(NotFiniteError):
             evaluation = trained.evaluate(test)
-        for logger in training.trainer.loggers:
+        for logger in run.trainer.loggers:
             if isinstance(logger, RunTensorBoardLogger):
-                write_to_tensorboard(training, logger, result, trained, evaluation)
+                write_to_tensorboard(run, logger, result, trained, evaluation)
             logger.finalize("success")
     finally:
         directory.mistakes.unlink(missing_ok=True)
@@ -184,45 +184,41 @@ def mistakes_of(evaluation: Evaluation) -> list[dict[str, int]]:
 
 
 def write_to_tensorboard(
-    training: Training,
-    logger: RunTensorBoardLogger,
-    result: RunResult,
-    trained: TrainedNetwork,
-    evaluation: Evaluation | None,
+    run: Run, logger: RunTensorBoardLogger, result: RunResult, trained: TrainedNetwork, evaluation: Evaluation | None
 ) -> None:
     """Write the final values and, of finite logits, the figures."""
     final = {name: value for name, value in result.final.items() if not name.startswith(DEAD)}
     step = int(result.epochs[-1]["step"])
-    logger.log_results(training.settings, final, step)
+    logger.log_results(run.settings, final, step)
     if evaluation:
-        write_evaluation(logger.experiment, training.directory, trained, training.data.test.images, evaluation, step)
+        write_evaluation(logger.experiment, run.directory, trained, run.data.test.images, evaluation, step)
 
 
-def print_result(training: Training, result: RunResult) -> None:
+def print_result(run: Run, result: RunResult) -> None:
     """Print the result and the next commands."""
     count = len(result.epochs)
-    accuracy = f"test accuracy {percent(result.accuracy)}{mistakes_text(training, result.accuracy)}"
+    accuracy = f"test accuracy {percent(result.accuracy)}{mistakes_text(run, result.accuracy)}"
     epochs = "1 epoch" if count == 1 else f"{count} epochs"
     echo(f"\n{accuracy}, loss {loss_text(result.final['test/loss'])}, {epochs} in {result.seconds:.1f} s")
     if result.ended_by != EPOCHS:
         echo(f"ended by {result.ended_by}")
-    has_diverged = diverged_at(training.trainer) is not None
+    has_diverged = diverged_at(run.trainer) is not None
     if has_diverged:
         echo("This run diverged, and its last weights are useless: try a lower --lr, or more precision.")
     else:
         print_dead_units(result)
-    if not training.resumable:
+    if not run.resumable:
         echo("It kept no checkpoint, and cannot be resumed.")
-    print_next_commands(training, has_checkpoint=training.resumable and not has_diverged)
+    print_next_commands(run, has_checkpoint=run.resumable and not has_diverged)
 
 
-def mistakes_text(training: Training, accuracy: float) -> str:
+def mistakes_text(run: Run, accuracy: float) -> str:
     """How many test images the final network gets wrong, and of how many: the Trainer's limits may skip some.
 
     Empty if there was no last evaluation, as in a run that had ended before.
     """
-    images, processes = len(training.data.test.labels), training.trainer.world_size
-    counted = int(training.classifier.eval_metrics.count)  # by this process
+    images, processes = len(run.data.test.labels), run.trainer.world_size
+    counted = int(run.module.eval_metrics.count)  # by this process
     if counted < images // processes:
         images = counted * processes
     return f" ({round((1 - accuracy) * images):,} of {images:,} wrong)" if images else ""
@@ -242,11 +238,11 @@ def print_dead_units(result: RunResult) -> None:
         )
 
 
-def print_next_commands(training: Training, has_checkpoint: bool) -> None:
+def print_next_commands(run: Run, has_checkpoint: bool) -> None:
     """Print the commands that show more of this run."""
-    directory, settings = training.directory, training.settings
+    directory, settings = run.directory, run.settings
     if has_checkpoint:
-        of_best = training.data.val_size and directory.best_checkpoint.is_file()
+        of_best = run.data.val_size and directory.best_checkpoint.is_file()
         checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
         own = ["--arch", settings["arch"]] if "." in settings["arch"] else []
         data = [f"--data.{name}={settings['data'][name]}" for name in ("root", "source") if settings["data"].get(name)]

@@ -1,4 +1,4 @@
-"""Turns expected failures into one-line errors."""
+"""Turns expected failures into one-line errors, printed once however many processes there are."""
 
 import os
 import signal
@@ -6,21 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from convblocks.console import DISK_ERRORS, FILE_ERRORS
-from convblocks.errors import Stopped, UserError
+from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import signals, slurm
-from convblocks.training.parts import Training
 
 # Parts of Lightning's messages about wrong options that are not MisconfigurationExceptions.
 LIGHTNING_MESSAGES = ("Early stopping conditioned on metric", "`val_check_interval`")
 
 
 @contextmanager
-def friendly_errors(training: Training) -> Iterator[None]:
+def rank_zero_errors(is_rank_zero: bool | None = None) -> Iterator[None]:
+    """Report an error that all processes find before training only once.
+
+    Without ``is_rank_zero``, on the first process of each machine, or for a UsageError of all machines.
+    """
+    try:
+        yield
+    except UserError as error:
+        is_further = slurm.is_further_process(of_all_machines=isinstance(error, UsageError))
+        if is_further if is_rank_zero is None else not is_rank_zero:
+            raise type(error) from error
+        raise
+
+
+@contextmanager
+def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str) -> Iterator[None]:
     """Turn expected exceptions of a Trainer into one-line errors.
+
+    Args:
+        trainer: The Trainer.
+        directory: Of the run.
+        resume_hint: The advice for a run that has ended early.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -30,24 +50,24 @@ def friendly_errors(training: Training) -> Iterator[None]:
     try:
         yield
     except SystemExit as exit_of_lightning:
-        if training.trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
-            message = f"stopped: {training.resume_hint}" if training.is_rank_zero else ""
+        if trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
+            message = f"stopped: {resume_hint}" if trainer.is_global_zero else ""
             raise Stopped(signal.SIGTERM, message) from exit_of_lightning
-        if training.trainer.interrupted:  # Lightning has turned Ctrl-C into exit status 1
+        if trainer.interrupted:  # Lightning has turned Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
         raise
     except ProcessExitedException as error:  # with --trainer.strategy ddp_spawn, like the next
-        raise UserError(f"process {error.error_index} on {slurm.host()} was lost: {training.resume_hint}") from error
+        raise UserError(f"process {error.error_index} on {slurm.host()} was lost: {resume_hint}") from error
     except ProcessRaisedException as error:
         if number := signals.received():
-            raise Stopped(number, f"stopped: {training.resume_hint}") from error
+            raise Stopped(number, f"stopped: {resume_hint}") from error
         name, _, message = str(error).strip().splitlines()[-1].partition(": ")
         if not name.startswith(f"{UserError.__module__}."):
             raise
         raise UserError(message) from error
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
-        if disk_error := find_disk_error(error, training.directory):
-            raise UserError(_cannot_write(training.directory, disk_error)) from error
+        if disk_error := find_disk_error(error, directory):
+            raise UserError(_cannot_write(directory, disk_error)) from error
         is_expected = isinstance(error, MisconfigurationException)
         if not is_expected and not any(part in str(error) for part in LIGHTNING_MESSAGES):
             raise

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
@@ -21,13 +22,13 @@ RUN_ARGUMENTS = {"CSVLogger": "version", "MLFlowLogger": "run_id", "TensorBoardL
 
 
 def with_runs(given: Any, runs: list[Any]) -> Any:
-    """The value of ``--trainer.logger``, with the runs that the loggers continue."""
-    if not isinstance(given, dict | list):
-        return given
+    """The parsed value of ``--trainer.logger``, with the runs that the loggers continue."""
     loggers = given if isinstance(given, list) else [given]
-    if runs and len(runs) != len(loggers):
+    if not runs or not all(isinstance(logger, Namespace) for logger in loggers):
+        return given
+    if len(runs) != len(loggers):
         raise UserError(f"the run was begun with {len(runs)} loggers, not {len(loggers)}: resume it with its own")
-    return [_with_run(logger, run) for logger, run in zip(loggers, runs, strict=True)] if runs else loggers
+    return [_with_run(logger, run) for logger, run in zip(loggers, runs, strict=True)]
 
 
 def read_runs(path: Path) -> list[Any]:
@@ -75,11 +76,12 @@ def continue_runs(loggers: list[Logger], hyperparameters: dict[str, Any], first_
             logger.save()
 
 
-def _with_run(logger: dict[str, Any], run: Any) -> dict[str, Any]:
-    argument = RUN_ARGUMENTS.get(logger["class_path"].rpartition(".")[2])
-    if argument is None:
-        return logger
-    return logger | {"init_args": logger.get("init_args", {}) | {argument: run}}
+def _with_run(logger: Namespace, run: Any) -> Namespace:
+    argument = RUN_ARGUMENTS.get(logger.class_path.rpartition(".")[2])
+    continued = logger.clone()
+    if argument is not None:
+        continued.init_args[argument] = run
+    return continued
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:

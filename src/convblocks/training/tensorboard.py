@@ -24,7 +24,7 @@ from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.model.evaluation import Evaluation
 from convblocks.runs.directory import DEAD, SPEED, RunDirectory
 from convblocks.tables import flatten
-from convblocks.training.options import Settings, parser
+from convblocks.training.parser import Settings, parser
 
 # Dead units and speed.
 VITALS = "vitals"

@@ -18,7 +18,7 @@ from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.training import slurm
-from convblocks.training.fit import rank_zero_errors
+from convblocks.training.friendly_errors import rank_zero_errors
 from convblocks.training.quiet import quiet_lightning
 
 # Options that the study's protocol sets.
@@ -95,9 +95,9 @@ def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
     """
     results: dict[Trial, RunResult] = {}
     while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
-        refuse_conflict(new)
-        found = finish(_directory(options, "choose"), new, options.jobs, fit=fit and not options.no_fit)
-        if fit and not options.no_fit:
+        fits = fit and not options.no_fit
+        found = finish(_directory(options, "choose"), new, options.jobs, fits, refuse_conflict(new))
+        if fits:
             refuse_missing(new, found)
         _refuse_missing("choose", len(new) - len(found))
         results |= found

@@ -1,0 +1,255 @@
+"""The configuration of a run: parsed once and checked, then made into data, classifier and Trainer."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import torch
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ProgressBar, Timer
+
+from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSource
+from convblocks.data.module import MNISTDataModule
+from convblocks.errors import UsageError
+from convblocks.model import names
+from convblocks.model.classifier import DigitClassifier
+from convblocks.model.losses import loss_name
+from convblocks.model.networks import check_name
+from convblocks.model.optimizers import optimizer_name, schedule_name, spans_the_run
+from convblocks.runs.directory import RunDirectory
+from convblocks.training.bar import Bar
+from convblocks.training.fast.loop import FastClassifier, NoProfiler
+from convblocks.training.parser import EPOCHS, Settings, class_spec, parse_words, parser, plain_settings
+
+# Lightning's value for no limit.
+NO_LIMIT = -1
+
+# Lower bounds that neither jsonargparse nor Lightning checks, and whether the bound itself is allowed.
+RANGES = {
+    "threads": (1, True),
+    "trainer.log_every_n_steps": (1, True),
+    "trainer.accumulate_grad_batches": (1, True),
+    "trainer.check_val_every_n_epoch": (1, True),
+    "trainer.gradient_clip_val": (0, True),
+    "trainer.min_epochs": (0, True),
+    "trainer.min_steps": (0, True),
+    "trainer.limit_train_batches": (0, False),  # every run trains, and ends with a test
+    "trainer.limit_test_batches": (0, False),
+    "trainer.val_check_interval": (0, False),
+}
+
+# More than any machine has. Beyond the C library's limit the process would die without a message.
+MOST_THREADS = 1024
+
+NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpool/version_0"
+
+
+@dataclass(frozen=True)
+class Config:
+    """A parsed and checked command line of ``fit.py``.
+
+    Args:
+        settings: Everything that determines the run's results, in plain values; saved in ``config.yaml``, and read by
+            ``--config``.
+        name: The run directory below ``lightning_logs``; None for the next free version.
+        root: The parent folder of ``lightning_logs``.
+        resume: Whether to resume an existing run.
+        running_loss: Whether to print the loss every few batches.
+        parsed: The same values in the types of the signatures.
+    """
+
+    settings: Settings
+    name: str | None
+    root: Path
+    resume: bool
+    running_loss: bool
+    parsed: jsonargparse.Namespace = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> "Config":
+        """Parse and check a command line, without building anything.
+
+        Raises:
+            UsageError: options that are unknown, out of range, or incompatible.
+        """
+        names.see_current_folder()  # for a user's own callbacks and loggers
+        parsed = parse_words([*_saved_config(arguments), *arguments])
+        for group, option in (("data", "val_size"), ("trainer", "max_steps")):
+            if option not in parsed[group]:  # the parser accepts a config in which a group is a single value
+                raise UsageError(f"{group} in a config must hold options, as in `{group}: {{{option}: 1}}`")
+        if parsed.epochs is None:  # Lightning's rule: with another limit, epochs have none
+            parsed.epochs = EPOCHS if parsed.trainer.max_steps == -1 and parsed.trainer.max_time is None else NO_LIMIT
+            parsed.trainer.max_epochs = parsed.epochs
+        if parsed.threads is None:
+            parsed.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
+        _check_ranges(parsed)
+        _check_combinations(parsed)
+        return cls(
+            settings=plain_settings(parsed),
+            name=parsed.name,
+            root=Path(parsed.trainer.default_root_dir or ""),
+            resume=parsed.resume,
+            running_loss=parsed.running_loss,
+            parsed=parsed,
+        )
+
+    def import_classes(self) -> None:
+        """Import the classes that the settings name.
+
+        Raises:
+            UsageError: one does not exist.
+        """
+        settings = self.settings
+        check_name(settings["arch"])
+        for name in (
+            optimizer_name(settings["optimizer"]),
+            schedule_name(settings["lr_scheduler"]),
+            loss_name(settings["loss"]),
+            settings["arch"],
+            settings["data"].get("source") or "",
+        ):
+            if "." in name:
+                names.import_class(name)
+
+    def make_data(self) -> MNISTDataModule:
+        """The data module of these settings, or a UsageError."""
+        given = dict(self.parsed.data)
+        source = given.pop("source")
+        return MNISTDataModule(**given, source=partial(names.instantiate, ImageSource, source) if source else None)
+
+    def make_classifier(self, image_spec: ImageSpec) -> DigitClassifier:
+        """The classifier of these settings; its weights are drawn from torch's global generator.
+
+        Raises:
+            UsageError: the network, optimizer, schedule or loss does not take its arguments.
+        """
+        settings = self.settings
+        return FastClassifier(
+            settings["arch"],
+            settings["lr"],
+            settings["optimizer"],
+            settings["lr_scheduler"],
+            settings.get("network"),
+            settings["trainer"]["sync_batchnorm"],
+            settings["loss"],
+            image_spec,
+        )
+
+    def make_trainer(
+        self, root: Path, callbacks: Sequence[Callback] = (), plugins: Sequence[Any] = (), logger: Any = False
+    ) -> Trainer:
+        """The Trainer of these settings, with further callbacks and plugins, and a progress bar on a terminal.
+
+        Its loggers are those of ``logger``, as parsed, without the one that every run has.
+
+        Raises:
+            UsageError: an unknown class, or options that Lightning refuses.
+        """
+        parsed = self.parsed.clone()
+        parsed.trainer.logger = logger
+        try:
+            given = parser().instantiate(parsed).trainer.as_dict()
+            own_callbacks = _as_list(given["callbacks"])
+            if given["profiler"]:
+                logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # its report is logged there
+            own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
+            show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
+            bar = [Bar()] if show_bar and not own_bar else []
+            given |= {
+                "default_root_dir": root,
+                "logger": given["logger"] if given["logger"] not in (None, True) else False,
+                "enable_progress_bar": show_bar or own_bar,
+                "enable_model_summary": False,  # fit prints its own
+                "profiler": given["profiler"] or NoProfiler(),
+                "sync_batchnorm": False,  # the classifier does it itself, on any device
+                "callbacks": [*callbacks, *bar, *own_callbacks],
+                "plugins": [*plugins, *_as_list(given["plugins"])],
+            }
+            return Trainer(**given)
+        except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
+            raise UsageError(" ".join(str(error).split())) from error
+
+
+def _saved_config(arguments: Sequence[str]) -> list[str]:
+    """On a resume, the run's saved settings as a first config, so that they need not be given again."""
+    name, may_begin = _last("--name", arguments), _last("--arch", arguments) or _last("--config", arguments)
+    if "--resume" not in arguments:
+        return []
+    if not name:
+        if may_begin:
+            return []  # refused later, with what else is wrong
+        raise UsageError(NAME_IS_NEEDED)
+    directory = RunDirectory(name, Path(_last("--trainer.default_root_dir", arguments) or ""))
+    if not directory.config.is_file():
+        if may_begin:
+            return []  # comparisons also pass --resume to new runs
+        if directory.exists():
+            raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
+        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch")
+    saved = directory.read_config()
+    for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
+        if any(word.startswith(f"--trainer.{option}+") for word in arguments):
+            saved["trainer"].pop(option, None)
+    return ["--config", yaml.safe_dump(saved)]
+
+
+def _last(option: str, arguments: Sequence[str]) -> str | None:
+    """The last value of an option among words that are not parsed yet."""
+    last = None
+    for word, following in pairwise([*arguments, ""]):
+        if word == option:
+            last = following
+        elif word.startswith(f"{option}="):
+            last = word.removeprefix(f"{option}=")
+    return last
+
+
+def _check_ranges(parsed: jsonargparse.Namespace) -> None:
+    """Raise a UsageError for a number out of range."""
+    if parsed.trainer.log_every_n_steps is None:
+        raise UsageError("--trainer.log_every_n_steps must be at least 1, but is null")
+    numbers = {option: parsed[option] for option in RANGES if isinstance(parsed[option], int | float)}
+    for option, number in numbers.items():
+        bound, is_allowed = RANGES[option]
+        if not (number > bound or (is_allowed and number == bound)):
+            raise UsageError(f"--{option} must be {'at least' if is_allowed else 'above'} {bound}, but is {number}")
+    if parsed.threads > MOST_THREADS:
+        raise UsageError(f"--threads must be at most {MOST_THREADS:,}, but is {parsed.threads:,}")
+    if not 0 <= parsed.seed < 2**32:
+        raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
+    with suppress(MisconfigurationException):  # Lightning itself refuses what is not a time
+        if parsed.trainer.max_time is not None and not (Timer(parsed.trainer.max_time).time_remaining() or 0) > 0:
+            raise UsageError("--trainer.max_time must be above 0")
+
+
+def _check_combinations(parsed: jsonargparse.Namespace) -> None:
+    """Raise a UsageError for incompatible options, and for those that this project does not support."""
+    is_limited = parsed.trainer.max_steps > 0 or parsed.trainer.max_time is not None
+    if parsed.epochs < 1 and not (parsed.epochs == NO_LIMIT and is_limited):
+        raise UsageError(f"--epochs must be at least 1, but is {parsed.epochs}")
+    steps_are_unknown = parsed.epochs == NO_LIMIT and parsed.trainer.max_steps == -1
+    if steps_are_unknown and spans_the_run(class_spec("lr_scheduler", parsed)):
+        raise UsageError(
+            "a schedule over the whole run needs --epochs or --trainer.max_steps: with max_time its steps are unknown"
+        )
+    if parsed.trainer.max_steps == 0:
+        raise UsageError("--trainer.max_steps must be at least 1, or -1 for no limit")
+    if parsed.resume and parsed.name is None:
+        raise UsageError(NAME_IS_NEEDED)
+    if parsed.trainer.barebones:
+        raise UsageError("--trainer.barebones is not supported: it turns off all that a run directory holds")
+
+
+def _as_list(given: Any) -> list[Any]:
+    """A list, from an option that may be a list, a single value or None."""
+    return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]

@@ -1,0 +1,274 @@
+"""One training run: its parts, its start or resume, its training. Knows nothing of what its module learns."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning.pytorch import seed_everything
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelCheckpoint, ModelPruning
+
+from convblocks.console import echo
+from convblocks.errors import DataError, UsageError, UserError
+from convblocks.model.optimizers import spans_the_run
+from convblocks.runs.checkpoints import AtomicCheckpointIO, newest_checkpoint
+from convblocks.runs.directory import RunDirectory, next_version
+from convblocks.runs.provenance import note_start, read_origin
+from convblocks.tables import flatten
+from convblocks.training import loggers, signals, slurm
+from convblocks.training.config import Config
+from convblocks.training.divergence import Divergence
+from convblocks.training.fast.loop import skip_idle_hooks, skip_sigterm_broadcast, speed_up_gradients
+from convblocks.training.fast.memory import keep_freed_memory
+from convblocks.training.fast.network import speed_up_network
+from convblocks.training.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
+from convblocks.training.metrics_log import MetricsLog, first_step_to_log
+from convblocks.training.preemption import Preemption
+from convblocks.training.quiet import quiet_tensorboard_thread
+from convblocks.training.rank_failure import RankFailureMonitor
+from convblocks.training.resume import callbacks_of
+from convblocks.training.tensorboard import RunTensorBoardLogger
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """A single checkpoint under a fixed name; a subclass, to keep its state apart from a user's ModelCheckpoint.
+
+    Without ``monitor`` that of the last epoch, with it that of the best evaluation.
+    """
+
+    def __init__(self, path: Path, monitor: str | None) -> None:
+        super().__init__(
+            path.parent,
+            path.stem,
+            monitor=monitor,
+            enable_version_counter=False,
+            save_on_train_epoch_end=monitor is None,
+        )
+
+
+class Run:
+    """A run: ``prepare``, ``start`` (which resumes if there is a checkpoint) and ``train``.
+
+    Making one builds all parts and writes nothing. ``is_rank_zero`` is true in the process that prints and writes.
+
+    Args:
+        config: The configuration.
+        callbacks: Of what the module learns.
+
+    Raises:
+        UsageError: invalid or incompatible options.
+    """
+
+    def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
+        self.config, self.settings = config, config.settings
+        trainer_settings = self.settings["trainer"]
+        slurm.check_layout(trainer_settings.get("devices", "auto"), trainer_settings.get("num_nodes", 1))
+        torch.set_num_threads(self.settings["threads"])
+        config.import_classes()
+        self.data = config.make_data()
+        image_spec = self.data.image_spec
+        seed_everything(self.settings["seed"], verbose=False)
+        self.module = config.make_classifier(image_spec)
+        self.directory = self._next_directory()
+        self.is_dev_run = bool(trainer_settings["fast_dev_run"])
+        self.resumable = trainer_settings.get("enable_checkpointing", True)
+        every_n_steps = trainer_settings["log_every_n_steps"]
+        self.log = MetricsLog(self.directory.metrics, self.data.evaluation_split, every_n_steps, config.running_loss)
+        own = [self.log, *callbacks, Divergence(every_n_steps), *self._checkpoints()]
+        logger = self._logger()
+        with loggers.one_at_a_time() if logger else nullcontext():
+            self.trainer = config.make_trainer(config.root, [] if self.is_dev_run else own, self._plugins(), logger)
+        self.is_rank_zero = self.trainer.is_global_zero
+        self._checkpoint: Path | None = None  # to resume from
+        self._adapt_to_callbacks()
+        if self.is_dev_run or not self.resumable:
+            signals.uninstall()
+        else:
+            skip_sigterm_broadcast(self.trainer)
+        speed_up_gradients(self.trainer, self.module)
+        speed_up_network(self.module.network)
+
+    @property
+    def resume_hint(self) -> str:
+        """The advice for a run that has ended early."""
+        return "carry on with --resume" if self.resumable else "it kept no checkpoint"
+
+    @contextmanager
+    def friendly_errors(self) -> Iterator[None]:
+        """Turn expected failures into one-line errors, and report a lost process; see both."""
+        rank_failure = RankFailureMonitor(self.directory.path, self.resume_hint)
+        if self.trainer.world_size > 1:
+            self.trainer.callbacks.insert(0, rank_failure)  # type: ignore[attr-defined]  # Lightning sets it at run time
+        friendly = friendly_errors(self.trainer, self.directory, self.resume_hint)
+        with rank_failure.rank_zero_errors(self.is_rank_zero), friendly, quiet_tensorboard_thread():
+            yield
+
+    def refuse_conflict(self) -> None:
+        """Refuse to overwrite an existing run, or to resume one with other settings."""
+        directory, settings = self.directory, self.settings
+        if not directory.exists():
+            return
+        if not self.config.resume:
+            if self.is_rank_zero:
+                raise UsageError(f"{directory.path} exists: carry on with --resume, or choose another --name")
+            return
+        if not directory.config.is_file():
+            raise UsageError(f"{directory.path} is not a run that can be resumed: it has no {directory.config.name}")
+        longer = settings["epochs"] > directory.read_config()["epochs"] and not spans_the_run(settings["lr_scheduler"])
+        if changed := directory.changed_settings(settings, ignored=("epochs",) if longer else ()):
+            raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
+
+    def prepare(self) -> None:
+        """Read the data, before anything is written."""
+        with rank_zero_errors():
+            self.data.prepare_data()
+            self.data.setup()
+        keep_freed_memory()
+
+    def start(self) -> None:
+        """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
+
+        Raises:
+            UserError: the checkpoint is damaged and there is no other, or it belongs to another run.
+        """
+        found = self._newest_checkpoint()
+        steps = first_logged = 0  # a run that was killed before its first checkpoint has logged steps already
+        if found is not None:
+            self._checkpoint, checkpoint = found
+            self._refuse_other_run(checkpoint)
+            if self._checkpoint != self.directory.last_checkpoint and self.is_rank_zero:
+                last = self.directory.last_checkpoint
+                echo(f"{last} is missing or damaged: carrying on from {self._checkpoint.name}")
+            steps, first_logged = checkpoint["global_step"], first_step_to_log(checkpoint)
+        if self.is_rank_zero:
+            self._note_settings(steps)
+            for line in note_start(self.directory.provenance, self.settings["seed"], self.data.files.fingerprint):
+                echo(f"changed since the run began: {line}")
+        self._start_loggers(first_logged)
+
+    def train(self) -> None:
+        """Run the Trainer, from the checkpoint if there is one."""
+        trainer, module, checkpoint = self.trainer, self.module, self._checkpoint
+        # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
+        trainer.precision_plugin.convert_module(module)
+        skip_idle_hooks(trainer, module)
+        try:
+            trainer.fit(module, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            if checkpoint is None or self.log.trains or find_disk_error(error, self.directory):
+                raise
+            # All parts are there, but some content is wrong: too much to check beforehand.
+            raise UserError(
+                f"cannot resume from {checkpoint} ({error!r}): put an intact copy there, or delete it"
+            ) from error
+
+    def _next_directory(self) -> RunDirectory:
+        name, root = self.config.name, self.config.root
+        return next_version(self.settings["arch"], root) if name is None else RunDirectory(name, root)
+
+    def _checkpoints(self) -> list[Callback]:
+        """The callbacks that write checkpoints, in the order in which Lightning must call them."""
+        if not self.resumable:
+            return []
+        best, last = self.directory.best_checkpoint, self.directory.last_checkpoint
+        of_best = [RunCheckpoint(best, monitor="val/loss")] if self.data.val_size else []
+        return [*of_best, Preemption(last, self.settings["threads"]), RunCheckpoint(last, monitor=None)]
+
+    def _plugins(self) -> list[Any]:
+        plugins: list[Any] = [AtomicCheckpointIO(self.directory.path, keep_previous=self.directory.last_checkpoint)]
+        if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():  # torchrun may run under srun
+            try:
+                plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption requeues, without deadlocks
+            except RuntimeError as error:
+                raise UsageError(" ".join(str(error).split())) from error
+        return plugins
+
+    def _logger(self) -> Any:
+        """The Trainer's ``logger`` option; on a resume, with the runs that the loggers continue."""
+        given = self.config.parsed.trainer.logger
+        return loggers.with_runs(given, loggers.read_runs(self.directory.loggers)) if self.config.resume else given
+
+    def _adapt_to_callbacks(self) -> None:
+        """Do what some of a user's callbacks need, and refuse combinations that cannot work."""
+        if callbacks_of(self.trainer, LearningRateFinder) and self.settings["lr_scheduler"] == "onecycle":
+            raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
+        for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
+            if not isinstance(checkpoint, RunCheckpoint) and checkpoint.dirpath is None:
+                # Apart from the checkpoints that a resume needs.
+                checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
+        if callbacks_of(self.trainer, ModelPruning):
+            self.module.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last lacks
+
+    def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
+        try:
+            return newest_checkpoint(self.directory.last_checkpoint, self.module.state_dict())
+        except UserError:  # perhaps because other classes or shapes of images have changed the shapes of the weights
+            began = (read_origin(self.directory.provenance) or {}).get("data", {})
+            if began and (changed := _changed_parts(began, self.data.files.fingerprint)):
+                raise self._other_data(changed) from None
+            raise
+
+    def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume with other data or from another run's checkpoint; take over what finders found."""
+        directory, files, seed = self.directory, self.data.files, self.settings["seed"]
+        state = checkpoint[type(self.data).__qualname__]
+        if state["seed"] != seed:
+            raise UserError(
+                f"{directory.path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there"
+            )
+        changed = _changed_parts(state["fingerprint"], files.fingerprint)
+        if checkpoint["hyper_parameters"]["image_spec"]["classes"] != list(files.image_spec.classes):
+            changed.append("list of classes")
+        if changed:
+            raise self._other_data(changed)
+        self._restore_found_values(checkpoint)
+        if checkpoint["hyper_parameters"] != dict(self.module.hparams):
+            raise UserError(
+                f"{self._checkpoint} belongs to a run with other settings: put the right one there, or delete it"
+            )
+
+    def _restore_found_values(self, checkpoint: dict[str, Any]) -> None:
+        """Use the values that LearningRateFinder and BatchSizeFinder found when the run began, without a new search."""
+        finders = (LearningRateFinder, BatchSizeFinder)
+        if callbacks_of(self.trainer, *finders):
+            others = [one for one in callbacks_of(self.trainer, Callback) if not isinstance(one, finders)]
+            self.trainer.callbacks = others  # type: ignore[attr-defined]  # Lightning sets it at run time
+            self.module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+            self.data.batch_size = checkpoint[type(self.data).__qualname__]["batch_size"]
+
+    def _other_data(self, changed: Sequence[str]) -> DataError:
+        """The error for parts of the data that have changed since the run began."""
+        return DataError(
+            f"{self.directory.path} was begun with another {' and '.join(changed)} than {self.data.files.folder} "
+            "holds: restore the data, or choose another --name"
+        )
+
+    def _note_settings(self, steps: int) -> None:
+        """Write ``config.yaml``; on a resume with another layout of processes, print and note the earlier one."""
+        directory, settings = self.directory, self.settings
+        up_to = f"up to step {steps}"
+        # An existing note of this step stays valid: no step was done since.
+        is_noted = any(note.startswith(f"{up_to}: ") for note in directory.notes())
+        former = directory.changed_layout(settings) if steps and not is_noted else ""
+        if former:
+            echo(f"{directory.path} was trained {up_to} with {former}")
+        directory.write_config(settings, former and f"{up_to}: {former}")
+
+    def _start_loggers(self, first_step: int) -> None:
+        """Give the Trainer its loggers; those that a user adds continue from the first step that is logged again."""
+        directory, trainer, added = self.directory, self.trainer, list(self.trainer.loggers)
+        if self.is_rank_zero and added and directory.loggers.is_file():
+            loggers.continue_runs(added, flatten(self.settings), first_step)
+        elif self.is_rank_zero and added:
+            loggers.begin(added, directory.loggers, flatten(self.settings))
+        if self.settings["trainer"].get("logger") is not False:
+            board = RunTensorBoardLogger(directory, purge_step=first_step, tests_once=bool(self.data.val_size))
+            trainer.loggers = [board, *added]
+
+
+def _changed_parts(began: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The names of the parts of the data that were changed, removed or added since the run began."""
+    return [name for name in dict.fromkeys([*began, *now]) if began.get(name) != now.get(name)]
