@@ -27,7 +27,7 @@ from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import build_network
 from convblocks.training import tensorboard
-from convblocks.training.fast.memory import keep_freed_memory
+from convblocks.training.fast import keep_freed_memory
 from convblocks.training.fork import fork_server
 
 What = Literal["epoch", "bare"]

@@ -18,7 +18,7 @@ from convblocks.data.images import LabelledImages
 from convblocks.data.loader import Batch
 from convblocks.data.randomness import epoch_generator
 from convblocks.model.networks import build_network
-from convblocks.training.fast.memory import keep_freed_memory
+from convblocks.training.fast import keep_freed_memory
 
 
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:

@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.training import loops
 from benchmarks.training.case import WARM_UP_STEPS, Case, Precision
 from benchmarks.training.loops import BareLoop
-from convblocks.training.fast.network import speed_up_network
+from convblocks.training.fast_network import speed_up_network
 from convblocks.training.fork import fork_server
 
 STEPS = 30

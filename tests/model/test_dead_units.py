@@ -10,7 +10,7 @@ from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ARCHITECTURES, ConvMaxPoolNetwork, build_network
-from convblocks.training.fast.network import speed_up_network
+from convblocks.training.fast_network import speed_up_network
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
-from convblocks.training.dead_units import DeadUnits, whole_percent
+from convblocks.training.diagnostics import DeadUnits, whole_percent
 from tests.conftest import DEBUG
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
 from tests.training.test_resume import stop_at

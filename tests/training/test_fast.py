@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from convblocks.training.config import Config
-from convblocks.training.fast.loop import STEP_HOOKS, FastClassifier, skip_idle_hooks
-from convblocks.training.fast.optimizer import speed_up_optimizer
+from convblocks.training.fast import STEP_HOOKS, FastClassifier, skip_idle_hooks, speed_up_optimizer
 from convblocks.training.run import Run
 from tests.training.test_fast_network import assert_same_bits
 from tests.training.test_fit import train

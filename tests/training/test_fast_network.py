@@ -13,7 +13,7 @@ from convblocks.data.image_spec import MNIST
 from convblocks.data.images import ImageSets
 from convblocks.model.networks import ConvBatchNormNetwork, ConvMaxPoolNetwork, build_network
 from convblocks.model.summary import describe
-from convblocks.training.fast.network import speed_up_network
+from convblocks.training.fast_network import speed_up_network
 
 CONV_ARCHS = ["maxpool", "batchnorm"]
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]

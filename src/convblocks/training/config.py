@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from convblocks.model.networks import check_name
 from convblocks.model.optimizers import optimizer_name, schedule_name, spans_the_run
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.bar import Bar
-from convblocks.training.fast.loop import FastClassifier, NoProfiler
+from convblocks.training.fast import FastClassifier, NoProfiler
 from convblocks.training.parser import EPOCHS, Settings, class_spec, parse_words, parser, plain_settings
 
 # Lightning's value for no limit.

@@ -24,8 +24,7 @@ from convblocks.runs.directory import DEAD, is_epoch
 from convblocks.runs.provenance import describe_machine, read_origin
 from convblocks.runs.result import EPOCHS, Images, Provenance, RunResult
 from convblocks.tables import as_csv, as_shown, percent
-from convblocks.training.dead_units import dead_units_in, measure_dead_units, whole_percent
-from convblocks.training.divergence import Divergence
+from convblocks.training.diagnostics import Divergence, dead_units_in, measure_dead_units, whole_percent
 from convblocks.training.metrics_log import loss_text, shortest_float
 from convblocks.training.resume import callbacks_of, is_out_of_time
 from convblocks.training.run import Run

@@ -12,7 +12,7 @@ from convblocks.runs.result import EPOCHS, RunResult
 from convblocks.tables import as_shown
 from convblocks.training import slurm
 from convblocks.training.config import Config
-from convblocks.training.dead_units import DeadUnits
+from convblocks.training.diagnostics import DeadUnits
 from convblocks.training.finish import final_metrics, print_result, run_result, write_result
 from convblocks.training.friendly_errors import friendly_errors, rank_zero_errors
 from convblocks.training.quiet import quiet_further_processes, quiet_lightning

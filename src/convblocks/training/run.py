@@ -20,10 +20,9 @@ from convblocks.runs.provenance import note_start, read_origin
 from convblocks.tables import flatten
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.config import Config
-from convblocks.training.divergence import Divergence
-from convblocks.training.fast.loop import skip_idle_hooks, skip_sigterm_broadcast, speed_up_gradients
-from convblocks.training.fast.memory import keep_freed_memory
-from convblocks.training.fast.network import speed_up_network
+from convblocks.training.diagnostics import Divergence
+from convblocks.training.fast import keep_freed_memory, skip_idle_hooks, skip_sigterm_broadcast, speed_up_gradients
+from convblocks.training.fast_network import speed_up_network
 from convblocks.training.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
 from convblocks.training.metrics_log import MetricsLog, first_step_to_log
 from convblocks.training.preemption import Preemption

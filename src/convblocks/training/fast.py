@@ -1,5 +1,6 @@
-"""Lightning's loop without needless work at every step."""
+"""Training without needless work at every step: in Lightning's loop, in Adam, and in the memory allocator."""
 
+import ctypes
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import Any
@@ -15,7 +16,6 @@ from torch.optim import Optimizer
 from convblocks.data.loader import Batch
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.distributed import needs_no_broadcast
-from convblocks.training.fast.optimizer import speed_up_optimizer
 
 NOTHING = nullcontext()
 
@@ -28,6 +28,17 @@ STEP_HOOKS = (
     "on_before_optimizer_step",
     "on_train_batch_end",
 )
+
+
+# glibc's malloc.h.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+
+# More than any block that training allocates; mallopt takes a C int.
+LARGEST_BLOCK = 2**31 - 1
+
+# See mallopt's manual page: freed memory is never returned.
+NEVER = -1
 
 
 class FastClassifier(DigitClassifier):
@@ -119,3 +130,80 @@ def skip_sigterm_broadcast(trainer: Trainer) -> None:
 
 def _nothing() -> None:
     """Do nothing."""
+
+
+class Adam(torch.optim.Adam):
+    """In the usual case passes its tensors to the fused kernel directly; otherwise leaves the step to torch.
+
+    torch would first check each tensor, and group them by device and dtype. It has the name of the class that it
+    replaces, since LearningRateMonitor logs it.
+    """
+
+    def _init_group(self, group: dict[str, Any], *to_update: list[Tensor]) -> bool:
+        """Fill the lists of tensors for ``step`` to update; none if the update is done here."""
+        parameters = group["params"]
+        gradients = [parameter.grad for parameter in parameters]
+        states = [self.state.get(parameter, {}) for parameter in parameters]
+        if not (self._is_usual(group) and all(states) and _are_alike(parameters, gradients)):
+            return super()._init_group(group, *to_update)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
+        steps = [state["step"] for state in states]
+        beta1, beta2 = group["betas"]
+        torch._foreach_add_(steps, 1)
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=beta1,
+            beta2=beta2,
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=group["maximize"],
+        )
+        return False
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients to None, without torch's checks for other ways to zero them."""
+        if not set_to_none:
+            super().zero_grad(set_to_none)
+            return
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def _is_usual(self, group: dict[str, Any]) -> bool:
+        options = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")  # torch 2.6 lacks the last
+        is_unusual = any(group.get(option) for option in options)
+        # Set by gradient scalers, such as that of 16-mixed, for the kernel.
+        is_scaled = any(getattr(self, name, None) is not None for name in ("grad_scale", "found_inf"))
+        return bool(group["fused"]) and not is_unusual and not is_scaled and isinstance(group["lr"], float)
+
+
+def _are_alike(parameters: list[Tensor], gradients: list[Tensor | None]) -> bool:
+    """Whether all parameters have dense gradients, and share one dtype and device."""
+    kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
+    return len(kinds) == 1 and all(gradient is not None and not gradient.is_sparse for gradient in gradients)
+
+
+def speed_up_optimizer(optimizer: Optimizer) -> None:
+    """Turn torch's Adam into the one above; leave other optimizers as they are."""
+    if type(optimizer) is torch.optim.Adam:
+        optimizer.__class__ = Adam
+
+
+def keep_freed_memory() -> None:
+    """Keep freed memory in the process instead of returning it to the system after every step.
+
+    Every step frees activations of several MB, and the next allocates as much. By default glibc returns such blocks to
+    the system, which maps and clears them again. Does nothing with other C libraries.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl and macOS have no mallopt, Windows no CDLL(None)
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK)
+    mallopt(M_TRIM_THRESHOLD, NEVER)
