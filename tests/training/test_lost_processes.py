@@ -181,12 +181,6 @@ def test_a_damaged_config_is_said_once(mortal: Path) -> None:
     assert finished.stderr.count("missing or damaged") == 1
 
 
-def test_spawned_processes_leave_nothing_behind(mortal: Path) -> None:
-    finished = train("Lightning", mortal, "--name", "spawned", "--trainer.strategy", "ddp_spawn")
-    assert finished.returncode == 0, finished.stderr
-    assert not (mortal / "lightning_logs" / "spawned" / ".unreported").exists()
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_command_ends_within_a_second_of_its_last_line(processes: int, mortal: Path) -> None:
     command = [sys.executable, FIT, *FLAGS, "--trainer.devices", str(processes)]

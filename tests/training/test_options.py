@@ -151,6 +151,7 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
         (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
+        (["--arch", "mlp", "--trainer.strategy", "ddp_spawn"], "spawns or forks are not supported: use ddp"),
     ],
 )
 def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:

@@ -51,6 +51,9 @@ RANGES = {
 # More than any machine has. Beyond the C library's limit the process would die without a message.
 MOST_THREADS = 1024
 
+# How Lightning's ``ddp`` starts further processes, as opposed to ``ddp_spawn`` and ``ddp_fork``.
+SUBPROCESSES = "popen"
+
 NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpool/version_0"
 
 
@@ -175,9 +178,14 @@ class Config:
                 "callbacks": [*callbacks, *bar, *own_callbacks],
                 "plugins": [*plugins, *_as_list(given["plugins"])],
             }
-            return Trainer(**given)
+            trainer = Trainer(**given)
         except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
             raise UsageError(" ".join(str(error).split())) from error
+        if getattr(trainer.strategy, "_start_method", SUBPROCESSES) != SUBPROCESSES:
+            raise UsageError(
+                "--trainer.strategy: processes that Lightning spawns or forks are not supported: use ddp"
+            )
+        return trainer
 
 
 def _saved_config(arguments: Sequence[str]) -> list[str]:

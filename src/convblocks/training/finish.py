@@ -7,7 +7,7 @@ from shlex import quote
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging, Timer
+from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from torch import Tensor
 
@@ -44,7 +44,6 @@ def final_metrics(run: Run) -> dict[str, float]:
     of the last row; if the Trainer did not evaluate the final weights, they are evaluated here.
     """
     classifier, trainer = run.module, run.trainer
-    recover_from_spawned_processes(run)
     rows = run.log.rows
     changed = save_averaged_weights(run)
     if run.data.val_size:
@@ -64,17 +63,6 @@ def final_metrics(run: Run) -> dict[str, float]:
     if run.is_rank_zero:
         run.log.note_final(tested)
     return {name: value for name, value in rows[-1].items() if "/" in name}
-
-
-def recover_from_spawned_processes(run: Run) -> None:
-    """Restore the callbacks' state: with --trainer.strategy ddp_spawn only the weights return from the processes."""
-    if run.log.rows:
-        return
-    run.log.rows = run.directory.read_metrics()
-    if run.resumable:
-        states = read_checkpoint(run.directory.last_checkpoint)["callbacks"]
-        for callback in callbacks_of(run.trainer, Divergence, EarlyStopping, Timer):
-            callback.load_state_dict(states.get(callback.state_key, callback.state_dict()))
 
 
 def save_averaged_weights(run: Run) -> bool:

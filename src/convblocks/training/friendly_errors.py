@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from convblocks.console import DISK_ERRORS, FILE_ERRORS
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.runs.directory import RunDirectory
-from convblocks.training import signals, slurm
+from convblocks.training import slurm
 
 # Parts of Lightning's messages about wrong options that are not MisconfigurationExceptions.
 LIGHTNING_MESSAGES = ("Early stopping conditioned on metric", "`val_check_interval`")
@@ -45,7 +44,7 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
     Raises:
         KeyboardInterrupt: Ctrl-C.
         Stopped: a signal came.
-        UserError: incompatible options, a full disk, a run directory that cannot be written to, or a lost process.
+        UserError: incompatible options, a full disk, or a run directory that cannot be written to.
     """
     try:
         yield
@@ -56,15 +55,6 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
         if trainer.interrupted:  # Lightning has turned Ctrl-C into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
         raise
-    except ProcessExitedException as error:  # with --trainer.strategy ddp_spawn, like the next
-        raise UserError(f"process {error.error_index} on {slurm.host()} was lost: {resume_hint}") from error
-    except ProcessRaisedException as error:
-        if number := signals.received():
-            raise Stopped(number, f"stopped: {resume_hint}") from error
-        name, _, message = str(error).strip().splitlines()[-1].partition(": ")
-        if not name.startswith(f"{UserError.__module__}."):
-            raise
-        raise UserError(message) from error
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
         if disk_error := find_disk_error(error, directory):
             raise UserError(_cannot_write(directory, disk_error)) from error

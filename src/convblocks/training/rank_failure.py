@@ -102,8 +102,6 @@ class RankFailureMonitor(Callback):
         finally:
             if self.connected:
                 self._leave()
-            elif first:  # not connected itself, but a spawned process may have been rank 0 and created the file
-                self._remove_file()
 
     def _leave(self) -> None:
         """Stop answering."""
@@ -111,11 +109,8 @@ class RankFailureMonitor(Callback):
         self._thread.join(ANSWER_SECONDS)  # a thread that is in torch's code when Python ends would abort the process
         warnings.showwarning = self._shows
         if self._rank == 0:
-            self._remove_file()
-
-    def _remove_file(self) -> None:
-        with suppress(OSError):
-            self.unreported.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.unreported.unlink(missing_ok=True)
 
     def _show_once(
         self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *where: Any, **more: Any
