@@ -10,8 +10,7 @@ from torch import Tensor
 from convblocks.command_line import output_file
 from convblocks.console import echo
 from convblocks.errors import UserError
-from convblocks.evaluation.inputs import checkpoint_parser, load_network_and_data
-from convblocks.evaluation.trained import TrainedNetwork
+from convblocks.evaluation.trained import TrainedNetwork, checkpoint_parser, load_network_and_data
 from convblocks.figures.evaluation import evaluation_panels, figure_of
 from convblocks.figures.style import render
 from convblocks.model.evaluation import Evaluation

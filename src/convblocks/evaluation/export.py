@@ -20,8 +20,7 @@ from convblocks.command_line import output_file
 from convblocks.console import echo
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluation.inputs import checkpoint_parser, load_network_and_data
-from convblocks.evaluation.trained import in_batches
+from convblocks.evaluation.trained import checkpoint_parser, in_batches, load_network_and_data
 from convblocks.runs.provenance import git_commit
 from convblocks.tables import as_shown, percent
 

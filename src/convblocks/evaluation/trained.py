@@ -1,6 +1,7 @@
-"""Networks restored from checkpoints."""
+"""Networks restored from checkpoints, and the data to evaluate them on."""
 
 import math
+from argparse import Namespace
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convblocks.command_line import Parser
+from convblocks.data import mnist
+from convblocks.data.folder import PictureFolder
 from convblocks.data.image_spec import MNIST, ImageSpec
-from convblocks.data.images import LabelledImages
-from convblocks.errors import NotFiniteError, UserError
+from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+from convblocks.data.sources import find_source, load_images
+from convblocks.errors import DataError, NotFiniteError, UserError
 from convblocks.model import names
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.networks import ARCHITECTURES, build_network
@@ -98,3 +103,43 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
     return TrainedNetwork(path, arch, network.eval(), image_spec)
+
+
+def checkpoint_parser() -> Parser:
+    """A parser with the options that name them."""
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
+    parser.add_argument("--data.source", dest="source")
+    return parser
+
+
+def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets]:
+    """Load both; pictures are scaled to the size that the network takes.
+
+    Raises:
+        UserError: the checkpoint cannot be used.
+        DataError: the data cannot be read, has no test images, or is not of the kind that the network was trained on.
+    """
+    trained, root = load_network(options.checkpoint, options.arch), options.root
+    expected = trained.image_spec
+    if options.source:
+        names.import_class(options.source)
+        source = names.instantiate(ImageSource, options.source, root)
+    elif root.is_dir() or expected.same_images(MNIST):
+        source = find_source(root)
+        if isinstance(source, PictureFolder):
+            source.size = (expected.height, expected.width)
+    else:  # a missing folder would be filled with MNIST
+        raise DataError(f"there is no folder {root}: give the data that {trained.path} was trained on")
+    source.prepare()
+    data = load_images(source)
+    if not expected.same_images(data.image_spec):
+        raise DataError(
+            f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: give the data that it was "
+            "trained on as --data.root"
+        )
+    if not len(data.test.labels):
+        raise DataError(f"{root} has no test images: add some, in a folder of pictures as test/<class>/*")
+    return trained, data

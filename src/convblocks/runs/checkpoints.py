@@ -14,7 +14,6 @@ from torch import Tensor
 from convblocks.atomic import write
 from convblocks.data.image_spec import ImageSpec
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.relocation import RUN, relocated
 
 # The parts that a resume needs beyond weights and hyper-parameters, with their types.
 RESUME_PARTS: dict[str, type] = {
@@ -25,6 +24,9 @@ RESUME_PARTS: dict[str, type] = {
     "epoch": int,
     "global_step": int,
 }
+
+# Stands for the run directory in a checkpoint's paths: it may be renamed and moved, so that absolute ones are wrong.
+RUN = "<run>"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -142,3 +144,20 @@ def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, 
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+
+
+def relocated(checkpoint: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The checkpoint with paths below one folder, in the states of its callbacks, moved to another."""
+    if "callbacks" not in checkpoint:
+        return checkpoint
+    return checkpoint | {"callbacks": _replaced(checkpoint["callbacks"], old, new)}
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    if type(value) is dict:
+        return {_replaced(key, old, new): _replaced(one, old, new) for key, one in value.items()}
+    if type(value) is list:
+        return [_replaced(one, old, new) for one in value]
+    if isinstance(value, str) and (value == old or value.startswith((f"{old}/", f"{old}\\"))):
+        return new + value[len(old) :]
+    return value

@@ -182,9 +182,7 @@ class Config:
         except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
             raise UsageError(" ".join(str(error).split())) from error
         if getattr(trainer.strategy, "_start_method", SUBPROCESSES) != SUBPROCESSES:
-            raise UsageError(
-                "--trainer.strategy: processes that Lightning spawns or forks are not supported: use ddp"
-            )
+            raise UsageError("--trainer.strategy: processes that Lightning spawns or forks are not supported: use ddp")
         return trainer
 
 
