@@ -103,8 +103,7 @@ def _train(
 ) -> dict[Trial, RunResult]:
     work = {}
     for arm in _one_per_arm(missing):
-        trainer = configs[arm].settings["trainer"]
-        slurm.check_layout(trainer.get("devices", "auto"), trainer.get("num_nodes", 1))
+        slurm.check_settings(configs[arm].settings["trainer"])
         work[arm] = _multiply_adds(configs[arm])
     queue = iter(sorted(missing, key=lambda trial: -work[_arm(trial)] * abs(trial.epochs)))
     results = {}

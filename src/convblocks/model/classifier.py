@@ -128,12 +128,10 @@ class DigitClassifier(LightningModule):
         seen = getattr(getattr(self.trainer, "datamodule", None), "image_spec", self.image_spec)
         if isinstance(seen, ImageSpec) and not self.image_spec.same_images(seen):
             raise UsageError(f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec=")
-        if self.trainer.world_size == 1:
-            return
-        if self.hparams["sync_batchnorm"]:
-            synchronize_batch_norm(self.network)
-        # Lightning warns of values logged without a reduction; these are already reduced.
+        # Lightning warns of values logged without a reduction, even in a process group of one; these are reduced.
         warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(train|val|test)/(loss|acc)'")
+        if self.trainer.world_size > 1 and self.hparams["sync_batchnorm"]:
+            synchronize_batch_norm(self.network)
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Adds the batch to the metrics."""

@@ -1,6 +1,9 @@
 """Collectives, and batch norm over the global batch of several processes."""
 
+import atexit
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +26,20 @@ def end_process_group() -> None:
     """Leave the process group, if any. The same launcher cannot create it again."""
     if in_process_group():
         distributed.destroy_process_group()
+
+
+@contextmanager
+def new_process_group_ends_at_exit() -> Iterator[None]:
+    """Leave a process group created within when Python ends, for its threads sometimes abort the process at exit.
+
+    Not at once, since the next run needs it. A group that exists already belongs to an earlier run, or to the caller.
+    """
+    existed = in_process_group()
+    try:
+        yield
+    finally:
+        if not existed and in_process_group():
+            atexit.register(end_process_group)
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:

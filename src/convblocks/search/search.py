@@ -134,7 +134,7 @@ def check(config: SearchConfig, confirms: bool) -> MNISTDataModule:
             overrides = config.overrides + space.as_overrides(point)
             of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
     settings = of_fit.settings
-    slurm.check_layout(settings["trainer"].get("devices", "auto"), settings["trainer"].get("num_nodes", 1))
+    slurm.check_settings(settings["trainer"])
     if not settings["data"]["val_size"] or settings["trainer"].get("limit_val_batches") == 0:
         raise UsageError("a search chooses by held-out training images: give, for example, --data.val_size 5000")
     data = of_fit.make_data()

@@ -1,11 +1,10 @@
 """The command ``fit.py``: trains one network on images."""
 
-import atexit
 import os
 
 from convblocks.console import echo
 from convblocks.data.image_spec import MNIST
-from convblocks.model.distributed import end_process_group
+from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.model.summary import describe, parameters_of
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import EPOCHS, RunResult
@@ -62,9 +61,9 @@ def try_out(run: Run) -> None:
         echo("fast_dev_run: training, evaluation and test work; no run directory was written.")
 
 
+@new_process_group_ends_at_exit()
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
-    atexit.register(end_process_group)  # otherwise its threads sometimes abort the process at exit
     with run.friendly_errors():
         run.start()
         if run.is_rank_zero:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import seed_everything
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelCheckpoint, ModelPruning
+from lightning.pytorch.utilities import rank_zero_only
 
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError, UserError
@@ -64,7 +63,7 @@ class Run:
     def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
         self.config, self.settings = config, config.settings
         trainer_settings = self.settings["trainer"]
-        slurm.check_layout(trainer_settings.get("devices", "auto"), trainer_settings.get("num_nodes", 1))
+        slurm.check_settings(trainer_settings)
         torch.set_num_threads(self.settings["threads"])
         config.import_classes()
         self.data = config.make_data()
@@ -77,9 +76,13 @@ class Run:
         every_n_steps = trainer_settings["log_every_n_steps"]
         self.log = MetricsLog(self.directory.metrics, self.data.evaluation_split, every_n_steps, config.running_loss)
         own = [self.log, *callbacks, Divergence(every_n_steps), *self._checkpoints()]
+        checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=self.directory.last_checkpoint)
+        plugins = [checkpoint_io, *slurm.cluster_environments(trainer_settings)]
         logger = self._logger()
         with loggers.one_at_a_time() if logger else nullcontext():
-            self.trainer = config.make_trainer(config.root, [] if self.is_dev_run else own, self._plugins(), logger)
+            self.trainer = config.make_trainer(config.root, [] if self.is_dev_run else own, plugins, logger)
+        # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
+        rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         self.is_rank_zero = self.trainer.is_global_zero
         self._checkpoint: Path | None = None  # to resume from
         self._adapt_to_callbacks()
@@ -175,15 +178,6 @@ class Run:
         best, last = self.directory.best_checkpoint, self.directory.last_checkpoint
         of_best = [RunCheckpoint(best, monitor="val/loss")] if self.data.val_size else []
         return [*of_best, Preemption(last, self.settings["threads"]), RunCheckpoint(last, monitor=None)]
-
-    def _plugins(self) -> list[Any]:
-        plugins: list[Any] = [AtomicCheckpointIO(self.directory.path, keep_previous=self.directory.last_checkpoint)]
-        if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():  # torchrun may run under srun
-            try:
-                plugins.append(SLURMEnvironment(auto_requeue=False))  # Preemption requeues, without deadlocks
-            except RuntimeError as error:
-                raise UsageError(" ".join(str(error).split())) from error
-        return plugins
 
     def _logger(self) -> Any:
         """The Trainer's ``logger`` option; on a resume, with the runs that the loggers continue."""

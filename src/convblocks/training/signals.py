@@ -6,6 +6,8 @@ nearly up.
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
 
 # From Slurm, shortly before a job's time is up; not on Windows.
@@ -18,14 +20,12 @@ _received: int = 0
 
 def install() -> None:
     """Record these signals from now on, instead of being killed by them."""
-    for number in HANDLED:
-        signal.signal(number, _note)
+    _handle(HANDLED, _note)
 
 
 def uninstall() -> None:
-    """Let these signals kill the process again."""
-    for number in HANDLED:
-        signal.signal(number, signal.SIG_DFL)
+    """Let these signals kill the process again, unless the program around a run has its own handlers."""
+    _handle([number for number in HANDLED if signal.getsignal(number) is _note], signal.SIG_DFL)
 
 
 def received() -> int:
@@ -37,6 +37,13 @@ def forget() -> None:
     """Forget the signal received."""
     global _received
     _received = 0
+
+
+def _handle(numbers: list[signal.Signals], handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Set the handler of these signals; Python refuses that in other threads, which leave them to the main thread."""
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            signal.signal(number, handler)
 
 
 def _note(number: int, frame: FrameType | None) -> None:

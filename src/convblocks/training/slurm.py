@@ -1,15 +1,29 @@
-"""Slurm and torchrun, as far as a run depends on them; everything is read from the environment."""
+"""Slurm and torchrun, as far as a run depends on them; everything is read from the environment.
+
+With ``CONVBLOCKS_SLURM=0`` Slurm is ignored. A cluster environment among the Trainer's settings has precedence over
+both.
+"""
 
 import os
 import socket
 import subprocess
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.mpi import MPIEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from convblocks.errors import UsageError
+from convblocks.model import names
 
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
+
+# Set to 0 by users who want Slurm to be ignored.
+SWITCH = "CONVBLOCKS_SLURM"
 
 # Set if there is a job to requeue.
 JOB = "SLURM_JOB_ID"
@@ -30,6 +44,47 @@ class Launch(NamedTuple):
     options: str
 
 
+def is_ignored(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the user has turned off all handling of Slurm."""
+    return environment.get(SWITCH) == "0"
+
+
+def has_own_environment(trainer: Mapping[str, Any]) -> bool:
+    """Whether a Trainer's settings contain a cluster environment, as a plugin or an argument of its strategy."""
+    plugins, strategy = trainer.get("plugins"), trainer.get("strategy")
+    given = [*plugins] if isinstance(plugins, list) else [plugins]
+    if isinstance(strategy, dict):
+        given.append(strategy.get("init_args", {}).get("cluster_environment"))
+    classes = [names.import_class(one["class_path"]) for one in given if one]
+    return any(isinstance(one, type) and issubclass(one, ClusterEnvironment) for one in classes)
+
+
+def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]:
+    """The plugin with which Lightning uses Slurm without its own requeueing, or ignores it; otherwise none.
+
+    Args:
+        trainer: The Trainer's settings.
+
+    Raises:
+        UsageError: Lightning cannot use this job's layout.
+    """
+    # torchrun may run under srun.
+    if has_own_environment(trainer) or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    if is_ignored():
+        return [MPIEnvironment() if MPIEnvironment.detect() else LightningEnvironment()]
+    try:
+        return [SLURMEnvironment(auto_requeue=False)]  # Preemption requeues, without deadlocks
+    except RuntimeError as error:
+        raise UsageError(" ".join(str(error).split())) from error
+
+
+def check_settings(trainer: Mapping[str, Any]) -> None:
+    """``check_layout`` of a Trainer's settings, unless they contain a cluster environment."""
+    if not has_own_environment(trainer):
+        check_layout(trainer.get("devices", "auto"), trainer.get("num_nodes", 1))
+
+
 def check_layout(devices: str | int | list[int], nodes: int, environment: Mapping[str, str] = os.environ) -> None:
     """Refuse layouts in which processes would hang, or train separately instead of together.
 
@@ -38,6 +93,7 @@ def check_layout(devices: str | int | list[int], nodes: int, environment: Mappin
     Raises:
         UsageError: the launcher has not started one process for each of the Trainer's devices.
     """
+    environment = _visible(environment)
     launch = _launch(environment)
     if launch is None:
         if nodes > 1 and not OTHERS & environment.keys():
@@ -70,6 +126,7 @@ def check_layout(devices: str | int | list[int], nodes: int, environment: Mappin
 
 def launcher_of_several(environment: Mapping[str, str] = os.environ) -> str | None:
     """The launcher that has started several processes to train together; None for a single process."""
+    environment = _visible(environment)
     if TORCHRUN in environment:
         return "torchrun"
     return "srun" if environment.get("SLURM_STEP_NUM_TASKS", "1") != "1" else None
@@ -79,6 +136,13 @@ def hide_launcher() -> None:
     """Hide the launcher from the runs started by this process, so that Lightning starts their further processes."""
     for name in (SLURM, TORCHRUN):
         os.environ.pop(name, None)
+
+
+def _visible(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment, without Slurm's variables if they are to be ignored."""
+    if not is_ignored(environment):
+        return environment
+    return {name: value for name, value in environment.items() if not name.startswith("SLURM")}
 
 
 def _launch(environment: Mapping[str, str]) -> Launch | None:
@@ -137,6 +201,7 @@ def is_further_process(environment: Mapping[str, str] = os.environ, *, of_all_ma
 
     Lightning and torchrun pass the rank on the machine as LOCAL_RANK, torchrun that of the machine as GROUP_RANK.
     """
+    environment = _visible(environment)
     numbers = ["LOCAL_RANK", "SLURM_LOCALID"]
     if of_all_machines:
         numbers += ["GROUP_RANK", "SLURM_NODEID"]
@@ -145,11 +210,12 @@ def is_further_process(environment: Mapping[str, str] = os.environ, *, of_all_ma
 
 def host(environment: Mapping[str, str] = os.environ) -> str:
     """The name of this machine: Slurm's, if it has one."""
-    return environment.get("SLURMD_NODENAME", socket.gethostname())
+    return _visible(environment).get("SLURMD_NODENAME", socket.gethostname())
 
 
 def requeue(environment: Mapping[str, str] = os.environ) -> None:
     """Ask Slurm to start this job again; outside a job, do nothing."""
+    environment = _visible(environment)
     if JOB not in environment:
         return
     job = environment[JOB]
