@@ -85,11 +85,10 @@ class Preemption(ExactResume):
 
     Args:
         checkpoint: Where to save.
-        threads: CPU threads of each process.
     """
 
-    def __init__(self, checkpoint: Path, threads: int) -> None:
-        super().__init__(threads)
+    def __init__(self, checkpoint: Path) -> None:
+        super().__init__()
         self.checkpoint = checkpoint
         self._saved_on = 0  # the number of the signal that it has saved for
         self._signal: AgreedSignal | None = None  # set while training

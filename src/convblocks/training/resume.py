@@ -8,7 +8,6 @@ from lightning.pytorch.callbacks import Checkpoint, GradientAccumulationSchedule
 from torch import Tensor
 
 from convblocks.model.distributed import gather
-from convblocks.training.quiet import quiet_lightning
 
 
 class ExactResume(Checkpoint):
@@ -19,24 +18,17 @@ class ExactResume(Checkpoint):
     - State that some callbacks set up at the start of an epoch, which a resume in the middle of it would skip.
     - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
     - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
-    - The number of threads and the message filters, in processes that Lightning has spawned.
 
     A ``Checkpoint``, since Lightning calls these last.
-
-    Args:
-        threads: CPU threads of each process.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self) -> None:
         self._trainer: Trainer | None = None
         self._state: dict[str, Any] = {}
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
-        torch.set_num_threads(self.threads)
-        quiet_lightning()
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
         trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
 

@@ -177,7 +177,7 @@ class Run:
             return []
         best, last = self.directory.best_checkpoint, self.directory.last_checkpoint
         of_best = [RunCheckpoint(best, monitor="val/loss")] if self.data.val_size else []
-        return [*of_best, Preemption(last, self.settings["threads"]), RunCheckpoint(last, monitor=None)]
+        return [*of_best, Preemption(last), RunCheckpoint(last, monitor=None)]
 
     def _logger(self) -> Any:
         """The Trainer's ``logger`` option; on a resume, with the runs that the loggers continue."""

@@ -4,7 +4,6 @@ Slurm sends SIGTERM when a job is cancelled, and the signal that a job script ch
 nearly up.
 """
 
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -48,10 +47,5 @@ def _handle(numbers: list[signal.Signals], handler: Callable[[int, FrameType | N
 
 def _note(number: int, frame: FrameType | None) -> None:
     global _received
-    import multiprocessing  # only here: slow to import
-
-    for child in multiprocessing.active_children():  # with --trainer.strategy ddp_spawn the children train
-        if child.pid is not None:
-            os.kill(child.pid, number)
     if _received != signal.SIGTERM:
         _received = number
