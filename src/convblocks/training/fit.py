@@ -96,7 +96,8 @@ def introduce(run: Run) -> None:
 
 def finished(directory: RunDirectory, result: RunResult) -> str:
     """The message for a run that is done."""
-    epochs = f"{directory.path} is finished: it has {len(result.epochs)} epochs"
+    count = len(result.epochs)
+    epochs = f"{directory.path} is finished: it has {count} epoch{'s' if count > 1 else ''}"
     if result.ended_by != EPOCHS:
         return f"{epochs} and was ended by {result.ended_by}."
     return f"{epochs}. To extend it, give more --epochs."

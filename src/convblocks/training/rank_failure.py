@@ -51,7 +51,7 @@ class RankFailureMonitor(Callback):
         self._reports = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.connected:
+        if self.connected or "MASTER_ADDR" not in os.environ:  # these processes have found each other in another way
             return
         self._trainer, self._left = trainer, threading.Event()
         self._rank, self._ranks = trainer.global_rank, range(trainer.world_size)
