@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convblocks.data.decoding import FEW, Header, decode, read_headers
+from convblocks.data.pictures import FEW, Header, decode, read_headers
 from convblocks.errors import DataError
 
 

@@ -7,7 +7,6 @@ no picture's name, size or modification time changes.
 import hashlib
 import os
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,8 +19,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from convblocks.atomic import atomic_write
-from convblocks.data.decoding import decode, read_headers
 from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+from convblocks.data.pictures import Header, decode, read_headers
 from convblocks.errors import DataError
 
 # Files with other endings are ignored.
@@ -41,9 +40,6 @@ class Listing:
     paths: list[Path]
     labels: list[int]
     state: str
-
-
-State = dict[str, str]
 
 
 class PictureFolder(ImageSource):
@@ -98,10 +94,10 @@ class PictureFolder(ImageSource):
                 images = self._decoded(splits)
                 # If this fails, the next run decodes again.
                 with suppress(OSError, RuntimeError), atomic_write(kept_file(self.root, self.size)) as file:
-                    torch.save({"format": FORMAT, "state": state, "crc": _crc(images), "images": images}, file)
+                    torch.save({"format": FORMAT, "state": state, "images": images}, file)
         return images
 
-    def _kept(self, state: State) -> dict[str, Tensor] | None:
+    def _kept(self, state: dict[str, str]) -> dict[str, Tensor] | None:
         """The kept pictures of each split; None if there are none or they are not up to date."""
         for size in dict.fromkeys([self.size, None]):
             try:
@@ -112,9 +108,7 @@ class PictureFolder(ImageSource):
                 images: dict[str, Tensor] = kept["images"]
                 fits = self.size in (None, tuple(images["train"].shape[2:]))
                 if fits and (kept["format"], kept["state"]) == (FORMAT, state):
-                    images = {name: part.clone() for name, part in images.items()}
-                    if kept["crc"] == _crc(images):
-                        return images
+                    return {name: part.clone() for name, part in images.items()}
             except Exception:  # a missing or damaged file: torch raises many types
                 continue
         return None
@@ -122,11 +116,28 @@ class PictureFolder(ImageSource):
     def _decoded(self, splits: dict[str, Listing]) -> dict[str, Tensor]:
         paths = [path for split in splits.values() for path in split.paths]
         headers = read_headers(paths)
-        height, width = self.size or one_size(self.root, paths, [(one.height, one.width) for one in headers])
-        shape = (1 if all(one.grey for one in headers) else 3, height, width)
-        refuse_more_than_memory(self.root, len(paths), shape)
-        decoded = decode(paths, shape)
-        return dict(zip(splits, decoded.split([len(split.paths) for split in splits.values()]), strict=True))
+        height, width = self.size or self._one_size(paths, headers)
+        channels = 1 if all(header.grey for header in headers) else 3
+        needed, free = len(paths) * channels * height * width, memory_for_pictures()
+        if needed > free:
+            raise DataError(
+                f"the {len(paths):,} pictures in {self.root} would take {needed / 1e9:,.1f} GB of memory at {height} x "
+                f"{width} pixels, and {free / 1e9:,.1f} GB are free for them: give a smaller --data.size HEIGHT WIDTH"
+            )
+        images = decode(paths, (channels, height, width))
+        return dict(zip(splits, images.split([len(split.paths) for split in splits.values()]), strict=True))
+
+    def _one_size(self, paths: list[Path], headers: list[Header]) -> tuple[int, int]:
+        """The height and width that all pictures share, or a DataError that names one that differs from most."""
+        sizes = [(header.height, header.width) for header in headers]
+        usual, count = Counter(sizes).most_common(1)[0]
+        if count < len(sizes):
+            path, other = next((path, size) for path, size in zip(paths, sizes, strict=True) if size != usual)
+            raise DataError(
+                f"the pictures in {self.root} differ in size: {path} is {other[0]} x {other[1]} (height x width), most "
+                f"are {usual[0]} x {usual[1]}: scale them with --data.size HEIGHT WIDTH"
+            )
+        return usual
 
 
 def kept_file(root: Path, size: tuple[int, int] | None) -> Path:
@@ -134,16 +145,9 @@ def kept_file(root: Path, size: tuple[int, int] | None) -> Path:
     return root / f".pictures{'-{}x{}'.format(*size) if size else ''}.pt"
 
 
-def one_size(root: Path, paths: Sequence[Path], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The height and width that all pictures share, or a DataError that names one that differs from most."""
-    usual, count = Counter(sizes).most_common(1)[0]
-    if count < len(sizes):
-        path, other = next((path, size) for path, size in zip(paths, sizes, strict=True) if size != usual)
-        raise DataError(
-            f"the pictures in {root} differ in size: {path} is {other[0]} x {other[1]} (height x width), most are "
-            f"{usual[0]} x {usual[1]}: scale them with --data.size HEIGHT WIDTH"
-        )
-    return usual
+def memory_for_pictures() -> float:
+    """Memory that pictures may take, in bytes."""
+    return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
 def holds_pictures(root: Path) -> bool:
@@ -207,22 +211,6 @@ def _pictures(folder: Path | str) -> list[os.DirEntry[str]]:
     return found
 
 
-def refuse_more_than_memory(root: Path, count: int, shape: tuple[int, int, int]) -> None:
-    """Raise a DataError if so many images of this shape do not fit into the free memory."""
-    channels, height, width = shape
-    needed, free = count * channels * height * width, memory_for_pictures()
-    if needed > free:
-        raise DataError(
-            f"the {count:,} pictures in {root} would take {needed / 1e9:,.1f} GB of memory at {height} x {width} "
-            f"pixels, and {free / 1e9:,.1f} GB are free for them: give a smaller --data.size HEIGHT WIDTH"
-        )
-
-
-def memory_for_pictures() -> float:
-    """Memory that pictures may take, in bytes."""
-    return SHARE_OF_MEMORY * psutil.virtual_memory().available
-
-
 @contextmanager
 def _lock(root: Path) -> Iterator[None]:
     """Lock the folder against other processes; on disks without locks each process decodes for itself."""
@@ -232,11 +220,6 @@ def _lock(root: Path) -> Iterator[None]:
             for unfinished in root.glob("..pictures*.tmp"):  # of a process that was killed
                 unfinished.unlink(missing_ok=True)
         yield
-
-
-def _crc(images: dict[str, Tensor]) -> dict[str, int]:
-    """A checksum of each split's pixels: torch.load verifies none."""
-    return {name: zlib.crc32(part.numpy().data) for name, part in images.items()}
 
 
 def _folders(folder: Path) -> list[Path]:

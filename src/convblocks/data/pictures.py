@@ -1,16 +1,29 @@
-"""Reads one picture file, which may be damaged, huge, rotated by Exif, transparent, and in any format."""
+"""Reads picture files, one of them or many on all cores.
+
+A file may be damaged, huge, rotated by Exif, transparent, and in any format.
+"""
 
 import io
+import math
+import mmap
+import os
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from convblocks.errors import UserError
+from convblocks.errors import DataError, UserError
 
 # More pixels than any camera takes, and more bytes than those need: such a file is broken, or made to exhaust memory.
 LARGEST_PICTURE = 150_000_000
@@ -27,6 +40,23 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 
 # Marks of an orientation in a PNG. It may follow the pixels, and Pillow would decode them to find it there.
 PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"com.adobe.xmp")
+
+
+# Up to so many files are read without worker processes, which would take longer to start, and without a progress bar.
+FEW = 500
+
+# How many files a worker process takes at a time.
+CHUNK = 32
+
+Result = TypeVar("Result")
+
+
+class Header(NamedTuple):
+    """Height and width of a picture when upright, and whether it is grey."""
+
+    height: int
+    width: int
+    grey: bool
 
 
 def read_picture(
@@ -58,8 +88,8 @@ def read_picture(
         return _eight_bits(upright, stretch) if upright.mode.startswith("I;16") else upright
 
 
-def read_header(path: Path) -> tuple[int, int, bool]:
-    """Height and width of a picture when upright, and whether it is grey; its pixels are not decoded.
+def read_header(path: Path) -> Header:
+    """The header of a picture, whose pixels are not decoded.
 
     Raises:
         UserError: it is missing, or not a picture.
@@ -70,7 +100,7 @@ def read_header(path: Path) -> tuple[int, int, bool]:
             width, height = picture.size
             if _has_orientation(picture, path) and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
                 width, height = height, width
-            return height, width, picture.mode in GREY_MODES
+            return Header(height, width, picture.mode in GREY_MODES)
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -137,3 +167,84 @@ def _eight_bits(picture: Image.Image, stretch: bool) -> Image.Image:
     values = np.asarray(picture, dtype=np.float64)
     low, high = (float(values.min()), float(values.max())) if stretch else (0.0, 65535.0)
     return Image.fromarray(np.rint(255 * (values - low) / max(high - low, 1)).astype(np.uint8))
+
+
+def read_headers(paths: Sequence[Path]) -> list[Header]:
+    """The header of each picture, which is not decoded.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    return _for_all(paths, lambda _, path: read_header(path), f"Looking at {len(paths):,} pictures")
+
+
+def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
+    """The pixels of pictures, scaled to the shape (C, H, W): (N, C, H, W) uint8.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    # Shared with the processes, which write into it. Unlike torch's shared tensors, it takes no space in /dev/shm.
+    memory = mmap.mmap(-1, len(paths) * math.prod(shape))
+    images = torch.frombuffer(memory, dtype=torch.uint8).view(len(paths), *shape)
+    pixels = images.numpy()
+
+    def read(index: int, path: Path) -> None:
+        pixels[index] = to_pixels(read_picture(path), *shape)
+
+    _for_all(paths, read, f"Decoding {len(paths):,} pictures")
+    return images
+
+
+class _Chunks(Dataset[tuple[list[Result], str]]):
+    """Groups of pictures, each read by one process: the results of ``read(index, path)``, and an error message or "".
+
+    Threads would be slower at small pictures, most of whose time is spent in Python.
+    """
+
+    def __init__(self, paths: Sequence[Path], read: Callable[[int, Path], Result]) -> None:
+        self.paths = paths
+        self.read = read
+
+    def __len__(self) -> int:
+        return -(-len(self.paths) // CHUNK)
+
+    def __getitem__(self, chunk: int) -> tuple[list[Result], str]:
+        results = []
+        for index, path in enumerate(self.paths[chunk * CHUNK :][:CHUNK], chunk * CHUNK):
+            try:
+                results.append(self.read(index, path))
+            except UserError as error:
+                return [], f"cannot use the picture {path}: {error}"
+        return results, ""
+
+
+def _for_all(paths: Sequence[Path], read: Callable[[int, Path], Result], title: str) -> list[Result]:
+    """The results of all pictures, on all cores; shows a progress bar on a terminal, elsewhere a line."""
+    many = len(paths) > FEW
+    chunks = _Chunks(paths, read)
+    # Only with fork: a spawned process would repeat all imports, and run the user's script again.
+    cores = len(os.sched_getaffinity(0)) if many and sys.platform == "linux" else 1
+    workers = min(cores, len(chunks)) if cores > 1 else 0
+    loader = DataLoader(
+        chunks,
+        batch_size=None,
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+        collate_fn=lambda chunk: chunk,  # unchanged
+        generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
+    )
+    read_chunks = iter(loader)  # forks, before the progress bar starts a thread
+    console = Console(stderr=True)
+    if many and not console.is_terminal:
+        console.print(title)
+    hidden = not (many and console.is_terminal)
+    results = []
+    try:
+        for part, problem in track(read_chunks, title, len(chunks), console=console, transient=True, disable=hidden):
+            if problem:
+                raise DataError(problem)
+            results += part
+    except RuntimeError as error:  # torch's message names the process
+        raise DataError(f"a process that decoded pictures died, perhaps out of memory: {error}") from error
+    return results
