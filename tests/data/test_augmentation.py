@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from convblocks.data.augmentation import Augmentation, epoch_draws
 from convblocks.data.images import ImageSets
+from convblocks.data.loader import Augmentation, epoch_draws
 
 # The largest of one movement, and none of the others.
 RIGHT, DOWN, CLOCKWISE, LARGER = torch.eye(5)[:4].unsqueeze(1)

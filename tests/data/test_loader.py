@@ -1,13 +1,18 @@
 """Every image once an epoch, in an order determined by (seed, epoch), shared evenly between processes."""
 
+from pathlib import Path
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning import Fabric
+from torch.utils.data import DataLoader
 
-from convblocks.data.augmentation import Augmentation, epoch_draws
-from convblocks.data.image_spec import MNIST, ImageSpec
-from convblocks.data.images import ImageSets, LabelledImages
-from convblocks.data.loader import ImageLoader
+from convblocks import DigitClassifier, MNISTDataModule
+from convblocks.data.images import MNIST, ImageSets, ImageSpec, LabelledImages
+from convblocks.data.loader import Augmentation, ImageLoader, epoch_draws
+from tests.any_trainer.plain import trainer
 
 sizes = st.integers(min_value=1, max_value=500)
 batch_sizes = st.integers(min_value=1, max_value=100)
@@ -140,3 +145,52 @@ def test_the_training_images_have_mean_0_and_standard_deviation_1(digits: ImageS
     assert pixels.dtype == torch.float32
     assert abs(float(pixels.mean())) < 1e-3
     assert abs(float(pixels.std()) - 1) < 1e-3
+
+
+# Other loaders and trainers.
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_dataset_of_a_loader_holds_its_images_one_by_one(shuffle: bool, digits: ImageSets) -> None:
+    augmentation = Augmentation(shift=2) if shuffle else None
+    loader = ImageLoader(digits.test, 300, shuffle=shuffle, augmentation=augmentation)
+    assert len(loader.dataset) == 10_000
+    in_order = ImageLoader(digits.test, 300, shuffle=False)
+    pairs = zip(DataLoader(loader.dataset, batch_size=300), in_order, strict=True)
+    for (images, targets), (own_images, own_targets) in pairs:
+        assert torch.equal(images, own_images)
+        assert torch.equal(targets, own_targets)
+        assert (images.dtype, targets.dtype) == (torch.float32, torch.int64)
+
+
+def test_the_dataset_holds_images_in_colour() -> None:
+    image_spec = ImageSpec(3, 4, 6, ("a", "b"), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
+    images = torch.randint(256, (10, 3, 4, 6), dtype=torch.uint8)
+    loader = ImageLoader(LabelledImages(images, torch.arange(10) % 2), 4, shuffle=True, image_spec=image_spec)
+    assert torch.equal(torch.stack([loader.dataset[index][0] for index in range(10)]), image_spec.normalize(images))
+    assert loader.dataset[9][1] == 1
+
+
+def test_fabric_gets_the_batches_and_epochs_of_the_loader(digits: ImageSets) -> None:
+    loader, other = (
+        ImageLoader(digits.test, 300, shuffle=True, seed=3, augmentation=Augmentation(shift=2)) for _ in range(2)
+    )
+    fabric = Fabric(accelerator="cpu", devices=1)
+    set_up = fabric.setup_dataloaders(DataLoader(loader, batch_size=None))
+    assert len(set_up) == len(other)
+    for _ in range(2):
+        for (images, targets), (own_images, own_targets) in zip(set_up, other, strict=True):
+            assert torch.equal(images, own_images)
+            assert torch.equal(targets, own_targets)
+
+
+def test_a_trainer_keeps_loaders_that_it_gets_without_the_data_module(tmp_path: Path) -> None:
+    """With each option for which Lightning replaces torch's own loaders."""
+    data = MNISTDataModule()
+    data.setup()
+    train, evaluate = data.train_dataloader(), data.val_dataloader()
+    fitted = trainer(tmp_path, overfit_batches=2, log_every_n_steps=1)
+    fitted.fit(DigitClassifier("mlp"), train, evaluate)
+    assert fitted.train_dataloader is train
+    fitted.predict(DigitClassifier("mlp"), evaluate)
+    assert fitted.predict_dataloaders is evaluate

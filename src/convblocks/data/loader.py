@@ -1,33 +1,128 @@
 """From images in memory to the batches that a network takes: order, augmentation, normalisation."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import SequentialSampler
+from torch.nn import functional
+from torch.utils.data import Dataset, IterableDataset, SequentialSampler
 
-from convblocks.data.augmentation import Augmentation, epoch_draws
-from convblocks.data.image_spec import MNIST, ImageSpec
-from convblocks.data.images import LabelledImages
-from convblocks.data.randomness import epoch_generator
+from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
 Batch = tuple[Tensor, Tensor]
 
+# Separate random streams: independent of the shuffle of the same epoch (stream 0), and of each other.
+STREAM = 1
+FLIP_STREAM = 2
 
-class InOrder(SequentialSampler):
-    """Shows Lightning that a loader does not shuffle, and passes the epoch on to it."""
+
+def epoch_generator(seed: int, epoch: int, stream: int = 0) -> torch.Generator:
+    """A generator that depends on (seed, epoch) alone; streams are independent of each other.
+
+    The numbers are mixed, not added: otherwise epoch 1 of seed 0 would repeat epoch 0 of seed 1, and runs with
+    different seeds would share their shuffles.
+    """
+    state = np.random.SeedSequence((seed, epoch, stream)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The largest movement of an image in either direction: shift in pixels, rotation in degrees, scale as 1 ± s.
+
+    Each of the four movements (right, down, rotation, scale) is drawn uniformly. An image is rotated and scaled about
+    its centre, then shifted; the area moved in is black, as around MNIST's digits, or repeats the edge. With ``flip``
+    half of the images are first mirrored left to right.
+    """
+
+    shift: float = 0.0
+    rotation: float = 0.0
+    scale: float = 0.0
+    flip: bool = False
+    black_outside: bool = True
+
+    def __bool__(self) -> bool:
+        return self._moves or self.flip
+
+    @property
+    def _moves(self) -> bool:
+        return bool(self.shift or self.rotation or self.scale)
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augment images (B, C, H, W) uint8 by draws (B, 5) float32 in -1..1: (B, C, H, W) uint8."""
+        if not len(images):
+            return images
+        if self.flip:
+            images = torch.where((draws[:, 4] < 0).view(-1, 1, 1, 1), images.flip(-1), images)
+        return self._moved(images, draws[:, :4]) if self._moves else images
+
+    def _moved(self, images: Tensor, draws: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        limits = (2 * self.shift / width, 2 * self.shift / height, self.rotation, self.scale)  # no copy to the device
+        right, down, degrees, growth = (draw * limit for draw, limit in zip(draws.unbind(dim=1), limits, strict=True))
+        angle, size = degrees.deg2rad(), 1 + growth
+        cos, sin = angle.cos() / size, angle.sin() / size
+        aspect = height / width  # otherwise images that are not square would be sheared
+        # Maps each output pixel to its position in the input, in units of half the image.
+        rows = torch.stack([cos, sin * aspect, -right, -sin / aspect, cos, -down], dim=1).view(-1, 2, 3)
+        grid = functional.affine_grid(rows, [len(images), 1, height, width], align_corners=False)
+        # Bicubic, since bilinear interpolation blurs: a network trained on blurred digits is worse at sharp ones.
+        edge = "zeros" if self.black_outside else "border"
+        moved = functional.grid_sample(
+            images.to(grid.dtype), grid, mode="bicubic", padding_mode=edge, align_corners=False
+        )
+        return moved.clamp_(0, 255).round_().to(torch.uint8)
+
+
+def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
+    """Random numbers (size, 5) float32 in -1..1 for the images of an epoch, a function of (seed, epoch, index).
+
+    Drawn for all images at once, so that an image is augmented in the same way whatever the order of the images and
+    their split into batches and processes.
+    """
+    movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM))
+    flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))
+    return torch.cat([movements, flips], dim=1).mul_(2).sub_(1)
+
+
+class NormalizedImages(Dataset[tuple[Tensor, Tensor]]):
+    """Single images (C, H, W) float32, normalised, and their targets () int64."""
+
+    def __init__(self, data: LabelledImages, image_spec: ImageSpec) -> None:
+        self.data = data
+        self.image_spec = image_spec
+
+    def __len__(self) -> int:
+        return len(self.data.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.image_spec.normalize(self.data.images[index].unsqueeze(0)).squeeze(0), self.data.labels[index]
+
+
+class EpochSampler(SequentialSampler):
+    """Passes the epoch that Lightning sets on to a loader.
+
+    With overfit_batches Lightning would try to replace a sampler that is not sequential, which only works for torch's
+    own loaders.
+    """
 
     def __init__(self, loader: "ImageLoader") -> None:
-        super().__init__(range(len(loader.data.labels)))
+        super().__init__(loader.dataset)
         self.set_epoch = loader.set_epoch
 
 
-class ImageLoader:
+class ImageLoader(IterableDataset[Batch]):
     """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64, on the device of the data.
 
     All images are in memory, so a batch is fetched by one index operation, then augmented and normalised as a whole:
     worker processes would have nothing to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration
     is an epoch: the one that Lightning sets with ``set_epoch``, or else the next.
+
+    ``dataset`` holds the same images one by one, in the order of the files and without augmentation. Lightning Fabric
+    accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``. There a loader for
+    several processes needs ``processes`` and ``process``, which the data module takes from the Trainer.
 
     Args:
         data: The images and their labels.
@@ -63,8 +158,8 @@ class ImageLoader:
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
-        # Lightning calls loader.sampler.set_epoch(), and tells from the sampler's class whether a loader shuffles.
-        self.sampler = self if shuffle else InOrder(self)
+        self.dataset = NormalizedImages(data, image_spec)
+        self.sampler = EpochSampler(self)
         self._epoch = 0
         self._state: dict[str, int] = {}
         self._resume: dict[str, int] = {}
