@@ -15,8 +15,9 @@ from PIL import Image
 from convblocks.data import folder as folder_module
 from convblocks.data.folder import PictureFolder, kept_file
 from convblocks.data.images import ImageSets
+from convblocks.data.mnist import MNISTFiles
+from convblocks.data.module import find_source
 from convblocks.data.pictures import to_picture
-from convblocks.data.sources import MNISTFiles, find_source
 from convblocks.errors import DataError, UsageError
 from tests.conftest import write_digits
 from tests.data.pictures import SHAPES, write_pictures

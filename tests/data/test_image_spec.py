@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 
 FLOWERS = ImageSpec(3, 32, 40, ("iris", "rose"), mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.125))

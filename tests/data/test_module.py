@@ -9,8 +9,7 @@ import psutil
 import pytest
 import torch
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import DataError, UsageError
 from tests.data.pictures import write_pictures

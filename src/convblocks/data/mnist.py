@@ -1,22 +1,32 @@
-"""MNIST on disk: finds the four files below a root, unpacks or downloads missing ones, and checks their content.
+"""MNIST's four IDX files, or another data set in their format: Fashion-MNIST, KMNIST, QMNIST.
 
-Also reads other data sets in the same format: Fashion-MNIST, KMNIST, QMNIST.
+They are searched for below a root, unpacked or downloaded if missing, and checked.
+
+IDX: two zero bytes, a byte for the element type, a byte for the number of dimensions, each dimension as a big-endian
+32-bit integer, then the elements in row-major order (Y. LeCun, C. Cortes, C. Burges: "The MNIST database of
+handwritten digits").
 """
 
+import gzip
 import hashlib
+import math
 import os
 import shutil
 import tempfile
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from filelock import FileLock
-from torchvision.datasets import MNIST
+from torch import Tensor
+from torchvision import datasets
 
 from convblocks.atomic import write
-from convblocks.data import idx, image_spec
-from convblocks.data.images import ImageSets, LabelledImages
+from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.errors import DataError
 
 # The repository's data folder.
@@ -37,14 +47,33 @@ ORIGINAL_MD5 = {
     "27ae3e4e09519cfbb04c329615203637": TEST_LABELS,
 }
 
+ELEMENT_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}  # QMNIST's labels are 32-bit
+
+# Larger than any data set in this format: EMNIST's largest file has 547 million bytes.
+LARGEST_FILE = 1_000_000_000
+
+
+class MNISTFiles(ImageSource):
+    """The four files of MNIST, or another data set in its format."""
+
+    def prepare(self) -> None:
+        prepare(self.root)
+
+    def load(self) -> ImageSets:
+        return load(self.root)
+
 
 @dataclass(frozen=True)
 class _File:
-    """A file's path, its unpacked content and the content's MD5."""
+    """A file's path and its unpacked content."""
 
     path: Path
     content: bytes
-    md5: str
+
+    @cached_property
+    def md5(self) -> str:
+        """MD5 of the content."""
+        return hashlib.md5(self.content, usedforsecurity=False).hexdigest()
 
     @property
     def original(self) -> tuple[str, ...] | None:
@@ -63,20 +92,19 @@ def prepare(root: Path) -> None:
     """
     if root.exists() and not root.is_dir():
         raise DataError(f"the data root {root} is a file: point --data.root to a folder")
-    if not root.exists() or find_folder(root) is None:
+    folder = find_folder(root) if root.exists() else None
+    if folder is None:
         _download(root)
-        return
-    if not os.access(root, os.W_OK):
-        return
-    with FileLock(root / ".lock"):
-        folder = find_folder(root)
-        for path in [_path(folder, names) for names in FILES] if folder else []:
-            if path and not path.is_file():
-                _unpack(path)
+    elif os.access(root, os.W_OK):
+        with FileLock(root / ".lock"):
+            for names in FILES:
+                path = _path(folder, names)
+                if path and not path.is_file():
+                    _unpack(path)
 
 
 def load(root: Path) -> ImageSets:
-    """Read both sets into memory: images (N, 1, 28, 28).
+    """Read both sets into memory: images (N, 1, 28, 28) uint8.
 
     Raises:
         DataError: a file is missing, damaged, or does not hold 28x28 images with as many labels in 0..9.
@@ -95,7 +123,7 @@ def load(root: Path) -> ImageSets:
     return ImageSets(
         train=_digits(train_images, train_labels),
         test=_digits(test_images, test_labels),
-        image_spec=image_spec.MNIST,
+        image_spec=MNIST,
         fingerprint={names[0]: file.md5 for file, names in zip(files, FILES, strict=True)},
         folder=folder,
         original=not changed,
@@ -103,7 +131,11 @@ def load(root: Path) -> ImageSets:
 
 
 def find_folder(root: Path) -> Path | None:
-    """The folder with the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others."""
+    """The folder with the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others.
+
+    Raises:
+        DataError: a file is missing, or there are several data sets, none of them MNIST.
+    """
     named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
     candidates = [root, root / "raw", *named]
     found = [folder for folder in candidates if any(_path(folder, names) for names in FILES)]
@@ -121,15 +153,30 @@ def find_folder(root: Path) -> Path | None:
 
 def _path(folder: Path, names: tuple[str, ...]) -> Path | None:
     """The path of the unpacked file under one of these names, if the file or its archive exists."""
-    for name in names:
-        path = folder / name
-        if path.is_file() or _archive(path).is_file():
-            return path
-    return None
+    paths = (folder / name for name in names)
+    return next((path for path in paths if path.is_file() or _archive(path).is_file()), None)
 
 
 def _archive(path: Path) -> Path:
     return path.with_name(path.name + ".gz")
+
+
+def _download(root: Path) -> None:
+    """Let torchvision download MNIST beside ``root``, and copy it there once complete."""
+    try:
+        place = root.absolute()  # "." has neither a name nor a parent
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place.with_name(place.name + ".lock"))
+        with lock, tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
+            if root.exists() and find_folder(root) is not None:
+                return  # another process has downloaded it while this one waited for the lock
+            datasets.MNIST(unfinished, download=True)
+            shutil.copytree(unfinished, root, dirs_exist_ok=True)
+    except (RuntimeError, OSError) as error:
+        names = ", ".join(f"{names[0]}.gz" for names in FILES)
+        raise DataError(
+            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}"
+        ) from error
 
 
 def _read(folder: Path, names: tuple[str, ...]) -> _File:
@@ -138,18 +185,14 @@ def _read(folder: Path, names: tuple[str, ...]) -> _File:
     assert path is not None  # find_folder has checked it
     if path.is_file():
         try:
-            file = _as_file(path, idx.read_bytes(path))
+            file = _File(path, read_bytes(path))
         except DataError:
             if not _archive(path).is_file():
                 raise
         else:
             if _is_intact(file):
                 return file
-    return _as_file(path, _unpack(path))
-
-
-def _as_file(path: Path, content: bytes) -> _File:
-    return _File(path, content, hashlib.md5(content, usedforsecurity=False).hexdigest())
+    return _File(path, _unpack(path))
 
 
 def _is_intact(file: _File) -> bool:
@@ -164,42 +207,72 @@ def _is_intact(file: _File) -> bool:
 
 def _unpack(path: Path) -> bytes:
     """The content of a file's archive, also written to the file if the folder is writable."""
-    content = idx.read_bytes(_archive(path))
+    content = read_bytes(_archive(path))
     if os.access(path.parent, os.W_OK):
         write(path, content)
     return content
 
 
-def _download(root: Path) -> None:
-    """Let torchvision download MNIST beside ``root``, and copy it there once complete."""
-    try:
-        place = root.absolute()  # "." has neither a name nor a parent
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place.with_name(place.name + ".lock"))
-        with lock, tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
-            if root.exists() and find_folder(root) is not None:
-                return  # another process has downloaded it while this one waited for the lock
-            MNIST(unfinished, download=True)
-            shutil.copytree(unfinished, root, dirs_exist_ok=True)
-    except (RuntimeError, OSError) as error:
-        names = ", ".join(f"{names[0]}.gz" for names in FILES)
-        raise DataError(
-            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}"
-        ) from error
-
-
 def _digits(images_file: _File, labels_file: _File) -> LabelledImages:
-    images = idx.parse(images_file.content, images_file.path)
-    labels = idx.parse(labels_file.content, labels_file.path)
+    images, labels = (parse(file.content, file.path) for file in (images_file, labels_file))
     if labels.ndim == 2 and images.ndim == 3:
         labels = labels[:, 0]  # QMNIST: the first of eight columns is the class
     if images.ndim < labels.ndim:
         raise DataError(f"{images_file.path} holds labels, and {labels_file.path} images: swap their names")
-    if images.shape[1:] != image_spec.MNIST.shape[1:]:
+    if images.shape[1:] != MNIST.shape[1:]:
         raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
     if len(images) == 0 or labels.shape != (len(images),):
         lengths = f"{len(images):,} images, but {labels_file.path} {len(labels):,} labels"
         raise DataError(f"{images_file.path} holds {lengths}")
-    if labels.min() < 0 or labels.max() >= len(image_spec.MNIST.classes):
+    if labels.min() < 0 or labels.max() >= len(MNIST.classes):
         raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..9")
     return LabelledImages(images.unsqueeze(1), labels.long())
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of an IDX file, unpacked if its name ends in ``.gz``; reads no more than its header announces.
+
+    Raises:
+        DataError: the file cannot be read, the archive is truncated or fails gzip's checksum, or the header is not
+            IDX or does not match the length of the file.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            start = file.read(4)
+            start += file.read(4 * start[3]) if len(start) == 4 else b""
+            element_type, shape = _header(start, path)
+            length = len(start) + element_type.itemsize * math.prod(shape)
+            if length > LARGEST_FILE:
+                raise DataError(f"{path} would have {length:,} bytes by its header: it is damaged, or too large")
+            content = start + file.read(length - len(start))
+            surplus = file.read(1)  # also makes gzip verify its checksum
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    if surplus or len(content) != length:
+        has = "more" if surplus else f"{len(content):,}"
+        raise DataError(f"{path} has {has} bytes where its header says {length:,}: it is damaged")
+    return content
+
+
+def parse(content: bytes, path: Path) -> Tensor:
+    """The array, uint8 or int32, in the content of an IDX file as ``read_bytes`` returns it.
+
+    Raises:
+        DataError: the header is not IDX, or its shape is impossible. ``path`` is only for the message.
+    """
+    element_type, shape = _header(content, path)
+    try:
+        array = np.frombuffer(content, element_type, offset=4 + 4 * len(shape)).reshape(shape)
+    except ValueError as error:  # an empty array with more dimensions, or a longer one, than numpy allows
+        raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
+    return torch.from_numpy(array.astype(element_type.newbyteorder("=")))
+
+
+def _header(content: bytes, path: Path) -> tuple[np.dtype[Any], list[int]]:
+    """The type of the elements, and the shape."""
+    element_type = ELEMENT_TYPES.get(content[2]) if len(content) >= 4 and content[:2] == b"\0\0" else None
+    if element_type is None or len(content) < (length := 4 + 4 * content[3]):
+        raise DataError(f"{path} is not an IDX file of bytes or 32-bit integers: its first bytes are wrong")
+    return element_type, [int.from_bytes(content[at : at + 4], "big") for at in range(4, length, 4)]

@@ -16,12 +16,10 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
 from convblocks.data import mnist
-from convblocks.data.augmentation import Augmentation
-from convblocks.data.folder import memory_for_pictures
-from convblocks.data.image_spec import MNIST, ImageSpec
-from convblocks.data.images import ImageSets, ImageSource, LabelledImages
-from convblocks.data.loader import ImageLoader
-from convblocks.data.sources import MNISTFiles, find_source, load_images
+from convblocks.data.folder import PictureFolder, holds_pictures, memory_for_pictures
+from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
+from convblocks.data.loader import Augmentation, ImageLoader
+from convblocks.data.mnist import MNISTFiles
 from convblocks.errors import DataError, UsageError
 
 # Independent of the run's seed: otherwise runs would be compared on different held-out images.
@@ -212,3 +210,24 @@ class MNISTDataModule(LightningDataModule):
             processes=trainer.world_size if trainer else 1,
             process=trainer.global_rank if trainer else 0,
         )
+
+
+def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
+    """The source for the data in a folder.
+
+    Args:
+        root: The folder.
+        size: Height and width to scale pictures to.
+
+    Raises:
+        DataError: the folder has pictures, but no folder ``train``.
+        UsageError: a size was given, but these are not pictures.
+    """
+    if root.is_dir() and mnist.find_folder(root) is None:
+        if (root / "train").is_dir():
+            return PictureFolder(root, size)
+        if (root / "test").is_dir() or holds_pictures(root):
+            raise DataError(f"{root} has no folder train: put the pictures into train/<class>/ and test/<class>/")
+    if size:
+        raise UsageError(f"--data.size is for folders of pictures: {root} has no folder train")
+    return MNISTFiles(root)
