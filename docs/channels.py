@@ -6,7 +6,7 @@ first it adds up partial sums.
 
 from torch import Tensor, nn
 
-from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.model.networks import ConvBatchNormNetwork
 
 

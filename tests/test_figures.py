@@ -21,7 +21,7 @@ from benchmarks.pages import read_raw_numbers
 from benchmarks.search import page as searches
 from benchmarks.training.figure import performance_figure
 from benchmarks.training.results import Results
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.evaluation import Panel, evaluation_panels, figure_of, first_layer
 from convblocks.figures.search import Point, search_figure

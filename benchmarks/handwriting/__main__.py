@@ -24,7 +24,7 @@ from benchmarks.handwriting.results import Drawn, Network, Results
 from benchmarks.pages import DATA, write_raw_numbers
 from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import look

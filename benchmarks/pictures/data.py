@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 
-from convblocks.data import image_spec, mnist
+from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, kept_file
-from convblocks.data.image_spec import ImageSpec
-from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+from convblocks.data.images import MNIST as MNIST_SPEC
+from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError
 
@@ -17,11 +17,11 @@ Data = Literal["MNIST", "folder", "colour"]
 # As many as MNIST has.
 TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
 
-CLASSES = image_spec.MNIST.classes
+CLASSES = MNIST_SPEC.classes
 
 # Speed depends on the shape alone.
 COLOUR = ImageSpec(3, 32, 32, CLASSES, mean=(0.5,) * 3, std=(0.25,) * 3)
-DESCRIPTIONS: dict[Data, ImageSpec] = {"MNIST": image_spec.MNIST, "folder": image_spec.MNIST, "colour": COLOUR}
+DESCRIPTIONS: dict[Data, ImageSpec] = {"MNIST": MNIST_SPEC, "folder": MNIST_SPEC, "colour": COLOUR}
 
 
 class ColourNoise(ImageSource):

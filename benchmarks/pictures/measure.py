@@ -21,9 +21,10 @@ from benchmarks.training import projects
 from benchmarks.training.case import LEARNING_RATE, SEED, Stopwatch
 from benchmarks.training.measure import apart
 from benchmarks.training.projects import fit_command, note_times
-from convblocks.data import image_spec, mnist
-from convblocks.data.decoding import decode, read_headers
+from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
+from convblocks.data.images import MNIST as MNIST_SPEC
+from convblocks.data.pictures import decode, read_headers
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import build_network
 from convblocks.training import tensorboard
@@ -146,7 +147,7 @@ def decode_on_all_cores(folder: Path) -> int:
     """List, look at and decode the training pictures, whatever was kept of them."""
     paths = list_pictures(folder / "train", find_classes(folder / "train")).paths
     read_headers(paths)
-    return len(decode(paths, image_spec.MNIST.shape))
+    return len(decode(paths, MNIST_SPEC.shape))
 
 
 def decode_on_one_core(folder: Path) -> int:

@@ -13,17 +13,17 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmarks.training.case import EVAL_BATCH_SIZE, LEARNING_RATE, SEED, Case, Timing
-from convblocks.data import image_spec, mnist
+from convblocks.data import mnist
+from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import LabelledImages
-from convblocks.data.loader import Batch
-from convblocks.data.randomness import epoch_generator
+from convblocks.data.loader import Batch, epoch_generator
 from convblocks.model.networks import build_network
 from convblocks.training.fast import keep_freed_memory
 
 
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The course's loaders for training and test images: each image is transformed on its own."""
-    transform = Compose([ToTensor(), Normalize(image_spec.MNIST.mean, image_spec.MNIST.std)])
+    transform = Compose([ToTensor(), Normalize(MNIST_SPEC.mean, MNIST_SPEC.std)])
     train, test = (MNIST(mnist.DEFAULT_ROOT, train=train, transform=transform) for train in (True, False))
     return (
         DataLoader(train, batch_size=case.batch_size, shuffle=True, num_workers=case.workers),
@@ -75,7 +75,7 @@ class NormalisedLoader:
     """Batches of images that were normalised once, all of them: one index operation each."""
 
     def __init__(self, digits: LabelledImages, order: Tensor, batch_size: int) -> None:
-        self.images, self.targets = image_spec.MNIST.normalize(digits.images), digits.labels
+        self.images, self.targets = MNIST_SPEC.normalize(digits.images), digits.labels
         self.order, self.batch_size = order, batch_size
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from benchmarks.training.case import LEARNING_RATE, SEED, Case, Stopwatch, Timing
 from benchmarks.training.loops import BareLoop, image_loaders
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.data.loader import Batch
 from convblocks.model.classifier import DigitClassifier
 from convblocks.runs.directory import RunDirectory

@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convblocks.data.image_spec import ImageSpec
-    from convblocks.data.images import ImageSets, ImageSource, LabelledImages
+    from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import MNISTDataModule
     from convblocks.model.classifier import DigitClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
@@ -31,7 +30,7 @@ __all__ = [
 
 # Where each is, unless among the networks.
 ROOMS = {
-    "ImageSpec": "data.image_spec",
+    "ImageSpec": "data.images",
     "DigitClassifier": "model.classifier",
     "ImageSets": "data.images",
     "ImageSource": "data.images",

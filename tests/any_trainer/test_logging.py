@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional
 
 from convblocks import DigitClassifier, MNISTDataModule
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from tests.any_trainer.plain import trainer
 
 METRICS = ("train/loss", "train/acc", "test/loss", "test/acc")

@@ -10,8 +10,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from convblocks import DigitClassifier, MNISTDataModule
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from tests.any_trainer.plain import trainer
 
 

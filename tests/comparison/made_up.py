@@ -3,7 +3,7 @@
 import math
 from random import Random
 
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.runs.result import EPOCHS, Images, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from convblocks.comparison.grid import analyse
 from convblocks.comparison.report import conclusions, report_of
-from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSpec
 from convblocks.runs.result import Images, Overrides, RunResult
 from convblocks.tables import to_console, to_markdown
 from tests.comparison.made_up import as_claimed, course, short

@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch.nn import functional
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import DataError, UserError
 from convblocks.evaluation import evaluate
 from convblocks.figures.evaluation import evaluation_panels, figure_of

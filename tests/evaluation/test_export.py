@@ -11,8 +11,7 @@ import torch
 from onnxruntime import InferenceSession
 
 from convblocks.data.folder import PictureFolder
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluation import export
 from convblocks.evaluation.trained import load_network

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo.maps import GREY, MOST_MAPS, Layer, as_picture, layers_of
 from convblocks.handwriting.sight import Pixels

@@ -12,8 +12,7 @@ import torch
 from PIL import Image, ImageFont
 
 from convblocks.data.folder import PictureFolder, list_pictures
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.handwriting import predict

@@ -23,9 +23,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from convblocks.data import idx
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data import mnist
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.pictures import read_picture
 from convblocks.errors import DataError, UserError
 from convblocks.handwriting.ink import to_mnist
@@ -102,10 +101,10 @@ headers = st.builds(
 @example(b"\0\0\x08\x41" + bytes(4 * 65), False)  # more dimensions than numpy has
 def test_idx_files(content: bytes, packed: bool) -> None:
     with file_of(gzip.compress(content) if packed else content, "file.gz" if packed else "file") as path:
-        read = read_or_refused(idx.read_bytes, path)
+        read = read_or_refused(mnist.read_bytes, path)
         if read is not None:
             assert read == content
-            array = read_or_refused(partial(idx.parse, content), path)
+            array = read_or_refused(partial(mnist.parse, content), path)
             assert array is None or array.numel() <= len(content)
 
 
@@ -114,7 +113,7 @@ def test_idx_files(content: bytes, packed: bool) -> None:
 def test_damaged_archives(data: st.DataObject) -> None:
     whole = b"\0\0\x08\x01" + (100).to_bytes(4, "big") + bytes(range(100))
     with file_of(damaged(gzip.compress(whole, mtime=0), data.draw), "file.gz") as path:
-        assert read_or_refused(idx.read_bytes, path) in (whole, None)
+        assert read_or_refused(mnist.read_bytes, path) in (whole, None)
 
 
 @pytest.mark.parametrize("length", [pytest.param(3_000_000_000, marks=pytest.mark.slow), 900_000_000])
@@ -126,7 +125,7 @@ def test_an_archive_that_unpacks_to_more_than_its_header_says(length: int, tmp_p
         for _ in range(length // 100_000_000):
             archive.write(bytes(100_000_000))
     with pytest.raises(DataError, match="has more bytes where its header says 108"):
-        idx.read_bytes(path)
+        mnist.read_bytes(path)
 
 
 @pytest.fixture(scope="module")

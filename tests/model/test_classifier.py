@@ -8,8 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.nn import functional
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier

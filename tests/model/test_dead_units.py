@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ARCHITECTURES, ConvMaxPoolNetwork, build_network
 from convblocks.training.fast_network import speed_up_network

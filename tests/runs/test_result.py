@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError
 from convblocks.runs.result import Images, Provenance, Row, RunResult, decode, encode, read_results, write_results
 from tests.comparison.made_up import course, result, same_setting

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import load_network
 from convblocks.model.evaluation import Evaluation

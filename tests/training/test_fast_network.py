@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from convblocks.data.image_spec import MNIST
-from convblocks.data.images import ImageSets
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.model.networks import ConvBatchNormNetwork, ConvMaxPoolNetwork, build_network
 from convblocks.model.summary import describe
 from convblocks.training.fast_network import speed_up_network

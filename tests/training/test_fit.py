@@ -10,8 +10,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from convblocks.data.image_spec import ImageSpec
-from convblocks.data.images import ImageSets
+from convblocks.data.images import ImageSets, ImageSpec
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS, RunDirectory

@@ -13,7 +13,7 @@ import yaml
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.errors import UsageError
 from convblocks.training.config import Config
 from convblocks.training.parser import LINKS, parser

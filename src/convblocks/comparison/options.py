@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
 from convblocks.comparison.trials import Trial, command_line, root_of
-from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.result import Overrides

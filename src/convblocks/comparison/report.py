@@ -21,7 +21,7 @@ from convblocks.comparison.wording import (
     sentence,
     settings_text,
 )
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.estimates import NOTHING, SHARE, Estimate, cell, count_text, p_text
 from convblocks.figures.curves import comparison_figure
 from convblocks.figures.sweep import sweep_figure

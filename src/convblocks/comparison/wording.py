@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from convblocks.comparison.analysis import GOAL, Comparison, Measure
 from convblocks.comparison.trials import PATHS, ROOT
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.estimates import Estimate
 from convblocks.runs.result import Overrides
 from convblocks.tables import is_number

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convblocks.command_line import output_file
 from convblocks.console import echo
-from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import checkpoint_parser, in_batches, load_network_and_data
 from convblocks.runs.provenance import git_commit

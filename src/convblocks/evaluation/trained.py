@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from convblocks.command_line import Parser
 from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder
-from convblocks.data.image_spec import MNIST, ImageSpec
-from convblocks.data.images import ImageSets, ImageSource, LabelledImages
-from convblocks.data.sources import find_source, load_images
+from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
+from convblocks.data.module import find_source
 from convblocks.errors import DataError, NotFiniteError, UserError
 from convblocks.model import names
 from convblocks.model.evaluation import Evaluation

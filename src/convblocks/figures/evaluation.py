@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSpec
 from convblocks.estimates import wilson
 from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
 from convblocks.model.evaluation import Evaluation

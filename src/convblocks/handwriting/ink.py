@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 
 Ink = NDArray[np.float64]

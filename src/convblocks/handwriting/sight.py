@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.pictures import LARGEST_PICTURE, read_picture, to_pixels
 from convblocks.handwriting.ink import EVERY_NEIGHBOUR, WORKING_SIDE, to_mnist
 

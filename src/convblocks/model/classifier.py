@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.optim import Optimizer
 
-from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
 from convblocks.model.losses import build_loss

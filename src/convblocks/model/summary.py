@@ -4,7 +4,7 @@ from torch import nn
 from torchinfo import summary
 from torchinfo.enums import Units
 
-from convblocks.data.image_spec import MNIST, ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 

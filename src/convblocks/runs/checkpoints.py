@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from convblocks.atomic import write
-from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError, UserError
 
 # The parts that a resume needs beyond weights and hyper-parameters, with their types.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from convblocks.atomic import write
-from convblocks.data.image_spec import ImageSpec
+from convblocks.data.images import ImageSpec
 from convblocks.errors import UserError
 from convblocks.tables import as_json, flatten
 

@@ -17,8 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 
-from convblocks.data.image_spec import ImageSpec
-from convblocks.data.images import ImageSource
+from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model import names

@@ -3,7 +3,7 @@
 import os
 
 from convblocks.console import echo
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.model.summary import describe, parameters_of
 from convblocks.runs.directory import RunDirectory

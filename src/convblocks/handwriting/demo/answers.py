@@ -9,7 +9,7 @@ from warnings import catch_warnings
 import torch
 from PIL import Image
 
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork

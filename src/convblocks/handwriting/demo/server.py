@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from convblocks.command_line import Parser
-from convblocks.data.image_spec import MNIST
+from convblocks.data.images import MNIST
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.demo.answers import QUESTIONS, answer, setup
