@@ -5,17 +5,25 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
+from convblocks.model.class_specs import (
+    BUILT_OUTSIDE,
+    AnySpec,
+    Named,
+    build_loss,
+    build_optimizer,
+    build_schedule,
+    check_optimizer,
+    plain_spec,
+    short_name,
+)
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
-from convblocks.model.losses import build_loss
 from convblocks.model.metrics import LossAndAccuracy
-from convblocks.model.names import ClassSpec
 from convblocks.model.networks import build_network
-from convblocks.model.optimizers import build_optimizer, build_schedule, check
 
 
 class DigitClassifier(LightningModule):
@@ -25,13 +33,14 @@ class DigitClassifier(LightningModule):
     the steps that the Trainer logs.
 
     Args:
-        arch: The network's name in ``convblocks.ARCHITECTURES``, or a class of an imported module: ``mynets.Rows``.
+        arch: The network's name in ``convblocks.ARCHITECTURES``, or a class of an imported module: ``mynets.Rows``. Or
+            the class itself, a function that returns a network, or a network.
         lr: Learning rate; with a schedule, its highest.
         optimizer: ``adam`` as in the course, ``adamw``, ``sgd`` with momentum 0.9, or a class: its name, or
-            ``{"class_path": ..., "init_args": {...}}``. Fused if the device supports it.
+            ``{"class_path": ..., "init_args": {...}}``, or the class itself. Fused if the device supports it.
         lr_scheduler: ``constant``, one cycle up and down (``onecycle``) or a cosine down to 0 (``cosine``) over the
             steps of the run, or a class as for the optimizer.
-        network: Arguments of the network's class.
+        network: Arguments of the network's class or function.
         sync_batchnorm: Whether batch norm uses the statistics of the global batch, not of each process's part.
         loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image.
         image_spec: Shape, classes and normalisation of the images; MNIST's by default.
@@ -42,13 +51,13 @@ class DigitClassifier(LightningModule):
 
     def __init__(
         self,
-        arch: str,
+        arch: Named,
         lr: float = 1e-2,
-        optimizer: ClassSpec = "adam",
-        lr_scheduler: ClassSpec = "constant",
+        optimizer: AnySpec = "adam",
+        lr_scheduler: AnySpec = "constant",
         network: dict[str, Any] | None = None,
         sync_batchnorm: bool = True,
-        loss: ClassSpec = "cross_entropy",
+        loss: AnySpec = "cross_entropy",
         image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
@@ -56,12 +65,21 @@ class DigitClassifier(LightningModule):
             raise UsageError(f"the learning rate must be above 0, but is {lr}")
         if isinstance(image_spec, dict):  # from a checkpoint
             image_spec = ImageSpec.from_dict(image_spec)
-        self.save_hyperparameters(ignore="image_spec")
-        self.save_hyperparameters({"image_spec": image_spec.as_dict()})
         self.image_spec = image_spec
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss, len(image_spec.classes))
-        check(optimizer, lr_scheduler, self.network.parameters(), lr)
+        check_optimizer(optimizer, lr_scheduler, self.network.parameters(), lr)
+        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+        plain = {
+            "arch": short_name(arch),
+            "network": BUILT_OUTSIDE if isinstance(arch, nn.Module) else network,
+            "optimizer": plain_spec(optimizer),
+            "lr_scheduler": plain_spec(lr_scheduler),
+            "loss": plain_spec(loss),
+            "image_spec": image_spec.as_dict(),
+        }
+        self.save_hyperparameters(ignore=list(plain))
+        self.save_hyperparameters(plain)
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
@@ -114,13 +132,13 @@ class DigitClassifier(LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer, without its schedule."""
-        return build_optimizer(self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"])
+        return build_optimizer(self._optimizer, self.network.parameters(), self.hparams["lr"])
 
     def configure_optimizers(self) -> Any:
         lr = self.hparams["lr"]
         optimizer = self.make_optimizer()
         schedule = build_schedule(
-            self.hparams["lr_scheduler"], optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches)
+            self._lr_scheduler, optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches)
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 

@@ -3,7 +3,6 @@
 Shapes in comments are those on MNIST. For other data sets the networks take an image spec.
 """
 
-import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
-from convblocks.model import names
+from convblocks.model.class_specs import BUILT_OUTSIDE, Named, accepts, arguments_of, instantiate, short_name
 
 
 class MultiLayerPerceptron(nn.Module):
@@ -128,38 +127,50 @@ def check_name(arch: str) -> None:
         raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
 
 
-def build_network(arch: str, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST) -> nn.Module:
-    """A new network, registered or of a class of your own such as ``mynets.Rows``, in channels_last.
+def build_network(
+    arch: Named, arguments: Mapping[str, Any] | str | None = None, image_spec: ImageSpec = MNIST
+) -> nn.Module:
+    """A network, registered or your own, in channels_last.
 
     In this memory format convolutions are fastest; results differ only by rounding. The registered networks get the
-    image spec, as does a class of your own with a parameter ``image_spec``.
+    image spec, as does a class or function of your own with a parameter ``image_spec``.
+
+    Args:
+        arch: The name of a registered network or of your own class, such as ``mynets.Rows``; or the class, a function
+            or a network itself, which is changed in place.
+        arguments: Those of your own class or function.
+        image_spec: The images that it must take.
 
     Raises:
         UsageError: there is no such network, or it does not take these arguments or images, or its logits have another
             shape.
     """
-    check_name(arch)
-    if arch in ARCHITECTURES and arguments:
-        raise UsageError(f"the network {arch} takes no arguments, but was given {', '.join(arguments)}")
-    is_registered = arch in ARCHITECTURES
-    network = ARCHITECTURES[arch](image_spec) if is_registered else _own(arch, arguments or {}, image_spec)
+    name = short_name(arch)
+    check_name(name)
+    if isinstance(arch, nn.Module) and arguments == BUILT_OUTSIDE:  # passed again, to load its checkpoint
+        arguments = None
+    if arguments and (name in ARCHITECTURES or isinstance(arch, nn.Module)):
+        raise UsageError(f"the network {name} takes no arguments, but was given {', '.join(arguments)}")
+    if name in ARCHITECTURES:
+        network = ARCHITECTURES[name](image_spec)
+    elif isinstance(arch, nn.Module):
+        network = arch
+    else:
+        given = arguments_of({"class_path": name, "init_args": arguments or {}})
+        if accepts(arch, "image_spec"):
+            given = {"image_spec": image_spec} | given
+        network = instantiate(nn.Module, arch, **given)
+    if name not in ARCHITECTURES:
+        _check_shapes(name, network, image_spec)
     # The types of torch before 2.15 lack it.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return,unused-ignore]
-
-
-def _own(name: str, arguments: Mapping[str, Any], image_spec: ImageSpec) -> nn.Module:
-    """A network from a user's own class or function."""
-    if "image_spec" in inspect.signature(names.resolve(name)).parameters:
-        arguments = {"image_spec": image_spec, **arguments}
-    network: nn.Module = names.instantiate(nn.Module, name, **arguments)
-    _check_shapes(name, network, image_spec)
-    return network
 
 
 @torch.no_grad()
 def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
     """Raise a UsageError unless the network maps (B, C, H, W) to (B, classes)."""
-    images = torch.zeros(2, *image_spec.shape)
+    device = next((parameter.device for parameter in network.parameters()), None)
+    images = torch.zeros(2, *image_spec.shape, device=device)
     try:
         with evaluating(network):
             logits = network(images)
