@@ -1,11 +1,15 @@
 """Loss, metrics and optimizer around the networks."""
 
+import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from convblocks.data.images import MNIST, ImageSets
@@ -18,6 +22,34 @@ from convblocks.model.networks import ARCHITECTURES
 
 def first_batch(digits: ImageSets, size: int = 64) -> tuple[Tensor, Tensor]:
     return MNIST.normalize(digits.train.images[:size]), digits.train.labels[:size]
+
+
+class Hidden(nn.Sequential):
+    """A network of one's own, with an argument."""
+
+    def __init__(self, hidden: int = 8) -> None:
+        super().__init__(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.LazyLinear(hidden), nn.ReLU(), nn.Linear(hidden, 10))
+
+
+def make_hidden(hidden: int) -> nn.Module:
+    return Hidden(hidden)
+
+
+def local_class() -> type[nn.Module]:
+    class Local(Hidden):
+        pass
+
+    return Local
+
+
+class Focal(nn.Module):
+    def __init__(self, gamma: float = 2.0) -> None:
+        super().__init__()
+        self.gamma = gamma
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        losses = functional.cross_entropy(logits, targets, reduction="none")
+        return (1 - (-losses).exp()) ** self.gamma * losses
 
 
 def quiet_trainer(folder: Path, **settings: object) -> Trainer:
@@ -151,3 +183,124 @@ WRONG_DECAY = {"class_path": "torch.optim.AdamW", "init_args": {"weight_decay": 
 def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         DigitClassifier(**settings)  # type: ignore[arg-type]  # the keys are its arguments
+
+
+def trained(tmp_path: Path, *arguments: Any, **settings: Any) -> tuple[DigitClassifier, dict[str, Any]]:
+    """A classifier after a few steps, saved to net.ckpt, and the hyper-parameters there."""
+    module = DigitClassifier(*arguments, **settings)
+    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=3, limit_val_batches=0)
+    trainer.fit(module, datamodule=MNISTDataModule())
+    trainer.save_checkpoint(tmp_path / "net.ckpt")
+    return module, torch.load(tmp_path / "net.ckpt", weights_only=True)["hyper_parameters"]
+
+
+def load(tmp_path: Path, **passed: Any) -> DigitClassifier:
+    return DigitClassifier.load_from_checkpoint(tmp_path / "net.ckpt", weights_only=True, **passed)
+
+
+@pytest.mark.parametrize(
+    ("arch", "network", "name"),
+    [
+        (Hidden, {"hidden": 4}, f"{__name__}.Hidden"),
+        (make_hidden, {"hidden": 4}, f"{__name__}.make_hidden"),
+        (local_class(), None, f"{__name__}.local_class.<locals>.Local"),
+        (lambda hidden: Hidden(hidden), {"hidden": 4}, f"{__name__}.<lambda>"),
+        (partial(Hidden, hidden=4), None, "functools.<partial>"),
+        (Hidden(4), None, f"{__name__}.Hidden"),
+    ],
+    ids=["class", "function", "local class", "lambda", "partial", "network"],
+)
+def test_a_network_can_be_passed_in_python(
+    tmp_path: Path, digits: ImageSets, arch: Callable[..., nn.Module], network: dict[str, Any] | None, name: str
+) -> None:
+    module, kept = trained(tmp_path, arch, network=network)
+    assert kept["arch"] == name
+    assert kept["network"] == ("built outside" if isinstance(arch, nn.Module) else network)
+    convolution = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    loaded = load(tmp_path, arch=Hidden(4) if isinstance(arch, nn.Module) else arch)
+    images, _ = first_batch(digits)
+    assert torch.equal(loaded.eval()(images), module.eval()(images))
+
+
+@pytest.mark.parametrize("arch", [Hidden, make_hidden])
+def test_a_class_or_function_that_was_passed_is_found_again_by_its_name(tmp_path: Path, arch: Any) -> None:
+    module, _ = trained(tmp_path, arch, network={"hidden": 4})
+    assert load(tmp_path).hparams == module.hparams
+
+
+@pytest.mark.parametrize(
+    ("arch", "message"),
+    [
+        (Hidden(4), "the checkpoint does not say how its .*Hidden was built: pass one to load_from_checkpoint"),
+        (local_class(), "<locals>.Local cannot be found by its name: pass the class or function itself"),
+    ],
+)
+def test_a_network_without_a_name_must_be_passed_again(tmp_path: Path, arch: Any, message: str) -> None:
+    trained(tmp_path, arch)
+    with pytest.raises(UsageError, match=message):
+        load(tmp_path)
+
+
+def test_a_checkpoint_cannot_import_a_class_by_lightnings_instantiator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning's CLI parses hyper-parameters by the types of the classifier's arguments, and imports classes."""
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    trained(tmp_path, "mlp")
+    content = torch.load(tmp_path / "net.ckpt", weights_only=True)
+    content["hyper_parameters"] |= {"_instantiator": "lightning.pytorch.cli.instantiate_module"}
+    for option in ("arch", "optimizer", "lr_scheduler"):
+        evil = content["hyper_parameters"] | {option: {"class_path": "evil.Network"}}
+        torch.save(content | {"hyper_parameters": evil}, tmp_path / "net.ckpt")
+        with contextlib.suppress(Exception):  # refused, or never used
+            load(tmp_path)
+
+
+def test_an_optimizer_schedule_and_loss_can_be_passed_too(tmp_path: Path) -> None:
+    plateau = partial(torch.optim.lr_scheduler.StepLR, step_size=2)
+    module, kept = trained(tmp_path, "mlp", optimizer=torch.optim.SGD, lr_scheduler=plateau, loss=nn.CrossEntropyLoss)
+    assert type(module.optimizers(use_pl_optimizer=False)) is torch.optim.SGD
+    assert (kept["optimizer"], kept["lr_scheduler"]) == ("torch.optim.sgd.SGD", "functools.<partial>")
+    assert kept["loss"] == "torch.nn.modules.loss.CrossEntropyLoss"
+    load(tmp_path)
+
+
+@pytest.mark.parametrize("loss", [Focal(1.0), nn.CrossEntropyLoss(torch.arange(1.0, 11.0))], ids=["own", "torch"])
+def test_a_loss_that_is_built_trains_by_the_mean_over_images(tmp_path: Path, digits: ImageSets, loss: Any) -> None:
+    module, kept = trained(tmp_path, "mlp", loss=loss)
+    assert kept["loss"] == {
+        "class_path": f"{type(loss).__module__}.{type(loss).__name__}",
+        "init_args": "built outside",
+    }
+    logits, targets = module(first_batch(digits)[0]), first_batch(digits)[1]
+    expected = (
+        loss(logits, targets)
+        if isinstance(loss, Focal)
+        else functional.cross_entropy(logits, targets, loss.weight, reduction="none")
+    )
+    assert torch.allclose(module.loss(logits, targets).sum(), expected.sum())
+    assert getattr(loss, "reduction", "mean") == "mean"  # the passed one is left as it was
+    assert load(tmp_path, loss=loss).hparams == module.hparams
+    with pytest.raises(UsageError, match=r"the checkpoint does not say how its .* was built"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"arch": Hidden(), "network": {"hidden": 3}}, "Hidden takes no arguments, but was given hidden"),
+        ({"arch": nn.Flatten()}, r"Flatten returns \(2, 784\) for images \(2, 1, 28, 28\), not logits \(2, 10\)"),
+        ({"arch": nn.Conv2d(3, 1, 3)}, r"Conv2d does not take images \(B, 1, 28, 28\)"),
+        ({"arch": lambda: 3}, "<lambda> returns a int, not a Module"),
+        ({"arch": Hidden, "network": {"depth": 3}}, "Module .*Hidden cannot be made with depth=3"),
+        ({"arch": "mlp", "optimizer": nn.ReLU}, "ReLU is not a subclass of Optimizer"),
+        ({"arch": "mlp", "loss": nn.MSELoss()}, r"MSELoss does not take logits \(2, 10\)"),
+    ],
+    ids=str,
+)
+def test_what_is_passed_must_fit(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        DigitClassifier(**settings)
+    assert "\n" not in str(caught.value)
