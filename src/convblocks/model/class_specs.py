@@ -246,8 +246,8 @@ def build_schedule(spec: AnySpec, optimizer: Optimizer, lr: float, steps: Callab
         if arguments:
             raise UsageError(f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}")
         return None
-    # Settings for Lightning, not for the schedule's class.
-    settings = {key: arguments.pop(key) for key in ("interval", "frequency", "monitor", "strict") if key in arguments}
+    for_lightning = ("interval", "frequency", "monitor", "strict")  # not for the schedule's class
+    settings: dict[str, Any] = {key: arguments.pop(key) for key in for_lightning if key in arguments}
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
         own = {"max_lr": lr, "total_steps": steps()} if short_name(spec) == "onecycle" else {"T_max": steps()}
