@@ -30,7 +30,7 @@ def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, floa
         batches: Its inputs, on its device: (B, C, H, W) float, normalised.
     """
     relus, watch = relus_of(network), _Watch()
-    undisturbed = torch.random.fork_rng(_cuda_devices(network))
+    undisturbed = torch.random.fork_rng({weights.device for weights in network.parameters() if weights.is_cuda})
     with evaluating(network), torch.no_grad(), undisturbed, watch_relus(network, watch.note_units):
         for images in batches:
             watch.uses.clear()
@@ -87,8 +87,3 @@ class _Watch:
     def dead_share(self, name: str) -> float:
         active = torch.cat([units for (relu, _, _), units in self._active.items() if relu == name])
         return int((~active).sum()) / len(active)
-
-
-def _cuda_devices(network: nn.Module) -> list[torch.device]:
-    """The CUDA devices of the network's parameters."""
-    return list({parameter.device for parameter in network.parameters() if parameter.is_cuda})
