@@ -13,7 +13,7 @@ from typing import Literal
 
 from convblocks.comparison.statistics import mean_interval, permutation_test, superiority
 from convblocks.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share
-from convblocks.model.optimizers import CONSTANT
+from convblocks.model.class_specs import CONSTANT
 from convblocks.runs.result import Images, Overrides, RunResult, by_arch
 
 Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "accuracy"]

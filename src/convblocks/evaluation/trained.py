@@ -16,7 +16,7 @@ from convblocks.data.folder import PictureFolder
 from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
 from convblocks.data.module import find_source
 from convblocks.errors import DataError, NotFiniteError, UserError
-from convblocks.model import names
+from convblocks.model import class_specs
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.runs.checkpoints import read_checkpoint
@@ -80,7 +80,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
     if "." in arch:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch}: allow its import with --arch {arch}")
-        names.import_class(arch)
+        class_specs.import_class(arch)
     trained = restore_network(path, checkpoint["hyper_parameters"], checkpoint["state_dict"])
     if not all(weights.isfinite().all() for weights in trained.network.state_dict().values()):
         raise NotFiniteError(f"the weights in {path} are not finite: training diverged, use another checkpoint")
@@ -124,8 +124,8 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     trained, root = load_network(options.checkpoint, options.arch), options.root
     expected = trained.image_spec
     if options.source:
-        names.import_class(options.source)
-        source = names.instantiate(ImageSource, options.source, root)
+        class_specs.import_class(options.source)
+        source = class_specs.instantiate(ImageSource, options.source, root)
     elif root.is_dir() or expected.same_images(MNIST):
         source = find_source(root)
         if isinstance(source, PictureFolder):

@@ -20,11 +20,10 @@ from lightning.pytorch.callbacks import ProgressBar, Timer
 from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
-from convblocks.model import names
+from convblocks.model import class_specs
+from convblocks.model.class_specs import loss_name, optimizer_name, schedule_name, spans_the_run
 from convblocks.model.classifier import DigitClassifier
-from convblocks.model.losses import loss_name
 from convblocks.model.networks import check_name
-from convblocks.model.optimizers import optimizer_name, schedule_name, spans_the_run
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.bar import Bar
 from convblocks.training.fast import FastClassifier, NoProfiler
@@ -84,7 +83,7 @@ class Config:
         Raises:
             UsageError: options that are unknown, out of range, or incompatible.
         """
-        names.see_current_folder()  # for a user's own callbacks and loggers
+        class_specs.see_current_folder()  # for a user's own callbacks and loggers
         parsed = parse_words([*_saved_config(arguments), *arguments])
         for group, option in (("data", "val_size"), ("trainer", "max_steps")):
             if option not in parsed[group]:  # the parser accepts a config in which a group is a single value
@@ -121,13 +120,15 @@ class Config:
             settings["data"].get("source") or "",
         ):
             if "." in name:
-                names.import_class(name)
+                class_specs.import_class(name)
 
     def make_data(self) -> MNISTDataModule:
         """The data module of these settings, or a UsageError."""
         given = dict(self.parsed.data)
         source = given.pop("source")
-        return MNISTDataModule(**given, source=partial(names.instantiate, ImageSource, source) if source else None)
+        return MNISTDataModule(
+            **given, source=partial(class_specs.instantiate, ImageSource, source) if source else None
+        )
 
     def make_classifier(self, image_spec: ImageSpec) -> DigitClassifier:
         """The classifier of these settings; its weights are drawn from torch's global generator.

@@ -15,9 +15,9 @@ from convblocks.atomic import write
 from convblocks.console import echo, echo_command
 from convblocks.errors import NotFiniteError
 from convblocks.evaluation.trained import TrainedNetwork, restore_network
+from convblocks.model.class_specs import short_name
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.evaluation import Evaluation
-from convblocks.model.names import short_name
 from convblocks.model.summary import parameters_of
 from convblocks.runs.checkpoints import check_weights, read_checkpoint
 from convblocks.runs.directory import DEAD, is_epoch

@@ -16,9 +16,9 @@ from lightning.pytorch import Trainer
 from convblocks.command_line import options_of, with_suggestion
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
-from convblocks.model import names
+from convblocks.model import class_specs
+from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import DigitClassifier
-from convblocks.model.names import ClassSpec
 from convblocks.model.networks import ARCHITECTURES
 
 EPOCHS = 5
@@ -177,7 +177,7 @@ def _plain(value: Any) -> Any:
 
 def _not_defaults(class_path: str, init_args: jsonargparse.Namespace | None = None, **_: Any) -> dict[str, Any]:
     """The arguments of a class that are not its defaults."""
-    defaults = inspect.signature(names.import_class(class_path)).parameters
+    defaults = inspect.signature(class_specs.import_class(class_path)).parameters
     arguments = vars(init_args) if init_args else {}
     return {
         option: _plain(value)

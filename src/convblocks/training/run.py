@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError, UserError
-from convblocks.model.optimizers import spans_the_run
+from convblocks.model.class_specs import spans_the_run
 from convblocks.runs.checkpoints import AtomicCheckpointIO, newest_checkpoint
 from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.runs.provenance import note_start, read_origin

@@ -17,7 +17,7 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from convblocks.errors import UsageError
-from convblocks.model import names
+from convblocks.model import class_specs
 
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
@@ -55,7 +55,7 @@ def has_own_environment(trainer: Mapping[str, Any]) -> bool:
     given = [*plugins] if isinstance(plugins, list) else [plugins]
     if isinstance(strategy, dict):
         given.append(strategy.get("init_args", {}).get("cluster_environment"))
-    classes = [names.import_class(one["class_path"]) for one in given if one]
+    classes = [class_specs.import_class(one["class_path"]) for one in given if one]
     return any(isinstance(one, type) and issubclass(one, ClusterEnvironment) for one in classes)
 
 
