@@ -18,6 +18,7 @@ from convblocks.runs.directory import RunDirectory, next_version
 from convblocks.runs.provenance import note_start, read_origin
 from convblocks.tables import flatten
 from convblocks.training import loggers, signals, slurm
+from convblocks.training.averaging import follow_until_averaging_starts
 from convblocks.training.config import Config
 from convblocks.training.diagnostics import Divergence
 from convblocks.training.fast import keep_freed_memory, skip_idle_hooks, skip_sigterm_broadcast, speed_up_gradients
@@ -192,6 +193,7 @@ class Run:
             if not isinstance(checkpoint, RunCheckpoint) and checkpoint.dirpath is None:
                 # Apart from the checkpoints that a resume needs.
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
+        follow_until_averaging_starts(self.trainer)
         if callbacks_of(self.trainer, ModelPruning):
             self.module.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last lacks
 
