@@ -28,7 +28,7 @@ minutes on the machine below, with nothing else running.
 An epoch is one of `scripts/fit.py` with everything on: some steps at batch size {batch_size}, the same share of the
 evaluation, logs and checkpoint. Each fresh process runs {repeats} of them; the first is not timed, and the median of
 the others counts. `bare` is just the network and its optimizer: as many steps over one batch, in a plain loop of torch,
-without the short cuts of `training/fast.py`.
+without the short cuts of `training/fast*.py`.
 
 {rounds} rounds, every second one in the opposite order. Seconds are medians over the rounds.
 """

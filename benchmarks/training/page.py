@@ -32,7 +32,7 @@ It trains the same network in five ways, for one epoch at batch size {batch_size
   last, fused Adam; no training metrics, no logs.
 - `barebones`: the steps of `bare` in Lightning's Trainer with everything off that can be (`Trainer(barebones=True)`).
 - `fit`: this project as `scripts/fit.py` runs it, with its bar, logs and checkpoints, and the short cuts of
-  `training/fast.py`, which change no bit of the result.
+  `training/fast*.py`, which change no bit of the result.
 
 Each measurement runs in a fresh process, after at most {warm_up} steps that are not timed; the variants alternate in
 {rounds} rounds. Seconds, megabytes and steps a second are medians. The first two ways run in 32 bit only, with as many
@@ -64,7 +64,7 @@ OPERATORS = 16
 LOOP = (
     "The Trainer's loop adds what a step of `barebones` takes longer than one of `bare`: {loop} of a step of `fit`. "
     "This project adds the normalisation of each batch, sums for loss and accuracy, logs, bar and signals, and saves "
-    "what `training/fast.py` leaves out: the difference of `fit` and `barebones`."
+    "what `training/fast*.py` leaves out: the difference of `fit` and `barebones`."
 )
 
 

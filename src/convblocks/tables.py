@@ -110,6 +110,11 @@ def as_shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(accuracy: float) -> str:
     return f"{100 * accuracy:.2f} %"
 

@@ -273,6 +273,7 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
             ["--confirm", "3", "--grid", "lr=1e-3,1e-2", "--data.val_size", "9", "--trainer.limit_val_batches", "0"],
             "--confirm .* held-out images",
         ),
+        (["--grid", "batch_size=64,0"], "a batch size must be at least 1"),
         (["--confirm", "-1", "--grid", "lr=1e-3,1e-2", "--data.val_size", "9"], "--confirm must be at least 0"),
     ],
 )

@@ -96,13 +96,21 @@ def test_a_change_of_any_file_decodes_all_again(
     assert len(decoded) == 3
 
 
-@pytest.mark.parametrize("spoil", [cut(0), cut(1000), cut(-100), flipped(-400), flipped(40)])
+@pytest.mark.parametrize("spoil", [cut(0), cut(1000), cut(-100), flipped(20_000), flipped(-400), flipped(40)])
 def test_a_damaged_kept_file_is_replaced(spoil: Callable[[Path], None], root: Path, decoded: list[int]) -> None:
     before = PictureFolder(root).load()
     spoil(kept_file(root, None))
     assert same(PictureFolder(root).load(), before)
     assert same(PictureFolder(root).load(), before)
     assert len(decoded) <= 2  # a byte between the file's parts has no meaning
+
+
+def test_a_byte_of_a_kept_picture_that_differs_is_noticed(root: Path, decoded: list[int]) -> None:
+    before = PictureFolder(root).load()
+    path = kept_file(root, None)
+    flipped(path.read_bytes().index(before.train.images[3].numpy().tobytes()))(path)
+    assert same(PictureFolder(root).load(), before)
+    assert len(decoded) == 2
 
 
 def test_unfinished_files_of_a_killed_process_are_removed(root: Path) -> None:

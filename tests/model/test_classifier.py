@@ -17,7 +17,7 @@ from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.metrics import LossAndAccuracy
-from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.networks import ARCHITECTURES, MultiLayerPerceptron
 
 
 def first_batch(digits: ImageSets, size: int = 64) -> tuple[Tensor, Tensor]:
@@ -232,7 +232,7 @@ def test_a_class_or_function_that_was_passed_is_found_again_by_its_name(tmp_path
 @pytest.mark.parametrize(
     ("arch", "message"),
     [
-        (Hidden(4), "the checkpoint does not say how its .*Hidden was built: pass one to load_from_checkpoint"),
+        (Hidden(4), r"the checkpoint does not say how its network was built: load it with arch=.*Hidden\(\.\.\.\)"),
         (local_class(), "<locals>.Local cannot be found by its name: pass the class or function itself"),
     ],
 )
@@ -240,6 +240,17 @@ def test_a_network_without_a_name_must_be_passed_again(tmp_path: Path, arch: Any
     trained(tmp_path, arch)
     with pytest.raises(UsageError, match=message):
         load(tmp_path)
+
+
+def test_a_network_that_was_passed_cannot_be_built_from_its_class(tmp_path: Path) -> None:
+    trained(tmp_path, Hidden(4))
+    with pytest.raises(UsageError, match=r"how its network was built: load it with arch=.*Hidden\(\.\.\.\)"):
+        load(tmp_path, arch=Hidden)
+
+
+def test_a_registered_network_that_was_passed_can_be_loaded_by_name(tmp_path: Path) -> None:
+    module, _ = trained(tmp_path, MultiLayerPerceptron())
+    assert load(tmp_path, arch="mlp").state_dict().keys() == module.state_dict().keys()
 
 
 def test_a_checkpoint_cannot_import_a_class_by_lightnings_instantiator(

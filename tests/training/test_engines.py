@@ -19,6 +19,7 @@ from torch import distributed
 
 from convblocks.data.images import ImageSets
 from convblocks.data.module import MNISTDataModule
+from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.distributed import end_process_group
 from convblocks.runs.directory import RunDirectory
@@ -138,6 +139,12 @@ def test_the_layout_is_not_checked_if_the_trainer_has_a_cluster_environment(fold
 def test_the_trainers_cluster_environment_replaces_slurms(folder: Path, environment: None, flags: list[str]) -> None:
     train(*RUN, *QUICK, *flags, "--trainer.devices", "1", "--name", "own")
     assert RunDirectory("own").read_result().provenance.processes == 1
+
+
+@under(TASK)
+def test_such_a_run_reports_its_own_errors(folder: Path, environment: None) -> None:
+    with pytest.raises(UsageError, match="a batch size must be at least 1"):
+        train(*RUN, *QUICK, *ENGINE, "--batch_size", "0")
 
 
 def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(

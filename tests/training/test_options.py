@@ -70,6 +70,28 @@ def test_settings_can_be_fed_back(workspace: Path) -> None:
     assert (config.make_classifier(MNIST).hparams["lr"], data.seed, data.val_size) == (0.003, 5, 1000)
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--optimizer", "sgd", "--optimizer.momentum", "0.5", "--data.size", "8", "9", "--epochs", "2"],
+        ["--trainer.max_steps", "7", "--trainer.logger+=CSVLogger", "--trainer.logger.save_dir=csv"],
+        ["--trainer.callbacks+=callbacks.Open", "--trainer.callbacks.dict_kwargs.more=3"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_saved_settings_build_what_the_command_line_does(workspace: Path, flags: list[str]) -> None:
+    (workspace / "callbacks.py").write_text(
+        "from lightning.pytorch import Callback\n"
+        "class Open(Callback):\n"
+        "    def __init__(self, fewer=1, **more):\n"
+        "        self.more = more\n"
+    )
+    config = Config.parse(["--arch", "mlp", *flags])
+    (workspace / "saved.yaml").write_text(yaml.safe_dump(config.settings))
+    again = Config.parse(["--config", "saved.yaml"])
+    assert (again.parsed.data, again.parsed.trainer) == (config.parsed.data, config.parsed.trainer)
+
+
 @pytest.mark.parametrize("later", ["AdamW", "Adam"])
 def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(workspace: Path, later: str) -> None:
     first = {"class_path": "Adam", "init_args": {"betas": [0.7, 0.9]}}
@@ -151,7 +173,7 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
         (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
-        (["--arch", "mlp", "--trainer.strategy", "ddp_spawn"], "spawns or forks are not supported: use ddp"),
+        (["--arch", "mlp", "--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
     ],
 )
 def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:

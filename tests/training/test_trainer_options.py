@@ -228,6 +228,15 @@ def of_ddp(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 
 @pytest.mark.slow
+def test_each_process_has_the_threads_asked_for(tmp_path: Path) -> None:
+    """Not those that Lightning sets where it starts processes: one for each core, shared among them."""
+    flags = ["--arch", "mlp", "--trainer.devices", "2", "--trainer.accelerator", "cpu", "--threads", "3"]
+    finished = run_quickly(FIT, *DEBUG, *flags, "--epochs", "1", "--name", "run", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert RunDirectory("run", tmp_path).read_result().provenance.threads == 3
+
+
+@pytest.mark.slow
 def test_another_ddp_gives_the_numbers_of_ddp(of_ddp: RunDirectory, tmp_path: Path) -> None:
     run = train_two_processes("ddp_find_unused_parameters_true", tmp_path)
     assert_same_weights(of_ddp, run)

@@ -121,10 +121,10 @@ def config_of(trial: Trial) -> Config:
 
 def image_spec_of(config: Config) -> ImageSpec:
     """The image spec of a trial's data, for which pictures are read: once for all trials."""
-    data = config.settings["data"]
-    of_images = as_json({option: data.get(option) for option in ("root", "size", "source", "val_size")})
+    data, given = config.make_data(), config.settings["data"]  # making data also refuses options out of range
+    of_images = as_json({option: given.get(option) for option in ("root", "size", "source", "val_size")})
     if of_images not in _image_specs:
-        _image_specs[of_images] = config.make_data().image_spec
+        _image_specs[of_images] = data.image_spec
     return _image_specs[of_images]
 
 

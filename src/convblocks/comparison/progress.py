@@ -13,7 +13,7 @@ from convblocks.comparison.trials import ROOT, AnyTrial, Running, Trial
 from convblocks.comparison.wording import settings_text
 from convblocks.runs.directory import is_epoch
 from convblocks.runs.result import Overrides
-from convblocks.tables import bar
+from convblocks.tables import bar, counted
 
 # The accuracies of a running trial's last epochs that are shown.
 SHOWN_EPOCHS = 4
@@ -71,7 +71,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self.ended < self.total:
             options = [option for option, _ in self.common if option != ROOT]
-            trials = "1 trial" if self.total == 1 else f"{self.total} trials"
+            trials = counted(self.total, "trial")
             self._print(f"{trials} with {settings_text(self.common, options)}" if options else trials)
         if self.live:
             self.live.start()

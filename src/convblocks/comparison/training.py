@@ -39,7 +39,7 @@ def confirm(
     """
     trials = {name: [Trial(directory.name, *arm, seed) for seed in seeds] for name, arm in arms.items()}
     everything = list(dict.fromkeys(trial for own in trials.values() for trial in own))
-    results = finish(directory, everything, jobs, fit, refuse_conflict(everything))
+    results = finish(directory, everything, jobs, fit=fit, configs=refuse_conflict(everything))
     if fit:
         refuse_missing(everything, results)
     return {name: [results[trial] for trial in own if trial in results] for name, own in trials.items()}

@@ -185,7 +185,10 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
         DataError: a picture cannot be read.
     """
     # Shared with the processes, which write into it. Unlike torch's shared tensors, it takes no space in /dev/shm.
-    memory = mmap.mmap(-1, len(paths) * math.prod(shape))
+    try:
+        memory = mmap.mmap(-1, len(paths) * math.prod(shape))
+    except OSError as error:
+        raise DataError(f"there is no memory for {len(paths):,} pictures ({error.strerror})") from error
     images = torch.frombuffer(memory, dtype=torch.uint8).view(len(paths), *shape)
     pixels = images.numpy()
 

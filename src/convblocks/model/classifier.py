@@ -69,7 +69,9 @@ class DigitClassifier(LightningModule):
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss, len(image_spec.classes))
         check_optimizer(optimizer, lr_scheduler, self.network.parameters(), lr)
-        self._optimizer, self._lr_scheduler = optimizer, lr_scheduler
+        # What hparams, which must be plain values, cannot hold.
+        self._optimizer = optimizer if callable(optimizer) else None
+        self._lr_scheduler = lr_scheduler if callable(lr_scheduler) else None
         plain = {
             "arch": short_name(arch),
             "network": BUILT_OUTSIDE if isinstance(arch, nn.Module) else network,
@@ -132,14 +134,14 @@ class DigitClassifier(LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer, without its schedule."""
-        return build_optimizer(self._optimizer, self.network.parameters(), self.hparams["lr"])
+        spec = self._optimizer or self.hparams["optimizer"]
+        return build_optimizer(spec, self.network.parameters(), self.hparams["lr"])
 
     def configure_optimizers(self) -> Any:
         lr = self.hparams["lr"]
         optimizer = self.make_optimizer()
-        schedule = build_schedule(
-            self._lr_scheduler, optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches)
-        )
+        spec = self._lr_scheduler or self.hparams["lr_scheduler"]
+        schedule = build_schedule(spec, optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def setup(self, stage: str) -> None:

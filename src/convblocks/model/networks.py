@@ -147,7 +147,9 @@ def build_network(
     """
     name = short_name(arch)
     check_name(name)
-    if isinstance(arch, nn.Module) and arguments == BUILT_OUTSIDE:  # passed again, to load its checkpoint
+    if arguments == BUILT_OUTSIDE:  # in the checkpoint of a network that was passed
+        if name not in ARCHITECTURES and not isinstance(arch, nn.Module):
+            raise UsageError(f"the checkpoint does not say how its network was built: load it with arch={name}(...)")
         arguments = None
     if arguments and (name in ARCHITECTURES or isinstance(arch, nn.Module)):
         raise UsageError(f"the network {name} takes no arguments, but was given {', '.join(arguments)}")

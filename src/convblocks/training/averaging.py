@@ -1,4 +1,4 @@
-"""Mends Lightning's weight averaging with a delayed start."""
+"""Fixes Lightning's WeightAveraging where its start is delayed."""
 
 from typing import Any
 
@@ -13,23 +13,26 @@ class _FollowUntilStart(Callback):
         self.averaging = averaging
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        average = self.averaging._average_model
-        if average is not None and average.n_averaged == 0:
-            average.update_parameters(pl_module)  # a first update only copies
-            average.n_averaged.zero_()
+        self._follow(pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        self.on_validation_epoch_start(trainer, pl_module)
+        self._follow(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.on_validation_epoch_start(trainer, pl_module)
+        self._follow(pl_module)
+
+    def _follow(self, module: LightningModule) -> None:
+        average = self.averaging._average_model
+        if average is not None and average.n_averaged == 0:
+            average.update_parameters(module)  # a first update only copies
+            average.n_averaged.zero_()
 
 
 def follow_until_averaging_starts(trainer: Trainer) -> None:
-    """Let EMAWeightAveraging use the trained weights before its start; its average then still holds the untrained ones.
+    """Let weight averaging use the trained weights until it starts.
 
-    Lightning evaluates and saves those, and ends with them if the start is never reached (pytorch-lightning's issue
-    21724).
+    Until then its average holds the untrained weights, which Lightning would evaluate and save, and keep if it never
+    starts (pytorch-lightning's issue 21724).
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
     averagings = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]

@@ -49,9 +49,6 @@ RANGES = {
 # More than any machine has. Beyond the C library's limit the process would die without a message.
 MOST_THREADS = 1024
 
-# How Lightning's ``ddp`` starts further processes, as opposed to ``ddp_spawn`` and ``ddp_fork``.
-SUBPROCESSES = "popen"
-
 NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpool/version_0"
 
 
@@ -181,8 +178,8 @@ class Config:
             trainer = Trainer(**given)
         except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
             raise UsageError(" ".join(str(error).split())) from error
-        if getattr(trainer.strategy, "_start_method", SUBPROCESSES) != SUBPROCESSES:
-            raise UsageError("--trainer.strategy: processes that Lightning spawns or forks are not supported: use ddp")
+        if getattr(trainer.strategy, "_start_method", "popen") != "popen":  # ddp_spawn, ddp_fork, ddp_notebook
+            raise UsageError("processes that Lightning spawns or forks are not supported: give --trainer.strategy ddp")
         return trainer
 
 

@@ -23,7 +23,7 @@ from convblocks.runs.checkpoints import check_weights, read_checkpoint
 from convblocks.runs.directory import DEAD, is_epoch
 from convblocks.runs.provenance import describe_machine, read_origin
 from convblocks.runs.result import EPOCHS, Images, Provenance, RunResult
-from convblocks.tables import as_csv, as_shown, percent
+from convblocks.tables import as_csv, as_shown, counted, percent
 from convblocks.training.diagnostics import Divergence, dead_units_in, measure_dead_units, whole_percent
 from convblocks.training.metrics_log import loss_text, shortest_float
 from convblocks.training.resume import callbacks_of, is_out_of_time
@@ -183,9 +183,8 @@ def write_to_tensorboard(
 
 def print_result(run: Run, result: RunResult) -> None:
     """Print the result and the next commands."""
-    count = len(result.epochs)
     accuracy = f"test accuracy {percent(result.accuracy)}{mistakes_text(run, result.accuracy)}"
-    epochs = "1 epoch" if count == 1 else f"{count} epochs"
+    epochs = counted(len(result.epochs), "epoch")
     echo(f"\n{accuracy}, loss {loss_text(result.final['test/loss'])}, {epochs} in {result.seconds:.1f} s")
     if result.ended_by != EPOCHS:
         echo(f"ended by {result.ended_by}")

@@ -8,7 +8,7 @@ from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.model.summary import describe, parameters_of
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import EPOCHS, RunResult
-from convblocks.tables import as_shown
+from convblocks.tables import as_shown, counted
 from convblocks.training import slurm
 from convblocks.training.config import Config
 from convblocks.training.diagnostics import DeadUnits
@@ -64,7 +64,7 @@ def try_out(run: Run) -> None:
 @new_process_group_ends_at_exit()
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
-    with run.friendly_errors():
+    with run.reporting_failures():
         run.start()
         if run.is_rank_zero:
             introduce(run)
@@ -96,8 +96,7 @@ def introduce(run: Run) -> None:
 
 def finished(directory: RunDirectory, result: RunResult) -> str:
     """The message for a run that is done."""
-    count = len(result.epochs)
-    epochs = f"{directory.path} is finished: it has {count} epoch{'s' if count > 1 else ''}"
+    epochs = f"{directory.path} is finished: it has {counted(len(result.epochs), 'epoch')}"
     if result.ended_by != EPOCHS:
         return f"{epochs} and was ended by {result.ended_by}."
     return f"{epochs}. To extend it, give more --epochs."

@@ -83,36 +83,38 @@ class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, m
 @cache
 def parser() -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
-    made = FitParser(prog="fit.py", allow_abbrev=False)
-    made.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
-    made.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
-    made.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
+    options = FitParser(prog="fit.py", allow_abbrev=False)
+    options.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
+    options.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
+    options.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
     help_text = f"Passes over the training images (default: {EPOCHS}, or without limit if there is another one)."
-    made.add_argument("--epochs", type=int | None, help=help_text)
+    options.add_argument("--epochs", type=int | None, help=help_text)
     batch_size, lr = _default(MNISTDataModule, "batch_size"), _default(DigitClassifier, "lr")
-    made.add_argument("--batch_size", type=int, default=batch_size, help="Images per optimizer step.")
-    made.add_argument("--lr", type=float, default=lr, help="Learning rate.")
+    options.add_argument("--batch_size", type=int, default=batch_size, help="Images per optimizer step.")
+    options.add_argument("--lr", type=float, default=lr, help="Learning rate.")
     for option in CLASSES:
         help_text = f"A short name or a class; its arguments as --{option}.KEY."
-        made.add_argument(f"--{option}", type=ClassSpec, default=_default(DigitClassifier, option), help=help_text)
-        made.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
+        options.add_argument(f"--{option}", type=ClassSpec, default=_default(DigitClassifier, option), help=help_text)
+        options.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
     help_text = "Seed of the weights, and of the order and movements of the images."
-    made.add_argument("--seed", type=int, default=0, help=help_text)
-    made.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
-    made.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
-    made.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
-    made.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
+    options.add_argument("--seed", type=int, default=0, help=help_text)
+    options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
+    options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
+    options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
+    options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     for group, part in (("data", MNISTDataModule), ("trainer", Trainer)):
-        made.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"source"})
-    made.add_argument("--data.source", type=str, help="A class that reads a data set of another kind: mydata.Stripes.")
-    actions: list[Any] = made._actions  # jsonargparse has no public way to a type
+        options.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"source"})
+    options.add_argument(
+        "--data.source", type=str, help="A class that reads a data set of another kind: mydata.Stripes."
+    )
+    actions: list[Any] = options._actions  # jsonargparse has no public way to a type
     for action in actions:
         if hasattr(action, "_typehint"):
             action._typehint = _int_before_float(action._typehint)
-    made.set_defaults({f"trainer.{option}": value for option, value in TRAINER_DEFAULTS.items()})
+    options.set_defaults({f"trainer.{option}": value for option, value in TRAINER_DEFAULTS.items()})
     for option, target in LINKS.items():
-        made.link_arguments(option, target)
-    return made
+        options.link_arguments(option, target)
+    return options
 
 
 def known_options(parser: ArgumentParser) -> list[str]:
@@ -164,7 +166,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, jsonargparse.Namespace):
         parts = vars(value)
         if "class_path" in parts:
-            return {"class_path": parts["class_path"], "init_args": _not_defaults(**parts)}
+            more = {"dict_kwargs": _plain(parts["dict_kwargs"])} if parts.get("dict_kwargs") else {}
+            return {"class_path": parts["class_path"], "init_args": _not_defaults(**parts)} | more
         return {option: _plain(one) for option, one in parts.items() if one is not None}
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}

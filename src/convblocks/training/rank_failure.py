@@ -51,7 +51,7 @@ class RankFailureMonitor(Callback):
         self._reports = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.connected or "MASTER_ADDR" not in os.environ:  # these processes have found each other in another way
+        if self.connected:
             return
         self._trainer, self._left = trainer, threading.Event()
         self._rank, self._ranks = trainer.global_rank, range(trainer.world_size)
@@ -76,7 +76,7 @@ class RankFailureMonitor(Callback):
         self._diagnose(exception)  # before the teardown of Lightning and its loggers: others might count this as lost
 
     @contextmanager
-    def rank_zero_errors(self, first: bool) -> Iterator[None]:
+    def reported_once(self, first: bool) -> Iterator[None]:
         """Let one process report the error that ends the run, or the processes that were lost.
 
         Args:

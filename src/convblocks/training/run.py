@@ -1,5 +1,6 @@
-"""One training run: its parts, its start or resume, its training. Knows nothing of what its module learns."""
+"""One training run: its parts, its start or resume, its training."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -55,7 +56,7 @@ class Run:
 
     Args:
         config: The configuration.
-        callbacks: Of what the module learns.
+        callbacks: Further ones, behind the metrics log and before those that end the run or write checkpoints.
 
     Raises:
         UsageError: invalid or incompatible options.
@@ -84,6 +85,8 @@ class Run:
             self.trainer = config.make_trainer(config.root, [] if self.is_dev_run else own, plugins, logger)
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
+        if self.trainer.world_size > 1:  # otherwise Lightning, which starts processes, sets their threads itself
+            os.environ["OMP_NUM_THREADS"] = str(self.settings["threads"])
         self.is_rank_zero = self.trainer.is_global_zero
         self._checkpoint: Path | None = None  # to resume from
         self._adapt_to_callbacks()
@@ -100,13 +103,13 @@ class Run:
         return "carry on with --resume" if self.resumable else "it kept no checkpoint"
 
     @contextmanager
-    def friendly_errors(self) -> Iterator[None]:
-        """Turn expected failures into one-line errors, and report a lost process; see both."""
+    def reporting_failures(self) -> Iterator[None]:
+        """Turn expected failures into one-line errors, reported by one process, and report lost processes."""
         rank_failure = RankFailureMonitor(self.directory.path, self.resume_hint)
         if self.trainer.world_size > 1:
             self.trainer.callbacks.insert(0, rank_failure)  # type: ignore[attr-defined]  # Lightning sets it at run time
         friendly = friendly_errors(self.trainer, self.directory, self.resume_hint)
-        with rank_failure.rank_zero_errors(self.is_rank_zero), friendly, quiet_tensorboard_thread():
+        with rank_failure.reported_once(self.is_rank_zero), friendly, quiet_tensorboard_thread():
             yield
 
     def refuse_conflict(self) -> None:

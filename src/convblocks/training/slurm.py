@@ -23,7 +23,7 @@ from convblocks.model import class_specs
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
 
 # Set to 0 by users who want Slurm to be ignored.
-SWITCH = "CONVBLOCKS_SLURM"
+USES_SLURM = "CONVBLOCKS_SLURM"
 
 # Set if there is a job to requeue.
 JOB = "SLURM_JOB_ID"
@@ -33,6 +33,10 @@ OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
 
 # In jobs of these names Lightning ignores Slurm, and starts processes itself.
 INTERACTIVE = ("bash", "interactive")
+
+
+# Whether the settings that were checked last contain a cluster environment.
+_is_replaced = False
 
 
 class Launch(NamedTuple):
@@ -45,8 +49,8 @@ class Launch(NamedTuple):
 
 
 def is_ignored(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the user has turned off all handling of Slurm."""
-    return environment.get(SWITCH) == "0"
+    """Whether Slurm is turned off, by the user or in favour of the Trainer's own cluster environment."""
+    return environment.get(USES_SLURM) == "0" or (_is_replaced and environment is os.environ)
 
 
 def has_own_environment(trainer: Mapping[str, Any]) -> bool:
@@ -80,8 +84,10 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
 
 
 def check_settings(trainer: Mapping[str, Any]) -> None:
-    """``check_layout`` of a Trainer's settings, unless they contain a cluster environment."""
-    if not has_own_environment(trainer):
+    """``check_layout`` of a Trainer's settings, unless they contain a cluster environment, which replaces Slurm."""
+    global _is_replaced
+    _is_replaced = has_own_environment(trainer)
+    if not _is_replaced:
         check_layout(trainer.get("devices", "auto"), trainer.get("num_nodes", 1))
 
 

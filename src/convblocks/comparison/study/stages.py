@@ -96,7 +96,7 @@ def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
     results: dict[Trial, RunResult] = {}
     while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
         fits = fit and not options.no_fit
-        found = finish(_directory(options, "choose"), new, options.jobs, fits, refuse_conflict(new))
+        found = finish(_directory(options, "choose"), new, options.jobs, fit=fits, configs=refuse_conflict(new))
         if fits:
             refuse_missing(new, found)
         _refuse_missing("choose", len(new) - len(found))
