@@ -71,7 +71,9 @@ def test_paper_has_the_mean_colour_of_the_training_pictures(
     theme: str, page: Page, server: Server, trained_on_shapes: Path
 ) -> None:
     page.open(server, theme=theme)
-    corner = page.run("return [...document.getElementById('drawing').getContext('2d').getImageData(9, 9, 1, 1).data]")
+    pixel = "return [...document.getElementById('drawing').getContext('2d').getImageData(9, 9, 1, 1).data]"
+    WebDriverWait(page.window, 60).until(lambda _: page.run(pixel)[3] == 255)  # opaque once it is painted
+    corner = page.run(pixel)
     mean = load_network(trained_on_shapes).image_spec.mean
     assert corner[:3] == pytest.approx([255 * channel for channel in mean], abs=1)
 
