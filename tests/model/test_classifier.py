@@ -309,7 +309,7 @@ def test_a_loss_that_is_built_trains_by_the_mean_over_images(tmp_path: Path, dig
         ({"arch": "mlp", "optimizer": nn.ReLU}, "ReLU is not a subclass of Optimizer"),
         ({"arch": "mlp", "loss": nn.MSELoss()}, r"MSELoss does not take logits \(2, 10\)"),
     ],
-    ids=str,
+    ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_what_is_passed_must_fit(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
