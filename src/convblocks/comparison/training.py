@@ -72,7 +72,7 @@ def finish(
     missing = [trial for trial in trials if trial not in results]
     if fit and missing:
         if configs is None:
-            configs = {arm: config_of(trial) for arm, trial in _one_per_arm(missing).items()}
+            configs = {arm: Config.parse(trial.arguments()) for arm, trial in _one_per_arm(missing).items()}
         results |= _train(directory, missing, jobs, trials, configs)
     _refuse_other_data(results)
     return {trial: results[trial] for trial in trials if trial in results}

@@ -41,7 +41,6 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 # Marks of an orientation in a PNG. It may follow the pixels, and Pillow would decode them to find it there.
 PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"com.adobe.xmp")
 
-
 # Up to so many files are read without worker processes, which would take longer to start, and without a progress bar.
 FEW = 500
 

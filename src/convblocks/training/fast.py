@@ -29,7 +29,6 @@ STEP_HOOKS = (
     "on_train_batch_end",
 )
 
-
 # glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3

@@ -204,9 +204,9 @@ def mistakes_text(run: Run, accuracy: float) -> str:
     Empty if there was no last evaluation, as in a run that had ended before.
     """
     images, processes = len(run.data.test.labels), run.trainer.world_size
-    counted = int(run.module.eval_metrics.count)  # by this process
-    if counted < images // processes:
-        images = counted * processes
+    evaluated = int(run.module.eval_metrics.count)  # by this process
+    if evaluated < images // processes:
+        images = evaluated * processes
     return f" ({round((1 - accuracy) * images):,} of {images:,} wrong)" if images else ""
 
 

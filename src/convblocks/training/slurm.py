@@ -18,6 +18,7 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
+from convblocks.tables import counted
 
 # The variables by which Lightning detects either of them.
 SLURM, TORCHRUN = "SLURM_NTASKS", "TORCHELASTIC_RUN_ID"
@@ -33,7 +34,6 @@ OTHERS = {"NODE_RANK", "LSB_JOBID", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"}
 
 # In jobs of these names Lightning ignores Slurm, and starts processes itself.
 INTERACTIVE = ("bash", "interactive")
-
 
 # Whether the settings that were checked last contain a cluster environment.
 _is_replaced = False
@@ -173,7 +173,7 @@ def _launch(environment: Mapping[str, str]) -> Launch | None:
         return None
     if tasks > 1 and not is_step:
         raise UsageError(f"this job has {tasks} tasks, but python was started without srun: put srun before it")
-    description = f"srun started {started} task{'s' if started > 1 else ''}" if is_step else "this job has 1 task"
+    description = f"srun started {counted(started, 'task')}" if is_step else "this job has 1 task"
     return Launch(description, started, nodes, "--nodes={} --ntasks-per-node={}")
 
 
