@@ -12,8 +12,8 @@ from convblocks.tables import as_json
 
 Results = TypeVar("Results")
 
-# Beside the pages.
-DATA = "data"
+# Below --out: the raw numbers, and the pages.
+DATA, PAGES = "data", "lab"
 
 
 def write_raw_numbers(folder: Path, name: str, results: Any) -> None:

@@ -1,4 +1,4 @@
-"""docs/board.md: accuracy against cost, of this repository's recipes and of what others have published."""
+"""docs/lab/board.md: accuracy against cost, of this repository's recipes and of what others have published."""
 
 import csv
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def write_board(data: Path, out: Path) -> None:
         "## Where the numbers come from",
         *(sources(name, [run for entry in entries if entry.records == name for run in entry.runs]) for name in names),
     ]
-    write(out / "docs" / "board.md", "\n\n".join(blocks) + "\n")
+    write(out / "docs" / "lab" / "board.md", "\n\n".join(blocks) + "\n")
 
 
 def read_entries(data: Path) -> list[Entry]:

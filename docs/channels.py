@@ -1,4 +1,4 @@
-"""The BatchNorm network with batch normalisation that sums in torch's other order of memory; see docs/channels.md.
+"""The BatchNorm network with batch normalisation that sums in torch's other order of memory; see docs/lab/channels.md.
 
 In channels_last on a CPU torch 2.13 adds up a channel's values one after the other, and rounds as often; with channels
 first it adds up partial sums.

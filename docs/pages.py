@@ -1,6 +1,6 @@
 """usage: python docs/pages.py [--out FOLDER]
 
-Make every page of the documentation that has numbers, and the parts of README.md and docs/use.md that have, from
+Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
 docs/data/ alone: tables, figures and what commands print, without training, in seconds. Pages whose numbers are missing
 are left as they are.
 
@@ -76,7 +76,8 @@ def write_pages(data: Path, out: Path) -> None:
     Raises:
         UserError: numbers are missing or damaged.
     """
-    output_folder(out / "docs")
+    for folder in ("lab", "manual"):
+        output_folder(out / "docs" / folder)
     for page in PAGES.values():
         if not page.missing(data):
             page.write(data, out)
@@ -86,7 +87,7 @@ def write_pages(data: Path, out: Path) -> None:
 
 
 def write_recipes(data: Path, out: Path) -> None:
-    """docs/recipes.md."""
+    """docs/lab/recipes.md."""
     blocks = [
         "# Recipes",
         "What the best settings reach on the test set, and how they were chosen: by hand, from a few candidates, by "
@@ -101,14 +102,14 @@ def write_recipes(data: Path, out: Path) -> None:
     for name in CANDIDATES:
         results = read_results(data / f"{name}.jsonl")
         blocks += [_markdown([candidates_table(own) for own in by_arch(results).values()]), sources(name, results)]
-    _write(out / "docs" / "recipes.md", *blocks)
+    _write(out / "docs" / "lab" / "recipes.md", *blocks)
 
 
 def write_sprint(data: Path, out: Path) -> None:
-    """docs/sprint.md."""
+    """docs/lab/sprint.md."""
     results = read_results(data / "sprint.jsonl")
     _write(
-        out / "docs" / "sprint.md",
+        out / "docs" / "lab" / "sprint.md",
         f"# Sprint: the MaxPool network to {SPRINT_GOAL:.0%} in one epoch",
         "Seconds of training and evaluation, until the goal was reached.",
         sources("sprint", results),
@@ -117,10 +118,10 @@ def write_sprint(data: Path, out: Path) -> None:
 
 
 def write_batches(data: Path, out: Path) -> None:
-    """docs/batches.md."""
+    """docs/lab/batches.md."""
     results = read_results(data / "batches.jsonl")
     _write(
-        out / "docs" / "batches.md",
+        out / "docs" / "lab" / "batches.md",
         "# The learning rate when the batch grows",
         sources("batches", results),
         _markdown([batches_table(results)]),
@@ -128,16 +129,16 @@ def write_batches(data: Path, out: Path) -> None:
 
 
 def write_channels(data: Path, out: Path) -> None:
-    """docs/channels.md."""
+    """docs/lab/channels.md."""
     first = read_results(data / "channels.jsonl")
     last = [one for one in at_notebooks(read_results(data / "study-confirm.jsonl")) if one.arch == "batchnorm"]
     _write(
-        out / "docs" / "channels.md",
+        out / "docs" / "lab" / "channels.md",
         "# Batch normalisation in torch's two orders of memory",
         "Networks here compute in channels_last, in which torch's convolutions are fastest. On a CPU torch's batch "
         "normalisation then adds up the values of a channel one after the other, and some gradients of BatchNorm are "
-        "less exact ([cluster.md](cluster.md)) than with channels first. Does a network learn less from them? "
-        "`docs/channels.py` has the BatchNorm network with the exact sums: the same weights at the beginning, the same "
+        "less exact ([cluster.md](../manual/cluster.md)) than with channels first. Does a network learn less from "
+        "them? `docs/channels.py` has the BatchNorm network with the exact sums: the same weights at the beginning, the same "
         "batches, the notebook's setting.",
         _markdown([channels_table(first, last)]),
         sources("channels", first),
@@ -147,7 +148,7 @@ def write_channels(data: Path, out: Path) -> None:
 
 def write_benchmark(name: str, page: ModuleType, kind: type[Any], data: Path, out: Path) -> None:
     """A benchmark's page, by the function with which the benchmark itself writes it."""
-    page.write_page(out / "docs", read_raw_numbers(data, name, kind))
+    page.write_page(out / "docs" / "lab", read_raw_numbers(data, name, kind))
 
 
 def _benchmark(name: str, command: str, page: ModuleType, kind: type[Any]) -> Page:

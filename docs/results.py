@@ -1,4 +1,4 @@
-"""The README's answer, and docs/results.md: which network is better, and all that the study found."""
+"""The README's answer, and docs/lab/results.md: which network is better, and all that the study found."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -46,7 +46,7 @@ def write_results(data: Path, out: Path) -> None:
     tables = decision_tables(decision)
     why = dead_unit_sentences([*choice, *confirmed])
     draw = partial(sweep_figure, [*choice, *confirmed], differences_of(decision))
-    save_in_both_themes(draw, out / "docs" / "results.png")
+    save_in_both_themes(draw, out / "docs" / "lab" / "results.png")
     write_sections(out, "README.md", readme_sections(decision, why))
     blocks = [
         "# Results",
@@ -58,20 +58,20 @@ def write_results(data: Path, out: Path) -> None:
         to_markdown([choice_table(choice, choices)]).strip(),
         sources("study-choose", choice),
         "## At the notebook's setting",
-        *setting(out / "docs", "notebook", decision.at_notebooks),
+        *setting(out / "docs" / "lab", "notebook", decision.at_notebooks),
         "## Each network at its own best setting",
-        *setting(out / "docs", "best", decision.at_best),
+        *setting(out / "docs" / "lab", "best", decision.at_best),
     ]
-    write(out / "docs" / "results.md", "\n\n".join(blocks) + "\n")
+    write(out / "docs" / "lab" / "results.md", "\n\n".join(blocks) + "\n")
 
 
 def readme_sections(decision: Decision, why: Sequence[str]) -> dict[str, str]:
     """The answer with its figure, the accuracy of each network, and its dead units."""
     answer = [line for line in conclusions(decision) if line.startswith((AT_BEST, AT_NOTEBOOKS))]
     return {
-        "answer": f"{' '.join(answer)}\n\n{picture('docs/results', ANSWER)}",
+        "answer": f"{' '.join(answer)}\n\n{picture('docs/lab/results', ANSWER)}",
         "networks": to_markdown([networks_table(decision)]).strip(),
-        "dead units": "\n\n".join([*why[:1], picture("docs/dead-units-notebook", DEAD_UNITS)]),
+        "dead units": "\n\n".join([*why[:1], picture("docs/lab/dead-units-notebook", DEAD_UNITS)]),
     }
 
 

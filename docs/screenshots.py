@@ -3,10 +3,10 @@
 Draw the pictures of TensorBoard and of the demo that the documentation shows, with Chromium: to be called in the
 repository's folder. Runs that are missing in lightning_logs/ are trained; that takes some ten minutes on two CPUs.
 
-  board                docs/tensorboard.png
-  stills               docs/demo.png, in the dark theme docs/demo-dark.png, and docs/demo-maps.png
-  pictures             docs/pictures-demo.png
-  gif                  docs/demo.gif, six seconds of drawing
+  board                docs/manual/tensorboard.png
+  stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
+  pictures             docs/manual/pictures-demo.png
+  gif                  docs/manual/demo.gif, six seconds of drawing
 
 Without a name all are drawn.
 """
@@ -42,7 +42,7 @@ from tests.evaluation import board
 from tests.handwriting.browser import chromium
 from tests.handwriting.pages import Form, Page, places, serving
 
-DOCS = Path(__file__).resolve().parent
+MANUAL = Path(__file__).resolve().parent / "manual"
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
 OF_DIGITS = {"notebook-maxpool": ["--arch", "maxpool"], "notebook-batchnorm": ["--arch", "batchnorm"]}
@@ -139,7 +139,7 @@ def draw_gif() -> None:
     pictures = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     content = io.BytesIO()
     pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0)
-    write(DOCS / "demo.gif", content.getvalue())
+    write(MANUAL / "demo.gif", content.getvalue())
 
 
 def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:
@@ -185,7 +185,7 @@ def screenshot(page: Page) -> Image.Image:
 def save(picture: Image.Image, name: str) -> None:
     content = io.BytesIO()
     picture.convert("RGB").save(content, "PNG", optimize=True)
-    write(DOCS / name, content.getvalue())
+    write(MANUAL / name, content.getvalue())
 
 
 if __name__ == "__main__":

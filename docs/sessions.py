@@ -1,4 +1,4 @@
-"""What commands print, as README.md and docs/use.md show it.
+"""What commands print, as README.md and docs/manual/use.md show it.
 
 `python docs/train.py sessions` runs the commands and keeps what they print, `python docs/pages.py` puts it into the
 pages.
@@ -24,11 +24,11 @@ from convblocks.runs.provenance import describe_machine, git_commit
 from docs.comparisons import REPOSITORY
 from docs.sections import write_sections
 
-README, USE = "README.md", "docs/use.md"
+README, USE = "README.md", "docs/manual/use.md"
 
 LAST = "checkpoints/last.ckpt"
 
-# Of the drawings of seed 0, which docs/handwriting.md shows: digit, form, background.
+# Of the drawings of seed 0, which docs/lab/handwriting.md shows: digit, form, background.
 PICTURES = (
     (8, "cmr10", "colours"),
     (7, "crossed", "photo"),
@@ -143,7 +143,7 @@ def run(sessions: Mapping[str, Session], held: Mapping[str, Path], data: Path) -
             print(f"$ {session.command}", flush=True)
             write(path_of(data, name), f"{origin}\n$ {session.command}\n{printed_by(session, folder)}")
             if session.picture:
-                shutil.copy(folder / session.picture, data.parent)
+                shutil.copy(folder / session.picture, data.parent / "manual")
 
 
 def printed_by(session: Session, folder: Path) -> str:
@@ -166,7 +166,7 @@ def printed_by(session: Session, folder: Path) -> str:
 
 
 def draw_pictures(folder: Path) -> None:
-    """The pictures that are recognised: some of the drawings of docs/handwriting.md, and a blank one."""
+    """The pictures that are recognised: some of the drawings of docs/lab/handwriting.md, and a blank one."""
     folder.mkdir()
     for drawing in draw_all(seed=0):
         if (drawing.digit, drawing.form, drawing.background) in PICTURES:

@@ -17,7 +17,7 @@ from docs.comparisons import COMMANDS
 SPRINT_GOAL = 0.99
 
 
-def sources(name: str, results: Sequence[RunResult], data: str = "data") -> str:
+def sources(name: str, results: Sequence[RunResult], data: str = "../data") -> str:
     """The origin of a comparison's runs: command, file, and a line for each machine."""
     minutes = sum(one.seconds for one in results) / 60
     command = f"`python {shlex.join(COMMANDS[name])}`"
@@ -46,7 +46,7 @@ def candidates_table(results: Sequence[RunResult]) -> Table:
     for settings, runs in by_overrides(results).items():
         score = mean_interval([one.validation or 0.0 for one in runs], PERCENT)
         name = Path(dict(settings)["config"]).name
-        rows.append((score.value, [f"[{name}](data/candidates/{name})", score.spread(), str(score.n)]))
+        rows.append((score.value, [f"[{name}](../data/candidates/{name})", score.spread(), str(score.n)]))
     notes = ["Mean and standard deviation over the runs of a setting; the test set was not used."]
     lines = [line for _, line in sorted(rows, reverse=True)]
     epochs = len(results[0].epochs)

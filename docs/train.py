@@ -13,7 +13,7 @@ to docs/data/: to be called in the repository's folder. `python docs/pages.py` m
   batches              learning rates for large batches: 5 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
   search               what a search finds for its cost, beside chance and a grid: half an hour
-  sessions             what the commands print that README.md and docs/use.md show: 5 minutes
+  sessions             what the commands print that README.md and docs/manual/use.md show: 5 minutes
 
 Without a name all are trained.
 """

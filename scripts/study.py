@@ -1,6 +1,6 @@
 """usage: python scripts/study.py choose|confirm [options] [options of fit.py]
 
-Find out in two stages which network is better when each is trained at its own best setting; see docs/protocol.md.
+Find out in two stages which network is better when each is trained at its own best setting; see docs/lab/protocol.md.
 
   choose               try learning rates and schedules, and choose on held-out training images
   confirm              train with new seeds on all training images, and test: which is better, and how certain is that?

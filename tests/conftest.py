@@ -112,7 +112,7 @@ def handwriting(trained: Path) -> Path:
     """Where ``benchmarks.handwriting`` has kept what that network sees in 400 drawings; only for reading, too."""
     folder = trained.parents[3] / "handwriting"
     with FileLock(f"{folder}.lock"):
-        if not (folder / "handwriting.md").exists():
+        if not (folder / "lab" / "handwriting.md").exists():
             finished = run_benchmark("handwriting", str(trained), "--out", str(folder), cwd=folder.parent)
             assert finished.returncode == 0, finished.stderr
     return folder

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.handwriting import page
 from benchmarks.handwriting.drawing import Drawing, draw_all
 from benchmarks.handwriting.results import Drawn, Network, Results
-from benchmarks.pages import DATA, write_raw_numbers
+from benchmarks.pages import DATA, PAGES, write_raw_numbers
 from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
 from convblocks.data.images import MNIST
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
         results.networks.append(network_of(run, answers(load_network(path), drawings)))
     write_raw_numbers(out / DATA, "handwriting", results)
     to_console(page.tables(results), terminal())
-    page.write_page(out, results, drawings)
+    page.write_page(output_folder(out / PAGES), results, drawings)
     print(f"Written to {out / 'handwriting'}.md, {out / 'drawings'}.png and {out / DATA / 'handwriting'}.json.")
 
 

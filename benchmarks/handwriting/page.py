@@ -49,7 +49,7 @@ demand that a BatchNorm network reads 90 % of all pictures and 80 % of each digi
 (`tests/handwriting/test_ink.py`).
 
 `python docs/train.py handwriting` trained the networks and asked them; each answer is among the [raw
-numbers](data/handwriting.json). The pictures are those of seed {seed}, drawn on {machine}; commit {commit}.
+numbers](../data/handwriting.json). The pictures are those of seed {seed}, drawn on {machine}; commit {commit}.
 
 """
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torchinfo import summary
 
-from benchmarks.pages import DATA, write_raw_numbers
+from benchmarks.pages import DATA, PAGES, write_raw_numbers
 from benchmarks.pictures import page
 from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep_decoded, write_pictures
 from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Measurement, Reading, What, measure, time_reading
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
     results.minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), terminal())
     write_raw_numbers(out / DATA, "pictures", results)
-    page.write_page(out, results)
+    page.write_page(output_folder(out / PAGES), results)
     print(f"Written to {out / 'pictures'}.md and {out / DATA / 'pictures'}.json.")
 
 

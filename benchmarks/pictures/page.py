@@ -16,8 +16,8 @@ from convblocks.tables import Table, to_markdown
 ABOUT = """\
 # What pictures cost
 
-Made from [raw numbers](data/pictures.json), which `python -m benchmarks.pictures {arguments}` measured in {minutes:.0f}
-minutes on the machine below, with nothing else running.
+Made from [raw numbers](../data/pictures.json), which `python -m benchmarks.pictures {arguments}` measured in
+{minutes:.0f} minutes on the machine below, with nothing else running.
 
 {machine}; commit {commit}; {threads} threads.
 

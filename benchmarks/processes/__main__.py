@@ -18,7 +18,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.pages import DATA, write_raw_numbers
+from benchmarks.pages import DATA, PAGES, write_raw_numbers
 from benchmarks.processes import page
 from benchmarks.processes.measure import Measurement, measure
 from benchmarks.processes.results import Results
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     results.minutes = (time.perf_counter() - began) / 60
     to_console(page.tables(results), terminal())
     write_raw_numbers(out / DATA, "processes", results)
-    page.write_page(out, results)
+    page.write_page(output_folder(out / PAGES), results)
     print(f"Written to {out / 'processes'}.md and {out / DATA / 'processes'}.json.")
 
 

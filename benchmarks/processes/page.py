@@ -22,7 +22,7 @@ from convblocks.tables import Table, to_markdown
 ABOUT = """\
 # What several processes cost
 
-Made from [raw numbers](data/processes.json), which `python -m benchmarks.processes {arguments}` measured in
+Made from [raw numbers](../data/processes.json), which `python -m benchmarks.processes {arguments}` measured in
 {minutes:.0f} minutes on the machine below, with nothing else running.
 
 {machine}; commit {commit}; gloo, one thread in each process.

@@ -23,7 +23,7 @@ Example:
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks.pages import DATA, write_raw_numbers
+from benchmarks.pages import DATA, PAGES, write_raw_numbers
 from benchmarks.search import page, start
 from benchmarks.search.results import Course, Results, Tried, Variant
 from convblocks.command_line import Parser, output_folder
@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> None:
     results.started = start.measure(options.rounds, options.runs)
     to_console(page.tables(results), terminal())
     write_raw_numbers(out / DATA, "search", results)
-    page.write_page(out, results)
+    page.write_page(output_folder(out / PAGES), results)
     print(page.answer(results))
     print(f"Written to {out / 'search'}.md, {out / 'search'}.png and {out / DATA / 'search'}.json.")
 

@@ -20,7 +20,7 @@ ABOUT = """\
 
 {answer}
 
-Made from [raw numbers](data/search.json), which `python -m benchmarks.search {arguments}` measured on the machine
+Made from [raw numbers](../data/search.json), which `python -m benchmarks.search {arguments}` measured on the machine
 below.
 
 {machine}; commit {commit}.

@@ -20,7 +20,7 @@ from convblocks.training.parser import EPOCHS
 ABOUT = """\
 ## How it was measured
 
-`python scripts/benchmark.py {arguments}` measured the [raw numbers](data/performance.json) in {minutes:.0f} minutes,
+`python scripts/benchmark.py {arguments}` measured the [raw numbers](../data/performance.json) in {minutes:.0f} minutes,
 with nothing else running, on {machine}; commit {commit}; {threads} threads{steps}.
 
 It trains the same network in five ways, for one epoch at batch size {batch_size} and its evaluation on the test images:

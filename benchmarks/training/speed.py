@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pages import DATA, write_raw_numbers
+from benchmarks.pages import DATA, PAGES, write_raw_numbers
 from benchmarks.training import commands, here, page
 from benchmarks.training.case import LOADING_IMAGES, PRECISIONS, Case, Variant
 from benchmarks.training.measure import Measurement, measure
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
     results.minutes = (time.perf_counter() - began) / 60
     write_raw_numbers(out / DATA, "performance", results)
     to_console(page.tables(results), terminal())
-    page.write_page(out, results)
+    page.write_page(output_folder(out / PAGES), results)
     echo(f"Written to {out / 'performance'}.md and .png, and {out / DATA / 'performance'}.json.")
 
 

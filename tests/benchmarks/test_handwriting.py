@@ -91,6 +91,6 @@ def test_the_command_keeps_every_answer(handwriting: Path) -> None:
     assert (network.arch, network.schedule, network.epochs, network.threads) == ("batchnorm", "onecycle", 2, 1)
     assert len(network.answers) == len(results.drawn) == 400
     assert results.score(network).share >= 0.9
-    assert (handwriting / "handwriting.md").read_text() == markdown(results)
-    with Image.open(handwriting / "drawings.png") as drawings:
+    assert (handwriting / "lab" / "handwriting.md").read_text() == markdown(results)
+    with Image.open(handwriting / "lab" / "drawings.png") as drawings:
         assert drawings.size == (960, 480)

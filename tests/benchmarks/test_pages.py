@@ -63,6 +63,6 @@ def test_damage_is_told_in_a_line(tmp_path: Path, content: str | None, reason: s
 
 
 def test_a_picture_has_a_dark_variant() -> None:
-    shown = picture("docs/results", "Test errors").splitlines()
-    assert 'media="(prefers-color-scheme: dark)" srcset="docs/results-dark.png"' in shown[1]
-    assert '<img alt="Test errors" src="docs/results.png">' in shown[2]
+    shown = picture("docs/lab/results", "Test errors").splitlines()
+    assert 'media="(prefers-color-scheme: dark)" srcset="docs/lab/results-dark.png"' in shown[1]
+    assert '<img alt="Test errors" src="docs/lab/results.png">' in shown[2]

@@ -125,7 +125,7 @@ def test_the_command_measures_everything_in_each_round(tmp_path: Path) -> None:
     finished = run_benchmark("pictures", *flags, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "An epoch on a folder of pictures" in finished.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "pictures.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "lab"]
     measured = json.loads((tmp_path / "out" / "data" / "pictures.json").read_text())
     trained = [(one["case"]["what"], one["case"]["data"]) for one in measured["trained"]]
     assert sorted(trained) == sorted([*SECONDS, *SECONDS])

@@ -161,7 +161,7 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     finished = run_benchmark("processes", *flags, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert "Steps a second: fit / plain" in finished.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "processes.md"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["data", "lab"]
     measured = json.loads((tmp_path / "out" / "data" / "processes.json").read_text())
     cases = [one["case"] for one in measured["compared"]]
     assert {(one["variant"], one["processes"], one["batch_size"]) for one in cases} == {

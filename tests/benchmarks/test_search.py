@@ -79,7 +79,7 @@ def test_the_benchmark_leaves_page_picture_and_raw_numbers(workspace: Path) -> N
     tiny = ["--data.val_size", "500", "--trainer.limit_train_batches", "5", "--trainer.logger", "false"]
     finished = run_benchmark("search", *flags, *tiny, cwd=workspace)
     assert finished.returncode == 0, finished.stderr
-    assert {path.name for path in Path("docs").iterdir()} == {"search.md", "search.png", "search-dark.png", "data"}
+    assert {path.name for path in Path("docs").iterdir()} == {"lab", "data"}
     courses = json.loads(Path("docs/data/search.json").read_text())["courses"]
     assert [(course["variant"], len(course["trials"])) for course in courses] == [
         ("tpe", 2),

@@ -118,7 +118,7 @@ def test_a_gain_that_is_not_certain_is_called_so(results: Results) -> None:
 def test_the_page_says_on_what_and_how_often_it_was_measured(results: Results) -> None:
     page = " ".join(markdown(replace(results, minutes=12.3)).split())
     assert (
-        "`python scripts/benchmark.py --out docs` measured the [raw numbers](data/performance.json) in 12 minutes"
+        "`python scripts/benchmark.py --out docs` measured the [raw numbers](../data/performance.json) in 12 minutes"
         in page
     )
     assert "a machine; commit abc1234; 2 threads" in page
@@ -165,8 +165,7 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     finished = run_script("benchmark", *flags, cwd=tmp_path, timeout=600)
     assert finished.returncode == 0, finished.stderr
     assert "Ratios and targets" in finished.stdout
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "data",
+    assert sorted(path.name for path in (tmp_path / "out" / "lab").iterdir()) == [
         "performance-dark.png",
         "performance.md",
         "performance.png",

@@ -35,7 +35,8 @@ SHRUNK = 16
 
 def written(page: str, data: Path, folder: Path) -> dict[str, Path]:
     """The files of a page, by their names in the repository."""
-    (folder / "docs").mkdir(parents=True)
+    for name in ("lab", "manual"):
+        (folder / "docs" / name).mkdir(parents=True)
     pages.PAGES[page].write(data, folder)
     return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
 
@@ -73,12 +74,12 @@ def test_another_number_makes_another_page(page: str, altered: Sequence[str | in
     place[last] *= 2
     (tmp_path / f"{page}.json").write_text(json.dumps(numbers))
     files = written(page, tmp_path, tmp_path / "out")
-    assert not are_alike(files[f"docs/{page}.md"], REPOSITORY / "docs" / f"{page}.md")
+    assert not are_alike(files[f"docs/lab/{page}.md"], REPOSITORY / "docs" / "lab" / f"{page}.md")
 
 
 def test_a_picture_of_another_size_or_content_is_another(tmp_path: Path) -> None:
     """One that says that it is of another version, or of none, may be shifted a little."""
-    committed = REPOSITORY / "docs" / "performance.png"
+    committed = REPOSITORY / "docs" / "lab" / "performance.png"
     image = Image.open(committed)
     version = PngInfo()
     version.add_text("Software", image.info["Software"])
@@ -159,9 +160,9 @@ def test_the_study_has_its_page_and_the_readme_its_answer(tmp_path: Path) -> Non
         write_results(tmp_path / f"study-{stage}.jsonl", runs)
     files = written("results", tmp_path, tmp_path / "out")
     pictures = ("results", "curves-notebook", "dead-units-notebook", "curves-best", "dead-units-best")
-    expected = {f"docs/{name}{theme}.png" for name in pictures for theme in ("", "-dark")}
-    assert set(files) == {"README.md", "docs/results.md", *expected}
-    readme, page = files["README.md"].read_text(), files["docs/results.md"].read_text()
+    expected = {f"docs/lab/{name}{theme}.png" for name in pictures for theme in ("", "-dark")}
+    assert set(files) == {"README.md", "docs/lab/results.md", *expected}
+    readme, page = files["README.md"].read_text(), files["docs/lab/results.md"].read_text()
     before = (REPOSITORY / "README.md").read_text()
     assert SECTION.sub("", readme) == SECTION.sub("", before)
     sections = dict(SECTION.findall(readme))
@@ -172,7 +173,7 @@ def test_the_study_has_its_page_and_the_readme_its_answer(tmp_path: Path) -> Non
     assert '<img alt="The share of dead units' in sections["dead units"]
     assert "- Each at its own best setting, BatchNorm" in page
     assert "`python scripts/study.py confirm`: n = 72 runs" in page
-    assert "(data/study-confirm.jsonl)" in page
+    assert "(../data/study-confirm.jsonl)" in page
     assert "| batchnorm | lr 3e-3, onecycle | 98." in page
     assert "`python scripts/study.py choose`: n = 90 runs" in page
 
@@ -187,11 +188,11 @@ MADE_UP: dict[str, tuple[str, Callable[[], list[RunResult]], str]] = {
 def test_a_page_of_runs_follows_their_records(page: str, tmp_path: Path) -> None:
     name, runs, number = MADE_UP[page]
     write_results(tmp_path / f"{name}.jsonl", runs())
-    before = written(page, tmp_path, tmp_path / "before")[f"docs/{page}.md"]
+    before = written(page, tmp_path, tmp_path / "before")[f"docs/lab/{page}.md"]
     records = tmp_path / f"{name}.jsonl"
     assert number in records.read_text()
     records.write_text(records.read_text().replace(number, number[:-2] + "0}", 1))
-    after = written(page, tmp_path, tmp_path / "after")[f"docs/{page}.md"]
+    after = written(page, tmp_path, tmp_path / "after")[f"docs/lab/{page}.md"]
     assert not are_alike(before, after)
 
 
@@ -199,21 +200,21 @@ def test_a_page_of_runs_follows_their_records(page: str, tmp_path: Path) -> None
 def test_a_page_of_runs_says_how_many_they_are_and_where_they_come_from(page: str, tmp_path: Path) -> None:
     name, runs, _ = MADE_UP[page]
     write_results(tmp_path / f"{name}.jsonl", runs())
-    text = written(page, tmp_path, tmp_path / "out")[f"docs/{page}.md"].read_text()
+    text = written(page, tmp_path, tmp_path / "out")[f"docs/lab/{page}.md"].read_text()
     own = [one for one in runs() if one.provenance.machine == MACHINE]
     assert f"`python {' '.join(COMMANDS[name])}`: n = {len(runs())} runs" in text
-    assert f"[each with all its numbers](data/{name}.jsonl)" in text
+    assert f"[each with all its numbers](../data/{name}.jsonl)" in text
     assert f"- {len(own)} runs on {MACHINE}, one thread each, commit abc1234." in text
 
 
 def test_the_recipes_have_the_candidates_of_which_they_were_chosen_the_best_first(tmp_path: Path) -> None:
     for name, runs in recipes().items():
         write_results(tmp_path / f"{name}.jsonl", runs)
-    text = written("recipes", tmp_path, tmp_path / "out")["docs/recipes.md"].read_text()
+    text = written("recipes", tmp_path, tmp_path / "out")["docs/lab/recipes.md"].read_text()
     assert "## Five epochs: configs/onecycle.yaml" in text
-    first, second = (text.index(f"| [{name}.yaml](data/candidates/{name}.yaml) |") for name in ("second", "first"))
+    first, second = (text.index(f"| [{name}.yaml](../data/candidates/{name}.yaml) |") for name in ("second", "first"))
     assert first < second
-    assert "(data/candidates-sprint.jsonl)" in text
+    assert "(../data/candidates-sprint.jsonl)" in text
 
 
 def test_the_two_orders_of_memory_are_compared_seed_by_seed() -> None:
@@ -264,4 +265,4 @@ def test_pages_without_numbers_are_told_with_the_command_and_left(tmp_path: Path
     assert "readme (sessions/fit: python docs/train.py sessions)" in told
     assert "pictures (" not in told
     assert "\n" not in told
-    assert [path.name for path in (tmp_path / "out" / "docs").iterdir()] == ["pictures.md"]
+    assert [path.name for path in (tmp_path / "out" / "docs" / "lab").iterdir()] == ["pictures.md"]

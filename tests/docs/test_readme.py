@@ -1,4 +1,4 @@
-"""What the README, docs/own.md and docs/code.md show runs as it stands there, and leads somewhere."""
+"""What the README, docs/manual/own.md and docs/manual/code.md show runs as it stands there, and leads somewhere."""
 
 import ast
 import os
@@ -15,7 +15,11 @@ from tests.conftest import REPOSITORY
 from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
 
-README, OWN, CODE = ((REPOSITORY / name).read_text() for name in ("README.md", "docs/own.md", "docs/code.md"))
+README, OWN, CODE = (
+    (REPOSITORY / name).read_text() for name in ("README.md", "docs/manual/own.md", "docs/manual/code.md")
+)
+
+DOCS = REPOSITORY / "docs"
 
 # Of the README, and of each class.
 MOST_LINES, MOST_LINES_OF_CLASS = 120, 40
@@ -91,7 +95,7 @@ def test_a_file_that_is_named_is_there(path: str) -> None:
     assert (REPOSITORY / "src" / "convblocks" / path).is_file()
 
 
-PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted((REPOSITORY / "docs").glob("*.md")))]
+PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(REPOSITORY)) for page in sorted(DOCS.glob("*/*.md")))]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -114,7 +118,7 @@ def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/own.md", "docs/runs.md", "docs/code.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/manual/own.md", "docs/manual/runs.md", "docs/manual/code.md"])
 def test_no_code_is_scrolled_sideways(page: str) -> None:
     lines = [line for block in blocks(r"\w*", (REPOSITORY / page).read_text()) for line in block.splitlines()]
     assert [line for line in lines if len(line) > WIDEST] == []

@@ -1,4 +1,4 @@
-"""What README.md and docs/use.md show of commands is what these have printed."""
+"""What README.md and docs/manual/use.md show of commands is what these have printed."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ def keep(data: Path, name: str, printed: str, origin: str = "a machine; commit a
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """Where pages are written."""
-    (tmp_path / "out" / "docs").mkdir(parents=True)
+    (tmp_path / "out" / "docs" / "manual").mkdir(parents=True)
     return tmp_path / "out"
 
 

@@ -43,7 +43,7 @@ def test_a_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest
     for _ in range(2):
         train.TRAINED["batches"](workspace / "docs" / "data")
         pages.write_batches(workspace / "docs" / "data", workspace)
-        files = [*(workspace / "docs" / "data").iterdir(), workspace / "docs" / "batches.md"]
+        files = [*(workspace / "docs" / "data").iterdir(), workspace / "docs" / "lab" / "batches.md"]
         made.append({path.name: path.read_text() for path in files})
     assert made[0] == made[1]
     runs = read_results(workspace / "docs" / "data" / "batches.jsonl")

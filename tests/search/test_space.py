@@ -104,7 +104,7 @@ def test_the_default_space_is_one() -> None:
 
 def test_the_documentations_file_is_a_space_that_fit_takes(workspace: Path) -> None:
     (shown,) = re.findall(
-        r"^```yaml\n(# space\.yaml.*?)^```", (REPOSITORY / "docs" / "use.md").read_text(), re.M | re.S
+        r"^```yaml\n(# space\.yaml.*?)^```", (REPOSITORY / "docs" / "manual" / "use.md").read_text(), re.M | re.S
     )
     (workspace / "space.yaml").write_text(shown)
     options = search.parse(["--arch", "mlp", "--data.val_size", "500", "--space", "space.yaml"])

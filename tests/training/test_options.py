@@ -184,7 +184,7 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
 
 
 def test_the_time_that_processes_wait_for_each_other_can_be_given(workspace: Path) -> None:
-    """As in docs/cluster.md, after the job script's own strategy; saved in config.yaml."""
+    """As in docs/manual/cluster.md, after the job script's own strategy; saved in config.yaml."""
     given = ["--trainer.strategy", "ddp", "--trainer.strategy", "DDPStrategy", "--trainer.strategy.timeout", "0:05:00"]
     settings = Config.parse(["--arch", "mlp", "--trainer.accelerator", "cpu", *given]).settings
     Path("saved.yaml").write_text(yaml.safe_dump(settings))

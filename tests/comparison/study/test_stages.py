@@ -25,7 +25,7 @@ SHORT = [
     [
         ([], "give a stage: choose or confirm"),
         (["decide"], "give a stage"),
-        (["choose", "--seeds", "3"], "--seeds is set by the study's protocol: see docs/protocol.md"),
+        (["choose", "--seeds", "3"], "--seeds is set by the study's protocol: see docs/lab/protocol.md"),
         (["confirm", "--lr=0.1"], "--lr is set by"),
         (["confirm", "--confirm", "3"], "--confirm is set by"),
         (["choose", "--learning", "3"], "learning"),

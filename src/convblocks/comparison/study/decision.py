@@ -103,7 +103,7 @@ def cell_of(result: RunResult) -> Cell:
 
 
 def judge(primary: Difference) -> Ruling:
-    """The verdict on the primary comparison, by docs/protocol.md: from ranks if any run collapsed, else from means.
+    """The verdict on the primary comparison, by docs/lab/protocol.md: from ranks if any run collapsed, else from means.
 
     Ranks alone cannot show that a difference is small.
     """

@@ -45,7 +45,7 @@ def parse(arguments: list[str]) -> Namespace:
     """The options of a comparison, without those that the protocol sets."""
     for argument in arguments:
         if (option := argument.partition("=")[0]) in SETTLED:
-            raise UsageError(f"{option} is set by the study's protocol: see docs/protocol.md")
+            raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
     return parse_comparison(["--name", "study", *arguments])
 
 
