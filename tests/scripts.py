@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -24,7 +23,6 @@ def run_script(
     *arguments: str,
     cwd: Path,
     environment: dict[str, str] | None = None,
-    memory: int | None = None,
     prepare: Callable[[], None] | None = None,
     timeout: float = 120,
     fresh: bool = False,
@@ -36,10 +34,9 @@ def run_script(
         arguments: Its command line.
         cwd: Its current folder.
         environment: Variables that differ from this process's.
-        memory: Bytes of address space that it may take beyond its imports.
         prepare: A function to call in the process before the script begins.
         timeout: Seconds after which it is killed, with the processes that it has started.
-        fresh: Start a new Python, where imports and the first moments are tested; without ``memory`` and ``prepare``.
+        fresh: Start a new Python, where imports and the first moments are tested; without ``prepare``.
 
     Raises:
         TimeoutExpired: it was killed.
@@ -55,8 +52,7 @@ def run_script(
             timeout=timeout,
             check=False,
         )
-    first = [] if memory is None else [partial(limit_memory, memory)]
-    return run(command, cwd, environment, [*first, *([prepare] if prepare else [])], timeout)
+    return run(command, cwd, environment, prepare, timeout)
 
 
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -69,11 +65,11 @@ def run(
     command: Sequence[str],
     cwd: Path,
     environment: dict[str, str] | None = None,
-    calls: Sequence[Callable[[], None]] = (),
+    prepare: Callable[[], None] | None = None,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments and wait for it; see ``Script`` and ``run_script``."""
-    with Script(command, cwd, environment, calls) as script:
+    with Script(command, cwd, environment, prepare) as script:
         output, errors = script.communicate(timeout)
         return subprocess.CompletedProcess([sys.executable, *command], script.wait(0), output, errors)
 
@@ -82,19 +78,7 @@ def start_script(
     name: str, *arguments: str, cwd: Path | None = None, prepare: Callable[[], None] | None = None
 ) -> "Script":
     """Begin ``scripts/<name>.py``, in the current folder unless another is given, in a process group of its own."""
-    return Script(_command(name, arguments), cwd or Path.cwd(), calls=[prepare] if prepare else [])
-
-
-def memory_taken() -> int:
-    """The address space of this process, in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def limit_memory(size: int) -> None:
-    """From now on let this process take no more bytes of address space beyond those it has."""
-    import resource  # Windows has none
-
-    resource.setrlimit(resource.RLIMIT_AS, (memory_taken() + size,) * 2)
+    return Script(_command(name, arguments), cwd or Path.cwd(), prepare=prepare)
 
 
 class Script:
@@ -104,7 +88,7 @@ class Script:
         command: Python's arguments.
         cwd: Its current folder.
         environment: Variables that differ from this process's.
-        calls: Functions to call in the process first.
+        prepare: A function to call in the process first.
     """
 
     def __init__(
@@ -112,7 +96,7 @@ class Script:
         command: Sequence[str],
         cwd: Path,
         environment: dict[str, str] | None = None,
-        calls: Sequence[Callable[[], None]] = (),
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self.returncode: int | None = None
         self._output, self._errors = _empty_file(), _empty_file()
@@ -123,7 +107,7 @@ class Script:
                 str(cwd),
                 os.environ | (environment or {}),
                 {0: nothing.fileno(), 1: self._output.fileno(), 2: self._errors.fileno()},
-                base64.b64encode(pickle.dumps(calls)).decode(),
+                base64.b64encode(pickle.dumps(prepare)).decode(),
             )
         self._answers = self._connection.makefile("rb", buffering=0)
         self.pid = self._number()

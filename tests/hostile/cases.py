@@ -63,6 +63,7 @@ class Case:
         files: What is done to which file before.
         environment: Variables that are set.
         trains: Whether the run goes on before that comes.
+        process: Whether it runs in a process of its own, in bounded memory, and not in that of the tests.
     """
 
     command: str
@@ -71,6 +72,7 @@ class Case:
     files: Mapping[str, Spoiler] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     trains: bool = False
+    process: bool = False
 
     def __str__(self) -> str:
         return " ".join([self.command, *self.files, *self.environment])[:120]
@@ -90,7 +92,7 @@ OPTIONS = [
     usage(f"fit {NEW} --seed -1", "--seed must be in"),
     usage(f"fit {NEW} --threads 0", "--threads must be at least 1"),
     usage(f"fit {NEW} --threads 10000", "--threads must be at most 1,024"),
-    Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0),
+    Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0, process=True),
     usage(f"fit {NEW} --trainer.limit_train_batches 0", "limit_train_batches must be above 0"),
     Case(f"fit {NEW} --trainer.limit_train_batches 1e-7", "Try at least `limit_train_batches="),
     Case(f"fit {NEW} --trainer.limit_val_batches 1e-7", "Try at least `limit_val_batches="),
@@ -119,7 +121,7 @@ OPTIONS = [
     usage("fit --config short.yaml --arch mlp --name ''", "relative path"),
     usage(f"fit --config short.yaml --arch mlp --name {'n' * 256}", "at most 200 bytes"),
     usage("fit --config short.yaml --arch mlp --name '\udcff'", "plain text"),
-    Case("fit --config short.yaml --arch mlp --name null", "lightning_logs/null", 0),
+    Case("fit --config short.yaml --arch mlp --name null", "lightning_logs/null", 0, process=True),
     usage("fit --arch nosuch", "unknown architecture 'nosuch'"),
     usage("fit --arch nosuch.Network", "there is no module nosuch"),
     usage("fit", "--arch is required"),
@@ -227,9 +229,9 @@ RUN_DIRECTORIES = [
     Case(f"fit {AGAIN}", "provenance.json .Is a directory", 1, {PROVENANCE: a_folder}),
     Case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),
     Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: holds('{"packages": 3}')}),
-    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: removed}),
-    Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True),
-    Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}),
+    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: removed}, process=True),
+    Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True, process=True),
+    Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}, trains=True),
     # What a run is on the way to become is in the way.
     Case(f"fit {NEW}", "lightning_logs/new: it is a broken link", 1, {"lightning_logs/new": a_link_to("x")}),
     usage(f"fit {NEW}", "lightning_logs/new exists", **{"lightning_logs/new": holds("")}),
@@ -241,7 +243,7 @@ DATA = [
     Case(f"fit {NEW}", f"{TEST_LABELS}.*damaged", 1, {TEST_LABELS: cut(50)}),
     Case(f"fit {NEW}", f"{IMAGES} is not an IDX file", 1, {IMAGES: cut(0)}),
     Case(f"fit {NEW}", f"{IMAGES} is not an IDX file", 1, {IMAGES: flipped(2)}),
-    Case(f"fit {NEW}", f"{IMAGES} has more bytes", 1, {IMAGES: long(3_000_000_000)}),
+    Case(f"fit {NEW}", f"{IMAGES} has more bytes", 1, {IMAGES: long(3_000_000_000)}, process=True),
     Case(f"fit {NEW}", "would have .* bytes by its header", 1, {IMAGES: flipped(4)}),
     Case(f"fit {NEW}", "holds labels, and .* images: swap", 1, {IMAGES: a_copy_of("train-labels-idx1-ubyte")}),
     Case(f"fit {NEW}", "100 labels", 1, {LABELS: a_copy_of("t10k-labels-idx1-ubyte")}),
@@ -274,7 +276,7 @@ FOLDERS = [
     Case(ON_SHAPES, f"{SQUARE}: it (is damaged|cannot be read)", 1, {SQUARE: cut(200)}),
     Case(ON_SHAPES, f"{SQUARE}: it (is damaged|cannot be read)", 1, {SQUARE: flipped(-30)}),
     Case(ON_SHAPES, f"{SQUARE}: it is not a picture of a known format", 1, {SQUARE: holds("")}),
-    Case(ON_SHAPES, f"{SQUARE}: it is too large for a picture", 1, {SQUARE: long(3_000_000_000)}),
+    Case(ON_SHAPES, f"{SQUARE}: it is too large for a picture", 1, {SQUARE: long(3_000_000_000)}, process=True),
     Case(ON_SHAPES, r"\[red\].png: it is not a picture", 1, {"shapes/train/disc/[red].png": holds("")}),
     Case(ON_SHAPES, "pipe.png: it is not a regular file", 1, {"shapes/train/disc/pipe.png": a_pipe}),
     Case(ON_SHAPES, "link.png: No such file", 1, {"shapes/train/disc/link.png": a_link_to("nosuch")}),
@@ -313,9 +315,9 @@ CHECKPOINTS = [
         )
     ),
     Case(f"evaluate {LAST} --data.root data --show {'n' * 256}.png", "cannot write n+.png: File name too long"),
-    Case(f"export {LAST} --output {'n' * 256}", "cannot write n+.onnx: File name too long"),
+    Case(f"export {LAST} --output {'n' * 256}", "cannot write n+.onnx: File name too long", process=True),
     Case(f"evaluate {LAST}/nosuch", "there is no checkpoint"),
-    Case("evaluate /dev/zero", "there is no checkpoint"),
+    Case("evaluate /dev/zero", "there is no checkpoint", process=True),
     Case("evaluate lightning_logs", "there is no checkpoint"),
     Case(f"evaluate {LAST} --data.root data --show nosuch/table.png", "cannot write nosuch/table.png"),
     Case(f"evaluate {LAST} --data.root data --show table.nosuch", "cannot write table.nosuch"),
@@ -323,7 +325,7 @@ CHECKPOINTS = [
     Case(f"evaluate {LAST} --data.root data --show .", "cannot write .: it is a folder"),
     Case(f"predict {LAST} seven.png --show o.hdf", "cannot write o.hdf"),
     usage(f"predict {LAST} seven.png --show ./seven.png", "would be overwritten"),
-    Case(f"export {LAST} --output nosuch/net", "cannot write nosuch/net.onnx"),
+    Case(f"export {LAST} --output nosuch/net", "cannot write nosuch/net.onnx", process=True),
 ]
 
 PICTURES = [
@@ -331,13 +333,25 @@ PICTURES = [
     Case(f"predict {LAST} '[red]seven.png'", r"\[red\]seven.png", 0, {"[red]seven.png": a_copy_of("seven.png")}),
     Case(f"predict {LAST} '[/]seven.png'", r"\[/\]seven.png", 1, {"[": a_folder, "[/]seven.png": holds("")}),
     Case(f"predict {LAST} ':smile:.png'", ":smile:", 0, {":smile:.png": a_copy_of("seven.png")}),
-    Case(f"predict {LAST} 'a\udcff.png' --show seen.png", "udcff", 0, {"a\udcff.png": a_copy_of("seven.png")}),
+    Case(
+        f"predict {LAST} 'a\udcff.png' --show seen.png",
+        "udcff",
+        0,
+        {"a\udcff.png": a_copy_of("seven.png")},
+        process=True,
+    ),
     Case(f"predict {LAST} seven.png", "it is damaged", 1, {"seven.png": flipped(-30)}),
     Case(f"predict {LAST} seven.png", "it (is damaged|cannot be read|is not a picture)", 1, {"seven.png": cut(100)}),
     Case(f"predict {LAST} seven.png", "not a picture of a known format", 1, {"seven.png": holds("")}),
-    Case(f"predict {LAST} seven.png", "it is too large for a picture", 1, {"seven.png": long(3_000_000_000)}),
-    Case(f"predict {LAST} /dev/zero", "/dev/zero: it is not a regular file"),
-    Case(f"predict {LAST} pipe", "pipe: it is not a regular file", 1, {"pipe": a_pipe}),
+    Case(
+        f"predict {LAST} seven.png",
+        "it is too large for a picture",
+        1,
+        {"seven.png": long(3_000_000_000)},
+        process=True,
+    ),
+    Case(f"predict {LAST} /dev/zero", "/dev/zero: it is not a regular file", process=True),
+    Case(f"predict {LAST} pipe", "pipe: it is not a regular file", 1, {"pipe": a_pipe}, process=True),
     Case(f"predict {LAST} nosuch.png", "nosuch.png: .*No such file"),
     Case(f"predict {LAST} empty", "there are no pictures in the folder empty", 1, {"empty": a_folder}),
     Case(f"predict {LAST} seven.png --show nosuch/seen.png", "cannot write nosuch/seen.png"),
@@ -347,12 +361,18 @@ PICTURES = [
 COMPARISON = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"
 
 ENVIRONMENTS = [
-    Case(f"{COMPARISON} --epochs 1", "compare/logs: File exists", 1, {"lightning_logs/compare/logs": holds("")}),
-    Case(f"evaluate {LAST} --data.root data", "accuracy", 0, environment={"MPLBACKEND": "nosuch"}),
-    Case(f"fit {NEW}", "test accuracy", 0, environment={"MPLBACKEND": "nosuch"}),
-    Case(f"predict {LAST} nosuch.png", "nosuch.png", environment={"LOCAL_RANK": "1"}),
+    Case(
+        f"{COMPARISON} --epochs 1",
+        "compare/logs: File exists",
+        1,
+        {"lightning_logs/compare/logs": holds("")},
+        process=True,
+    ),
+    Case(f"evaluate {LAST} --data.root data", "accuracy", 0, environment={"MPLBACKEND": "nosuch"}, process=True),
+    Case(f"fit {NEW}", "test accuracy", 0, environment={"MPLBACKEND": "nosuch"}, process=True),
+    Case(f"predict {LAST} nosuch.png", "nosuch.png", environment={"LOCAL_RANK": "1"}, process=True),
     Case(f"evaluate {LAST} --data.root '[red]data'", r"\[red\]data", 0, {"[red]data": a_copy_of("data")}),
-    Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0),
+    Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0, process=True),
 ]
 
 CASES = [*OPTIONS, *RUN_DIRECTORIES, *DATA, *FOLDERS, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS]

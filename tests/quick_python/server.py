@@ -123,7 +123,7 @@ def become(request: dict[str, Any]) -> NoReturn:
     os.environ.update(request["environment"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", THREADS)))
     sys.path[0] = REPOSITORY
-    for prepare in pickle.loads(base64.b64decode(request["prepare"])) if request["prepare"] else ():
+    if request["prepare"] and (prepare := pickle.loads(base64.b64decode(request["prepare"]))):
         prepare()
     paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = ["", *paths, *(path for path in sys.path[1:] if path not in before)]
