@@ -15,7 +15,7 @@ from convblocks.data.images import ImageSets
 from tests.conftest import DEBUG, REPOSITORY
 from tests.quick_python import quick_python
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 LOWEST = {"torch": "2.6.0", "torchvision": "0.21.0"}
