@@ -8,7 +8,6 @@ a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
@@ -39,6 +38,7 @@ LAST, PREVIOUS, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "p
 SUMMARY, CONFIG, METRICS, PROVENANCE = (
     f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv", "provenance.json")
 )
+JOURNAL = "lightning_logs/s/journal.log"
 IMAGES, LABELS = "data/train-images-idx3-ubyte", "data/train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "data/t10k-images-idx3-ubyte", "data/t10k-labels-idx1-ubyte"
 
@@ -47,7 +47,7 @@ AGAIN = "--name run --resume --epochs 3"
 WRONG = "fit --config short.yaml --config wrong.yaml"
 
 # Parts of a checkpoint that exist, but have senseless content.
-SENSELESS: tuple[dict[str, Any], ...] = ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []})
+SENSELESS = map(checkpoint_with, ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}))
 OF_SEED_5 = checkpoint_with({"MNISTDataModule/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
@@ -122,9 +122,7 @@ OPTIONS = [
     usage(f"fit --config short.yaml --arch mlp --name {'n' * 256}", "at most 200 bytes"),
     usage("fit --config short.yaml --arch mlp --name '\udcff'", "plain text"),
     Case("fit --config short.yaml --arch mlp --name null", "lightning_logs/null", 0, process=True),
-    usage(
-        "fit --arch nosuch", "^fit.py: unknown architecture 'nosuch': choose one of mlp, maxpool, batchnorm, or a class"
-    ),
+    usage("fit --arch nosuch", "unknown architecture 'nosuch': choose one of mlp, maxpool, batchnorm, or a class"),
     usage("fit --arch nosuch.Network", "there is no module nosuch"),
     usage("fit", "--arch is required"),
     usage("fit --config nosuch.yaml --arch mlp", "nosuch.yaml"),
@@ -151,8 +149,9 @@ OPTIONS = [
     usage("search --arch mlp --data.val_size 50 --space torn.yaml", "torn.yaml", **{"torn.yaml": holds("lr: [1")}),
     Case(
         "search --arch mlp --data.val_size 50 --name s",
-        "journal.log is damaged .*: restore it, or choose another --name",
-        files={"lightning_logs/s/journal.log": holds("no journal\n{}\n")},
+        "journal.log is damaged .*: restore it",
+        1,
+        {JOURNAL: holds("no journal\n{}\n")},
     ),
     usage(f"demo {LAST} --port 70000", "--port must be in"),
     usage(f"predict {LAST}", "required: pictures"),
@@ -163,7 +162,7 @@ RUN_DIRECTORIES = [
     *(
         Case(
             "fit --name run --resume",
-            r"(?s) -> lightning_logs/run\n.* wrong\), loss [\d.]+, 2 epochs in ",
+            r"(?s) -> lightning_logs/run\n.* wrong\), loss .*, 2 epochs in ",
             0,
             {SUMMARY: spoiler},
         )
@@ -173,15 +172,9 @@ RUN_DIRECTORIES = [
     *(
         Case(f"fit {AGAIN}", f"{CONFIG}.*(damaged|lacks).*restore it", 1, {CONFIG: spoiler})
         for spoiler in (
-            cut(0),
-            cut(3),
-            holds(bytes(range(256))),
-            holds("epochs: [1"),
-            holds("[1, 2]"),
-            with_values({"trainer": ...}),
-            with_values({"data": 3}),
-            with_values({"epochs": ...}),
-            with_values({"lr_scheduler": ...}),
+            *map(cut, (0, 3)),
+            *map(holds, (bytes(range(256)), "epochs: [1", "[1, 2]")),
+            *map(with_values, ({"trainer": ...}, {"data": 3}, {"epochs": ...}, {"lr_scheduler": ...})),
         )
     ),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: removed}),
@@ -192,38 +185,24 @@ RUN_DIRECTORIES = [
     *(
         Case(f"fit {AGAIN}", "last.ckpt is missing or damaged: carrying on from previous-last.ckpt", 0, {LAST: spoiler})
         for spoiler in (
-            removed,
-            cut(0),
-            cut(1000),
-            cut(-1),
-            flipped(-400),
-            holds("no checkpoint"),
-            checkpoint_with({"state_dict": ...}),
-            checkpoint_with({"state_dict": {0: 1}}),
-            checkpoint_with({"optimizer_states": ...}),
-            checkpoint_with({"optimizer_states": []}),
-            checkpoint_with({"optimizer_states/0/state": ...}),
-            checkpoint_with({"global_step": ...}),
-            checkpoint_with({"loops": ...}),
-            checkpoint_with({"callbacks": 3}),
-            checkpoint_with({"callbacks": {}}),
+            *(removed, *map(cut, (0, 1000, -1)), flipped(-400), holds("no checkpoint"), WITHOUT_A_BIAS),
+            *(checkpoint_with({part: ...}) for part in ("state_dict", "optimizer_states", "optimizer_states/0/state")),
+            *(checkpoint_with({part: ...}) for part in ("global_step", "loops", "hyper_parameters")),
+            *map(
+                checkpoint_with, ({"state_dict": {0: 1}}, {"optimizer_states": []}, {"callbacks": 3}, {"callbacks": {}})
+            ),
             checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, device="meta")}),
-            checkpoint_with({"hyper_parameters": ...}),
-            checkpoint_with({"state_dict/network.layers.1.weight": ...}),
             checkpoint_with({"state_dict/network.layers.1.weight": torch.zeros(3)}),
         )
     ),
     Case(
         f"fit {AGAIN}",
-        "last.ckpt: it is damaged.*previous-last.ckpt: it is damaged.*delete",
+        "last.ckpt: it is damaged.*previous-last.ckpt: it is.*delete",
         1,
-        {LAST: cut(10), PREVIOUS: cut(10)},
+        dict.fromkeys((LAST, PREVIOUS), cut(10)),
     ),
     Case(f"fit {AGAIN}", "last.ckpt: it is damaged.*delete it", 1, {LAST: cut(10), PREVIOUS: removed}),
-    *(
-        Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*delete it", 1, {LAST: checkpoint_with(changes)})
-        for changes in SENSELESS
-    ),
+    *(Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*delete", 1, {LAST: spoiler}) for spoiler in SENSELESS),
     Case(f"fit {AGAIN}", "but its checkpoint 5: put the right one", 1, {LAST: OF_SEED_5}),
     Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     Case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),
@@ -306,10 +285,7 @@ CHECKPOINTS = [
             (cut(1000), "it is damaged"),
             (flipped(-400), "it is damaged"),
             (holds(""), "it is damaged"),
-            (
-                checkpoint_with({"state_dict/network.layers.1.weight": ...}),
-                "does not hold the weights of the network mlp",
-            ),
+            (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
             (checkpoint_with({"state_dict": {0: 1}}), "its state_dict holds more than named tensors"),
             (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
             (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
@@ -334,23 +310,11 @@ PICTURES = [
     Case(f"predict {LAST} '[red]seven.png'", r"\[red\]seven.png", 0, {"[red]seven.png": a_copy_of("seven.png")}),
     Case(f"predict {LAST} '[/]seven.png'", r"\[/\]seven.png", 1, {"[": a_folder, "[/]seven.png": holds("")}),
     Case(f"predict {LAST} ':smile:.png'", ":smile:", 0, {":smile:.png": a_copy_of("seven.png")}),
-    Case(
-        f"predict {LAST} 'a\udcff.png' --show seen.png",
-        "udcff",
-        0,
-        {"a\udcff.png": a_copy_of("seven.png")},
-        process=True,
-    ),
+    Case(f"predict {LAST} 'a\udcff.png' --show seen.png", "udcff", 0, {"a\udcff.png": a_copy_of("seven.png")}),
     Case(f"predict {LAST} seven.png", "it is damaged", 1, {"seven.png": flipped(-30)}),
     Case(f"predict {LAST} seven.png", "it (is damaged|cannot be read|is not a picture)", 1, {"seven.png": cut(100)}),
     Case(f"predict {LAST} seven.png", "not a picture of a known format", 1, {"seven.png": holds("")}),
-    Case(
-        f"predict {LAST} seven.png",
-        "it is too large for a picture",
-        1,
-        {"seven.png": long(3_000_000_000)},
-        process=True,
-    ),
+    Case(f"predict {LAST} seven.png", "it is too large for", 1, {"seven.png": long(3_000_000_000)}, process=True),
     Case(f"predict {LAST} /dev/zero", "/dev/zero: it is not a regular file", process=True),
     Case(f"predict {LAST} pipe", "pipe: it is not a regular file", 1, {"pipe": a_pipe}, process=True),
     Case(f"predict {LAST} nosuch.png", "nosuch.png: .*No such file"),
@@ -362,13 +326,7 @@ PICTURES = [
 COMPARISON = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"
 
 ENVIRONMENTS = [
-    Case(
-        f"{COMPARISON} --epochs 1",
-        "compare/logs: File exists",
-        1,
-        {"lightning_logs/compare/logs": holds("")},
-        process=True,
-    ),
+    Case(f"{COMPARISON} --epochs 1", "/logs: File exists", 1, {"lightning_logs/compare/logs": holds("")}, process=True),
     Case(f"evaluate {LAST} --data.root data", "accuracy", 0, environment={"MPLBACKEND": "nosuch"}, process=True),
     Case(f"fit {NEW}", "test accuracy", 0, environment={"MPLBACKEND": "nosuch"}, process=True),
     Case(f"predict {LAST} nosuch.png", "nosuch.png", environment={"LOCAL_RANK": "1"}, process=True),
