@@ -38,7 +38,7 @@ def test_a_run_succeeds_with_status_0_and_shows_the_layers_if_asked_for(workspac
 
 @pytest.mark.slow
 def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None:
-    command = [*FIT, "--arch", "mlp", "--epochs", "1000", "--name", "run"]
+    command = [*FIT, *DEBUG, "--arch", "mlp", "--epochs", "10000", "--name", "run"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunDirectory("run")
     wait_for(run.last_checkpoint)

@@ -36,6 +36,7 @@ from tests.hostile.spoil import Spoiler, cut, flipped, holds, removed, with_valu
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")
 
+RUN = RunDirectory("run", Path())
 Content = TypeVar("Content")
 
 json_values = st.recursive(
@@ -46,11 +47,11 @@ json_values = st.recursive(
 
 
 @contextmanager
-def file_of(content: bytes, name: str) -> Iterator[Path]:
+def file_of(content: bytes, name: str | Path) -> Iterator[Path]:
     """A file of that name, as long as it is needed: hypothesis shares a test's own folder between its examples."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        path.write_bytes(content)
+        holds(content)(path)
         yield path
 
 
@@ -135,13 +136,6 @@ def test_a_damaged_png_is_never_another_picture(data: st.DataObject, picture: by
     assert np.array_equal(seen, to_mnist(read_picture(picture)))
 
 
-def run_with(folder: str, name: str, content: bytes) -> RunDirectory:
-    run = RunDirectory("run", Path(folder))
-    run.path.mkdir(parents=True)
-    (run.path / name).write_bytes(content)
-    return run
-
-
 configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS]), json_values)
 yaml_texts = configs.map(yaml.safe_dump) | st.text()
 
@@ -149,9 +143,9 @@ yaml_texts = configs.map(yaml.safe_dump) | st.text()
 @given(st.binary() | yaml_texts.map(lambda text: text.encode(errors="replace")))
 @settings(deadline=None)
 def test_configs(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        run = run_with(folder, "config.yaml", content)
-        config = read_or_refused(lambda _: run.read_config(), run.config)
+    with file_of(content, RUN.config) as path:
+        run = RunDirectory("run", path.parents[2])
+        config = read_or_refused(lambda _: run.read_config(), path)
         if config is not None:
             assert all(isinstance(config[group], dict) for group in GROUPS)
             assert config.keys() >= set(SETTINGS)
@@ -166,36 +160,34 @@ results = st.dictionaries(st.sampled_from(sorted(WHOLE)), json_values, max_size=
 @given(st.binary() | (json_values | results).map(lambda value: json.dumps(value).encode()))
 @settings(deadline=None, max_examples=300)
 def test_summaries(content: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        run = run_with(folder, "summary.json", content)
-        found = read_or_refused(lambda _: run.read_result(), run.summary)
+    with file_of(content, RUN.summary) as path:
+        run = RunDirectory("run", path.parents[2])
+        found = read_or_refused(lambda _: run.read_result(), path)
         if found is not None:
-            assert encode(decode(encode(found), run.summary, "")) == encode(found)
+            assert encode(decode(encode(found), path, "")) == encode(found)
         assert not run.result_after(1)  # without a config.yaml
 
 
+WRONG_VALUES: tuple[dict[str, Any], ...] = (
+    {"epochs": "two"},
+    {"epochs/0": 3},
+    {"epochs/0/train~loss": "low"},
+    {"epochs/1/seconds": float("nan")},
+    {"final/test~acc": True},
+    {"collapsed": None},
+    {"evaluations": 3},
+    {"ended_by": 5},
+    {"seed": True},
+)
+
+
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        removed,
-        cut(50),
-        cut(0),
-        flipped(0),
-        holds("[" * 100_000),
-        with_values({"epochs": "two"}),
-        with_values({"epochs/0": 3}),
-        with_values({"epochs/0/train~loss": "low"}),
-        with_values({"epochs/1/seconds": float("nan")}),
-        with_values({"final/test~acc": True}),
-        with_values({"collapsed": None}),
-        with_values({"evaluations": 3}),
-        with_values({"ended_by": 5}),
-        with_values({"seed": True}),
-    ],
+    "spoil", [removed, *map(cut, (0, 50)), flipped(0), holds("[" * 100_000), *map(with_values, WRONG_VALUES)]
 )
 def test_a_damaged_summary_is_refused_in_one_line_and_its_run_can_be_resumed(spoil: Spoiler, tmp_path: Path) -> None:
     """Beside the damages of tests/runs/test_result.py."""
-    run = run_with(str(tmp_path), "config.yaml", b"")
+    run = RunDirectory("run", tmp_path)
+    holds("")(run.config)
     run.write_result(result("mlp", 0, 0.98))
     assert run.result_after(5)
     spoil(run.summary)
