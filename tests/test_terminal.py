@@ -146,9 +146,7 @@ def test_a_search_shows_its_trials_and_ends_with_the_winners_command(width: int,
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_line_about_a_trained_network_is_wrapped(
-    width: int, trained: Path, workspace: Path, digits: ImageSets
-) -> None:
+def test_no_line_about_a_network_is_wrapped(width: int, trained: Path, workspace: Path, digits: ImageSets) -> None:
     needs("onnx")
     Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((300, 300)).save("seven.png")
     (workspace / "lightning_logs").symlink_to(trained.parents[2])
@@ -156,14 +154,8 @@ def test_no_line_about_a_trained_network_is_wrapped(
     evaluated = script_in_terminal("evaluate", checkpoint, "--show", "seen.png", cwd=workspace, width=width)
     predicted = script_in_terminal("predict", checkpoint, "seven.png", cwd=workspace, width=width)
     exported = script_in_terminal("export", checkpoint, "--output", "digits", cwd=workspace, width=width)
-    for screen in (evaluated, predicted, exported):
+    summary = script_in_terminal("summary", cwd=workspace, width=80)  # of a fixed width
+    for screen in (summary, evaluated, predicted, exported):
         assert_fits(screen, width)
     assert evaluated.lines[-2].startswith("accuracy 9")
     assert exported.lines[-2].startswith("batchnorm: accuracy 9")
-
-
-@pytest.mark.slow
-def test_the_summary_of_a_network_fits(tmp_path: Path) -> None:
-    screen = script_in_terminal("summary", cwd=tmp_path, width=80)
-    assert_fits(screen, 80)
-    assert "Total mult-adds (M): " in screen.written
