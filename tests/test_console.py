@@ -41,9 +41,11 @@ def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None
     command = [*FIT, *DEBUG, "--arch", "mlp", "--epochs", "10000", "--name", "run"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunDirectory("run")
-    wait_for(run.last_checkpoint)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        wait_for(run.last_checkpoint)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert run.last_checkpoint.exists()
