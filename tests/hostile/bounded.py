@@ -28,7 +28,7 @@ def bound(prepare: Callable[[], None] | None = None) -> None:
     from convblocks.training import finish
 
     limit_memory(MEMORY)
-    finish.write_evaluation = no_figure  # type: ignore[assignment]
+    finish.write_evaluation = no_figure  # type: ignore[attr-defined]
     if prepare:
         prepare()
 

@@ -6,8 +6,9 @@ a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -28,6 +29,12 @@ from tests.hostile.spoil import (
     with_values,
 )
 
+
+def each(make: Callable[[Any], Spoiler], values: Iterable[Any]) -> list[Spoiler]:
+    """A spoiler for each value."""
+    return [make(value) for value in values]
+
+
 NAN = float("nan")
 
 # Threads, one more than there are processors.
@@ -47,7 +54,7 @@ AGAIN = "--name run --resume --epochs 3"
 WRONG = "fit --config short.yaml --config wrong.yaml"
 
 # Parts of a checkpoint that exist, but have senseless content.
-SENSELESS = map(checkpoint_with, ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}))
+SENSELESS = each(checkpoint_with, ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}))
 OF_SEED_5 = checkpoint_with({"MNISTDataModule/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
@@ -172,9 +179,9 @@ RUN_DIRECTORIES = [
     *(
         Case(f"fit {AGAIN}", f"{CONFIG}.*(damaged|lacks).*restore it", 1, {CONFIG: spoiler})
         for spoiler in (
-            *map(cut, (0, 3)),
-            *map(holds, (bytes(range(256)), "epochs: [1", "[1, 2]")),
-            *map(with_values, ({"trainer": ...}, {"data": 3}, {"epochs": ...}, {"lr_scheduler": ...})),
+            *each(cut, (0, 3)),
+            *each(holds, (bytes(range(256)), "epochs: [1", "[1, 2]")),
+            *each(with_values, ({"trainer": ...}, {"data": 3}, {"epochs": ...}, {"lr_scheduler": ...})),
         )
     ),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: removed}),
@@ -185,10 +192,10 @@ RUN_DIRECTORIES = [
     *(
         Case(f"fit {AGAIN}", "last.ckpt is missing or damaged: carrying on from previous-last.ckpt", 0, {LAST: spoiler})
         for spoiler in (
-            *(removed, *map(cut, (0, 1000, -1)), flipped(-400), holds("no checkpoint"), WITHOUT_A_BIAS),
+            *(removed, *each(cut, (0, 1000, -1)), flipped(-400), holds("no checkpoint"), WITHOUT_A_BIAS),
             *(checkpoint_with({part: ...}) for part in ("state_dict", "optimizer_states", "optimizer_states/0/state")),
             *(checkpoint_with({part: ...}) for part in ("global_step", "loops", "hyper_parameters")),
-            *map(
+            *each(
                 checkpoint_with, ({"state_dict": {0: 1}}, {"optimizer_states": []}, {"callbacks": 3}, {"callbacks": {}})
             ),
             checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, device="meta")}),

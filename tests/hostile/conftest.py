@@ -76,6 +76,7 @@ def run_here(
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as end:
             runpy.run_path(script, run_name="__main__")
+        assert isinstance(end.value.code, int)
         return subprocess.CompletedProcess(sys.argv, end.value.code, *capfd.readouterr())
 
     def give_up(number: int, frame: FrameType | None) -> None:

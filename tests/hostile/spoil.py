@@ -128,9 +128,9 @@ def _changed(content: Any, changes: Mapping[str, Any]) -> Any:
         parent = content
         for key in parents:
             parent = parent[int(key) if isinstance(parent, list) else key]
-        key = int(last) if isinstance(parent, list) else last
+        at = int(last) if isinstance(parent, list) else last
         if value is ...:
-            del parent[key]
+            del parent[at]
         else:
-            parent[key] = value
+            parent[at] = value
     return content
