@@ -1,6 +1,6 @@
-"""What the tests share: real digits, a directory to run in, and the project's commands.
+"""Shared by the tests: real digits, a directory to run in, and trained networks.
 
-What takes seconds to import is imported by the fixtures: the process that hands out the tests needs none of it.
+Fixtures import modules that take seconds: the process that distributes the tests needs none of them.
 """
 
 import os
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from convblocks.data.images import ImageSets
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# A shell that runs the tests in the background lets them ignore Ctrl-C, and what they start would inherit that.
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Lightning 2.6's CLI calls a method that jsonargparse 4.49 renamed.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
-# A worker of pytest-xdist has one core, and so has what its tests start.
+# A worker of pytest-xdist has one core, and so have the processes that its tests start.
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IS_WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"
+
+# Files that take longest begin first: a worker runs a whole file.
+FIRST = ("test_slurm.py", "test_kills.py", "test_full_disk.py", "test_cases.py")
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
@@ -45,8 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the trained network are slow: it trains for half a minute. The longest files begin first."""
-    items.sort(key=lambda item: item.path.name not in ("test_faults.py", "test_slurm.py"))
+    """Tests that need the trained network are slow: it trains for half a minute."""
+    items.sort(key=lambda item: item.path.name not in FIRST)
     for item in items:
         if {"trained", "trained_on_shapes"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
@@ -109,7 +112,7 @@ def trained_on_shapes(shapes: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def handwriting(trained: Path) -> Path:
-    """Where ``benchmarks.handwriting`` has kept what that network sees in 400 drawings; only for reading, too."""
+    """A folder with ``benchmarks.handwriting``'s answers of that network to 400 drawings; only for reading, too."""
     folder = trained.parents[3] / "handwriting"
     with FileLock(f"{folder}.lock"):
         if not (folder / "lab" / "handwriting.md").exists():

@@ -1,26 +1,26 @@
-"""Commands run in a terminal of a given width, and what stands on its screen afterwards."""
+"""Commands run in a terminal of a given width, and its screen afterwards."""
 
 import os
 import pty
 import re
 import shlex
 import subprocess
-import sys
 import termios
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.conftest import REPOSITORY
+from tests.quick_python import quick_python
 
 ROWS = 40
 
-# What a terminal is told: to move, to erase, to change colours; and otherwise a character.
-TOLD = re.compile(r"\x1b\[(?P<numbers>[?\d;]*)(?P<command>[A-Za-z])|(?P<character>.)", re.DOTALL)
+# A control sequence that moves, erases or changes colours; or a character.
+SEQUENCE = re.compile(r"\x1b\[(?P<numbers>[?\d;]*)(?P<command>[A-Za-z])|(?P<character>.)", re.DOTALL)
 
 
 class Screen(NamedTuple):
-    """What is left at the end, scrolled off or not, and all that was written."""
+    """The lines at the end, including those that have scrolled off, and all that was written."""
 
     status: int
     lines: list[str]
@@ -28,7 +28,7 @@ class Screen(NamedTuple):
     written: str
 
     def commands(self) -> list[list[str]]:
-        """The commands that are told to be copied, word by word."""
+        """The commands to copy, word by word."""
         text = re.sub(r" \\\n *", " ", "\n".join(self.lines))
         return [shlex.split(found) for found in re.findall(r"(?:python scripts/|tensorboard ).*", text)]
 
@@ -44,7 +44,7 @@ def in_terminal(command: Sequence[str], cwd: Path, width: int) -> Screen:
         try:
             while part := os.read(ours, 65536):
                 written += part
-        except OSError:  # Linux says so where nobody has the other end any more
+        except OSError:  # Linux raises it once the other end is closed
             pass
         status = process.wait()
     os.close(ours)
@@ -53,14 +53,14 @@ def in_terminal(command: Sequence[str], cwd: Path, width: int) -> Screen:
 
 def script_in_terminal(name: str, *arguments: str, cwd: Path, width: int) -> Screen:
     """Run ``scripts/<name>.py`` as a user would."""
-    return in_terminal([sys.executable, str(REPOSITORY / "scripts" / f"{name}.py"), *arguments], cwd, width)
+    return in_terminal([str(quick_python()), str(REPOSITORY / "scripts" / f"{name}.py"), *arguments], cwd, width)
 
 
 def screen_of(status: int, written: str) -> Screen:
-    """What a terminal without a right edge would show."""
+    """The screen of a terminal without a right edge."""
     lines, row, column, widest = [""], 0, 0, 0
-    for told in TOLD.finditer(written):
-        number, character = int(told["numbers"] or 1) if (told["numbers"] or "1").isdecimal() else 1, told["character"]
+    for one in SEQUENCE.finditer(written):
+        number, character = int(one["numbers"] or 1) if (one["numbers"] or "1").isdecimal() else 1, one["character"]
         if character == "\n":
             row += 1
             lines += [""] * (row + 1 - len(lines))
@@ -70,8 +70,8 @@ def screen_of(status: int, written: str) -> Screen:
             lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
             column += 1
             widest = max(widest, len(lines[row].rstrip()))
-        elif told["command"] == "A":
+        elif one["command"] == "A":
             row = max(row - number, 0)
-        elif told["command"] == "K":
+        elif one["command"] == "K":
             lines[row] = ""
     return Screen(status, [line.rstrip() for line in lines], widest, written)

@@ -24,65 +24,33 @@ def wait_for(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_succeeds_with_status_0(workspace: Path) -> None:
-    finished = run_script("fit", *DEBUG, "--arch", "maxpool", cwd=workspace, fresh=True)
-    assert finished.returncode == 0
-    assert finished.stderr == ""
-    assert finished.stdout.startswith(
-        "maxpool · 85,526 parameters · cpu · seed 0 -> lightning_logs/maxpool/version_0\n"
-    )
-    assert "\n2/2 " in finished.stdout
-    assert "tensorboard --logdir lightning_logs" in finished.stdout
-
-
-@pytest.mark.slow
-def test_the_layers_are_shown_if_asked_for(workspace: Path) -> None:
-    finished = run_script("fit", *DEBUG, "--arch", "maxpool", "--trainer.enable_model_summary", "true", cwd=workspace)
-    assert finished.stdout.count("ConvMaxPoolNetwork") == 1
-
-
-@pytest.mark.slow
-def test_wrong_usage_is_status_2(workspace: Path) -> None:
-    finished = run_script("fit", "--arch", "resnet", cwd=workspace)
-    assert finished.returncode == 2
-    choices = "mlp, maxpool, batchnorm, or a class such as module.Network"
-    assert finished.stderr == f"fit.py: unknown architecture 'resnet': choose one of {choices}\n"
-
-
-@pytest.mark.slow
-def test_bad_data_is_status_1(workspace: Path) -> None:
-    finished = run_script("fit", "--arch", "mlp", "--data.root", __file__, cwd=workspace)
-    assert finished.returncode == 1
-    assert finished.stderr.count("\n") == 1
+def test_a_run_succeeds_with_status_0_and_shows_the_layers_if_asked_for(workspace: Path) -> None:
+    flags = [*DEBUG, "--arch", "maxpool", "--trainer.enable_model_summary", "true"]
+    finished = run_script("fit", *flags, cwd=workspace, fresh=True)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    layers, heading, epochs = finished.stdout.partition("\nmaxpool · 85,526 parameters · cpu · seed 0 -> ")
+    assert layers.count("ConvMaxPoolNetwork") == 1
+    assert heading
+    assert epochs.startswith("lightning_logs/maxpool/version_0\n")
+    assert "\n2/2 " in epochs
+    assert "tensorboard --logdir lightning_logs" in epochs
 
 
 @pytest.mark.slow
 def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None:
-    process = subprocess.Popen(
-        [*FIT, "--arch", "mlp", "--epochs", "1000", "--name", "run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [*FIT, *DEBUG, "--arch", "mlp", "--epochs", "10000", "--name", "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunDirectory("run")
-    wait_for(run.last_checkpoint)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    try:
+        wait_for(run.last_checkpoint)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert run.last_checkpoint.exists()
     assert run.metrics.read_text().startswith("epoch,step")
     assert not run.summary.exists()
-
-
-def test_ctrl_c_during_the_imports_is_status_130(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (workspace / "torch.py").write_text("import time\nopen('importing', 'w').close()\ntime.sleep(60)")
-    monkeypatch.setenv("PYTHONPATH", str(workspace))
-    process = subprocess.Popen([*FIT, "--arch", "mlp"], stderr=subprocess.PIPE, text=True)
-    wait_for(workspace / "importing")
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "")
 
 
 LEAVES = """
@@ -107,12 +75,11 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [[], ["-m"]])
-def test_a_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path, how: list[str]) -> None:
+@pytest.mark.parametrize("how", ["leaves.py", "-mleaves"])
+def test_a_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path, how: str) -> None:
     """Threads are waited for, exit handlers called, and streams written."""
     Path("leaves.py").write_text(LEAVES)
-    command = [sys.executable, *how, "leaves" if how else "leaves.py"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run([sys.executable, how], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the thread\n", "the handler")
 
 
@@ -120,8 +87,7 @@ def test_a_program_that_runs_a_command_goes_on(workspace: Path) -> None:
     """A profiler, say, whose table is printed last."""
     Path("leaves.py").write_text(LEAVES)
     command = [sys.executable, "-m", "cProfile", "leaves.py"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "function calls" in ended.stdout
+    assert "function calls" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.slow

@@ -1,10 +1,47 @@
-"""Scripts that may take so much memory and no more."""
+"""Commands that may take only so much memory, and leave out the figure of a finished run, which takes seconds."""
 
+import os
+import subprocess
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 from tests.scripts import run_script
 
-# Bytes beyond what the imports have.
+# Bytes of address space beyond those of the imports.
 MEMORY = 1_500_000_000
 
-run_bounded = partial(run_script, memory=MEMORY)
+
+def run_bounded(
+    name: str,
+    *arguments: str,
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``scripts/<name>.py`` like that; see ``run_script``."""
+    return run_script(name, *arguments, cwd=cwd, environment=dict(environment or {}), prepare=partial(bound, prepare))
+
+
+def bound(prepare: Callable[[], None] | None = None) -> None:
+    """Set these limits for this process."""
+    from convblocks.training import finish
+
+    limit_memory(MEMORY)
+    finish.write_evaluation = no_figure  # type: ignore[attr-defined]
+    if prepare:
+        prepare()
+
+
+def no_figure(*_: object) -> None:
+    """Stands for ``write_evaluation``."""
+
+
+def limit_memory(size: int) -> int:
+    """Let this process take so many bytes more, and return the limit before."""
+    import resource  # Windows has none
+
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (taken + size, most))
+    return before

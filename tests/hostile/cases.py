@@ -1,4 +1,4 @@
-"""The hostile cases, as data: what is done to the files, what is typed, and what must come of it.
+"""The hostile cases: damage to files, a command line, and the line that it must end in.
 
 In the folder of each case lie ``lightning_logs/run``, a finished run of two short epochs with a validation split,
 ``data``, a small data set of real digits on which it was trained, ``seven.png``, a picture of a digit, and ``shapes``,
@@ -6,7 +6,7 @@ a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,12 @@ from tests.hostile.spoil import (
     with_values,
 )
 
+
+def each(make: Callable[[Any], Spoiler], values: Iterable[Any]) -> list[Spoiler]:
+    """A spoiler for each value."""
+    return [make(value) for value in values]
+
+
 NAN = float("nan")
 
 # Threads, one more than there are processors.
@@ -39,6 +45,7 @@ LAST, PREVIOUS, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "p
 SUMMARY, CONFIG, METRICS, PROVENANCE = (
     f"{RUN}/{name}" for name in ("summary.json", "config.yaml", "metrics.csv", "provenance.json")
 )
+JOURNAL = "lightning_logs/s/journal.log"
 IMAGES, LABELS = "data/train-images-idx3-ubyte", "data/train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "data/t10k-images-idx3-ubyte", "data/t10k-labels-idx1-ubyte"
 
@@ -47,7 +54,7 @@ AGAIN = "--name run --resume --epochs 3"
 WRONG = "fit --config short.yaml --config wrong.yaml"
 
 # Parts of a checkpoint that exist, but have senseless content.
-SENSELESS: tuple[dict[str, Any], ...] = ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []})
+SENSELESS = each(checkpoint_with, ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}))
 OF_SEED_5 = checkpoint_with({"MNISTDataModule/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
@@ -63,6 +70,7 @@ class Case:
         files: What is done to which file before.
         environment: Variables that are set.
         trains: Whether the run goes on before that comes.
+        process: Whether it runs in a process of its own, in bounded memory, and not in that of the tests.
     """
 
     command: str
@@ -71,6 +79,7 @@ class Case:
     files: Mapping[str, Spoiler] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     trains: bool = False
+    process: bool = False
 
     def __str__(self) -> str:
         return " ".join([self.command, *self.files, *self.environment])[:120]
@@ -90,7 +99,7 @@ OPTIONS = [
     usage(f"fit {NEW} --seed -1", "--seed must be in"),
     usage(f"fit {NEW} --threads 0", "--threads must be at least 1"),
     usage(f"fit {NEW} --threads 10000", "--threads must be at most 1,024"),
-    Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0),
+    Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0, process=True),
     usage(f"fit {NEW} --trainer.limit_train_batches 0", "limit_train_batches must be above 0"),
     Case(f"fit {NEW} --trainer.limit_train_batches 1e-7", "Try at least `limit_train_batches="),
     Case(f"fit {NEW} --trainer.limit_val_batches 1e-7", "Try at least `limit_val_batches="),
@@ -119,8 +128,8 @@ OPTIONS = [
     usage("fit --config short.yaml --arch mlp --name ''", "relative path"),
     usage(f"fit --config short.yaml --arch mlp --name {'n' * 256}", "at most 200 bytes"),
     usage("fit --config short.yaml --arch mlp --name '\udcff'", "plain text"),
-    Case("fit --config short.yaml --arch mlp --name null", "lightning_logs/null", 0),
-    usage("fit --arch nosuch", "unknown architecture 'nosuch'"),
+    Case("fit --config short.yaml --arch mlp --name null", "lightning_logs/null", 0, process=True),
+    usage("fit --arch nosuch", "unknown architecture 'nosuch': choose one of mlp, maxpool, batchnorm, or a class"),
     usage("fit --arch nosuch.Network", "there is no module nosuch"),
     usage("fit", "--arch is required"),
     usage("fit --config nosuch.yaml --arch mlp", "nosuch.yaml"),
@@ -147,8 +156,9 @@ OPTIONS = [
     usage("search --arch mlp --data.val_size 50 --space torn.yaml", "torn.yaml", **{"torn.yaml": holds("lr: [1")}),
     Case(
         "search --arch mlp --data.val_size 50 --name s",
-        "journal.log is damaged .*: restore it, or choose another --name",
-        files={"lightning_logs/s/journal.log": holds("no journal\n{}\n")},
+        "journal.log is damaged .*: restore it",
+        1,
+        {JOURNAL: holds("no journal\n{}\n")},
     ),
     usage(f"demo {LAST} --port 70000", "--port must be in"),
     usage(f"predict {LAST}", "required: pictures"),
@@ -159,7 +169,7 @@ RUN_DIRECTORIES = [
     *(
         Case(
             "fit --name run --resume",
-            r"(?s) -> lightning_logs/run\n.* wrong\), loss [\d.]+, 2 epochs in ",
+            r"(?s) -> lightning_logs/run\n.* wrong\), loss .*, 2 epochs in ",
             0,
             {SUMMARY: spoiler},
         )
@@ -169,15 +179,9 @@ RUN_DIRECTORIES = [
     *(
         Case(f"fit {AGAIN}", f"{CONFIG}.*(damaged|lacks).*restore it", 1, {CONFIG: spoiler})
         for spoiler in (
-            cut(0),
-            cut(3),
-            holds(bytes(range(256))),
-            holds("epochs: [1"),
-            holds("[1, 2]"),
-            with_values({"trainer": ...}),
-            with_values({"data": 3}),
-            with_values({"epochs": ...}),
-            with_values({"lr_scheduler": ...}),
+            *each(cut, (0, 3)),
+            *each(holds, (bytes(range(256)), "epochs: [1", "[1, 2]")),
+            *each(with_values, ({"trainer": ...}, {"data": 3}, {"epochs": ...}, {"lr_scheduler": ...})),
         )
     ),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: removed}),
@@ -188,38 +192,24 @@ RUN_DIRECTORIES = [
     *(
         Case(f"fit {AGAIN}", "last.ckpt is missing or damaged: carrying on from previous-last.ckpt", 0, {LAST: spoiler})
         for spoiler in (
-            removed,
-            cut(0),
-            cut(1000),
-            cut(-1),
-            flipped(-400),
-            holds("no checkpoint"),
-            checkpoint_with({"state_dict": ...}),
-            checkpoint_with({"state_dict": {0: 1}}),
-            checkpoint_with({"optimizer_states": ...}),
-            checkpoint_with({"optimizer_states": []}),
-            checkpoint_with({"optimizer_states/0/state": ...}),
-            checkpoint_with({"global_step": ...}),
-            checkpoint_with({"loops": ...}),
-            checkpoint_with({"callbacks": 3}),
-            checkpoint_with({"callbacks": {}}),
+            *(removed, *each(cut, (0, 1000, -1)), flipped(-400), holds("no checkpoint"), WITHOUT_A_BIAS),
+            *(checkpoint_with({part: ...}) for part in ("state_dict", "optimizer_states", "optimizer_states/0/state")),
+            *(checkpoint_with({part: ...}) for part in ("global_step", "loops", "hyper_parameters")),
+            *each(
+                checkpoint_with, ({"state_dict": {0: 1}}, {"optimizer_states": []}, {"callbacks": 3}, {"callbacks": {}})
+            ),
             checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, device="meta")}),
-            checkpoint_with({"hyper_parameters": ...}),
-            checkpoint_with({"state_dict/network.layers.1.weight": ...}),
             checkpoint_with({"state_dict/network.layers.1.weight": torch.zeros(3)}),
         )
     ),
     Case(
         f"fit {AGAIN}",
-        "last.ckpt: it is damaged.*previous-last.ckpt: it is damaged.*delete",
+        "last.ckpt: it is damaged.*previous-last.ckpt: it is.*delete",
         1,
-        {LAST: cut(10), PREVIOUS: cut(10)},
+        dict.fromkeys((LAST, PREVIOUS), cut(10)),
     ),
     Case(f"fit {AGAIN}", "last.ckpt: it is damaged.*delete it", 1, {LAST: cut(10), PREVIOUS: removed}),
-    *(
-        Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*delete it", 1, {LAST: checkpoint_with(changes)})
-        for changes in SENSELESS
-    ),
+    *(Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*delete", 1, {LAST: spoiler}) for spoiler in SENSELESS),
     Case(f"fit {AGAIN}", "but its checkpoint 5: put the right one", 1, {LAST: OF_SEED_5}),
     Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     Case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),
@@ -227,9 +217,9 @@ RUN_DIRECTORIES = [
     Case(f"fit {AGAIN}", "provenance.json .Is a directory", 1, {PROVENANCE: a_folder}),
     Case(f"fit {AGAIN}", r"\n3/3 ", 0, {METRICS: holds("nonsense")}),
     Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: holds('{"packages": 3}')}),
-    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: removed}),
-    Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True),
-    Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}),
+    Case(f"fit {AGAIN}", r"\n3/3 ", 0, {PROVENANCE: removed}, process=True),
+    Case(f"fit {AGAIN}", f"{SUMMARY}.*[Dd]irectory", 1, {SUMMARY: a_folder}, trains=True, process=True),
+    Case(f"fit {AGAIN}", "checkpoints.*([Dd]irectory|exists)", 1, {f"{RUN}/checkpoints": a_file}, trains=True),
     # What a run is on the way to become is in the way.
     Case(f"fit {NEW}", "lightning_logs/new: it is a broken link", 1, {"lightning_logs/new": a_link_to("x")}),
     usage(f"fit {NEW}", "lightning_logs/new exists", **{"lightning_logs/new": holds("")}),
@@ -241,7 +231,7 @@ DATA = [
     Case(f"fit {NEW}", f"{TEST_LABELS}.*damaged", 1, {TEST_LABELS: cut(50)}),
     Case(f"fit {NEW}", f"{IMAGES} is not an IDX file", 1, {IMAGES: cut(0)}),
     Case(f"fit {NEW}", f"{IMAGES} is not an IDX file", 1, {IMAGES: flipped(2)}),
-    Case(f"fit {NEW}", f"{IMAGES} has more bytes", 1, {IMAGES: long(3_000_000_000)}),
+    Case(f"fit {NEW}", f"{IMAGES} has more bytes", 1, {IMAGES: long(3_000_000_000)}, process=True),
     Case(f"fit {NEW}", "would have .* bytes by its header", 1, {IMAGES: flipped(4)}),
     Case(f"fit {NEW}", "holds labels, and .* images: swap", 1, {IMAGES: a_copy_of("train-labels-idx1-ubyte")}),
     Case(f"fit {NEW}", "100 labels", 1, {LABELS: a_copy_of("t10k-labels-idx1-ubyte")}),
@@ -274,7 +264,7 @@ FOLDERS = [
     Case(ON_SHAPES, f"{SQUARE}: it (is damaged|cannot be read)", 1, {SQUARE: cut(200)}),
     Case(ON_SHAPES, f"{SQUARE}: it (is damaged|cannot be read)", 1, {SQUARE: flipped(-30)}),
     Case(ON_SHAPES, f"{SQUARE}: it is not a picture of a known format", 1, {SQUARE: holds("")}),
-    Case(ON_SHAPES, f"{SQUARE}: it is too large for a picture", 1, {SQUARE: long(3_000_000_000)}),
+    Case(ON_SHAPES, f"{SQUARE}: it is too large for a picture", 1, {SQUARE: long(3_000_000_000)}, process=True),
     Case(ON_SHAPES, r"\[red\].png: it is not a picture", 1, {"shapes/train/disc/[red].png": holds("")}),
     Case(ON_SHAPES, "pipe.png: it is not a regular file", 1, {"shapes/train/disc/pipe.png": a_pipe}),
     Case(ON_SHAPES, "link.png: No such file", 1, {"shapes/train/disc/link.png": a_link_to("nosuch")}),
@@ -302,10 +292,7 @@ CHECKPOINTS = [
             (cut(1000), "it is damaged"),
             (flipped(-400), "it is damaged"),
             (holds(""), "it is damaged"),
-            (
-                checkpoint_with({"state_dict/network.layers.1.weight": ...}),
-                "does not hold the weights of the network mlp",
-            ),
+            (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
             (checkpoint_with({"state_dict": {0: 1}}), "its state_dict holds more than named tensors"),
             (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
             (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
@@ -313,9 +300,8 @@ CHECKPOINTS = [
         )
     ),
     Case(f"evaluate {LAST} --data.root data --show {'n' * 256}.png", "cannot write n+.png: File name too long"),
-    Case(f"export {LAST} --output {'n' * 256}", "cannot write n+.onnx: File name too long"),
     Case(f"evaluate {LAST}/nosuch", "there is no checkpoint"),
-    Case("evaluate /dev/zero", "there is no checkpoint"),
+    Case("evaluate /dev/zero", "there is no checkpoint", process=True),
     Case("evaluate lightning_logs", "there is no checkpoint"),
     Case(f"evaluate {LAST} --data.root data --show nosuch/table.png", "cannot write nosuch/table.png"),
     Case(f"evaluate {LAST} --data.root data --show table.nosuch", "cannot write table.nosuch"),
@@ -323,7 +309,7 @@ CHECKPOINTS = [
     Case(f"evaluate {LAST} --data.root data --show .", "cannot write .: it is a folder"),
     Case(f"predict {LAST} seven.png --show o.hdf", "cannot write o.hdf"),
     usage(f"predict {LAST} seven.png --show ./seven.png", "would be overwritten"),
-    Case(f"export {LAST} --output nosuch/net", "cannot write nosuch/net.onnx"),
+    Case(f"export {LAST} --output nosuch/net", "cannot write nosuch/net.onnx", process=True),
 ]
 
 PICTURES = [
@@ -335,9 +321,9 @@ PICTURES = [
     Case(f"predict {LAST} seven.png", "it is damaged", 1, {"seven.png": flipped(-30)}),
     Case(f"predict {LAST} seven.png", "it (is damaged|cannot be read|is not a picture)", 1, {"seven.png": cut(100)}),
     Case(f"predict {LAST} seven.png", "not a picture of a known format", 1, {"seven.png": holds("")}),
-    Case(f"predict {LAST} seven.png", "it is too large for a picture", 1, {"seven.png": long(3_000_000_000)}),
-    Case(f"predict {LAST} /dev/zero", "/dev/zero: it is not a regular file"),
-    Case(f"predict {LAST} pipe", "pipe: it is not a regular file", 1, {"pipe": a_pipe}),
+    Case(f"predict {LAST} seven.png", "it is too large for", 1, {"seven.png": long(3_000_000_000)}, process=True),
+    Case(f"predict {LAST} /dev/zero", "/dev/zero: it is not a regular file", process=True),
+    Case(f"predict {LAST} pipe", "pipe: it is not a regular file", 1, {"pipe": a_pipe}, process=True),
     Case(f"predict {LAST} nosuch.png", "nosuch.png: .*No such file"),
     Case(f"predict {LAST} empty", "there are no pictures in the folder empty", 1, {"empty": a_folder}),
     Case(f"predict {LAST} seven.png --show nosuch/seen.png", "cannot write nosuch/seen.png"),
@@ -347,12 +333,12 @@ PICTURES = [
 COMPARISON = "compare --config short.yaml --arch mlp --seeds 2 --jobs 1"
 
 ENVIRONMENTS = [
-    Case(f"{COMPARISON} --epochs 1", "compare/logs: File exists", 1, {"lightning_logs/compare/logs": holds("")}),
-    Case(f"evaluate {LAST} --data.root data", "accuracy", 0, environment={"MPLBACKEND": "nosuch"}),
-    Case(f"fit {NEW}", "test accuracy", 0, environment={"MPLBACKEND": "nosuch"}),
-    Case(f"predict {LAST} nosuch.png", "nosuch.png", environment={"LOCAL_RANK": "1"}),
+    Case(f"{COMPARISON} --epochs 1", "/logs: File exists", 1, {"lightning_logs/compare/logs": holds("")}, process=True),
+    Case(f"evaluate {LAST} --data.root data", "accuracy", 0, environment={"MPLBACKEND": "nosuch"}, process=True),
+    Case(f"fit {NEW}", "test accuracy", 0, environment={"MPLBACKEND": "nosuch"}, process=True),
+    Case(f"predict {LAST} nosuch.png", "nosuch.png", environment={"LOCAL_RANK": "1"}, process=True),
     Case(f"evaluate {LAST} --data.root '[red]data'", r"\[red\]data", 0, {"[red]data": a_copy_of("data")}),
-    Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0),
+    Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0, process=True),
 ]
 
 CASES = [*OPTIONS, *RUN_DIRECTORIES, *DATA, *FOLDERS, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS]

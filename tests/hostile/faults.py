@@ -1,68 +1,110 @@
-"""Faults at a chosen file operation: Python tells an audit hook of each one before it happens."""
+"""Faults at a chosen file operation of a run: Python announces each one to an audit hook before it happens."""
 
 import errno
 import os
-import resource
+import re
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, Literal
 
-Fault = Literal["none", "kill", "full disk", "denied"]
+import torch
 
-# Python's names for what changes a folder; replacing a file is told as renaming it.
+from convblocks.runs.directory import RunDirectory
+from tests.hostile.bounded import run_bounded
+from tests.training.test_fit import assert_same_weights, curves, metric_rows
+
+Fault = Literal["kill", "full disk", "denied"]
+NEVER = sys.maxsize
+
+RUN = ["--config", "short.yaml", "--arch", "mlp", "--name", "hit", "--resume"]
+BELOW = "lightning_logs/hit"  # only operations on paths with this part count
+
+# Python's names for changes of a folder; replacing a file is renaming.
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 
-# What a full disk refuses.
+# The operations that a full disk refuses.
 NEEDS_SPACE = ("open", "os.mkdir", "os.rename")
 
 
-def inject(fault: Fault, at: int, below: str, counter: Path) -> None:
-    """From now on let the file operation of that number, from 0, go wrong.
+def hit(folder: Path, fault: Fault, every: int | None) -> Iterator[subprocess.CompletedProcess[str]]:
+    """Let a run go wrong at one file operation after the other, and yield how it ended; resumed, it ends the same.
 
     Args:
-        fault: What happens: SIGKILL, which leaves a file that is just being put in place half written, a disk that is
-            full for a moment, or a folder that is somebody else's from then on.
-        at: Which operation, among those that write.
-        below: Operations on other paths than those with this part do not count.
-        counter: A file that gets a byte for each operation.
+        folder: See ``conftest``.
+        fault: SIGKILL, which leaves a file that is just being put in place half written; a disk that is full for a
+            moment; or a folder that is another user's from then on.
+        every: At each so many operations; None for the last one of each kind, when there is most to lose.
     """
-    descriptor = os.open(counter, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    sys.addaudithook(partial(_Hook(fault, at, below, descriptor).hear))
+    _, operations = fit(folder, fault, NEVER)
+    assert_same_end(folder)
+    last = {kind_of(operation): number for number, operation in enumerate(operations)}
+    for at in range(0, len(operations), every) if every else last.values():
+        ended, _ = fit(folder, fault, at)
+        yield ended
+        resumed, _ = fit(folder, fault, NEVER)
+        assert (resumed.returncode, resumed.stderr) == (0, ""), operations[at]
+        assert_same_end(folder)
 
 
-def limit_files(size: int) -> None:
-    """From now on let no file become larger, in bytes."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+def fit(folder: Path, fault: Fault, at: int) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run or resume with that fault, and return the operations too."""
+    operations = folder.parent / "operations"
+    ended = run_bounded("fit", *RUN, cwd=folder, prepare=partial(inject, fault, at, operations))
+    return ended, operations.read_text().splitlines()
 
 
-class _Hook:
-    def __init__(self, fault: Fault, at: int, below: str, counter: int) -> None:
-        self.fault, self.at, self.below, self.counter = fault, at, below, counter
-        self.seen = 0
+def kind_of(operation: str) -> str:
+    """The operation without what differs from run to run and from epoch to epoch."""
+    return re.sub(r"(\.[0-9a-f]{12}(?=\.tmp)|(?<=tfevents).*)", "", operation)
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not self._writes(event, arguments) or (self.fault == "full disk" and event not in NEEDS_SPACE):
+
+def assert_same_end(folder: Path) -> None:
+    """Check that the run ended like one that was not hit, and remove it."""
+    whole, run = RunDirectory("run", folder), RunDirectory("hit", folder)
+    assert_same_weights(whole, run)
+    best = [torch.load(one.best_checkpoint, weights_only=True)["state_dict"] for one in (whole, run)]
+    torch.testing.assert_close(*best, rtol=0, atol=0)
+    assert metric_rows(whole) == metric_rows(run)
+    assert whole.read_result().final == run.read_result().final
+    assert curves(whole)["train/loss"] == curves(run)["train/loss"]
+    assert not list(run.path.rglob(".*.tmp"))
+    rmtree(run.path)
+
+
+def inject(fault: Fault, at: int, operations: Path) -> None:
+    """From now on let the file operation of that number, from 0, go wrong, and write all of them to a file."""
+    descriptor = os.open(operations, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    seen = 0
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal seen
+        path = written_path(event, arguments)
+        if BELOW not in path or (fault == "full disk" and event not in NEEDS_SPACE):
             return
-        os.write(self.counter, b".")
-        number, self.seen = self.seen, self.seen + 1
-        path = os.fsdecode(arguments[0])
-        if self.fault == "denied" and number >= self.at >= 0:
+        os.write(descriptor, f"{event} {path[path.index(BELOW) :]}\n".encode())
+        number, seen = seen, seen + 1
+        if fault == "denied" and number >= at:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
-        if number != self.at:
-            return
-        if self.fault == "full disk":
+        if fault == "full disk" and number == at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        if self.fault == "kill":
+        if fault == "kill" and number == at:
             if event == "os.rename" and path.endswith(".tmp"):
                 os.truncate(path, os.stat(path).st_size // 2)  # noqa: PTH116  # a Path would be heard of too
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _writes(self, event: str, arguments: tuple[Any, ...]) -> bool:
-        if event == "open":
-            path, mode, flags = arguments
-            to_write = any(letter in mode for letter in "wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR)
-        else:
-            path, to_write = (arguments[0], True) if event in CHANGES else (None, False)
-        return bool(to_write) and isinstance(path, str | bytes | os.PathLike) and self.below in os.fsdecode(path)
+    sys.addaudithook(hear)
+
+
+def written_path(event: str, arguments: tuple[Any, ...]) -> str:
+    """The path that an operation changes; empty if it changes none."""
+    if event == "open":
+        path, mode, flags = arguments
+        writes = any(letter in mode for letter in "wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR)
+    else:
+        path, writes = (arguments[0], True) if event in CHANGES else ("", False)
+    return os.fsdecode(path) if writes and isinstance(path, str | bytes | os.PathLike) else ""

@@ -11,11 +11,11 @@ import torch
 import yaml
 from PIL import Image
 
-Spoiler = Callable[[Path], None]
+Spoiler = Callable[[Path], object]
 
 
 def holds(content: str | bytes) -> Spoiler:
-    """It holds that content, and lies in a folder that is there."""
+    """It holds that content, in a folder that is made if needed."""
 
     def spoil(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def removed(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def a_file(path: Path) -> None:
@@ -40,8 +40,7 @@ def a_file(path: Path) -> None:
 
 def a_folder(path: Path) -> None:
     """A folder stands in its place."""
-    if path.exists():
-        removed(path)
+    removed(path)
     path.mkdir(parents=True)
 
 
@@ -49,8 +48,7 @@ def a_link_to(target: str) -> Spoiler:
     """A symbolic link stands in its place."""
 
     def spoil(path: Path) -> None:
-        if path.exists():
-            removed(path)
+        removed(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to(target)
 
@@ -58,17 +56,13 @@ def a_link_to(target: str) -> Spoiler:
 
 
 def a_pipe(path: Path) -> None:
-    """A named pipe, into which nobody writes."""
+    """A named pipe, into which no process writes."""
     os.mkfifo(path)
 
 
 def a_picture(height: int, width: int) -> Spoiler:
     """A black picture of that size."""
-
-    def spoil(path: Path) -> None:
-        Image.new("L", (width, height)).save(path)
-
-    return spoil
+    return lambda path: Image.new("L", (width, height)).save(path)
 
 
 def a_copy_of(other: str) -> Spoiler:
@@ -89,15 +83,11 @@ def a_copy_of(other: str) -> Spoiler:
 
 def cut(length: int) -> Spoiler:
     """Only its first bytes are left; with a negative length, only its last ones are gone."""
-
-    def spoil(path: Path) -> None:
-        path.write_bytes(path.read_bytes()[:length])
-
-    return spoil
+    return lambda path: path.write_bytes(path.read_bytes()[:length])
 
 
 def flipped(position: int) -> Spoiler:
-    """All bits of one byte are the other way round."""
+    """All bits of one byte are inverted."""
 
     def spoil(path: Path) -> None:
         content = bytearray(path.read_bytes())
@@ -108,7 +98,7 @@ def flipped(position: int) -> Spoiler:
 
 
 def long(length: int) -> Spoiler:
-    """It is that long, and takes no room on the disk for it."""
+    """It is that long, without taking up room on the disk."""
 
     def spoil(path: Path) -> None:
         path.touch()
@@ -121,8 +111,7 @@ def with_values(changes: Mapping[str, Any]) -> Spoiler:
     """A JSON or YAML file with other values, ``a/b`` for b within a and ``~`` for a slash; ``...`` stands for none."""
 
     def spoil(path: Path) -> None:
-        content = yaml.safe_load(path.read_text())
-        _change(content, changes)
+        content = _changed(yaml.safe_load(path.read_text()), changes)
         path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content))
 
     return spoil
@@ -130,22 +119,18 @@ def with_values(changes: Mapping[str, Any]) -> Spoiler:
 
 def checkpoint_with(changes: Mapping[str, Any]) -> Spoiler:
     """A checkpoint with other parts, likewise."""
-
-    def spoil(path: Path) -> None:
-        content = torch.load(path, weights_only=True)
-        _change(content, changes)
-        torch.save(content, path)
-
-    return spoil
+    return lambda path: torch.save(_changed(torch.load(path, weights_only=True), changes), path)
 
 
-def _change(content: Any, changes: Mapping[str, Any]) -> None:
+def _changed(content: Any, changes: Mapping[str, Any]) -> Any:
     for name, value in changes.items():
-        parent, *keys = content, *(key.replace("~", "/") for key in name.split("/"))
-        for key in keys[:-1]:
+        *parents, last = [key.replace("~", "/") for key in name.split("/")]
+        parent = content
+        for key in parents:
             parent = parent[int(key) if isinstance(parent, list) else key]
-        last = int(keys[-1]) if isinstance(parent, list) else keys[-1]
+        at = int(last) if isinstance(parent, list) else last
         if value is ...:
-            del parent[last]
+            del parent[at]
         else:
-            parent[last] = value
+            parent[at] = value
+    return content

@@ -4,11 +4,9 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -44,10 +42,7 @@ def shell(command: str, folder: Path, **environment: str) -> subprocess.Complete
         ("fit --help 2>/dev/full >/dev/full", 1, b""),
         ("mkdir gone; cd gone; rmdir ../gone; fit --arch mlp", 2, b"fit.py: the current folder has been deleted"),
         pytest.param("fit --arch nosuch >&- 2>&-", 2, b"", marks=pytest.mark.slow),
-        pytest.param("fit --arch $'\\xff'", 2, b"fit.py: unknown architecture '\\udcff'", marks=pytest.mark.slow),
-        pytest.param(
-            "PYTHONIOENCODING=ascii fit --arch \u00e9", 2, b"unknown architecture '\\xe9'", marks=pytest.mark.slow
-        ),
+        pytest.param("PYTHONIOENCODING=ascii fit --arch \u00e9$'\\xff'", 2, b" '\\xe9\\udcff'", marks=pytest.mark.slow),
     ],
 )
 def test_streams(command: str, status: int, errors: bytes, tmp_path: Path) -> None:
@@ -59,7 +54,7 @@ def test_streams(command: str, status: int, errors: bytes, tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("output", ["/dev/full", "&-"])
-def test_a_run_whose_output_nobody_takes(output: str, folder: Path) -> None:
+def test_a_run_without_a_place_for_its_output(output: str, folder: Path) -> None:
     ended = shell(f"fit {shlex.join(SHORT)} --name new >{output}", folder)
     if output == "&-":
         assert ended.returncode == 0
@@ -113,16 +108,7 @@ def test_a_moved_run_keeps_its_best_checkpoint(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_copied_run_leaves_the_first_alone(folder: Path) -> None:
-    run, copy = RunDirectory("run", folder), RunDirectory("copy", folder)
-    shutil.copytree(run.path, copy.path)
-    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    assert run_bounded("fit", "--name", "copy", "--resume", "--epochs", "4", cwd=folder).returncode == 0
-    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
-
-
-@pytest.mark.slow
-def test_nothing_in_a_run_directory_is_absolute(finished_run: Path) -> None:
+def test_nothing_in_a_run_directory_is_absolute_so_that_it_can_be_copied(finished_run: Path) -> None:
     for path in (finished_run / "lightning_logs" / "run").rglob("*"):
         if path.is_file() and path.name != "provenance.json":  # which has the command as it was typed
             assert os.fsencode(finished_run / "lightning_logs") not in path.read_bytes(), path
@@ -153,28 +139,29 @@ class TooHigh(LambdaLR):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-@pytest.mark.parametrize("every", [1, 4])
-@pytest.mark.parametrize(("at", "accumulated", "lost"), [(0, 1, 1), (3, 1, 4), (5, 1, 6), (3, 2, 4)])
+@pytest.mark.parametrize(
+    ("precision", "every"),
+    [
+        ("32-true", 4),
+        ("bf16-mixed", 1),
+        pytest.param("32-true", 1, marks=pytest.mark.nightly),
+        pytest.param("bf16-mixed", 4, marks=pytest.mark.nightly),
+    ],
+)
+@pytest.mark.parametrize(
+    ("at", "accumulated", "lost", "epochs"), [(0, 1, 1, 9), (3, 1, 4, 9), (5, 1, 6, 9), (5, 1, 6, 2), (3, 2, 4, 9)]
+)
 def test_the_step_at_which_a_run_diverges_is_printed(
-    at: int, accumulated: int, lost: int, every: int, precision: str, folder: Path
+    at: int, accumulated: int, lost: int, epochs: int, precision: str, every: int, folder: Path
 ) -> None:
-    """The learning rate is too high from a step on, counted from 0; the loss is looked at only once in a while."""
+    """The learning rate is too high from a step on, counted from 0, once from the last; not each loss is read."""
     (folder / "schedules.py").write_text(TOO_HIGH)
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
     trainer = ["--trainer.precision", precision, "--trainer.log_every_n_steps", str(every)]
     trainer += ["--trainer.accumulate_grad_batches", str(accumulated)]
-    ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", "9", cwd=folder)
+    ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", str(epochs), cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.stdout
-
-
-@pytest.mark.slow
-def test_a_run_that_loses_its_weights_with_the_very_last_step_has_diverged(folder: Path) -> None:
-    (folder / "schedules.py").write_text(TOO_HIGH)
-    schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", "5", "--lr_scheduler.interval", "step"]
-    ended = run_bounded("fit", *SHORT, *schedule, "--name", "lost", cwd=folder)
-    assert "ended by divergence: the loss was not finite after step 6\n" in ended.stdout
     assert RunDirectory("lost", folder).read_result().collapsed is True
 
 
@@ -206,18 +193,12 @@ def test_a_comparison_in_which_all_diverge_completes(folder: Path) -> None:
     json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
 
 
-@pytest.fixture
-def started() -> Iterator[ExitStack]:
-    """Scripts that a test starts; none outlives it."""
-    with ExitStack() as stack:
-        yield stack
-
-
 @pytest.mark.slow
-def test_two_runs_without_a_name_take_two_versions(folder: Path, started: ExitStack) -> None:
-    for process in [started.enter_context(start_script("fit", *SHORT, cwd=folder)) for _ in range(4)]:
-        _, errors = process.communicate(timeout=120)
-        assert (process.returncode, errors) == (0, "")
+def test_two_runs_without_a_name_take_two_versions(folder: Path) -> None:
+    with ExitStack() as started:
+        for process in [started.enter_context(start_script("fit", *SHORT, cwd=folder)) for _ in range(4)]:
+            _, errors = process.communicate(timeout=120)
+            assert (process.returncode, errors) == (0, "")
     versions = [RunDirectory(f"mlp/version_{number}", folder) for number in range(4)]
     assert len([run for run in versions if run.result_after(2)]) == 4
     for run in versions[1:]:
@@ -225,15 +206,13 @@ def test_two_runs_without_a_name_take_two_versions(folder: Path, started: ExitSt
 
 
 @pytest.mark.slow
-def test_a_second_comparison_waits_for_nobody(folder: Path, started: ExitStack) -> None:
-    flags = ["--config", "short.yaml", "--arch", "mlp", "--seeds", "1", "--epochs", "400"]
-    started.enter_context(start_script("compare", *flags, cwd=folder))
-    wait_for(folder / "lightning_logs/compare/.lock")
-    ended = run_script("compare", *flags, cwd=folder)
+def test_a_second_comparison_does_not_wait(folder: Path) -> None:
+    flags = [*SHORT, "--seeds", "1", "--epochs", "400"]
+    with start_script("compare", *flags, cwd=folder):
+        wait_for(folder / "lightning_logs/compare/.lock")
+        ended = run_script("compare", *flags, cwd=folder)
     assert ended.returncode == 1
-    assert ended.stderr == (
-        "compare.py: another process is working on lightning_logs/compare: wait for it, or stop it\n"
-    )
+    assert ended.stderr.startswith("compare.py: another process is working on lightning_logs/compare: ")
     assert "FAILED" not in ended.stdout
 
 

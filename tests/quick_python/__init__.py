@@ -1,8 +1,8 @@
 """A ``python`` for tests that start many processes: it is there at once, since it is forked from one with the imports.
 
-What a process then does is what it would do: only the seconds are spared in which it imports torch and Lightning. A
-small program stands where the process is started, hands on what this is given, and ends as it does (client.py); the
-process is forked by a server with the imports (server.py), which ends with the tests.
+A process does what it would do otherwise; only the seconds are saved in which it imports torch and Lightning. A small
+program stands where the process is started, hands on its arguments, and ends as it does (client.py); the process is
+forked by a server with the imports (server.py), which ends with the tests. tests/scripts.py asks that server directly.
 """
 
 import atexit
@@ -30,8 +30,10 @@ def quick_python(slow: str = sys.executable) -> Path:
     python.write_text(f"#!{sys.executable} -IS\n{(HERE / 'client.py').read_text()}")
     python.chmod(0o755)
     command = [slow, str(HERE / "server.py"), str(folder / "socket")]
+    environment = os.environ | {"MPLBACKEND": "agg"}  # as commands set it before their imports
+    environment.pop("OMP_NUM_THREADS", None)  # each process has its own
     # In a session of its own, so that no Ctrl-C meant for the tests ends it.
-    server = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True)
+    server = subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, stderr=STDOUT, start_new_session=True)
     atexit.register(_end, server, folder)
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"

@@ -13,21 +13,48 @@ from types import FrameType
 HANDED_ON = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
 
 
-def main() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)  # until there is somebody to hand them on to
-    python = os.path.abspath(__file__)  # noqa: PTH100
-    files = inherited()
+def ask(
+    python: str,
+    arguments: list[str],
+    folder: str,
+    environment: dict[str, str],
+    files: dict[int, int],
+    prepare: str = "",
+) -> socket.socket:
+    """Let the server fork a process.
+
+    Args:
+        python: This program, beside which the server's socket lies.
+        arguments: Those of Python.
+        folder: The current one of the process.
+        environment: All its variables.
+        files: Its open files: their numbers there, and here.
+        prepare: A function to call first, or None, pickled and in base64.
+
+    Returns:
+        Where the server writes, a line each, the number of the process, and as soon as it has ended, its exit status.
+    """
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(os.path.join(os.path.dirname(python), "socket"))  # noqa: PTH118, PTH120
+    socket.send_fds(connection, [b"."], list(files.values()))
     request = {
         "executable": python,
-        "arguments": sys.argv[1:],
-        "folder": os.getcwd(),  # noqa: PTH109
-        "environment": dict(os.environ),
-        "files": files,
+        "arguments": arguments,
+        "folder": folder,
+        "environment": environment,
+        "files": list(files),
+        "prepare": prepare,
     }
-    with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rb") as answers:
-        connection.connect(os.path.join(os.path.dirname(python), "socket"))  # noqa: PTH118, PTH120
-        socket.send_fds(connection, [b"."], files)
-        connection.sendall(json.dumps(request).encode() + b"\n")
+    connection.sendall(json.dumps(request).encode() + b"\n")
+    return connection
+
+
+def main() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)  # until there is a process to hand them on to
+    python = os.path.abspath(__file__)  # noqa: PTH100
+    files = {number: number for number in map(int, os.listdir("/proc/self/fd")) if is_inherited(number)}  # noqa: PTH208
+    connection = ask(python, sys.argv[1:], os.getcwd(), dict(os.environ), files)  # noqa: PTH109
+    with connection, connection.makefile("rb") as answers:
         process = int(answers.readline())
 
         def hand_on(number: int, frame: FrameType | None) -> None:
@@ -45,16 +72,12 @@ def main() -> None:
     os.kill(os.getpid(), -status)
 
 
-def inherited() -> list[int]:
-    """The open files that it was started with."""
-    return [number for number in map(int, os.listdir("/proc/self/fd")) if is_open(number)]  # noqa: PTH208
-
-
-def is_open(number: int) -> bool:
+def is_inherited(number: int) -> bool:
     try:
         return os.get_inheritable(number)  # those of this program itself are not
     except OSError:  # of the listing
         return False
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,44 +1,50 @@
-"""Does the imports of training once, and forks a process for each client that connects to its socket."""
+"""Imports what the commands need once, and forks a process for each client that connects to its socket."""
 
 import atexit
+import base64
+import contextlib
 import fcntl
 import gc
 import json
 import multiprocessing
 import os
+import pickle
 import runpy
 import signal
 import socket
 import sys
 import threading
-from contextlib import suppress
+import traceback
+from collections.abc import Sequence
 from importlib import import_module
+from multiprocessing import forkserver, resource_tracker, util
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
-from typing import NamedTuple, NoReturn, TypedDict
+from types import ModuleType, TracebackType
+from typing import Any, NamedTuple, NoReturn
+
+import torch
 
 from convblocks.errors import UserError
+from convblocks.runs.provenance import packages
+from convblocks.training.parser import parser
 
 IMPORTS = [
-    "convblocks.training.fit",
-    "convblocks.comparison.compare",
-    "convblocks.figures.evaluation",
+    "convblocks.comparison.study.stages",
+    "convblocks.evaluation.evaluate",
+    "convblocks.evaluation.export",
+    "convblocks.handwriting.demo.server",
+    "convblocks.handwriting.predict",
     "convblocks.search.search",
     "torch.distributed.launcher.api",
 ]
-
-
+REPOSITORY = str(Path(__file__).resolve().parents[2])
 MOST_FILES = 200  # open ones of a process, here as there
 
+# As many as torch takes unless OMP_NUM_THREADS is set.
+THREADS = torch.get_num_threads()
 
-class Request(TypedDict):
-    """What a client was started with."""
-
-    executable: str
-    arguments: list[str]
-    folder: str
-    environment: dict[str, str]
-    files: list[int]
+spawn = util.spawnv_passfds
 
 
 class Process(NamedTuple):
@@ -48,9 +54,9 @@ class Process(NamedTuple):
     client: socket.socket
 
 
-def serve(listener: socket.socket) -> tuple[Request, list[int]]:
-    """Fork until the tests end; returns, in each forked process, what its client was started with."""
-    processes: dict[int, Process] = {}  # by the file that tells of its end
+def serve(listener: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Fork until the tests end; returns, in each forked process, the client's request and open files."""
+    processes: dict[int, Process] = {}  # by the descriptor that becomes readable at the end
     with DefaultSelector() as selector:
         selector.register(sys.stdin, EVENT_READ)
         selector.register(listener, EVENT_READ)
@@ -79,7 +85,7 @@ def serve(listener: socket.socket) -> tuple[Request, list[int]]:
                     selector.unregister(key.fd)
                     os.close(key.fd)
                     _, status = os.waitpid(process.number, 0)
-                    with suppress(BrokenPipeError):
+                    with contextlib.suppress(BrokenPipeError):
                         process.client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
                     if process.client in selector.get_map():
                         selector.unregister(process.client)
@@ -89,8 +95,8 @@ def serve(listener: socket.socket) -> tuple[Request, list[int]]:
                     os.kill(key.data.number, signal.SIGKILL)
 
 
-def receive(client: socket.socket) -> tuple[Request, list[int]]:
-    """What it was started with, and its open files as they are numbered here."""
+def receive(client: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The request, and the client's open files as they are numbered here."""
     _, files, _, _ = socket.recv_fds(client, 1, MOST_FILES)
     with client.makefile("rb") as lines:
         return json.loads(lines.readline()), files
@@ -106,51 +112,114 @@ def take(files: list[int], numbers: list[int]) -> None:
         os.close(file)
 
 
-def become(request: Request) -> NoReturn:
-    """Be a Python that was started so: ``python [-u] [-B] SCRIPT``, ``-m MODULE`` or ``-c CODE``."""
-    sys.executable = request["executable"]
-    multiprocessing.set_executable(sys.executable)
+def become(request: dict[str, Any]) -> NoReturn:
+    """Be a Python started with that request: ``python [-u] [-B] SCRIPT``, ``-m MODULE`` or ``-c CODE``."""
+    os.setsid()
     os.chdir(request["folder"])
-    multiprocessing.process.ORIGINAL_DIR = request["folder"]  # type: ignore[attr-defined]  # for what it spawns
+    multiprocessing.set_executable(request["executable"])
+    multiprocessing.process.ORIGINAL_DIR = request["folder"]  # type: ignore[attr-defined]  # for spawned processes
+    util.spawnv_passfds = fork_passfds  # type: ignore[assignment]  # its arguments have no type here
+    sys.executable, sys.excepthook = request["executable"], excepthook
+    before = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ.clear()
     os.environ.update(request["environment"])
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", THREADS)))
+    sys.path[0] = REPOSITORY
+    if request["prepare"] and (prepare := pickle.loads(base64.b64decode(request["prepare"]))):
+        prepare()
+    paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = ["", *paths, *(path for path in sys.path[1:] if path not in before)]
+    status = 0
     try:
         run(request["arguments"])
-        status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException as error:
         sys.excepthook(*sys.exc_info())
-        status = 1
-    # As Python ends, but for the second in which it takes its modules apart.
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+        status = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    # As Python ends, but for the second in which it unloads its modules.
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are not daemons
     atexit._run_exitfuncs()
     if not sys.stdout.closed:
         sys.stdout.flush()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
     os._exit(status)
 
 
 def run(arguments: list[str]) -> None:
-    """What a command line of Python says."""
+    """Run a command line of Python."""
     while arguments[0] in ("-u", "-B"):
         if arguments.pop(0) == "-u":
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a TextIOWrapper
     how, *rest = arguments
-    first = str(Path.cwd() if how in ("-m", "-c") else Path(how).resolve().parent)
-    sys.path[0:1] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.argv = [how, *rest[1:]] if how in ("-m", "-c") else arguments
     if how == "-m":
+        sys.path[0] = str(Path.cwd())
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    elif how == "-c":
-        exec(rest[0], {"__name__": "__main__"})
+        return
+    sys.modules["__main__"] = main = ModuleType("__main__")
+    if how == "-c":
+        exec(rest[0], vars(main))
     else:
-        runpy.run_path(how, run_name="__main__")
+        sys.path[0], main.__file__ = str(Path(how).resolve().parent), how
+        exec(compile(Path(how).read_bytes(), how, "exec"), vars(main))
+
+
+def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback without the part that is in this file."""
+    while trace and trace.tb_frame.f_code.co_filename in (__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+
+def fork_passfds(path: bytes, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
+    """Start a process for multiprocessing; its own fork server is forked too, since it would import the same."""
+    if "multiprocessing.forkserver" not in arguments[-1]:
+        return spawn(path, arguments, descriptors)
+    sys.stdout.flush()  # or it would be printed twice
+    if process := os.fork():
+        return process
+    status = 1
+    try:
+        forget_but(descriptors)
+        exec(arguments[-1], {})
+    except SystemExit:
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def forget_but(descriptors: Sequence[int]) -> None:
+    """Drop what a process loses that starts another program: open files but these, signals, multiprocessing's state."""
+    gc.collect()  # what would close a file later, when its number is another's
+    gc.freeze()
+    for descriptor in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+        if descriptor > 2 and descriptor not in descriptors:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(descriptor)
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    forkserver.ForkServer.__init__(forkserver._forkserver)
+    resource_tracker.ResourceTracker.__init__(resource_tracker._resource_tracker)
+    sys.modules["__main__"] = ModuleType("__main__")
 
 
 if __name__ == "__main__":
     for name in IMPORTS:
-        with suppress(UserError):  # for want of an extra
+        with contextlib.suppress(UserError):  # for want of an extra
             import_module(name)
+    packages(), parser()  # cached: they take half the time of a short run
+    gc.collect()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(sys.argv[1])
