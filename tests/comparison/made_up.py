@@ -1,6 +1,8 @@
 """Made-up results of runs, alike enough to real ones to be reported and drawn."""
 
 import math
+import os
+from pathlib import Path
 from random import Random
 
 from convblocks.data.images import MNIST
@@ -16,6 +18,16 @@ LAYERS = {"mlp": ("1",), "maxpool": ("block 1", "block 2", "block 3"), "batchnor
 MACHINE = "2 CPUs (AMD EPYC 9R45), Linux, python 3.11.2, torch 2.13.0"
 
 CHANCE = 0.1135  # all ones
+
+EXPECTED = Path(__file__).parents[1] / "expected"
+
+
+def assert_expected(name: str, text: str) -> None:
+    """Compare a whole report with the file in ``tests/expected``, which ``REWRITE=1`` writes again."""
+    path = EXPECTED / name
+    if "REWRITE" in os.environ:
+        path.write_text(text)
+    assert text == path.read_text()
 
 
 def result(
@@ -82,6 +94,10 @@ def course(*accuracies: float, loss: float = 0.1, seconds: float = 10.0) -> tupl
 def short(arch: str, seed: int, accuracy: float, loss: float = 0.1, **changed: object) -> RunResult:
     """A run of two epochs with the same accuracy; ``loss`` is that of its last, and half that of its first."""
     return result(arch, seed, accuracy, **({"epochs": course(accuracy, accuracy, loss=loss)} | changed))  # type: ignore[arg-type]
+
+
+# With a schedule the networks are compared by their time to 98 %.
+COURSES = {"mlp": course(0.9, 0.97, 0.981), "maxpool": course(0.98, 0.99), "batchnorm": course(0.9, 0.985)}
 
 
 def as_claimed(seeds: int, collapsed: int = 0, **changed: object) -> list[RunResult]:
