@@ -26,8 +26,8 @@ def assert_expected(name: str, text: str) -> None:
     """Compare a whole report with the file in ``tests/expected``, which ``REWRITE=1`` writes again."""
     path = EXPECTED / name
     if "REWRITE" in os.environ:
-        path.write_text(text)
-    assert text == path.read_text()
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
 
 
 def result(
@@ -39,16 +39,10 @@ def result(
     validation: float | None = None,
     **changed: object,
 ) -> RunResult:
-    """A run that ends with that accuracy, and has collapsed if that is chance; of five epochs unless these are given.
+    """A run that ends with that accuracy on test images, and has collapsed if that is chance.
 
-    Args:
-        arch: The network.
-        seed: Its seed.
-        accuracy: The final one on the test images.
-        overrides: Five epochs, unless they say otherwise.
-        epochs: Such as those of ``course``.
-        validation: The accuracy on validation images after the last epoch.
-        changed: Other fields.
+    It has five epochs unless others, such as those of ``course``, are given; ``validation`` is the accuracy on
+    validation images after the last one, ``changed`` other fields.
     """
     overrides = tuple(({"epochs": "5"} | dict(overrides)).items())
     epochs = epochs or _five_epochs(arch, accuracy, Random(f"{arch} {seed} {overrides[1:]}"))
@@ -80,13 +74,8 @@ def provenance(
 def course(*accuracies: float, loss: float = 0.1, seconds: float = 10.0) -> tuple[Row, ...]:
     """An epoch for each accuracy; the loss is that of the last one, and twice as high before it."""
     return tuple(
-        {
-            "epoch": number,
-            "step": 938 * number,
-            "train/loss": loss * (len(accuracies) - number + 1),
-            "test/acc": accuracy,
-            "seconds": seconds,
-        }
+        {"epoch": number, "step": 938 * number, "test/acc": accuracy, "seconds": seconds}
+        | {"train/loss": loss * (len(accuracies) - number + 1)}
         for number, accuracy in enumerate(accuracies, start=1)
     )
 

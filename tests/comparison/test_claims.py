@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from convblocks.comparison.analysis import Reading, compare
-from convblocks.comparison.claims import Claim, claims_of, runs_that_decide
-from convblocks.comparison.statistics import permutation_test
-from convblocks.runs.result import RunResult, by_arch
+from convblocks.comparison.claims import Claim, claims_of
+from convblocks.runs.result import RunResult
 from tests.comparison.made_up import COURSES, PARAMETERS, as_claimed, course, result, short
 
 READINGS: tuple[Reading, Reading] = ("all", "trained")
@@ -86,18 +85,6 @@ def test_verdicts_over_all_and_over_trained_runs(runs: list[RunResult], over_all
     assert any(claim.readings_differ for claim in claims) == (over_all != over_trained)
 
 
-def test_five_runs_of_each_can_decide_four_claims() -> None:
-    """Of the 252 ways to divide ten runs two are the most extreme: 4 * 2 / 252 = 0.032; with eight, 4 * 2 / 70."""
-    assert runs_that_decide(4) == 5
-    assert max(one.trained.p or 0 for one in claims_of(compare(as_claimed(5)))) == pytest.approx(4 * 2 / 252)
-
-
-def test_the_test_of_much_better_is_that_of_a_margin() -> None:
-    accuracies = {arch: [one.accuracy for one in own] for arch, own in by_arch(as_claimed(7)).items()}
-    (evidence,) = claim_on(as_claimed(7), "much better").evidence
-    assert evidence.trained == permutation_test(accuracies["batchnorm"], accuracies["maxpool"], margin=0.01)
-
-
 def test_of_a_conjunction_the_largest_p_counts_and_against_it_the_smallest_is_corrected() -> None:
     """BatchNorm is clearly better than the MLP; MaxPool barely, and then worse: one suffices to refute."""
     claim = claim_on(with_maxpool(*maxpool(0.9501)), "test better")
@@ -108,12 +95,6 @@ def test_of_a_conjunction_the_largest_p_counts_and_against_it_the_smallest_is_co
     refuted = claim_on(with_maxpool(*maxpool(0.93)), "test better")
     assert refuted.trained.p is not None
     assert refuted.trained.p >= 2 * refuted.evidence[1].p("trained")  # either of the two could have been the worse one
-
-
-def test_other_networks_have_no_claims() -> None:
-    comparison = compare([one for one in as_claimed(3) if one.arch != "batchnorm"])
-    assert claims_of(comparison) == ()
-    assert {(one.first, one.second) for one in comparison.differences} == {("maxpool", "mlp")}
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.002, 0.01])

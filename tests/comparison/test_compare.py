@@ -95,7 +95,8 @@ def test_a_config_sets_neither_epochs_nor_seeds_and_is_overridden_and_swept(work
 
 
 @pytest.mark.slow
-def test_missing_runs_are_named_and_those_that_are_done_reported_and_not_trained_again(small: Path) -> None:
+def test_runs_that_are_done_are_reported_and_not_trained_again(small: Path) -> None:
+    """Missing ones are named, and those with other settings never mixed in."""
     (small / "comparison.md").unlink()
     before = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
     command = [*SHORT, "--arch", "mlp", "--seeds", "3", "--name", "small"]
@@ -106,6 +107,10 @@ def test_missing_runs_are_named_and_those_that_are_done_reported_and_not_trained
     after = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
     assert len(after) == 3
     assert before.items() < after.items()
+    config = trial("small", "mlp", 0).run.config
+    config.write_text(config.read_text().replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(UserError, match=r"seed_0 was begun with lr=0\.02, not 0\.01: choose another --name"):
+        compare.main(command)
 
 
 @pytest.mark.slow
@@ -119,14 +124,6 @@ def test_an_incomplete_trial_is_resumed_to_the_same_end(spoil: Callable[[Path], 
     compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
     torch.testing.assert_close(weights(interrupted), expected, rtol=0, atol=0)
     assert (small / "comparison.json").read_text() == table
-
-
-@pytest.mark.slow
-def test_a_run_with_other_settings_is_never_mixed_in(small: Path) -> None:
-    config = trial("small", "mlp", 0).run.config
-    config.write_text(config.read_text().replace("lr: 0.01", "lr: 0.02"))
-    with pytest.raises(UserError, match=r"seed_0 was begun with lr=0\.02, not 0\.01: choose another --name"):
-        compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--no-fit"])
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from convblocks.data.images import ImageSpec
 from convblocks.runs.result import Images, Overrides, RunResult
 from convblocks.tables import to_console
 from tests.comparison.made_up import COURSES, as_claimed, assert_expected, course, result, short
-from tests.comparison.test_grid import BEST, grid
+from tests.comparison.test_analysis import BEST, grid
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,6 @@ from convblocks.comparison import compare, trials
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.runs.directory import LOGS
 from tests.comparison.test_compare import SHORT, rows_of, trial
-from tests.conftest import REPOSITORY
 from tests.scripts import run_script, start_script
 
 pytestmark = pytest.mark.slow
@@ -41,13 +38,13 @@ def test_a_trial_may_have_several_processes(workspace: Path) -> None:
     for name, processes in (("one", []), ("two", PROCESSES)):
         command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
         command += ["--jobs", "2"]  # whose processes meet at ports of their own
-        finished = run_script("compare", *command, "--name", name, cwd=workspace)
+        finished = run_script("compare", *command, "--name", name, cwd=workspace, timeout=300)
         assert finished.returncode == 0, finished.stderr
     losses = {name: [float(row["last_loss"]) for row in rows_of(name)] for name in ("one", "two")}
     assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
 
 
-def wait_until(is_true: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(is_true: Callable[[], object], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline
@@ -76,12 +73,11 @@ def trains(comparison: int) -> bool:
 @pytest.mark.parametrize("moment", [pytest.param(imports_torch_to_fork_from, marks=pytest.mark.nightly), trains])
 def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[int], bool], workspace: Path) -> None:
     flags = ["--epochs", "50", "--arch", "mlp", "--seeds", "1", "--name", "stopped", *PROCESSES]
-    script = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *flags]
-    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True) as process:
-        wait_until(lambda: moment(process.pid) or process.poll() is not None)
+    with start_script("compare", *flags, cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or moment(process.pid))
         os.killpg(process.pid, signal.SIGINT)
-        assert process.communicate(timeout=60)[1] == b"compare.py: stopped: the same command carries on\n"
-        assert process.returncode == 130
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
     wait_until(lambda: not is_alive(process.pid))
 
 
@@ -100,14 +96,22 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    "kind", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
+    ("send", "kind", "status"),
+    [
+        (os.kill, signal.SIGKILL, -signal.SIGKILL),
+        (os.kill, signal.SIGTERM, 128 + signal.SIGTERM),
+        # As a terminal's Ctrl-C does.
+        pytest.param(os.killpg, signal.SIGINT, 128 + signal.SIGINT, marks=pytest.mark.nightly),
+    ],
 )
-def test_a_killed_comparison_carries_on_to_the_same_table(workspace: Path, table: str, kind: signal.Signals) -> None:
+def test_a_killed_comparison_carries_on_to_the_same_table(
+    workspace: Path, table: str, send: Callable[[int, int], None], kind: int, status: int
+) -> None:
     with start_script("compare", *LONG, "--name", "killed", cwd=workspace) as process:
-        wait_until(lambda: list((LOGS / "killed").rglob("last.ckpt")) or process.poll() is not None)
-        os.killpg(process.pid, kind) if kind == signal.SIGINT else process.send_signal(kind)  # as a terminal's Ctrl-C
+        wait_until(lambda: process.poll() is not None or list((LOGS / "killed").rglob("last.ckpt")))
+        send(process.pid, kind)
         _, errors = process.communicate(timeout=60)
-        assert process.returncode == (-kind if kind == signal.SIGKILL else 128 + kind)
-        assert errors == ("" if kind == signal.SIGKILL else "compare.py: stopped: the same command carries on\n")
+        assert process.returncode == status
+        assert errors == ("compare.py: stopped: the same command carries on\n" if status > 0 else "")
     compare.main([*LONG, "--name", "killed"])
     assert (LOGS / "killed" / "comparison.json").read_text() == table

@@ -93,10 +93,10 @@ def run_next(worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float
 
 
 def trial_of(
-    state: TrialState, params: dict[str, Any], accuracies: Sequence[float], attributes: dict[str, Any], **changed: Any
+    state: TrialState, params: dict[str, Any], accuracies: Sequence[float], attributes: dict[str, Any]
 ) -> FrozenTrial:
     """A trial as it stands in a journal."""
-    dimensions = config(**changed).dimensions()
+    dimensions = config().dimensions()
     return create_trial(
         state=state,
         params=params,

@@ -15,16 +15,15 @@ from optuna.trial import TrialState
 from convblocks.comparison.analysis import summarise
 from convblocks.comparison.publish import Report
 from convblocks.comparison.statistics import permutation_test, sign_flip_test
-from convblocks.comparison.training import on_all_images
 from convblocks.errors import UserError
 from convblocks.figures.search import search_figure
 from convblocks.figures.style import render
 from convblocks.runs.result import RunResult
 from convblocks.search import report as reporting
 from convblocks.search import space
-from convblocks.search.confirm import TEST_ONCE, Confirmed, difference
+from convblocks.search.confirm import Confirmed, difference
 from convblocks.search.report import best_table, conclusion, importance_of, importance_table, points_of, report, winner
-from convblocks.search.search import finish, status_line
+from convblocks.search.search import finish
 from convblocks.search.worker import MOST_KILLS, best_first
 from tests.comparison.made_up import assert_expected, result
 from tests.search.made_up import config, next_of, run_next, search, trial_of, write_run
@@ -98,12 +97,6 @@ def test_runs_of_one_network_are_paired_by_seed_if_there_are_enough(
     assert difference(runs, others) == (sign_flip_test(pairs) if is_paired else permutation_test(first, second))
 
 
-def test_fresh_seeds_train_on_all_images_and_read_the_test_set_once() -> None:
-    given = (("epochs", "3"), ("data.val_size", "500"), ("trainer.limit_val_batches", "2"), ("lr", "0.1"))
-    expected = (("epochs", "3"), ("lr", "0.1"), ("data.val_size", "0"), ("trainer.limit_val_batches", "0"))
-    assert on_all_images(given, **TEST_ONCE) == expected
-
-
 def test_importances_are_shares_and_take_two_results_and_twenty_to_be_trusted() -> None:
     found = study()
     importance = importance_of(found)
@@ -128,10 +121,12 @@ def test_a_network_that_takes_no_arguments_wins_without_those_of_the_others(work
     assert "hidden" not in best_table(worker.config, worker.trials()).rows[0][-1]
 
 
-def test_a_trial_that_is_killed_again_and_again_is_named_with_its_log(workspace: Path) -> None:
+def test_without_a_result_the_ends_of_the_trials_are_reported(workspace: Path) -> None:
+    """One that is killed again and again is named with its log."""
     worker = search()
     worker.tell(next_of(worker), 1)
-    assert status_line(worker) == "1 failed"
+    with pytest.raises(UserError, match="no trial of s ran to its end: 1 failed"):
+        finish(worker, Namespace(no_fit=False))
     trial = next_of(worker)
     for _ in range(MOST_KILLS):
         worker.tell(trial, -9)

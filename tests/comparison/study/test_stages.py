@@ -1,6 +1,5 @@
 """The runs that the study needs, given those that are done, and its command."""
 
-from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from convblocks.comparison.study.plan import (
     CONFIRMING_SEEDS,
     FIRST_RATES,
     MORE_SEEDS,
-    NOTEBOOK,
     RATES,
     SCHEDULES,
     SEEDS,
@@ -20,11 +18,8 @@ from convblocks.comparison.study.plan import (
     chosen,
     to_choose,
 )
-from convblocks.comparison.training import Arm
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.result import RunResult
-from tests.comparison.made_up import result
+from convblocks.runs.directory import LOGS
 from tests.conftest import REPOSITORY
 
 SHORT = [
@@ -99,26 +94,6 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str, workspace: 
     assert "\n" not in str(raised.value)
 
 
-def test_the_second_stage_runs_both_settings_of_each_network_with_fresh_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the notebook's setting is the best one, it is run once."""
-    asked: list[tuple[str, str, str, Sequence[int]]] = []
-
-    def confirm(
-        directory: RunDirectory, arms: Mapping[str, Arm], seeds: Sequence[int], jobs: int, fit: bool
-    ) -> dict[str, list[RunResult]]:
-        asked.extend(
-            (arm.arch, *Cell(*[dict(arm.overrides)[one] for one in Cell._fields]), seeds) for arm in arms.values()
-        )
-        return {name: [result(arm.arch, seed, 0.9) for seed in seeds] for name, arm in arms.items()}
-
-    monkeypatch.setattr(stages, "confirm", confirm)
-    best = Cell("3e-3", "onecycle")
-    results = stages.results_of_confirmation(stages.parse(SHORT), {"mlp": NOTEBOOK, "maxpool": best})
-    cells = [("mlp", *NOTEBOOK), ("maxpool", *NOTEBOOK), ("maxpool", *best)]
-    assert asked == [(*cell, CONFIRMING_SEEDS) for cell in cells]
-    assert len(results) == 3 * len(CONFIRMING_SEEDS)
-
-
 def test_nothing_is_confirmed_before_it_was_chosen(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"24 runs of stage choose are not done: python scripts/study\.py choose"):
         stages.main(["confirm", *SHORT])
@@ -133,7 +108,7 @@ def test_both_stages_go_on_where_they_were_stopped(
         monkeypatch.setattr(plan, rates, ("1e-3", "1e-2"))
     monkeypatch.setattr(stages, "CONFIRMING_SEEDS", CONFIRMING_SEEDS[:2])
     stages.main(["choose", *SHORT])
-    assert "Chosen: mlp" in capsys.readouterr().out
+    lr, schedule = capsys.readouterr().out.partition("Chosen: mlp ")[2].split()
     summaries = sorted((LOGS / "study" / "choose").rglob("summary.json"))
     assert len(summaries) == 14  # the grid, and three more seeds for two cells
     stopped, kept = summaries[0], summaries[1].stat().st_mtime_ns
@@ -142,6 +117,10 @@ def test_both_stages_go_on_where_they_were_stopped(
     assert stopped.is_file()
     assert summaries[1].stat().st_mtime_ns == kept
     stages.main(["confirm", *SHORT])
+    confirmed = [path.parent for path in (LOGS / "study" / "confirm").rglob("summary.json")]
+    assert {run.name for run in confirmed} == {"seed_1000", "seed_1001"}
+    settings = {run.parent.name.partition(",lr=")[2] for run in confirmed}
+    assert settings == {f"{lr},lr_scheduler={schedule.rstrip('.')}", "1e-2,lr_scheduler=constant"}
     assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
         *("report.md", "report.csv", "report.png", "report-dead-units.png")
     }
