@@ -1,4 +1,4 @@
-"""What the expected reports of test_report.py do not show of the analysis of runs, and of a grid."""
+"""The analysis of runs and of a grid, beyond the numbers in the expected reports of test_report.py."""
 
 from collections.abc import Iterable, Mapping
 from itertools import product

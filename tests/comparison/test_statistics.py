@@ -251,7 +251,7 @@ def test_networks_that_answer_alike_do_not_differ() -> None:
 
 
 def answers(rng: np.random.Generator, accuracy: float, hard: NDArray[np.float64], seeds: int) -> NDArray[np.bool_]:
-    """Right or wrong: what lets one seed fail an image is its own luck, the seed's, and the image."""
+    """Right or wrong: whether a seed fails an image depends on chance, on the seed, and on the image."""
     luck = rng.normal(size=(seeds, len(hard))) + 0.1 * rng.normal(size=(seeds, 1)) + hard
     return np.asarray(luck < stats.norm.ppf(accuracy) * (2 + 0.1**2) ** 0.5)
 

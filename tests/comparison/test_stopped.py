@@ -88,7 +88,7 @@ LONG += ["--arch", "mlp", "--seeds", "2", "--jobs", "2"]
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What it finds if nothing stops it."""
+    """Its numbers if nothing stops it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("long"))
         compare.main([*LONG, "--name", "whole"])

@@ -62,7 +62,7 @@ def distinct_places(journal: bytes) -> Iterator[int]:
 def test_cut_off_anywhere_by_a_crash_it_is_carried_on_to_the_same_end(
     places: Callable[[bytes], Iterable[int]], workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It may lack what the runs have written already; an unfinished line is dropped with a warning."""
+    """It may lack epochs that the runs have written already; an unfinished line is dropped with a warning."""
     expected = run_all(4)
     whole = JOURNAL.read_bytes()
     for end in places(whole):

@@ -164,7 +164,7 @@ def test_the_best_come_first_and_the_earlier_of_equals(workspace: Path) -> None:
 
 @pytest.mark.slow
 def test_the_bookkeeping_of_100_trials_takes_less_than_5_seconds(workspace: Path) -> None:
-    """With what is written here in place of the runs."""
+    """Including the files that are written here in place of real runs."""
     worker, began = search(), time.process_time()
     for _ in range(100):
         run_next(worker, accuracies=[0.7, 0.8, 0.9])

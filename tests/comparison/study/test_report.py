@@ -120,7 +120,7 @@ def choosing(archs: Sequence[str] = ("mlp", "maxpool", "batchnorm")) -> list[Run
 def reports(
     monkeypatch: pytest.MonkeyPatch, chosen: list[RunResult], confirmed: list[RunResult], arguments: Sequence[str] = ()
 ) -> list[Report]:
-    """What both stages publish if these are their runs."""
+    """The reports that both stages publish if these are their runs."""
     published: list[Report] = []
     monkeypatch.setattr(stages, "results_of_choice", lambda options, fit=True: chosen)
     monkeypatch.setattr(stages, "choices_of", lambda results: {one.arch: CHOICES.get(one.arch, BEST) for one in chosen})
