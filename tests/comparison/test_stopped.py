@@ -99,7 +99,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
     ("send", "kind", "status"),
     [
         (os.kill, signal.SIGKILL, -signal.SIGKILL),
-        (os.kill, signal.SIGTERM, 128 + signal.SIGTERM),
+        pytest.param(os.kill, signal.SIGTERM, 128 + signal.SIGTERM, marks=pytest.mark.nightly),
         # As a terminal's Ctrl-C does.
         pytest.param(os.killpg, signal.SIGINT, 128 + signal.SIGINT, marks=pytest.mark.nightly),
     ],
