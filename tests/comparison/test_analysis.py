@@ -1,83 +1,77 @@
-"""The statistics of runs, over all of them and over those that trained."""
+"""The analysis of runs and of a grid, beyond the numbers in the expected reports of test_report.py."""
 
-import math
+from collections.abc import Iterable, Mapping
+from itertools import product
 
 import pytest
 
-from convblocks.comparison.analysis import Difference, compare, summarise
-from convblocks.estimates import SHARE
-from tests.comparison.made_up import PARAMETERS, as_claimed, course, result, short
+from convblocks.comparison.analysis import compare
+from convblocks.comparison.grid import Edge, Pair, analyse, as_numbers
+from convblocks.comparison.statistics import sign_flip_test
+from convblocks.runs.result import RunResult
+from convblocks.tables import as_json
+from tests.comparison.made_up import as_claimed, course, short
+
+RATES = ("1e-3", "3e-3", "1e-2")
+SCHEDULES = ("constant", "onecycle")
+
+BEST = {"mlp": ("3e-3", "onecycle"), "maxpool": ("1e-3", "constant")}
 
 
-def of(measure: str, differences: tuple[Difference, ...]) -> list[Difference]:
-    """The differences from the MLP in a measure: batchnorm's, then maxpool's."""
-    return [one for one in differences if one.measure == measure and one.second == "mlp"]
+def grid(archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds: int = 5) -> list[RunResult]:
+    """Runs at every learning rate and schedule: validation is best at the given ones, the test set elsewhere.
+
+    Without ``best`` there are no validation images.
+    """
+    return [
+        short(
+            arch,
+            seed,
+            accuracy=0.97 - 0.01 * (arch == "mlp") + 0.001 * RATES.index(rate) + 0.0001 * (seed * 3 % 5),
+            overrides=(("lr", rate), ("lr_scheduler", schedule)),
+            validation=(0.98 if best[arch] == (rate, schedule) else 0.95) if best else None,
+        )
+        for rate, schedule, arch, seed in product(RATES, SCHEDULES, archs, range(seeds))
+    ]
 
 
-def test_no_mean_counts_a_collapsed_run() -> None:
-    arm = summarise([short("maxpool", 0, 0.1), short("maxpool", 1, 0.97), short("maxpool", 2, 0.98)])
-    assert arm.accuracy is not None
-    assert (arm.accuracy.n, arm.trained_runs) == (2, 2)
-    assert arm.accuracy.value == pytest.approx(0.975)
-    assert (arm.worst, arm.best, arm.collapsed_at) == (0.97, 0.98, (0.1,))
+def at(lr: str, accuracies: dict[int, float]) -> list[RunResult]:
+    """Runs of the MLP at a learning rate, with these accuracies by seed."""
+    return [short("mlp", seed, accuracy, overrides=(("lr", lr),)) for seed, accuracy in accuracies.items()]
 
 
-def test_ten_of_ten_trained_runs_have_an_interval_too() -> None:
-    """Wilson's interval of 10 of 10: z^2 = 3.84, and 10 / (10 + 3.84) = 0.72."""
-    arm = summarise([short("mlp", seed, 0.95) for seed in range(10)])
-    assert (arm.trained.low, arm.trained.high) == pytest.approx((10 / (10 + 1.959964**2), 1.0))
+def test_networks_are_not_paired_by_seed_and_may_lack_a_run() -> None:
+    runs = [one for one in as_claimed(7) if (one.arch, one.seed) != ("mlp", 4)]
+    comparison = compare(runs)
+    assert [one.runs for one in comparison.of_accuracy()] == [(7, 7), (7, 6), (7, 6)]
+    shuffled = [short(one.arch, 6 - one.seed, one.accuracy, one.last_loss) for one in runs]
+    assert compare(shuffled).differences == comparison.differences
 
 
-def test_collapsed_runs_count_over_all_runs_only() -> None:
-    batchnorm, maxpool = of("accuracy", compare(as_claimed(8, collapsed=3)).differences)
-    assert (maxpool.all_runs.value, batchnorm.all_runs.value) == (0.625, 1.0)
-    assert (maxpool.runs, maxpool.trained_runs) == ((8, 8), (5, 8))
+@pytest.mark.parametrize(("best", "beyond"), [("1e-3", "below"), ("1e-2", "above"), ("3e-3", None)])
+def test_a_best_value_at_the_edge_of_the_grid_is_reported(best: str, beyond: str | None) -> None:
+    """In whatever order the rates were given; the schedules are not numbers, and have no edge."""
+    runs = grid(BEST, BEST | {"maxpool": (best, "constant")})
+    shuffled = sorted(runs, key=lambda one: RATES.index(dict(one.overrides)["lr"]) % 2)
+    expected = (Edge("maxpool", "lr", best, beyond),) if beyond else ()  # type: ignore[arg-type]  # one of the two
+    assert analyse(runs).edges == analyse(shuffled).edges == expected
+    assert analyse(shuffled).swept["lr"] == RATES
 
 
-def test_without_trained_runs_there_is_no_mean_and_no_difference() -> None:
-    comparison = compare([short(arch, seed, 0.1) for arch in PARAMETERS for seed in range(6)])
-    assert [arm.accuracy for arm in comparison.arms] == [None] * 3
-    assert {one.trained for one in comparison.differences} == {None}
+def test_pairs_are_of_the_seeds_that_trained_at_both_settings() -> None:
+    first, second = at("1", {0: 0.95, 1: 0.95, 2: 0.95}), at("2", {0: 0.97, 1: 0.1, 3: 0.97})
+    (pair,) = analyse([*first, *second]).pairs
+    difference = sign_flip_test([0.95 - 0.97])
+    assert pair == Pair("mlp", first[0].overrides, second[0].overrides, ("3/3", "2/3"), difference)
+    assert [one.difference for one in analyse([*at("1", {1: 0.95}), *at("2", {2: 0.95})]).pairs] == [None]
 
 
-def test_equal_networks_win_half_of_the_time() -> None:
-    tied = compare([short(arch, seed, 0.97) for arch in PARAMETERS for seed in range(7)])
-    assert {one.all_runs.value for one in tied.differences} == {0.5}
+def test_the_numbers_do_not_depend_on_the_time_of_day() -> None:
+    """Neither do they hold the time to 98 %, by which these networks are compared."""
 
+    def numbers(seconds: float) -> str:
+        epochs = course(0.97, 0.985, seconds=seconds)
+        return as_json(as_numbers(analyse(as_claimed(3, lr_scheduler="onecycle", epochs=epochs))))
 
-def test_a_missing_run_leaves_the_other_runs() -> None:
-    comparison = compare([one for one in as_claimed(7) if (one.arch, one.seed) != ("mlp", 4)])
-    sizes = {(one.first, one.second): one.runs for one in comparison.of_accuracy()}
-    assert sizes == {("batchnorm", "maxpool"): (7, 7), ("batchnorm", "mlp"): (7, 6), ("maxpool", "mlp"): (7, 6)}
-
-
-def test_networks_are_not_paired_by_seed() -> None:
-    shuffled = [short(one.arch, 6 - one.seed, one.accuracy, one.last_loss) for one in as_claimed(7)]
-    assert compare(shuffled).differences == compare(as_claimed(7)).differences
-
-
-def test_a_diverged_run_has_no_loss_and_counts_as_the_worst() -> None:
-    lost = [short("mlp", seed, 0.098, loss=math.nan) for seed in range(3)]
-    comparison = compare([*lost, *as_claimed(8)[3:]])
-    losses = of("last_loss", comparison.differences)
-    assert [one.trained_runs for one in losses] == [(8, 5), (8, 5)]
-    assert [one.all_runs.value for one in losses] == [1.0, 1.0]
-    assert comparison.arms[0].diverged == 3
-
-
-COURSES = {"mlp": course(0.9, 0.97, 0.981), "maxpool": course(0.98, 0.99), "batchnorm": course(0.9, 0.985)}
-
-
-def test_with_a_schedule_the_faster_network_reaches_98_percent_sooner() -> None:
-    """The loss of the first epoch would depend on the warm-up."""
-    runs = [result(arch, 0, 0.98, epochs=epochs, lr_scheduler="onecycle") for arch, epochs in COURSES.items()]
-    trained = [one.trained for one in of("seconds_to_goal", compare(runs).differences)]
-    assert [one.value for one in trained if one] == [-10, -20]
-
-
-def test_a_run_that_never_reaches_98_percent_is_the_slowest() -> None:
-    courses = COURSES | {"mlp": course(0.9, 0.97)}
-    runs = [result(arch, 0, 0.97, epochs=epochs, lr_scheduler="onecycle") for arch, epochs in courses.items()]
-    faster = of("seconds_to_goal", compare(runs).differences)
-    assert [(one.trained.value, one.trained.unit) for one in faster if one.trained] == [(1.0, SHARE)] * 2
-    assert [one.means for one in faster] == [None, None]
+    assert numbers(seconds=1.0) == numbers(seconds=99.0)
+    assert "seconds" not in numbers(1.0)

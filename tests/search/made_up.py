@@ -1,11 +1,10 @@
-"""Searches for tests: short ones, and ones of which no run is trained.
-
-Their files are written, as alike to real ones as a search needs them.
-"""
+"""Searches for tests: short ones, and ones of which no run is trained: their files are written instead."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from convblocks.runs.directory import LOGS
 from convblocks.runs.result import Row
@@ -25,8 +24,6 @@ EPOCHS = 3
 
 CHANCE = 0.14
 
-DATA = {"train-images": "f00d"}
-
 JOURNAL = LOGS / "s" / "journal.log"
 
 
@@ -43,8 +40,8 @@ def config(name: str = "s", **changed: Any) -> SearchConfig:
     return SearchConfig(**(values | changed))
 
 
-def search(name: str = "s", **changed: Any) -> SearchWorker:
-    return SearchWorker(config(name, **changed), CHANCE, DATA)
+def search(name: str = "s", data: str = "f00d", **changed: Any) -> SearchWorker:
+    return SearchWorker(config(name, **changed), CHANCE, {"train-images": data})
 
 
 def params(worker: SearchWorker) -> list[dict[str, Any]]:
@@ -78,15 +75,8 @@ def write_run(trial: SearchTrial, accuracies: Sequence[float], **changed: Any) -
 
 def rows(accuracies: Sequence[float]) -> tuple[Row, ...]:
     return tuple(
-        {
-            "epoch": epoch,
-            "step": 10 * epoch,
-            "train/loss": 1.0,
-            "train/acc": accuracy,
-            "val/loss": 1 - accuracy,
-            "val/acc": accuracy,
-            "seconds": 1.0,
-        }
+        {"epoch": epoch, "step": 10 * epoch, "train/loss": 1.0, "train/acc": accuracy, "seconds": 1.0}
+        | {"val/loss": 1 - accuracy, "val/acc": accuracy}
         for epoch, accuracy in enumerate(accuracies, start=1)
     )
 
@@ -102,17 +92,19 @@ def run_next(worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float
     return worker.tell(trial, 0)
 
 
-def varied() -> SearchWorker:
-    """A search with trials of each kind: complete, pruned, collapsed, failed."""
-    worker = search()
-    for _ in range(5):
-        run_next(worker)
-    for accuracies in ([0.2], [0.9, 0.1]):
-        trial = next_of(worker)
-        write_epochs(trial, accuracies)
-        worker.tell(trial, 143)
-    worker.tell(next_of(worker), 1)
-    return worker
+def trial_of(
+    state: TrialState, params: dict[str, Any], accuracies: Sequence[float], attributes: dict[str, Any]
+) -> FrozenTrial:
+    """A trial as it stands in a journal."""
+    dimensions = config().dimensions()
+    return create_trial(
+        state=state,
+        params=params,
+        distributions={name: dimensions[name] for name in params},
+        value=accuracies[-1] if accuracies and state != TrialState.FAIL else None,
+        intermediate_values=dict(enumerate(accuracies, start=1)),
+        user_attrs=attributes,
+    )
 
 
 def numbers(name: str) -> dict[str, Any]:

@@ -1,32 +1,75 @@
 """The journal's file: what a crash does to it, and what is refused."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from convblocks.errors import UserError
-from convblocks.search.worker import SearchWorker
-from tests.search.made_up import CHANCE, JOURNAL, config, next_of, params, run_next, search
+from tests.search.made_up import JOURNAL, config, next_of, run_next, search, write_epochs, write_run
+
+SPACE = config().space
 
 
-def test_a_search_carries_on_with_a_warning_if_its_journal_was_cut_off(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for _ in range(3):
-        run_next(search(), 3)
-    expected = params(search())
-    JOURNAL.write_bytes(JOURNAL.read_bytes()[:-20])
+def test_optunas_own_tools_read_the_journal(workspace: Path) -> None:
+    """Such as its dashboard."""
     worker = search()
-    assert "journal.log ended in the middle of a line, which was dropped" in capsys.readouterr().err
-    assert worker.trials()[-1].state == TrialState.RUNNING
-    assert worker.tell(next_of(worker, 3), 0) is not None
-    assert params(worker) == expected
-    assert search().ended() == 3
-    assert capsys.readouterr().err == ""
+    run_next(worker, 2)
+    run_next(worker, 2)
+    study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(JOURNAL))))
+    assert [(one.state, one.params, one.value) for one in study.trials] == [
+        (TrialState.COMPLETE, one.params, one.value) for one in worker.trials()
+    ]
+
+
+def run_all(wanted: int) -> list[tuple[TrialState, dict[str, Any], float | None]]:
+    """Carry on with a search to its end; its second trial collapses, and the third fails."""
+    worker = search()
+    while worker.ended() < wanted:
+        trial = next_of(worker, wanted)
+        if trial.number == 1:
+            write_epochs(trial, [0.9, 0.1])
+        elif trial.number != 2:
+            write_run(trial, [0.7, 0.8, 0.9])
+        worker.tell(trial, int(trial.number == 2))
+    return [(one.state, one.params, one.value) for one in worker.trials()]
+
+
+def distinct_places(journal: bytes) -> Iterator[int]:
+    """Within and at the end of the first line of each kind."""
+    kinds, end = set(), 0
+    for line in journal.splitlines(keepends=True):
+        event = json.loads(line)
+        if (kind := (event["op_code"], event.get("state"))) not in kinds:
+            kinds.add(kind)
+            yield from (end + len(line) // 2, end + len(line) - 1, end + len(line))
+        end += len(line)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [distinct_places, pytest.param(lambda journal: range(len(journal)), marks=pytest.mark.nightly)],
+    ids=["distinct places", "all places"],
+)
+def test_cut_off_anywhere_by_a_crash_it_is_carried_on_to_the_same_end(
+    places: Callable[[bytes], Iterable[int]], workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may lack epochs that the runs have written already; an unfinished line is dropped with a warning."""
+    expected = run_all(4)
+    whole = JOURNAL.read_bytes()
+    for end in places(whole):
+        JOURNAL.write_bytes(whole[:end])
+        assert run_all(4) == expected, end
+        dropped = "journal.log ended in the middle of a line, which was dropped" in capsys.readouterr().err
+        assert dropped == (whole[:end][-1:] not in (b"", b"\n")), end
 
 
 def test_a_partial_line_of_another_machine_is_dropped_while_the_search_goes_on(
@@ -42,8 +85,6 @@ def test_a_partial_line_of_another_machine_is_dropped_while_the_search_goes_on(
     assert (worker.ended(), capsys.readouterr().err) == (3, "")
 
 
-SPACE = config().space
-
 KILLED = "import os, sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); os.kill(os.getpid(), 9)"
 
 
@@ -58,28 +99,19 @@ def test_a_process_killed_while_it_writes_locks_no_other_out(workspace: Path) ->
     assert worker.ended() == 2
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda lines: [lines[0], "nonsense\n", *lines[1:]],
-        lambda lines: [lines[0], '{"op_code": 99}\n', *lines[1:]],
-        lambda lines: [lines[0], "{}\n", *lines[1:]],
-        lambda lines: [lines[0], "[]\n", *lines[1:]],
-        lambda lines: [lines[0], "\0\0\0\n", *lines[1:]],
-        lambda lines: [lines[0], "\udcff\n", *lines[1:]],
-        lambda lines: [*lines, "nonsense\n"],
-        lambda lines: [line.replace('"params":', '"param":') for line in lines],
-        lambda lines: [lines[0], '{"op_code":2,"worker_id":"","study_id":0,"user_attr":{"config":3}}\n', *lines[2:]],
-    ],
-)
-def test_a_journal_with_other_damage_is_refused_in_one_line(damage: object, workspace: Path) -> None:
+@pytest.mark.parametrize("line", ["nonsense", '{"op_code": 99}', "{}", "[]", "\0\0\0", "\udcff", None])
+def test_a_journal_with_other_damage_is_refused_in_one_line(line: str | None, workspace: Path) -> None:
+    """None: an attribute of its trials has another name."""
     run_next(search(), 1)
-    assert callable(damage)
-    lines = JOURNAL.read_text().splitlines(keepends=True)
-    JOURNAL.write_bytes("".join(damage(lines)).encode(errors="surrogateescape"))
-    with pytest.raises(UserError, match=r"journal\.log is damaged .*: restore it, or choose") as caught:
-        search()
-    assert "\n" not in str(caught.value)
+    first, *others = JOURNAL.read_text().splitlines()
+    places = [[first, line, *others], [first, *others, line]] if line else [[first, *others]]
+    for lines in places:
+        text = "\n".join(one for one in lines if one) + "\n"
+        text = text if line else text.replace('"params":', '"param":')
+        JOURNAL.write_bytes(text.encode(errors="surrogateescape"))
+        with pytest.raises(UserError, match=r"journal\.log is damaged .*: restore it, or choose") as caught:
+            search()
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +125,10 @@ def test_a_journal_with_other_damage_is_refused_in_one_line(damage: object, work
         ({"overrides": (*config().overrides, ("loss", "mse"))}, "--loss nothing, not mse"),
         ({"space": SPACE | {"lr": SPACE["batch_size"]}}, r"--space lr 0.0001..0.1:log, not 32\|64\|128"),
         ({"space": {"lr": SPACE["lr"]}}, r"--space batch_size 32\|64\|128, not nothing"),
+        ({"data": "beef"}, "train-images of MD5 f00d, not beef"),
     ],
 )
 def test_another_search_of_the_same_name_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:
     search()
     with pytest.raises(UserError, match=f"s was begun with {message}: carry on with that, or choose another --name"):
         search(**changed)
-
-
-def test_another_search_with_other_images_is_refused(workspace: Path) -> None:
-    search()
-    with pytest.raises(UserError, match="s was begun with train-images of MD5 f00d, not beef: carry on with that, or"):
-        SearchWorker(config(), CHANCE, {"train-images": "beef"})

@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,41 +18,52 @@ from tests.data.pictures import write_pictures
 from tests.scripts import run_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
 
+WHOLE = [*SHORT[2:], "--arch", "mlp", "maxpool", "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s"]
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which a search of eight trials has been confirmed and reported; only for reading."""
+    """The folder of a search of two networks, with two jobs, that has been confirmed and reported; only for reading."""
     folder = tmp_path_factory.mktemp("search")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        search.main([*SHORT, "--trials", "8", "--jobs", "2", "--confirm", "2", "--seeds", "2", "--name", "s"])
-    return folder
+        search.main([*WHOLE, "--jobs", "2"])
+    return folder / LOGS / "s"
+
+
+def numbers_of(done: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((done / "search.json").read_text())
+    return found
 
 
 @pytest.mark.slow
-def test_a_search_leaves_its_files(done: Path) -> None:
-    folder = done / LOGS / "s"
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+def test_a_search_leaves_its_files_and_its_trials_in_tensorboard(done: Path) -> None:
+    trials = {f"trial_{number}" for number in range(8)}
+    names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
     report = {"search", "search.md", "search.json", "search.csv", "search.png"}
-    assert names == report | {"journal.log", "logs", "confirm"} | {f"trial_{number}" for number in range(8)}
-    with (folder / "search.csv").open() as file:
+    assert names == report | {"journal.log", "logs", "confirm"} | trials
+    with (done / "search.csv").open() as file:
         assert [row["trial"] for row in csv.DictReader(file)] == [str(number) for number in range(8)]
+    for one in numbers_of(done)["trials"]:
+        assert RunDirectory(f"s/trial_{one['number']}", done.parents[1]).read_config()["arch"] == one["params"]["arch"]
+    assert {path.name for path in (done / "search").iterdir() if path.is_dir()} == trials
+    assert EventAccumulator(str(done / "search" / "trial_3")).Reload().Tags()["scalars"] == ["when_done/val_acc"]
+    assert EventAccumulator(str(done / "search")).Reload().Tags()["images"] == ["visuals/search"]
 
 
 @pytest.mark.slow
 def test_the_best_settings_and_the_default_are_trained_with_fresh_seeds_on_all_images(done: Path) -> None:
-    confirmed = json.loads((done / LOGS / "s" / "search.json").read_text())["confirmed"]
-    assert [one["name"] for one in confirmed][-1] == "default"
+    confirmed = numbers_of(done)["confirmed"]
     assert [one["summary"]["runs"] for one in confirmed] == [2, 2, 2]
-    best = max(confirmed[:2], key=lambda one: one["seen"])
-    assert best == confirmed[0]
-    fresh, default = (one["summary"]["accuracy"]["value"] for one in (best, confirmed[-1]))
-    assert best["optimism"] == pytest.approx(best["seen"] - fresh)
-    assert best["difference"]["value"] == pytest.approx(fresh - default)
-    folder = done / LOGS / "s" / "confirm"
-    runs = [RunDirectory(str(path.parent.relative_to(done / LOGS)), done) for path in folder.rglob("summary.json")]
+    best, default = confirmed[0], confirmed[-1]
+    assert best == max(confirmed[:2], key=lambda one: one["seen"])
+    assert (default["name"], default["summary"]["arch"]) == ("default", "mlp")
+    assert best["optimism"] == pytest.approx(best["seen"] - best["summary"]["accuracy"]["value"])
+    means = [one["summary"]["accuracy"]["value"] for one in (best, default)]
+    assert best["difference"]["value"] == pytest.approx(means[0] - means[1])
+    runs = [path.parent.relative_to(done.parent) for path in (done / "confirm").rglob("summary.json")]
     assert len(runs) == 6
-    for result in [run.read_result() for run in runs]:
+    for result in [RunDirectory(str(run), done.parents[1]).read_result() for run in runs]:
         assert result.seed in (1, 2)
         assert result.images.train == 60_000
         assert not any("test/acc" in row for row in result.epochs[:-1])
@@ -59,70 +71,47 @@ def test_the_best_settings_and_the_default_are_trained_with_fresh_seeds_on_all_i
 
 @pytest.mark.slow
 def test_the_command_in_the_report_writes_the_winners_config(done: Path) -> None:
-    found = json.loads((done / LOGS / "s" / "search.json").read_text())
-    assert found["winner"] in (done / LOGS / "s" / "search.md").read_text()
+    found = numbers_of(done)
+    assert found["winner"] in (done / "search.md").read_text()
     _, script, *arguments = shlex.split(found["winner"].partition(" > ")[0])
     assert script == "scripts/fit.py"
     printed = yaml.safe_load(run_script("fit", *arguments, cwd=done).stdout)
     best = max((one for one in found["trials"] if one["ended"] == "complete"), key=lambda one: float(one["accuracy"]))
+    assert printed["arch"] == best["params"]["arch"]
     assert printed["lr"] == pytest.approx(best["params"]["lr"], rel=1e-3)
     assert printed["batch_size"] == int(best["params"]["batch_size"])
     assert printed["data"]["val_size"] == 0
 
 
 @pytest.mark.slow
-def test_each_trial_is_in_tensorboards_hparams(done: Path) -> None:
-    folder = done / LOGS / "s" / "search"
-    assert {path.name for path in folder.iterdir() if path.is_dir()} == {f"trial_{number}" for number in range(8)}
-    events = EventAccumulator(str(folder / "trial_3")).Reload()
-    assert events.Tags()["scalars"] == ["when_done/val_acc"]
-    assert EventAccumulator(str(folder)).Reload().Tags()["images"] == ["visuals/search"]
-
-
-@pytest.mark.slow
 def test_a_finished_search_is_only_reported_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(done)
-    before = (LOGS / "s" / "search.md").read_text(), (LOGS / "s" / "journal.log").read_text()
-    search.main([*SHORT, "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s", "--no-fit"])
-    search.main([*SHORT, "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s"])
-    assert ((LOGS / "s" / "search.md").read_text(), (LOGS / "s" / "journal.log").read_text()) == before
+    monkeypatch.chdir(done.parents[1])
+    before = [(done / name).read_text() for name in ("search.md", "journal.log")]
+    search.main([*WHOLE, "--no-fit"])
+    search.main(WHOLE)
+    assert [(done / name).read_text() for name in ("search.md", "journal.log")] == before
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", ["pruned", "complete"])
-def test_fit_carries_on_with_a_trial(which: str, done: Path) -> None:
-    found = json.loads((done / LOGS / "s" / "search.json").read_text())["trials"]
-    number = next(one["number"] for one in found if one["ended"] == which)
-    finished = run_script("fit", "--name", f"s/trial_{number}", "--resume", "--epochs", "3", cwd=done)
+def test_fit_carries_on_with_a_pruned_trial(done: Path) -> None:
+    number = next(one["number"] for one in numbers_of(done)["trials"] if one["ended"] == "pruned")
+    finished = run_script("fit", "--name", f"s/trial_{number}", "--resume", "--epochs", "3", cwd=done.parents[1])
     assert finished.returncode == 0, finished.stderr
-    assert len(RunDirectory(f"s/trial_{number}", done).read_result().epochs) == 3
-
-
-@pytest.mark.slow
-def test_several_networks_are_compared_with_the_default_of_the_first(workspace: Path) -> None:
-    flags = ["--arch", "mlp", "maxpool", *SHORT[2:], "--epochs", "1", "--trials", "4", "--name", "two"]
-    search.main([*flags, "--confirm", "4", "--seeds", "1"])
-    found = numbers("two")
-    assert {one["params"]["arch"] for one in found["trials"]} == {"mlp", "maxpool"}
-    assert found["confirmed"][-1]["summary"]["arch"] == "mlp"
-    for one in found["trials"]:
-        assert RunDirectory(f"two/trial_{one['number']}").read_config()["arch"] == one["params"]["arch"]
+    assert len(RunDirectory(f"s/trial_{number}", done.parents[1]).read_result().epochs) == 3
 
 
 FRAGILE = """
 from torch import nn
 
 
-class Fragile(nn.Module):
+class Fragile(nn.Sequential):
     def __init__(self, hidden: int):
-        super().__init__()
-        self.hidden = hidden
-        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+        super().__init__(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 
     def forward(self, images):
-        if self.hidden == 24 and self.training and len(images) == 64:
+        if len(self[1].weight) == 24 and self.training and len(images) == 64:
             raise ArithmeticError("24 is too much")
-        return self.layers(images)
+        return super().forward(images)
 """
 
 
@@ -171,7 +160,9 @@ def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path
     assert list(workspace.iterdir()) == []
 
 
-def test_no_fit_begins_no_search(workspace: Path) -> None:
+def test_without_a_network_or_a_search_nothing_is_begun(workspace: Path) -> None:
+    with pytest.raises(UsageError, match="required: --arch"):
+        search.main(["--data.val_size", "500"])
     with pytest.raises(UserError, match="there is no search lightning_logs/s: leave out --no-fit to begin it"):
         search.main([*SHORT, "--name", "s", "--no-fit"])
     assert list(workspace.iterdir()) == []
@@ -186,27 +177,9 @@ def test_without_test_images_nothing_can_be_confirmed(workspace: Path) -> None:
     assert len(search.check(config, confirms=False).val.labels) == 8
 
 
-def test_height_and_width_are_two_numbers(workspace: Path) -> None:
-    config = search.parse(["--arch", "mlp", "--data.val_size", "500", "--data.size", "32", "40"]).config
-    assert ("data.size", "[32, 40]") in config.overrides
-
-
-def test_a_network_must_be_named(workspace: Path) -> None:
-    with pytest.raises(UsageError, match="required: --arch"):
-        search.main(["--data.val_size", "500"])
-
-
 def test_an_option_that_is_set_for_all_trials_is_not_in_the_default_space(workspace: Path) -> None:
-    config = search.parse(["--arch", "mlp", "--lr", "0.01", "--data.val_size", "500"]).config
+    config = search.parse(["--arch", "mlp", "--lr", "0.01", "--data.val_size", "500", "--data.size", "32", "40"]).config
     assert "lr" not in config.space
     assert "batch_size" in config.space
     assert config_of(config.trial(0, {})).settings["lr"] == 0.01
-
-
-@pytest.mark.slow
-def test_without_a_complete_trial_there_is_nothing_to_report(workspace: Path) -> None:
-    flags = [*SHORT[:2], "--space", "lr=50.0..100.0", *SHORT[4:], *ONE_JOB, "--trials", "2", "--name", "s"]
-    with pytest.raises(UserError, match="no trial of s ran to its end: 2 collapsed"):
-        search.main(flags)
-    with pytest.raises(UserError, match="no trial of s ran to its end: 2 collapsed"):
-        search.main([*flags, "--no-fit"])
+    assert ("data.size", "[32, 40]") in config.overrides

@@ -25,20 +25,17 @@ def test_dashes_before_an_option_may_stand_there() -> None:
     assert space.parse("--lr=1..2") == space.parse("lr=1..2")
 
 
-def test_a_file_holds_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "space.yaml"
-    path.write_text("lr: 1e-4..3e-2:log\nbatch_size: [32, 64]\ndata.scale: 0.0..0.2\ntrainer.gradient_clip_val: 1|2\n")
-    flags = "lr=1e-4..3e-2:log,batch_size=32|64,data.scale=0.0..0.2,trainer.gradient_clip_val=1|2"
-    assert space.parse(str(path)) == space.parse(flags)
-
-
-def test_values_in_a_file_are_those_of_a_command_line(tmp_path: Path) -> None:
+def test_a_file_holds_the_same_as_a_command_line(tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(
-        "trainer.gradient_clip_val: [null, 1.0]\noptimizer.betas: [[0.9, 0.99], [0.8, 0.9]]\na: [true, false]\n"
+        "lr: 1e-4..3e-2:log\nbatch_size: [32, 64]\ndata.scale: 0.0..0.2\ntrainer.gradient_clip_val: 1|2\n"
+        "clip: [null, 1.0]\noptimizer.betas: [[0.9, 0.99], [0.8, 0.9]]\nbias: [true, false]\n"
     )
-    choices = [one.choices for one in space.parse(str(path)).values() if isinstance(one, CategoricalDistribution)]
-    assert choices == [("null", "1.0"), ("[0.9, 0.99]", "[0.8, 0.9]"), ("true", "false")]
+    found = space.parse(str(path))
+    betas = CategoricalDistribution(["[0.9, 0.99]", "[0.8, 0.9]"])  # whose commas a command line cannot have
+    assert found.pop("optimizer.betas") == betas
+    flags = "lr=1e-4..3e-2:log,batch_size=32|64,data.scale=0.0..0.2,trainer.gradient_clip_val=1|2"
+    assert found == space.parse(f"{flags},clip=null|1.0,bias=true|false")
 
 
 @pytest.mark.parametrize("text", ["1e-05..0.1:log", "1..8", "-1.0..1.0", "32|64|128"])
@@ -98,15 +95,12 @@ def test_a_file_that_holds_no_space_is_refused_in_one_line(content: str, tmp_pat
     assert "\n" not in str(caught.value)
 
 
-def test_the_default_space_is_one() -> None:
+def test_the_default_space_and_that_of_the_documentation_are_taken(workspace: Path) -> None:
     assert set(space.parse(space.DEFAULT)) >= {"lr", "lr_scheduler", "optimizer", "batch_size", "data.shift"}
-
-
-def test_the_documentations_file_is_a_space_that_fit_takes(workspace: Path) -> None:
-    (shown,) = re.findall(
+    shown = re.findall(
         r"^```yaml\n(# space\.yaml.*?)^```", (REPOSITORY / "docs" / "manual" / "use.md").read_text(), re.M | re.S
     )
-    (workspace / "space.yaml").write_text(shown)
+    (workspace / "space.yaml").write_text(*shown)
     options = search.parse(["--arch", "mlp", "--data.val_size", "500", "--space", "space.yaml"])
     assert set(options.config.space) == {"lr", "lr_scheduler", "data.shift", "trainer.accumulate_grad_batches"}
     search.check(options.config, confirms=True)

@@ -1,23 +1,80 @@
-"""The study as a command, with real runs of three steps each."""
+"""The runs that the study needs, given those that are done, and its command."""
 
-from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from convblocks.comparison.study import plan, stages
-from convblocks.comparison.study.plan import Cell
-from convblocks.comparison.training import Arm
+from convblocks.comparison.study.plan import (
+    CONFIRMING_SEEDS,
+    FIRST_RATES,
+    MORE_SEEDS,
+    RATES,
+    SCHEDULES,
+    SEEDS,
+    Cell,
+    Scores,
+    chosen,
+    to_choose,
+)
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.result import RunResult
-from tests.comparison.made_up import result
+from convblocks.runs.directory import LOGS
 from tests.conftest import REPOSITORY
 
 SHORT = [
     *["--arch", "mlp", "--epochs", "1", "--data.root", str(REPOSITORY / "data"), "--trainer.logger", "false"],
     *["--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1", "--trainer.limit_test_batches", "1"],
 ]
+
+
+def scores(best: str, second: str = "1e-3", later: float = 0.0) -> Scores:
+    """A score for every run that may be asked for: best at one rate of one cycle, a little less at another.
+
+    With the further seeds the best one loses ``later``.
+    """
+    of_rate = {best: 0.99, second: 0.98}
+    return {
+        (Cell(lr, schedule), seed): (of_rate.get(lr, 0.9) if schedule == "onecycle" else 0.8)
+        - (later if lr == best and seed in MORE_SEEDS else 0.0)
+        for lr, schedule, seed in product(RATES, SCHEDULES, SEEDS + MORE_SEEDS)
+    }
+
+
+def test_it_begins_with_a_grid_of_two_seeds_and_goes_no_further_before_that_is_done() -> None:
+    first = to_choose({})
+    assert set(first) == set(product([Cell(*one) for one in product(FIRST_RATES, SCHEDULES)], SEEDS))
+    assert len(first) == 24
+    unfinished = {run: scores("3e-3")[run] for run in first[:-1]}
+    assert to_choose(unfinished) == first
+    assert chosen(unfinished) is None
+
+
+def test_the_best_two_cells_get_further_seeds_and_all_seeds_decide() -> None:
+    known = scores("3e-3")
+    assert to_choose(known)[24:] == list(product([Cell("3e-3", "onecycle"), Cell("1e-3", "onecycle")], MORE_SEEDS))
+    assert chosen(known) == Cell("3e-3", "onecycle")
+    assert chosen(scores("3e-3", later=0.05)) == Cell("1e-3", "onecycle")
+
+
+@pytest.mark.parametrize(("best", "beyond"), [("3e-2", ["1e-1"]), ("1e-4", ["3e-5"]), ("1e-1", []), ("3e-3", [])])
+def test_a_best_value_at_the_edge_extends_the_grid(best: str, beyond: list[str]) -> None:
+    """A value outside the first grid is not asked for as long as none at the edge is the best."""
+    rates = dict.fromkeys(cell.lr for cell, _ in to_choose(scores(best)))
+    assert [rate for rate in rates if rate not in FIRST_RATES] == beyond
+
+
+def test_the_grid_is_extended_until_the_best_is_inside() -> None:
+    climbing = {
+        (cell, seed): 0.5 + 0.01 * RATES.index(cell.lr) if cell.lr_scheduler == "onecycle" else 0.1
+        for cell, seed in scores("3e-3")
+    }
+    assert {cell.lr for cell, _ in to_choose(climbing) if cell.lr_scheduler == "onecycle"} == set(RATES[4:])
+
+
+def test_the_seeds_that_confirm_are_fresh() -> None:
+    assert len(set(CONFIRMING_SEEDS)) == 12
+    assert not set(CONFIRMING_SEEDS) & {*SEEDS, *MORE_SEEDS}
 
 
 @pytest.mark.parametrize(
@@ -37,69 +94,33 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str, workspace: 
     assert "\n" not in str(raised.value)
 
 
-def test_the_second_stage_runs_both_settings_of_each_network_with_fresh_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the notebook's setting is the best one, it is run once."""
-    asked: list[tuple[str, str, str, Sequence[int]]] = []
-
-    def confirm(
-        directory: RunDirectory, arms: Mapping[str, Arm], seeds: Sequence[int], jobs: int, fit: bool
-    ) -> dict[str, list[RunResult]]:
-        asked.extend(
-            (arm.arch, *Cell(*[dict(arm.overrides)[one] for one in Cell._fields]), seeds) for arm in arms.values()
-        )
-        return {name: [result(arm.arch, seed, 0.9) for seed in seeds] for name, arm in arms.items()}
-
-    monkeypatch.setattr(stages, "confirm", confirm)
-    best = Cell("3e-3", "onecycle")
-    results = stages.results_of_confirmation(stages.parse(SHORT), {"mlp": plan.NOTEBOOK, "maxpool": best})
-    cells = [("mlp", *plan.NOTEBOOK), ("maxpool", *plan.NOTEBOOK), ("maxpool", *best)]
-    assert asked == [(*cell, plan.CONFIRMING_SEEDS) for cell in cells]
-    assert len(results) == 3 * len(plan.CONFIRMING_SEEDS)
-
-
 def test_nothing_is_confirmed_before_it_was_chosen(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"24 runs of stage choose are not done: python scripts/study\.py choose"):
         stages.main(["confirm", *SHORT])
-
-
-@pytest.mark.parametrize(
-    ("arch", "figures"), [("mlp", ["report", "report-dead-units"]), ("own_networks.Rows", ["report"])]
-)
-def test_networks_without_relu_have_no_figure_of_dead_units(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, arch: str, figures: list[str]
-) -> None:
-    results = [
-        result(arch, seed, 0.9, cell.overrides, validation=0.9 + 0.01 * (cell == plan.NOTEBOOK))
-        for cell, seed in plan.to_choose({})
-    ]
-    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit: results)
-    monkeypatch.setattr(stages, "choices_of", lambda results: {arch: plan.NOTEBOOK})
-    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: results)
-    stages.confirm_choices(stages.parse(SHORT))
-    assert sorted(path.stem for path in (LOGS / "study" / "confirm").glob("*.png")) == figures
 
 
 @pytest.mark.slow
 def test_both_stages_go_on_where_they_were_stopped(
     workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With half of the grid, and a third of the seeds that confirm."""
-    monkeypatch.setattr(plan, "FIRST_RATES", ("1e-3", "3e-3", "1e-2"))
-    monkeypatch.setattr(stages, "CONFIRMING_SEEDS", plan.CONFIRMING_SEEDS[:4])
+    """With real runs of three steps, a grid of two rates, and two of the seeds that confirm."""
+    for rates in ("FIRST_RATES", "RATES"):
+        monkeypatch.setattr(plan, rates, ("1e-3", "1e-2"))
+    monkeypatch.setattr(stages, "CONFIRMING_SEEDS", CONFIRMING_SEEDS[:2])
     stages.main(["choose", *SHORT])
-    assert "Chosen: mlp" in capsys.readouterr().out
+    lr, schedule = capsys.readouterr().out.partition("Chosen: mlp ")[2].split()
     summaries = sorted((LOGS / "study" / "choose").rglob("summary.json"))
-    assert len(summaries) >= 18  # the grid, and three more seeds for two cells
+    assert len(summaries) == 14  # the grid, and three more seeds for two cells
     stopped, kept = summaries[0], summaries[1].stat().st_mtime_ns
-    before = stopped.read_text()
     stopped.unlink()
     stages.main(["choose", *SHORT])
-    assert summaries[1].stat().st_mtime_ns == kept
-    assert '"test/acc"' in before
     assert stopped.is_file()
+    assert summaries[1].stat().st_mtime_ns == kept
     stages.main(["confirm", *SHORT])
-    report = (LOGS / "study" / "confirm" / "report.md").read_text()
-    assert report.startswith("## The notebook's setting, and each network's own best one")
+    confirmed = [path.parent for path in (LOGS / "study" / "confirm").rglob("summary.json")]
+    assert {run.name for run in confirmed} == {"seed_1000", "seed_1001"}
+    settings = {run.parent.name.partition(",lr=")[2] for run in confirmed}
+    assert settings == {f"{lr},lr_scheduler={schedule.rstrip('.')}", "1e-2,lr_scheduler=constant"}
     assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
         *("report.md", "report.csv", "report.png", "report-dead-units.png")
     }

@@ -50,7 +50,8 @@ class Decision:
     """The study's result.
 
     ``primary`` compares MaxPool with BatchNorm at their own best settings, None if one of them is missing; ``needed``
-    is the number of runs of each that would find an undecided difference, None if it is decided or no number would do.
+    is the number of runs of each that would find an undecided difference of means: None if it is decided, if no number
+    would do, or if ranks decide.
     """
 
     at_notebooks: Comparison
@@ -73,12 +74,13 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
     first, second = (runs.get(arch, []) for arch in PRIMARY)
     primary = difference("accuracy", first, second) if first and second else None
     ruling = judge(primary) if primary else "undecided"
+    by_means = primary is not None and primary.runs == primary.trained_runs
     return Decision(
         at_notebooks=compare(at_notebooks(results)),
         at_best=compare(best),
         primary=primary,
         ruling=ruling,
-        needed=runs_needed(_trained(first), _trained(second)) if primary and ruling == "undecided" else None,
+        needed=runs_needed(_trained(first), _trained(second)) if by_means and ruling == "undecided" else None,
         by_image=tuple(
             by_image(runs[first], runs[second])
             for first, second in combinations(sorted(runs, key=_place), 2)
