@@ -1,8 +1,6 @@
 """The speed-ups of Lightning's loop and of Adam change no bit, and hide nothing from hooks and callbacks."""
 
-import ast
 import inspect
-import textwrap
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -54,54 +52,63 @@ def steps_of(optimizer_of: Callable[[list[nn.Parameter]], Optimizer], frozen: bo
         {"fused": False, "foreach": True},
     ],
 )
-def test_adam_steps_as_torchs(options: dict[str, Any]) -> None:
-    for one, other in zip(*steps_of(lambda parameters: Adam(parameters, **{"fused": True} | options)), strict=True):
+@pytest.mark.parametrize("frozen", [False, True])
+def test_adam_steps_as_torchs(options: dict[str, Any], frozen: bool) -> None:
+    """Also if a parameter has no gradient."""
+    ends = steps_of(lambda parameters: Adam(parameters, **{"fused": True} | options), frozen)
+    for one, other in zip(*ends, strict=True):
         assert_same_bits(one, other)
 
 
-def test_adam_leaves_parameters_without_gradient_alone() -> None:
-    for one, other in zip(*steps_of(lambda parameters: Adam(parameters, fused=True), frozen=True), strict=True):
-        assert_same_bits(one, other)
-
-
-def test_adam_leaves_a_step_out_whose_gradients_are_infinite() -> None:
-    """With a gradient scaler, also if the gradients were unscaled before."""
+@pytest.fixture
+def optimizer() -> Optimizer:
+    """A fast Adam of a single parameter, which has a gradient."""
     parameter = nn.Parameter(torch.ones(3))
     optimizer = Adam([parameter], fused=True)
     speed_up_optimizer(optimizer)
-    scaler = torch.amp.GradScaler("cpu")
+    parameter.grad = torch.ones(3)
+    return optimizer
+
+
+def parameter_of(optimizer: Optimizer) -> nn.Parameter:
+    parameter: nn.Parameter = optimizer.param_groups[0]["params"][0]
+    return parameter
+
+
+def test_adam_leaves_a_step_out_whose_gradients_are_infinite(optimizer: Optimizer) -> None:
+    """With a gradient scaler, also if the gradients were unscaled before."""
+    parameter, scaler = parameter_of(optimizer), torch.amp.GradScaler("cpu")
     for value in (1.0, float("inf")):
         before = parameter.detach().clone()
+        optimizer.zero_grad()
         scaler.scale((parameter * value).sum()).backward()
         scaler.unscale_(optimizer)
         scaler.step(optimizer)
         scaler.update()
-        optimizer.zero_grad()
     assert torch.equal(parameter, before)
 
 
-def test_adam_hands_its_tensors_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    parameter = nn.Parameter(torch.ones(3))
-    optimizer = Adam([parameter], fused=True)
-    speed_up_optimizer(optimizer)
-    parameter.grad = torch.ones(3)
+def test_adam_hands_its_tensors_over_at_once(optimizer: Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
     optimizer.step()  # the first one makes its state
     monkeypatch.setattr(Adam, "_init_group", lambda *_: pytest.fail("left to torch"))
     optimizer.step()
-    assert optimizer.state[parameter]["step"] == 2
+    assert optimizer.state[parameter_of(optimizer)]["step"] == 2
 
 
-def test_adam_is_watched_as_torchs() -> None:
-    parameter = nn.Parameter(torch.ones(3))
-    optimizer = Adam([parameter], fused=True)
-    speed_up_optimizer(optimizer)
+def test_adam_is_watched_as_torchs(optimizer: Optimizer) -> None:
     seen: list[str] = []
     optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
-    parameter.grad = torch.ones(3)
-    optimizer.step(lambda: seen.append("closure"))
+    optimizer.step(lambda: seen.append("closure"))  # type: ignore[arg-type]  # returns no loss
     assert seen == ["before", "closure", "after"]
     assert type(optimizer).__name__ == "Adam"
+
+
+def test_adam_forgets_gradients_as_torchs(optimizer: Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=False)
+    torch.testing.assert_close(parameter_of(optimizer).grad, torch.zeros(3))
+    optimizer.zero_grad()
+    assert parameter_of(optimizer).grad is None
 
 
 SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"]
@@ -118,17 +125,6 @@ def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, m
     monkeypatch.setattr("convblocks.training.fit.Run", lambda _config, _callbacks: run)
     train(*SHORT)
     assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in STEP_HOOKS}
-
-
-def test_adam_forgets_gradients_as_torchs() -> None:
-    parameter = nn.Parameter(torch.ones(3))
-    optimizer = Adam([parameter], fused=True)
-    speed_up_optimizer(optimizer)
-    parameter.grad = torch.ones(3)
-    optimizer.zero_grad(set_to_none=False)
-    assert torch.equal(parameter.grad, torch.zeros(3))
-    optimizer.zero_grad()
-    assert parameter.grad is None
 
 
 class Frozen(Callback):
@@ -156,11 +152,11 @@ def test_idle_hooks_are_skipped_and_a_users_are_not(workspace: Path) -> None:
 @pytest.mark.parametrize("hook", STEP_HOOKS)
 def test_skipped_hooks_are_empty_in_lightning(base: type, hook: str) -> None:
     """If this fails, Lightning's own step hooks do something now, and must not be skipped any more."""
-    (function,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(base, hook)))).body
-    assert isinstance(function, ast.FunctionDef)
-    docstring, *statements = function.body
-    assert isinstance(docstring, ast.Expr)
-    assert all(isinstance(statement, ast.Pass) for statement in statements)
+
+    def empty() -> None:
+        """Nothing but a docstring."""
+
+    assert getattr(base, hook).__code__.co_code == empty.__code__.co_code
 
 
 def test_a_batch_that_lies_on_the_device_stays_there() -> None:
