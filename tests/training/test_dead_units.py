@@ -136,11 +136,17 @@ def test_the_images_are_always_the_same(workspace: Path, flags: list[str]) -> No
     assert dead_of(other) == dead_of(row)
 
 
-@pytest.mark.parametrize("option", [["--trainer.check_val_every_n_epoch", "2"], ["--trainer.limit_val_batches", "0"]])
+@pytest.mark.parametrize(
+    ("flags", "evaluated"),
+    [
+        (["--trainer.check_val_every_n_epoch", "2"], [False, True, True]),
+        (["--trainer.limit_val_batches", "0"], [False, False, True]),
+    ],
+)
 def test_an_epoch_without_an_evaluation_has_no_shares_but_the_end_has(
-    workspace: Path, digits: ImageSets, option: list[str]
+    workspace: Path, digits: ImageSets, flags: list[str], evaluated: list[bool]
 ) -> None:
-    run = quick_run(*option)
-    first, second = run.read_metrics()
-    assert not dead_of(first)
-    assert dead_of(second) == shares_of(run.last_checkpoint, digits.test)
+    run = quick_run("--epochs", "3", *flags)
+    rows = run.read_metrics()
+    assert [bool(dead_of(row)) for row in rows] == ["test/acc" in row for row in rows] == evaluated
+    assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)
