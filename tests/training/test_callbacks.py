@@ -15,7 +15,7 @@ from convblocks.runs.checkpoints import previous
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG
-from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, quick_run, train, weights
+from tests.training.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run, weights
 from tests.training.test_resume import fit_until
 
 
@@ -47,22 +47,17 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
     assert run.read_result() == result
 
 
-def test_a_checkpoint_callback_of_ones_own_keeps_its_folder(workspace: Path) -> None:
-    own = with_callback("ModelCheckpoint", monitor="val/loss", dirpath="own", filename="{epoch}", save_top_k=-1)
-    run = quick_run("--data.val_size", "2000", *own)
+def test_checkpoint_callbacks_of_ones_own_keep_away_from_ours(workspace: Path) -> None:
+    named = added("ModelCheckpoint", monitor="val/loss", dirpath="own", filename="{epoch}", save_top_k=-1)
+    run = quick_run("--data.val_size", "2000", *named, *added("ModelCheckpoint", save_last=True))
     assert {path.name for path in Path("own").iterdir()} == {"epoch=0.ckpt", "epoch=1.ckpt"}
+    assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
     ours = {"best.ckpt", "last.ckpt", "previous-last.ckpt"}
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == ours
     assert load_network(Path("own/epoch=1.ckpt")).arch == "mlp"
 
 
-def test_a_checkpoint_callback_without_a_folder_keeps_away_from_ours(workspace: Path) -> None:
-    run = quick_run(*with_callback("ModelCheckpoint", save_last=True))
-    assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
-    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
-
-
-def test_the_same_command_again_resumes_a_run_with_callbacks(workspace: Path) -> None:
+def test_the_same_command_begins_and_resumes_a_run_with_callbacks(workspace: Path) -> None:
     flags = ["--resume", *added("EarlyStopping", monitor="train/loss")]
     run = quick_run(*flags)
     run.summary.unlink()
@@ -71,40 +66,32 @@ def test_the_same_command_again_resumes_a_run_with_callbacks(workspace: Path) ->
 
 
 @pytest.mark.slow
-def test_the_learning_rate_monitor_and_device_stats_log_beside_ours(workspace: Path) -> None:
-    monitors = [*added("LearningRateMonitor", logging_interval="epoch"), *added("DeviceStatsMonitor")]
-    train("--arch", "mlp", "--name", "run", *monitors)
-    shown = curves(RunDirectory("run"))
+def test_many_callbacks_work_beside_ours(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = quick_run(
+        *TENSORBOARD,
+        *added("LearningRateMonitor", logging_interval="epoch"),
+        *added("DeviceStatsMonitor"),
+        *added("TQDMProgressBar", refresh_rate=1, leave=True),
+        *added("RichModelSummary", max_depth=2),
+        *added("GradientAccumulationScheduler", scheduling="{1: 4}"),
+        *added("Timer", duration="00:01:00:00"),
+        *added("OnExceptionCheckpoint", dirpath="exceptions"),
+    )
+    assert run.result_after(2)
+    shown, captured = curves(run), capsys.readouterr()
     assert "lr-Adam" in shown
     assert any("DeviceStatsMonitor" in tag for tag in shown)
+    assert "Epoch 1: 100%" in captured.out + captured.err  # of the bar that takes the place of ours
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "callbacks",
-    [
-        [
-            *added("RichProgressBar", refresh_rate=5, leave=True),
-            *added("RichModelSummary", max_depth=2),
-            *added("GradientAccumulationScheduler", scheduling="{1: 4}"),
-            *added("Timer", duration="00:01:00:00"),
-            *added("OnExceptionCheckpoint", dirpath="exceptions"),
-        ],
-        added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2),
-        added("StochasticWeightAveraging", swa_lrs=0.001, swa_epoch_start=1),
-    ],
-    ids=["several", "pruning", "averaging"],
-)
-def test_a_run_with_callbacks_is_whole(workspace: Path, callbacks: list[str]) -> None:
-    run = quick_run("--arch", "batchnorm", *callbacks)
-    assert run.result_after(2)
-    assert load_network(run.last_checkpoint).arch == "batchnorm"
-
-
-def test_a_bar_of_ones_own_takes_the_place_of_ours(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    quick_run(*with_callback("TQDMProgressBar", refresh_rate=1, leave=True))
-    captured = capsys.readouterr()
-    assert "Epoch 1: 100%" in captured.out + captured.err
+def test_weights_are_pruned_and_averaged(workspace: Path) -> None:
+    pruning = added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2)
+    averaging = added("StochasticWeightAveraging", swa_lrs=0.001, swa_epoch_start=1)
+    for name, callback in (("pruned", pruning), ("averaged", averaging)):
+        run = quick_run("--arch", "batchnorm", *callback, name=name)
+        assert run.result_after(2)
+        assert load_network(run.last_checkpoint).arch == "batchnorm"
 
 
 @pytest.mark.parametrize(

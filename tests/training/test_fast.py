@@ -1,7 +1,6 @@
 """The speed-ups of Lightning's loop and of Adam change no bit, and hide nothing from hooks and callbacks."""
 
 import inspect
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,21 @@ from tests.training.test_fast_network import assert_same_bits
 from tests.training.test_fit import train
 
 
-def steps_of(optimizer_of: Callable[[list[nn.Parameter]], Optimizer], frozen: bool = False) -> list[list[Tensor]]:
-    """Parameters and Adam's moments after three steps, for torch's optimizer and its replacement."""
-    ends = []
-    for replaced in (False, True):
-        generator = torch.Generator().manual_seed(0)
-        parameters = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((8, 4, 3, 3), (8,), ())]
-        parameters[0].data = parameters[0].data.to(memory_format=torch.channels_last)
-        optimizer = optimizer_of(parameters)
-        if replaced:
-            speed_up_optimizer(optimizer)
-        for _ in range(3):
-            for parameter in parameters[frozen:]:
-                parameter.grad = torch.randn(parameter.shape, generator=generator)
-            optimizer.step()
-        states = optimizer.state_dict()["state"]
-        assert len(states) == len(parameters) - frozen
-        ends.append([*parameters, *(value for state in states.values() for value in state.values())])
-    return ends
+def three_steps(options: dict[str, Any], frozen: bool, fast: bool) -> list[Tensor]:
+    """Parameters, the first of them without a gradient if frozen, and the optimizer's state after three steps."""
+    generator = torch.Generator().manual_seed(0)
+    parameters = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((8, 4, 3, 3), (8,), ())]
+    parameters[0].data = parameters[0].data.to(memory_format=torch.channels_last)
+    optimizer = Adam(parameters, **options)
+    if fast:
+        speed_up_optimizer(optimizer)
+    for _ in range(3):
+        for parameter in parameters[frozen:]:
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimizer.step()
+    states = optimizer.state_dict()["state"].values()
+    assert len(states) == len(parameters) - frozen
+    return [*parameters, *(value for state in states for value in state.values())]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +50,7 @@ def steps_of(optimizer_of: Callable[[list[nn.Parameter]], Optimizer], frozen: bo
 )
 @pytest.mark.parametrize("frozen", [False, True])
 def test_adam_steps_as_torchs(options: dict[str, Any], frozen: bool) -> None:
-    """Also if a parameter has no gradient."""
-    ends = steps_of(lambda parameters: Adam(parameters, **{"fused": True} | options), frozen)
+    ends = [three_steps({"fused": True} | options, frozen, fast) for fast in (False, True)]
     for one, other in zip(*ends, strict=True):
         assert_same_bits(one, other)
 
@@ -99,7 +94,7 @@ def test_adam_is_watched_as_torchs(optimizer: Optimizer) -> None:
     seen: list[str] = []
     optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
-    optimizer.step(lambda: seen.append("closure"))  # type: ignore[arg-type]  # returns no loss
+    optimizer.step(lambda: float(seen.append("closure") is None))
     assert seen == ["before", "closure", "after"]
     assert type(optimizer).__name__ == "Adam"
 
@@ -159,23 +154,15 @@ def test_skipped_hooks_are_empty_in_lightning(base: type, hook: str) -> None:
     assert getattr(base, hook).__code__.co_code == empty.__code__.co_code
 
 
-def test_a_batch_that_lies_on_the_device_stays_there() -> None:
-    batch = torch.zeros(2), torch.ones(2)
-    classifier = FastClassifier("mlp")
+def test_lightnings_own_bookkeeping_takes_the_short_way() -> None:
+    classifier, batch = FastClassifier("mlp"), (torch.zeros(2), torch.ones(2))
     assert classifier._apply_batch_transfer_handler(batch, torch.device("cpu")) is batch
     moved = classifier._apply_batch_transfer_handler(batch, torch.device("meta"))
     assert [part.device.type for part in moved] == ["meta", "meta"]
-
-
-def test_lightning_asks_for_the_signature_that_it_would_find() -> None:
-    found = inspect.signature(FastClassifier.training_step)
-    assert found is FastClassifier.training_step.__signature__  # type: ignore[attr-defined]
-    assert list(found.parameters) == ["self", "batch", "batch_idx"]
-
-
-def test_the_running_hooks_name_is_not_a_parameter() -> None:
-    classifier = FastClassifier("mlp")
-    classifier._current_fx_name = "training_step"
-    assert vars(classifier)["_current_fx_name"] == "training_step"
+    signature = inspect.signature(classifier.training_step)
+    assert list(signature.parameters) == ["batch", "batch_idx"]
+    assert inspect.signature(FastClassifier.training_step) is inspect.signature(FastClassifier.training_step)
+    classifier._current_fx_name = "training_step"  # neither a parameter nor a module
     classifier.network = nn.Linear(1, 1)
+    assert "_current_fx_name" in vars(classifier)
     assert "network" in classifier._modules

@@ -28,7 +28,6 @@ import torch
 from torch import nn
 from convblocks import ImageSets, ImageSource, LabelledImages
 
-
 class Noise(ImageSource):
     classes = ("lying", "standing", "none")
 
@@ -40,19 +39,15 @@ class Noise(ImageSource):
         images = torch.randint(256, (count, 3, 12, 20), generator=numbers, dtype=torch.uint8)
         return LabelledImages(images, torch.randint(3, (count,), generator=numbers))
 
-
 class Mislabelled(Noise):
     classes = ("lying", "standing")
-
 
 class Nothing(ImageSource):
     def load(self):
         return None
 
-
 def function(root):
     return root
-
 
 class Learned(nn.Module):
     def __init__(self):
@@ -62,7 +57,6 @@ class Learned(nn.Module):
     def forward(self, logits, targets):
         return nn.functional.cross_entropy(logits, targets, self.weight, reduction="none")
 
-
 class Squared(nn.Module):
     def __init__(self, power=2):
         super().__init__()
@@ -71,7 +65,6 @@ class Squared(nn.Module):
     def forward(self, logits, targets):
         wanted = nn.functional.one_hot(targets, logits.shape[1])
         return ((logits.softmax(dim=1) - wanted).abs() ** self.power).sum(dim=1)
-
 
 class Mean(Squared):
     def forward(self, logits, targets):
@@ -95,67 +88,47 @@ def own_parts(workspace: Path) -> Iterator[None]:
     [
         ([], "adam"),
         (["--optimizer", "adamw"], "adamw"),
-        (["--optimizer", "RAdam"], "RAdam"),
         (["--optimizer.weight_decay", "1e-3"], {"class_path": "adam", "init_args": {"weight_decay": 0.001}}),
         (["--optimizer.eps", "1", "--optimizer", "sgd"], {"class_path": "sgd", "init_args": {"eps": 1}}),
-        (
-            ["--optimizer.class_path=torch.optim.SGD", "--optimizer.init_args.momentum=0.5"],
-            {"class_path": "torch.optim.SGD", "init_args": {"momentum": 0.5}},
-        ),
+        (["--optimizer.class_path=SGD", "--optimizer.init_args.eps=1"], {"class_path": "SGD", "init_args": {"eps": 1}}),
         (["--config", "optimizer: {class_path: sgd, init_args: {momentum: 0.5}}", "--optimizer", "adam"], "adam"),
-        (
-            ["--config", "optimizer: sgd", "--optimizer.momentum", "0.5"],
-            {"class_path": "sgd", "init_args": {"momentum": 0.5}},
-        ),
+        (["--config", "optimizer: sgd", "--optimizer.eps", "1"], {"class_path": "sgd", "init_args": {"eps": 1}}),
     ],
 )
 def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags: list[str], expected: Any) -> None:
     assert Config.parse(["--arch", "mlp", *flags]).settings["optimizer"] == expected
 
 
-def learning_rates(flags: list[str]) -> list[float]:
-    """The learning rate at each of two epochs' five steps."""
-    short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
-    return [value for _, value in curves(quick_run(*TENSORBOARD, *short, *flags))["train/lr"]]
+PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.monitor", "train/loss"]
+NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.99", "--epochs", "3"]
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--lr_scheduler", "torch.optim.lr_scheduler.StepLR", "--lr_scheduler.step_size", "1"], [0.01, 0.001]),
-        (
-            ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"],
-            [0.01, 0.001],
-        ),
-        (["--lr_scheduler", "ExponentialLR", "--lr_scheduler.gamma", "0.5"], [0.01, 0.005]),
+        (["--lr_scheduler", "torch.optim.lr_scheduler.StepLR", "--lr_scheduler.step_size", "1"], 0.001),
+        (["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"], 0.001),
+        (["--lr_scheduler", "ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
+        ([*PLATEAU, *NEVER_BETTER], 0.001),
     ],
+    ids=["epochs", "steps", "defaults", "a metric"],
 )
-def test_a_schedule_of_any_class_goes_by_epoch_or_by_step(
-    workspace: Path, flags: list[str], expected: list[float]
+def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
+    workspace: Path, flags: list[str], expected: float
 ) -> None:
-    rates = learning_rates(flags)
-    assert rates[0] == pytest.approx(expected[0])
-    assert rates[-2] == pytest.approx(expected[1])
-
-
-def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
-    plateau = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.monitor", "train/loss"]
-    never_better = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.99"]
-    rates = learning_rates([*plateau, *never_better, "--epochs", "3"])
-    assert rates[0] == rates[8] == pytest.approx(0.01)
-    assert rates[-1] == pytest.approx(0.001)
+    short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
+    rates = [value for _, value in curves(quick_run(*TENSORBOARD, *short, *flags))["train/lr"]]
+    assert rates[:4] == pytest.approx(4 * [0.01])
+    assert rates[-2] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or give a class"),
-        (["--optimizer", "torch.optim.Nothing"], "torch.optim has no class or function 'Nothing'"),
-        (["--optimizer", "nowhere.Lion"], "cannot import nowhere.Lion: there is no module nowhere, neither in"),
         (["--optimizer", "own_networks.Lion"], "the class own_networks.Lion is not a subclass of Optimizer"),
         (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
         (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
-        (["--optimizer.betas", "[0.9]"], "Optimizer torch.optim.Adam cannot be made"),
         (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
         (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
@@ -169,20 +142,14 @@ def test_a_schedule_can_go_by_a_metric(workspace: Path) -> None:
         (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
         (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
-        (["--arch", "torchvision.models.resnet18", "--network.num_classes", "10"], "does not take .* 3 channels"),
         (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments, but was given hidden"),
         (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, maxpool, batchnorm, or a class"),
         (["--loss", "focal"], "unknown loss 'focal': choose one of cross_entropy, or give a class"),
-        (["--loss", "own_parts.Nowhere"], "own_parts has no class or function 'Nowhere'"),
-        (["--loss", "own_networks.Lion"], "the class own_networks.Lion is not a subclass of Module"),
         (["--loss", "own_parts.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
         (["--loss", "own_parts.Squared", "--loss.power", "two"], "Squared does not take logits .*'str'"),
-        (["--loss", "own_parts.Squared", "--loss.depth", "3"], "cannot be made .* 'depth'"),
         (["--loss", "MSELoss"], r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
         (["--loss", "own_parts.Learned"], "own_parts.Learned has trainable parameters, which"),
         (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
-        (["--data.source", "nowhere.Noise"], "cannot import nowhere.Noise: there is no module nowhere"),
-        (["--data.source", "own_parts.Nowhere"], "own_parts has no class or function 'Nowhere'"),
         (["--data.source", "Noise"], "Noise is not imported: give its module too, as in module.Name"),
         (["--data.source", "own_networks.Lion"], "the class own_networks.Lion is not a subclass of ImageSource"),
         (["--data.source", "own_parts.Nothing"], "own_parts.Nothing loads a NoneType, not ImageSets"),

@@ -9,16 +9,12 @@ import torch
 from PIL import Image
 
 from convblocks import DigitClassifier, MNISTDataModule
-from convblocks.data.images import ImageSets
-from convblocks.data.pictures import to_picture
 from convblocks.errors import DataError, UsageError
-from convblocks.runs.directory import LOGS, RunDirectory
+from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.any_trainer.plain import trainer
 from tests.conftest import DEBUG
 from tests.data.pictures import SHAPES, write_pictures
-from tests.scripts import run_script
-from tests.training.test_distributed import assert_close, weights
 from tests.training.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
 from tests.training.test_resume import fit_until
 
@@ -29,29 +25,6 @@ SHORT = ["--data.root", "pictures", "--batch_size", "8", "--threads", "1"]
 @pytest.fixture
 def pictures(workspace: Path) -> None:
     write_pictures(Path("pictures"), size=(16, 20), train=160, test=20)
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_all_of_mnist_written_as_pictures_gives_the_same_weights(workspace: Path, digits: ImageSets) -> None:
-    for split in ("train", "test"):
-        for index, (image, label) in enumerate(zip(*vars(getattr(digits, split)).values(), strict=True)):
-            path = Path("pictures", split, str(int(label)), f"{index}.png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            to_picture(image.numpy()).save(path, compress_level=1)
-    files, pictures = quick_run(name="files"), quick_run("--data.root", "pictures", name="pictures")
-    assert files.read_result().images == pictures.read_result().images
-    assert_same_weights(files, pictures)
-    assert metric_rows(files) == metric_rows(pictures)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arch", ["maxpool", pytest.param("batchnorm", marks=pytest.mark.nightly)])
-def test_each_network_learns_shapes_in_colour(workspace: Path, arch: str) -> None:
-    write_pictures(Path("pictures"), classes=("bar", "post", "ring"), train=600, test=150)
-    flags = ["--data.root", "pictures", *QUICK, "--batch_size", "20", "--epochs", "5", "--lr", "3e-3"]
-    fit.main([*flags, "--arch", arch, "--name", "run"])
-    assert RunDirectory("run").read_result().accuracy > 0.8
 
 
 @pytest.mark.parametrize(
@@ -118,18 +91,6 @@ def test_with_other_pictures_a_run_does_not_go_on(
     change()
     with pytest.raises(DataError, match=f"was begun with another {what} than pictures holds"):
         fit.main(["--name", "run", "--resume"])
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_same_numbers_as_one(pictures: None, workspace: Path) -> None:
-    flags = [*DEBUG, *QUICK, *SHORT, "--arch", "batchnorm", "--data.flip", "true", "--trainer.precision", "64-true"]
-    two = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-    for name, processes in {"one": [], "two": two}.items():
-        finished = run_script("fit", *flags, *processes, "--name", name, cwd=workspace)
-        assert finished.returncode == 0, finished.stderr
-    assert_close(weights(LOGS / "one"), weights(LOGS / "two"), tolerance=1e-9)
-    one, several = (RunDirectory(name).read_result().final for name in ("one", "two"))
-    assert several == pytest.approx(one, rel=1e-9)
 
 
 def test_a_trainer_of_lightnings_takes_pictures_for_a_classifier_of_their_kind(pictures: None, workspace: Path) -> None:

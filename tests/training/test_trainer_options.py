@@ -12,7 +12,6 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.quick_python import quick_python, run_quickly
-from tests.scripts import run_script
 from tests.training.test_callbacks import with_callback
 from tests.training.test_distributed import FIT
 from tests.training.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
@@ -91,6 +90,11 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
     assert (len(result.epochs), len(result.evaluations)) == (2, 6)
 
 
+def test_gradients_are_accumulated_and_clipped(workspace: Path) -> None:
+    accumulated = ["--batch_size", "32", "--trainer.accumulate_grad_batches", "2"]
+    assert places(quick_run(*accumulated, "--trainer.gradient_clip_val", "0.1")) == [(1, 10), (2, 20)]
+
+
 def test_evaluations_can_be_counted_over_epochs(workspace: Path) -> None:
     interval = ["--trainer.val_check_interval", "30"]
     rows = metric_rows(quick_run(*interval, "--trainer.check_val_every_n_epoch", "null"))
@@ -125,15 +129,6 @@ def test_options_that_change_no_number(workspace: Path, flags: list[str]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.nightly
-def test_torchs_profiler_reports(workspace: Path) -> None:
-    """In a separate process, which crashes when it ends."""
-    finished = run_script("fit", *DEBUG, "--arch", "mlp", "--trainer.profiler", "pytorch", cwd=workspace)
-    assert finished.returncode == 0, finished.stderr
-    assert "Self CPU time total" in finished.stdout + finished.stderr
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true", "16-true"])
 def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, precision: str) -> None:
     # A CPU takes a second for a step in float16.
@@ -145,11 +140,6 @@ def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, preci
     # Adam's second moments vanish in float16: how far it gets with what is left differs by processor.
     if precision != "16-true":
         assert run.read_result().accuracy > 0.5
-
-
-def test_gradients_are_accumulated_and_clipped(workspace: Path) -> None:
-    accumulated = ["--batch_size", "32", "--trainer.accumulate_grad_batches", "2"]
-    assert places(quick_run(*accumulated, "--trainer.gradient_clip_val", "0.1")) == [(1, 10), (2, 20)]
 
 
 def test_default_root_dir_is_where_the_runs_lie(workspace: Path) -> None:
@@ -174,17 +164,6 @@ def run_command(name: str, *flags: str) -> RunDirectory:
     finished = run_quickly(FIT, *QUICK, *flags, "--name", name, cwd=Path.cwd())
     assert finished.returncode == 0, finished.stderr
     return RunDirectory(name)
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_another_ddp_gives_the_numbers_of_ddp(few_digits: list[str]) -> None:
-    flags = [*DEBUG, *few_digits, "--arch", "batchnorm", "--data.val_size", "1000", "--threads", "1", *TWO]
-    ddp = run_command("ddp", *flags)
-    other = run_command("other", *flags, "--trainer.strategy", "ddp_find_unused_parameters_true")
-    assert_same_weights(ddp, other)
-    assert metric_rows(ddp) == metric_rows(other)
-    assert ddp.read_result().final == other.read_result().final
 
 
 @pytest.mark.slow
