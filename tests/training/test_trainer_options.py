@@ -41,12 +41,6 @@ def test_fast_dev_run_tries_every_config_out_and_leaves_nothing(
     assert list(workspace.iterdir()) == []
 
 
-def test_overfit_batches_takes_the_same_few_in_each_epoch(workspace: Path) -> None:
-    rows = metric_rows(quick_run("--trainer.overfit_batches", "2", "--epochs", "20"))
-    assert [row["step"] for row in rows] == [str(2 * epoch) for epoch in range(1, 21)]
-    assert float(rows[-1]["train/acc"]) == 1  # 128 images are learned by heart
-
-
 def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = quick_run("--trainer.max_steps", "27")
     assert places(run) == [(1, 20), (2, 27)]
