@@ -232,22 +232,25 @@ def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
         load_network(checkpoint, ["own_networks.Other"])
 
 
+def checkpoint_with(**hyper_parameters: Any) -> Path:
+    """A trained network's checkpoint with other hyper-parameters."""
+    content = torch.load(quick_run().last_checkpoint, weights_only=True)
+    content["hyper_parameters"] |= hyper_parameters
+    torch.save(content, "other.ckpt")
+    return Path("other.ckpt")
+
+
 @pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
 def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
-    content = torch.load(quick_run().last_checkpoint, weights_only=True)
-    content["hyper_parameters"] |= {"arch": arch, "network": {"path": "owned"}}
-    torch.save(content, "evil.ckpt")
     with pytest.raises(UsageError, match=re.escape(arch)):
-        DigitClassifier.load_from_checkpoint("evil.ckpt", weights_only=True)
+        DigitClassifier.load_from_checkpoint(checkpoint_with(arch=arch, network={"path": "owned"}), weights_only=True)
     assert not Path("owned").exists()
 
 
 def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
-    content = torch.load(quick_run().last_checkpoint, weights_only=True)
-    content["hyper_parameters"]["optimizer"] = "gone.Lion"
-    torch.save(content, "gone.ckpt")
-    assert load_network(Path("gone.ckpt")).arch == "mlp"
-    assert DigitClassifier.load_from_checkpoint("gone.ckpt", weights_only=True).hparams["optimizer"] == "gone.Lion"
+    checkpoint = checkpoint_with(optimizer="gone.Lion")
+    assert load_network(checkpoint).arch == "mlp"
+    assert DigitClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
 
 
 @pytest.mark.slow
