@@ -152,9 +152,15 @@ def test_before_its_start_an_average_is_the_weights(workspace: Path, start: int)
 
 @pytest.mark.slow
 def test_an_average_that_starts_after_a_resume_ends_alike(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    late = ["--arch", "batchnorm", *with_callback("EMAWeightAveraging", update_starting_at_step=25)]
+    """Stopped in the middle of an epoch, where it keeps the weights."""
+    plain = ["--arch", "batchnorm"]
+    late = [*plain, *with_callback("EMAWeightAveraging", update_starting_at_step=25)]
     whole = quick_run(*late, name="whole")
-    fit_until(12, [*DEBUG, *late, *QUICK, "--name", "run"], monkeypatch)
+    for name, flags in (("plain", plain), ("run", late)):
+        fit_until(12, [*DEBUG, *QUICK, *flags, "--name", name], monkeypatch)
+    kept = weights(RunDirectory("run"))
+    expected = {name: value for name, value in weights(RunDirectory("plain")).items() if name.startswith("network.")}
+    assert all(torch.equal(value, kept[name]) for name, value in expected.items())
     resume()
     assert_same_weights(whole, RunDirectory("run"))
 

@@ -165,11 +165,11 @@ def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
 
 
 def test_with_a_validation_split_the_best_evaluation_is_kept_and_tested_once(workspace: Path) -> None:
-    run = quick_run("--data.val_size", "2000", "--lr", "0.03", "--trainer.val_check_interval", "0.25", *TENSORBOARD)
+    run = quick_run("--data.val_size", "2000", "--lr", "0.1", "--trainer.val_check_interval", "0.25", *TENSORBOARD)
     rows = metric_rows(run)
     assert rows[0].keys() == {"epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc", "dead/relu1"}
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
-    assert torch.load(run.best_checkpoint, weights_only=True)["global_step"] == int(lowest["step"])
+    assert torch.load(run.best_checkpoint, weights_only=True)["global_step"] == int(lowest["step"]) < 40
     assert [step for step, _ in curves(run)["when_done/test_acc"]] == [40]
     assert run.read_result().final.keys() == {"test/loss", "test/acc", "dead/relu1"}
 
