@@ -23,7 +23,7 @@ TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.stra
 @pytest.fixture
 def few_digits(workspace: Path, digits: ImageSets) -> list[str]:
     """Options for a run on only as many digits as a test needs."""
-    write_digits(workspace / "digits", digits, train=150 * 62, test=200)
+    write_digits(workspace / "digits", digits, train=100 * 62, test=200)
     return ["--data.root", "digits"]
 
 
@@ -123,7 +123,9 @@ def test_options_that_change_no_number(workspace: Path, flags: list[str]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true", "16-true"])
+@pytest.mark.parametrize(
+    "precision", ["bf16-mixed", "bf16-true", "64-true", pytest.param("16-true", marks=pytest.mark.nightly)]
+)
 def test_every_precision_of_the_device_leaves_a_whole_run(workspace: Path, precision: str) -> None:
     # A CPU takes a second for a step in float16.
     few = ["--trainer.limit_train_batches", "6"] if precision == "16-true" else []
