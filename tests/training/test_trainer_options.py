@@ -23,7 +23,7 @@ TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.stra
 @pytest.fixture
 def few_digits(workspace: Path, digits: ImageSets) -> list[str]:
     """Options for a run on only as many digits as a test needs."""
-    write_digits(workspace / "digits", digits, train=100 * 62, test=200)
+    write_digits(workspace / "digits", digits, train=150 * 62, test=200)
     return ["--data.root", "digits"]
 
 
