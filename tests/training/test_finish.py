@@ -12,13 +12,10 @@ from convblocks.data.images import ImageSets
 from convblocks.evaluation.trained import load_network
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.evaluation import Evaluation
-from convblocks.runs.directory import RunDirectory
 from convblocks.tables import as_csv
 from convblocks.training import fit
 from convblocks.training.finish import MISTAKE, mistakes_of
-from tests.training.test_fit import QUICK, train
-
-RUN = [*QUICK, "--arch", "mlp", "--name", "run"]
+from tests.training.test_fit import quick_run
 
 
 def die_in(epoch: int, monkeypatch: pytest.MonkeyPatch, bias: float = -1e6) -> None:
@@ -37,8 +34,7 @@ def test_a_run_that_dies_late_has_collapsed_then(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     die_in(2, monkeypatch)
-    train(*RUN, "--epochs", "3")
-    result = RunDirectory("run").read_result()
+    result = quick_run("--epochs", "3").read_result()
     assert result.accuracies[0] > 0.5
     assert max(result.accuracies[1:]) < 0.15
     assert (result.collapsed, result.collapsed_in) == (True, 2)
@@ -48,8 +44,7 @@ def test_a_run_that_dies_late_has_collapsed_then(
 
 def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     die_in(2, monkeypatch)
-    train(*RUN, "--data.val_size", "2000")
-    result = RunDirectory("run").read_result()
+    result = quick_run("--data.val_size", "2000").read_result()
     assert result.accuracies[1] < 0.15
     assert result.accuracy > 0.5
     assert (result.collapsed, result.collapsed_in) == (False, None)
@@ -57,8 +52,7 @@ def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeyp
 
 def test_a_run_that_diverges_collapses_and_has_no_mistakes(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even if it had some when it was shorter."""
-    train(*RUN, "--epochs", "1")
-    run = RunDirectory("run")
+    run = quick_run("--epochs", "1")
     assert run.read_result().mistakes
     die_in(2, monkeypatch, bias=torch.nan)
     fit.main(["--name", "run", "--resume", "--epochs", "2"])
@@ -67,27 +61,26 @@ def test_a_run_that_diverges_collapses_and_has_no_mistakes(workspace: Path, monk
     assert not run.mistakes.exists()
 
 
-def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: ImageSets) -> None:
-    train(*RUN, "--trainer.limit_val_batches", "1.0")
-    run = RunDirectory("run")
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--trainer.limit_val_batches", "1.0"],
+        ["--data.val_size", "2000", "--lr", "0.1", "--trainer.limit_test_batches", "1.0"],
+    ],
+    ids=["last", "best"],
+)
+def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: ImageSets, flags: list[str]) -> None:
+    """Of the last one or, with a validation split, of the best."""
+    run = quick_run(*flags)
     result = run.read_result()
-    predicted = load_network(run.last_checkpoint).logits(digits.test.images).argmax(dim=1)
+    final = run.best_checkpoint if "--data.val_size" in flags else run.last_checkpoint
+    predicted = load_network(final).logits(digits.test.images).argmax(dim=1)
     answers = enumerate(zip(digits.test.labels.tolist(), predicted.tolist(), strict=True))
     expected = [(image, label, answer) for image, (label, answer) in answers if label != answer]
     with run.mistakes.open() as file:
         assert [tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)] == expected
     assert result.mistakes == tuple(image for image, _, _ in expected)
     assert 1 - len(expected) / 10_000 == pytest.approx(result.accuracy)
-
-
-def test_with_a_validation_split_they_are_those_of_the_best_network(workspace: Path, digits: ImageSets) -> None:
-    train(*RUN, "--data.val_size", "2000", "--lr", "0.1", "--trainer.limit_test_batches", "1.0")
-    run = RunDirectory("run")
-    result = run.read_result()
-    right = 1 - len(result.mistakes or ()) / 10_000
-    assert right == pytest.approx(result.accuracy)
-    predicted = load_network(run.best_checkpoint).logits(digits.test.images).argmax(dim=1)
-    assert right == pytest.approx(float((predicted == digits.test.labels).double().mean()))
 
 
 def test_a_network_without_mistakes_leaves_a_file_with_columns() -> None:

@@ -42,20 +42,8 @@ def test_as_many_processes_as_devices_are_accepted(
     ("devices", "nodes", "environment", "message"),
     [
         (1, 1, {"SLURM_NTASKS": "2"}, "this job has 2 tasks, but python was started without srun: put srun before it"),
-        (
-            2,
-            1,
-            srun(4, nodes=2),
-            "srun started 4 tasks, but --trainer.devices 2 and --trainer.num_nodes 1 make 2: "
-            "write --trainer.num_nodes 2, or start it with --nodes=1 --ntasks-per-node=2",
-        ),
-        (
-            2,
-            1,
-            srun(1),
-            "srun started 1 task, but --trainer.devices 2 and --trainer.num_nodes 1 make 2: "
-            "write --trainer.devices 1, or start it with --nodes=1 --ntasks-per-node=2",
-        ),
+        (2, 1, srun(4, nodes=2), "srun started 4 tasks, .* make 2: write --trainer.num_nodes 2, or .*--nodes=1"),
+        (2, 1, srun(1), "srun started 1 task, .* make 2: write --trainer.devices 1, or .* --ntasks-per-node=2"),
         (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
         (4, 1, srun(4, nodes=2), "make 4 on each of 1: write --trainer.devices 2 --trainer.num_nodes 2"),
         ("auto", 1, srun(4, nodes=2), "srun started 4 tasks: write --trainer.devices 2 --trainer.num_nodes 2"),

@@ -1,12 +1,9 @@
 """What one sees first in TensorBoard: the curves of loss and accuracy, and the settings that differ between runs."""
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
 from convblocks import DigitClassifier, MNISTDataModule
@@ -15,9 +12,9 @@ from convblocks.training.config import Config
 from convblocks.training.tensorboard import RunTensorBoardLogger, columns
 from tests.any_trainer.plain import trainer
 from tests.conftest import DEBUG
-from tests.evaluation.board import get, serving
+from tests.evaluation.board import serving
 from tests.handwriting.browser import chromium
-from tests.training.test_fit import curves, train
+from tests.training.test_fit import TENSORBOARD, curves, quick_run
 
 SCREEN = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
 
@@ -29,82 +26,26 @@ const cards = [...document.querySelectorAll("card-view")].filter(card => card.qu
 return [cards.map(tag), cards.filter(isSeen).map(tag)]
 """
 
-TRAINING = ["train/acc", "train/loss", "train/loss_step", "train/lr"]
 
-PICTURES_SHOWN = """
-const found = []
-const look = root => root.querySelectorAll("*").forEach(one => {
-    if (one.localName === "img" && one.width && one.src.includes("individualImage"))
-        found.push([one.naturalWidth, one.naturalHeight, one.width, one.height])
-    if (one.shadowRoot) look(one.shadowRoot)
-})
-look(document)
-return found
-"""
-
-
-@pytest.fixture(scope="module", params=["test", "val"])
-def board(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
-    """The address of a server that shows one run, and the split of its evaluations: ``test`` or ``val``."""
-    folder = tmp_path_factory.mktemp("board")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        train("--arch", "mlp", "--name", "run", "--data.val_size", "1000" if request.param == "val" else "0")
-    with serving(folder / LOGS) as address:
-        yield address, request.param
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    with chromium(tmp_path_factory.mktemp("profile")) as window:
+@pytest.mark.slow
+def test_the_first_screen_has_the_curves_of_loss_and_accuracy(workspace: Path) -> None:
+    quick_run(*TENSORBOARD)
+    with serving(workspace / LOGS) as address, chromium(workspace / "profile") as window:
         window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", SCREEN)
-        yield window
+        window.get(address)
+        WebDriverWait(window, 120).until(lambda window: len(window.execute_script(CARDS)[0]) >= 6)
+        opened, seen = window.execute_script(CARDS)
+    assert seen == ["test/acc", "test/loss", "train/acc", "train/loss"]
+    assert opened == [*seen, "train/loss_step", "train/lr"]
 
 
-@pytest.mark.slow
-def test_the_first_screen_has_the_curves_of_loss_and_accuracy(board: tuple[str, str], window: Chrome) -> None:
-    """The validation charts come right below: four training charts, in two rows, come before them."""
-    address, evaluated = board
-    window.get(address)
-    WebDriverWait(window, 120).until(lambda window: len(window.execute_script(CARDS)[0]) >= 6)
-    opened, seen = window.execute_script(CARDS)
-    if evaluated == "test":
-        assert seen == ["test/acc", "test/loss", "train/acc", "train/loss"]
-        assert opened == ["test/acc", "test/loss", *TRAINING]
-    else:
-        assert seen == TRAINING
-        assert opened[:6] == [*TRAINING, "val/acc", "val/loss"]
-
-
-@pytest.mark.slow
-def test_one_figure_is_shown_undistorted(board: tuple[str, str], window: Chrome) -> None:
-    address, _ = board
-    window.get(f"{address}/#images")
-    window.refresh()
-    pictures = WebDriverWait(window, 120).until(lambda window: window.execute_script(PICTURES_SHOWN))
-    ((width, height, shown_width, shown_height),) = pictures
-    assert width / height == pytest.approx(shown_width / shown_height, rel=0.01)
-
-
-@pytest.mark.slow
-def test_the_hparams_tab_has_the_settings_that_people_vary(board: tuple[str, str]) -> None:
-    address, _ = board
-    experiment = json.loads(get(address, "plugin/hparams/experiment", {"experimentName": ""}))
-    shown = {column["name"] for column in experiment["hparamInfos"]}
-    assert shown >= {"arch", "batch_size", "lr", "lr_scheduler", "seed", "data.val_size"}
-
-
-@pytest.mark.parametrize(
-    ("val_size", "opened", "others"),
-    [(0, ["test", "train"], ["vitals", "when_done"]), (1000, ["train", "val"], ["vitals", "when_done"])],
-)
+@pytest.mark.parametrize(("val_size", "opened"), [(0, ["test", "train"]), (1000, ["train", "val"])])
 def test_the_two_groups_that_tensorboard_opens_are_the_curves(
-    workspace: Path, val_size: int, opened: list[str], others: list[str]
+    workspace: Path, val_size: int, opened: list[str]
 ) -> None:
-    train("--arch", "mlp", "--name", "run", "--data.val_size", str(val_size))
-    shown = curves(RunDirectory("run"))
+    shown = curves(quick_run(*TENSORBOARD, "--data.val_size", str(val_size)))
     groups = sorted({tag.partition("/")[0] for tag in shown})
-    assert groups == opened + others
+    assert groups == [*opened, "vitals", "when_done"]
     assert all(len(points) == 2 for tag, points in shown.items() if tag.endswith(("/acc", "/loss")))
     assert all(len(points) == 1 for tag, points in shown.items() if tag.startswith("when_done/"))
 
