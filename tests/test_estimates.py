@@ -7,7 +7,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from convblocks.estimates import (
     LOSS,
-    NOTHING,
     PERCENT,
     POINTS,
     RATIO,
@@ -19,7 +18,6 @@ from convblocks.estimates import (
     p_number,
     p_text,
     share,
-    wilson,
 )
 
 
@@ -31,7 +29,6 @@ from convblocks.estimates import (
         (Estimate(0.0029, 0.0024, 0.0034, unit=POINTS), "+", "+0.29 [+0.24, +0.34]"),
         (Estimate(0.0029, 0.0024, 0.0034, unit=POINTS), "u", "0.29 points [0.24, 0.34]"),
         (Estimate(-0.0029, -0.0034, 0.0024, unit=POINTS), "+u", "-0.29 points [-0.34, +0.24]"),
-        (Estimate(1.2, 0.8, 1.6, unit=POINTS), "", "120.00 [80.00, 160.00]"),
         (Estimate(0.2774, 0.2739, 0.2805, unit=LOSS), "", "0.277 [0.274, 0.281]"),
         (Estimate(8.06, 7.94, 8.26, unit=SECONDS), "u", "8.1 s [7.9, 8.3]"),
         (Estimate(1.234, 1.1, 1.5, unit=RATIO), "", "1.23 [1.10, 1.50]"),
@@ -48,25 +45,15 @@ def test_an_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estima
         assert str(estimate) == written
 
 
-def test_without_an_estimate_a_cell_is_a_dash() -> None:
-    assert cell(None) == p_number(nan) == NOTHING == "-"
-
-
 def test_a_mean_has_its_standard_deviation_unless_it_is_of_one_value() -> None:
     assert Estimate(0.9701, n=10, unit=PERCENT, deviation=0.0066).spread() == "97.01 ± 0.66"
     assert Estimate(0.9701, n=1, unit=PERCENT).spread() == "97.01"
-
-
-def test_the_opposite_of_a_difference_has_the_mirrored_interval() -> None:
-    opposite = -Estimate(0.0029, 0.0024, 0.0044, 12, 0.01, POINTS)
-    assert opposite == Estimate(-0.0029, -0.0044, -0.0024, 12, 0.01, POINTS)
 
 
 @pytest.mark.parametrize(
     ("p", "in_cell", "in_sentence"),
     [
         (0.00009, "< 0.0001", "p < 0.0001"),
-        (0.0001, "0.0001", "p = 0.0001"),
         (0.00976, "0.0098", "p = 0.0098"),
         (0.03, "0.03", "p = 0.03"),
         (0.4, "0.40", "p = 0.40"),
@@ -75,6 +62,7 @@ def test_the_opposite_of_a_difference_has_the_mirrored_interval() -> None:
 )
 def test_p_values_are_written_to_two_digits(p: float, in_cell: str, in_sentence: str) -> None:
     assert (p_number(p), p_text(p)) == (in_cell, in_sentence)
+    assert cell(None) == p_number(nan) == "-"
 
 
 @pytest.mark.parametrize(
@@ -82,10 +70,8 @@ def test_p_values_are_written_to_two_digits(p: float, in_cell: str, in_sentence:
     [
         (0.90, 1.05, "undecided", "met"),
         (1.06, 1.20, "met", "missed"),
-        (0.90, 1.06, "undecided", "undecided"),
         (1.05, 1.20, "met", "undecided"),
         (0.90, 1.04, "missed", "met"),
-        (-inf, inf, "undecided", "undecided"),
         (nan, nan, "undecided", "undecided"),
     ],
 )
@@ -94,12 +80,7 @@ def test_a_target_is_decided_by_the_whole_interval(low: float, high: float, at_l
     assert (estimate.at_least(1.05), estimate.at_most(1.05)) == (at_least, at_most)
 
 
-def test_wilsons_interval_of_a_worked_example() -> None:
-    """0 of 10: from 0 to z^2 / (n + z^2)."""
-    assert wilson(0, 10) == pytest.approx((0, 1.959964**2 / (10 + 1.959964**2)))
-
-
-@pytest.mark.parametrize("trials", [1, 3, 7, 10, 1000])
+@pytest.mark.parametrize("trials", [1, 7, 1000])
 def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
     for count in range(trials + 1):
         found = share(count, trials)
@@ -107,12 +88,7 @@ def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
         assert (found.low, found.high) == pytest.approx(proportion_confint(count, trials, method="wilson"))
 
 
-@pytest.mark.parametrize(("count", "written"), [(2, "2 of 10 [6-51 %]"), (8, "8 of 10 [49-94 %]")])
-def test_ten_runs_hardly_show_how_many_collapse(count: int, written: str) -> None:
-    assert count_text(count, 10) == written
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 0), (3, 2), (-1, 2)])
-def test_a_count_above_its_total_is_refused(count: int, total: int) -> None:
+def test_a_count_is_written_with_the_interval_of_its_share_unless_it_is_above_its_total() -> None:
+    assert count_text(2, 10) == "2 of 10 [6-51 %]"
     with pytest.raises(ValueError, match="no proportion"):
-        share(count, total)
+        share(3, 2)

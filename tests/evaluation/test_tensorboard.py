@@ -1,75 +1,67 @@
-"""What TensorBoard shows of a run, read from its server."""
+"""What a run writes for TensorBoard, read from its event files."""
 
 import json
-from collections.abc import Iterator
+import re
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
-
-from tests.evaluation.board import get, serving
-
-RUN = "batchnorm"
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 
 @pytest.fixture(scope="module")
-def tensorboard(trained: Path) -> Iterator[str]:
-    """The address of a server that shows the run."""
-    with serving(trained.parents[2]) as address:
-        yield address
+def events(trained: Path) -> Any:
+    return EventAccumulator(str(trained.parents[1])).Reload()
 
 
-def test_scalars(tensorboard: str, trained: Path) -> None:
+def text(events: Any, tag: str) -> bytes:
+    (event,) = events.Tensors(tag)
+    content: bytes = event.tensor_proto.string_val[0]
+    return content
+
+
+def hparams(events: Any, part: str) -> Any:
+    content = events.SummaryMetadata(f"_hparams_/{part}").plugin_data.content
+    return getattr(HParamsPluginData.FromString(content), part)
+
+
+def test_curves_and_final_values(events: Any, trained: Path) -> None:
     final = json.loads((trained.parents[1] / "summary.json").read_text())["final"]
     for tag in ("train/loss", "test/loss", "train/acc", "test/acc"):
-        points = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag=tag))
-        assert [step for _, step, _ in points] == [937, 1875]
-        assert points[-1][2] == pytest.approx(final[tag])
-    (calibration,) = json.loads(get(tensorboard, "plugin/scalars/scalars", run=RUN, tag="when_done/calibration_error"))
-    assert 0 < calibration[2] < 0.1
+        points = events.Scalars(tag)
+        assert [point.step for point in points] == [937, 1875]
+        assert points[-1].value == pytest.approx(final[tag])
+    (calibration,) = events.Scalars("when_done/calibration_error")
+    assert 0 < calibration.value < 0.1
+    (accuracy,) = events.Scalars("when_done/test_acc")
+    assert accuracy.value == pytest.approx(final["test/acc"])
 
 
-def test_the_figure(tensorboard: str) -> None:
-    (tag,) = json.loads(get(tensorboard, "plugin/images/tags"))[RUN]
-    assert tag == "visuals/evaluation"
-    (shown,) = json.loads(get(tensorboard, "plugin/images/images", run=RUN, tag=tag, sample="0"))
-    assert shown["step"] == 1876
-    with Image.open(BytesIO(get(tensorboard, f"plugin/images/individualImage?{shown['query']}&"))) as figure:
-        assert figure.format == "PNG"
+def test_one_figure_and_the_graph_of_the_network(events: Any) -> None:
+    assert events.Tags()["images"] == ["visuals/evaluation"]
+    (shown,) = events.Images("visuals/evaluation")
+    assert shown.step == 1876
+    with Image.open(BytesIO(shown.encoded_image_string)) as figure:
         assert len(figure.convert("L").getcolors(256) or []) > 100  # not an empty frame
+    graph = str(events.Graph())
+    assert all(layer in graph for layer in ("Conv2d", "BatchNorm2d", "AdaptiveAvgPool2d", "Linear"))
 
 
-def test_hparams(tensorboard: str, trained: Path) -> None:
-    summary = json.loads((trained.parents[1] / "summary.json").read_text())
-    wanted = {"experimentName": "", "startIndex": 0, "sliceSize": 10, "allowedStatuses": ["STATUS_SUCCESS"]}
-    groups = json.loads(get(tensorboard, "plugin/hparams/session_groups", wanted | {"colParams": []}))
-    (group,) = groups["sessionGroups"]
-    assert (group["hparams"]["arch"], group["hparams"]["lr_scheduler"]) == ("batchnorm", "onecycle")
-    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    assert metrics["when_done/test_acc"] == pytest.approx(summary["final"]["test/acc"])
+def test_command_settings_and_hparams(events: Any) -> None:
+    card = text(events, "run/text_summary").decode()
+    assert "fit.py --arch batchnorm --name batchnorm --epochs 2" in card
+    assert "lr_scheduler: onecycle" in card
+    settings = hparams(events, "session_start_info").hparams
+    assert (settings["arch"].string_value, settings["lr_scheduler"].string_value) == ("batchnorm", "onecycle")
+    assert "when_done/test_acc" in [info.name.tag for info in hparams(events, "experiment").metric_infos]
 
 
-def test_graph(tensorboard: str) -> None:
-    graph = get(tensorboard, "plugin/graphs/graph", run=RUN, conceptual="false").decode()
-    for layer in ("Conv2d", "BatchNorm2d", "AdaptiveAvgPool2d", "Linear"):
-        assert layer in graph
-
-
-def test_a_card_with_the_command_and_the_settings(tensorboard: str) -> None:
-    tags = json.loads(get(tensorboard, "plugin/text/tags"))[RUN]
-    (card,) = (tag for tag in tags if tag.startswith("run"))
-    (shown,) = json.loads(get(tensorboard, "plugin/text/text", run=RUN, tag=card))
-    assert "fit.py --arch batchnorm --name batchnorm --epochs 2" in shown["text"]
-    assert "lr_scheduler: onecycle" in shown["text"]
-
-
-def test_train_and_test_share_a_chart(tensorboard: str) -> None:
-    layout = json.loads(get(tensorboard, "plugin/custom_scalars/layout"))
-    (category,) = layout["category"]
-    assert [chart["title"] for chart in category["chart"]] == ["loss", "accuracy"]
-    for chart in category["chart"]:
-        for tag in chart["multiline"]["tag"]:
-            answer = json.loads(get(tensorboard, "plugin/custom_scalars/scalars", run=RUN, tag=tag))
-            assert answer["regex_valid"]
-            assert [len(points) for points in answer["tag_to_events"].values()] == [2]
+def test_training_and_test_share_a_chart(events: Any) -> None:
+    (category,) = Layout.FromString(text(events, "custom_scalars__config__")).category
+    curves = [chart.multiline.tag for chart in category.chart]
+    shown = [[tag for tag in sorted(events.Tags()["scalars"]) if re.match("|".join(tags), tag)] for tags in curves]
+    assert shown == [["test/loss", "train/loss"], ["test/acc", "train/acc"]]

@@ -12,15 +12,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.service import Service
 
 OPTIONS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,900",
+    "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-component-update "
+    "disable-sync window-size=1200,900"
 )
 
 
@@ -35,8 +28,8 @@ def chromium(profile: Path) -> Iterator[Chrome]:
         pytest.skip(reason)
     options = webdriver.ChromeOptions()
     options.binary_location = browser
-    for option in (*OPTIONS, f"--user-data-dir={profile}"):
-        options.add_argument(option)
+    for option in (*OPTIONS.split(), f"user-data-dir={profile}"):
+        options.add_argument(f"--{option}")
     window = Chrome(options=options, service=Service(driver))
     try:
         yield window

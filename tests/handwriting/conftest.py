@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch import nn
 
-from convblocks.evaluation.trained import load_network
+from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.demo.server import Server
 from tests.handwriting.browser import chromium
 from tests.handwriting.pages import COUNT_SHIFTS, Page, changed, serving
@@ -16,6 +17,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with chromium(tmp_path_factory.mktemp("profile")) as window:
         window.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_SHIFTS})
         yield Page(window)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Server]:
+    """Serves an untrained network without ReLU."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).eval()
+    with serving(TrainedNetwork(Path("own.ckpt"), "mynets.Plain", network)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

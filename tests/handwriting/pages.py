@@ -9,8 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 import torch
 from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.interaction import POINTER_MOUSE
+from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -31,6 +35,14 @@ class Form(NamedTuple):
 
 
 DESKTOP, PHONE = Form(1280, 900), Form(390, 844, 2, is_phone=True)
+
+# Forms and themes; the first two have every size and every theme.
+SCREENS = [
+    (DESKTOP, "light"),
+    (PHONE, "dark"),
+    pytest.param(DESKTOP, "dark", marks=pytest.mark.nightly),
+    pytest.param(PHONE, "light", marks=pytest.mark.nightly),
+]
 
 # More parts than any digit has, and more than are accepted; the dots stand left and right of a digit.
 FIVE_LINES: Shape = [[(5, y), (95, y)] for y in (5, 28, 50, 72, 95)]
@@ -63,13 +75,9 @@ def running(server: Server) -> Iterator[None]:
 
 
 def changed(trained: TrainedNetwork, *, turn: int = 0, certainty: float = 1, dead: int = 0) -> TrainedNetwork:
-    """A copy of the BatchNorm network with other answers.
+    """A copy of the BatchNorm network that adds ``turn`` to its answers and multiplies its logits by ``certainty``.
 
-    Args:
-        trained: The network, which is not changed.
-        turn: This number is added to each predicted digit, modulo 10.
-        certainty: The logits are multiplied by this.
-        dead: The number of channels of the second block that are made dead.
+    So many channels of its second block are dead.
     """
     network: Any = copy.deepcopy(trained.network)
     with torch.no_grad():
@@ -118,42 +126,53 @@ class Page:
         idle = "const main = document.getElementById('main'); return !main.hidden && main.ariaBusy === 'false'"
         WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run(idle))
 
-    def draw(self, shape: Shape) -> None:
-        """Move the mouse along strokes, in the middle of the canvas."""
-        sheet = self.find("#drawing")
-        actions = ActionChains(self.window, duration=0)
+    def draw(self, shape: Shape, pointer: str = POINTER_MOUSE) -> None:
+        """Move the mouse or another pointer along strokes, in the middle of the canvas."""
+        actions = ActionChains(self.window)
+        moved = PointerInput(pointer, pointer)  # type: ignore[no-untyped-call]
+        actions.w3c_actions = ActionBuilder(self.window, mouse=moved, duration=0)
         for stroke in shape:
-            points = places(sheet, stroke)
-            actions.move_to_element_with_offset(sheet, *points[0]).click_and_hold()
+            points = places(self.sheet, stroke)
+            actions.move_to_element_with_offset(self.sheet, *points[0]).click_and_hold()
             for before, after in pairwise(points):
                 actions.move_by_offset(after[0] - before[0], after[1] - before[1])
             actions.release()
         actions.perform()
         self.wait()
 
-    def touch(self, shape: Shape) -> None:
-        """Move a finger along strokes, in the middle of the canvas."""
-        sheet = self.find("#drawing")
-        left, top = (sheet.rect[side] + sheet.rect[length] / 2 for side, length in (("x", "width"), ("y", "height")))
-        for stroke in shape:
-            for number, (x, y) in enumerate(places(sheet, stroke)):
-                point = {"x": left + x, "y": top + y}
-                kind = "touchMove" if number else "touchStart"
-                self.window.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
-            self.window.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        self.wait()
-
     def press(self, *keys: str) -> None:
-        ActionChains(self.window).send_keys(*keys).perform()
+        """Press a key, with those before it held down."""
+        self.window.switch_to.active_element.send_keys(*keys)
         self.wait()
 
-    def press_with(self, modifier: str, key: str) -> None:
-        ActionChains(self.window).key_down(modifier).send_keys(key).key_up(modifier).perform()
+    def click(self, selector: str) -> None:
+        self.find(selector).click()
         self.wait()
+
+    def shifts(self) -> list[float]:
+        """The jumps of the layout since the page was opened."""
+        self.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        shifts: list[float] = self.run("return shifts")
+        return shifts
+
+    def corner(self) -> list[int]:
+        """The colour of the canvas near a corner: red, green, blue and opacity."""
+        context = "arguments[0].getContext('2d')"
+        colour: list[int] = self.run(f"return [...{context}.getImageData(9, 9, 1, 1).data]", self.sheet)
+        return colour
 
     def complaints(self) -> list[str]:
         """The browser's log since the last call."""
         return [line["message"] for line in self.window.get_log("browser")]  # type: ignore[no-untyped-call]
+
+    @property
+    def sheet(self) -> WebElement:
+        return self.find("#drawing")
+
+    @property
+    def seen(self) -> str | None:
+        """The address of the image that shows what the network sees."""
+        return self.find("#seen").get_attribute("src")
 
     @property
     def message(self) -> str:
@@ -168,9 +187,3 @@ class Page:
     def best(self) -> list[str]:
         """The classes that the chart marks as a network's best."""
         return self.texts("#shares tr:has(.best) th")
-
-    def tree(self) -> list[tuple[str, str]]:
-        """What a screen reader gets: the role and the name of each element, in order."""
-        nodes = self.window.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-        seen = [node for node in nodes if not node["ignored"]]
-        return [(node["role"]["value"], node.get("name", {}).get("value", "").replace("\u00a0", " ")) for node in seen]
