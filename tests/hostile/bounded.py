@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.scripts import run_script
 
@@ -28,13 +29,9 @@ def bound(prepare: Callable[[], None] | None = None) -> None:
     from convblocks.training import finish
 
     limit_memory(MEMORY)
-    finish.write_evaluation = no_figure  # type: ignore[attr-defined]
+    patch.object(finish, "write_evaluation").start()
     if prepare:
         prepare()
-
-
-def no_figure(*_: object) -> None:
-    """Stands for ``write_evaluation``."""
 
 
 def limit_memory(size: int) -> int:
