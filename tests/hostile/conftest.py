@@ -18,7 +18,7 @@ from convblocks.data.images import ImageSets
 from convblocks.training import finish, fit, signals
 from tests.conftest import REPOSITORY, write_digits
 from tests.data.pictures import write_pictures
-from tests.hostile.bounded import limit_memory, no_figure
+from tests.hostile.bounded import limit_memory
 
 # Settings of a run that takes next to no time.
 SHORT = """
@@ -83,7 +83,7 @@ def run_here(
         raise TimeoutError
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(finish, "write_evaluation", no_figure)
+    monkeypatch.setattr(finish, "write_evaluation", lambda *_: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv("MPLBACKEND", "agg")  # so that it is put back
     threads, on_alarm = torch.get_num_threads(), signal.signal(signal.SIGALRM, give_up)
