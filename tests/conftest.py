@@ -39,11 +39,6 @@ if IS_WORKER:
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", default="20", help="How often test_resume kills its run.")
-    parser.addoption("--requeues", default="1", help="How often test_slurm requeues its job.")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the trained network are slow: it trains for half a minute. The longest files begin first."""
     items.sort(key=lambda item: item.path.name not in ("test_faults.py", "test_slurm.py"))

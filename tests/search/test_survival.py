@@ -19,11 +19,13 @@ from tests.comparison.test_compare import is_alive
 from tests.conftest import write_digits
 from tests.scripts import Script, run_script, start_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
-from tests.training.test_slurm import CREATE_TRIAL, END_TRIAL
 
 pytestmark = pytest.mark.slow
 
 Start = Callable[..., Script]
+
+# How Optuna's journal numbers what happens.
+CREATE_TRIAL, END_TRIAL = 4, 6
 
 # Of searches in which no run needs more images than ``few_digits`` has.
 SMALL = [*SHORT, "--data.root", "digits"]

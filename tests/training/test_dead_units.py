@@ -19,8 +19,8 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit, signals
 from convblocks.training.diagnostics import DeadUnits, whole_percent
 from tests.conftest import DEBUG
+from tests.training.several import stop_at
 from tests.training.test_fit import QUICK, assert_same_weights, curves, metric_rows, train
-from tests.training.test_resume import stop_at
 
 LAYERS = ("dead/relu1", "dead/relu2", "dead/relu3")
 

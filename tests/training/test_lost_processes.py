@@ -8,14 +8,17 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-import torch
 
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import slurm
 from tests.quick_python import run_quickly
-from tests.training.test_distributed import FIT, TORCHRUN
+from tests.training.several import COMMON, TORCHRUN
+from tests.training.test_distributed import FIT
+from tests.training.test_fit import assert_same_weights
 
 pytestmark = pytest.mark.slow
+
+NIGHTLY = pytest.mark.nightly
 
 # What befalls it is in the environment and not in the run's settings, so that a resume has the same.
 MORTAL = """
@@ -58,11 +61,8 @@ def warn():
     warnings.warn("a warning of the user's own")
 """
 
-STEPS = 100  # of an epoch
-FLAGS = ["--arch", "mortal.Mortal", "--epochs", "2", "--threads", "1", "--trainer.accelerator", "cpu"]
-FLAGS += ["--trainer.strategy", "ddp", "--trainer.limit_train_batches", str(STEPS), "--trainer.limit_val_batches", "2"]
-
-LAUNCHERS = ["Lightning", "torchrun"]
+FLAGS = ["--arch", "mortal.Mortal", "--epochs", "2", *COMMON, "--trainer.strategy", "ddp"]
+FLAGS += ["--trainer.limit_train_batches", "100", "--trainer.limit_val_batches", "2"]
 
 
 @pytest.fixture
@@ -93,62 +93,61 @@ def seconds_since(what: str, folder: Path) -> float:
     return time.time() - float((folder / f"{what}_at").read_text())
 
 
-def weights(name: str, folder: Path) -> dict[str, torch.Tensor]:
-    checkpoint = RunDirectory(name, folder).last_checkpoint
-    state: dict[str, torch.Tensor] = torch.load(checkpoint, weights_only=True)["state_dict"]
-    return state
+def lost(advice: str, *ranks: int) -> str:
+    """The line that reports them."""
+    processes = " and ".join(f"process {rank} on {slurm.host()}" for rank in ranks)
+    return f"fit.py: {processes} {'was' if len(ranks) == 1 else 'were'} lost after step 149: {advice}"
 
 
-def lost(rank: int, step: int) -> str:
-    return f"fit.py: process {rank} on {slurm.host()} was lost after step {step}: carry on with --resume"
+ON_RESUME = "carry on with --resume"
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_a_killed_process_is_named_in_one_line_within_ten_seconds(launcher: str, rank: int, mortal: Path) -> None:
-    finished = train(launcher, mortal, "--name", "killed", fates=f"kill:{rank}:150")
+@pytest.mark.parametrize(
+    ("launcher", "processes", "flags", "fates", "line"),
+    [
+        pytest.param("Lightning", 2, [], "kill:0:150", lost(ON_RESUME, 0), marks=NIGHTLY),
+        ("torchrun", 2, [], "kill:0:150", lost(ON_RESUME, 0)),
+        pytest.param("torchrun", 2, [], "kill:1:150", lost(ON_RESUME, 1), marks=NIGHTLY),
+        # The other is outside any collective, or keeps no checkpoint.
+        ("Lightning", 2, [], "sleep:0:150 kill:1:150", lost(ON_RESUME, 1)),
+        pytest.param(
+            *["Lightning", 2, ["--trainer.enable_checkpointing", "false"], "kill:1:150"],
+            lost("it kept no checkpoint", 1),
+            marks=NIGHTLY,
+        ),
+        pytest.param("Lightning", 3, [], "kill:1:150", lost(ON_RESUME, 1), marks=NIGHTLY),
+        ("Lightning", 3, [], "kill:1:150 kill:2:150", lost(ON_RESUME, 1, 2)),
+    ],
+)
+def test_killed_processes_are_named_in_one_line_within_ten_seconds(
+    mortal: Path, launcher: str, processes: int, flags: list[str], fates: str, line: str
+) -> None:
+    finished = train(launcher, mortal, *flags, fates=fates, processes=processes)
     assert seconds_since("kill", mortal) < 10
     assert finished.returncode != 0
-    assert lines_of(launcher, finished.stderr) == [lost(rank, 149)]
+    assert lines_of(launcher, finished.stderr) == [line]
 
 
-def test_the_run_carries_on_from_its_last_epoch(mortal: Path) -> None:
-    train("Lightning", mortal, "--name", "killed", fates="kill:1:150")
+def test_a_run_that_lost_a_process_resumes_to_the_same_end(mortal: Path) -> None:
+    killed = train("Lightning", mortal, "--name", "killed", fates="kill:1:150")
+    assert killed.stderr.splitlines() == [lost(ON_RESUME, 1)]
     resumed = train("Lightning", mortal, "--name", "killed", "--resume")
     assert (resumed.returncode, resumed.stderr) == (0, "")
     train("Lightning", mortal, "--name", "whole")
-    for name, value in weights("whole", mortal).items():
-        assert torch.equal(weights("killed", mortal)[name], value), name
+    assert_same_weights(RunDirectory("whole", mortal), RunDirectory("killed", mortal))
 
 
-def test_a_process_outside_any_collective_ends_too(mortal: Path) -> None:
-    finished = train("Lightning", mortal, "--name", "killed", fates="sleep:0:150 kill:1:150")
-    assert seconds_since("kill", mortal) < 10
-    assert finished.returncode == 1
-    assert lines_of("Lightning", finished.stderr) == [lost(1, 149)]
-
-
-def test_the_rest_of_three_processes_report_once(mortal: Path) -> None:
-    finished = train("Lightning", mortal, "--name", "killed", fates="kill:1:150", processes=3)
-    assert seconds_since("kill", mortal) < 10
-    assert finished.stderr.splitlines() == [lost(1, 149)]
-
-
-def test_two_lost_processes_are_both_named(mortal: Path) -> None:
-    finished = train("Lightning", mortal, "--name", "killed", fates="kill:1:150 kill:2:150", processes=3)
-    both = f"process 1 on {slurm.host()} and process 2 on {slurm.host()} were lost after step 149"
-    assert finished.stderr.splitlines() == [f"fit.py: {both}: carry on with --resume"]
-
-
-def test_a_run_without_checkpoints_gives_other_advice(mortal: Path) -> None:
-    finished = train("Lightning", mortal, "--trainer.enable_checkpointing", "false", fates="kill:1:150")
-    assert finished.stderr.splitlines() == [lost(1, 149).replace("carry on with --resume", "it kept no checkpoint")]
-
-
-@pytest.mark.parametrize("rank", ["0", "1", "all"])
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize(
+    ("launcher", "rank"),
+    [
+        ("Lightning", "1"),
+        ("torchrun", "all"),
+        *[pytest.param("Lightning", rank, marks=NIGHTLY) for rank in ("0", "all")],
+        *[pytest.param("torchrun", rank, marks=NIGHTLY) for rank in ("0", "1")],
+    ],
+)
 def test_a_users_own_error_has_one_traceback(launcher: str, rank: str, mortal: Path) -> None:
-    finished = train(launcher, mortal, "--name", "failed", fates=f"fail:{rank}:150")
+    finished = train(launcher, mortal, fates=f"fail:{rank}:150")
     assert seconds_since("fail", mortal) < 10
     assert finished.returncode == 1
     errors = "\n".join(lines_of(launcher, finished.stderr))
@@ -157,30 +156,13 @@ def test_a_users_own_error_has_one_traceback(launcher: str, rank: str, mortal: P
     assert "was lost" not in errors
 
 
-def test_a_warning_of_several_processes_is_shown_once(mortal: Path) -> None:
-    finished = train("Lightning", mortal, fates="warn:all:10")
+@pytest.mark.parametrize("rank", ["all", pytest.param("1", marks=NIGHTLY)])
+def test_a_warning_is_shown_once(mortal: Path, rank: str) -> None:
+    finished = train("Lightning", mortal, fates=f"warn:{rank}:10")
     assert finished.stderr.count("a warning of the user's own") == 2  # the message, and the line of code below it
 
 
-def test_a_warning_of_a_further_process_alone_is_shown(mortal: Path) -> None:
-    finished = train("Lightning", mortal, fates="warn:1:10")
-    assert "a warning of the user's own" in finished.stderr
-
-
-def test_an_error_of_all_processes_is_reported_once(mortal: Path) -> None:
-    train("torchrun", mortal, "--name", "other", "--seed", "1")
-    finished = train("torchrun", mortal, "--name", "other", "--seed", "2", "--resume")
-    assert finished.stderr.count("resume it with its own settings, or choose another --name") == 1
-
-
-def test_a_damaged_config_is_said_once(mortal: Path) -> None:
-    damaged = mortal / "lightning_logs" / "damaged" / "config.yaml"
-    damaged.parent.mkdir(parents=True)
-    damaged.write_text("arch: [")
-    finished = train("torchrun", mortal, "--name", "damaged", "--resume")
-    assert finished.stderr.count("missing or damaged") == 1
-
-
+@NIGHTLY
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_command_ends_within_a_second_of_its_last_line(processes: int, mortal: Path) -> None:
     command = [sys.executable, FIT, *FLAGS, "--trainer.devices", str(processes)]
