@@ -1,4 +1,4 @@
-"""A plain Trainer with these classes: options, metrics, predictions, checkpoints, others' modules and loaders."""
+"""A plain Trainer with these classes: options, metrics, predictions, resuming, others' modules and loaders."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from convblocks import DigitClassifier, MNISTDataModule
 from convblocks.data.images import MNIST, ImageSets
-from tests.any_trainer.plain import Watch, trainer
+from tests.any_trainer.plain import Watch, assert_equal_states, trainer
 
 METRICS = ("train/loss", "train/acc", "test/loss", "test/acc")
 
@@ -64,15 +64,6 @@ def test_steps_and_evaluations_are_as_asked_for(
     assert watch.evaluated == evaluated
 
 
-def test_test_and_predict_are_limited_too(tmp_path: Path) -> None:
-    fitted = trainer(tmp_path, limit_test_batches=3, limit_predict_batches=2)
-    (tested,) = fitted.test(DigitClassifier("mlp"), datamodule=MNISTDataModule(), verbose=False)
-    assert tested["test/acc"] * 3000 == pytest.approx(round(tested["test/acc"] * 3000))
-    predicted = fitted.predict(DigitClassifier("mlp"), datamodule=MNISTDataModule())
-    assert predicted is not None
-    assert len(predicted) == 2
-
-
 def test_the_logger_and_the_progress_bar_get_the_curves(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
     fitted = fit(tmp_path, logger=logger)
@@ -104,16 +95,6 @@ def test_callbacks_find_their_monitored_metrics(tmp_path: Path, monitor: str, mo
     assert fitted.current_epoch == 2
     assert Path(keep.best_model_path).is_file()
     assert not any(name.startswith("test/") for name in fitted.callback_metrics)
-
-
-def test_the_learning_rate_is_monitored(tmp_path: Path) -> None:
-    logger = TensorBoardLogger(tmp_path)
-    fitted = trainer(tmp_path, logger=logger, callbacks=[LearningRateMonitor()])
-    fitted.fit(DigitClassifier("mlp", lr_scheduler="onecycle"), datamodule=MNISTDataModule())
-    rates = [event.value for event in EventAccumulator(logger.log_dir).Reload().Scalars("lr-Adam")]
-    assert len(rates) == 8
-    assert max(rates) == pytest.approx(0.01, rel=0.05)
-    assert rates[-1] < 1e-4
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
@@ -195,3 +176,60 @@ def test_the_classifier_takes_anybodys_loader(tmp_path: Path, digits: ImageSets)
     fitted = trainer(tmp_path, limit_train_batches=1.0, limit_val_batches=1.0)
     fitted.fit(DigitClassifier("mlp"), DataLoader(data, 64, shuffle=True), DataLoader(data, 500))
     assert fitted.callback_metrics["val/acc"] > 0.8
+
+
+class StopAfter(Callback):
+    """Saves a checkpoint after a step, and ends the run as a crash would."""
+
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *arguments: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+            raise RuntimeError("stopped")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 20, *(pytest.param(step, marks=pytest.mark.nightly) for step in (19, 21, 39))])
+def test_an_epoch_saved_in_the_middle_continues_with_the_next_batch(tmp_path: Path, step: int) -> None:
+    """The schedule reads estimated_stepping_batches, which creates the loader before its state is restored."""
+
+    def fit(seed: int, callbacks: list[Callback], checkpoint: Path | None = None) -> tuple[Trainer, DigitClassifier]:
+        torch.manual_seed(seed)
+        fitted = trainer(tmp_path, callbacks=callbacks, enable_checkpointing=False)
+        module = DigitClassifier("mlp", lr_scheduler="onecycle")
+        fitted.fit(module, datamodule=MNISTDataModule(shift=2.0), ckpt_path=checkpoint, weights_only=True)
+        return fitted, module
+
+    whole, expected = fit(0, [])
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(0, [StopAfter(step, tmp_path / "stopped.ckpt")])
+    resumed, module = fit(1, [], tmp_path / "stopped.ckpt")
+    assert_equal_states(module, expected)
+    assert resumed.callback_metrics == whole.callback_metrics
+
+
+def test_a_loader_without_the_data_module_goes_on_by_lightnings_own_protocol(tmp_path: Path) -> None:
+    def fit(callbacks: list[Callback], checkpoint: Path | None = None) -> DigitClassifier:
+        torch.manual_seed(0)
+        module, data = DigitClassifier("mlp"), MNISTDataModule()
+        data.setup()
+        loaders = (data.train_dataloader(), data.val_dataloader())
+        fitted = trainer(tmp_path, callbacks=callbacks, enable_checkpointing=False)
+        fitted.fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
+        return module
+
+    expected = fit([])
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit([StopAfter(27, tmp_path / "stopped.ckpt")])
+    assert_equal_states(fit([], tmp_path / "stopped.ckpt"), expected)
+
+
+def test_a_checkpoint_that_was_tested_does_not_shorten_the_next_fit(tmp_path: Path) -> None:
+    data, first, second = MNISTDataModule(), Watch(), Watch()
+    fitted = trainer(tmp_path, max_epochs=1, limit_test_batches=1, callbacks=[first])
+    fitted.fit(DigitClassifier("mlp"), datamodule=data)
+    fitted.test(datamodule=data, ckpt_path="best", weights_only=True, verbose=False)
+    trainer(tmp_path, max_epochs=1, callbacks=[second]).fit(DigitClassifier("mlp"), datamodule=data)
+    assert all(torch.equal(one, other) for one, other in zip(first.epochs[0], second.epochs[0], strict=True))

@@ -98,7 +98,7 @@ def test_one_step_in_float32_moves_the_weights_equally(folder: Path, arch: str, 
 def test_two_nodes_of_torchrun_equal_one_process(folder: Path) -> None:
     """Two agents of torchrun, as on two machines, with two processes each."""
     flags = ["--arch", "batchnorm", *FLOAT64, *FEW_IMAGES]
-    launch = [quick_python(), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
+    launch = [str(quick_python()), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
     launch += ["--master_addr=127.0.0.1", f"--master_port={find_free_network_port()}"]
     script = [FIT, "--epochs", "1", *COMMON, *flags, "--name", "four", *on(2), "--trainer.num_nodes", "2"]
     nodes = [subprocess.Popen([*launch, f"--node_rank={node}", *script], env=environment_of()) for node in (0, 1)]

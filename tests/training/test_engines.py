@@ -26,6 +26,7 @@ from tests.training.test_layout import srun
 
 RUN = ["--arch", "mlp", "--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu", "--data.root", "digits"]
 ENGINE = ["--trainer.plugins", "engine.Engine"]
+IN_STRATEGY = ["--trainer.strategy.cluster_environment", "engine.Engine"]
 TOGETHER = [*ENGINE, "--trainer.strategy", "ddp", "--trainer.devices", "1"]
 
 # The last of four tasks on two nodes, started by something else than srun, which check_layout refuses.
@@ -58,13 +59,6 @@ def clean_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the environment variables that the test is parametrized with."""
-    for name, value in request.param.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
 def exit_python(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """A function that does everything that was to be done at exit."""
     at_exit = ExitStack()
@@ -88,34 +82,29 @@ def test_a_run_that_handles_no_signals_leaves_the_handlers_of_its_engine() -> No
         signal.signal(signal.SIGTERM, before)
 
 
+def set_all(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
 @pytest.mark.parametrize(
-    ("environment", "flags"),
+    ("variables", "flags"),
     [
-        (TASK, [*QUICK, *ENGINE]),
-        (srun(1), [*QUICK, *ENGINE, "--trainer.devices", "1"]),
-        (
-            srun(1),
-            [
-                *[*QUICK, "--trainer.strategy", "DDPStrategy", "--trainer.devices", "1"],
-                *["--trainer.strategy.cluster_environment", "engine.Engine"],
-            ],
-        ),
-        (TASK | OFF, QUICK),
+        (TASK, ENGINE),
+        (srun(1), [*ENGINE, "--trainer.devices", "1"]),
+        (srun(1), ["--trainer.strategy", "DDPStrategy", "--trainer.devices", "1", *IN_STRATEGY]),
+        (TASK | OFF, []),
     ],
-    indirect=["environment"],
-    ids=["tasks", "task", "strategy", "off"],
+    ids=["plugin and tasks", "plugin", "strategy", "off"],
 )
 def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_environment(
-    folder: Path, environment: None, flags: list[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], flags: list[str]
 ) -> None:
-    train(*RUN, *flags, "--name", "own")
+    set_all(variables, monkeypatch)
+    train(*RUN, *QUICK, *flags, "--name", "own")
     assert RunDirectory("own").read_result().provenance.processes == 1
-
-
-@pytest.mark.parametrize("environment", [TASK], indirect=True, ids=[""])
-def test_such_a_run_reports_its_own_errors(folder: Path, environment: None) -> None:
-    with pytest.raises(UsageError, match="a batch size must be at least 1"):
-        train(*RUN, *QUICK, *ENGINE, "--batch_size", "0")
+    with pytest.raises(UsageError, match="a batch size must be at least 1"):  # reported, as by a first process
+        train(*RUN, *QUICK, *flags, "--batch_size", "0")
 
 
 def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
@@ -126,13 +115,15 @@ def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
     assert list(RunDirectory("own").path.glob("events.out.tfevents*"))
 
 
-def begin_process_group(folder: Path) -> None:
+@pytest.mark.parametrize("is_begun_before", [True, False])
+def test_a_run_leaves_a_process_group_that_it_did_not_begin(
+    folder: Path, exit_python: Callable[[], None], is_begun_before: bool
+) -> None:
+    if not is_begun_before:
+        train(*RUN, *QUICK, "--name", "alone")
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=0, world_size=1)
-
-
-def test_a_run_leaves_a_process_group_that_it_did_not_begin(folder: Path, exit_python: Callable[[], None]) -> None:
-    begin_process_group(folder)
-    train(*RUN, *QUICK, *TOGETHER, "--name", "within")
+    if is_begun_before:
+        train(*RUN, *QUICK, *TOGETHER, "--name", "within")
     exit_python()
     assert distributed.is_initialized()
 
@@ -145,13 +136,6 @@ def test_a_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Cal
     assert not distributed.is_initialized()
 
 
-def test_a_process_group_begun_after_a_run_is_not_ended_by_it(folder: Path, exit_python: Callable[[], None]) -> None:
-    train(*RUN, *QUICK, "--name", "alone")
-    begin_process_group(folder)
-    exit_python()
-    assert distributed.is_initialized()
-
-
 def test_without_slurm_nothing_is_read_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     scontrol = Mock()
     monkeypatch.setattr(subprocess, "run", scontrol)
@@ -161,9 +145,6 @@ def test_without_slurm_nothing_is_read_from_it(monkeypatch: pytest.MonkeyPatch) 
     assert slurm.host(TASK | OFF) == socket.gethostname()
     slurm.requeue(TASK | OFF)
     scontrol.assert_not_called()
-
-
-@pytest.mark.parametrize("environment", [srun(1) | OFF], indirect=True, ids=[""])
-def test_without_slurm_lightning_does_not_use_it_either(environment: None) -> None:
+    set_all(srun(1) | OFF, monkeypatch)
     (used,) = slurm.cluster_environments({})
     assert type(used) is LightningEnvironment

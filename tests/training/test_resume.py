@@ -123,11 +123,7 @@ RECIPES = {
     "finders": callback("LearningRateFinder", "num_training_steps=60"),
     "max_steps": ["--trainer.max_steps", "37"],
     "overfit_batches": ["--trainer.overfit_batches", "12", "--data.shift", "2", "--epochs", "3"],
-    "csv_logger": ["--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", "csv"],
-    "float64": ["--trainer.precision", "64-true"],
     "bfloat16": ["--trainer.precision", "bf16-true"],
-    "optimizer": ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"],
-    "steps_an_epoch": ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "1"],
     "steps_a_step": ["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "7", "--lr_scheduler.interval", "step"],
     "plateau_an_epoch": [*PLATEAU, "--lr_scheduler.monitor", "train/loss", "--epochs", "3"],
     "plateau_a_step": [

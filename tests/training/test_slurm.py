@@ -1,6 +1,7 @@
 """The project's own job scripts on a real Slurm of two nodes on this machine."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -81,42 +82,36 @@ def srun(*command: str) -> str:
     return f"exec srun {' '.join(command)}"
 
 
-def job_states(job: str) -> set[str]:
-    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
-    return {word.removeprefix("JobState=") for word in shown.split() if word.startswith("JobState=")}
-
-
-def wait_for_states(job: str, *wanted: str) -> str:
-    deadline = time.monotonic() + 180
-    while not (states := job_states(job)) <= {*wanted} or not states:
-        assert time.monotonic() < deadline, f"job {job} is {states}:\n{output(job)}"
-        time.sleep(0.3)
-    return " ".join(states)
-
-
-def ended(job: str) -> str:
-    return wait_for_states(job, "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
-
-
-def assert_completes(job: str) -> None:
-    assert ended(job) == "COMPLETED", output(job)
+def output(job: str) -> str:
+    return "\n".join(path.read_text() for path in sorted(Path().glob(f"slurm-{job}*.out")))
 
 
 def wait_for(is_there: Callable[[], object], job: str) -> None:
     deadline = time.monotonic() + 180
     while not is_there():
         assert time.monotonic() < deadline, output(job)
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
-def output(job: str) -> str:
-    return "\n".join(path.read_text() for path in sorted(Path().glob(f"slurm-{job}*.out")))
+def states(job: str) -> set[str]:
+    """Those of the job, or of all jobs of an array."""
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"JobState=(\w+)", shown))
+
+
+def end_of(job: str) -> str:
+    wait_for(lambda: states(job) and states(job) <= {"COMPLETED", "FAILED", "CANCELLED"}, job)
+    return " and ".join(states(job))
+
+
+def assert_completes(job: str) -> None:
+    assert end_of(job) == "COMPLETED", output(job)
 
 
 def requeue(job: str) -> None:
     """Send what Slurm sends when the time is nearly up, and skip the two minutes for which it holds a requeued job."""
     subprocess.run(["scancel", "--signal=USR1", job], check=True)
-    wait_for_states(job, "PENDING")
+    wait_for(lambda: states(job) == {"PENDING"}, job)
     time.sleep(3)  # earlier, it would be killed
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
 
@@ -159,7 +154,7 @@ def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) 
     job = submit(*TWO_TASKS, f"--export=ALL,PATH={PATH_OF_PYTHON}", FIT, *LONG, "--name", run.name)
     wait_for(run.read_metrics, job)
     subprocess.run(["scancel", job], check=True)
-    assert ended(job) == "CANCELLED"
+    assert end_of(job) == "CANCELLED"
     assert run.last_checkpoint.is_file()
     assert_completes(submit(*TWO_TASKS, FIT, *LONG, "--name", run.name))
     assert_same_record(run, uninterrupted)
@@ -207,7 +202,7 @@ def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> Non
 def test_a_wrong_layout_ends_in_a_clear_line(cluster: Path) -> None:
     command = srun("python scripts/fit.py --arch mlp --trainer.devices 2 --trainer.accelerator cpu --name wrong")
     job = submit(*TWO_TASKS_A_NODE, "--wrap", command)
-    assert ended(job) == "FAILED"
+    assert end_of(job) == "FAILED"
     assert "srun started 4 tasks, but" in output(job)
     assert "Traceback" not in output(job)
     assert not RunDirectory("wrong").exists()
@@ -215,7 +210,7 @@ def test_a_wrong_layout_ends_in_a_clear_line(cluster: Path) -> None:
 
 @NIGHTLY
 def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
-    assert ended(submit("--wrap", "kill -USR1 $$; exec srun python scripts/fit.py --arch mlp")) == "FAILED"
+    assert end_of(submit("--wrap", "kill -USR1 $$; exec srun python scripts/fit.py --arch mlp")) == "FAILED"
 
 
 @NIGHTLY
@@ -227,7 +222,7 @@ def test_a_task_that_is_killed_is_named_by_those_left(
     monkeypatch.setenv("FATES", f"kill:{rank}:60")  # which sbatch hands on
     flags = [*COMMON, "--arch", "mortal.Mortal", "--epochs", "2", "--trainer.limit_train_batches", "100"]
     job = submit(*ONE_TASK_A_NODE, FIT, *flags, "--name", f"lost{rank}")
-    assert ended(job) == "FAILED"
+    assert end_of(job) == "FAILED"
     assert seconds_since("kill", cluster) < 10
     shown = [line for line in output(job).splitlines() if line.startswith("fit.py:")]
     assert shown == [f"fit.py: process {rank} on node{rank + 1} was lost after step 59: carry on with --resume"]
