@@ -135,19 +135,18 @@ RECIPES = {
 }
 
 
-# Of two epochs of 20 steps.
-EVALUATION, EPOCH_END, WITHIN_EPOCH = 5, 20, 27
-
-MOST_TELLING = {"plateau_an_epoch": EPOCH_END, "plateau_a_step": EVALUATION, "early_stopping": EVALUATION}
-AT_STEPS = [
-    pytest.param(recipe, step, marks=[] if step == MOST_TELLING.get(recipe, WITHIN_EPOCH) else NIGHTLY)
-    for recipe in RECIPES
-    for step in (EVALUATION, EPOCH_END, WITHIN_EPOCH)
-]
+# Of two epochs of 20 steps: at an evaluation, at an epoch's end, within an epoch.
+STEPS = (5, 20, 27)
+MOST_TELLING = {"plateau_a_step": 5, "plateau_an_epoch": 20, "accumulation": 23}
+TELLING = [(recipe, MOST_TELLING.get(recipe, 27)) for recipe in RECIPES]
+TELLING += [("plateau_an_epoch", 27), *(("augmented", step) for step in (1, 20, 40))]
+OTHERS = [(recipe, step) for recipe in RECIPES for step in STEPS] + [("augmented", 19), ("augmented", 21)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "step"), [*AT_STEPS, *(("augmented", step) for step in (1, 19, 21, 40))])
+@pytest.mark.parametrize(
+    ("recipe", "step"), [*TELLING, *(pytest.param(*case, marks=NIGHTLY) for case in OTHERS if case not in TELLING)]
+)
 def test_a_stopped_run_resumes_from_the_very_batch(
     few_digits: None, own_networks: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, step: int
 ) -> None:

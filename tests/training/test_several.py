@@ -149,7 +149,10 @@ def test_layouts_without_a_step_are_not_noted(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("arch", "most"), [pytest.param("mlp", 1.1, marks=NIGHTLY), ("batchnorm", 7.1)])
+@pytest.mark.parametrize(
+    ("arch", "most"),
+    [pytest.param("mlp", 1.1, marks=NIGHTLY), pytest.param("maxpool", 1.1, marks=NIGHTLY), ("batchnorm", 7.1)],
+)
 def test_so_many_collectives_a_step(arch: str, most: float) -> None:
     """The gradients, two for each of three batch norms, and the metrics logged every 50 steps.
 
