@@ -23,7 +23,7 @@ def train(processes: int, settings: dict[str, Any]) -> None:
     torch.manual_seed(0)
     watch = Watch()
     settings |= {"devices": processes, "strategy": "ddp" if processes > 1 else "auto", "precision": "64-true"}
-    settings |= {"max_epochs": 1, "limit_train_batches": 1.0, "limit_val_batches": 1.0, "num_sanity_val_steps": 0}
+    settings |= {"max_epochs": 1, "limit_train_batches": 1.0, "limit_val_batches": 1.0, "log_every_n_steps": 1}
     fitted = trainer(Path(), callbacks=[watch], logger=False, enable_checkpointing=False, **settings)
     fitted.fit(DigitClassifier("batchnorm"), datamodule=MNISTDataModule(".", eval_batch_size=33))
     metrics = {name: float(value) for name, value in fitted.callback_metrics.items()}
