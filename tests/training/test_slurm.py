@@ -190,7 +190,8 @@ def test_jobs_of_several_processes_complete(cluster: Path, command: list[str], f
 
 @NIGHTLY
 def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> None:
-    job = submit("--array=0", SEARCH, *LONG, *SPACE, "--trials", "3", "--confirm", "0", "--name", "late")
+    flags = [*LONG, *SPACE, "--epochs", "2", "--trials", "3", "--confirm", "0", "--name", "late"]
+    job = submit("--array=0", SEARCH, *flags)
     wait_for(RunDirectory("late/trial_0").read_metrics, job)
     requeue(job)
     assert_completes(job)
