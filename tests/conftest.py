@@ -42,11 +42,6 @@ FIRST = ("test_slurm.py", "test_kills.py", "test_full_disk.py", "test_cases.py")
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", default="20", help="How often test_resume kills its run.")
-    parser.addoption("--requeues", default="1", help="How often test_slurm requeues its job.")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that need the trained network are slow: it trains for half a minute."""
     items.sort(key=lambda item: item.path.name not in FIRST)

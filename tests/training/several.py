@@ -1,11 +1,13 @@
-"""Run by torchrun in every process of test_several: trains a list of command lines, one after another."""
+"""Trains on several processes: torchrun runs this module in each of them, which trains one run after another."""
 
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import TypedDict
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from lightning import LightningModule
@@ -13,37 +15,63 @@ from lightning import LightningModule
 from convblocks.errors import Stopped
 from convblocks.model.classifier import DigitClassifier
 from convblocks.training import fit, signals
+from tests.conftest import REPOSITORY
+from tests.quick_python import run_quickly
+
+TORCHRUN = ["-m", "torch.distributed.run"]
+COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
 
 
-class Run(TypedDict):
-    """A command line of fit.py, and the step within which the last process receives SIGTERM, or 0."""
+class Run(NamedTuple):
+    """A command line of fit.py, and the number of the step in which SIGTERM stops it, or 0."""
 
     arguments: list[str]
-    stopped_in: int
+    stopped_in: int = 0
 
 
-def fit_all(runs: list[Run]) -> None:
+def on(processes: int, strategy: str = "ddp") -> list[str]:
+    return ["--trainer.devices", str(processes), "--trainer.strategy", strategy if processes > 1 else "auto"]
+
+
+def fit_on(processes: int, *runs: Run) -> str:
+    """Train one run after another; returns the output of several processes."""
+    if processes == 1:
+        fit_all(runs)
+        return ""
+    launch = [*TORCHRUN, "--standalone", f"--nproc_per_node={processes}"]
+    finished = run_quickly(*launch, "-m", __name__, json.dumps(runs), cwd=Path.cwd(), PYTHONPATH=python_path())
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stdout
+
+
+def python_path() -> str:
+    """For processes that import the tests from another folder; the package is where this process has it from."""
+    return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+
+
+def fit_all(runs: Iterable[Run]) -> None:
     for run in runs:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(DigitClassifier, "on_before_zero_grad", sends_sigterm(run["stopped_in"]), raising=False)
+            stop_at(run.stopped_in, signal.SIGTERM, patch)
             try:
-                fit.main(run["arguments"])
-                assert not run["stopped_in"], "it was not stopped"
+                fit.main(run.arguments)
+                assert not run.stopped_in, "it was not stopped"
             except Stopped:
-                assert run["stopped_in"]
+                assert run.stopped_in
         signals.forget()
 
 
-def sends_sigterm(step: int) -> Callable[..., None]:
-    """A hook of the classifier, within a step."""
+def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a signal come in the middle of a training step, to the last process."""
+    steps = count(1)
 
     def send(module: LightningModule, *_: object) -> None:
         is_last = module.trainer.global_rank == module.trainer.world_size - 1
-        if is_last and module.trainer.global_step + 1 == step:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if next(steps) == step and is_last:
+            os.kill(os.getpid(), number)
 
-    return send
+    monkeypatch.setattr(DigitClassifier, "on_before_zero_grad", send)
 
 
 if __name__ == "__main__":
-    fit_all(json.loads(sys.argv[1]))
+    fit_all(Run(*run) for run in json.loads(sys.argv[1]))

@@ -2,167 +2,176 @@
 
 import inspect
 import json
-import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch import distributed
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.processes.measure import measure
 from benchmarks.processes.variants import Case
 from convblocks.data.images import ImageSets
-from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import fit, preemption, signals
+from convblocks.runs.directory import RunDirectory
+from convblocks.training import preemption, signals
 from convblocks.training.preemption import AgreedSignal
-from tests.conftest import REPOSITORY, write_digits
-from tests.training import several
-from tests.training.several import Run
-from tests.training.test_distributed import assert_close, torchrun, weights
-from tests.training.test_fit import curves, metric_rows
-from tests.training.waiting import Recorded, Waiting
+from tests.conftest import write_digits
+from tests.training.several import COMMON, Run, fit_on, on
+from tests.training.test_distributed import assert_close, weights
+from tests.training.test_fit import assert_same_weights, curves, metric_rows
 
-pytestmark = pytest.mark.slow
-
-# Two float64 numbers.
-SIGNALS_SIZE = 16
+NIGHTLY = pytest.mark.nightly
 
 # Two epochs of 40 steps, on the digits of the current folder.
-FLAGS = [
-    *["--threads", "1", "--epochs", "2", "--trainer.accelerator", "cpu", "--trainer.log_every_n_steps", "5"],
-    *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2", "--data.root", "digits"],
+SHORT = [
+    *[*COMMON, "--epochs", "2", "--trainer.log_every_n_steps", "5", "--data.root", "digits"],
+    *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"],
 ]
-TRAIN_IMAGES, TEST_IMAGES = 2560, 200
+ELASTIC = [*SHORT, "--arch", "batchnorm", "--batch_size", "16", "--trainer.precision", "64-true"]
+ELASTIC += ["--trainer.logger", "false"]
+
+# The size of AgreedSignal's message: two float64 numbers.
+SIGNALS_SIZE = 16
 
 
-def on(processes: int, strategy: str = "ddp") -> list[str]:
-    return ["--trainer.devices", str(processes), "--trainer.strategy", strategy if processes > 1 else "auto"]
+class Recorded(TorchDispatchMode):
+    """Records operations that need a tensor's values outside the device, or make a tensor of Python's numbers there."""
+
+    WAITS = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "unique_dim", "_unique2")
+    COPIES = ("lift_fresh", "scalar_tensor")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # not in torch's types
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        if name in self.WAITS + self.COPIES and not is_the_signals_message(args[0]):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
 
 
-def run(*arguments: str, stopped_in: int = 0) -> Run:
-    return {"arguments": list(arguments), "stopped_in": stopped_in}
+def is_the_signals_message(argument: Any) -> bool:
+    """Whether this is AgreedSignal's message, which stays on the CPU."""
+    return isinstance(argument, torch.Tensor) and argument.dtype == torch.float64 and argument.shape == (2,)
 
 
-def fit_on(processes: int, *runs: Run) -> str:
-    """Train one after another; returns the output."""
-    if processes == 1:
-        several.fit_all(list(runs))
-        return ""
-    return torchrun(processes, "-m", several.__name__, json.dumps(runs))
+class Waiting(Callback):
+    """Writes the operations of the steps from FIRST to LAST, including fetching batches, to a file per process.
+
+    By default the Trainer logs none of these steps, but the 50th.
+    """
+
+    FIRST, LAST = 5, 45
+
+    def __init__(self) -> None:
+        self.recorded = Recorded()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.FIRST:
+            self.recorded.__enter__()  # type: ignore[no-untyped-call]  # nor here
+        elif batch_idx == self.LAST:
+            self.recorded.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # nor here
+            Path(f"waits_of_{trainer.global_rank}.json").write_text(json.dumps(self.recorded.found))
 
 
-@pytest.fixture
-def folder(workspace: Path, digits: ImageSets, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_digits(workspace / "digits", digits, TRAIN_IMAGES, TEST_IMAGES)
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    return workspace
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[Path]:
+    """A current folder with a few digits, and an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("several")
+    write_digits(folder / "digits", digits, train=2560, test=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fit_on(1, Run([*ELASTIC, "--name", "whole"]))
+        yield folder
 
 
+@pytest.mark.slow
 def test_a_run_stopped_by_a_signal_to_one_process_resumes_exactly(folder: Path) -> None:
-    """Stopped in the first step, in the middle of an epoch, shortly before its end, in its last step, in epoch 2."""
-    flags = ["--arch", "mlp", *FLAGS, *on(2)]
-    steps = (1, 11, 35, 40, 55)
-    runs = [run(*flags, "--name", "whole")]
+    """Stopped in the middle of an epoch, shortly before its end, and in its last step."""
+    flags = ["--arch", "mlp", *SHORT, *on(2)]
+    steps = (11, 35, 40)
+    runs = [Run([*flags, "--name", "on_two"])]
     for step in steps:
-        runs += [run(*flags, "--name", f"{step}", stopped_in=step), run("--name", f"{step}", "--resume")]
+        runs += [Run([*flags, "--name", f"in_{step}"], stopped_in=step), Run(["--name", f"in_{step}", "--resume"])]
     assert fit_on(2, *runs).count("\n2/2 ") == 1 + len(steps)
-    whole = RunDirectory("whole")
+    whole = RunDirectory("on_two")
     for step in steps:
-        stopped = RunDirectory(f"{step}")
-        assert_close(weights(whole.path), weights(stopped.path), tolerance=0)
+        stopped = RunDirectory(f"in_{step}")
+        assert_same_weights(whole, stopped)
         assert metric_rows(stopped) == metric_rows(whole)
         for tag in ("train/loss", "train/acc", "train/loss_step"):
             assert curves(stopped)[tag] == curves(whole)[tag]
 
 
-# Begun on so many processes, stopped in that step (in the middle of the first epoch, or its last), resumed on so many.
-STEPS = (15, 40)
-ELASTIC = [(begun, step, resumed) for begun in (1, 2) for step in STEPS for resumed in (1, 2, 4)]
-
-
-def elastic_name(begun: int, step: int, resumed: int) -> str:
-    return f"from_{begun}_to_{resumed}/stopped_in_{step}"
-
-
-def begun_name(begun: int, step: int) -> str:
-    return f"begun_on_{begun}/stopped_in_{step}"
-
-
-@pytest.fixture(scope="module")
-def elastic(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[RunDirectory]:
-    """An uninterrupted run, and those of ELASTIC."""
-    flags = ["--arch", "batchnorm", "--trainer.precision", "64-true", *FLAGS]
-    flags += ["--batch_size", "16", "--trainer.logger", "false"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("elastic"))
-        write_digits(Path("digits"), digits, TRAIN_IMAGES, TEST_IMAGES)
-        patch.setenv("PYTHONPATH", str(REPOSITORY))
-        fit_on(1, run(*flags, "--name", "whole"))
-        for processes in (1, 2):
-            begin = [*flags, *on(processes), "--name"]
-            fit_on(processes, *[run(*begin, begun_name(processes, step), stopped_in=step) for step in STEPS])
-        for begun, step, resumed in ELASTIC:
-            shutil.copytree(RunDirectory(begun_name(begun, step)).path, LOGS / elastic_name(begun, step, resumed))
-        for processes in (1, 2, 4):
-            layout = on(processes, "ddp_find_unused_parameters_true")
-            own = [case for case in ELASTIC if case[2] == processes]
-            fit_on(processes, *[run("--name", elastic_name(*case), "--resume", *layout) for case in own])
-        yield RunDirectory("whole")
-
-
-@pytest.mark.parametrize(("begun", "step", "resumed"), ELASTIC)
-def test_a_run_may_go_on_on_other_processes(elastic: RunDirectory, begun: int, step: int, resumed: int) -> None:
-    other = RunDirectory(elastic_name(begun, step, resumed))
-    assert_close(weights(elastic.path), weights(other.path), tolerance=1e-9)
-    for row, expected in zip(metric_rows(other), metric_rows(elastic), strict=True):
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("begun", "step", "resumed"),
+    [
+        (1, 15, 2),
+        (2, 15, 1),
+        *[
+            pytest.param(begun, step, resumed, marks=NIGHTLY)
+            for begun, step, resumed in [(2, 40, 1), (1, 40, 2), (2, 15, 2), (2, 40, 2), (2, 15, 4), (1, 40, 4)]
+        ],
+    ],
+)
+def test_a_run_may_go_on_on_other_processes(folder: Path, begun: int, step: int, resumed: int) -> None:
+    """Stopped in the middle of the first epoch, or its last step."""
+    other, whole = RunDirectory(f"from_{begun}_to_{resumed}_in_{step}"), RunDirectory("whole")
+    fit_on(begun, Run([*ELASTIC, *on(begun), "--name", other.name], stopped_in=step))
+    fit_on(resumed, Run(["--name", other.name, "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
+    assert other.notes()  # of the former processes, in config.yaml
+    assert_close(weights(whole.path), weights(other.path), tolerance=1e-9)
+    for row, expected in zip(metric_rows(other), metric_rows(whole), strict=True):
         assert list(map(float, row.values())) == pytest.approx(list(map(float, expected.values())), rel=1e-9)
 
 
-def test_config_yaml_keeps_the_history(elastic: RunDirectory) -> None:
-    config = RunDirectory(elastic_name(2, 40, 1)).config
-    note = "# up to step 40: trainer.devices=2, trainer.strategy=ddp\n"
-    assert config.read_text().endswith(note)
-    fit.main(["--config", str(config), "--epochs", "1", "--name", "again"])
-    assert RunDirectory("again").read_result().provenance.processes == 1
-
-
+@NIGHTLY
 def test_layouts_without_a_step_are_not_noted(folder: Path) -> None:
     """Started on two processes and stopped; refused on three; resumed on two, and finally on one."""
-    flags = ["--arch", "mlp", *FLAGS]
-    fit_on(2, run(*flags, *on(2), "--name", "run", stopped_in=40))
+    run = RunDirectory("noted")
+    fit_on(2, Run(["--arch", "mlp", *SHORT, *on(2), "--name", run.name], stopped_in=40))
     with pytest.raises(AssertionError, match="UsageError"):
-        fit_on(3, run("--name", "run", "--resume", *on(3)))
-    fit_on(2, run("--name", "run", "--resume", *on(2), stopped_in=50))
-    fit_on(1, run("--name", "run", "--resume", *on(1)))
-    first, second = RunDirectory("run").notes()
+        fit_on(3, Run(["--name", run.name, "--resume", *on(3)]))
+    fit_on(2, Run(["--name", run.name, "--resume", *on(2)], stopped_in=10))
+    fit_on(1, Run(["--name", run.name, "--resume", *on(1)]))
+    first, second = run.notes()
     assert first == "up to step 40: trainer.devices=2"
     assert second.endswith("trainer.devices=2, trainer.strategy=ddp")
 
 
-@pytest.mark.parametrize(("arch", "most"), [("mlp", 1.1), ("maxpool", 1.1), ("batchnorm", 7.1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "most"),
+    [pytest.param("mlp", 1.1, marks=NIGHTLY), pytest.param("maxpool", 1.1, marks=NIGHTLY), ("batchnorm", 7.1)],
+)
 def test_so_many_collectives_a_step(arch: str, most: float) -> None:
     """The gradients, two for each of three batch norms, and the metrics logged every 50 steps.
 
     Not counted is what asks for signals: one in ten steps, but more where a step takes more than 0.1 s here.
     """
-    steps = 25 if arch == "maxpool" else 115
-    measured = measure(Case("fit", arch, batch_size=64, processes=2, steps=steps), record=True)
+    measured = measure(Case("fit", arch, batch_size=64, processes=2, steps=115), record=True)
     assert sum(one.per_step for one in measured.collectives if one.size != SIGNALS_SIZE) <= most
 
 
-@pytest.mark.parametrize("arch", ["mlp", "batchnorm"])
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "processes"), [("mlp", 1), pytest.param("batchnorm", 1, marks=NIGHTLY), ("batchnorm", 2)]
+)
 def test_no_step_waits_for_the_device_unless_it_is_logged(folder: Path, arch: str, processes: int) -> None:
     moved = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
-    limits = ["--epochs", "1", "--trainer.limit_train_batches", "48", "--trainer.limit_val_batches", "1"]
-    callback = f"--trainer.callbacks={Waiting.__module__}.{Waiting.__name__}"
-    command = ["--arch", arch, "--threads", "1", *limits, *moved, "--trainer.accelerator", "cpu", *on(processes)]
-    fit_on(processes, run(*command, callback, "--name", "run"))
+    limits = ["--data.root", "digits", "--epochs", "1", "--batch_size", "32", "--trainer.limit_train_batches", "48"]
+    callback = f"--trainer.callbacks={__name__}.{Waiting.__name__}"
+    name = f"waiting/{arch}_on_{processes}"
+    fit_on(processes, Run(["--arch", arch, *COMMON, *limits, *moved, *on(processes), callback, "--name", name]))
     for process in range(processes):
         assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
 

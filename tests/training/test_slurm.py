@@ -1,40 +1,53 @@
 """The project's own job scripts on a real Slurm of two nodes on this machine."""
 
-import json
 import os
+import re
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import DEVNULL
 from tempfile import gettempdir
 
 import pytest
-import torch
 from filelock import FileLock
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.data.images import ImageSets
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import fit
 from tests.conftest import REPOSITORY, write_digits
-from tests.quick_python import environment_of, quick_python
-from tests.training.test_distributed import weights
-from tests.training.test_fit import curves, metric_rows
+from tests.quick_python import environment_of
+from tests.training.several import COMMON, Run, fit_on, on
+from tests.training.test_distributed import assert_same_numbers
+from tests.training.test_fit import assert_same_weights, curves, metric_rows
 from tests.training.test_lost_processes import MORTAL, seconds_since
+
+pytestmark = pytest.mark.slow
+
+NIGHTLY = pytest.mark.nightly
 
 PATH_OF_PYTHON = os.environ["PATH"]  # not the quick one
 
-SCRIPTS = REPOSITORY / "scripts" / "slurm"
+FIT, COMPARE, SEARCH = (
+    str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "compare", "search")
+)
+CLUSTER = REPOSITORY / "tests" / "training" / "slurm"
 
-# How Optuna's journal numbers what happens.
-CREATE_TRIAL, END_TRIAL = 4, 6
+SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
+MLP = [*SHORT, "--arch", "mlp", "--trainer.limit_train_batches", "20"]
+BATCHNORM = [*SHORT, "--arch", "batchnorm", "--trainer.precision", "64-true", "--trainer.logger", "false"]
+ARMS = [*MLP, "--seeds", "2"]
+SPACE = ["--space", "lr=1e-4..1e-1:log", "--data.val_size", "500"]
 
-COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
+# Long enough to be stopped.
+LONG = [*COMMON, "--arch", "mlp", "--epochs", "4", "--trainer.limit_train_batches", "500"]
+LONG += ["--trainer.limit_val_batches", "2"]
 
-FEW_BATCHES = ["--trainer.limit_train_batches", "20", "--data.root", "digits"]
+ONE_TASK_A_NODE = ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1"]
+ON_NODES = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
+TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"]
+TWO_TASKS_A_NODE = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
+
+TORCHRUN = "torchrun --nnodes 2 --rdzv_backend c10d --rdzv_endpoint 127.0.0.1:29400 scripts/fit.py"
 
 
 @pytest.fixture(scope="module")
@@ -51,257 +64,157 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iter
     write_digits(folder / "digits", digits, train=50 * 64, test=200)
     # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
     with FileLock(Path(gettempdir()) / "slurm-of-tests.lock"), pytest.MonkeyPatch.context() as patch:
-        subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "up.sh", state], check=True)
+        subprocess.run([CLUSTER / "up.sh", state], check=True)
         for name, value in environment_of(SLURM_CONF=str(state / "slurm.conf")).items():
             patch.setenv(name, value)  # which sbatch hands on
         patch.chdir(folder)
-        try:
-            yield folder
-        finally:
-            subprocess.run([REPOSITORY / "tests" / "training" / "slurm" / "down.sh", state], check=False)
+        yield folder
+        subprocess.run([CLUSTER / "down.sh", state], check=False)
 
 
-def submit(script: Path, *arguments: str, options: tuple[str, ...] = ()) -> str:
-    """Submit a job script and return the job's number."""
-    command = ["sbatch", "--parsable", *options, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def submit(*command: str) -> str:
+    """Submit a job script of the project, or with --wrap a command, and return the job's number."""
+    launch = ["sbatch", "--parsable", *command]
+    return subprocess.run(launch, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def submit_text(folder: Path, text: str, *options: str) -> str:
-    script = folder / "job.sbatch"
-    script.write_text(f"#!/bin/bash\n{text}\n")
-    return submit(script, options=options)
-
-
-def job_states(job: str) -> set[str]:
-    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
-    return {word.removeprefix("JobState=") for word in shown.split() if word.startswith("JobState=")}
-
-
-def wait_for_states(job: str, wanted: set[str], seconds: float = 180) -> set[str]:
-    deadline = time.monotonic() + seconds
-    while not (states := job_states(job)) <= wanted or not states:
-        assert time.monotonic() < deadline, f"job {job} is {states}:\n{output(job)}"
-        time.sleep(0.3)
-    return states
-
-
-def ended(job: str) -> set[str]:
-    return wait_for_states(job, {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"})
-
-
-def wait_for_report(name: str) -> str:
-    """The table written by the job that waits for an array to end."""
-    report = LOGS / name / "comparison.md"
-    deadline = time.monotonic() + 120
-    while not report.is_file():
-        assert time.monotonic() < deadline, output("*")
-        time.sleep(0.3)
-    return report.read_text()
+def srun(*command: str) -> str:
+    return f"exec srun {' '.join(command)}"
 
 
 def output(job: str) -> str:
     return "\n".join(path.read_text() for path in sorted(Path().glob(f"slurm-{job}*.out")))
 
 
-def start_again(job: str) -> None:
-    """Skip the two minutes for which Slurm holds a requeued job; too early, it would be killed."""
-    wait_for_states(job, {"PENDING"})
-    time.sleep(3)
+def wait_for(is_there: Callable[[], object], job: str) -> None:
+    deadline = time.monotonic() + 180
+    while not is_there():
+        assert time.monotonic() < deadline, output(job)
+        time.sleep(0.2)
+
+
+def states(job: str) -> set[str]:
+    """Those of the job, or of all jobs of an array."""
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"JobState=(\w+)", shown))
+
+
+def end_of(job: str) -> str:
+    wait_for(lambda: states(job) and states(job) <= {"COMPLETED", "FAILED", "CANCELLED"}, job)
+    return " and ".join(states(job))
+
+
+def assert_completes(job: str) -> None:
+    assert end_of(job) == "COMPLETED", output(job)
+
+
+def requeue(job: str) -> None:
+    """Send what Slurm sends when the time is nearly up, and skip the two minutes for which it holds a requeued job."""
+    subprocess.run(["scancel", "--signal=USR1", job], check=True)
+    wait_for(lambda: states(job) == {"PENDING"}, job)
+    time.sleep(3)  # earlier, it would be killed
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
 
 
-@pytest.mark.slow
 def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
-    flags = [*COMMON, "--arch", "batchnorm", "--epochs", "1", "--trainer.precision", "64-true"]
-    flags += ["--trainer.limit_train_batches", "50", "--trainer.limit_val_batches", "2"]
-    layout = ("--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1")
-    job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", "four", options=layout)
-    assert ended(job) == {"COMPLETED"}, output(job)
-    fit.main([*flags, "--name", "one"])
-    one, four = weights(RunDirectory("one").path), weights(RunDirectory("four").path)
-    for name, value in one.items():
-        torch.testing.assert_close(four[name], value, rtol=1e-9, atol=1e-12)
+    assert_completes(submit(*TWO_TASKS_A_NODE, FIT, *BATCHNORM, "--name", "four"))
+    fit_on(1, Run([*BATCHNORM, "--name", "one"]))
+    assert_same_numbers(LOGS / "one", LOGS / "four")
     assert RunDirectory("four").read_result().provenance.processes == 4
 
 
 @pytest.fixture(scope="module")
-def requeues(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--requeues"))
-
-
-def submit_run(name: str, requeues: int, *options: str) -> str:
-    """Submit a run of two processes, long enough to be stopped so often."""
-    flags = [*COMMON, "--arch", "mlp", "--epochs", str(2 * requeues + 2), "--trainer.limit_train_batches", "500"]
-    flags += ["--trainer.limit_val_batches", "2", "--name", name]
-    layout = ("--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1")
-    return submit(SCRIPTS / "fit.sbatch", *flags, options=(*layout, *options))
-
-
-def wait_for_epoch(number: int, run: RunDirectory, job: str) -> None:
-    deadline = time.monotonic() + 180
-    while len(run.read_metrics()) < number:
-        assert time.monotonic() < deadline, output(job)
-        time.sleep(0.1)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(cluster: Path, requeues: int) -> RunDirectory:
-    job = submit_run("uninterrupted", requeues)
-    assert ended(job) == {"COMPLETED"}, output(job)
+def uninterrupted(cluster: Path) -> RunDirectory:
+    fit_on(2, Run([*LONG, *on(2), "--name", "uninterrupted"]))
     return RunDirectory("uninterrupted")
 
 
 def assert_same_record(run: RunDirectory, expected: RunDirectory) -> None:
-    """Every number of ``metrics.csv`` and of the curves but the times."""
+    """The weights, and every number of ``metrics.csv`` and of the curves but the times."""
+    assert_same_weights(run, expected)
     assert metric_rows(run) == metric_rows(expected)
     for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
         assert curves(run)[tag] == curves(expected)[tag]
 
 
-@pytest.mark.slow
-def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted: RunDirectory, requeues: int) -> None:
+def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted: RunDirectory) -> None:
     run = RunDirectory("requeued")
-    job = submit_run(run.name, requeues)
-    for _ in range(requeues):
-        wait_for_epoch(len(run.read_metrics()) + 1, run, job)
-        subprocess.run(["scancel", "--signal=USR1", job], check=True)
-        start_again(job)
-    assert ended(job) == {"COMPLETED"}, output(job)
-    assert output(job).count("carry on with --resume") == requeues
+    job = submit(*TWO_TASKS, FIT, *LONG, "--name", run.name)
+    wait_for(run.read_metrics, job)
+    requeue(job)
+    assert_completes(job)
+    assert output(job).count("carry on with --resume") == 1
     assert_same_record(run, uninterrupted)
 
 
-@pytest.mark.slow
-def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory, requeues: int) -> None:
+@NIGHTLY
+def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) -> None:
     """Also if Slurm starts Python directly."""
     run = RunDirectory("cancelled")
-    job = submit_run(run.name, requeues, f"--export=ALL,PATH={PATH_OF_PYTHON}")
-    wait_for_epoch(1, run, job)
+    job = submit(*TWO_TASKS, f"--export=ALL,PATH={PATH_OF_PYTHON}", FIT, *LONG, "--name", run.name)
+    wait_for(run.read_metrics, job)
     subprocess.run(["scancel", job], check=True)
-    assert ended(job) == {"CANCELLED"}
+    assert end_of(job) == "CANCELLED"
     assert run.last_checkpoint.is_file()
-    again = submit_run(run.name, requeues)
-    assert ended(again) == {"COMPLETED"}, output(again)
+    assert_completes(submit(*TWO_TASKS, FIT, *LONG, "--name", run.name))
     assert_same_record(run, uninterrupted)
 
 
-@pytest.mark.slow
-def test_a_job_array_is_compared_when_it_has_ended(cluster: Path) -> None:
-    flags = ["--arch", "mlp", "--seeds", "2", "--epochs", "1", "--name", "array", *FEW_BATCHES]
-    job = submit(SCRIPTS / "compare.sbatch", *flags, options=("--array=0-1",))
-    assert ended(job) == {"COMPLETED"}, output(job)
-    assert "| 2 of 2 |" in wait_for_report("array")
+@NIGHTLY
+@pytest.mark.parametrize(
+    ("command", "file", "text"),
+    [
+        (["--array=0-1", COMPARE, *ARMS, "--name", "array"], "array/comparison.md", "| 2 of 2 |"),
+        (
+            ["--array=0-1", *ONE_TASK_A_NODE, COMPARE, *ARMS, *ON_NODES, "--name", "nodes"],
+            *["nodes/comparison.md", "| 2 of 2 |"],
+        ),
+        (
+            ["--array=0-1", SEARCH, *MLP, *SPACE, "--trials", "6", "--confirm", "1", "--seeds", "1", "--name", "both"],
+            *["both/search.md", "## The best settings with fresh seeds"],
+        ),
+        (
+            ["--cpus-per-task=4", "--wrap", srun("python scripts/compare.py", *ARMS, *on(2), "--jobs 2 --name within")],
+            *["within/comparison.md", "| 2 of 2 |"],
+        ),
+        ([*ONE_TASK_A_NODE, "--wrap", srun(TORCHRUN, *MLP, *ON_NODES, "--name torchrun")], "torchrun/summary.json", ""),
+    ],
+    ids=["array", "array of two nodes", "search", "comparison within", "torchrun"],
+)
+def test_jobs_of_several_processes_complete(cluster: Path, command: list[str], file: str, text: str) -> None:
+    job = submit(*command)
+    assert_completes(job)
+    wait_for((LOGS / file).is_file, job)  # of an array, by a job that waits for its end
+    assert text in (LOGS / file).read_text()
 
 
-@pytest.mark.slow
-def test_the_tasks_of_an_array_search_together(cluster: Path) -> None:
-    flags = ["--arch", "mlp", "--space", "lr=1e-4..1e-1:log", "--trials", "6", "--epochs", "1", "--name", "searched"]
-    flags += ["--data.val_size", "500", *FEW_BATCHES, "--confirm", "1", "--seeds", "1"]
-    job = submit(SCRIPTS / "search.sbatch", *flags, options=("--array=0-1",))
-    assert ended(job) == {"COMPLETED"}, output(job)
-    events = [json.loads(line) for line in (LOGS / "searched" / "journal.log").read_text().splitlines()]
-    begun = [event for event in events if event["op_code"] == CREATE_TRIAL]
-    assert sorted(event["trial_id"] for event in events if event["op_code"] == END_TRIAL) == list(range(6))
-    assert (len(begun), len({event["worker_id"] for event in begun})) == (6, 2)
-    assert "## The best settings with fresh seeds" in (LOGS / "searched" / "search.md").read_text()
-
-
-@pytest.mark.slow
+@NIGHTLY
 def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> None:
-    flags = ["--arch", "mlp", "--space", "lr=1e-4..1e-1:log", "--trials", "3", "--epochs", "2", "--name", "late"]
-    flags += ["--data.val_size", "500", "--trainer.limit_train_batches", "400", "--trainer.limit_val_batches", "2"]
-    flags += ["--confirm", "0"]
-    job = submit(SCRIPTS / "search.sbatch", *flags, options=("--array=0",))
-    wait_for_epoch(1, RunDirectory("late/trial_0"), job)
-    subprocess.run(["scancel", "--signal=USR1", job], check=True)
-    start_again(job)
-    assert ended(job) == {"COMPLETED"}, output(job)
+    flags = [*LONG, *SPACE, "--epochs", "2", "--trials", "3", "--confirm", "0", "--name", "late"]
+    job = submit("--array=0", SEARCH, *flags)
+    wait_for(RunDirectory("late/trial_0").read_metrics, job)
+    requeue(job)
+    assert_completes(job)
     assert "search.py: stopped: the same command carries on" in output(job)
-    events = [json.loads(line) for line in (LOGS / "late" / "journal.log").read_text().splitlines()]
-    assert [event["op_code"] for event in events].count(CREATE_TRIAL) == 3
+    assert len(list((LOGS / "late").glob("trial_*"))) == 3
     assert (LOGS / "late" / "search.md").is_file()
 
 
-@pytest.mark.slow
-def test_trials_of_an_array_may_have_several_nodes(cluster: Path) -> None:
-    flags = [*COMMON, "--arch", "batchnorm", "--seeds", "2", "--epochs", "1", "--trainer.precision", "64-true"]
-    flags += ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2"]
-    together = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
-    layout = ("--array=0-1", "--nodes=2", "--ntasks-per-node=1")
-    job = submit(SCRIPTS / "compare.sbatch", *flags, *together, "--name", "nodes", options=layout)
-    assert ended(job) == {"COMPLETED"}, output(job)
-    subprocess.run([quick_python(), "scripts/compare.py", *flags, "--name", "one"], stdout=DEVNULL, check=True)
-    (one,), (two,) = ([*(LOGS / name / "batchnorm").iterdir()] for name in ("one", "nodes"))
-    for seed in ("seed_0", "seed_1"):
-        several = RunDirectory(str((two / seed).relative_to(LOGS)))
-        expected = weights(one / seed)
-        torch.testing.assert_close(weights(several.path), expected, rtol=1e-9, atol=1e-12)
-        assert several.read_result().provenance.processes == 2
-    wait_for_report("nodes")
-
-
-@pytest.mark.slow
-def test_within_a_job_a_comparison_starts_the_processes_of_its_trials(cluster: Path) -> None:
-    flags = [*COMMON, "--arch", "mlp", "--seeds", "2", "--jobs", "2", "--epochs", "1", "--name", "within"]
-    flags += [*FEW_BATCHES, "--trainer.devices", "2", "--trainer.strategy", "ddp"]
-    job = submit_text(cluster, f"exec srun python scripts/compare.py {' '.join(flags)}", "--cpus-per-task=4")
-    assert ended(job) == {"COMPLETED"}, output(job)
-    assert "| 2 of 2 |" in (LOGS / "within" / "comparison.md").read_text()
-
-
-@pytest.mark.slow
-def test_srun_may_start_torchrun(cluster: Path) -> None:
-    flags = [*COMMON, "--arch", "mlp", "--epochs", "1", *FEW_BATCHES, "--name", "torchrun"]
-    torchrun = "torchrun --nnodes 2 --nproc_per_node 1 --rdzv_backend c10d --rdzv_endpoint"
-    together = "--trainer.devices 1 --trainer.num_nodes 2"
-    command = f"exec srun {torchrun} 127.0.0.1:{find_free_network_port()} scripts/fit.py {' '.join(flags)} {together}"
-    job = submit_text(cluster, command, "--nodes=2", "--ntasks-per-node=1")
-    assert ended(job) == {"COMPLETED"}, output(job)
-    assert RunDirectory("torchrun").read_result().provenance.processes == 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "layout", "message"),
-    [
-        ("exec python scripts/fit.py", ("--ntasks=2",), "started without srun"),
-        ("exec srun python scripts/fit.py --trainer.devices 1", ("--ntasks=2",), "srun started 2 tasks, but"),
-        (
-            "exec srun python scripts/fit.py --trainer.devices 2 --trainer.strategy ddp",
-            ("--nodes=2", "--ntasks-per-node=2"),
-            "srun started 4 tasks, but --trainer.devices 2 and --trainer.num_nodes 1 make 2: "
-            "write --trainer.num_nodes 2",
-        ),
-        (
-            "exec srun python scripts/compare.py",
-            ("--nodes=2", "--ntasks-per-node=1"),
-            "srun is for the processes of one trial: write --trial NUMBER, or leave srun out",
-        ),
-        (
-            "exec srun python scripts/compare.py --trial 0",
-            ("--nodes=2", "--ntasks-per-node=1"),
-            "srun started 2 tasks: write --trainer.devices 1 --trainer.num_nodes 2",
-        ),
-    ],
-)
-def test_a_wrong_layout_ends_in_a_clear_line(
-    cluster: Path, command: str, layout: tuple[str, ...], message: str
-) -> None:
-    job = submit_text(cluster, f"{command} --arch mlp --trainer.accelerator cpu --name wrong", *layout)
-    assert ended(job) == {"FAILED"}
-    assert message in output(job)
+def test_a_wrong_layout_ends_in_a_clear_line(cluster: Path) -> None:
+    command = srun("python scripts/fit.py --arch mlp --trainer.devices 2 --trainer.accelerator cpu --name wrong")
+    job = submit(*TWO_TASKS_A_NODE, "--wrap", command)
+    assert end_of(job) == "FAILED"
+    assert "srun started 4 tasks, but" in output(job)
     assert "Traceback" not in output(job)
     assert not RunDirectory("wrong").exists()
 
 
-@pytest.mark.slow
+@NIGHTLY
 def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
-    job = submit_text(cluster, f"kill -{int(signal.SIGUSR1)} $$; exec srun python scripts/fit.py --arch mlp")
-    assert ended(job) == {"FAILED"}
+    assert end_of(submit("--wrap", "kill -USR1 $$; exec srun python scripts/fit.py --arch mlp")) == "FAILED"
 
 
-@pytest.mark.slow
+@NIGHTLY
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_task_that_is_killed_is_named_by_those_left(
     cluster: Path, rank: int, monkeypatch: pytest.MonkeyPatch
@@ -309,10 +222,9 @@ def test_a_task_that_is_killed_is_named_by_those_left(
     (cluster / "mortal.py").write_text(MORTAL)
     monkeypatch.setenv("FATES", f"kill:{rank}:60")  # which sbatch hands on
     flags = [*COMMON, "--arch", "mortal.Mortal", "--epochs", "2", "--trainer.limit_train_batches", "100"]
-    layout = ("--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1")
-    job = submit(SCRIPTS / "fit.sbatch", *flags, "--name", f"lost{rank}", options=layout)
-    assert ended(job) == {"FAILED"}
+    job = submit(*ONE_TASK_A_NODE, FIT, *flags, "--name", f"lost{rank}")
+    assert end_of(job) == "FAILED"
     assert seconds_since("kill", cluster) < 10
-    said = [line for line in output(job).splitlines() if line.startswith("fit.py:")]
-    assert said == [f"fit.py: process {rank} on node{rank + 1} was lost after step 59: carry on with --resume"]
+    shown = [line for line in output(job).splitlines() if line.startswith("fit.py:")]
+    assert shown == [f"fit.py: process {rank} on node{rank + 1} was lost after step 59: carry on with --resume"]
     assert "Traceback" not in output(job)
