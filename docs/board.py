@@ -20,7 +20,7 @@ from convblocks.estimates import NOTHING, SECONDS, Estimate, cell
 from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table
 from docs.experiments import FAST, hardware, sources
-from docs.markdown import REPOSITORY, table, write_page
+from docs.writing import REPOSITORY, table, write_page
 
 
 @dataclass(frozen=True)

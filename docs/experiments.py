@@ -16,7 +16,7 @@ from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 from convblocks.estimates import PERCENT, cell, p_text
 from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table, counted, percent
-from docs.markdown import table, write_page
+from docs.writing import table, write_page
 
 # The accuracy that a sprint is to reach, and to which the board counts seconds.
 FAST = 0.99

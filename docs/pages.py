@@ -26,9 +26,9 @@ from convblocks.console import answer, end
 from convblocks.errors import UserError
 from docs.board import write_board
 from docs.experiments import write_experiments
-from docs.markdown import DATA, REPOSITORY
 from docs.results import write_results
 from docs.sessions import README, USE, write_transcripts
+from docs.writing import DATA, REPOSITORY
 
 # What writes a page into a folder, from the numbers in another.
 Writer = Callable[[Path, Path], None]

@@ -19,7 +19,7 @@ from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.result import read_results
 from convblocks.tables import Table, to_markdown
 from docs.experiments import sources
-from docs.markdown import table, write_page, write_sections
+from docs.writing import table, write_page, write_sections
 
 ANSWER = (
     "Left: test error against learning rate, every run a dot, and below it the share of collapsed runs. Right: the "

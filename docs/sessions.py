@@ -21,7 +21,7 @@ from convblocks.atomic import write
 from convblocks.errors import UserError
 from convblocks.runs.directory import LOGS
 from convblocks.runs.provenance import describe_machine, git_commit
-from docs.markdown import REPOSITORY, SECTION, write_sections
+from docs.writing import REPOSITORY, SECTION, write_sections
 
 README, USE = "README.md", "docs/manual/use.md"
 

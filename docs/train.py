@@ -41,7 +41,7 @@ from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.result import RunResult, grouped, read_results, write_results
 from docs import sessions
 from docs.experiments import EXPERIMENTS, hardware
-from docs.markdown import DATA
+from docs.writing import DATA
 
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
 WITHOUT_MISTAKES = ("study-choose", "batches", "channels")

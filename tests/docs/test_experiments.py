@@ -9,7 +9,7 @@ from convblocks.comparison import compare
 from convblocks.comparison.options import parse
 from convblocks.runs.result import read_results
 from docs.experiments import EXPERIMENTS, channels_tables, sources, sprint_tables
-from docs.markdown import DATA
+from docs.writing import DATA
 from tests.comparison.made_up import MACHINE, course, provenance, result
 
 

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from convblocks.errors import UserError
 from convblocks.runs.result import read_results, write_results
 from docs import pages, results
-from docs.markdown import DATA, SECTION
+from docs.writing import DATA, SECTION
 from tests.conftest import REPOSITORY
 
 # The study's page has most runs, and figures; for that on handwriting 400 pictures are drawn.

@@ -9,8 +9,8 @@ import pytest
 
 from convblocks.errors import UserError
 from docs import sessions
-from docs.markdown import SECTION, write_sections
 from docs.sessions import PICTURES, README, SESSIONS, USE
+from docs.writing import SECTION, write_sections
 from tests.conftest import DEBUG, REPOSITORY, needs
 from tests.quick_python import quick_python
 
