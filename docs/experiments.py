@@ -155,7 +155,7 @@ def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> li
 
 def _listed(words: Iterable[str]) -> str:
     *first, last = words
-    return " and ".join([*([", ".join(first)] if first else []), last])
+    return " and ".join(filter(None, [", ".join(first), last]))
 
 
 def _candidates(name_and_options: str, configs: str) -> str:

@@ -25,8 +25,11 @@ ANSWER = (
     "Left: test error against learning rate, every run a dot, and below it the share of collapsed runs. Right: the "
     "differences of the networks in test accuracy, with 95 % intervals"
 )
-CURVES = "Loss and test error by epoch, every run a line, and every run's final test error"
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
+FIGURES = {
+    "curves": (comparison_figure, "Loss and test error by epoch, every run a line, and every run's final test error"),
+    "dead-units": (dead_units_figure, DEAD_UNITS),
+}
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -80,18 +83,14 @@ def networks_table(decision: Decision) -> Table:
         }
         for best in decision.at_best.arms
     ]
-    return table(
-        "Accuracies", rows, "Test accuracy in per cent, the mean of the runs that trained, with its 95 % interval."
-    )
+    note = "Test accuracy in per cent, the mean of the runs that trained, with its 95 % interval."
+    return table("Accuracies", rows, note)
 
 
 def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     """The runs at one setting of each network: the curves, the dead units, and the details."""
     results = comparison.results
-    for figure, kind, description in (
-        (comparison_figure, "curves", CURVES),
-        (dead_units_figure, "dead-units", DEAD_UNITS),
-    ):
+    for kind, (figure, description) in FIGURES.items():
         save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
     details = [notebook_table(comparison), times_table(results), *differences_tables(comparison)]

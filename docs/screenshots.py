@@ -154,14 +154,18 @@ def screenshots_while_drawing(page: Page, shape: Shape) -> Iterator[Image.Image]
     def seen() -> str | None:
         return page.find("#seen").get_attribute("src")
 
+    def move(right: int, down: int) -> None:
+        """Move the mouse, and wait for the answer; a point may change nothing."""
+        old = seen()
+        ActionChains(page.window, duration=0).move_by_offset(right, down).perform()
+        with suppress(TimeoutException):
+            WebDriverWait(page.window, MOST_WAITING, 0.02).until(lambda _: seen() != old)
+
     for stroke in shape:
         points = places(sheet, stroke)
         ActionChains(page.window, duration=0).move_to_element_with_offset(sheet, *points[0]).click_and_hold().perform()
         for before, after in pairwise(points):
-            old = seen()
-            ActionChains(page.window, duration=0).move_by_offset(after[0] - before[0], after[1] - before[1]).perform()
-            with suppress(TimeoutException):  # a point may change nothing
-                WebDriverWait(page.window, MOST_WAITING, 0.02).until(lambda _, old=old: seen() != old)
+            move(after[0] - before[0], after[1] - before[1])
             yield screenshot(page)
         ActionChains(page.window).release().perform()
         page.wait()
