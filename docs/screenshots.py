@@ -15,14 +15,15 @@ import io
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/ and benchmarks/ are no part of the package
 
 from PIL import Image
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -52,20 +53,15 @@ OF_PICTURES = {
 }
 
 STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(1000, 870)
-
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
-
-# How long TensorBoard needs to draw the curves once they have a place, in seconds.
-SETTLING = 5
-
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
 # How long the GIF is, and how long it rests on each finished digit, in milliseconds.
 LENGTH, REST = 6000, 900
 COLOURS = 64
 
-# How long the answer to a point is waited for, in seconds.
-MOST_WAITING = 5
+# Seconds that TensorBoard needs to draw the curves once they have a place, and that a point's answer is waited for.
+SETTLING, MOST_WAITING = 5, 5
 
 
 def main(arguments: list[str]) -> None:
@@ -75,8 +71,7 @@ def main(arguments: list[str]) -> None:
         UserError: there are no such pictures, or a run cannot be trained.
     """
     drawers = {"board": draw_board, "stills": draw_stills, "pictures": draw_pictures, "gif": draw_gif}
-    unknown = [name for name in arguments if name not in drawers]
-    if unknown:
+    if unknown := [name for name in arguments if name not in drawers]:
         raise UsageError(f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}")
     for name in arguments or drawers:
         drawers[name]()
@@ -90,15 +85,12 @@ def draw_board() -> None:
         with board.serving(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
             window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
             window.get(address)
-            WebDriverWait(window, 120).until(
-                lambda window: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4
-            )
+            WebDriverWait(window, 120).until(lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4)
             time.sleep(SETTLING)
             save(screenshot(Page(window)), "tensorboard.png")
 
 
 def draw_stills() -> None:
-    train_missing(OF_DIGITS)
     with demo(OF_DIGITS) as (page, server):
         for theme, name in (("light", "demo.png"), ("dark", "demo-dark.png")):
             page.open(server, STILL, theme)
@@ -114,16 +106,14 @@ def draw_stills() -> None:
 def draw_pictures() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), classes=tuple(SHAPES_IN_COLOUR), train=1200, test=360, size=(32, 40))
-        train_missing(OF_PICTURES, "--data.root", folder)
-    with demo(OF_PICTURES) as (page, server):
-        page.open(server, STILL)
-        page.draw(CROSS)
-        save(screenshot(page), "pictures-demo.png")
+        with demo(OF_PICTURES, "--data.root", folder) as (page, server):
+            page.open(server, STILL)
+            page.draw(CROSS)
+            save(screenshot(page), "pictures-demo.png")
 
 
 def draw_gif() -> None:
     """A digit and then another, point by point; each point has been answered before its picture is taken."""
-    train_missing(OF_DIGITS)
     frames, ends = [], []
     with demo(OF_DIGITS) as (page, server):
         page.open(server, MOVING)
@@ -149,8 +139,9 @@ def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:
 
 
 @contextmanager
-def demo(runs: Iterable[str]) -> Iterator[tuple[Page, Server]]:
-    """A browser, and a server of the networks of runs."""
+def demo(runs: Mapping[str, Sequence[str]], *more: str) -> Iterator[tuple[Page, Server]]:
+    """A browser, and a server of the networks of runs, which are trained if they are missing."""
+    train_missing(runs, *more)
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]
     with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window, serving(*networks) as server:
         yield Page(window), server
@@ -163,15 +154,18 @@ def screenshots_while_drawing(page: Page, shape: Shape) -> Iterator[Image.Image]
     def seen() -> str | None:
         return page.find("#seen").get_attribute("src")
 
+    def move(right: int, down: int) -> None:
+        """Move the mouse, and wait for the answer; a point may change nothing."""
+        old = seen()
+        ActionChains(page.window, duration=0).move_by_offset(right, down).perform()
+        with suppress(TimeoutException):
+            WebDriverWait(page.window, MOST_WAITING, 0.02).until(lambda _: seen() != old)
+
     for stroke in shape:
         points = places(sheet, stroke)
         ActionChains(page.window, duration=0).move_to_element_with_offset(sheet, *points[0]).click_and_hold().perform()
         for before, after in pairwise(points):
-            old = seen()
-            ActionChains(page.window, duration=0).move_by_offset(after[0] - before[0], after[1] - before[1]).perform()
-            end = time.monotonic() + MOST_WAITING
-            while seen() == old and time.monotonic() < end:  # a point may change nothing
-                time.sleep(0.02)
+            move(after[0] - before[0], after[1] - before[1])
             yield screenshot(page)
         ActionChains(page.window).release().perform()
         page.wait()

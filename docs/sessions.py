@@ -5,6 +5,7 @@ pages.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from PIL import Image
 
@@ -21,8 +21,7 @@ from convblocks.atomic import write
 from convblocks.errors import UserError
 from convblocks.runs.directory import LOGS
 from convblocks.runs.provenance import describe_machine, git_commit
-from docs.comparisons import REPOSITORY
-from docs.sections import write_sections
+from docs.writing import REPOSITORY, SECTION, write_sections
 
 README, USE = "README.md", "docs/manual/use.md"
 
@@ -38,56 +37,32 @@ PICTURES = (
     (4, "open", "paper"),
 )
 
-
-class Session(NamedTuple):
-    """A command, to be called in a folder that holds what the ones before it have left.
-
-    Args:
-        page: Where what it prints is shown, between marks that bear its name; None where only its picture is.
-        command: For a shell.
-        picture: A file that it writes, which goes into docs/.
-        status: How it must end: 1 where it tells what cannot be done.
-        since: The page shows only the end of what is printed, from the first line that begins so.
-    """
-
-    page: str | None
-    command: str
-    picture: str | None = None
-    status: int = 0
-    since: str = ""
-
-
+# Commands for a shell, each called in the folder that holds what the ones before it have left. What one prints is shown
+# where a page has marks of its name; the picture that it is to --show goes into docs/manual/.
 SESSIONS = {
-    "fit": Session(README, "python scripts/fit.py --arch maxpool", since="test accuracy"),
-    "evaluate": Session(
-        USE, f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png", "evaluation.png"
-    ),
-    "predict": Session(
-        USE, f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png", "predictions.png", 1
-    ),
-    "draw-shapes": Session(
-        None,
-        "python -c 'from pathlib import Path; from tests.data.pictures import SHAPES, write_pictures\n"
-        'write_pictures(Path("shapes"), classes=tuple(SHAPES), train=1200, test=360, size=(32, 40))\'',
-    ),
-    "fit-shapes": Session(
-        USE, "python scripts/fit.py --data.root shapes --arch batchnorm --epochs 2 --name shapes --threads 1"
-    ),
-    "evaluate-shapes": Session(
-        None,
-        f"python scripts/evaluate.py {LOGS}/shapes/{LAST} --data.root shapes --show pictures-panels.png",
-        "pictures-panels.png",
-    ),
-    "predict-shapes": Session(
-        USE, f"python scripts/predict.py {LOGS}/shapes/{LAST} shapes/test/cross/4.png shapes/test/cross/316.png"
-    ),
-    "export": Session(USE, f"python scripts/export.py {LOGS}/maxpool/{LAST} --output maxpool"),
+    "fit": "python scripts/fit.py --arch maxpool",
+    "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png",
+    "predict": f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png",
+    "draw-shapes": "python -c 'from pathlib import Path; from tests.data.pictures import SHAPES, write_pictures\n"
+    'write_pictures(Path("shapes"), classes=tuple(SHAPES), train=1200, test=360, size=(32, 40))\'',
+    "fit-shapes": "python scripts/fit.py --data.root shapes --arch batchnorm --epochs 2 --name shapes --threads 1",
+    "evaluate-shapes": f"python scripts/evaluate.py {LOGS}/shapes/{LAST} --data.root shapes --show pictures-panels.png",
+    "predict-shapes": f"python scripts/predict.py {LOGS}/shapes/{LAST} shapes/test/cross/4.png "
+    "shapes/test/cross/316.png",
+    "export": f"python scripts/export.py {LOGS}/maxpool/{LAST} --output maxpool",
 }
 
+# How a command must end, where that is not 0: one of the pictures cannot be recognised.
+STATUS = {"predict": 1}
 
-def numbers_of(page: str) -> tuple[str, ...]:
-    """What a page is made of: files in docs/data/, without their endings."""
-    return tuple(f"sessions/{name}" for name, session in SESSIONS.items() if session.page == page)
+# The beginning of the first line that a page shows of what a command prints, where that is not all.
+SINCE = {"fit": "test accuracy"}
+
+
+def shown_on(page: str) -> list[str]:
+    """The names of the commands of which a page shows what they print."""
+    names = [name for name, _ in SECTION.findall((REPOSITORY / page).read_text())]
+    return [name.removeprefix("session ") for name in names if name.startswith("session ")]
 
 
 def write_transcripts(page: str, data: Path, out: Path) -> None:
@@ -96,71 +71,63 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     Raises:
         UserError: what is kept is of another command.
     """
-    own = {name: session for name, session in SESSIONS.items() if session.page == page}
-    kept = {name: read(data, name, session.command) for name, session in own.items()}
-    shown = {name: the_end(printed, own[name].since) for name, (_, printed) in kept.items()}
-    sections = {f"session {name}": f"```\n{printed}\n```" for name, printed in shown.items()}
-    origins = dict.fromkeys(origin for origin, _ in kept.values())
-    write_sections(out, page, sections | {"sessions": "\n".join(f"Printed on {origin}." for origin in origins)})
+    sections, origins = {}, []
+    for name in shown_on(page):
+        origin, printed = read(data, name, SESSIONS[name])
+        start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
+        sections[f"session {name}"] = f"```\n{printed[start.start() if start else 0 :]}\n```"
+        origins.append(f"Printed on {origin}.")
+    write_sections(out, page, sections | {"sessions": "\n".join(dict.fromkeys(origins))})
 
 
 def read(data: Path, name: str, command: str) -> tuple[str, str]:
     """Where and when a session ran, and what it printed."""
-    path = path_of(data, name)
+    path = data / "sessions" / f"{name}.txt"
     origin, _, rest = path.read_text().partition("\n")
     if not rest.startswith(f"$ {command}\n"):
         raise UserError(f"{path} is of another command than {command}: run python docs/train.py sessions")
     return origin, rest.removeprefix(f"$ {command}\n").rstrip("\n")
 
 
-def the_end(printed: str, since: str) -> str:
-    """What was printed from the first line on that begins so; all if there is none."""
-    lines = printed.splitlines()
-    start = next((number for number, line in enumerate(lines) if line.startswith(since)), 0)
-    return "\n".join(lines[start:])
+def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> None:
+    """Run commands in a new folder and keep what they print in docs/data/, and their pictures beside the pages.
 
-
-def run(sessions: Mapping[str, Session], held: Mapping[str, Path], data: Path) -> None:
-    """Run all sessions in a new folder and keep what they print, and their pictures beside the pages.
-
-    Args:
-        sessions: By their names.
-        held: Folders of which the new one holds copies from the beginning, by the paths that these have there.
-        data: docs/data/.
+    The folder holds copies of others from the beginning: ``held``, by the paths that these have there.
 
     Raises:
         UserError: a command did not end as it should.
     """
     origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today().isoformat()}"
-    (data / "sessions").mkdir(parents=True, exist_ok=True)
+    for kept in (data / "sessions", data.parent / "manual"):
+        kept.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         for name in ("scripts", "tests"):
             (folder / name).symlink_to(REPOSITORY / name)
         for place, path in held.items():
             shutil.copytree(path, folder / place)
-        for name, session in sessions.items():
-            print(f"$ {session.command}", flush=True)
-            write(path_of(data, name), f"{origin}\n$ {session.command}\n{printed_by(session, folder)}")
-            if session.picture:
-                shutil.copy(folder / session.picture, data.parent / "manual")
+        for name, command in sessions.items():
+            print(f"$ {command}", flush=True)
+            printed = printed_by(command, folder, STATUS.get(name, 0))
+            write(data / "sessions" / f"{name}.txt", f"{origin}\n$ {command}\n{printed}")
+            if picture := re.search(r"--show (\S+)", command):
+                shutil.copy(folder / picture[1], data.parent / "manual")
 
 
-def printed_by(session: Session, folder: Path) -> str:
+def printed_by(command: str, folder: Path, status: int) -> str:
     """What a command prints in a folder, errors included, without spaces at the ends of lines."""
     # This Python's own commands, in a terminal of the usual width.
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "80"}
     finished = subprocess.run(
-        ["bash", "-c", session.command],
+        ["bash", "-c", f"exec 2>&1\n{command}"],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
         check=False,
     )
-    if finished.returncode != session.status:
-        raise UserError(f"{session.command} ended with status {finished.returncode}:\n{finished.stdout}")
+    if finished.returncode != status:
+        raise UserError(f"{command} ended with status {finished.returncode}:\n{finished.stdout}")
     lines = finished.stdout.replace(f"{REPOSITORY}/", "").splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
@@ -174,7 +141,3 @@ def draw_pictures(folder: Path) -> None:
             name = f"{drawing.form}-{drawing.background}.{ending}".replace(" ", "-")
             (folder / name).write_bytes(drawing.content)
     Image.new("L", (200, 200), 255).save(folder / "blank.png")
-
-
-def path_of(data: Path, name: str) -> Path:
-    return data / "sessions" / f"{name}.txt"

@@ -19,6 +19,7 @@ Without a name all are trained.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -34,14 +35,13 @@ from benchmarks.search import __main__ as search
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
 from convblocks.comparison.study import stages
-from convblocks.comparison.training import finish
 from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.result import RunResult, read_results, write_results
+from convblocks.runs.result import RunResult, grouped, read_results, write_results
 from docs import sessions
-from docs.comparisons import COMMANDS, DATA
-from docs.tables import hardware
+from docs.experiments import EXPERIMENTS, hardware
+from docs.writing import DATA
 
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
 WITHOUT_MISTAKES = ("study-choose", "batches", "channels")
@@ -51,15 +51,9 @@ READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "co
 
 
 def main(arguments: list[str]) -> None:
-    """Train, and write the records.
-
-    Raises:
-        UsageError: a name that there is not.
-        UserError: runs are missing at the end.
-    """
-    for name in arguments:
-        if name not in TRAINED:
-            raise UsageError(f"there is nothing called {name}: choose from {', '.join(TRAINED)}, or none for all")
+    """Train what is named, or all, and write the records."""
+    if unknown := [name for name in arguments if name not in TRAINED]:
+        raise UsageError(f"there is nothing called {unknown[0]}: choose from {', '.join(TRAINED)}, or none for all")
     for name in arguments or TRAINED:
         TRAINED[name](DATA)
 
@@ -74,24 +68,24 @@ def train_study(data: Path) -> None:
     keep(data, "study-confirm", stages.results_of_confirmation(options, stages.choices_of(choice)))
 
 
-def train_comparison(name: str, data: Path) -> None:
-    """A comparison of which all runs are this machine's."""
-    keep(data, name, trained(name))
+def train_experiments(group: str, data: Path) -> None:
+    """An experiment, or all candidates."""
+    for name in GROUPS[group]:
+        arguments = shlex.split(EXPERIMENTS[name].arguments)
+        compare.main(arguments)
+        keep(data, name, [run for trial in compare.trials_of(parse(arguments)) if (run := trial.result())])
 
 
-def train_candidates(data: Path) -> None:
-    """All settings of which the recipes were chosen."""
-    for name in COMMANDS:
-        if name.startswith("candidates-"):
-            train_comparison(name, data)
-
-
-def train_sprint(data: Path) -> None:
-    """This machine's sprint, beside those of other machines that are kept."""
-    own = trained("sprint")
-    path = data / "sprint.jsonl"
-    kept = read_results(path) if path.is_file() else []
-    keep(data, "sprint", [*of_other_machines(kept, own), *own])
+def keep(data: Path, name: str, results: Sequence[RunResult]) -> None:
+    """Write records; those of a sprint beside what other machines ran."""
+    path = data / f"{name}.jsonl"
+    if name == "sprint" and path.is_file():
+        here = set(map(hardware, results))
+        results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
+    if name in WITHOUT_MISTAKES:
+        results = [replace(one, mistakes=None) for one in results]
+    write_results(path, results)
+    print(f"Written to {path}: {len(results)} runs.")
 
 
 def train_handwriting(data: Path) -> None:
@@ -114,20 +108,6 @@ def run_sessions(data: Path) -> None:
         sessions.run(sessions.SESSIONS, held, data)
 
 
-TRAINED: dict[str, Callable[[Path], None]] = {
-    "study": train_study,
-    "onecycle": partial(train_comparison, "onecycle"),
-    "long": partial(train_comparison, "long"),
-    "sprint": train_sprint,
-    "channels": partial(train_comparison, "channels"),
-    "candidates": train_candidates,
-    "batches": partial(train_comparison, "batches"),
-    "handwriting": train_handwriting,
-    "search": train_searches,
-    "sessions": run_sessions,
-}
-
-
 def reader(arch: str, schedule: str) -> RunDirectory:
     """The run of a network that is shown other digits, trained if it is missing."""
     run = RunDirectory(f"handwriting/{arch}-{schedule}")
@@ -137,28 +117,15 @@ def reader(arch: str, schedule: str) -> RunDirectory:
     return run
 
 
-def trained(name: str) -> list[RunResult]:
-    """All runs of a comparison of ``compare.py``."""
-    _, *arguments = COMMANDS[name]
-    compare.main(arguments)
-    options = parse(arguments)
-    return list(
-        finish(RunDirectory(options.name, options.root), compare.trials_of(options), jobs=0, fit=False).values()
-    )
+GROUPS = grouped(EXPERIMENTS, lambda name: name.partition("-")[0])
 
-
-def keep(data: Path, name: str, results: Sequence[RunResult]) -> None:
-    """Write a comparison's records."""
-    if name in WITHOUT_MISTAKES:
-        results = [replace(one, mistakes=None) for one in results]
-    write_results(data / f"{name}.jsonl", results)
-    print(f"Written to {data / name}.jsonl: {len(results)} runs.")
-
-
-def of_other_machines(results: Sequence[RunResult], own: Sequence[RunResult]) -> list[RunResult]:
-    """Those that ran on other processors or systems than ``own``; versions may have changed in between."""
-    here = set(map(hardware, own))
-    return [one for one in results if hardware(one) not in here]
+TRAINED: dict[str, Callable[[Path], None]] = {
+    "study": train_study,
+    **{group: partial(train_experiments, group) for group in GROUPS},
+    "handwriting": train_handwriting,
+    "search": train_searches,
+    "sessions": run_sessions,
+}
 
 
 if __name__ == "__main__":

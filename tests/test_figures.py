@@ -27,7 +27,7 @@ from convblocks.figures.search import Point, search_figure
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.figures.sweep import sweep_figure
 from convblocks.model.networks import build_network
-from docs.comparisons import DATA
+from docs.writing import DATA
 from tests.benchmarks.test_search import RESULTS
 from tests.comparison.made_up import result, same_setting, swept
 from tests.data.pictures import SHAPES

@@ -9,43 +9,24 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from benchmarks.handwriting.results import Drawn
 from benchmarks.handwriting.shapes import SHAPES, Shape, Stroke
 
 # Comes with matplotlib, so it is installed wherever the project is.
 FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 FONTS = (
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSans-BoldOblique",
-    "DejaVuSansMono",
-    "DejaVuSansMono-Bold",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "STIXGeneral",
-    "STIXGeneralBol",
-    "STIXGeneralItalic",
-    "cmr10",
-    "cmb10",
-    "cmss10",
-    "cmtt10",
+    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique", "Mono", "Mono-Bold")),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
+    *("cmr10", "cmb10", "cmss10", "cmtt10"),
 )
 
 BACKGROUNDS = ("paper", "dark", "colours", "photo", "transparent", "noisy")
 
-# Every shape is drawn this many times, on each background once.
-RENDITIONS = len(BACKGROUNDS)
-
 
 @dataclass(frozen=True)
-class Drawing:
-    """A picture of a digit as the content of a PNG or JPEG file, and how it came about."""
+class Drawing(Drawn):
+    """A picture of a digit as the content of a PNG or JPEG file."""
 
-    digit: int
-    kind: str  # "strokes" or "font"
-    form: str  # the shape's or the font's name
-    background: str
     content: bytes
 
 
@@ -72,9 +53,8 @@ def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     lines = []
     for stroke in shape:
-        points = np.array(smooth(unsteady(stroke, random))) / 100
-        points = np.stack([points[:, 0] * width + (0.5 - points[:, 1]) * slant * height, points[:, 1] * height], axis=1)
-        lines.append(points @ turn.T)
+        x, y = smooth(unsteady(stroke, random)).T / 100
+        lines.append(np.stack([x * width + (0.5 - y) * slant * height, y * height], axis=1) @ turn.T)
     return _pen(lines, pen)
 
 
@@ -105,8 +85,8 @@ def on_background(mask: Image.Image, background: str, random: np.random.Generato
             paper[hues[0]], pen[hues[1]] = 230, 230
             return _png(_blend(ink, paper, pen))
         case "transparent":
-            colour = (dark, light)[random.integers(2)]
-            picture = Image.new("RGBA", ink.size, (int(colour[0]), int(colour[1]), int(colour[2]), 0))
+            colour = (dark, light)[random.integers(2)].tolist()
+            picture = Image.new("RGBA", ink.size, (*colour, 0))
             picture.putalpha(ink)
             return _png(picture)
         case "noisy":
@@ -115,42 +95,37 @@ def on_background(mask: Image.Image, background: str, random: np.random.Generato
             return _photo(ink, light, dark, random)
 
 
-def unsteady(stroke: Stroke, random: np.random.Generator) -> Stroke:
+def unsteady(stroke: Stroke, random: np.random.Generator) -> np.ndarray:
     """Move every point a little, and those that make a corner together."""
-    moved = {point: tuple(np.array(point) + random.normal(0, 2, size=2)) for point in dict.fromkeys(stroke)}
-    return [(float(moved[point][0]), float(moved[point][1])) for point in stroke]
+    moved = {point: point + random.normal(0, 2, size=2) for point in dict.fromkeys(stroke)}
+    return np.array([moved[point] for point in stroke])
 
 
-def smooth(stroke: Stroke) -> Stroke:
+def smooth(stroke: Stroke | np.ndarray) -> np.ndarray:
     """A Catmull-Rom curve through a stroke's points; its tangent at a point is along that point's neighbours."""
     points = np.array([stroke[0], *stroke, stroke[-1]])
-    curve = []
-    for before, start, end, after in zip(points, points[1:], points[2:], points[3:], strict=False):
-        for t in np.linspace(0, 1, 24):
-            tangents = (end - before) / 2, (after - start) / 2
-            hermite = (
-                (2 * t**3 - 3 * t**2 + 1) * start
-                + (t**3 - 2 * t**2 + t) * tangents[0]
-                + (3 * t**2 - 2 * t**3) * end
-                + (t**3 - t**2) * tangents[1]
-            )
-            curve.append((float(hermite[0]), float(hermite[1])))
-    return curve
+    t = np.linspace(0, 1, 24)[:, None]
+    curve = [
+        (2 * t**3 - 3 * t**2 + 1) * start
+        + (t**3 - 2 * t**2 + t) * ((end - before) / 2)
+        + (3 * t**2 - 2 * t**3) * end
+        + (t**3 - t**2) * ((after - start) / 2)
+        for before, start, end, after in zip(points, points[1:], points[2:], points[3:], strict=False)
+    ]
+    return np.concatenate(curve)
 
 
 def _pen(lines: list[np.ndarray], pen: float) -> Image.Image:
     """Lines drawn with a round pen, at four times the size and then reduced: Pillow's own have rough edges."""
-    margin = pen + 2
-    low = np.concatenate(lines).min(axis=0) - margin
-    size = np.concatenate(lines).max(axis=0) + margin - low
-    mask = Image.new("L", (4 * int(np.ceil(size[0])), 4 * int(np.ceil(size[1]))))
+    low = np.concatenate(lines).min(axis=0) - (pen + 2)
+    width, height = np.ceil(np.concatenate(lines).max(axis=0) + (pen + 2) - low)
+    mask = Image.new("L", (4 * int(width), 4 * int(height)))
     draw = ImageDraw.Draw(mask)
     for line in lines:
         points = [(float(x), float(y)) for x, y in 4 * (line - low)]
         draw.line(points, fill=255, width=round(4 * pen), joint="curve")
         for x, y in points:
-            radius = 2 * pen
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+            draw.ellipse((x - 2 * pen, y - 2 * pen, x + 2 * pen, y + 2 * pen), fill=255)
     return mask.reduce(4)
 
 

@@ -1,57 +1,20 @@
-"""How well other digits than MNIST's are read: the tables, the sheet of drawings, and the page of the documentation."""
+"""How well other digits than MNIST's are recognised: the tables, the sheet of drawings, and the page."""
 
 import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from PIL import Image, ImageOps
 
 from benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
-from benchmarks.handwriting.results import Network, Results, Score
+from benchmarks.handwriting.results import Results
 from convblocks.atomic import write
 from convblocks.handwriting.ink import STROKE_WIDTHS
-from convblocks.tables import Table, percent, to_markdown
+from convblocks.tables import Table, counted, percent, to_markdown
 
-ABOUT = """\
-# Does it read other digits than MNIST's?
-
-A network that gets 99 % of MNIST right may still fail on the digit that you draw. What counts then is how well a
-picture is turned into one that looks like MNIST's. `src/convblocks/handwriting/ink.py` does that, and this page
-measures how well.
-
-## From a picture to 28x28
-
-1. Rotate it as its EXIF data says, put a transparent picture on a background that its content stands out from, and
-   scale it down to 400 pixels.
-2. Fit a smooth background to most of its pixels. Ink is whatever differs from it in one direction of colour, so dark on
-   light, light on dark, colours and uneven light are all the same case. A picture without ink is called blank.
-3. Drop dust, and anything beside the digit that runs out of the picture, such as the table under the paper. Many
-   separate parts are not a digit, and the answer says so.
-4. Make the strokes as wide as MNIST's: if they are thinner than {thinnest} pixels or thicker than {thickest}, the
-   quartiles of 3,000 of its training images measured the same way, bring them to the nearer of the two.
-5. Do as MNIST's authors did: scale the longer side to 20 pixels, keep the aspect, and move the centre of mass to pixel
-   (14, 14), where it lies in MNIST on average.
-
-## {n} pictures that are not MNIST's
-
-`benchmarks/handwriting/` draws them, the same ones for the same seed: {of_each} of each digit. {strokes} of those are a
-pen's strokes, in four shapes, each on {backgrounds} backgrounds (grey paper, dark, two strong colours, a photo with a
-lamp at one side, blur, noise and EXIF rotation, transparent, noisy), with random size, pen, aspect, slant, tilt, place
-and unsteadiness. {fonts} are printed in the fonts that come with matplotlib (DejaVu, STIX, Computer Modern), some of
-them bold or italic. Every second one:
-
-![Every second of the {n} pictures, a digit in each row](drawings.png)
-
-Nothing was tuned on single pictures, and none was left out. There are limits: a picture holds one digit; ruled or
-squared paper whose lines cross the digit does not work; a hard shadow across the digit may be taken for ink. The tests
-demand that a BatchNorm network reads 90 % of all pictures and 80 % of each digit after two epochs
-(`tests/handwriting/test_ink.py`).
-
-`python docs/train.py handwriting` trained the networks and asked them; each answer is among the [raw
-numbers](../data/handwriting.json). The pictures are those of seed {seed}, drawn on {machine}; commit {commit}.
-
-"""
+TEMPLATE = Path(__file__).with_name("handwriting.md")
 
 # Rows of the table of mistakes.
 MISTAKES = 10
@@ -62,11 +25,28 @@ PALE = "#ebebeb"
 
 
 def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
-    """Write the page and the sheet of drawings; these are drawn anew if they are not at hand."""
+    """Write the page and the sheet of drawings, which are drawn again if they are not at hand."""
     content = io.BytesIO()
     sheet(drawings or list(draw_all(results.seed))).save(content, "png")
     write(folder / "drawings.png", content.getvalue())
     write(folder / "handwriting.md", markdown(results))
+
+
+def markdown(results: Results) -> str:
+    """The whole page."""
+    digits = Counter(one.digit for one in results.drawn)
+    kinds = Counter(one.kind for one in results.drawn)
+    return TEMPLATE.read_text().format(
+        results=results,
+        commit=results.commit or "unknown",
+        n=len(results.drawn),
+        of_each=len(results.drawn) // len(digits),
+        strokes=kinds["strokes"] // len(digits),
+        fonts=kinds["font"] // len(digits),
+        backgrounds=len(BACKGROUNDS),
+        widths=STROKE_WIDTHS,
+        tables=to_markdown(tables(results)),
+    )
 
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
@@ -84,46 +64,44 @@ def sheet(drawings: Sequence[Drawing]) -> Image.Image:
 
 def tables(results: Results) -> list[Table]:
     """All networks, their mistakes, and what the first one recognises."""
-    return [networks_table(results), mistakes_table(results), recognised_table(results, results.networks[0])]
+    return [networks_table(results), mistakes_table(results), recognised_table(results)]
 
 
 def networks_table(results: Results) -> Table:
     """A line for each network."""
-    rows = []
+    rows, origins = [], []
     for one in results.networks:
-        scores = [results.score(one), *(results.score(one, kind=kind) for kind in ("strokes", "font"))]
-        by_digit = {digit: results.score(one, digit=digit) for digit in results.digits()}
-        worst = min(by_digit, key=lambda digit: by_digit[digit].share)
-        of_worst = f"{worst}: {_share(by_digit[worst])}"
-        counts = [f"{score.right} of {score.n}" for score in scores]
-        rows.append(
-            [one.arch, one.schedule, percent(one.accuracy), counts[0], _share(scores[0]), *counts[1:], of_worst]
+        right, *kinds = [results.right(one), *(results.right(one, kind=kind) for kind in ("strokes", "font"))]
+        by_digit = {
+            digit: results.right(one, digit=digit) for digit in sorted({drawn.digit for drawn in results.drawn})
+        }
+        worst = min(by_digit, key=lambda digit: fmean(by_digit[digit]))
+        counts = [f"{sum(own)} of {len(own)}" for own in (right, *kinds)]
+        measured = [percent(one.accuracy), counts[0], share(right), *counts[1:], f"{worst}: {share(by_digit[worst])}"]
+        rows.append([one.arch, one.schedule, *measured])
+        origins.append(
+            f"Trained for {counted(one.epochs, 'epoch')} with seed {one.seed}, {counted(one.threads, 'thread')}, on "
+            f"{one.machine}; commit {one.commit or 'unknown'}."
         )
     header = ["network", "schedule", "MNIST test set", "all pictures", "share", "strokes", "fonts", "worst digit"]
-    origins = dict.fromkeys(
-        f"Trained for {one.epochs} epochs with seed {one.seed}, {one.threads} thread{'s' * (one.threads != 1)}, on "
-        f"{one.machine}; commit {one.commit or 'unknown'}."
-        for one in results.networks
-    )
-    return Table("Networks", header, rows, list(origins))
+    return Table("Networks", header, rows, list(dict.fromkeys(origins)))
 
 
-def recognised_table(results: Results, network: Network) -> Table:
-    """How many are right, by kind and background."""
-    groups = {"all": results.score(network)}
-    groups |= {kind: results.score(network, kind=kind) for kind in dict.fromkeys(one.kind for one in results.drawn)}
-    backgrounds = dict.fromkeys(one.background for one in results.drawn)
-    groups |= {name: results.score(network, background=name) for name in backgrounds}
-    rows = [[name, str(score.n), str(score.right), _share(score)] for name, score in groups.items()]
-    return Table(f"Recognised by {network.arch}, {network.schedule}", ["pictures", "n", "right", "share"], rows)
+def recognised_table(results: Results) -> Table:
+    """How many the first network gets right, by kind and background."""
+    first = results.networks[0]
+    groups = {"all": results.right(first)}
+    for label in ("kind", "background"):
+        for value in dict.fromkeys(getattr(one, label) for one in results.drawn):
+            groups[value] = results.right(first, **{label: value})
+    rows = [[name, str(len(right)), str(sum(right)), share(right)] for name, right in groups.items()]
+    return Table(f"Recognised by {first.arch}, {first.schedule}", ["pictures", "n", "right", "share"], rows)
 
 
 def mistakes_table(results: Results) -> Table:
     """Which digits are most often taken for which, by all networks together, and how often by each."""
-    counts = [
-        Counter((picture.digit, answer) for picture, answer in results.answered(network) if answer != picture.digit)
-        for network in results.networks
-    ]
+    pairs = [zip((one.digit for one in results.drawn), network.answers, strict=True) for network in results.networks]
+    counts = [Counter((digit, answer) for digit, answer in own if digit != answer) for own in pairs]
     found = sum(counts, Counter[tuple[int, int]]())
     frequent = sorted(found, key=lambda pair: (-found[pair], pair))[:MISTAKES]
     rows = [[str(digit), str(answer), *(str(own[digit, answer]) for own in counts)] for digit, answer in frequent]
@@ -132,24 +110,5 @@ def mistakes_table(results: Results) -> Table:
     return Table("Mistakes", columns, rows, [f"The most frequent ones: {shown} of all {found.total()} mistakes."])
 
 
-def markdown(results: Results) -> str:
-    """The whole page."""
-    of_each = [one for one in results.drawn if one.digit == results.drawn[0].digit]
-    strokes = sum(one.kind == "strokes" for one in of_each)
-    about = ABOUT.format(
-        thinnest=STROKE_WIDTHS[0],
-        thickest=STROKE_WIDTHS[1],
-        n=len(results.drawn),
-        of_each=len(of_each),
-        strokes=strokes,
-        fonts=len(of_each) - strokes,
-        backgrounds=len(BACKGROUNDS),
-        seed=results.seed,
-        machine=results.machine,
-        commit=results.commit or "unknown",
-    )
-    return about + to_markdown(tables(results))
-
-
-def _share(score: Score) -> str:
-    return f"{100 * score.share:.1f} %"
+def share(right: Sequence[bool]) -> str:
+    return f"{100 * fmean(right):.1f} %"

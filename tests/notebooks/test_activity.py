@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 from convblocks.data.images import ImageSets
 from convblocks.runs.result import read_results
-from docs.comparisons import DATA
+from docs.writing import DATA
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"

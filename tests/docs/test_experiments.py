@@ -1,0 +1,58 @@
+"""What the experiments' page shows of their runs."""
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from convblocks.comparison import compare
+from convblocks.comparison.options import parse
+from convblocks.runs.result import read_results
+from docs.experiments import EXPERIMENTS, channels_tables, sources, sprint_tables
+from docs.writing import DATA
+from tests.comparison.made_up import MACHINE, course, provenance, result
+
+
+def test_the_origins_count_the_runs_of_each_machine() -> None:
+    origins = [*[provenance()] * 30, provenance("one", commit=None, threads=2)]
+    origins += [provenance("another", commit, threads) for commit, threads in zip("abc", (1, 4, 1), strict=True)]
+    runs = [result("mlp", seed, 0.9, provenance=one) for seed, one in enumerate(origins)]
+    first, *lines = sources("long", runs).split("\n")
+    assert first.startswith(f"`python scripts/compare.py {EXPERIMENTS['long'].arguments}`: n = 34 runs, ")
+    assert first.endswith("[each with all its numbers](../data/long.jsonl).")
+    assert lines == [
+        "",
+        f"- 30 runs on {MACHINE}, one thread each, commit abc1234.",
+        "- 1 run on one, 2 threads each, commit unknown.",
+        "- 3 runs on another, 1 and 4 threads each, commits a, b and c.",
+    ]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_command_trains_the_runs_that_are_kept(name: str) -> None:
+    trials = compare.trials_of(parse(shlex.split(EXPERIMENTS[name].arguments)))
+    kept = {(one.arch, one.seed, one.overrides) for one in read_results(DATA / f"{name}.jsonl")}
+    assert kept >= {(trial.arch, trial.seed, trial.overrides) for trial in trials}
+
+
+def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:
+    precision = (("trainer.precision", "32-true"),)
+    runs = [
+        result("maxpool", seed, accuracies[-1], precision, course(*accuracies, seconds=4.0))
+        for seed, accuracies in enumerate([(0.98, 0.991, 0.989), (0.98, 0.985, 0.987), (0.99,)])
+    ]
+    runs[2] = replace(runs[2], provenance=provenance("1 CPU (Other), Linux, python 3.11.2"))
+    here, elsewhere = sprint_tables(runs)
+    assert here.rows == [["32-true", "0", "8.0", "98.90 %"], ["32-true", "1", "never", "98.70 %"]]
+    assert elsewhere.rows == [["32-true", "2", "4.0", "99.00 %"]]
+    assert (here.title, elsewhere.title) == ("2 CPUs (AMD EPYC 9R45), Linux", "1 CPU (Other), Linux")
+
+
+def test_the_two_orders_of_memory_are_compared_seed_by_seed() -> None:
+    first, last = (
+        [result("batchnorm", seed, accuracy + seed / 1000) for seed in range(8)] for accuracy in (0.982, 0.981)
+    )
+    (table,) = channels_tables(first, last[1:])
+    assert table.rows[2] == ("first - last", "7 pairs", "+0.10 [+0.10, +0.10]")
+    assert "finds a difference (p = 0.016)" in table.notes[0]
+    assert "channels first should be the default" in table.notes[0]
