@@ -210,15 +210,20 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[ForkProcess]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
 @pytest.mark.parametrize("count", [FEW, FEW + 100])
-def test_many_pictures_are_decoded_by_all_cores_in_their_order(
-    count: int, many: list[Path], started: list[ForkProcess]
+def test_many_pictures_are_read_by_all_cores_in_their_order_with_a_line_for_the_user(
+    count: int, many: list[Path], started: list[ForkProcess], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    Image.new("L", (3, 2)).save(grey := many[0].with_name("grey.png"))
+    random_state = torch.get_rng_state()
+    assert read_headers([*many[1:count], grey]) == [Header(4, 5, grey=False)] * (count - 1) + [Header(2, 3, grey=True)]
     images = decode(many[:count], SHAPE)
     assert images.shape == (count, *SHAPE)
     assert (256 * images[:, 0].int() + images[:, 1] == torch.arange(count).view(-1, 1, 1)).all()
     assert (images[:, 2] == 7).all()
+    assert torch.equal(torch.get_rng_state(), random_state)  # otherwise weights would depend on it
     cores = len(os.sched_getaffinity(0))
-    assert len(started) == (cores if cores > 1 and count > FEW else 0)
+    assert len(started) == (2 * cores if cores > 1 and count > FEW else 0)
+    assert capfd.readouterr() == ("", "Looking at 600 pictures\nDecoding 600 pictures\n" if count > FEW else "")
 
 
 @pytest.mark.parametrize("read", [read_headers, lambda paths: decode(paths, SHAPE)], ids=["headers", "pixels"])
@@ -232,26 +237,3 @@ def test_of_two_damaged_pictures_the_first_is_named(
     with pytest.raises(DataError, match=r"cannot use the picture .*/70\.png: "):
         read(paths)
     assert not multiprocessing.active_children()
-
-
-def test_headers_come_in_the_order_of_the_files(many: list[Path], tmp_path: Path) -> None:
-    Image.new("L", (3, 2)).save(grey := tmp_path / "grey.png")
-    assert read_headers([*many, grey]) == [Header(4, 5, grey=False)] * len(many) + [Header(2, 3, grey=True)]
-
-
-def test_slow_work_is_announced_by_one_line(many: list[Path], capfd: pytest.CaptureFixture[str]) -> None:
-    read_headers(many[:FEW])
-    decode(many[:FEW], SHAPE)
-    assert capfd.readouterr() == ("", "")
-    read_headers(many)
-    decode(many, SHAPE)
-    assert capfd.readouterr() == ("", "Looking at 600 pictures\nDecoding 600 pictures\n")
-
-
-def test_decoding_draws_no_random_numbers(many: list[Path]) -> None:
-    """Otherwise a run that decodes its pictures would draw other weights."""
-    torch.manual_seed(0)
-    state = torch.get_rng_state()
-    decode(many, SHAPE)
-    decode(many[:10], SHAPE)
-    assert torch.equal(torch.get_rng_state(), state)
