@@ -97,6 +97,8 @@ def test_an_epoch_goes_on_where_other_loaders_stopped(stops: list[int], epoch: i
         state = loader.state_dict()
     assert seen == batches(100, 10, 0, epoch)
     assert numbers(loader) == batches(100, 10, 0, epoch + 1)
+    loader.set_epoch(epoch)
+    assert numbers(loader) == seen
 
 
 def test_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
