@@ -37,17 +37,9 @@ def write_pictures(
     ending: str = "png",
     seed: int = 0,
 ) -> None:
-    """Write a data set: ``train/<class>/<index>.<ending>``, and ``test`` likewise.
+    """Write a data set, ``train/<class>/<index>.<ending>`` and, unless it has no pictures, ``test`` likewise.
 
-    Args:
-        folder: Where ``train`` and ``test`` are made.
-        classes: Names of ``SHAPES``; each picture is of the next of them, round and round.
-        train: How many training pictures there are, over all classes together.
-        test: How many test pictures; with 0 there is no folder ``test``.
-        size: Height and width in pixels.
-        colour: Whether they have colours, or are grey.
-        ending: Of their files, which says their format.
-        seed: The same one draws the same pictures.
+    Each picture is of the next of the classes, which are names of ``SHAPES``; the same seed draws the same pictures.
     """
     for number, (split, count) in enumerate({"train": train, "test": test}.items()):
         random = np.random.default_rng([seed, number])

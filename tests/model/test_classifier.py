@@ -17,11 +17,7 @@ from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.metrics import LossAndAccuracy
-from convblocks.model.networks import ARCHITECTURES, MultiLayerPerceptron
-
-
-def first_batch(digits: ImageSets, size: int = 64) -> tuple[Tensor, Tensor]:
-    return MNIST.normalize(digits.train.images[:size]), digits.train.labels[:size]
+from convblocks.model.networks import MultiLayerPerceptron
 
 
 class Hidden(nn.Sequential):
@@ -52,39 +48,39 @@ class Focal(nn.Module):
         return (1 - (-losses).exp()) ** self.gamma * losses
 
 
-def quiet_trainer(folder: Path, **settings: object) -> Trainer:
-    return Trainer(
-        default_root_dir=folder,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        **settings,  # type: ignore[arg-type]  # passed on unchanged
-    )
+@pytest.fixture
+def batch(digits: ImageSets) -> tuple[Tensor, Tensor]:
+    return MNIST.normalize(digits.train.images[:64]), digits.train.labels[:64]
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_one_batch_can_be_learned_by_heart(arch: str, digits: ImageSets) -> None:
-    torch.manual_seed(0)
-    images, targets = first_batch(digits)
-    network = DigitClassifier(arch).network
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    for _ in range(60):
-        loss = functional.cross_entropy(network(images), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert float(loss.detach()) < 0.05
+def fitted(module: DigitClassifier, folder: Path, batch_size: int = 64, **settings: Any) -> Trainer:
+    """A Trainer that has trained a classifier for a few steps, and saved it to net.ckpt."""
+    quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    short = {"max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 0, "enable_checkpointing": False}
+    trainer = Trainer(default_root_dir=folder, accelerator="cpu", **(quiet | short | settings))
+    trainer.fit(module, datamodule=MNISTDataModule(batch_size=batch_size))
+    trainer.save_checkpoint(folder / "net.ckpt")
+    return trainer
 
 
-def test_metrics_weight_all_images_equally(digits: ImageSets) -> None:
-    logits = torch.randn(100, 10, generator=torch.Generator().manual_seed(0))
-    targets = digits.train.labels[:100]
+def trained(folder: Path, *arguments: Any, **settings: Any) -> tuple[DigitClassifier, dict[str, Any]]:
+    """A classifier after a few steps, saved to net.ckpt, and the hyper-parameters there."""
+    module = DigitClassifier(*arguments, **settings)
+    fitted(module, folder)
+    return module, torch.load(folder / "net.ckpt", weights_only=True)["hyper_parameters"]
+
+
+def load(folder: Path, **passed: Any) -> DigitClassifier:
+    return DigitClassifier.load_from_checkpoint(folder / "net.ckpt", weights_only=True, **passed)
+
+
+def test_metrics_weight_all_images_equally_and_survive_a_checkpoint() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(100, 10, generator=generator), torch.randint(10, (100,), generator=generator)
     metrics = LossAndAccuracy()
     for part in (slice(0, 64), slice(64, 96), slice(96, 100)):
+        state, metrics = metrics.state_dict(), LossAndAccuracy()
+        metrics.load_state_dict(state)
         loss_sum = functional.cross_entropy(logits[part], targets[part], reduction="sum")
         metrics.update(loss_sum, logits[part], targets[part])
     computed = metrics.compute()
@@ -92,35 +88,21 @@ def test_metrics_weight_all_images_equally(digits: ImageSets) -> None:
     assert computed["acc"].item() == pytest.approx((logits.argmax(1) == targets).double().mean().item())
 
 
-def test_metrics_survive_a_checkpoint_within_an_epoch() -> None:
-    metrics = LossAndAccuracy()
-    metrics.update(torch.tensor(5.0), torch.eye(10), torch.arange(10))
-    restored = LossAndAccuracy()
-    restored.load_state_dict(metrics.state_dict())
-    restored.update(torch.tensor(15.0), torch.eye(10), torch.zeros(10, dtype=torch.long))
-    assert {name: value.item() for name, value in restored.compute().items()} == {
-        "loss": 1.0,
-        "acc": pytest.approx(0.55),
-    }
-
-
-def test_training_metrics_are_those_of_the_epoch(tmp_path: Path) -> None:
+def test_training_metrics_are_those_of_the_epoch(tmp_path: Path, digits: ImageSets) -> None:
     """With a learning rate too small to change anything, training and evaluation must agree."""
-    torch.manual_seed(0)
-    module, data = DigitClassifier("mlp", lr=1e-12), MNISTDataModule(batch_size=1000)
-    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_val_batches=0)
-    trainer.fit(module, datamodule=data)
-    loss = functional.cross_entropy(module(MNIST.normalize(data.train.images)), data.train.labels)
-    assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(loss.item(), rel=1e-5)
+    module = DigitClassifier("mlp", lr=1e-12)
+    metrics = fitted(module, tmp_path, batch_size=1000, limit_train_batches=1.0).callback_metrics
+    with torch.no_grad():
+        logits = module(MNIST.normalize(digits.train.images))
+    assert float(metrics["train/loss"]) == pytest.approx(functional.cross_entropy(logits, digits.train.labels).item())
+    assert float(metrics["train/acc"]) == pytest.approx(
+        (logits.argmax(1) == digits.train.labels).double().mean().item()
+    )
 
 
-def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: ImageSets) -> None:
-    module, data = DigitClassifier("batchnorm", lr=3e-3), MNISTDataModule()
-    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=20, limit_val_batches=0)
-    trainer.fit(module, datamodule=data)
-    trainer.save_checkpoint(tmp_path / "last.ckpt")
-    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert checkpoint["hyper_parameters"] == {
+def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, batch: tuple[Tensor, Tensor]) -> None:
+    module, kept = trained(tmp_path, "batchnorm", lr=3e-3)
+    assert kept == {
         "arch": "batchnorm",
         "lr": 3e-3,
         "optimizer": "adam",
@@ -130,15 +112,11 @@ def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, digits: ImageSe
         "loss": "cross_entropy",
         "image_spec": MNIST.as_dict(),
     }
-    reloaded = DigitClassifier.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
-    images, _ = first_batch(digits)
-    assert torch.equal(reloaded.eval()(images), module.eval()(images))
+    assert torch.equal(load(tmp_path).eval()(batch[0]), module.eval()(batch[0]))
 
 
-def test_adam_is_fused_and_has_the_courses_learning_rate(tmp_path: Path) -> None:
-    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=1, limit_val_batches=0)
-    trainer.fit(DigitClassifier("mlp"), datamodule=MNISTDataModule())
-    (optimizer,) = trainer.optimizers
+def test_adam_is_fused_and_has_the_courses_learning_rate() -> None:
+    optimizer = DigitClassifier("mlp").configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     assert (optimizer.defaults["lr"], optimizer.defaults["fused"]) == (1e-2, True)
 
@@ -146,10 +124,9 @@ def test_adam_is_fused_and_has_the_courses_learning_rate(tmp_path: Path) -> None
 @pytest.mark.parametrize(("schedule", "first", "last"), [("onecycle", 4e-4, 4e-8), ("cosine", 1e-2, 6.16e-5)])
 def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, last: float) -> None:
     module = DigitClassifier("mlp", lr_scheduler=schedule)
-    trainer = quiet_trainer(tmp_path, max_epochs=2, limit_train_batches=10, limit_val_batches=0)
     rates: list[float] = []
     module.on_before_zero_grad = lambda optimizer: rates.append(optimizer.param_groups[0]["lr"])  # type: ignore[method-assign]
-    trainer.fit(module, datamodule=MNISTDataModule())
+    fitted(module, tmp_path, max_epochs=2, limit_train_batches=10)
     assert len(rates) == 20
     assert rates[0] == pytest.approx(first)
     assert rates[-1] == pytest.approx(last, rel=1e-3)
@@ -157,95 +134,51 @@ def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, las
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
 def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
-    module = DigitClassifier("batchnorm")
-    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=30, limit_val_batches=2, precision=precision)
-    trainer.fit(module, datamodule=MNISTDataModule())
+    trainer = fitted(
+        DigitClassifier("batchnorm"), tmp_path, limit_train_batches=30, limit_val_batches=2, precision=precision
+    )
     assert float(trainer.callback_metrics["test/acc"]) > 0.5
 
 
-WRONG_DECAY = {"class_path": "torch.optim.AdamW", "init_args": {"weight_decay": -1.0}}
+# Classes, functions and modules passed in Python.
+
+BUILT = r"the checkpoint does not say how its network was built: load it with arch=.*Hidden\(\.\.\.\)"
+NAMELESS = r"cannot be found by its name: pass the class or function itself"
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("arch", "network", "name", "problem"),
     [
-        ({"arch": "resnet"}, "unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm"),
-        ({"arch": "mlp", "optimizer": "adma"}, "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
-        (
-            {"arch": "mlp", "lr_scheduler": "onecylce"},
-            "unknown lr_scheduler 'onecylce': choose one of constant, onecycle",
-        ),
-        ({"arch": "mlp", "lr": 0.0}, "learning rate"),
-        ({"arch": "mlp", "lr": float("nan")}, "learning rate"),
-        ({"arch": "mlp", "optimizer": WRONG_DECAY}, "Invalid weight_decay value: -1.0"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        DigitClassifier(**settings)  # type: ignore[arg-type]  # the keys are its arguments
-
-
-def trained(tmp_path: Path, *arguments: Any, **settings: Any) -> tuple[DigitClassifier, dict[str, Any]]:
-    """A classifier after a few steps, saved to net.ckpt, and the hyper-parameters there."""
-    module = DigitClassifier(*arguments, **settings)
-    trainer = quiet_trainer(tmp_path, max_epochs=1, limit_train_batches=3, limit_val_batches=0)
-    trainer.fit(module, datamodule=MNISTDataModule())
-    trainer.save_checkpoint(tmp_path / "net.ckpt")
-    return module, torch.load(tmp_path / "net.ckpt", weights_only=True)["hyper_parameters"]
-
-
-def load(tmp_path: Path, **passed: Any) -> DigitClassifier:
-    return DigitClassifier.load_from_checkpoint(tmp_path / "net.ckpt", weights_only=True, **passed)
-
-
-@pytest.mark.parametrize(
-    ("arch", "network", "name"),
-    [
-        (Hidden, {"hidden": 4}, f"{__name__}.Hidden"),
-        (make_hidden, {"hidden": 4}, f"{__name__}.make_hidden"),
-        (local_class(), None, f"{__name__}.local_class.<locals>.Local"),
-        (lambda hidden: Hidden(hidden), {"hidden": 4}, f"{__name__}.<lambda>"),
-        (partial(Hidden, hidden=4), None, "functools.<partial>"),
-        (Hidden(4), None, f"{__name__}.Hidden"),
+        (Hidden, {"hidden": 4}, f"{__name__}.Hidden", None),
+        (make_hidden, {"hidden": 4}, f"{__name__}.make_hidden", None),
+        (local_class(), None, f"{__name__}.local_class.<locals>.Local", NAMELESS),
+        (lambda hidden: Hidden(hidden), {"hidden": 4}, f"{__name__}.<lambda>", NAMELESS),
+        (partial(Hidden, hidden=4), None, "functools.<partial>", NAMELESS),
+        (Hidden(4), None, f"{__name__}.Hidden", BUILT),
     ],
     ids=["class", "function", "local class", "lambda", "partial", "network"],
 )
-def test_a_network_can_be_passed_in_python(
-    tmp_path: Path, digits: ImageSets, arch: Callable[..., nn.Module], network: dict[str, Any] | None, name: str
+def test_a_network_passed_in_python_is_loaded_by_its_name_if_it_has_one(
+    tmp_path: Path,
+    batch: tuple[Tensor, Tensor],
+    arch: Callable[..., nn.Module],
+    network: dict[str, Any] | None,
+    name: str,
+    problem: str | None,
 ) -> None:
     module, kept = trained(tmp_path, arch, network=network)
-    assert kept["arch"] == name
-    assert kept["network"] == ("built outside" if isinstance(arch, nn.Module) else network)
+    is_built = isinstance(arch, nn.Module)
+    assert (kept["arch"], kept["network"]) == (name, "built outside" if is_built else network)
     convolution = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
-    loaded = load(tmp_path, arch=Hidden(4) if isinstance(arch, nn.Module) else arch)
-    images, _ = first_batch(digits)
-    assert torch.equal(loaded.eval()(images), module.eval()(images))
-
-
-@pytest.mark.parametrize("arch", [Hidden, make_hidden])
-def test_a_class_or_function_that_was_passed_is_found_again_by_its_name(tmp_path: Path, arch: Any) -> None:
-    module, _ = trained(tmp_path, arch, network={"hidden": 4})
-    assert load(tmp_path).hparams == module.hparams
-
-
-@pytest.mark.parametrize(
-    ("arch", "message"),
-    [
-        (Hidden(4), r"the checkpoint does not say how its network was built: load it with arch=.*Hidden\(\.\.\.\)"),
-        (local_class(), "<locals>.Local cannot be found by its name: pass the class or function itself"),
-    ],
-)
-def test_a_network_without_a_name_must_be_passed_again(tmp_path: Path, arch: Any, message: str) -> None:
-    trained(tmp_path, arch)
-    with pytest.raises(UsageError, match=message):
-        load(tmp_path)
-
-
-def test_a_network_that_was_passed_cannot_be_built_from_its_class(tmp_path: Path) -> None:
-    trained(tmp_path, Hidden(4))
-    with pytest.raises(UsageError, match=r"how its network was built: load it with arch=.*Hidden\(\.\.\.\)"):
-        load(tmp_path, arch=Hidden)
+    loaded = load(tmp_path, arch=Hidden(4) if is_built else arch)
+    assert torch.equal(loaded.eval()(batch[0]), module.eval()(batch[0]))
+    if problem is None:
+        assert load(tmp_path).hparams == module.hparams
+        return
+    for passed in ({}, {"arch": Hidden}) if is_built else ({},):
+        with pytest.raises(UsageError, match=problem):
+            load(tmp_path, **passed)
 
 
 def test_a_registered_network_that_was_passed_can_be_loaded_by_name(tmp_path: Path) -> None:
@@ -270,8 +203,8 @@ def test_a_checkpoint_cannot_import_a_class_by_lightnings_instantiator(
 
 
 def test_an_optimizer_schedule_and_loss_can_be_passed_too(tmp_path: Path) -> None:
-    plateau = partial(torch.optim.lr_scheduler.StepLR, step_size=2)
-    module, kept = trained(tmp_path, "mlp", optimizer=torch.optim.SGD, lr_scheduler=plateau, loss=nn.CrossEntropyLoss)
+    schedule = partial(torch.optim.lr_scheduler.StepLR, step_size=2)
+    module, kept = trained(tmp_path, "mlp", optimizer=torch.optim.SGD, lr_scheduler=schedule, loss=nn.CrossEntropyLoss)
     assert type(module.optimizers(use_pl_optimizer=False)) is torch.optim.SGD
     assert (kept["optimizer"], kept["lr_scheduler"]) == ("torch.optim.sgd.SGD", "functools.<partial>")
     assert kept["loss"] == "torch.nn.modules.loss.CrossEntropyLoss"
@@ -279,19 +212,15 @@ def test_an_optimizer_schedule_and_loss_can_be_passed_too(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("loss", [Focal(1.0), nn.CrossEntropyLoss(torch.arange(1.0, 11.0))], ids=["own", "torch"])
-def test_a_loss_that_is_built_trains_by_the_mean_over_images(tmp_path: Path, digits: ImageSets, loss: Any) -> None:
+def test_a_loss_that_is_built_trains_by_the_mean_over_images(
+    tmp_path: Path, batch: tuple[Tensor, Tensor], loss: Any
+) -> None:
     module, kept = trained(tmp_path, "mlp", loss=loss)
-    assert kept["loss"] == {
-        "class_path": f"{type(loss).__module__}.{type(loss).__name__}",
-        "init_args": "built outside",
-    }
-    logits, targets = module(first_batch(digits)[0]), first_batch(digits)[1]
-    expected = (
-        loss(logits, targets)
-        if isinstance(loss, Focal)
-        else functional.cross_entropy(logits, targets, loss.weight, reduction="none")
-    )
-    assert torch.allclose(module.loss(logits, targets).sum(), expected.sum())
+    name = f"{type(loss).__module__}.{type(loss).__name__}"
+    assert kept["loss"] == {"class_path": name, "init_args": "built outside"}
+    logits, targets = module(batch[0]), batch[1]
+    each = loss if isinstance(loss, Focal) else nn.CrossEntropyLoss(loss.weight, reduction="none")
+    assert torch.allclose(module.loss(logits, targets).sum(), each(logits, targets).sum())
     assert getattr(loss, "reduction", "mean") == "mean"  # the passed one is left as it was
     assert load(tmp_path, loss=loss).hparams == module.hparams
     with pytest.raises(UsageError, match=r"the checkpoint does not say how its .* was built"):
@@ -301,6 +230,15 @@ def test_a_loss_that_is_built_trains_by_the_mean_over_images(tmp_path: Path, dig
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"arch": "resnet"}, "unknown architecture 'resnet': choose one of mlp, maxpool, batchnorm"),
+        ({"arch": "mlp", "optimizer": "adma"}, "unknown optimizer 'adma': choose one of adam, adamw, sgd"),
+        ({"arch": "mlp", "lr_scheduler": "cos"}, "unknown lr_scheduler 'cos': choose one of constant, onecycle"),
+        ({"arch": "mlp", "lr": 0.0}, "learning rate"),
+        ({"arch": "mlp", "lr": float("nan")}, "learning rate"),
+        (
+            {"arch": "mlp", "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"weight_decay": -1.0}}},
+            "Invalid weight_decay value: -1.0",
+        ),
         ({"arch": Hidden(), "network": {"hidden": 3}}, "Hidden takes no arguments, but was given hidden"),
         ({"arch": nn.Flatten()}, r"Flatten returns \(2, 784\) for images \(2, 1, 28, 28\), not logits \(2, 10\)"),
         ({"arch": nn.Conv2d(3, 1, 3)}, r"Conv2d does not take images \(B, 1, 28, 28\)"),
@@ -311,7 +249,7 @@ def test_a_loss_that_is_built_trains_by_the_mean_over_images(tmp_path: Path, dig
     ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
-def test_what_is_passed_must_fit(settings: dict[str, Any], message: str) -> None:
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         DigitClassifier(**settings)
     assert "\n" not in str(caught.value)
