@@ -9,7 +9,7 @@ from statistics import median
 import yaml
 
 from benchmarks.pages import read_raw_numbers
-from benchmarks.training.results import Results
+from benchmarks.rows import Results
 from convblocks.atomic import write
 from convblocks.comparison.analysis import summarise
 from convblocks.comparison.statistics import mean_interval
@@ -184,7 +184,7 @@ def _verdict(goal: Goal, entries: Sequence[Entry]) -> list[str]:
 
 def _seconds_text(entry: Entry, starts: Results) -> list[str]:
     seconds, run = entry.seconds, entry.runs[0]
-    first = [one.seconds for one in starts.commands if (one.name, one.arch) == ("first step", run.arch)]
+    first = starts.values("seconds", part="command", command="first step", arch=run.arch)
     if seconds is None or not first or starts.machine.partition(", python ")[0] != hardware(run):
         return [cell(seconds), NOTHING]
     return [cell(seconds), f"{seconds.value + median(first):.1f}"]

@@ -20,13 +20,10 @@ from benchmarks.handwriting import page as handwriting
 from benchmarks.handwriting.results import Results as HandwritingResults
 from benchmarks.pages import read_raw_numbers
 from benchmarks.pictures import page as pictures
-from benchmarks.pictures.results import Results as PicturesResults
 from benchmarks.processes import page as processes
-from benchmarks.processes.results import Results as ProcessesResults
+from benchmarks.rows import Results
 from benchmarks.search import page as search
-from benchmarks.search.results import Results as SearchResults
 from benchmarks.training import page as performance
-from benchmarks.training.results import Results as PerformanceResults
 from convblocks.atomic import write
 from convblocks.command_line import Parser, output_folder
 from convblocks.comparison.analysis import compare
@@ -170,10 +167,10 @@ PAGES = {
         "python docs/train.py",
         write_board,
     ),
-    "performance": _benchmark("performance", "python scripts/benchmark.py --out docs", performance, PerformanceResults),
-    "processes": _benchmark("processes", "python -m benchmarks.processes --out docs", processes, ProcessesResults),
-    "pictures": _benchmark("pictures", "python -m benchmarks.pictures --out docs", pictures, PicturesResults),
-    "search": _benchmark("search", "python docs/train.py search", search, SearchResults),
+    "performance": _benchmark("performance", "python scripts/benchmark.py --out docs", performance, Results),
+    "processes": _benchmark("processes", "python -m benchmarks.processes --out docs", processes, Results),
+    "pictures": _benchmark("pictures", "python -m benchmarks.pictures --out docs", pictures, Results),
+    "search": _benchmark("search", "python docs/train.py search", search, Results),
     "handwriting": _benchmark("handwriting", "python docs/train.py handwriting", handwriting, HandwritingResults),
     "readme": _sessions(README),
     "use": _sessions(USE),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.training.results import CommandTime, Results
+from benchmarks.rows import Results, Row
 from convblocks.runs.result import Overrides, RunResult
 from docs.board import Entry, entries_table, goals_table, precision_of, public_table
 from docs.comparisons import DATA
@@ -79,7 +79,8 @@ def test_what_has_not_been_run_is_not_met() -> None:
 
 
 def test_the_time_from_the_process_start_is_told_on_the_machine_where_it_was_measured() -> None:
-    starts = Results(MACHINE, None, [], 2, 1, None, commands=[CommandTime("first step", "maxpool", 4.0)])
+    first = Row({"part": "command", "command": "first step", "arch": "maxpool"}, {"seconds": 4.0})
+    starts = Results(MACHINE, None, [], rounds=1, rows=[first])
     here = Entry("sprint", "sprint", runs("maxpool", 0.9905, 8.0, 8.0, 8.0))
     there = Entry("sprint", "sprint", [replace(run, provenance=ELSEWHERE) for run in here.runs])
     rows = entries_table([here, there], starts).rows

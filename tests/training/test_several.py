@@ -14,8 +14,7 @@ import torch
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch import distributed
 
-from benchmarks.processes.measure import measure
-from benchmarks.processes.variants import Case
+from benchmarks.processes.measure import Case, measure
 from convblocks.data.images import ImageSets
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit, preemption, signals
