@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from statistics import median
 from threading import Barrier, BrokenBarrierError
+from typing import NamedTuple
 
 import torch
 
@@ -40,15 +40,14 @@ PATIENCE_SECONDS = 120
 QUIET = 0.25
 
 NOTES = (
-    "Median [lowest, highest] of all jobs together; ~ where measured once. tied: not clearly slower than the fastest, "
-    f"or by less than {LEAST_GAIN - 1:.0%}. Of those that tie, the nearest to the command's defaults is chosen.",
+    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not clearly slower than "
+    f"the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the command's defaults is best.\n"
     "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number "
-    "of threads changes only how sums round. Compare runs that were trained alike.",
+    "of threads changes only how sums round. Compare runs that were trained alike."
 )
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """How to train: accelerator and precision as Lightning names them, runs side by side, CPU threads of each."""
 
     accelerator: str
@@ -58,15 +57,6 @@ class Setting:
 
     def __str__(self) -> str:
         return f"{self.accelerator} {self.precision}, jobs {self.jobs}, threads {self.threads}"
-
-    def departures(self, default: "Setting") -> tuple[bool, int]:
-        """Whether the precision differs from the default, which changes the numbers, and how much else does."""
-        others = (self.accelerator, self.jobs, self.threads), (default.accelerator, default.jobs, default.threads)
-        return self.precision != default.precision, sum(own != other for own, other in zip(*others, strict=True))
-
-    def flags(self) -> list[str]:
-        device = ["--trainer.accelerator", self.accelerator, "--trainer.devices", "1"]
-        return [*device, "--trainer.precision", self.precision]
 
 
 Paces = dict[Setting, list[float]]  # images a second of all jobs together, as measured one after the other
@@ -97,7 +87,7 @@ def print_fastest(archs: Sequence[str], budget: float) -> None:
         to_console([table(arch, paces, defaults)], terminal())
         for label, words in zip(("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True):
             echo_command(words, label)
-    echo("\n".join(["", *NOTES]))
+    echo(NOTES)
 
 
 def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Setting]:
@@ -152,39 +142,26 @@ def is_hopeless(setting: Setting, paces: Paces) -> bool:
     return median(paces[setting]) < HOPELESS * max(rivals)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The settings for a purpose and their paces, and the default of its command."""
+def best(paces: Paces, default: Setting) -> Setting:
+    """Of the settings that the fastest is not clearly faster than the nearest to the default, in precision first.
 
-    paces: Paces
-    default: Setting
-
-    @property
-    def tied(self) -> list[Setting]:
-        """The settings that the fastest one is not clearly faster than: all, as long as none was measured twice."""
-        fastest = max((pace for pace in self.paces.values() if len(pace) > 1), key=median, default=[0.0])
-        return [
-            setting
-            for setting, pace in self.paces.items()
-            if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
-        ]
-
-    @property
-    def best(self) -> Setting:
-        """Of the settings that tie the nearest to the default; one that was measured once is no alternative."""
-        known = [one for one in self.tied if len(self.paces[one]) > 1 or one == self.default]
-        return min(known or self.tied, key=lambda one: (*one.departures(self.default), -median(self.paces[one])))
-
-    def verdict(self, setting: Setting) -> str:
-        """A table's cell."""
-        verdict = "chosen" if setting == self.best else "tied" if setting in self.tied else "slower"
-        return verdict if setting in self.paces else ""
+    A setting that was measured once is no alternative.
+    """
+    known = {setting: pace for setting, pace in paces.items() if len(pace) > 1 or setting == default}
+    fastest = max((pace for pace in known.values() if len(pace) > 1), key=median, default=[0.0])
+    tied = [
+        setting
+        for setting, pace in known.items()
+        if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
+    ]
+    differences = {one: sum(own != other for own, other in zip(one, default, strict=True)) for one in tied}
+    return min(tied, key=lambda one: (one.precision != default.precision, differences[one], -median(paces[one])))
 
 
-def choices(paces: Paces, defaults: Sequence[Setting]) -> list[Choice]:
-    """For one run, and for many."""
+def chosen(paces: Paces, defaults: Sequence[Setting]) -> tuple[Setting, Setting]:
+    """The settings for one run and for many; ``defaults`` are those of fit.py and compare.py."""
     single = {setting: pace for setting, pace in paces.items() if setting.jobs == 1}
-    return [Choice(own, default) for own, default in zip((single, paces), defaults, strict=True)]
+    return best(single, defaults[0]), best(paces, defaults[1])
 
 
 def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
@@ -192,20 +169,22 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
     rows = []
     for setting, pace in paces.items():
         spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]" if len(pace) > 1 else f"~{pace[0]:,.0f}"
-        cells = [setting.accelerator, setting.precision, str(setting.jobs), str(setting.threads)]
-        rows.append([*cells, spread, *(choice.verdict(setting) for choice in choices(paces, defaults))])
-    columns = ["device", "precision", "jobs", "threads", "images a second", "one run", "many runs"]
-    return Table(f"{arch}: what is fastest here", columns, rows)
+        purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
+        best_for = [purpose for purpose, one in purposes if one == setting]
+        rows.append([*map(str, setting), spread, ", ".join(best_for)])
+    columns = ["device", "precision", "jobs", "threads", "images a second", "best for"]
+    return Table(f"{arch}: the fastest settings here", columns, rows)
 
 
 def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[str]]:
     """The words to copy for one run and for many, with all flags."""
-    one, many = (choice.best for choice in choices(paces, defaults))
-    jobs = ["--jobs", str(many.jobs)]
-    return [
-        ["python", "scripts/fit.py", "--arch", arch, *one.flags(), "--threads", str(one.threads)],
-        ["python", "scripts/compare.py", "--arch", arch, *many.flags(), *jobs, "--threads", str(many.threads)],
-    ]
+    words = []
+    for script, one in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
+        device = ["--trainer.accelerator", one.accelerator, "--trainer.devices", "1"]
+        jobs = ["--jobs", str(one.jobs)] if script == "compare" else []
+        flags = [*device, "--trainer.precision", one.precision, *jobs, "--threads", str(one.threads)]
+        words.append(["python", f"scripts/{script}.py", "--arch", arch, *flags])
+    return words
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:

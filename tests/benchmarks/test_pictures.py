@@ -9,7 +9,7 @@ from benchmarks.pages import read_raw_numbers
 from benchmarks.pictures.data import COLOUR, ColourNoise, as_many_for_testing, keep_decoded, write_pictures
 from benchmarks.pictures.measure import ALL_CORES, KEPT, ONE_CORE, ORIGINAL, EpochTimes, multiply_adds
 from benchmarks.pictures.page import colour_table, folder_table, reading_table, texts
-from benchmarks.rows import Results, Row
+from benchmarks.rows import Labels, Results, Row
 from convblocks.data.folder import PictureFolder, kept_file
 from convblocks.data.images import ImageSets
 from tests.scripts import run_benchmark
@@ -64,7 +64,7 @@ def results() -> Results:
     for number in range(2):
         for (part, data), seconds in SECONDS.items():
             for repeat in (0.5, 1.0, 9.0):
-                labels = {"part": part, "arch": "mlp", "data": data, "steps": 10}
+                labels: Labels = {"part": part, "arch": "mlp", "data": data, "steps": 10}
                 made.rows.append(Row(labels, {"seconds": repeat * seconds[number]}, number))
         for way, (images, of_first) in READINGS.items():
             values = {"images": images, "seconds": (1 + number) * of_first}

@@ -19,7 +19,7 @@ from benchmarks.processes.communication import (
 )
 from benchmarks.processes.measure import Case, Measurement, Variant, measure
 from benchmarks.processes.page import calculation_table, pace_table, rates_table, scaling_table, sent_table
-from benchmarks.rows import Results, Row
+from benchmarks.rows import Labels, Results, Row
 from tests.scripts import run_benchmark
 
 # The MLP's 79,510 gradients and a gathering of 3 float32 numbers.
@@ -76,7 +76,7 @@ def results_of(paces: tuple[float, float]) -> Results:
         seconds = {("fit", 64): 4, ("plain", 64): 4, ("fit", 256): 8, ("plain", 256): 8 * pace}
         for (variant, batch_size), of_two in seconds.items():
             for processes in (1, 2):
-                labels = {"part": "compared", "variant": variant, "arch": "mlp", "batch_size": batch_size}
+                labels: Labels = {"part": "compared", "variant": variant, "arch": "mlp", "batch_size": batch_size}
                 labels |= {"processes": processes, "steps": 10}
                 made.rows.append(Row(labels, {"seconds": (1 + 2 * number) * of_two / processes}, number))
     for case, one in [

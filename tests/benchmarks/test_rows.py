@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.pages import Page, picture, read_raw_numbers
+from benchmarks.pages import Page, read_raw_numbers
 from benchmarks.rows import Labels, Results, Row, ratio
 from convblocks.errors import UsageError, UserError
 from convblocks.tables import Table
@@ -115,12 +115,6 @@ def test_damage_is_an_error_of_one_line(tmp_path: Path, content: str | None, rea
         read_raw_numbers(tmp_path, "study", Results)
     assert str(caught.value).startswith(f"cannot read {path} (")
     assert reason in str(caught.value)
-
-
-def test_a_picture_has_a_dark_variant() -> None:
-    shown = picture("docs/lab/results", "Test errors").splitlines()
-    assert 'media="(prefers-color-scheme: dark)" srcset="docs/lab/results-dark.png"' in shown[1]
-    assert '<img alt="Test errors" src="docs/lab/results.png">' in shown[2]
 
 
 @pytest.mark.parametrize("benchmark", ["training.speed", "processes.__main__", "pictures.__main__", "search.__main__"])

@@ -1,5 +1,6 @@
 """What the benchmark of searches makes of their trials."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -7,24 +8,24 @@ import pytest
 
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Labels, Results, Row
-from benchmarks.search.page import answer_text, best_after, figure, reached, reached_table, started_table, steps
+from benchmarks.search.page import Course, answer_text, best_after, figure, reached, reached_table, started_table, steps
 from tests.scripts import run_benchmark
 
-TPE = [(10, 0.9), (2, None), (10, 0.95), (10, 0.93)]
-RANDOM = [(10, 0.8), (10, 0.97), (10, 0.96), (10, 0.99)]
+TPE: Course = [(10, 0.9), (2, None), (10, 0.95), (10, 0.93)]
+RANDOM: Course = [(10, 0.8), (10, 0.97), (10, 0.96), (10, 0.99)]
 
 
-def results_of(*repeats: dict[str, list[tuple[float, float | None]]]) -> Results:
+def results_of(*repeats: Mapping[str, Course]) -> Results:
     made = Results("a machine", "abc1234", ["--repeats", "1"], 3, {"arch": "maxpool", "epochs": 3})
     for repeat, searches in enumerate(repeats):
         for search, trials in searches.items():
             labels: Labels = {"part": "trial", "search": search}
-            for seconds, accuracy in trials:
-                values = {"seconds": seconds} | ({} if accuracy is None else {"accuracy": accuracy})
+            for one, accuracy in trials:
+                values = {"seconds": one} | ({} if accuracy is None else {"accuracy": accuracy})
                 made.rows.append(Row(labels, values, repeat))
-    for number, seconds in enumerate([(1.5, 1.4), (1.7, 1.5), (1.6, 1.4)]):
-        for way, one in zip(("search", "compare"), seconds, strict=True):
-            made.rows.append(Row({"part": "start", "way": way}, {"seconds": one}, number))
+    for way, started in {"search": [1.5, 1.7, 1.6], "compare": [1.4, 1.5, 1.4]}.items():
+        for number, seconds in enumerate(started):
+            made.rows.append(Row({"part": "start", "way": way}, {"seconds": seconds}, number))
     return made
 
 
