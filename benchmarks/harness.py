@@ -58,7 +58,7 @@ def apart() -> Iterator[None]:
 
 
 def discard_output(as_terminal: bool) -> None:
-    """Throw away what this process prints, on request as a terminal would take it: then progress bars are drawn."""
+    """Throw this process's output away, on request as a terminal would take it: then progress bars are drawn."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

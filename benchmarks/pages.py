@@ -36,9 +36,9 @@ class Page:
 
     Args:
         template: A file of Markdown that names tables and texts in braces; page and raw numbers are called like it.
-        tables: What makes them, by their names; also printed by the benchmark, in this order.
-        texts: What else the template names, beside what it may say of all results.
-        figure: The picture of that name.
+        tables: Functions by the tables' names in the template; the benchmark prints these tables in this order.
+        texts: The template's other names, beside those of all results.
+        figure: Draws the picture, if the page has one.
     """
 
     template: Path

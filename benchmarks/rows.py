@@ -28,8 +28,8 @@ class Row:
     round: int = 0
 
 
-# The labels of what is to be measured, and a function that does so; its rows may have further labels.
-Case = tuple[Labels, Callable[[], Iterable[Row]]]
+# The labels of a case, and a function that measures it; its rows may have further labels.
+Task = tuple[Labels, Callable[[], Iterable[Row]]]
 Fold = Callable[[Sequence[float]], float]
 
 
@@ -61,11 +61,11 @@ class Results:
     def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
         return cls(describe_machine(), git_commit(), arguments, rounds, settings)
 
-    def measure(self, cases: Sequence[Case], rounds: int = 1) -> None:
-        """Measure all cases in each round, every second time in the opposite order; print values as they come in."""
+    def measure(self, tasks: Sequence[Task], rounds: int = 1) -> None:
+        """Measure all of them in each round, every second time in the opposite order; print values as they come in."""
         began = time.perf_counter()
         for number in range(rounds):
-            for labels, measure in cases[:: -1 if number % 2 else 1]:
+            for labels, measure in tasks[:: -1 if number % 2 else 1]:
                 rows = [Row(labels | row.labels, row.values, number) for row in measure()]
                 self.rows += rows
                 case = " ".join(str(label) for label in labels.values() if label is not None)
@@ -93,7 +93,7 @@ class Results:
         return median(self.values(value, **labels))
 
     def by_round(self, value: str, fold: Fold = geometric_mean, /, **labels: Label) -> list[float]:
-        """One number for each round: what is measured several times in it counts once."""
+        """One number for each round: several measurements in it count once."""
         rounds: dict[int, list[float]] = {}
         for row in self.of(**labels):
             rounds.setdefault(row.round, []).append(row.values[value])

@@ -27,8 +27,7 @@ from benchmarks.pictures import measure
 from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep_decoded, write_pictures
 from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Part
 from benchmarks.pictures.page import PAGE
-from benchmarks.rows import Case as Measured
-from benchmarks.rows import Results, Row
+from benchmarks.rows import Results, Row, Task
 from convblocks.command_line import output_folder
 from convblocks.console import answer, echo, end
 from convblocks.data import mnist
@@ -76,7 +75,7 @@ def main(arguments: list[str]) -> None:
     PAGE.publish(out, results)
 
 
-def cases(options: Namespace, folder: Path, threads: int) -> Iterator[Measured]:
+def cases(options: Namespace, folder: Path, threads: int) -> Iterator[Task]:
     """The measurements of a round."""
     for arch in options.arch:
         for part, data in MEASURED:

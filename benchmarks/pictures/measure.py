@@ -45,7 +45,7 @@ class Case:
         part: "epoch" for epochs of fit.py with so many steps and as large a share of the evaluation, "bare" for the
             steps of the network and its optimizer alone.
         arch: The network's name.
-        data: On what.
+        data: The data set.
         steps: Training steps.
     """
 

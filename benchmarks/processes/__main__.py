@@ -20,8 +20,7 @@ from dataclasses import asdict
 from benchmarks.harness import at_least, parser
 from benchmarks.processes.measure import Case, measure
 from benchmarks.processes.page import PAGE
-from benchmarks.rows import Case as Measured
-from benchmarks.rows import Results
+from benchmarks.rows import Results, Task
 from convblocks.command_line import output_folder
 from convblocks.console import answer, end
 from convblocks.data import mnist
@@ -56,28 +55,26 @@ def main(arguments: list[str]) -> None:
     PAGE.publish(out, results)
 
 
-def compared(options: Namespace) -> Iterator[Measured]:
+def compared(options: Namespace) -> Iterator[Task]:
     """Both variants next to each other, with 1 and 2 processes, at each batch size."""
     for batch_size, steps in STEPS.items():
         for arch in options.arch:
             for processes in (1, 2):
                 for variant in ("fit", "plain"):
-                    yield measured(
-                        "compared", Case(variant, arch, batch_size, processes, min(steps[arch], options.steps))
-                    )
+                    yield task("compared", Case(variant, arch, batch_size, processes, min(steps[arch], options.steps)))
 
 
-def recorded(options: Namespace) -> Iterator[Measured]:
+def recorded(options: Namespace) -> Iterator[Task]:
     """This project at strong and at weak scaling, and plain Lightning with 2 processes to hold it against."""
     steps = min(RECORDED_STEPS, options.steps)
     for arch in options.arch:
-        yield measured("recorded", Case("plain", arch, BATCH_SIZE, 2, steps))
+        yield task("recorded", Case("plain", arch, BATCH_SIZE, 2, steps))
         for processes in PROCESSES:
             for batch_size in sorted({BATCH_SIZE, BATCH_SIZE * processes}):
-                yield measured("recorded", Case("fit", arch, batch_size, processes, steps))
+                yield task("recorded", Case("fit", arch, batch_size, processes, steps))
 
 
-def measured(part: str, case: Case) -> Measured:
+def task(part: str, case: Case) -> Task:
     return {"part": part, **asdict(case)}, lambda: measure(case, record=part == "recorded").rows()
 
 

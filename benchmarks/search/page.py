@@ -1,4 +1,4 @@
-"""What searches found for their cost: tables, an answer and a figure."""
+"""The results of searches for their cost: tables, an answer and a figure."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -61,7 +61,7 @@ def courses(results: Results) -> dict[str, list[Course]]:
 
 
 def equal_costs(results: Results) -> list[float]:
-    """For each repeat the seconds that every search took, the grid's apart: it is what it is."""
+    """For each repeat the seconds that every search took, without the grid, whose cost is fixed."""
     searches = [own for variant, own in courses(results).items() if variant != "grid"]
     return [min(map(cost, both)) for both in zip(*searches, strict=True)]
 

@@ -1,4 +1,4 @@
-"""What is measured of training: its ways, the operators of a step, and whole commands."""
+"""Measurements of training: its ways, the operators of a step, and whole commands."""
 
 import resource
 import subprocess
@@ -17,7 +17,7 @@ from convblocks.training.fast_network import speed_up_network
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
-# What no Lightning project starts without.
+# The imports of every Lightning project on MNIST.
 IMPORTS = "import lightning, torchvision"
 
 PROFILED_STEPS = 30

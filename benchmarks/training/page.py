@@ -1,4 +1,4 @@
-"""The tables and the figure of what training costs."""
+"""The tables and the figure of the cost of training."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -8,8 +8,7 @@ from functools import partial
 import torch
 
 from benchmarks.harness import at_least, in_fresh_process, parser
-from benchmarks.rows import Case as Measured
-from benchmarks.rows import Results
+from benchmarks.rows import Results, Task
 from benchmarks.training import here, measure
 from benchmarks.training.page import PAGE
 from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, Variant
@@ -34,12 +33,12 @@ BF16_ARCHS = ("maxpool",)
 PROFILED_ARCHS = ("maxpool", "batchnorm")
 
 # How often a round measures the smallest batch size, but for a quick look: the few percent between two variants are
-# less than what one measurement is off by.
+# less than the error of one measurement.
 SMALLEST_REPEATS = 4
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print the tables, and write page, picture and raw numbers; or only find what is fastest here.
+    """Measure, print the tables, and write page, picture and raw numbers; or only find the fastest settings here.
 
     Raises:
         UsageError: options that are unknown or out of range, or cannot be combined.
@@ -69,7 +68,7 @@ def parse(arguments: list[str]) -> Namespace:
         raise UsageError("--seconds is how long --here measures: give both")
     for option in ("rounds", "steps", "threads", "out"):
         if options.here and getattr(options, option) is not None:
-            raise UsageError(f"--here chooses by itself what it measures, and writes no files: leave out --{option}")
+            raise UsageError(f"--here chooses its own measurements and writes no files: leave out --{option}")
     defaults = {"seconds": here.BUDGET, "rounds": 3, "threads": torch.get_num_threads(), "out": LOGS / "benchmark"}
     for option, default in defaults.items():
         if getattr(options, option) is None:
@@ -77,7 +76,7 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def epochs(options: Namespace) -> Iterator[Measured]:
+def epochs(options: Namespace) -> Iterator[Task]:
     """Every variant with every network, those that are fast also in bf16-mixed, at the course's batch size."""
     for arch in options.arch:
         workers = {variant: best_workers(variant, arch, options) for variant in LOADING_IMAGES}
@@ -85,7 +84,7 @@ def epochs(options: Namespace) -> Iterator[Measured]:
             for variant in EPOCH_VARIANTS:
                 if variant not in LOADING_IMAGES or precision == "32-true":
                     case = Case(variant, arch, precision, workers=workers.get(variant, 0), steps=options.steps)
-                    yield measured("epoch", case, options.threads)
+                    yield task("epoch", case, options.threads)
 
 
 def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
@@ -93,11 +92,11 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
     tried = Results.begin([], rounds=1)
     steps = min(options.steps or WORKER_STEPS, WORKER_STEPS)
     cases = [Case(variant, arch, workers=workers, steps=steps) for workers in WORKERS]
-    tried.measure([measured("workers", case, options.threads) for case in cases])
+    tried.measure([task("workers", case, options.threads) for case in cases])
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
 
 
-def growth(options: Namespace) -> Iterator[Measured]:
+def growth(options: Namespace) -> Iterator[Task]:
     """A share of an epoch at growing batch sizes."""
     repeats = SMALLEST_REPEATS if options.steps is None else 1
     for arch in options.arch:
@@ -106,19 +105,17 @@ def growth(options: Namespace) -> Iterator[Measured]:
             steps = min(steps, options.steps or steps)
             is_smallest = batch_size == min(BATCH_SIZES)
             for variant in GROWTH_VARIANTS * (repeats if is_smallest else 1):
-                yield measured("growth", Case(variant, arch, batch_size=batch_size, steps=steps), options.threads)
+                yield task("growth", Case(variant, arch, batch_size=batch_size, steps=steps), options.threads)
             if is_smallest and arch in BF16_ARCHS:
                 for variant in ("bare", "fit") * repeats:
-                    yield measured(
-                        "growth", Case(variant, arch, "bf16-mixed", batch_size, steps=steps), options.threads
-                    )
+                    yield task("growth", Case(variant, arch, "bf16-mixed", batch_size, steps=steps), options.threads)
 
 
-def measured(part: str, case: Case, threads: int) -> Measured:
+def task(part: str, case: Case, threads: int) -> Task:
     return {"part": part, **asdict(case)}, partial(in_fresh_process, threads, measure.epoch, case)
 
 
-def commands(options: Namespace) -> Iterator[Measured]:
+def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
     names = {arch: ["first step", "one epoch"] for arch in options.arch}
     for arch in measure.COMPARED_EPOCHS:
@@ -130,7 +127,7 @@ def commands(options: Namespace) -> Iterator[Measured]:
             yield labels, partial(measure.command, name, arch, options.threads, options.steps)
 
 
-def profiles(options: Namespace) -> Iterator[Measured]:
+def profiles(options: Namespace) -> Iterator[Task]:
     """The operators of the convolutional networks, on one thread and on all."""
     for arch in PROFILED_ARCHS:
         for precision in PRECISIONS:

@@ -72,7 +72,7 @@ class Case:
         return ARCHITECTURES[self.arch]()
 
     def autocast(self) -> torch.autocast:
-        """What bf16-mixed means outside Lightning; does nothing for 32-true."""
+        """bf16-mixed outside Lightning; does nothing for 32-true."""
         return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
 

@@ -81,7 +81,7 @@ def test_an_epoch_on_colour_pictures_is_held_against_the_arithmetic(results: Res
     assert colour_table(results).rows == [["mlp", "3.00", "9.00", "2.50", *ratios, "at most 1.1: missed"]]
 
 
-def test_reading_is_told_in_seconds_and_in_images_a_second(results: Results) -> None:
+def test_reading_is_given_in_seconds_and_in_images_a_second(results: Results) -> None:
     assert reading_table(results).rows[:2] == [
         [ALL_CORES, "6", "4.50 [3.00, 6.00]", "1"],
         [ONE_CORE, "6", "9.00 [6.00, 12.00]", "1"],

@@ -59,7 +59,7 @@ def test_a_collective_counts_as_often_as_it_comes() -> None:
     ],
 )
 def test_every_step_sends_its_gradients_once(variant: Variant, arch: str, processes: int, gradients: int) -> None:
-    """What DistributedDataParallel does in C++ is recorded too; one process sends nothing."""
+    """Those that DistributedDataParallel sends from C++ are recorded too; one process sends nothing."""
     measured = measure(Case(variant, arch, batch_size=64, processes=processes, steps=6), record=True)
     assert measured.seconds > 0
     if processes == 1:

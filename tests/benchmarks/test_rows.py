@@ -47,7 +47,7 @@ def test_rows_are_found_by_their_labels() -> None:
     assert RESULTS.median("seconds", way="slow") == 8.5
 
 
-def test_what_is_measured_twice_in_a_round_counts_once() -> None:
+def test_two_measurements_in_a_round_count_once() -> None:
     assert RESULTS.by_round("seconds", way="slow") == pytest.approx([6.0, 12.0])
     assert RESULTS.by_round("seconds", median, way="slow") == [6.5, 13.0]
     assert str(RESULTS.ratio("seconds", SLOW, FAST)) == "6.00 [6.00, 6.00]"

@@ -1,4 +1,4 @@
-"""What the benchmark of searches makes of their trials."""
+"""The benchmark of searches compares them at equal cost."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The benchmark measures the same arithmetic in all ways, and its ratios are what they say."""
+"""The benchmark measures the same arithmetic in all ways, and its tables hold medians and ratios."""
 
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def test_a_ratio_is_undecided_and_a_gain_uncertain_where_the_rounds_differ_too_m
 
 
 def test_the_tables_hold_medians() -> None:
-    """A step is the arithmetic and what loop and project add; a run has a start of 4 s and 5 epochs of 2 s."""
+    """Milliseconds of bare, added by loop and project, in all; a run has a start of 4 s and 5 epochs of 2 s."""
     assert gain_table(RESULTS).rows == [["mlp", "2.0", "16.0", "8.0", "8.00 [8.00, 8.00]", "4.00 [4.00, 4.00]"]]
     assert steps_table(RESULTS).rows == [["mlp", "400.00", "200.00", "-400.00", "200.00"]]
     assert wait_table(RESULTS).rows == [["mlp", "4.0 (29%)", "10.0 (71%)", "0.0 (0%)", "14.0"]]
@@ -113,10 +113,10 @@ def test_a_profile_begins_with_the_longest_operator() -> None:
 def test_the_picture_has_the_numbers_of_the_tables() -> None:
     epochs, growth = performance_figure(RESULTS).axes
     names = [label.get_text() for label in epochs.get_yticklabels()]
-    told = {name: number.get_text() for name, number in zip(names, epochs.texts, strict=True)}
+    shown = {name: number.get_text() for name, number in zip(names, epochs.texts, strict=True)}
     medians = [float(np.asarray(line.get_xdata())[0]) for line in epochs.lines if line.get_gid() == "medians"]
-    assert list(told.values()) == [f"{seconds:.1f}" for seconds in medians]
-    assert [told[name] for name in ("fit", "notebook", "lightning-plain")] == gain_table(RESULTS).rows[0][1:4]
+    assert list(shown.values()) == [f"{seconds:.1f}" for seconds in medians]
+    assert [shown[name] for name in ("fit", "notebook", "lightning-plain")] == gain_table(RESULTS).rows[0][1:4]
     rates = [float(np.asarray(line.get_ydata())[0]) for line in growth.lines if line.get_gid() == "rates"]
     assert [row[2] for row in growth_table(RESULTS).rows] == [f"{rate / 64:.1f} ({rate:,.0f})" for rate in rates]
 
