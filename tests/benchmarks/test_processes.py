@@ -1,11 +1,13 @@
 """Several processes: the same work in both variants, all that is sent, and honest sums of it."""
 
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from benchmarks.pages import read_raw_numbers
+from benchmarks.processes.__main__ import compared, recorded
 from benchmarks.processes.communication import (
     NETWORK_BANDWIDTH,
     NETWORK_LATENCY,
@@ -69,6 +71,14 @@ def test_every_step_sends_its_gradients_once(variant: Variant, arch: str, proces
         assert sent == [Collective("allreduce_", 4 * gradients, per_step=1.0)]
 
 
+def test_both_variants_are_compared_and_all_numbers_of_processes_are_recorded() -> None:
+    options = Namespace(arch=["mlp"], steps=400)
+    assert len({tuple(labels.values()) for labels, _ in compared(options)}) == 2 * 2 * 2
+    cases = {(labels["variant"], labels["processes"], labels["batch_size"]) for labels, _ in recorded(options)}
+    fit = {("fit", processes, size) for processes in (1, 2, 4, 8) for size in (64, 64 * processes)}
+    assert cases == {("plain", 2, 64), *fit}
+
+
 def results_of(paces: tuple[float, float]) -> Results:
     """With 2 processes fit is as fast as plain at batch 64, and at 256 so many times as fast in each round."""
     made = Results("a machine", "abc1234", ["--out", "docs"], rounds=2)
@@ -129,7 +139,5 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     results = read_raw_numbers(tmp_path / "out" / "data", "processes", Results)
     assert len(results.of(part="compared")) == 2 * 2 * 2
-    for processes in (1, 2, 4, 8):
-        fit = {"part": "recorded", "variant": "fit", "processes": processes}
-        assert results.numbers("batch_size", **fit) == sorted({64, 64 * processes})
+    assert results.numbers("processes", part="recorded") == [1, 2, 4, 8]
     assert (tmp_path / "out" / "lab" / "processes.md").is_file()

@@ -1,5 +1,6 @@
 """The benchmark measures the same arithmetic in all ways, and its tables hold medians and ratios."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from benchmarks.training.page import (
     targets_table,
     wait_table,
 )
-from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS
+from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS, commands, growth, parse, profiles
 from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, BareLoop, Case, fit_command
 from convblocks.errors import UserError
 from tests.scripts import run_script
@@ -44,6 +45,18 @@ def test_fit_ends_with_the_weights_of_the_bare_loop(workspace: Path, arch: str, 
     weights = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
     for name, value in loop.network.state_dict().items():
         assert torch.equal(weights[f"network.{name}"], value), name
+
+
+def test_a_round_has_every_variant_at_every_batch_size() -> None:
+    """The smallest several times, in bf16-mixed too."""
+    options = parse(["--arch", "maxpool"])
+    labels = [labels for labels, _ in growth(options)]
+    smallest = Counter((one["variant"], one["precision"]) for one in labels if one["batch_size"] == 64)
+    variants = [*((variant, "32-true") for variant in GROWTH_VARIANTS), ("bare", "bf16-mixed"), ("fit", "bf16-mixed")]
+    assert smallest == dict.fromkeys(variants, 4)
+    assert Counter(one["batch_size"] for one in labels) == {64: 20, 256: 3, 1024: 3, 4096: 3}
+    assert [one["command"] for one, _ in commands(options)] == ["imports", "first step", "one epoch"]
+    assert len(list(profiles(options))) == len(PRECISIONS) * len({1, options.threads})
 
 
 def results_of(notebook: tuple[float, float] = (8.0, 24.0)) -> Results:
@@ -148,5 +161,5 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     assert results.different("precision", part="epoch") == list(PRECISIONS)
     assert set(results.different("variant", part="growth")) == set(GROWTH_VARIANTS)
     assert results.numbers("batch_size", part="growth") == [64, 256, 1024, 4096]
-    commands = {"imports", "first step", "one epoch", "side by side", "one by one"}
-    assert set(results.different("command", part="command")) == commands
+    measured = {"imports", "first step", "one epoch", "side by side", "one by one"}
+    assert set(results.different("command", part="command")) == measured
