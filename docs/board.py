@@ -4,13 +4,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import yaml
 
 from benchmarks.pages import read_raw_numbers
-from benchmarks.training.results import Results
+from benchmarks.rows import Results
 from convblocks.comparison.analysis import summarise
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
@@ -85,9 +84,10 @@ def read_entries(data: Path) -> list[Entry]:
 def first_steps(data: Path) -> dict[tuple[str, str], float]:
     """The median seconds from the start of fit.py to its first step, by the machine's hardware and the network."""
     starts = read_raw_numbers(data, "performance", Results)
-    commands = grouped([one for one in starts.commands if one.name == "first step"], lambda one: one.arch)
-    machine = starts.machine.partition(", python ")[0]
-    return {(machine, arch): median(one.seconds for one in own) for arch, own in commands.items()}
+    machine, command = starts.machine.partition(", python ")[0], {"part": "command", "command": "first step"}
+    return {
+        (machine, arch): starts.median("seconds", **command, arch=arch) for arch in starts.different("arch", **command)
+    }
 
 
 def entries_table(entries: Sequence[Entry], first_steps: Mapping[tuple[str, str], float]) -> Table:

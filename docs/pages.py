@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchmarks/ are no part of the package
 
 from benchmarks.handwriting import page as handwriting
-from benchmarks.pages import read_raw_numbers
+from benchmarks.handwriting.results import Results as HandwritingResults
+from benchmarks.pages import Page, read_raw_numbers
 from benchmarks.pictures import page as pictures
 from benchmarks.processes import page as processes
+from benchmarks.rows import Results
 from benchmarks.search import page as search
 from benchmarks.training import page as performance
 from convblocks.command_line import Parser, output_folder
@@ -58,9 +59,13 @@ def write_pages(data: Path, out: Path) -> None:
         raise UserError(f"these pages are left as they are: {', '.join(unwritten)}")
 
 
-def benchmark(name: str, page: ModuleType) -> Writer:
-    """A benchmark's page, by the function with which the benchmark itself writes it."""
-    return lambda data, out: page.write_page(out / "docs" / "lab", read_raw_numbers(data, name, page.Results))
+def benchmark(page: Page) -> Writer:
+    """A benchmark's page, as the benchmark itself writes it."""
+    return lambda data, out: page.write(out / "docs" / "lab", read_raw_numbers(data, page.template.stem, Results))
+
+
+def write_handwriting(data: Path, out: Path) -> None:
+    handwriting.write_page(out / "docs" / "lab", read_raw_numbers(data, "handwriting", HandwritingResults))
 
 
 # Each with the command that makes its numbers.
@@ -68,11 +73,11 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "results": ("docs/train.py study", write_results),
     "experiments": ("docs/train.py", write_experiments),
     "board": ("docs/train.py", write_board),
-    "performance": ("scripts/benchmark.py --out docs", benchmark("performance", performance)),
-    "processes": ("-m benchmarks.processes --out docs", benchmark("processes", processes)),
-    "pictures": ("-m benchmarks.pictures --out docs", benchmark("pictures", pictures)),
-    "search": ("docs/train.py search", benchmark("search", search)),
-    "handwriting": ("docs/train.py handwriting", benchmark("handwriting", handwriting)),
+    "performance": ("scripts/benchmark.py --out docs", benchmark(performance.PAGE)),
+    "processes": ("-m benchmarks.processes --out docs", benchmark(processes.PAGE)),
+    "pictures": ("-m benchmarks.pictures --out docs", benchmark(pictures.PAGE)),
+    "search": ("docs/train.py search", benchmark(search.PAGE)),
+    "handwriting": ("docs/train.py handwriting", write_handwriting),
     "readme": ("docs/train.py sessions", partial(write_transcripts, README)),
     "use": ("docs/train.py sessions", partial(write_transcripts, USE)),
 }

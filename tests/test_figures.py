@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from benchmarks.pages import read_raw_numbers
+from benchmarks.rows import Results
 from benchmarks.search import page as searches
-from benchmarks.training.figure import performance_figure
-from benchmarks.training.results import Results
+from benchmarks.training.page import performance_figure
 from convblocks.data.images import MNIST
 from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.evaluation import Panel, evaluation_panels, figure_of, first_layer

@@ -1,1 +1,1 @@
-"""What training on a folder of pictures and on colour pictures costs, held against MNIST's own files."""
+"""The cost of a folder of pictures and of colour pictures beside MNIST's own files."""

@@ -14,31 +14,30 @@ Example:
 """
 
 import tempfile
-import time
 from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
-from torchinfo import summary
 
-from benchmarks.pages import DATA, PAGES, write_raw_numbers
-from benchmarks.pictures import page
+from benchmarks.harness import at_least, in_fresh_process, parser
+from benchmarks.pictures import measure
 from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep_decoded, write_pictures
-from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Measurement, Reading, What, measure, time_reading
-from benchmarks.pictures.results import Results
-from convblocks.command_line import Parser, output_folder
-from convblocks.console import answer, end
+from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Part
+from benchmarks.pictures.page import PAGE
+from benchmarks.rows import Results, Row, Task
+from convblocks.command_line import output_folder
+from convblocks.console import answer, echo, end
 from convblocks.data import mnist
 from convblocks.errors import UsageError
-from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.provenance import describe_machine, git_commit
-from convblocks.tables import terminal, to_console
 
 # Training steps of a measurement: each of its repeats takes about a second.
 STEPS = {"mlp": 600, "maxpool": 60, "batchnorm": 120}
 
-# What is compared is next to each other.
-MEASURED: tuple[tuple[What, Data], ...] = (
+# Those that are compared are next to each other.
+MEASURED: tuple[tuple[Part, Data], ...] = (
     ("epoch", "folder"),
     ("epoch", "MNIST"),
     ("epoch", "colour"),
@@ -54,75 +53,36 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to, or the disk has no room for the pictures.
     """
-    options = parse(arguments)
+    made = parser(rounds=3)
+    made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
+    made.set_defaults(out=Path("docs"))
+    options = made.parse_args(arguments)
+    if options.pictures > TRAINING_PICTURES:
+        raise UsageError(f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}")
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        results = measure_all(options, arguments, Path(folder))
-    results.minutes = (time.perf_counter() - began) / 60
-    to_console(page.tables(results), terminal())
-    write_raw_numbers(out / DATA, "pictures", results)
-    page.write_page(output_folder(out / PAGES), results)
-    print(f"Written to {out / 'pictures'}.md and {out / DATA / 'pictures'}.json.")
-
-
-def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
-    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=TRAINING_PICTURES)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
-    options = parser.parse_args(arguments)
-    options.arch = list(dict.fromkeys(options.arch))
-    if options.rounds < 1:
-        raise UsageError(f"--rounds must be at least 1, but is {options.rounds}")
-    if not BATCH_SIZE <= options.pictures <= TRAINING_PICTURES:
-        raise UsageError(f"--pictures must be {BATCH_SIZE} to {TRAINING_PICTURES}, but is {options.pictures}")
-    return options
-
-
-def measure_all(options: Namespace, arguments: list[str], folder: Path) -> Results:
-    """All measurements, round by round, so that a change of the machine's pace meets everything."""
-    print(f"writing and decoding {options.pictures:,} pictures", flush=True)
-    write_pictures(folder, options.pictures)
-    keep_decoded(folder)
-    counts = {arch: multiply_adds(arch) for arch in options.arch}
     threads = torch.get_num_threads()
-    results = Results(describe_machine(), git_commit(), arguments, threads, options.rounds, options.pictures, counts)
-    for number in range(options.rounds):
-        stage = f"round {number + 1}/{options.rounds}"
-        order = -1 if number % 2 else 1
-        results.trained += [told(measure(case, folder, threads), stage) for case in cases(options)[::order]]
-        results.read += [told_reading(time_reading(way, folder), stage) for way in list(WAYS)[::order]]
-    return results
+    results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
+    for arch in options.arch:
+        for data in DESCRIPTIONS:
+            labels = {"part": "arithmetic", "arch": arch, "data": data}
+            results.rows.append(Row(labels, {"multiply_adds": measure.multiply_adds(arch, data)}))
+    with tempfile.TemporaryDirectory() as folder:
+        echo(f"writing and decoding {options.pictures:,} pictures")
+        write_pictures(Path(folder), options.pictures)
+        keep_decoded(Path(folder))
+        results.measure(list(cases(options, Path(folder), threads)), options.rounds)
+    PAGE.publish(out, results)
 
 
-def cases(options: Namespace) -> list[Case]:
-    """Each network's measurements in a round."""
-    steps = {arch: min(most, options.pictures // BATCH_SIZE) for arch, most in STEPS.items()}
-    return [Case(what, arch, data, steps[arch]) for arch in options.arch for what, data in MEASURED]
-
-
-def multiply_adds(arch: str) -> dict[Data, int]:
-    """Of the network for each data set, on one image; by torchinfo."""
-    return {
-        data: summary(ARCHITECTURES[arch](images_are), input_size=(1, *images_are.shape), verbose=0).total_mult_adds
-        for data, images_are in DESCRIPTIONS.items()
-    }
-
-
-def told(measurement: Measurement, stage: str) -> Measurement:
-    """Print a measurement as it comes in."""
-    case = measurement.case
-    print(f"{stage}  {case.arch} {case.what}, {case.data}: {measurement.median:.2f} s", flush=True)
-    return measurement
-
-
-def told_reading(reading: Reading, stage: str) -> Reading:
-    """Print how long it took, as it comes in."""
-    print(f"{stage}  {reading.way}: {reading.seconds:.2f} s", flush=True)
-    return reading
+def cases(options: Namespace, folder: Path, threads: int) -> Iterator[Task]:
+    """The measurements of a round."""
+    for arch in options.arch:
+        for part, data in MEASURED:
+            case = Case(part, arch, data, min(STEPS[arch], options.pictures // BATCH_SIZE))
+            yield asdict(case), partial(in_fresh_process, threads, measure.trained, case, folder)
+    for way in WAYS:
+        yield {"part": "reading", "way": way}, partial(in_fresh_process, threads, measure.reading, way, folder)
 
 
 if __name__ == "__main__":

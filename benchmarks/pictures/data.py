@@ -38,7 +38,7 @@ class ColourNoise(ImageSource):
 
 
 def data_flags(data: Data, folder: Path) -> list[str]:
-    """What tells ``fit.py`` to train on a data set."""
+    """The options of ``fit.py`` for a data set."""
     if data == "colour":
         return ["--data.source", f"{ColourNoise.__module__}.{ColourNoise.__qualname__}"]
     return ["--data.root", str(folder if data == "folder" else mnist.DEFAULT_ROOT)]

@@ -1,37 +1,32 @@
-"""Runs one measurement at a time, each in a process of its own."""
+"""Epochs on pictures and the steps of the network alone, and how long files take into memory."""
 
 import os
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
 import torch
 from torch.nn import functional
 from torch.optim import Adam
+from torchinfo import summary
 
 from benchmarks.pictures.data import DESCRIPTIONS, Data, data_flags
-from benchmarks.training import case as training
-from benchmarks.training import projects
-from benchmarks.training.case import LEARNING_RATE, SEED, Stopwatch
-from benchmarks.training.measure import apart
-from benchmarks.training.projects import fit_command, note_times
+from benchmarks.rows import Row
+from benchmarks.training import ways
+from benchmarks.training.ways import LEARNING_RATE, SEED, Stopwatch, add_hooks, fit_command
 from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.pictures import decode, read_headers
 from convblocks.model.classifier import DigitClassifier
-from convblocks.model.networks import build_network
-from convblocks.training import tensorboard
+from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.training.fast import keep_freed_memory
-from convblocks.training.fork import fork_server
 
-What = Literal["epoch", "bare"]
+Part = Literal["epoch", "bare"]
 
 BATCH_SIZE = 64
 
@@ -47,29 +42,17 @@ class Case:
     """The same steps several times.
 
     Args:
-        what: "epoch" for epochs of fit.py with so many steps and as large a share of the evaluation, "bare" for the
+        part: "epoch" for epochs of fit.py with so many steps and as large a share of the evaluation, "bare" for the
             steps of the network and its optimizer alone.
         arch: The network's name.
-        data: On what.
+        data: The data set.
         steps: Training steps.
     """
 
-    what: What
+    part: Part
     arch: str
     data: Data
     steps: int
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The seconds of each repeat but the first."""
-
-    case: Case
-    seconds: list[float]
-
-    @property
-    def median(self) -> float:
-        return median(self.seconds)
 
 
 class EpochTimes(Stopwatch):
@@ -82,36 +65,30 @@ class EpochTimes(Stopwatch):
         super().on_train_epoch_start()
         self.starts.append(self.began)
 
-    def seconds(self) -> list[float]:
-        """Of each epoch but the first, with its evaluation, logs and checkpoint."""
+    def of_epochs(self) -> list[float]:
+        """The seconds of each epoch but the first, with its evaluation, logs and checkpoint."""
         return [end - start for start, end in pairwise([*self.starts, self.ended])][1:]
 
 
-def measure(case: Case, folder: Path, threads: int) -> Measurement:
-    """Measure in a fresh process that has done its imports, in an empty folder; the pictures lie in ``folder``."""
-    with fresh_process() as pool:
-        return pool.submit(_measure_here, case, folder, threads).result()
-
-
-def _measure_here(case: Case, folder: Path, threads: int) -> Measurement:
-    torch.set_num_threads(threads)
-    with apart():
-        return Measurement(case, epochs(case, folder) if case.what == "epoch" else bare_steps(case))
+def trained(case: Case, folder: Path) -> list[Row]:
+    """The seconds of each repeat but the first; the pictures lie in ``folder``."""
+    seconds = epochs(case, folder) if case.part == "epoch" else bare_steps(case)
+    return [Row({}, {"seconds": one}) for one in seconds]
 
 
 def epochs(case: Case, folder: Path) -> list[float]:
     """``scripts/fit.py``, with everything on."""
     times = EpochTimes()
-    note_times(DigitClassifier, times)
+    add_hooks(DigitClassifier, times)
     evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
     fit_command(
-        training.Case("fit", case.arch, batch_size=BATCH_SIZE),
+        ways.Case("fit", case.arch, batch_size=BATCH_SIZE),
         case.steps,
         "measured",
         *["--epochs", str(REPEATS), "--trainer.limit_val_batches", str(evaluated)],
         *data_flags(case.data, folder),
     )
-    return times.seconds()
+    return times.of_epochs()
 
 
 def bare_steps(case: Case) -> list[float]:
@@ -134,13 +111,10 @@ def bare_steps(case: Case) -> list[float]:
     return seconds[1:]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """How long it took to get images from files into memory."""
-
-    way: str
-    images: int
-    seconds: float
+def multiply_adds(arch: str, data: Data) -> int:
+    """Of the network for a data set, on one image; by torchinfo."""
+    images_are = DESCRIPTIONS[data]
+    return summary(ARCHITECTURES[arch](images_are), input_size=(1, *images_are.shape), verbose=0).total_mult_adds
 
 
 def decode_on_all_cores(folder: Path) -> int:
@@ -178,19 +152,8 @@ WAYS: dict[str, Callable[[Path], int]] = {
 }
 
 
-def time_reading(way: str, folder: Path) -> Reading:
-    """Get images into memory in a fresh process that has done its imports."""
-    with fresh_process() as pool:
-        return pool.submit(_time_here, way, folder).result()
-
-
-def fresh_process() -> ProcessPoolExecutor:
-    """A process that is new, but has done its imports."""
-    return ProcessPoolExecutor(1, mp_context=fork_server(projects, tensorboard))
-
-
-def _time_here(way: str, folder: Path) -> Reading:
-    with apart():
-        began = time.perf_counter()
-        images = WAYS[way](folder)
-        return Reading(way, images, time.perf_counter() - began)
+def reading(way: str, folder: Path) -> list[Row]:
+    """How many images get from files into memory in how many seconds."""
+    began = time.perf_counter()
+    images = WAYS[way](folder)
+    return [Row({}, {"images": images, "seconds": time.perf_counter() - began})]

@@ -1,130 +1,87 @@
-"""The tables of what pictures cost, and their page in the documentation."""
+"""The tables of the cost of pictures: ratios within a round, and their targets."""
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.pages import Page
 from benchmarks.pictures.data import COLOUR, as_many_for_testing
 from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, REPEATS, WAYS
-from benchmarks.pictures.results import COLOUR_TARGET, FOLDER_TARGET, Results
-from benchmarks.ratios import RATIOS, UNDECIDED, ratio
-from convblocks.atomic import write
+from benchmarks.rows import Results, ratio
 from convblocks.estimates import Estimate
-from convblocks.tables import Table, to_markdown
+from convblocks.tables import Table
 
-ABOUT = """\
-# What pictures cost
+# The most that an epoch on a folder of pictures may take of one on MNIST's own files.
+FOLDER_TARGET = 1.05
 
-Made from [raw numbers](../data/pictures.json), which `python -m benchmarks.pictures {arguments}` measured in
-{minutes:.0f} minutes on the machine below, with nothing else running.
-
-{machine}; commit {commit}; {threads} threads.
-
-- `MNIST`: MNIST's own four files.
-- `folder`: {pictures:,} training and {test:,} test images of MNIST, written out as one PNG file each and decoded once.
-- `colour`: as many pictures as MNIST has, {shape}, of random content.
-
-An epoch is one of `scripts/fit.py` with everything on: some steps at batch size {batch_size}, the same share of the
-evaluation, logs and checkpoint. Each fresh process runs {repeats} of them; the first is not timed, and the median of
-the others counts. `bare` is just the network and its optimizer: as many steps over one batch, in a plain loop of torch,
-without the short cuts of `training/fast*.py`.
-
-{rounds} rounds, every second one in the opposite order. Seconds are medians over the rounds.
-"""
-
-PROPORTION = (
-    "How many times as much colour pictures take as MNIST: multiply-adds by torchinfo's count, bare steps, and epochs. "
-    "An epoch costs in proportion to its arithmetic if it grows as the bare steps do. It may grow less, since some of "
-    "its work does not depend on the size of the pictures."
-)
-
-READING = (
-    "Decoding means listing the training pictures, checking each one's size and decoding it; it is done once. The kept "
-    "file is what later runs read, after a check whether any picture has changed. It and MNIST's own files hold "
-    "training and test images together. The system has all files in its memory, since they were written or read "
-    "before. Seconds are the median, in brackets the least and the most. Decoding with all cores takes {ratio} times "
-    "as long as with one."
-)
+# The most by which an epoch may grow more than the bare steps do, when the pictures get larger.
+COLOUR_TARGET = 1.1
 
 
-def write_page(folder: Path, results: Results) -> None:
-    """Write the page."""
-    write(folder / "pictures.md", markdown(results))
+def texts(results: Results) -> dict[str, object]:
+    return {
+        "test_pictures": as_many_for_testing(int(results.settings["pictures"] or 0)),
+        "shape": " x ".join(map(str, COLOUR.shape)),
+        "repeats": REPEATS,
+        "batch_size": BATCH_SIZE,
+        "cores": results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading"),
+    }
 
 
-def tables(results: Results) -> list[Table]:
-    return [folder_table(results), colour_table(results), reading_table(results)]
+def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
+    """Of epochs or of bare steps: the median of a measurement's repeats, one a round."""
+    return results.by_round("seconds", median, part=part, arch=arch, data=data)
+
+
+def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
+    """Seconds on a data set, as a multiple of those on MNIST's own files, one a round."""
+    own, mnist = (seconds(results, part, arch, one) for one in (data, "MNIST"))
+    return [one / other for one, other in zip(own, mnist, strict=True)]
 
 
 def folder_table(results: Results) -> Table:
     """A folder of pictures against MNIST's own files."""
     rows = []
-    for arch in results.archs():
-        own, folder = (_seconds(results.seconds("epoch", arch, data)) for data in ("MNIST", "folder"))
-        measured = results.growth("epoch", arch, "folder")
-        rows.append([arch, str(results.steps(arch)), own, folder, str(measured), _held(measured, FOLDER_TARGET)])
+    for arch in results.different("arch", part="epoch"):
+        (steps,) = results.different("steps", part="epoch", arch=arch)
+        times = [f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "folder")]
+        measured = ratio(growth(results, "epoch", arch, "folder"))
+        rows.append([arch, steps, *times, str(measured), _held(measured, FOLDER_TARGET)])
     header = ["network", "steps", "MNIST, seconds", "folder, seconds", "folder / MNIST", "target"]
-    note = f"{RATIOS.format(rounds=results.rounds)} {UNDECIDED}"
-    return Table("An epoch on a folder of pictures, once decoded", header, rows, [note])
+    return Table("An epoch on a folder of pictures, once decoded", header, rows)
 
 
 def colour_table(results: Results) -> Table:
-    """What colour pictures cost, beside their arithmetic."""
+    """The cost of colour pictures, beside their arithmetic."""
     rows = []
-    for arch in results.archs():
-        own, colour = (_seconds(results.seconds("epoch", arch, data)) for data in ("MNIST", "colour"))
-        growths = [str(results.growth(what, arch, "colour")) for what in ("bare", "epoch")]
-        measured = results.proportion(arch)
-        growth = f"{results.growth_of_arithmetic(arch):.2f}"
-        rows.append([arch, own, colour, growth, *growths, str(measured), _held(measured, COLOUR_TARGET)])
-    header = [
-        "network",
-        "MNIST, seconds",
-        "colour, seconds",
-        "multiply-adds",
-        "bare",
-        "epochs",
-        "epochs / bare",
-        "target",
-    ]
-    return Table("An epoch on colour pictures", header, rows, [PROPORTION])
+    for arch in results.different("arch", part="epoch"):
+        times = [f"{median(seconds(results, 'epoch', arch, data)):.2f}" for data in ("MNIST", "colour")]
+        own, larger = (
+            results.median("multiply_adds", part="arithmetic", arch=arch, data=data) for data in ("MNIST", "colour")
+        )
+        bare, epochs = (growth(results, part, arch, "colour") for part in ("bare", "epoch"))
+        growths, proportion = [str(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
+        rows.append([arch, *times, f"{larger / own:.2f}", *growths, str(proportion), _held(proportion, COLOUR_TARGET)])
+    columns = ["network", "MNIST, seconds", "colour, seconds", "multiply-adds", "bare", "epochs", "epochs / bare"]
+    return Table("An epoch on colour pictures", [*columns, "target"], rows)
 
 
 def reading_table(results: Results) -> Table:
     """How long it takes until images are in memory."""
     rows = []
     for way in WAYS:
-        seconds = results.seconds_of_reading(way)
-        images = next(one.images for one in results.read if one.way == way)
-        spread = f"{_seconds(seconds)} [{min(seconds):.2f}, {max(seconds):.2f}]"
-        rows.append([way, f"{images:,}", spread, f"{images / median(seconds):,.0f}"])
-    cores = ratio(*(results.seconds_of_reading(way) for way in (ALL_CORES, ONE_CORE)))
-    note = READING.format(ratio=cores)
-    return Table("From files into memory", ["", "images", "seconds", "images a second"], rows, [note])
-
-
-def markdown(results: Results) -> str:
-    """The whole page."""
-    about = ABOUT.format(
-        arguments=shlex.join(results.arguments),
-        minutes=results.minutes,
-        machine=results.machine,
-        commit=results.commit or "unknown",
-        threads=results.threads,
-        pictures=results.pictures,
-        test=as_many_for_testing(results.pictures),
-        shape=" x ".join(map(str, COLOUR.shape)),
-        repeats=REPEATS,
-        batch_size=BATCH_SIZE,
-        rounds=results.rounds,
-    )
-    return f"{about}\n{to_markdown(tables(results))}"
-
-
-def _seconds(measured: Sequence[float]) -> str:
-    return f"{median(measured):.2f}"
+        times = results.values("seconds", part="reading", way=way)
+        images = results.median("images", part="reading", way=way)
+        spread = f"{median(times):.2f} [{min(times):.2f}, {max(times):.2f}]"
+        rows.append([way, f"{images:,.0f}", spread, f"{images / median(times):,.0f}"])
+    return Table("From files into memory", ["", "images", "seconds", "images a second"], rows)
 
 
 def _held(measured: Estimate, most: float) -> str:
     return f"at most {most:g}: {measured.at_most(most)}"
+
+
+PAGE = Page(
+    Path(__file__).with_name("pictures.md"),
+    {"folder": folder_table, "colour": colour_table, "reading": reading_table},
+    texts,
+)

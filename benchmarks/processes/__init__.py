@@ -1,1 +1,1 @@
-"""What several processes cost: this project and plain Lightning DDP side by side, and what is sent in a step."""
+"""The cost of several processes: this project and plain Lightning DDP side by side, and the messages of a step."""

@@ -13,24 +13,17 @@ Example:
   python -m benchmarks.processes --out docs
 """
 
-import time
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import asdict
 
-from benchmarks.pages import DATA, PAGES, write_raw_numbers
-from benchmarks.processes import page
-from benchmarks.processes.measure import Measurement, measure
-from benchmarks.processes.results import Results
-from benchmarks.processes.variants import Case
-from convblocks.command_line import Parser, output_folder
+from benchmarks.harness import at_least, parser
+from benchmarks.processes.measure import Case, measure
+from benchmarks.processes.page import PAGE
+from benchmarks.rows import Results, Task
+from convblocks.command_line import output_folder
 from convblocks.console import answer, end
 from convblocks.data import mnist
-from convblocks.errors import UsageError
-from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.directory import LOGS
-from convblocks.runs.provenance import describe_machine, git_commit
-from convblocks.tables import terminal, to_console
 
 # Training steps of a comparison's measurement by the global batch size: one or two seconds each.
 STEPS = {64: {"mlp": 400, "maxpool": 40, "batchnorm": 100}, 256: {"mlp": 250, "maxpool": 15, "batchnorm": 40}}
@@ -51,66 +44,38 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
-    options = parse(arguments)
+    made = parser(rounds=3)
+    made.add_argument("--steps", type=at_least(3), default=400)  # of fewer steps none is an inner one
+    options = made.parse_args(arguments)
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
-    began = time.perf_counter()
-    results = measure_all(options, arguments)
-    results.minutes = (time.perf_counter() - began) / 60
-    to_console(page.tables(results), terminal())
-    write_raw_numbers(out / DATA, "processes", results)
-    page.write_page(output_folder(out / PAGES), results)
-    print(f"Written to {out / 'processes'}.md and {out / DATA / 'processes'}.json.")
+    results = Results.begin(arguments, options.rounds)
+    results.measure(list(compared(options)), options.rounds)
+    results.measure(list(recorded(options)))
+    PAGE.publish(out, results)
 
 
-def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
-    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=max(max(steps.values()) for steps in STEPS.values()))
-    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
-    options = parser.parse_args(arguments)
-    for option, least in (("rounds", 1), ("steps", 3)):  # of fewer steps none is an inner one
-        if (value := getattr(options, option)) < least:
-            raise UsageError(f"--{option} must be at least {least}, but is {value}")
-    return options
-
-
-def measure_all(options: Namespace, arguments: list[str]) -> Results:
-    """All measurements: the comparison round by round, so that a change of the machine's pace meets both variants."""
-    results = Results(describe_machine(), git_commit(), arguments, options.rounds)
-    for number in range(options.rounds):
-        stage = f"round {number + 1}/{options.rounds}"
-        results.compared += [told(measure(case), stage) for case in compared_cases(options)]
-    results.recorded += [told(measure(case, record=True), "recorded") for case in recorded_cases(options)]
-    return results
-
-
-def compared_cases(options: Namespace) -> Iterator[Case]:
+def compared(options: Namespace) -> Iterator[Task]:
     """Both variants next to each other, with 1 and 2 processes, at each batch size."""
     for batch_size, steps in STEPS.items():
         for arch in options.arch:
             for processes in (1, 2):
                 for variant in ("fit", "plain"):
-                    yield Case(variant, arch, batch_size, processes, min(steps[arch], options.steps))
+                    yield task("compared", Case(variant, arch, batch_size, processes, min(steps[arch], options.steps)))
 
 
-def recorded_cases(options: Namespace) -> Iterator[Case]:
+def recorded(options: Namespace) -> Iterator[Task]:
     """This project at strong and at weak scaling, and plain Lightning with 2 processes to hold it against."""
     steps = min(RECORDED_STEPS, options.steps)
     for arch in options.arch:
-        yield Case("plain", arch, BATCH_SIZE, 2, steps)
+        yield task("recorded", Case("plain", arch, BATCH_SIZE, 2, steps))
         for processes in PROCESSES:
             for batch_size in sorted({BATCH_SIZE, BATCH_SIZE * processes}):
-                yield Case("fit", arch, batch_size, processes, steps)
+                yield task("recorded", Case("fit", arch, batch_size, processes, steps))
 
 
-def told(measurement: Measurement, stage: str) -> Measurement:
-    """Print a measurement as it comes in."""
-    case = measurement.case
-    what = f"{case.arch} batch {case.batch_size} {case.variant}, {case.processes} processes"
-    print(f"{stage}  {what}: {measurement.steps_per_second:.1f} steps a second", flush=True)
-    return measurement
+def task(part: str, case: Case) -> Task:
+    return {"part": part, **asdict(case)}, lambda: measure(case, record=part == "recorded").rows()
 
 
 if __name__ == "__main__":

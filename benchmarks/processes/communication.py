@@ -1,4 +1,4 @@
-"""What processes send each other in a training step, recorded, and how long GPUs would take for it, calculated."""
+"""The messages of processes in a training step, recorded, and how long GPUs would take for them, calculated."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ class Collective:
 
 
 class Recorder:
-    """Records the collective operations of one process over an epoch's inner steps; hooks of a LightningModule.
+    """Records the collective operations of one process over the inner steps of the first epoch, which is not timed.
 
     Not the first steps, in which DistributedDataParallel finds out what to send together, nor the last one, which
     knows nothing of a next.
@@ -48,14 +48,13 @@ class Recorder:
 
     def __init__(self, steps: int) -> None:
         self.first, self.last = min(self.FIRST_STEPS, max(1, steps // 3)), steps - 1
-        self.collectives: list[Collective] = []
+        self.collectives: list[Collective] | None = None
         self._profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
 
-    def on_train_batch_start(self, epoch: int, batch_idx: int) -> None:
-        """Begin or end, in the first epoch: it is the one that is not timed."""
-        if epoch == 0 and batch_idx == self.first:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.collectives is None and batch_idx == self.first:
             self._profiler.start()
-        elif epoch == 0 and batch_idx == self.last:
+        elif self.collectives is None and batch_idx == self.last:
             self._profiler.stop()
             self.collectives = _per_step(_events(self._profiler), self.last - self.first)
 

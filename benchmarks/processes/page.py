@@ -1,191 +1,163 @@
-"""The tables of what several processes cost, and their page in the documentation."""
+"""The tables of the cost of several processes, and the targets for this project's pace beside plain Lightning's."""
 
-import shlex
 from pathlib import Path
 
-from benchmarks.processes.communication import (
-    NETWORK_BANDWIDTH,
-    NETWORK_LATENCY,
-    NVLINK_BANDWIDTH,
-    NVLINK_LATENCY,
-    START,
-    Cluster,
-    ring_bytes,
-    ring_messages,
-)
-from benchmarks.processes.measure import Measurement
-from benchmarks.processes.results import Results
-from benchmarks.ratios import RATIOS, UNDECIDED
-from convblocks.atomic import write
-from convblocks.tables import Table, to_markdown
+from benchmarks.pages import Page
+from benchmarks.processes import communication
+from benchmarks.processes.communication import Cluster, Collective, ring_bytes, ring_messages
+from benchmarks.rows import Labels, Results, Row, ratio
+from convblocks.estimates import Estimate
+from convblocks.tables import Table
 
-ABOUT = """\
-# What several processes cost
-
-Made from [raw numbers](../data/processes.json), which `python -m benchmarks.processes {arguments}` measured in
-{minutes:.0f} minutes on the machine below, with nothing else running.
-
-{machine}; commit {commit}; gloo, one thread in each process.
-
-- `fit`: this project as `scripts/fit.py` runs it with `--threads 1`, and where there are several processes
-  `--trainer.devices N --trainer.strategy ddp`. Batch normalisation takes the statistics of the whole batch.
-- `plain`: a plain LightningModule in the Trainer with `strategy="ddp"`, or "auto" for one process. The same network,
-  the same fused Adam, normalised images in memory and torch's `DistributedSampler`; `self.log` of the loss at every
-  step; Lightning's default logger and checkpoints. Batch normalisation is torch's own: each process takes the
-  statistics of its own images.
-
-torch's `SyncBatchNorm`, which would be the fair comparison for batchnorm, refuses to run on a CPU. Neither variant
-draws a progress bar.
-
-Each measurement runs in fresh processes: first an epoch of some steps that is not timed, then a timed one of as many,
-from its start to that of its evaluation. Batch sizes are those of all processes together. The variants alternate in
-{rounds} rounds; steps a second are those of the median time.
-"""
-
-SCALING = (
-    "Strong scaling: {batch_size} images a step, which the processes share. Weak scaling: {batch_size} images for each "
-    "process. SIMULATED where there are more processes than CPUs: the processes take turns and wait for each other at "
-    "every collective. These rates show that it works, not how fast a machine with enough CPUs would be. Measured once."
-)
-
-SENT = (
-    "Recorded in the first process by torch's profiler and averaged over an epoch's steps, without the first and last "
-    "ones and those that the Trainer logs. Bytes given are those that a process hands over to collectives. Messages "
-    "and bytes sent are what it then sends in a ring of n processes: for an all_gather n - 1 messages, each of all the "
-    "bytes given; for anything else 2 (n - 1) messages, each of 1 / n of them."
-)
-
-CALCULATION = (
-    "A CALCULATION, no measurement: how long GPUs would take for the collectives above, one after the other. A step "
-    "takes at most this much longer, and less where gradients travel while others are computed. Each collective "
-    "takes {start:.1f} µs to start, then its chain of messages around the ring, {nvlink:.1f} µs each within a node and "
-    "{network:.1f} µs each between nodes, then its bytes at {nvlink_bandwidth:.0f} GB/s on one node and "
-    "{network_bandwidth:.0f} GB/s on two. NCCL 2.28 itself calculates with these numbers for small messages on Hopper "
-    "GPUs with NVLink (src/graph/tuning.cc: baseLatencies, hwLatencies, llMaxBws); we assume that a cluster has them. "
-    "The time that the processor needs to launch kernels is not included."
-)
+# The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
+TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
 
 CLUSTERS = {"8 GPUs": Cluster(1, 8), "2 x 8 GPUs": Cluster(2, 8)}
 
-
-def write_page(folder: Path, results: Results) -> None:
-    """Write the page."""
-    write(folder / "processes.md", markdown(results))
+PLACE = ("network", "processes", "scaling")
 
 
-def tables(results: Results) -> list[Table]:
-    """The comparison first, then what is sent and what that means."""
-    return [
-        pace_table(results),
-        rates_table(results),
-        scaling_table(results),
-        sent_table(results),
-        calculation_table(results),
-    ]
+def texts(results: Results) -> dict[str, object]:
+    return {
+        "batch_size": shared(results),
+        "start": f"{1e6 * communication.START:.1f}",
+        "nvlink": f"{1e6 * communication.NVLINK_LATENCY:.1f}",
+        "network": f"{1e6 * communication.NETWORK_LATENCY:.1f}",
+        "nvlink_bandwidth": f"{communication.NVLINK_BANDWIDTH / 1e9:.0f}",
+        "network_bandwidth": f"{communication.NETWORK_BANDWIDTH / 1e9:.0f}",
+    }
+
+
+def places(results: Results) -> list[tuple[str, int]]:
+    """Networks and batch sizes of the comparison."""
+    sizes = results.numbers("batch_size", part="compared")
+    return [(arch, size) for arch in results.different("arch", part="compared") for size in sizes]
+
+
+def pace(results: Results, arch: str, batch_size: int, processes: int) -> Estimate:
+    """Steps a second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
+    common: Labels = {"part": "compared", "arch": arch, "batch_size": batch_size, "processes": processes}
+    return results.ratio("seconds", {"variant": "plain"}, {"variant": "fit"}, **common)
+
+
+def verdict(results: Results, arch: str, batch_size: int) -> str:
+    """Whether 2 processes meet the target."""
+    smallest = min(results.numbers("batch_size", part="compared"))
+    if batch_size == smallest:
+        return f"at least {TARGETS[arch]:g}: {pace(results, arch, batch_size, 2).at_least(TARGETS[arch])}"
+    common: Labels = {"part": "compared", "arch": arch, "processes": 2}
+    paces = []
+    for size in (batch_size, smallest):
+        plain, fit = (
+            results.by_round("seconds", **common, batch_size=size, variant=variant) for variant in ("plain", "fit")
+        )
+        paces.append([one / other for one, other in zip(plain, fit, strict=True)])
+    return f"more than at {smallest}: {ratio(*paces).at_least(1)}"
 
 
 def pace_table(results: Results) -> Table:
     """The targets."""
     rows = []
-    for arch in results.archs():
-        for batch_size in results.batch_sizes():
-            one, two = (results.pace(arch, batch_size, processes) for processes in (1, 2))
-            rows.append([arch, str(batch_size), str(one), str(two), results.verdict(arch, batch_size)])
+    for arch, size in places(results):
+        one, two = (str(pace(results, arch, size, processes)) for processes in (1, 2))
+        rows.append([arch, str(size), one, two, verdict(results, arch, size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
-    return Table("Steps a second: fit / plain", header, rows, [f"{RATIOS.format(rounds=results.rounds)} {UNDECIDED}"])
+    return Table("Steps a second: fit / plain", header, rows)
 
 
 def rates_table(results: Results) -> Table:
-    """Steps a second, and what the second process brings."""
+    """Steps a second by the median time of the rounds, and the gain from the second process."""
     rows = []
-    for arch in results.archs():
-        for batch_size in results.batch_sizes():
-            row = [arch, str(batch_size)]
-            for variant in ("fit", "plain"):
-                one, two = (results.rate(variant, arch, batch_size, processes) for processes in (1, 2))
-                row += [f"{one:.1f}", f"{two:.1f}", str(results.gain(variant, arch, batch_size))]
-            rows.append(row)
+    for arch, size in places(results):
+        row = [arch, str(size)]
+        for variant in ("fit", "plain"):
+            own: Labels = {"part": "compared", "arch": arch, "batch_size": size, "variant": variant}
+            (steps,) = results.numbers("steps", **own)
+            row += [f"{steps / results.median('seconds', **own, processes=processes):.1f}" for processes in (1, 2)]
+            row.append(str(results.ratio("seconds", {"processes": 1}, {"processes": 2}, **own)))
+        rows.append(row)
     header = ["network", "batch", *(f"{name}, {what}" for name in ("fit", "plain") for what in ("1", "2", "2 / 1"))]
     return Table("Steps a second, of 1 and of 2 processes", header, rows)
 
 
 def scaling_table(results: Results) -> Table:
     """The pace of 1 to 8 processes on this machine."""
-    rows = [
-        [*_place(results, one), f"{one.steps_per_second:.1f}", f"{one.images_per_second:,.0f}"]
-        for one in results.recorded
-        if one.case.variant == "fit"
-    ]
-    header = [*PLACE, "steps a second", "images a second"]
-    note = SCALING.format(batch_size=results.recorded_batch_size())
-    return Table("Scaling of fit on this machine", header, rows, [note])
+    rows = []
+    for one in results.of(part="recorded", variant="fit"):
+        rate = _number(one, "steps") / one.values["seconds"]
+        rows.append([*_place(results, one), f"{rate:.1f}", f"{rate * _number(one, 'batch_size'):,.0f}"])
+    return Table("Scaling of fit on this machine", [*PLACE, "steps a second", "images a second"], rows)
 
 
 def sent_table(results: Results) -> Table:
     """Collectives, messages and bytes a step."""
     rows = []
-    for one in results.recorded:
-        processes = one.case.processes
-        if processes == 1 and not one.collectives:
+    for one in results.of(part="recorded"):
+        processes, sent = _number(one, "processes"), collectives(results, one)
+        if processes == 1 and not sent:
             continue
-        sums = {
-            "collectives": sum(each.per_step for each in one.collectives),
-            "gathering": sum(each.per_step for each in one.collectives if each.gathers),
-            "given": sum(each.per_step * each.size for each in one.collectives),
-            "messages": sum(each.per_step * ring_messages(each, processes) for each in one.collectives),
-            "sent": sum(each.per_step * ring_bytes(each, processes) for each in one.collectives),
-        }
-        counts = [f"{sums[name]:.2f}" for name in ("collectives", "gathering")]
-        amounts = [f"{sums[name]:,.0f}" for name in ("given", "messages", "sent")]
-        rows.append([*_place(results, one), one.case.variant, *counts, *amounts])
-    amounts = ["bytes given", "messages sent", "bytes sent"]
-    return Table("What a step sends", [*PLACE, "variant", "collectives", "all_gathers", *amounts], rows, [SENT])
+        counts = [sum(each.per_step for each in sent), sum(each.per_step for each in sent if each.gathers)]
+        amounts = [
+            sum(each.per_step * each.size for each in sent),
+            sum(each.per_step * ring_messages(each, processes) for each in sent),
+            sum(each.per_step * ring_bytes(each, processes) for each in sent),
+        ]
+        numbers = [*(f"{count:.2f}" for count in counts), *(f"{amount:,.0f}" for amount in amounts)]
+        rows.append([*_place(results, one), str(one.labels["variant"]), *numbers])
+    amounts_of = ["bytes given", "messages sent", "bytes sent"]
+    return Table("What a step sends", [*PLACE, "variant", "collectives", "all_gathers", *amounts_of], rows)
 
 
 def calculation_table(results: Results) -> Table:
-    """What the collectives that were recorded would cost on GPUs."""
+    """The cost of the recorded collectives on GPUs, of those with most processes."""
     rows = []
-    for arch in results.archs():
+    for arch in results.different("arch", part="compared"):
         for variant in ("fit", "plain"):
-            own = [one for one in results.recorded if (one.case.arch, one.case.variant) == (arch, variant)]
-            recorded = max(own, key=lambda one: one.case.processes)
-            row = [arch, variant, str(recorded.case.processes)]
+            most = max(
+                results.of(part="recorded", arch=arch, variant=variant), key=lambda one: _number(one, "processes")
+            )
+            row = [arch, variant, str(most.labels["processes"])]
             for cluster in CLUSTERS.values():
-                latency, transfer = cluster.latency(recorded.collectives), cluster.transfer(recorded.collectives)
+                sent = collectives(results, most)
+                latency, transfer = cluster.latency(sent), cluster.transfer(sent)
                 row += [f"{1e6 * (latency + transfer):.0f}", f"{latency / (latency + transfer):.0%}"]
             rows.append(row)
     header = [f"{name}: {what}" for name in CLUSTERS for what in ("µs a step", "of them latency")]
-    note = CALCULATION.format(
-        start=1e6 * START,
-        nvlink=1e6 * NVLINK_LATENCY,
-        network=1e6 * NETWORK_LATENCY,
-        nvlink_bandwidth=NVLINK_BANDWIDTH / 1e9,
-        network_bandwidth=NETWORK_BANDWIDTH / 1e9,
-    )
-    return Table("What that means on GPUs", ["network", "variant", "recorded with", *header], rows, [note])
+    return Table("What that means on GPUs", ["network", "variant", "recorded with", *header], rows)
 
 
-def markdown(results: Results) -> str:
-    """The whole page."""
-    about = ABOUT.format(
-        arguments=shlex.join(results.arguments),
-        minutes=results.minutes,
-        machine=results.machine,
-        commit=results.commit or "unknown",
-        rounds=results.rounds,
-    )
-    return f"{about}\n{to_markdown(tables(results))}"
-
-
-PLACE = ("network", "processes", "scaling")
-
-
-def _place(results: Results, one: Measurement) -> list[str]:
-    """Network, number of processes, and which kind of scaling a measurement belongs to."""
-    case, smallest = one.case, results.recorded_batch_size()
-    kinds = {"strong": smallest, "weak": smallest * case.processes}
+def collectives(results: Results, recorded: Row) -> list[Collective]:
+    """The collectives of a recorded case."""
     return [
-        case.arch,
-        str(case.processes),
-        " and ".join(kind for kind, batch_size in kinds.items() if batch_size == case.batch_size),
+        Collective(str(row.labels["operation"]), _number(row, "size"), row.values["per_step"])
+        for row in results.of(**recorded.labels | {"part": "collective"})
     ]
+
+
+def shared(results: Results) -> int:
+    """The images of a step of one process, which strong scaling shares."""
+    return min(results.numbers("batch_size", part="recorded"))
+
+
+def _number(row: Row, label: str) -> int:
+    return int(row.labels[label] or 0)
+
+
+def _place(results: Results, one: Row) -> list[str]:
+    """Network, number of processes, and which kind of scaling a measurement belongs to."""
+    processes, size = _number(one, "processes"), _number(one, "batch_size")
+    kinds = {"strong": shared(results), "weak": shared(results) * processes}
+    return [str(one.labels["arch"]), str(processes), " and ".join(kind for kind, own in kinds.items() if own == size)]
+
+
+PAGE = Page(
+    Path(__file__).with_name("processes.md"),
+    {
+        "pace": pace_table,
+        "rates": rates_table,
+        "scaling": scaling_table,
+        "sent": sent_table,
+        "calculation": calculation_table,
+    },
+    texts,
+)

@@ -1,1 +1,1 @@
-"""What a search finds for its cost."""
+"""The results of searches for their cost."""

@@ -21,35 +21,23 @@ Example:
 """
 
 from argparse import Namespace
+from functools import partial
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from benchmarks.pages import DATA, PAGES, write_raw_numbers
-from benchmarks.search import page, start
-from benchmarks.search.results import Course, Results, Tried, Variant
+from benchmarks.harness import at_least
+from benchmarks.rows import Labels, Results, Row
+from benchmarks.search.measure import started, trials
+from benchmarks.search.page import PAGE, VARIANTS, answer_text
 from convblocks.command_line import Parser, output_folder
 from convblocks.comparison.options import options_of_fit
-from convblocks.comparison.study.plan import FIRST_RATES, HELD_OUT, SCHEDULES
-from convblocks.comparison.training import VAL_SIZE, finish, refuse_missing
-from convblocks.comparison.trials import all_trials, command_line
-from convblocks.console import answer, end
-from convblocks.errors import UsageError
-from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.provenance import describe_machine, git_commit
-from convblocks.search import search
-from convblocks.search.worker import best_first
-from convblocks.tables import terminal, to_console
-
-NAME = "benchmark-search"
+from convblocks.comparison.study.plan import HELD_OUT
+from convblocks.comparison.training import VAL_SIZE
+from convblocks.console import answer, echo, end
+from convblocks.runs.directory import LOGS
 
 COUNTS = {"trials": 40, "epochs": 3, "repeats": 3, "rounds": 6, "runs": 10, "jobs": 1}
-
-# How each search is asked for.
-SEARCHES: dict[Variant, list[str]] = {
-    "tpe": ["--sampler", "tpe", "--pruner", "median"],
-    "random": ["--sampler", "random", "--pruner", "none"],
-}
-
-GRID = {"lr": list(FIRST_RATES), "lr_scheduler": list(SCHEDULES)}
 
 
 def main(arguments: list[str]) -> None:
@@ -61,56 +49,36 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     out = output_folder(options.out)
-    results = Results(describe_machine(), git_commit(), arguments, options.arch, options.epochs)
+    results = Results.begin(arguments, options.rounds, arch=options.arch, epochs=options.epochs)
+    numbers = count()
+
+    def start(way: str, folder: str) -> list[Row]:
+        return started(way, Path(folder), f"{way}-{next(numbers)}", options.runs)
+
     for repeat in range(options.repeats):
-        results.courses += [searched(options, variant, repeat) for variant in SEARCHES]
-        results.courses.append(gridded(options, repeat))
-    results.started = start.measure(options.rounds, options.runs)
-    to_console(page.tables(results), terminal())
-    write_raw_numbers(out / DATA, "search", results)
-    page.write_page(output_folder(out / PAGES), results)
-    print(page.answer(results))
-    print(f"Written to {out / 'search'}.md, {out / 'search'}.png and {out / DATA / 'search'}.json.")
+        for variant in VARIANTS:
+            labels: Labels = {"part": "trial", "search": variant}
+            results.rows += [Row(labels, row.values, repeat) for row in trials(options, variant, repeat)]
+    with TemporaryDirectory() as folder:
+        started("compare", Path(folder), "first", 1)  # the imports of the server from which all runs are forked
+        results.measure(
+            [({"part": "start", "way": way}, partial(start, way, folder)) for way in ("compare", "search")],
+            options.rounds,
+        )
+    PAGE.publish(out, results)
+    echo(answer_text(results))
 
 
 def parse(arguments: list[str]) -> Namespace:
     parser = Parser()
     parser.add_argument("--arch", default="maxpool")
     for name, default in COUNTS.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
+        parser.add_argument(f"--{name}", type=at_least(1), default=default)
     parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
     options, others = parser.parse_known_args(arguments)
-    for name in COUNTS:
-        if getattr(options, name) < 1:
-            raise UsageError(f"--{name} must be at least 1, but is {getattr(options, name)}")
     given = options_of_fit(others, "benchmark", parser)
     options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
     return options
-
-
-def searched(options: Namespace, variant: Variant, repeat: int) -> Course:
-    """One search; a trial costs the epochs that its run has ended, also those after the one in which it was pruned."""
-    own = ["--arch", options.arch, "--trials", str(options.trials), "--epochs", str(options.epochs)]
-    own += ["--name", f"{NAME}/{variant}-{repeat}", "--seed", str(1000 * repeat), "--jobs", str(options.jobs)]
-    command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
-    search.main(command)
-    done = search.open_search(search.parse(command))
-    accuracies = {one.number: float(one.values[0]) for one in best_first(done.trials())}
-    tried = []
-    for one in done.trials():
-        rows = done.config.trial(one.number, one.params).metrics()
-        tried.append(Tried(sum(row["seconds"] for row in rows), accuracies.get(one.number)))
-    return Course(variant, repeat, tried)
-
-
-def gridded(options: Namespace, repeat: int) -> Course:
-    """Every point of the grid, once."""
-    overrides = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
-    directory = RunDirectory(f"{NAME}/grid")
-    trials = all_trials(directory.name, [options.arch], [1000 * repeat], overrides, GRID)
-    results = finish(directory, trials, options.jobs)
-    refuse_missing(trials, results)
-    return Course("grid", repeat, [Tried(one.seconds, one.validation) for one in results.values()])
 
 
 if __name__ == "__main__":

@@ -1,37 +1,25 @@
-"""The page that shows what searches found, and its picture."""
+"""The results of searches for their cost: tables, an answer and a figure."""
 
-import shlex
-from functools import partial
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 from matplotlib.figure import Figure
 
-from benchmarks.pages import picture
-from benchmarks.search.results import VARIANTS, Reached, Results
-from convblocks.atomic import write
+from benchmarks.pages import Page
+from benchmarks.rows import Results
 from convblocks.comparison.statistics import mean_interval
 from convblocks.estimates import NOTHING, POINTS, RATIO
-from convblocks.figures.style import WIDTH, log_axis, save_in_both_themes, style
-from convblocks.tables import Table, to_markdown
+from convblocks.figures.style import WIDTH, log_axis, style
+from convblocks.tables import Table
 
-ABOUT = """\
-# Search against chance and against a grid
-
-{answer}
-
-Made from [raw numbers](../data/search.json), which `python -m benchmarks.search {arguments}` measured on the machine
-below.
-
-{machine}; commit {commit}.
-
-The network is {arch}, and a trial has {epochs} epochs and one thread. The searches have the default space of
-`scripts/search.py`; the grid has the learning rates and schedules with which [the study](protocol.md) begins, and all
-else as by default. All train on the same images and are judged by the same held-out ones; in each of {repeats} repeats
-with other seeds, of sampler and networks. Cost is seconds of training and evaluation, added up over all trials: for a
-pruned one those of the epochs that it had ended, and not what it computed of the next one until it stopped, up to a
-second. Accuracies are on the held-out images, by which the best was chosen, and so are too good for all alike.
-"""
+# The variants, in the order of the tables.
+VARIANTS = {
+    "tpe": "TPE, and the median pruner",
+    "random": "random search, all trials to their end",
+    "grid": "the study's first grid, in its order",
+}
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -39,32 +27,68 @@ SHARES = (0.25, 0.5, 1.0)
 MOST_ADDED = 0.3
 
 
-def write_page(folder: Path, results: Results) -> None:
-    """Write the page and its picture."""
-    save_in_both_themes(partial(figure, results), folder / "search.png")
-    write(folder / "search.md", markdown(results))
+# The trials of one search in their order: seconds of training and evaluation, which are added up even where they ran
+# side by side, and the validation accuracy, None where a trial was ended early.
+Course = Sequence[tuple[float, float | None]]
 
 
-def markdown(results: Results) -> str:
-    """The whole page."""
-    about = ABOUT.format(
-        answer=answer(results),
-        arguments=shlex.join(results.arguments),
-        machine=results.machine,
-        commit=results.commit or "unknown",
-        arch=results.arch,
-        epochs=results.epochs,
-        repeats=len(results.repeats()),
-    )
-    shown = picture("search", "Best validation error so far against seconds of training, a line for each search")
-    return f"{about}\n{shown}\n\n{to_markdown(tables(results))}"
+def cost(course: Course) -> float:
+    return sum(seconds for seconds, _ in course)
 
 
-def answer(results: Results) -> str:
+def steps(course: Course) -> list[tuple[float, float]]:
+    """After how many seconds there was which best validation accuracy, whenever it rose."""
+    found: list[tuple[float, float]] = []
+    ended = accumulate(seconds for seconds, _ in course)
+    for seconds, (_, accuracy) in zip(ended, course, strict=True):
+        if accuracy is not None and (not found or accuracy > found[-1][1]):
+            found.append((seconds, accuracy))
+    return found
+
+
+def best_after(course: Course, seconds: float) -> float | None:
+    """The best validation accuracy of the trials that had ended by then."""
+    return max((accuracy for at, accuracy in steps(course) if at <= seconds), default=None)
+
+
+def courses(results: Results) -> dict[str, list[Course]]:
+    """By variant, one for each repeat, which are the rounds."""
+    found: dict[str, dict[int, list[tuple[float, float | None]]]] = {}
+    for row in results.of(part="trial"):
+        own = found.setdefault(str(row.labels["search"]), {}).setdefault(row.round, [])
+        own.append((row.values["seconds"], row.values.get("accuracy")))
+    return {variant: list(found[variant].values()) for variant in VARIANTS if variant in found}
+
+
+def equal_costs(results: Results) -> list[float]:
+    """For each repeat the seconds that every search took, without the grid, whose cost is fixed."""
+    searches = [own for variant, own in courses(results).items() if variant != "grid"]
+    return [min(map(cost, both)) for both in zip(*searches, strict=True)]
+
+
+def reached(results: Results, variant: str, share: float) -> list[float] | None:
+    """The accuracies at that share of the equal cost; None where some repeat had no result by then."""
+    own = zip(courses(results)[variant], equal_costs(results), strict=True)
+    found = [best_after(course, share * seconds) for course, seconds in own]
+    known = [accuracy for accuracy in found if accuracy is not None]
+    return known if len(known) == len(found) else None
+
+
+def gains(results: Results) -> list[float]:
+    """By how much TPE's best is above random search's at equal cost, for each repeat in which both have one."""
+    found, costs = courses(results), equal_costs(results)
+    pairs = [
+        (best_after(tpe, seconds), best_after(random, seconds))
+        for tpe, random, seconds in zip(found["tpe"], found["random"], costs, strict=True)
+    ]
+    return [tpe - random for tpe, random in pairs if tpe is not None and random is not None]
+
+
+def answer_text(results: Results) -> str:
     """Which search found the better setting, as far as the repeats tell."""
-    if not (gains := results.gains()):
+    if not (found := gains(results)):
         return "No repeat has a trial of both searches that had ended at equal cost."
-    gain = mean_interval(gains, POINTS)
+    gain = mean_interval(found, POINTS)
     known = f"{gain:+u} of validation accuracy (Student's t, repeats: {gain.n})"
     if gain.n < 2 or gain.low <= 0 <= gain.high:
         return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
@@ -72,39 +96,36 @@ def answer(results: Results) -> str:
     return f"At equal cost {first} found better settings than {second}. TPE minus random: {known}."
 
 
-def tables(results: Results) -> list[Table]:
-    return [reached_table(results), started_table(results)]
+def texts(results: Results) -> dict[str, object]:
+    costs = equal_costs(results)
+    return {
+        "answer": answer_text(results),
+        "nothing": NOTHING,
+        "repeats": len(costs),
+        "least_cost": min(costs),
+        "most_cost": max(costs),
+    }
 
 
 def reached_table(results: Results) -> Table:
     """The best validation accuracy at shares of the cost that both searches had."""
     rows = []
-    for variant in results.variants():
-        own = results.of(variant)
-        trials = "-".join(str(count) for count in sorted({len(one.trials) for one in own}))
-        seconds = sum(one.seconds() for one in own) / len(own)
-        cells = [_in_brackets(results.reached(variant, share)) for share in SHARES]
+    for variant, own in courses(results).items():
+        trials = "-".join(str(count) for count in sorted({len(one) for one in own}))
+        seconds = fmean(map(cost, own))
+        cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
         rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
     columns = ["search", "trials", "seconds in all, mean", *(f"best % at {share:.0%} of the cost" for share in SHARES)]
-    cost = [results.equal_cost(repeat) for repeat in results.repeats()]
-    notes = [
-        f"The cost: {min(cost):.0f} to {max(cost):.0f} s, what the cheaper of the two searches took in all in each "
-        f"repeat. Medians, in brackets the lowest and highest repeat; {NOTHING} where one had no trial that had ended."
-    ]
-    return Table("Validation accuracy at equal cost", columns, rows, notes)
+    return Table("Validation accuracy at equal cost", columns, rows)
 
 
 def started_table(results: Results) -> Table:
-    """What a search adds to a run."""
-    search, compare = ([getattr(one, way) for one in results.started] for way in ("search", "compare"))
+    """The seconds that a search adds to a run."""
+    search, compare = (results.by_round("seconds", part="start", way=way) for way in ("search", "compare"))
     added = mean_interval([one - other for one, other in zip(search, compare, strict=True)], RATIO)
     cells = [f"{fmean(seconds):.2f}" for seconds in (search, compare)]
     row = [*cells, f"{added:+}", f"at most {MOST_ADDED}: {added.at_most(MOST_ADDED)}"]
-    note = (
-        "Seconds from one run's start to the next one's, as trials of a search and as those of compare.py: an MLP, one "
-        f"batch, one after the other. In brackets the 95 % interval: Student's t, n = {added.n} rounds."
-    )
-    return Table("What a search adds to a run", ["search", "compare", "difference", "target"], [row], [note])
+    return Table("What a search adds to a run", ["search", "compare", "difference", "target"], [row])
 
 
 def figure(results: Results) -> Figure:
@@ -112,14 +133,15 @@ def figure(results: Results) -> Figure:
     made = Figure(figsize=(WIDTH, 5.0), layout="constrained")
     axes = made.subplots()
     errors = []
-    for number, variant in enumerate(results.variants()):
+    for number, (variant, own) in enumerate(courses(results).items()):
         colour, line, _ = style(number)
-        for first, course in enumerate(results.of(variant)):
-            seconds, accuracies = zip(*course.steps(), strict=True) if course.steps() else ((), ())
-            own = [100 * (1 - accuracy) for accuracy in accuracies]
-            errors += own
+        for first, course in enumerate(own):
+            rises = steps(course)
+            seconds, shown = [at for at, _ in rises], [100 * (1 - accuracy) for _, accuracy in rises]
+            errors += shown
             label = None if first else VARIANTS[variant]
-            axes.step([*seconds, course.seconds()], [*own, *own[-1:]], line, where="post", color=colour, label=label)
+            seconds, ends = [*seconds, cost(course)], [*shown, *shown[-1:]]
+            axes.step(seconds, ends, line, where="post", color=colour, label=label)
     log_axis(axes, "y", errors, unit=" %")
     axes.set_xlabel("seconds of training and evaluation")
     axes.set_ylabel("best validation error")
@@ -127,7 +149,12 @@ def figure(results: Results) -> Figure:
     return made
 
 
-def _in_brackets(reached: Reached | None) -> str:
-    if reached is None:
+def _in_brackets(accuracies: list[float] | None) -> str:
+    """The median, and the lowest and highest."""
+    if accuracies is None:
         return NOTHING
-    return f"{100 * reached.value:.2f} [{100 * reached.low:.2f}, {100 * reached.high:.2f}]"
+    middle, low, high = (100 * pick(accuracies) for pick in (median, min, max))
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
+PAGE = Page(Path(__file__).with_name("search.md"), {"reached": reached_table, "started": started_table}, texts, figure)

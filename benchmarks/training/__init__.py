@@ -1,1 +1,1 @@
-"""What training costs: four ways to do it, measured side by side."""
+"""The cost of training: five ways, measured side by side."""

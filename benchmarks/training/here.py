@@ -1,77 +1,69 @@
-"""What is fastest on this machine: tried within two minutes, and told as flags."""
+"""The settings that are fastest on this machine: tried within two minutes, and printed as flags."""
 
 import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from statistics import median
 from threading import Barrier, BrokenBarrierError
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
-from benchmarks.training import projects
-from benchmarks.training.advice import COMMAND, Advice, Pace, Paces, Setting
-from benchmarks.training.case import PRECISIONS, Case, Precision, Stopwatch
-from benchmarks.training.measure import apart
-from benchmarks.training.projects import fit_command, note_times
+from benchmarks.harness import apart, imported
+from benchmarks.training.ways import PRECISIONS, Case, Precision, Stopwatch, add_hooks, fit_command
 from convblocks.console import echo, echo_command
 from convblocks.data import mnist
 from convblocks.errors import UserError
 from convblocks.model.classifier import DigitClassifier
-from convblocks.tables import terminal, to_console
-from convblocks.training import tensorboard
-from convblocks.training.fork import fork_server
+from convblocks.tables import Table, terminal, to_console
 
-# Seconds of measurements, for all networks together, unless others are asked for. Imports and the measurement that runs
-# at the end come on top.
+# Seconds of measurements, for all networks together; imports and a measurement that is running at the end come on top.
 BUDGET = 90
 
-# Seconds of the timed steps, in the first measurement of each setting and in the later ones.
-TRIAL_SECONDS = 0.3
-ROUND_SECONDS = 0.6
-
-# Timed steps of the first measurement of all, and the fewest and the most of any other.
+# Each setting is tried once, for about so many seconds, and again in up to so many rounds, with so many steps.
+TRIAL_SECONDS, ROUND_SECONDS, ROUNDS = 0.3, 0.6, 5
 FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
 
-# Steps before the timed ones, of which a quarter as many come on top.
-LEAST_WARM_UP_STEPS = 3
+# A setting below this share of the fastest is not measured again; one is not faster than another by less than a factor.
+HOPELESS, LEAST_GAIN = 0.75, 1.05
 
-MOST_ROUNDS = 5
-
-# A setting that is below this share of the fastest is not measured again, and one that is below the other share in one
-# precision is not tried in another.
-HOPELESS = 0.75
-WITHOUT_A_TRIAL = 0.25
-
-# Numbers of threads that are tried, and of jobs: powers of two, on a large machine not all of them.
-MOST_COUNTS = 4
-
-# Runs that share an accelerator; what more of them do depends on its memory.
-SHARING = (2, 4)
-
-# What an accelerator is tried with.
+# Precisions on accelerators, and numbers of runs that share one, which depends on its memory.
 ACCELERATED: dict[str, tuple[Precision, ...]] = {"cuda": PRECISIONS, "mps": ("32-true",)}
-
-# Not timed, and in this way short: one batch of evaluation, and no pictures for TensorBoard.
-SHORT = ("--trainer.limit_val_batches", "1", "--trainer.logger", "false")
+SHARING = (2, 4)
 
 # Jobs side by side wait for each other so long at most.
 PATIENCE_SECONDS = 120
 
-ROUNDING = (
+# A machine is not quiet if more processes than this, for each of its CPUs, have wanted to compute in the last minute.
+QUIET = 0.25
+
+NOTES = (
+    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not clearly slower than "
+    f"the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the command's defaults is best.\n"
     "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number "
     "of threads changes only how sums round. Compare runs that were trained alike."
 )
 
-# A machine is not quiet if more processes than this, for each of its CPUs, have wanted to compute in the last minute.
-QUIET = 0.25
 
+class Setting(NamedTuple):
+    """How to train: accelerator and precision as Lightning names them, runs side by side, CPU threads of each."""
+
+    accelerator: str
+    precision: Precision
+    jobs: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.accelerator} {self.precision}, jobs {self.jobs}, threads {self.threads}"
+
+
+Paces = dict[Setting, list[float]]  # images a second of all jobs together, as measured one after the other
 Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
 
 
-def tell_what_is_fastest(archs: Sequence[str], budget: int) -> None:
+def print_fastest(archs: Sequence[str], budget: float) -> None:
     """Measure for so many seconds, and print a table for each network with the flags to copy.
 
     Raises:
@@ -79,72 +71,37 @@ def tell_what_is_fastest(archs: Sequence[str], budget: int) -> None:
     """
     mnist.prepare(mnist.DEFAULT_ROOT)
     echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
-    cpus, threads = available_cpus(), torch.get_num_threads()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    is_quiet = load <= QUIET * cpus
-    if not is_quiet:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET * cpus:
         echo(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
-    accelerators = available_accelerators()
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    accelerators, threads = [name for name, is_there in available.items() if is_there], torch.get_num_threads()
     device = accelerators[0] if accelerators else "cpu"
     defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", os.cpu_count() or 1, 1)
-    settings = list(dict.fromkeys([*candidates(cpus, threads, accelerators), *defaults]))
+    settings = list(dict.fromkeys([*defaults, *candidates(cpus, threads, accelerators)]))
     end = time.perf_counter() + budget
-    advice = []
-    for number, arch in enumerate(archs):
+    for left, arch in zip(range(len(archs), 0, -1), archs, strict=True):
         now = time.perf_counter()
-        share = (end - now) / (len(archs) - number)
-        advice.append(Advice(arch, survey(arch, settings, defaults, now + share, images_per_second), *defaults))
-    echo()
-    for one in advice:
-        to_console([one.table()], terminal())
-        for line in one.commands():
-            if line.startswith(COMMAND):
-                echo_command(line.split(), COMMAND)
-            else:
-                echo(line)
+        paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
         echo()
-    echo(ROUNDING)
-    if not is_quiet:
-        echo(f"The machine was not quiet when this began, with a load of {load:.1f}: do not rely on it.")
-
-
-def available_cpus() -> int:
-    """The CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def available_accelerators() -> list[str]:
-    """The names by which Lightning knows them."""
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return [name for name, is_there in found.items() if is_there]
+        to_console([table(arch, paces, defaults)], terminal())
+        for label, words in zip(("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True):
+            echo_command(words, label)
+    echo(NOTES)
 
 
 def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Setting]:
-    """The settings to try.
-
-    Args:
-        cpus: How many there are, as the system counts.
-        threads: How many torch takes by itself: the physical cores as a rule.
-        accelerators: What else can compute.
-    """
+    """The settings to try: ``threads`` is how many torch takes by itself, the physical cores as a rule."""
     layouts = [(1, number) for number in counts(threads)]
     layouts += [(jobs, max(1, threads // jobs)) for jobs in counts(cpus) if jobs > 1]
-    on_cpu = [Setting("cpu", precision, *layout) for precision in PRECISIONS for layout in layouts]
-    layouts = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
-    accelerated = [
-        Setting(name, precision, *layout)
-        for name in accelerators
-        for precision in ACCELERATED[name]
-        for layout in layouts
-    ]
-    return [*accelerated, *on_cpu]
+    shared = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
+    on = [*((name, ACCELERATED[name], shared) for name in accelerators), ("cpu", PRECISIONS, layouts)]
+    return [Setting(name, precision, *layout) for name, own, those in on for precision in own for layout in those]
 
 
 def counts(most: int) -> list[int]:
-    """Powers of two up to a number, and the number: all or, if there are too many, some from 1 to it."""
-    powers = sorted({2**power for power in range(most.bit_length())} | {most})
-    last = min(len(powers), MOST_COUNTS) - 1
-    return [powers[round(index * (len(powers) - 1) / max(last, 1))] for index in range(last + 1)]
+    """Up to four numbers from 1 to the most, at equal ratios."""
+    return sorted({round(most ** (third / 3)) for third in range(4)})
 
 
 def survey(
@@ -157,44 +114,82 @@ def survey(
 ) -> Paces:
     """Try settings shortly, then measure those with a chance, in turn, until the time is up.
 
-    In turn, so that a change of the machine's pace meets all of them; the defaults first, to be held against.
+    In turn, so that a change of the machine's pace meets all of them; the defaults first, and then those that look
+    best, should the time not suffice.
     """
     paces: Paces = {}
-    in_order = sorted(settings, key=lambda setting: setting not in defaults)
-    of_a_job = measure(arch, in_order[0], FIRST_STEPS)
-    for setting in in_order:
-        if setting not in defaults and (clock() >= end or is_hopeless(setting, paces, WITHOUT_A_TRIAL)):
-            continue
-        pace = measure(arch, setting, _steps(of_a_job, TRIAL_SECONDS))
-        of_a_job = max(of_a_job, pace / setting.jobs)
-        paces[setting] = Pace([pace])
-        _tell(f"{arch}  trial", setting, pace)
-    # Should the time not suffice, then what looks best has been measured.
-    in_turn = sorted(paces, key=lambda setting: (setting not in defaults, -paces[setting].value))
-    for number in range(MOST_ROUNDS):
+    of_a_job = measure(arch, defaults[0], FIRST_STEPS)
+    in_turn = sorted(settings, key=lambda setting: setting not in defaults)
+    for number in range(1 + ROUNDS):
         for setting in in_turn:
-            known = paces[setting]
-            if clock() >= end:
-                break
-            if is_hopeless(setting, paces, HOPELESS) and (known.is_known or setting not in defaults):
+            known = paces.get(setting, [])
+            if clock() >= end and (known or setting not in defaults):
                 continue
-            pace = measure(arch, setting, _steps(known.value / setting.jobs, ROUND_SECONDS))
-            known.measured.append(pace)
-            _tell(f"{arch}  round {number + 1}", setting, pace)
-    return {setting: paces[setting] for setting in settings if setting in paces}
+            if known and is_hopeless(setting, paces) and (len(known) > 1 or setting not in defaults):
+                continue
+            steps = (median(known) / setting.jobs if known else of_a_job) / Case.batch_size
+            steps = round(steps * (ROUND_SECONDS if known else TRIAL_SECONDS))
+            pace = measure(arch, setting, min(max(steps, FEWEST_STEPS), MOST_STEPS))
+            of_a_job = max(of_a_job, pace / setting.jobs)
+            paces[setting] = [*known, pace]
+            echo(f"{arch}  {f'round {number}' if number else 'trial'}  {setting}: {pace:,.0f} images a second")
+        in_turn = sorted(paces, key=lambda setting: (setting not in defaults, -median(paces[setting])))
+    return paces
 
 
-def is_hopeless(setting: Setting, paces: Paces, share: float) -> bool:
-    """Whether its pace, or where it has none that of another precision, is below a share of what it competes with."""
-    rivals = [pace.value for other, pace in paces.items() if other.jobs == 1 or setting.jobs > 1]
-    alike = [pace.value for other, pace in paces.items() if replace(other, precision=setting.precision) == setting]
-    own = [paces[setting].value] if setting in paces else alike
-    return bool(own) and max(own) < share * max(rivals)
+def is_hopeless(setting: Setting, paces: Paces) -> bool:
+    rivals = [median(pace) for other, pace in paces.items() if other.jobs == 1 or setting.jobs > 1]
+    return median(paces[setting]) < HOPELESS * max(rivals)
+
+
+def best(paces: Paces, default: Setting) -> Setting:
+    """Of the settings that the fastest is not clearly faster than the nearest to the default, in precision first.
+
+    A setting that was measured once is no alternative.
+    """
+    known = {setting: pace for setting, pace in paces.items() if len(pace) > 1 or setting == default}
+    fastest = max((pace for pace in known.values() if len(pace) > 1), key=median, default=[0.0])
+    tied = [
+        setting
+        for setting, pace in known.items()
+        if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
+    ]
+    differences = {one: sum(own != other for own, other in zip(one, default, strict=True)) for one in tied}
+    return min(tied, key=lambda one: (one.precision != default.precision, differences[one], -median(paces[one])))
+
+
+def chosen(paces: Paces, defaults: Sequence[Setting]) -> tuple[Setting, Setting]:
+    """The settings for one run and for many; ``defaults`` are those of fit.py and compare.py."""
+    single = {setting: pace for setting, pace in paces.items() if setting.jobs == 1}
+    return best(single, defaults[0]), best(paces, defaults[1])
+
+
+def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
+    """All settings that were measured."""
+    rows = []
+    for setting, pace in paces.items():
+        spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]" if len(pace) > 1 else f"~{pace[0]:,.0f}"
+        purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
+        best_for = [purpose for purpose, one in purposes if one == setting]
+        rows.append([*map(str, setting), spread, ", ".join(best_for)])
+    columns = ["device", "precision", "jobs", "threads", "images a second", "best for"]
+    return Table(f"{arch}: the fastest settings here", columns, rows)
+
+
+def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[str]]:
+    """The words to copy for one run and for many, with all flags."""
+    words = []
+    for script, one in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
+        device = ["--trainer.accelerator", one.accelerator, "--trainer.devices", "1"]
+        jobs = ["--jobs", str(one.jobs)] if script == "compare" else []
+        flags = [*device, "--trainer.precision", one.precision, *jobs, "--threads", str(one.threads)]
+        words.append(["python", f"scripts/{script}.py", "--arch", arch, *flags])
+    return words
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
-    context = fork_server(projects, tensorboard)
+    context = imported(_train)
     case = Case("fit", arch, setting.precision)
     with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
         start = manager.Barrier(setting.jobs)
@@ -208,16 +203,13 @@ def images_per_second(arch: str, setting: Setting, steps: int) -> float:
 
 
 class SharedStart(Stopwatch):
-    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind.
-
-    It asks at each step, all settings alike.
-    """
+    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind."""
 
     def __init__(self, warm_up_steps: int, start: Barrier, accelerator: str) -> None:
         self.warm_up_steps, self.start = warm_up_steps, start
         self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
 
-    def on_train_batch_start(self, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         if batch_idx == self.warm_up_steps:
             self.synchronize()
             self.start.wait(PATIENCE_SECONDS)
@@ -230,30 +222,15 @@ class SharedStart(Stopwatch):
 
 def _train(case: Case, setting: Setting, steps: int, start: Barrier) -> float:
     """Train an epoch of some steps that are not timed and some that are; the seconds of the latter."""
-    warm_up_steps = LEAST_WARM_UP_STEPS + steps // 4
+    warm_up_steps = 3 + steps // 4
     stopwatch = SharedStart(warm_up_steps, start, setting.accelerator)
-    note_times(DigitClassifier, stopwatch)
-
-    def on_train_batch_start(self: DigitClassifier, batch: Any, batch_idx: int) -> None:
-        stopwatch.on_train_batch_start(batch_idx)
-
-    setattr(DigitClassifier, on_train_batch_start.__name__, on_train_batch_start)
-    flags = ["--threads", str(setting.threads), *SHORT]
-    flags += ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
+    add_hooks(DigitClassifier, stopwatch)
+    flags = ["--threads", str(setting.threads), "--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
+    flags += ["--trainer.limit_val_batches", "1", "--trainer.logger", "false"]
     try:
         with apart():
             fit_command(case, warm_up_steps + steps, "measured", *flags)
     except BaseException:
         start.abort()  # or the other jobs would wait for this one
         raise
-    return stopwatch.timing().training
-
-
-def _steps(images_per_second: float, seconds: float) -> int:
-    """How many steps of one job take so long."""
-    steps = round(seconds * images_per_second / Case.batch_size)
-    return min(max(steps, FEWEST_STEPS), MOST_STEPS)
-
-
-def _tell(stage: str, setting: Setting, pace: float) -> None:
-    echo(f"{stage}  {setting}: {pace:,.0f} images a second")
+    return stopwatch.seconds()["training"]

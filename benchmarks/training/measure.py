@@ -1,87 +1,105 @@
-"""Runs one measurement at a time, each in a process of its own."""
+"""Measurements of training: its ways, the operators of a step, and whole commands."""
 
-import gc
-import io
-import multiprocessing
-import os
 import resource
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
-import torch
+from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.training import projects
-from benchmarks.training.case import Case, Timing, Variant
-from benchmarks.training.loops import bare, notebook
-from benchmarks.training.projects import barebones, fit_project, lightning_plain
-from convblocks.training import tensorboard
-from convblocks.training.fork import fork_server
+from benchmarks.rows import Row
+from benchmarks.training.ways import WARM_UP_STEPS, WAYS, BareLoop, Case
+from convblocks.errors import UserError
+from convblocks.training.fast_network import speed_up_network
 
-VARIANTS: dict[Variant, Callable[[Case], Timing]] = {
-    "notebook": notebook,
-    "lightning-plain": lightning_plain,
-    "bare": bare,
-    "barebones": barebones,
-    "fit": fit_project,
-}
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
+# The imports of every Lightning project on MNIST.
+IMPORTS = "import lightning, torchvision"
 
-@dataclass(frozen=True)
-class Measurement:
-    """The times of a case and, in bytes, by how much its process grew at most after the imports."""
+PROFILED_STEPS = 30
 
-    case: Case
-    timing: Timing
-    peak_memory: int
+# The runs that are trained side by side or one after the other, and the epochs of each.
+COMPARED_RUNS = 4
+COMPARED_EPOCHS = {"mlp": 5, "batchnorm": 1}
 
 
-class Terminal(io.StringIO):
-    """Takes the output as a terminal would, so that progress bars are drawn, and forgets it."""
-
-    def isatty(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-
-def measure(case: Case, threads: int) -> Measurement:
-    """Train one epoch in a fresh process that has done its imports, in an empty folder."""
-    with ProcessPoolExecutor(1, mp_context=fork_server(projects, tensorboard)) as pool:
-        return pool.submit(_measure_here, case, threads).result()
-
-
-def _measure_here(case: Case, threads: int) -> Measurement:
-    # Processes that load images start as in any script, and not from another server, which would do all imports again.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    torch.set_num_threads(threads)
-    with apart():
-        before = _peak_memory()
-        timing = VARIANTS[case.variant](case)
-        return Measurement(case, timing, _peak_memory() - before)
-
-
-@contextmanager
-def apart() -> Iterator[None]:
-    """Measure in an empty folder, in a process that has been forked for this and whose output is thrown away."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(nowhere, stream.fileno())
-    sys.stdout = sys.stderr = Terminal()
-    # A forked process copies the memory that it writes to, and the collector writes to every object: without this it
-    # would do so in the middle of the measurement, where a process of its own would not.
-    gc.collect()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        yield
-        os.chdir("/")
+def epoch(case: Case) -> list[Row]:
+    """The seconds of an epoch and, in bytes, by how much this process grew at most."""
+    before = _peak_memory()
+    values = WAYS[case.variant](case)
+    return [Row({}, values | {"memory": _peak_memory() - before})]
 
 
 def _peak_memory() -> int:
     """The largest size that this process has had, in bytes."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux
+
+
+def operators(case: Case) -> list[Row]:
+    """Microseconds a step that each operator takes by itself, without those that it calls, on inputs of one shape.
+
+    In the bare loop, with the network as ``fit`` runs it.
+    """
+    loop = BareLoop(case)
+    speed_up_network(loop.network)
+    loop.train(WARM_UP_STEPS)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
+        loop.train(PROFILED_STEPS)
+    return [
+        Row(
+            {
+                "operator": event.key.removeprefix("aten::"),
+                "shape": "x".join(map(str, event.input_shapes[0])) if event.input_shapes else "",
+            },
+            {"microseconds": event.self_cpu_time_total / PROFILED_STEPS},
+        )
+        for event in profiled.key_averages(group_by_input_shape=True)
+    ]
+
+
+def command(name: str, arch: str, threads: int, steps: int | None) -> Iterator[Row]:
+    """How long one of the commands takes.
+
+    Raises:
+        UserError: it failed.
+    """
+    limits = [f"--trainer.limit_{split}_batches={steps}" for split in ("train", "val") if steps is not None]
+    compared = ["--arch", arch, "--seeds", str(COMPARED_RUNS), "--epochs", str(COMPARED_EPOCHS.get(arch))]
+    fit = ["--arch", arch, "--epochs", "1", "--threads", str(threads)]
+    first = ["--trainer.limit_train_batches", "1", "--running_loss", "--trainer.log_every_n_steps", "1"]
+    commands = {
+        "imports": ["-c", IMPORTS],
+        "first step": [str(SCRIPTS / "fit.py"), *fit, *first],
+        "one epoch": [str(SCRIPTS / "fit.py"), *fit, *limits],
+        "side by side": [str(SCRIPTS / "compare.py"), *compared, "--jobs", str(threads), "--threads", "1", *limits],
+        "one by one": [str(SCRIPTS / "compare.py"), *compared, "--jobs", "1", "--threads", str(threads), *limits],
+    }
+    yield Row({}, {"seconds": seconds_of(commands[name], until="batch 1/1" if name == "first step" else "")})
+
+
+def seconds_of(command: list[str], until: str) -> float:
+    """From the start of a Python command to the last line that holds a text, or to its end.
+
+    Raises:
+        UserError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        with process as run:
+            assert run.stdout is not None
+            lines = []
+            for line in run.stdout:
+                lines.append(line)
+                if until and until in line:
+                    seconds = time.perf_counter() - began
+        if run.returncode != 0:
+            raise UserError(f"{' '.join(command)} ended with status {run.returncode}:\n{''.join(lines)}")
+        return seconds if until else time.perf_counter() - began

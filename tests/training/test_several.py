@@ -16,8 +16,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch import distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.processes.measure import measure
-from benchmarks.processes.variants import Case
+from benchmarks.processes.measure import Case, measure
 from convblocks.data.images import ImageSets
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import preemption, signals

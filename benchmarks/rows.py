@@ -1,0 +1,120 @@
+"""Results as rows with labels and values: measured in alternating rounds, kept as JSON, compared as ratios."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import exp, log
+from pathlib import Path
+from statistics import geometric_mean, median
+
+from convblocks.atomic import write
+from convblocks.comparison.statistics import mean_interval
+from convblocks.console import echo
+from convblocks.estimates import RATIO, Estimate
+from convblocks.runs.provenance import describe_machine, git_commit
+from convblocks.tables import as_json
+
+Label = str | int | None
+Labels = dict[str, Label]
+Values = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Values by their names, such as seconds, and the labels of the case that they were measured of."""
+
+    labels: Labels
+    values: Values
+    round: int = 0
+
+
+# The labels of a case, and a function that measures it; its rows may have further labels.
+Task = tuple[Labels, Callable[[], Iterable[Row]]]
+Fold = Callable[[Sequence[float]], float]
+
+
+@dataclass
+class Results:
+    """All that a benchmark measured, in the order in which it did.
+
+    Args:
+        machine: Processor, system, versions.
+        commit: Of the code that was measured; None where it is not known.
+        arguments: The benchmark's command line.
+        rounds: How often cases were compared.
+        settings: Of all cases, such as threads.
+        minutes: How long all of it took.
+        remark: A paragraph on these numbers for the page.
+        rows: The measurements.
+    """
+
+    machine: str
+    commit: str | None
+    arguments: list[str]
+    rounds: int
+    settings: Labels = field(default_factory=dict)
+    minutes: float = 0.0
+    remark: str = ""
+    rows: list[Row] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
+        return cls(describe_machine(), git_commit(), arguments, rounds, settings)
+
+    def measure(self, tasks: Sequence[Task], rounds: int = 1) -> None:
+        """Measure all of them in each round, every second time in the opposite order; print values as they come in."""
+        began = time.perf_counter()
+        for number in range(rounds):
+            for labels, measure in tasks[:: -1 if number % 2 else 1]:
+                rows = [Row(labels | row.labels, row.values, number) for row in measure()]
+                self.rows += rows
+                case = " ".join(str(label) for label in labels.values() if label is not None)
+                own = [row.values.items() for row in rows if row.labels == labels]
+                values = ", ".join(f"{name} {value:.4g}" for items in own for name, value in items)
+                echo(f"round {number + 1}/{rounds}  {case}: {values or 'done'}")
+        self.minutes += (time.perf_counter() - began) / 60
+
+    def of(self, **labels: Label) -> list[Row]:
+        """The rows with these labels."""
+        return [row for row in self.rows if labels.items() <= row.labels.items()]
+
+    def different(self, label: str, /, **labels: Label) -> list[str]:
+        """The values of another label of these rows, each once."""
+        return list(dict.fromkeys(str(row.labels[label]) for row in self.of(**labels)))
+
+    def numbers(self, label: str, /, **labels: Label) -> list[int]:
+        """The same of a label that is a number, sorted."""
+        return sorted(map(int, self.different(label, **labels)))
+
+    def values(self, value: str, /, **labels: Label) -> list[float]:
+        return [row.values[value] for row in self.of(**labels)]
+
+    def median(self, value: str, /, **labels: Label) -> float:
+        return median(self.values(value, **labels))
+
+    def by_round(self, value: str, fold: Fold = geometric_mean, /, **labels: Label) -> list[float]:
+        """One number for each round: several measurements in it count once."""
+        rounds: dict[int, list[float]] = {}
+        for row in self.of(**labels):
+            rounds.setdefault(row.round, []).append(row.values[value])
+        return [fold(rounds[number]) for number in sorted(rounds)]
+
+    def ratio(self, value: str, above: Labels, below: Labels, /, **common: Label) -> Estimate:
+        """The ratio of a value of two cases that were measured in the same rounds."""
+        return ratio(*(self.by_round(value, **(common | own)) for own in (above, below)))
+
+    def write(self, path: Path) -> None:
+        """As JSON with a line for each row."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = as_json(asdict(replace(self, rows=[])), indent=None).removesuffix("]}")  # rows are its last part
+        rows = ",\n".join(as_json(asdict(row), indent=None) for row in self.rows)
+        write(path, f"{head}\n{rows}\n]}}\n")
+
+
+def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estimate:
+    """How many times as large one quantity is as another of the same rounds, or as 1.
+
+    The geometric mean of the rounds' ratios, with Student's t interval of their logarithms.
+    """
+    interval = mean_interval([log(one / other) for one, other in zip(above, below or [1.0] * len(above), strict=True)])
+    return Estimate(exp(interval.value), exp(interval.low), exp(interval.high), interval.n, unit=RATIO)
