@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from tests.data.pictures import SHAPES, write_pictures
-from tests.scripts import run_benchmark, run_script
+from tests.scripts import run_script
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,17 +103,6 @@ def trained_on_shapes(shapes: Path) -> Path:
     finished = run_script("fit", "--arch", "batchnorm", "--name", "shapes", *flags, *data, cwd=shapes.parent)
     assert finished.returncode == 0, finished.stderr
     return shapes.parent / "lightning_logs" / "shapes" / "checkpoints" / "last.ckpt"
-
-
-@pytest.fixture(scope="session")
-def handwriting(trained: Path) -> Path:
-    """A folder with ``benchmarks.handwriting``'s answers of that network to 400 drawings; only for reading, too."""
-    folder = trained.parents[3] / "handwriting"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "lab" / "handwriting.md").exists():
-            finished = run_benchmark("handwriting", str(trained), "--out", str(folder), cwd=folder.parent)
-            assert finished.returncode == 0, finished.stderr
-    return folder
 
 
 @pytest.fixture
