@@ -131,8 +131,8 @@ def test_a_comparison_shows_the_settings_that_differ_and_ends_with_its_conclusio
     assert " ".join(screen.lines).rstrip().endswith("for other seeds, not for other images.")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.nightly
+@pytest.mark.parametrize("width", [80, 120])
 def test_a_search_shows_its_trials_and_ends_with_the_winners_command(width: int, workspace: Path) -> None:
     flags = [*SHORT, "--trials", "3", "--confirm", "1", "--seeds", "1", "--name", "s"]
     screen = script_in_terminal("search", *flags, cwd=workspace, width=width)

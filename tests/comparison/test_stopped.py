@@ -34,6 +34,7 @@ def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
     assert ended == [(wanted[0], -signal.SIGKILL), (wanted[1], 0)]
 
 
+@pytest.mark.nightly
 def test_a_trial_may_have_several_processes(workspace: Path) -> None:
     for name, processes in (("one", []), ("two", PROCESSES)):
         command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]

@@ -16,8 +16,8 @@ from docs.writing import DATA, SECTION
 from tests.conftest import REPOSITORY
 
 # The study's page has most runs, and figures; for that on handwriting 400 pictures are drawn.
-SLOW = ("results", "handwriting")
-COMMITTED = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in pages.PAGES]
+MARKS = {"results": [pytest.mark.slow], "handwriting": [pytest.mark.nightly]}
+COMMITTED = [pytest.param(name, marks=MARKS.get(name, [])) for name in pages.PAGES]
 
 # Root mean square of the differences between two pictures' values, 0..255, that may be.
 TOLERANCE = 3.0

@@ -93,6 +93,7 @@ def test_a_session_that_ends_otherwise_is_reported_and_not_kept(tmp_path: Path) 
     assert list((tmp_path / "data" / "sessions").iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_all_commands_run_one_after_the_other(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are trained for a moment, and one that any network may stand in for."""
     needs("onnx")

@@ -36,7 +36,7 @@ def test_mistakes_are_kept_where_a_page_shows_them(tmp_path: Path) -> None:
     assert read_results(tmp_path / "study-confirm.jsonl") == runs
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second call trains nothing, and makes the same records and page."""
     flags = " ".join(["--name batches --arch mlp --seeds 2", *DEBUG, "--epochs 1"])
@@ -56,7 +56,7 @@ def test_a_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest
     assert f"`python scripts/compare.py {short.arguments}`: n = 4 runs" in page.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["pages", "train"])
 def test_the_commands_find_their_imports_from_anywhere(name: str, tmp_path: Path) -> None:
     command = [sys.executable, str(REPOSITORY / "docs" / f"{name}.py"), "--help"]

@@ -65,7 +65,8 @@ def test_a_worker_that_is_killed_is_carried_on_before_anything_new(workspace: Pa
     assert numbers("s")["trials"] == numbers("whole")["trials"]
 
 
-@pytest.mark.parametrize("kind", [pytest.param(signal.SIGINT, marks=pytest.mark.nightly), signal.SIGTERM])
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_a_search_that_is_stopped_leaves_no_process_and_goes_on(
     kind: signal.Signals, workspace: Path, start: Start
 ) -> None:

@@ -138,7 +138,8 @@ RECIPES = {
 # Of two epochs of 20 steps: at an evaluation, at an epoch's end, within an epoch.
 STEPS = (5, 20, 27)
 MOST_TELLING = {"plateau_a_step": 5, "plateau_an_epoch": 20, "accumulation": 23}
-TELLING = [(recipe, MOST_TELLING.get(recipe, 27)) for recipe in RECIPES]
+ALIKE = ("finders", "max_steps", "overfit_batches", "bfloat16", "steps_a_step")  # as others of them
+TELLING = [(recipe, MOST_TELLING.get(recipe, 27)) for recipe in RECIPES if recipe not in ALIKE]
 TELLING += [("plateau_an_epoch", 27), *(("augmented", step) for step in (1, 20, 40))]
 OTHERS = [(recipe, step) for recipe in RECIPES for step in STEPS] + [("augmented", 19), ("augmented", 21)]
 
