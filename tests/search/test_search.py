@@ -18,7 +18,9 @@ from tests.data.pictures import write_pictures
 from tests.scripts import run_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
 
-WHOLE = [*SHORT[2:], "--arch", "mlp", "maxpool", "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s"]
+# Two networks, of which the second is the first by its class, which trains in no time.
+NETWORKS = ["mlp", "convblocks.model.networks.MultiLayerPerceptron"]
+WHOLE = [*SHORT[2:], "--arch", *NETWORKS, "--trials", "8", "--confirm", "2", "--seeds", "2", "--name", "s"]
 
 
 @pytest.fixture(scope="module")

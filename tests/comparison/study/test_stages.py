@@ -19,7 +19,7 @@ from convblocks.comparison.study.plan import (
     to_choose,
 )
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.directory import LOGS
+from convblocks.runs.directory import LOGS, RunDirectory
 from tests.conftest import REPOSITORY
 
 SHORT = [
@@ -119,8 +119,9 @@ def test_both_stages_go_on_where_they_were_stopped(
     stages.main(["confirm", *SHORT])
     confirmed = [path.parent for path in (LOGS / "study" / "confirm").rglob("summary.json")]
     assert {run.name for run in confirmed} == {"seed_1000", "seed_1001"}
-    settings = {run.parent.name.partition(",lr=")[2] for run in confirmed}
-    assert settings == {f"{lr},lr_scheduler={schedule.rstrip('.')}", "1e-2,lr_scheduler=constant"}
+    configs = [RunDirectory(str(run.relative_to(LOGS))).read_config() for run in confirmed]
+    settings = {(config["lr"], config["lr_scheduler"]) for config in configs}
+    assert settings == {(float(lr), schedule.rstrip(".")), (0.01, "constant")}
     assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
         *("report.md", "report.csv", "report.png", "report-dead-units.png")
     }
