@@ -218,7 +218,8 @@ if __name__ == "__main__":
     for name in IMPORTS:
         with contextlib.suppress(UserError):  # for want of an extra
             import_module(name)
-    packages(), parser()  # cached: they take half the time of a short run
+    packages()  # cached, as is the parser: they take half the time of a short run
+    parser()
     gc.collect()
     gc.freeze()
     with socket.socket(socket.AF_UNIX) as listener:
