@@ -37,7 +37,7 @@ if IS_WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 # Files that take longest begin first: a worker runs a whole file.
-FIRST = ("test_slurm.py", "test_kills.py", "test_full_disk.py", "test_cases.py")
+FIRST = ("test_slurm.py", "test_kills.py", "test_full_disk.py", "test_cases.py", "test_figures.py")
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
 

@@ -180,7 +180,9 @@ def test_without_test_images_nothing_can_be_confirmed(workspace: Path) -> None:
 
 
 def test_an_option_that_is_set_for_all_trials_is_not_in_the_default_space(workspace: Path) -> None:
-    config = search.parse(["--arch", "mlp", "--lr", "0.01", "--data.val_size", "500", "--data.size", "32", "40"]).config
+    write_pictures(workspace / "shapes")
+    data = ["--data.root", "shapes", "--data.val_size", "8", "--data.size", "32", "40"]
+    config = search.parse(["--arch", "mlp", "--lr", "0.01", *data]).config
     assert "lr" not in config.space
     assert "batch_size" in config.space
     assert config_of(config.trial(0, {})).settings["lr"] == 0.01
