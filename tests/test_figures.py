@@ -90,7 +90,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 THEMES = {"light": LIGHT, "dark": DARK}
 
 
-@pytest.fixture(scope="module", params=product(FIGURES, THEMES), ids="-".join)
+# The other theme differs in its colours alone.
+CASES = [
+    pytest.param((name, theme), id=f"{name}-{theme}", marks=[pytest.mark.nightly] if theme == "dark" else [])
+    for name, theme in product(FIGURES, THEMES)
+]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def figure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figure]:
     name, theme = request.param
     with chdir(tmp_path_factory.mktemp("figure")):

@@ -132,7 +132,7 @@ def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, las
     assert rates[-1] == pytest.approx(last, rel=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "64-true"])
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", pytest.param("64-true", marks=pytest.mark.slow)])
 def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
     trainer = fitted(
         DigitClassifier("batchnorm"), tmp_path, limit_train_batches=30, limit_val_batches=2, precision=precision

@@ -180,7 +180,7 @@ def test_without_test_images_nothing_can_be_confirmed(workspace: Path) -> None:
 
 
 def test_an_option_that_is_set_for_all_trials_is_not_in_the_default_space(workspace: Path) -> None:
-    write_pictures(workspace / "shapes")
+    write_pictures(workspace / "shapes", train=100)
     data = ["--data.root", "shapes", "--data.val_size", "8", "--data.size", "32", "40"]
     config = search.parse(["--arch", "mlp", "--lr", "0.01", *data]).config
     assert "lr" not in config.space
