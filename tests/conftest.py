@@ -36,8 +36,8 @@ IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if IS_WORKER:
     os.environ["OMP_NUM_THREADS"] = "1"
 
-# Begin first: files that take longest, since a worker runs a whole file, and one that trains the network on which others
-# would wait.
+# Begin first: files that take longest, since a worker runs a whole file, and one that trains the network which others
+# wait for.
 FIRST = ("test_evaluate.py", "test_slurm.py", "test_kills.py", "test_full_disk.py", "test_cases.py", "test_figures.py")
 
 DEBUG = ["--config", str(REPOSITORY / "configs" / "debug.yaml")]
