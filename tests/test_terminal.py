@@ -145,7 +145,8 @@ def test_a_search_shows_its_trials_and_ends_with_the_winners_command(width: int,
     assert winner[-3:] == ["--print_config", ">", "configs/s.yaml"]
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.nightly
+@pytest.mark.parametrize("width", [80, 120])
 def test_no_line_about_a_network_is_wrapped(width: int, trained: Path, workspace: Path, digits: ImageSets) -> None:
     needs("onnx")
     Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((300, 300)).save("seven.png")

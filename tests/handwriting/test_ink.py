@@ -27,6 +27,7 @@ def digit_picture(digits: ImageSets, index: int = 0) -> Image.Image:
     return grey.resize((280, 280), Image.Resampling.BICUBIC)
 
 
+@pytest.mark.nightly
 def test_drawings_that_are_not_mnists_are_recognised(trained: Path) -> None:
     """At least 90 % of all, and at least 80 % of 30 or more of every digit."""
     drawings = list(draw_all(seed=0))

@@ -82,6 +82,7 @@ def test_a_search_that_is_stopped_leaves_no_process_and_goes_on(
     assert_once(JOURNAL, 3)
 
 
+@pytest.mark.nightly
 def test_two_searches_share_the_trials_and_one_carries_on_those_of_the_other(workspace: Path, start: Start) -> None:
     """The first is killed, and the process of its run with it."""
     flags = [*LONG, "--trials", "4", "--jobs", "1"]
