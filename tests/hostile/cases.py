@@ -101,6 +101,7 @@ OPTIONS = [
     usage(f"fit {NEW} --threads 10000", "--threads must be at most 1,024"),
     Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0, process=True),
     usage(f"fit {NEW} --trainer.limit_train_batches 0", "limit_train_batches must be above 0"),
+    usage(f"fit {NEW} --trainer.limit_test_batches 0", "limit_test_batches must be above 0"),
     Case(f"fit {NEW} --trainer.limit_train_batches 1e-7", "Try at least `limit_train_batches="),
     Case(f"fit {NEW} --trainer.limit_val_batches 1e-7", "Try at least `limit_val_batches="),
     usage(f"fit {NEW} --trainer.accumulate_grad_batches 0", "accumulate_grad_batches must be at least 1"),

@@ -135,6 +135,8 @@ def test_an_extended_run_is_known_as_it_was_before() -> None:
     assert (before.epochs, before.final) == (one.epochs[:2], one.epochs[1])
     assert (before.accuracy, before.collapsed, before.mistakes) == (0.1, True, None)
     assert not one.after(1).collapsed
+    evaluated = replace(one, evaluations=one.epochs)
+    assert evaluated.after(2).evaluations == one.epochs[:2]
     assert one.after(3) == one.after(4) == one.after(-1) == one
     validated = replace(one, epochs=tuple(row | {"val/acc": 0.96, "val/loss": 0.1} for row in one.epochs))
     assert (len(validated.after(2).epochs), validated.after(2).final) == (2, one.final)  # of the best evaluation

@@ -91,6 +91,13 @@ def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(worksp
     assert (settings["optimizer"], settings["lr"]) == (second, 0.003)
 
 
+def test_the_command_line_wins_over_a_configs_arguments_of_a_class(workspace: Path) -> None:
+    own = {"class_path": "SGD", "init_args": {"momentum": 0.5, "nesterov": True}}
+    (workspace / "own.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": own}))
+    settings = Config.parse(["--config", "own.yaml", "--optimizer.momentum", "0.9"]).settings
+    assert settings["optimizer"]["init_args"] == {"momentum": 0.9, "nesterov": True}
+
+
 def test_a_printed_config_parses_to_the_same_config(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
     with pytest.raises(SystemExit) as caught:
