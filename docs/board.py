@@ -18,7 +18,7 @@ from convblocks.comparison.study.stages import choices_of
 from convblocks.estimates import NOTHING, SECONDS, Estimate, cell
 from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table
-from docs.experiments import FAST, hardware, sources
+from docs.experiments import FAST, hardware, sources, without_versions
 from docs.writing import REPOSITORY, table, write_page
 
 
@@ -84,7 +84,7 @@ def read_entries(data: Path) -> list[Entry]:
 def first_steps(data: Path) -> dict[tuple[str, str], float]:
     """The median seconds from the start of fit.py to its first step, by the machine's hardware and the network."""
     starts = read_raw_numbers(data, "performance", Results)
-    machine, command = starts.machine.partition(", python ")[0], {"part": "command", "command": "first step"}
+    machine, command = without_versions(starts.machine), {"part": "command", "command": "first step"}
     return {
         (machine, arch): starts.median("seconds", **command, arch=arch) for arch in starts.different("arch", **command)
     }

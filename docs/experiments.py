@@ -3,7 +3,7 @@
 `python docs/train.py` trains their runs and keeps them in docs/data/, `python docs/pages.py` makes the page of them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from convblocks.comparison.study.decision import cell_of
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 from convblocks.estimates import PERCENT, cell, p_text
 from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped, read_results
-from convblocks.tables import Table, counted, percent
+from convblocks.tables import Table, counted, listed, percent
 from docs.writing import table, write_page
 
 # The accuracy that a sprint is to reach, and to which the board counts seconds.
@@ -58,16 +58,20 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
     lines = [f"`python {command}`: {runs}(../data/{name}.jsonl).\n"]
     for machine, own in grouped([one.provenance for one in results], lambda one: one.machine).items():
         threads = sorted({one.threads for one in own})
-        of_each = "one thread" if threads == [1] else f"{_listed(map(str, threads))} threads"
+        of_each = "one thread" if threads == [1] else f"{listed([*map(str, threads)])} threads"
         commits = list(dict.fromkeys(one.commit or "unknown" for one in own))
-        commit = f"commit{'s' * (len(commits) > 1)} {_listed(commits)}"
+        commit = f"commit{'s' * (len(commits) > 1)} {listed(commits)}"
         lines.append(f"- {counted(len(own), 'run')} on {machine}, {of_each} each, {commit}.")
     return "\n".join(lines)
 
 
 def hardware(result: RunResult) -> str:
-    """Processor and system that a run ran on, without the versions."""
-    return result.provenance.machine.partition(", python ")[0]
+    """Processor and system that a run ran on."""
+    return without_versions(result.provenance.machine)
+
+
+def without_versions(machine: str) -> str:
+    return machine.partition(", python ")[0]
 
 
 def recipe_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -151,11 +155,6 @@ def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> li
         f"own: {'channels first should be the' if is_better else 'channels_last stays the'} default."
     )
     return [Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], lines, [note])]
-
-
-def _listed(words: Iterable[str]) -> str:
-    *first, last = words
-    return " and ".join(filter(None, [", ".join(first), last]))
 
 
 def _candidates(name_and_options: str, configs: str) -> str:

@@ -7,15 +7,14 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from tests.quick_python import quick_python
+from tests.quick_python import REPOSITORY, python_path, quick_python
 from tests.quick_python.client import ask
-
-_REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def run_script(
@@ -57,8 +56,7 @@ def run_script(
 
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run ``python -m benchmarks.<name>`` and wait for it."""
-    path = os.pathsep.join(filter(None, [str(_REPOSITORY), os.environ.get("PYTHONPATH")]))
-    return run(["-m", f"benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": path}, timeout=600)
+    return run(["-m", f"benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, timeout=600)
 
 
 def run(
@@ -107,7 +105,7 @@ class Script:
                 str(cwd),
                 os.environ | (environment or {}),
                 {0: nothing.fileno(), 1: self._output.fileno(), 2: self._errors.fileno()},
-                base64.b64encode(pickle.dumps(prepare)).decode(),
+                base64.b64encode(pickle.dumps(prepare)).decode() if prepare else "",
             )
         self._answers = self._connection.makefile("rb", buffering=0)
         self.pid = self._number()
@@ -165,9 +163,25 @@ class Script:
         return int(line)
 
 
+def wait_until(is_true: Callable[[], object], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def _empty_file() -> IO[str]:
     return TemporaryFile("w+", errors="backslashreplace")
 
 
 def _command(name: str, arguments: tuple[str, ...]) -> list[str]:
-    return [str(_REPOSITORY / "scripts" / f"{name}.py"), *arguments]
+    return [str(REPOSITORY / "scripts" / f"{name}.py"), *arguments]

@@ -4,23 +4,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from convblocks.runs.directory import RunDirectory
 from tests.conftest import DEBUG, REPOSITORY
-from tests.scripts import run_script
+from tests.scripts import run_script, wait_until
 
 FIT = [sys.executable, str(REPOSITORY / "scripts" / "fit.py")]
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -42,7 +34,7 @@ def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = RunDirectory("run")
     try:
-        wait_for(run.last_checkpoint)
+        wait_until(run.last_checkpoint.exists, seconds=120)
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

@@ -14,7 +14,7 @@ from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
-from tests.training.test_distributed import assert_close, metrics, weights
+from tests.training.test_distributed import assert_same_numbers
 from tests.training.test_fit import assert_same_weights, metric_rows
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
@@ -36,11 +36,6 @@ def trained(folder: Path, name: str, *flags: str) -> Path:
     finished = run_script("fit", *flags, "--name", name, cwd=folder, timeout=600, fresh=True)
     assert finished.returncode == 0, finished.stderr
     return folder / LOGS / name
-
-
-def assert_same_numbers(one: Path, other: Path) -> None:
-    assert_close(weights(one), weights(other), tolerance=1e-9)
-    assert metrics(other) == pytest.approx(metrics(one), rel=1e-9)
 
 
 @pytest.mark.parametrize("arch", ARCHS)

@@ -42,7 +42,6 @@ def python() -> Iterator[Path]:
         yield quick_python(str(python))
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_commands_work_with_the_lowest_versions(python: Path, workspace: Path, digits: ImageSets) -> None:
     def script(name: str, *arguments: str) -> str:

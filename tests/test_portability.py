@@ -62,7 +62,6 @@ fit.main([*{DEBUG}, "--arch", "batchnorm", "--name", "run"])
     assert (tmp_path / "lightning_logs" / "run" / "summary.json").is_file()
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_a_comparison_trains_in_processes_that_are_spawned(tmp_path: Path) -> None:
     program = f"""

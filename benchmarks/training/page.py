@@ -15,7 +15,7 @@ from benchmarks.rows import Label, Labels, Results
 from benchmarks.training.ways import LOADING_IMAGES, WARM_UP_STEPS
 from convblocks.estimates import Estimate
 from convblocks.figures.style import WIDTH, End, Style, foreground, label_ends, log_axis, style
-from convblocks.tables import Table
+from convblocks.tables import Table, listed
 from convblocks.training.parser import EPOCHS
 
 # The names of the ways to train in a sentence that says how long they take.
@@ -117,14 +117,14 @@ def slower(results: Results, variant: str, arch: str) -> Estimate:
 def gain(results: Results) -> str:
     """The gain of a user: seconds of an epoch, and how many times as long the others take."""
     archs = archs_of(results)
-    seconds = _series([f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs])
+    seconds = listed([f"{results.median('epoch', **FIT, arch=arch):.1f} s for {arch}" for arch in archs])
     others, uncertain = [], []
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
-        others.append(f"{name} takes {_series([f'{one.value:.1f}' for one in ratios.values()])} times as long")
+        others.append(f"{name} takes {listed([f'{one.value:.1f}' for one in ratios.values()])} times as long")
         uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if one.at_least(1) != "met"]
-    doubt = f" Not certain, since the interval holds 1: {_series(uncertain)}." if uncertain else ""
-    return f"An epoch takes {seconds}; {_series(others)}.{doubt}"
+    doubt = f" Not certain, since the interval holds 1: {listed(uncertain)}." if uncertain else ""
+    return f"An epoch takes {seconds}; {listed(others)}.{doubt}"
 
 
 def texts(results: Results) -> dict[str, object]:
@@ -325,11 +325,6 @@ def _growth(axes: Axes, results: Results, arch: str, looks: Mapping[str, Style])
     log_axis(axes, "y", shown, most=5)
     axes.set_ylabel("images a second")
     return ends
-
-
-def _series(parts: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
 
 
 PAGE = Page(

@@ -89,7 +89,6 @@ def test_reading_is_given_in_seconds_and_in_images_a_second(results: Results) ->
     assert str(texts(results)["cores"]) == "0.50 [0.50, 0.50]"
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_command_measures_everything_in_each_round(tmp_path: Path) -> None:
     flags = ["--arch", "mlp", "--rounds", "2", "--pictures", "64", "--out", "out"]

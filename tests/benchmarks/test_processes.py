@@ -131,7 +131,6 @@ def test_messages_are_summed_over_a_step_and_calculated_for_what_most_processes_
     assert calculation_table(RESULTS).rows[0][:4] == ["mlp", "fit", "8", "41"]
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     flags = ["--arch", "mlp", "--rounds", "1", "--steps", "3", "--out", "out"]

@@ -71,7 +71,6 @@ def test_the_seconds_that_a_search_adds_to_a_run_are_held_against_their_target()
     assert started_table(RESULTS).rows == [["1.60", "1.43", "+0.17 [+0.02, +0.31]", "at most 0.3: undecided"]]
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_command_measures_everything_once(workspace: Path) -> None:
     flags = ["--arch", "mlp", "--trials", "2", "--epochs", "1", "--repeats", "1", "--out", "docs", "--jobs", "2"]

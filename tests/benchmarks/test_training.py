@@ -134,7 +134,6 @@ def test_the_picture_has_the_numbers_of_the_tables() -> None:
     assert [row[2] for row in growth_table(RESULTS).rows] == [f"{rate / 64:.1f} ({rate:,.0f})" for rate in rates]
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_a_profile_knows_the_operators_of_a_step() -> None:
     times = {(row.labels["operator"], row.labels["shape"]): row.values for row in operators(Case("bare", "maxpool"))}
@@ -148,7 +147,6 @@ def test_a_command_that_fails_is_an_error_with_its_output() -> None:
         next(command("first step", "resnet", threads=1, steps=None))
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     flags = ["--arch", "mlp", "--rounds", "1", "--steps", "2", "--out", "out"]

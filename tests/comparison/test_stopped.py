@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from convblocks.comparison import compare, trials
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.runs.directory import LOGS
 from tests.comparison.test_compare import SHORT, rows_of, trial
-from tests.scripts import run_script, start_script
+from tests.scripts import is_alive, run_script, start_script, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -43,22 +42,6 @@ def test_a_trial_may_have_several_processes(workspace: Path) -> None:
         assert finished.returncode == 0, finished.stderr
     losses = {name: [float(row["last_loss"]) for row in rows_of(name)] for name in ("one", "two")}
     assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
-
-
-def wait_until(is_true: Callable[[], object], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def is_alive(group: int) -> bool:
-    """Whether any process of a group is left."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def imports_torch_to_fork_from(comparison: int) -> bool:

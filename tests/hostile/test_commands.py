@@ -17,8 +17,7 @@ from convblocks.runs.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.hostile.bounded import run_bounded
 from tests.hostile.spoil import flipped
-from tests.scripts import run_script, start_script
-from tests.test_console import wait_for
+from tests.scripts import run_script, start_script, wait_until
 from tests.training.test_fit import assert_same_weights, metric_rows
 
 SHORT = ["--config", "short.yaml", "--arch", "mlp"]
@@ -209,7 +208,7 @@ def test_two_runs_without_a_name_take_two_versions(folder: Path) -> None:
 def test_a_second_comparison_does_not_wait(folder: Path) -> None:
     flags = [*SHORT, "--seeds", "1", "--epochs", "400"]
     with start_script("compare", *flags, cwd=folder):
-        wait_for(folder / "lightning_logs/compare/.lock")
+        wait_until((folder / "lightning_logs/compare/.lock").exists, seconds=120)
         ended = run_script("compare", *flags, cwd=folder)
     assert ended.returncode == 1
     assert ended.stderr.startswith("compare.py: another process is working on lightning_logs/compare: ")

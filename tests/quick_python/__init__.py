@@ -15,7 +15,8 @@ from shutil import rmtree
 from subprocess import PIPE, STDOUT
 from tempfile import mkdtemp
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
 
 
 @cache
@@ -45,6 +46,11 @@ def environment_of(**variables: str) -> dict[str, str]:
     python = quick_python()
     path = os.pathsep.join([str(python.parent), os.environ["PATH"]])
     return os.environ | {"PATH": path, "PYTHON_EXEC": str(python)} | variables
+
+
+def python_path() -> str:
+    """For processes that import the tests from another folder; the package is where this process has it from."""
+    return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
 
 def run_quickly(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:

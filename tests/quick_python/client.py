@@ -29,7 +29,7 @@ def ask(
         folder: The current one of the process.
         environment: All its variables.
         files: Its open files: their numbers there, and here.
-        prepare: A function to call first, or None, pickled and in base64.
+        prepare: A function to call first, pickled and in base64, if there is one.
 
     Returns:
         Where the server writes, a line each, the number of the process, and as soon as it has ended, its exit status.

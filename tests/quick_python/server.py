@@ -125,8 +125,8 @@ def become(request: dict[str, Any]) -> NoReturn:
     os.environ.update(request["environment"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", THREADS)))
     sys.path[0] = REPOSITORY
-    if request["prepare"] and (prepare := pickle.loads(base64.b64decode(request["prepare"]))):
-        prepare()
+    if request["prepare"]:
+        pickle.loads(base64.b64decode(request["prepare"]))()
     paths = [str(Path(path).absolute()) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:] = ["", *paths, *(path for path in sys.path[1:] if path not in before)]
     status = 0

@@ -12,8 +12,7 @@ import pytest
 
 from convblocks.runs.directory import LOGS
 from convblocks.search import search
-from tests.comparison.test_stopped import is_alive, wait_until
-from tests.scripts import Script, start_script
+from tests.scripts import Script, is_alive, start_script, wait_until
 from tests.search.made_up import JOURNAL, SHORT, numbers
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,7 @@ from lightning import LightningModule
 from convblocks.errors import Stopped
 from convblocks.model.classifier import DigitClassifier
 from convblocks.training import fit, signals
-from tests.conftest import REPOSITORY
-from tests.quick_python import run_quickly
+from tests.quick_python import python_path, run_quickly
 
 TORCHRUN = ["-m", "torch.distributed.run"]
 COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]
@@ -42,11 +41,6 @@ def fit_on(processes: int, *runs: Run) -> str:
     finished = run_quickly(*launch, "-m", __name__, json.dumps(runs), cwd=Path.cwd(), PYTHONPATH=python_path())
     assert finished.returncode == 0, finished.stderr[-3000:]
     return finished.stdout
-
-
-def python_path() -> str:
-    """For processes that import the tests from another folder; the package is where this process has it from."""
-    return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
 
 def fit_all(runs: Iterable[Run]) -> None:

@@ -46,7 +46,6 @@ def test_two_csv_loggers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 # Of mlflow's own: it uses what its dependencies deprecate.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_mlflow(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs("mlflow")
@@ -64,7 +63,6 @@ def test_mlflow(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_one_curve_after_a_resume(flags, monkeypatch, curve)
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_wandb_goes_on_under_the_same_id(workspace: Path) -> None:
     """Offline it writes a folder for each part, which `wandb sync` joins by their id."""

@@ -253,7 +253,6 @@ def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspa
     assert DigitClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
 
 
-@pytest.mark.slow
 @pytest.mark.nightly
 def test_a_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
     needs("timm")
