@@ -22,13 +22,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.harness import at_least, in_fresh_process, parser
+from benchmarks.harness import in_fresh_process, parser
 from benchmarks.pictures import measure
 from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep_decoded, write_pictures
 from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Part
 from benchmarks.pictures.page import PAGE
 from benchmarks.rows import Results, Row, Task
-from convblocks.command_line import output_folder
+from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, echo, end
 from convblocks.data import mnist
 from convblocks.errors import UsageError

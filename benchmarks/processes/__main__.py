@@ -17,11 +17,11 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from benchmarks.harness import at_least, parser
+from benchmarks.harness import parser
 from benchmarks.processes.measure import Case, measure
 from benchmarks.processes.page import PAGE
 from benchmarks.rows import Results, Task
-from convblocks.command_line import output_folder
+from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
 from convblocks.data import mnist
 

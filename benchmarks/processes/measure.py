@@ -14,7 +14,6 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DistributedSampler, TensorDataset
 
-from benchmarks.harness import discard_output, imported
 from benchmarks.processes.communication import Collective, Recorder
 from benchmarks.rows import Row
 from benchmarks.training import ways
@@ -22,6 +21,7 @@ from benchmarks.training.ways import SEED, BarebonesClassifier, BareLoop, Stopwa
 from convblocks.data.loader import Batch
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.distributed import end_process_group
+from convblocks.training.fork import discard_output, imported
 
 Variant = Literal["fit", "plain"]
 

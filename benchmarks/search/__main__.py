@@ -26,14 +26,12 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.harness import at_least
 from benchmarks.rows import Labels, Results, Row
 from benchmarks.search.measure import started, trials
 from benchmarks.search.page import PAGE, VARIANTS, answer_text
-from convblocks.command_line import Parser, output_folder
-from convblocks.comparison.options import options_of_fit
+from convblocks.command_line import Parser, at_least, output_folder
+from convblocks.comparison.options import VAL_SIZE, options_of_fit
 from convblocks.comparison.study.plan import HELD_OUT
-from convblocks.comparison.training import VAL_SIZE
 from convblocks.console import answer, echo, end
 from convblocks.runs.directory import LOGS
 

@@ -1,7 +1,9 @@
-"""Parser and output files shared by all commands but ``fit.py``, which has a parser of its own."""
+"""Parser and output files shared by all commands but ``fit``, which has a parser of its own."""
 
-from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Iterable, Iterator
+import os
+import re
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -51,6 +53,8 @@ def with_suggestion(message: str, options: Iterable[str]) -> str:
 def _likeness(unknown: str, option: str) -> float:
     """Similarity from 0 to 1 of the parts after the group, as in ``trainer.max_steps``, unless the groups differ."""
     (group, _, name), (own_group, _, own_name) = unknown.rpartition("."), option.rpartition(".")
+    if own_name == "".join(part[:1] for part in re.split("[-_]", name)):
+        return 1.0  # --learning_rate is --lr
     if group and own_group and group != own_group:
         return SequenceMatcher(None, unknown, option).ratio()
     return SequenceMatcher(None, name, own_name).ratio() * (1 if group == own_group else WITHOUT_ITS_GROUP)
@@ -65,6 +69,27 @@ def output_folder(path: Path) -> Path:
     return path
 
 
+# Folders of a data root with its files.
+DATA_FOLDERS = {"train", "test", "raw"}
+
+
+def refuse_to_overwrite(path: Path, read: Iterable[Path]) -> None:
+    """Raise a UsageError if a file given on the command line is one that the command reads, or no regular file.
+
+    Args:
+        path: The file.
+        read: Files, and data roots.
+    """
+    exists = os.path.exists(path)  # noqa: PTH110  # at a name that is too long Path.exists raises
+    if exists and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"cannot write {path}: it is not a regular file")
+    own = Path(os.path.realpath(path))  # at a link to itself Path.resolve raises
+    for one in (Path(os.path.realpath(one)) for one in read):
+        below = set(own.relative_to(one).parts[:-1]) if one in own.parents else set()
+        if own == one or (exists and (below & DATA_FOLDERS or (one in own.parents and "ubyte" in own.name))):
+            raise UsageError(f"{path} is read by this command, and would be overwritten: give another name")
+
+
 @contextmanager
 def output_file(path: Path) -> Iterator[BinaryIO]:
     """Like ``atomic_write`` for a file given on the command line, with a UserError that says why it failed."""
@@ -75,3 +100,14 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a number."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise ArgumentTypeError(f"must be at least {least}, but is {text}")
+        return int(text)
+
+    return number

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results, Row
+from benchmarks.training.__main__ import EPOCH_VARIANTS, GROWTH_VARIANTS, commands, growth, parse, profiles
 from benchmarks.training.measure import command, operators
 from benchmarks.training.page import (
     PAGE,
@@ -22,7 +23,6 @@ from benchmarks.training.page import (
     targets_table,
     wait_table,
 )
-from benchmarks.training.speed import EPOCH_VARIANTS, GROWTH_VARIANTS, commands, growth, parse, profiles
 from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, BareLoop, Case, fit_command
 from convblocks.errors import UserError
 from tests.scripts import run_script

@@ -95,7 +95,7 @@ def test_wrong_usage_is_one_line(arguments: list[str], message: str, workspace: 
 
 
 def test_nothing_is_confirmed_before_it_was_chosen(workspace: Path) -> None:
-    with pytest.raises(UserError, match=r"24 runs of stage choose are not done: python scripts/study\.py choose"):
+    with pytest.raises(UserError, match=r"24 runs of stage choose are not done: convblocks study choose"):
         stages.main(["confirm", *SHORT])
 
 

@@ -1,4 +1,18 @@
-"""The benchmark of training: its options and cases."""
+"""usage: python -m benchmarks.training [options]
+
+Measure what training costs with the course's loop, a typical Lightning project, a bare loop in plain torch, and
+fit.py, in turn, each in its own process. Takes most of an hour on two CPUs, which should be otherwise idle.
+
+  --arch NAME ...      the networks (default: all)
+  --rounds N           number of rounds of all measurements (default: 3)
+  --steps N            training steps per epoch and batches per evaluation, for a quick look (default: all)
+  --threads N          CPU threads of each measurement (default: torch's choice)
+  --out FOLDER         folder for the page, its figure and the raw numbers in data/ (default: lightning_logs/benchmark)
+
+Examples:
+  python -m benchmarks.training --arch mlp --rounds 1
+  python -m benchmarks.training --out docs
+"""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -7,15 +21,14 @@ from functools import partial
 
 import torch
 
-from benchmarks.harness import at_least, in_fresh_process, parser
+from benchmarks.harness import in_fresh_process, parser
 from benchmarks.rows import Results, Task
-from benchmarks.training import here, measure
+from benchmarks.training import measure
 from benchmarks.training.page import PAGE
 from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, Variant
-from convblocks.command_line import output_folder
+from convblocks.command_line import at_least, output_folder
+from convblocks.console import answer, end
 from convblocks.data import mnist
-from convblocks.errors import UsageError
-from convblocks.runs.directory import LOGS
 
 EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")
 GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "barebones", "fit")
@@ -38,16 +51,13 @@ SMALLEST_REPEATS = 4
 
 
 def main(arguments: list[str]) -> None:
-    """Measure, print the tables, and write page, picture and raw numbers; or only find the fastest settings here.
+    """Measure, print the tables, and write page, picture and raw numbers.
 
     Raises:
-        UsageError: options that are unknown or out of range, or cannot be combined.
+        UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to.
     """
     options = parse(arguments)
-    if options.here:
-        here.print_fastest(options.arch, options.seconds)
-        return
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
     results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
@@ -57,22 +67,11 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    made = parser()
-    made.add_argument("--here", action="store_true")
-    for option in ("seconds", "steps", "threads"):
-        made.add_argument(f"--{option}", type=at_least(1))
-    made.set_defaults(out=None)
+    made = parser(rounds=3)
+    made.add_argument("--steps", type=at_least(1))
+    made.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
     options = made.parse_args(arguments)
     options.arch = list(dict.fromkeys(options.arch))
-    if options.seconds is not None and not options.here:
-        raise UsageError("--seconds is how long --here measures: give both")
-    for option in ("rounds", "steps", "threads", "out"):
-        if options.here and getattr(options, option) is not None:
-            raise UsageError(f"--here chooses its own measurements and writes no files: leave out --{option}")
-    defaults = {"seconds": here.BUDGET, "rounds": 3, "threads": torch.get_num_threads(), "out": LOGS / "benchmark"}
-    for option, default in defaults.items():
-        if getattr(options, option) is None:
-            setattr(options, option, default)
     return options
 
 
@@ -136,3 +135,7 @@ def profiles(options: Namespace) -> Iterator[Task]:
                     labels = {"part": "operator", "arch": arch, "precision": precision, "threads": threads}
                     case = Case("bare", arch, precision)
                     yield labels, partial(in_fresh_process, threads, measure.operators, case)
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

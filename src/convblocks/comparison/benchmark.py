@@ -1,4 +1,15 @@
-"""The settings that are fastest on this machine: tried within two minutes, and printed as flags."""
+"""Find the fastest precision, threads and parallel jobs of this machine.
+
+usage: convblocks benchmark [options]
+
+Takes two minutes, in which the machine should be idle, and prints the flags of fit and compare to copy.
+
+  --arch NAME ...      the networks (default: all)
+  --seconds N          how long to measure (default: 90)
+
+Example:
+  convblocks benchmark --arch maxpool
+"""
 
 import os
 import time
@@ -7,17 +18,26 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from statistics import median
 from threading import Barrier, BrokenBarrierError
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 
-from benchmarks.harness import apart, imported
-from benchmarks.training.ways import PRECISIONS, Case, Precision, Stopwatch, add_hooks, fit_command
-from convblocks.console import echo, echo_command
+from convblocks.command_line import Parser, at_least
+from convblocks.console import command_words, echo, echo_command
 from convblocks.data import mnist
 from convblocks.errors import UserError
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.tables import Table, terminal, to_console
+from convblocks.training import fit
+from convblocks.training.config import Config
+from convblocks.training.diagnostics import DeadUnits
+from convblocks.training.fork import apart, imported
+from convblocks.training.run import Run
+
+Precision = Literal["32-true", "bf16-mixed"]
+PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
+BATCH_SIZE = 64
 
 # Seconds of measurements, for all networks together; imports and a measurement that is running at the end come on top.
 BUDGET = 90
@@ -63,12 +83,17 @@ Paces = dict[Setting, list[float]]  # images a second of all jobs together, as m
 Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
 
 
-def print_fastest(archs: Sequence[str], budget: float) -> None:
-    """Measure for so many seconds, and print a table for each network with the flags to copy.
+def main(arguments: list[str]) -> None:
+    """Measure, and print a table for each network with the flags to copy.
 
     Raises:
         UserError: a measurement failed.
     """
+    parser = Parser()
+    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--seconds", type=at_least(1), default=BUDGET)
+    options = parser.parse_args(arguments)
+    archs, budget = list(dict.fromkeys(options.arch)), options.seconds
     mnist.prepare(mnist.DEFAULT_ROOT)
     echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -127,7 +152,7 @@ def survey(
                 continue
             if known and is_hopeless(setting, paces) and (len(known) > 1 or setting not in defaults):
                 continue
-            steps = (median(known) / setting.jobs if known else of_a_job) / Case.batch_size
+            steps = (median(known) / setting.jobs if known else of_a_job) / BATCH_SIZE
             steps = round(steps * (ROUND_SECONDS if known else TRIAL_SECONDS))
             pace = measure(arch, setting, min(max(steps, FEWEST_STEPS), MOST_STEPS))
             of_a_job = max(of_a_job, pace / setting.jobs)
@@ -159,7 +184,7 @@ def best(paces: Paces, default: Setting) -> Setting:
 
 
 def chosen(paces: Paces, defaults: Sequence[Setting]) -> tuple[Setting, Setting]:
-    """The settings for one run and for many; ``defaults`` are those of fit.py and compare.py."""
+    """The settings for one run and for many; ``defaults`` are those of fit and compare."""
     single = {setting: pace for setting, pace in paces.items() if setting.jobs == 1}
     return best(single, defaults[0]), best(paces, defaults[1])
 
@@ -179,58 +204,71 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
 def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[str]]:
     """The words to copy for one run and for many, with all flags."""
     words = []
-    for script, one in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
+    for name, one in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
         device = ["--trainer.accelerator", one.accelerator, "--trainer.devices", "1"]
-        jobs = ["--jobs", str(one.jobs)] if script == "compare" else []
+        jobs = ["--jobs", str(one.jobs)] if name == "compare" else []
         flags = [*device, "--trainer.precision", one.precision, *jobs, "--threads", str(one.threads)]
-        words.append(["python", f"scripts/{script}.py", "--arch", arch, *flags])
+        words.append([*command_words(name), "--arch", arch, *flags])
     return words
 
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
     context = imported(_train)
-    case = Case("fit", arch, setting.precision)
     with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
         start = manager.Barrier(setting.jobs)
-        jobs = [pool.submit(_train, case, setting, steps, start) for _ in range(setting.jobs)]
+        jobs = [pool.submit(_train, arch, setting, steps, start) for _ in range(setting.jobs)]
         errors = [error for job in jobs if (error := job.exception()) and not isinstance(error, BrokenBarrierError)]
         if errors and isinstance(errors[0], BrokenProcessPool | torch.OutOfMemoryError):
             raise UserError(f"{arch}, {setting}: killed, perhaps for want of memory") from errors[0]
         if errors:
             raise errors[0]
-        return setting.jobs * steps * case.batch_size / max(job.result() for job in jobs)
+        return setting.jobs * steps * BATCH_SIZE / max(job.result() for job in jobs)
 
 
-class SharedStart(Stopwatch):
-    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind."""
+class SharedStart(Callback):
+    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind.
+
+    Attributes:
+        seconds: From then on until the epoch's last step.
+    """
 
     def __init__(self, warm_up_steps: int, start: Barrier, accelerator: str) -> None:
         self.warm_up_steps, self.start = warm_up_steps, start
         self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
 
-    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx == self.warm_up_steps:
             self.synchronize()
             self.start.wait(PATIENCE_SECONDS)
             self.began = time.perf_counter()
 
-    def on_validation_start(self) -> None:
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.synchronize()
-        super().on_validation_start()
+        self.seconds = time.perf_counter() - self.began
 
 
-def _train(case: Case, setting: Setting, steps: int, start: Barrier) -> float:
+def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
     """Train an epoch of some steps that are not timed and some that are; the seconds of the latter."""
     warm_up_steps = 3 + steps // 4
     stopwatch = SharedStart(warm_up_steps, start, setting.accelerator)
-    add_hooks(DigitClassifier, stopwatch)
-    flags = ["--threads", str(setting.threads), "--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
-    flags += ["--trainer.limit_val_batches", "1", "--trainer.logger", "false"]
+    trainer = {
+        "accelerator": setting.accelerator,
+        "devices": 1,
+        "precision": setting.precision,
+        "limit_train_batches": warm_up_steps + steps,
+        "limit_val_batches": 1,
+        "logger": False,
+    }
+    flags = [f"--trainer.{option}={value}" for option, value in trainer.items()]
+    flags += ["--arch", arch, "--name", "measured", "--epochs", "1", "--threads", str(setting.threads)]
     try:
         with apart():
-            fit_command(case, warm_up_steps + steps, "measured", *flags)
+            run = Run(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [DeadUnits(), stopwatch])
+            run.prepare()
+            run.directory.create(exist_ok=True)
+            fit.complete(run)
     except BaseException:
         start.abort()  # or the other jobs would wait for this one
         raise
-    return stopwatch.seconds()["training"]
+    return stopwatch.seconds

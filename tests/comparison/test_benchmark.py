@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.training import here
-from benchmarks.training.here import Paces, Setting, best, commands, table
+from convblocks.comparison import benchmark
+from convblocks.comparison.benchmark import Paces, Setting, best, commands, table
 from convblocks.comparison.options import parse
 from convblocks.training.config import Config
 from tests.scripts import run_script
@@ -65,11 +65,11 @@ def test_the_commands_take_the_flags_of_the_fastest() -> None:
     ("most", "expected"), [(1, [1]), (2, [1, 2]), (8, [1, 2, 4, 8]), (64, [1, 4, 16, 64]), (96, [1, 5, 21, 96])]
 )
 def test_some_numbers_of_threads_are_tried(most: int, expected: list[int]) -> None:
-    assert here.counts(most) == expected
+    assert benchmark.counts(most) == expected
 
 
 def test_jobs_side_by_side_share_the_cores_or_an_accelerator() -> None:
-    tried = here.candidates(cpus=16, threads=8, accelerators=["cuda"])
+    tried = benchmark.candidates(cpus=16, threads=8, accelerators=["cuda"])
     for precision in ("32-true", "bf16-mixed"):
         layouts = {(one.accelerator, one.jobs, one.threads) for one in tried if one.precision == precision}
         on_cpu = [(1, 1), (1, 2), (1, 4), (1, 8), (3, 2), (6, 1), (16, 1)]
@@ -91,7 +91,7 @@ class Machine:
 
     def survey(self, end: float) -> dict[Setting, int]:
         """How often each setting was measured."""
-        paces = here.survey("mlp", list(self.paces), DEFAULTS, end, self.measure, lambda: self.now)
+        paces = benchmark.survey("mlp", list(self.paces), DEFAULTS, end, self.measure, lambda: self.now)
         return {setting: len(pace) for setting, pace in paces.items()}
 
 
@@ -100,7 +100,7 @@ RATES = {FEWER_THREADS: 700.0, DEFAULT: 1000.0, SIDE_BY_SIDE: 1100.0, MIXED: 120
 
 def test_settings_are_measured_in_turn_and_those_far_behind_once() -> None:
     machine = Machine(RATES)
-    assert machine.survey(end=1000) == dict.fromkeys(RATES, 1 + here.ROUNDS) | {FEWER_THREADS: 1}
+    assert machine.survey(end=1000) == dict.fromkeys(RATES, 1 + benchmark.ROUNDS) | {FEWER_THREADS: 1}
     assert machine.asked[-8:] == [SIDE_BY_SIDE, DEFAULT, MIXED_SIDE_BY_SIDE, MIXED] * 2
 
 
@@ -117,10 +117,10 @@ def test_when_the_time_is_up_only_the_defaults_are_measured() -> None:
 
 @pytest.mark.slow
 def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None:
-    finished = run_script("benchmark", "--here", "--arch", "mlp", "--seconds", "3", cwd=tmp_path, timeout=180)
+    finished = run_script("benchmark", "--arch", "mlp", "--seconds", "3", cwd=tmp_path, timeout=180)
     assert finished.returncode == 0, finished.stderr
     printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines
-    flags = dict(re.findall(r"python scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE))
+    flags = dict(re.findall(r"python \S*scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE))
     assert Config.parse(shlex.split(flags["fit"])).settings["arch"] == "mlp"
     assert parse(shlex.split(flags["compare"])).arch == ["mlp"]
     assert list(tmp_path.iterdir()) == []
