@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+import convblocks.__main__  # noqa: F401  # it lets Ctrl-C end the process at once, which is undone below
 from tests.data.pictures import SHAPES, write_pictures
 from tests.scripts import run_script
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from convblocks.data.images import ImageSets
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+os.environ.pop("CONVBLOCKS_DATA", None)
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and processes would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -60,6 +62,12 @@ def mnist_is_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mnist, "load", lambda root: (load_once if root == mnist.DEFAULT_ROOT else load)(root))
         yield
+
+
+@pytest.fixture(autouse=True)
+def started_as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in messages are those of a process that was started as ``convblocks``."""
+    monkeypatch.setattr(sys, "argv", ["convblocks"])
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ class Screen(NamedTuple):
     def commands(self) -> list[list[str]]:
         """The commands to copy, word by word."""
         text = re.sub(r" \\\n *", " ", "\n".join(self.lines))
-        return [shlex.split(found) for found in re.findall(r"(?:python scripts/|tensorboard ).*", text)]
+        return [shlex.split(found) for found in re.findall(r"(?:python \S*scripts/|tensorboard ).*", text)]
 
 
 def in_terminal(command: Sequence[str], cwd: Path, width: int) -> Screen:

@@ -28,6 +28,17 @@ def test_a_run_succeeds_with_status_0_and_shows_the_layers_if_asked_for(workspac
     assert "tensorboard --logdir lightning_logs" in epochs
 
 
+@pytest.mark.parametrize("start", [FIT, [sys.executable, "-m", "convblocks", "fit"]], ids=["script", "module"])
+def test_a_process_ends_without_unloading_its_modules(start: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nleave = os._exit\nos._exit = lambda status: (os.write(2, b'at once'), leave(status))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY / "src")])
+    environment = os.environ | {"PYTHONPATH": path}
+    ended = subprocess.run([*start, "--help"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "at once")
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None:
     command = [*FIT, *DEBUG, "--arch", "mlp", "--epochs", "10000", "--name", "run"]

@@ -11,7 +11,8 @@ PACKAGE = REPOSITORY / "src" / "convblocks"
 
 # From the lowest layer up. A package imports from itself and from lower layers.
 FLOORS = (
-    {"errors", "atomic", "tables", "estimates"},
+    {"errors"},
+    {"atomic", "tables", "estimates"},
     {"console", "command_line", "data"},
     {"runs", "model"},
     {"figures"},
@@ -19,6 +20,7 @@ FLOORS = (
     {"training", "handwriting"},
     {"comparison"},
     {"search"},
+    {"__main__"},
 )
 
 
@@ -61,6 +63,6 @@ def test_no_imports_go_in_a_circle() -> None:
 def test_the_house_can_be_overlooked() -> None:
     names = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "__init__", "py"}  # py.typed
     assert names == set().union(*FLOORS)
-    assert len(names) <= 15
+    assert len(names) <= 16
     for path in MODULES.values():
         assert len(path.read_text().splitlines()) <= 300, path

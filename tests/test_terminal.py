@@ -106,11 +106,8 @@ def test_a_run_shows_one_bar_that_vanishes_and_prints_the_next_commands(width: i
     assert "0/2" not in screen.written
     assert not any(BAR in line for line in screen.lines)
     evaluate, demo, tensorboard = screen.commands()
-    assert [evaluate[1], demo[1], tensorboard] == [
-        "scripts/evaluate.py",
-        "scripts/demo.py",
-        ["tensorboard", "--logdir", "lightning_logs"],
-    ]
+    assert [Path(evaluate[1]).name, Path(demo[1]).name] == ["evaluate.py", "demo.py"]
+    assert tensorboard == ["tensorboard", "--logdir", "lightning_logs"]
     for checkpoint in (evaluate[2], demo[2]):
         assert (workspace / checkpoint).is_file()
 

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import MNISTDataModule
     from convblocks.model.classifier import DigitClassifier
@@ -26,6 +28,7 @@ __all__ = [
     "LabelledImages",
     "MNISTDataModule",
     "MultiLayerPerceptron",
+    "__version__",
 ]
 
 # Where each is, unless among the networks.
@@ -40,7 +43,13 @@ ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and torch with it, only then: ``fit.py --help`` needs neither."""
+    """Import what is asked for, and torch with it, only then: ``convblocks --help`` needs neither."""
+    if name == "__version__":
+        metadata = import_module("importlib.metadata")
+        try:
+            return metadata.version("convblocks")
+        except metadata.PackageNotFoundError as error:
+            raise AttributeError("convblocks is not installed, and has no version") from error
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{ROOMS.get(name, 'model.networks')}"), name)

@@ -1,11 +1,15 @@
-"""Atomic writes: a file is complete or does not exist."""
+"""Atomic writes: a file is complete or does not exist. And locks between the processes of a user on one machine."""
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
+
+from filelock import FileLock
 
 
 @contextmanager
@@ -37,6 +41,17 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
     """Write a whole file at once."""
     with atomic_write(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def machine_lock(name: str | Path) -> FileLock:
+    """A lock between this user's processes on this machine: another user's file could not be opened, or held for ever.
+
+    Args:
+        name: What is locked, such as a folder.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere each user has a temporary folder
+    digest = hashlib.md5(os.fsencode(name), usedforsecurity=False).hexdigest()
+    return FileLock(Path(tempfile.gettempdir()) / f"convblocks-{user}-{digest}.lock")
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -6,6 +6,7 @@ Imports little, so that Ctrl-C is handled almost from the start.
 import atexit
 import errno
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UsageError, UserError, printable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -34,12 +35,25 @@ FILE_ERRORS = DISK_ERRORS | {
 Command = Callable[[list[str]], None]
 
 
-def answer(command: Command | str, help_text: str) -> int:
-    """Run a script's command, or print its help, and return the exit status.
+# Where a clone of the repository has the commands' scripts.
+SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "scripts"))  # noqa: PTH118, PTH120
 
-    The command may be given as the name of a module, of which it is ``main``: ``--help`` then works without importing
-    it.
+# The command that this process runs, as it is named after ``convblocks``.
+_name = ""
+
+
+def answer(command: Command | str, help_text: str, arguments: list[str] | None = None, name: str = "") -> int:
+    """Run a command, or print its help, and return the exit status.
+
+    Args:
+        command: A function, or the name of a module of which it is ``main``: ``--help`` then works without importing
+            it.
+        help_text: What ``--help`` prints.
+        arguments: Of the command; by default those of this process.
+        name: The command's name, if it is one of ``convblocks``.
     """
+    global _name
+    _name = name
 
     def run(arguments: list[str]) -> None:
         if "-h" in arguments or "--help" in arguments:
@@ -49,12 +63,14 @@ def answer(command: Command | str, help_text: str) -> int:
         accepts_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background jobs ignore it
         if accepts_ctrl_c:
             signal.signal(signal.SIGINT, _exit_now)
+        # Without a home folder that it can write to, matplotlib would announce at length where it keeps its cache.
+        import_module("logging").getLogger("matplotlib").setLevel("ERROR")
         found: Command = import_module(command).main if isinstance(command, str) else command
         if accepts_ctrl_c:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         found(arguments)
 
-    return status_of(run, sys.argv[1:])
+    return status_of(run, sys.argv[1:] if arguments is None else arguments)
 
 
 def status_of(command: Command, arguments: list[str]) -> int:
@@ -94,7 +110,7 @@ def end(status: int) -> NoReturn:
     If another program runs the script, such as a notebook or a profiler, that program goes on.
     """
     frame: FrameType | None = sys._getframe(1)
-    while frame and frame.f_globals.get("__name__") in ("__main__", "runpy"):
+    while frame and frame.f_globals.get("__name__") in ("__main__", "runpy", f"{__package__}.__main__"):
         frame = frame.f_back
     if frame:
         sys.exit(status)
@@ -139,17 +155,34 @@ def echo_command(words: Sequence[str], label: str = "") -> None:
     _print("\n".join(lines))
 
 
+def command_words(name: str) -> list[str]:
+    """The words that run another command as this one was started: a script, ``convblocks``, or Python's -m.
+
+    They are quoted for a shell.
+    """
+    folder, file = os.path.split(sys.argv[0])  # pathlib is slow to load
+    if file == "__main__.py":
+        return ["python", "-m", "convblocks", name]
+    if os.path.realpath(folder) == SCRIPTS:
+        return ["python", shlex.quote(os.path.join(folder, f"{name}.py"))]  # noqa: PTH118
+    return ["convblocks", name]
+
+
 def print_error(message: str) -> None:
     """Print a line to standard error, if that is writable."""
+    folder, file = os.path.split(sys.argv[0])
+    if file == "__main__.py":
+        file = os.path.basename(folder)  # noqa: PTH119
+    program = f"convblocks {_name}" if _name and file != f"{_name}.py" else file
     try:
-        print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119  # pathlib is slow to load
+        print(printable(f"{program}: {message}"), file=sys.stderr)
     except OSError:
         _redirect_to_devnull(sys.stderr.fileno())
 
 
 def _print(text: str) -> None:
     try:
-        print(text, flush=True)
+        print(printable(text, allowed="\n"), flush=True)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise

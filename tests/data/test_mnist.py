@@ -172,6 +172,7 @@ def test_no_data_and_no_network_leaves_nothing_behind(tmp_path: Path, monkeypatc
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(mnist, "DEFAULT_ROOT", tmp_path / "data")
     with pytest.raises(DataError, match=rf"could not be downloaded: put {TRAIN_IMAGES}\.gz"):
         mnist.prepare(tmp_path / "data")
     assert not (tmp_path / "data").exists()

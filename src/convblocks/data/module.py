@@ -1,22 +1,20 @@
 """The LightningDataModule: reads the images, holds some out, and makes the loaders."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, Literal
 
 import torch
-from filelock import FileLock
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
+from convblocks.atomic import machine_lock
 from convblocks.data import mnist
-from convblocks.data.folder import PictureFolder, holds_pictures, memory_for_pictures
+from convblocks.data.folder import PictureFolder, memory_for_pictures
 from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
 from convblocks.data.loader import Augmentation, ImageLoader
 from convblocks.data.mnist import MNISTFiles
@@ -35,7 +33,7 @@ class MNISTDataModule(LightningDataModule):
 
     Args:
         root: Folder with MNIST's four files (in it, in ``raw/`` or in ``<Name>/raw/``), or with pictures as
-            ``train/<class>/*`` and ``test/<class>/*``. The repository's ``data/`` if not given.
+            ``train/<class>/*`` and ``test/<class>/*``. ``mnist.default_root()`` if not given.
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
         val_size: Number of training images held out for validation; the same images whatever the seed.
@@ -86,7 +84,7 @@ class MNISTDataModule(LightningDataModule):
             raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
         if root == "":
             raise UsageError("the data root is empty: name a folder, such as . for the current one")
-        self.root = mnist.DEFAULT_ROOT if root is None else Path(root)
+        self.root = mnist.DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_size = val_size
@@ -110,10 +108,14 @@ class MNISTDataModule(LightningDataModule):
 
     @property
     def image_spec(self) -> ImageSpec:
-        """The image spec; unless the data is in MNIST's format, this reads the images."""
+        """The image spec; unless the data is in MNIST's format, this reads the images.
+
+        Raises:
+            DataError: there is no data.
+        """
+        self.prepare_data()
         if isinstance(self.source, MNISTFiles):
             return MNIST
-        self.prepare_data()
         self.setup()
         return self.files.image_spec
 
@@ -121,8 +123,7 @@ class MNISTDataModule(LightningDataModule):
         """Unpack, download or decode the files, in one process per machine at a time."""
         if self._is_read:
             return
-        name = hashlib.md5(os.fsencode(self.root.resolve()), usedforsecurity=False).hexdigest()
-        with FileLock(Path(gettempdir()) / f"convblocks-{name}.lock") if self._make_source else nullcontext():
+        with machine_lock(self.root.resolve()) if self._make_source else nullcontext():
             self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
@@ -220,14 +221,11 @@ def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
         size: Height and width to scale pictures to.
 
     Raises:
-        DataError: the folder has pictures, but no folder ``train``.
         UsageError: a size was given, but these are not pictures.
     """
-    if root.is_dir() and mnist.find_folder(root) is None:
-        if (root / "train").is_dir():
-            return PictureFolder(root, size)
-        if (root / "test").is_dir() or holds_pictures(root):
-            raise DataError(f"{root} has no folder train: put the pictures into train/<class>/ and test/<class>/")
-    if size:
-        raise UsageError(f"--data.size is for folders of pictures: {root} has no folder train")
+    folder = mnist.find_folder(root)
+    if folder is None and (root / "train").is_dir():
+        return PictureFolder(root, size)
+    if size and (folder or root == mnist.DEFAULT_ROOT):
+        raise UsageError(f"--data.size is for folders of pictures: {root} holds MNIST's files")
     return MNISTFiles(root)

@@ -29,6 +29,9 @@ from convblocks.errors import DataError, UserError
 LARGEST_PICTURE = 150_000_000
 LARGEST_FILE = 500_000_000
 
+# Others are refused: some are programs, which Pillow hands to Ghostscript.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")
+
 # Pillow's modes without colours.
 GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
 
@@ -74,8 +77,8 @@ def read_picture(
     """
     with _friendly_errors():
         content = _read_file(source) if isinstance(source, Path) else source
-        Image.open(io.BytesIO(content)).verify()  # checksums, such as PNG's, which decoding ignores
-        picture = Image.open(io.BytesIO(content))
+        Image.open(io.BytesIO(content), formats=FORMATS).verify()  # checksums, such as PNG's, which decoding ignores
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
         if picture.mode in UNSUPPORTED_MODES:
             raise UserError(f"its pixels (mode {picture.mode}) are not supported: save it as 8-bit grey or RGB")
         if picture.width * picture.height > most_pixels:
@@ -95,7 +98,7 @@ def read_header(path: Path) -> Header:
     """
     with _friendly_errors():
         _check_kind(path)
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             width, height = picture.size
             if _has_orientation(picture, path) and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
                 width, height = height, width

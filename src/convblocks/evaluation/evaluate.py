@@ -1,4 +1,18 @@
-"""Evaluates a checkpoint on test images."""
+"""Evaluate a checkpoint on test images.
+
+usage: convblocks evaluate CHECKPOINT [options]
+
+Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix.
+
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
+  --data.source NAME   a class of your own that reads the data
+  --json               print machine-readable results
+  --show FILE          write a figure: confusion matrix, hardest images, calibration, errors per class
+
+Example:
+  convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png
+"""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -7,7 +21,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from convblocks.command_line import output_file
+from convblocks.command_line import output_file, refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork, checkpoint_parser, load_network_and_data
@@ -30,6 +44,8 @@ def main(arguments: list[str]) -> None:
         UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
     """
     options = parse(arguments)
+    if options.show:
+        refuse_to_overwrite(options.show, [options.checkpoint, options.root])
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     if options.show:

@@ -1,6 +1,18 @@
-"""Exports a checkpoint to files that run without this project: ONNX and torch.export.
+"""Export a checkpoint to ONNX and torch.export.
 
-Both take uint8 images (B, C, H, W) for any B, and return logits (B, classes): normalisation is part of the graph.
+usage: convblocks export CHECKPOINT [options]
+
+The two files, .onnx and .pt2, do not need this project, and are checked against the checkpoint on all test images. They
+take any number of uint8 images, for MNIST (B, 1, 28, 28), and return one logit per class: normalisation is part of
+them. Needs onnx, onnxscript and onnxruntime.
+
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)
+  --data.root DIR      the data the network was trained on (default: MNIST)
+  --data.source NAME   a class of your own that reads the data
+
+Example:
+  convblocks export lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool
 """
 
 import io
@@ -16,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convblocks.command_line import output_file
+from convblocks.command_line import output_file, refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError, UserError
@@ -54,10 +66,14 @@ def main(arguments: list[str]) -> None:
         UserError: the extra is not installed, the checkpoint or the data cannot be used, or a file cannot be written.
     """
     options = parse(arguments)
-    if options.output and not options.output.name:
+    if options.output and options.output.name in ("", ".."):
         raise UsageError("--output must name a file, without a suffix")
     if missing := [package for package in REQUIRED if find_spec(package) is None]:
-        raise UserError(f'{", ".join(missing)} not found: install the extra with pip install -e ".[export]"')
+        raise UserError(f"{' '.join(missing)} not found: pip install {' '.join(missing)}")
+    base = options.output or options.checkpoint.with_suffix("")
+    onnx_file, program_file = (base.with_name(f"{base.name}{suffix}") for suffix in (".onnx", ".pt2"))
+    for file in (onnx_file, program_file):
+        refuse_to_overwrite(file, [options.checkpoint, options.root])
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     metadata = {
@@ -69,8 +85,6 @@ def main(arguments: list[str]) -> None:
     }
     network = ImageNetwork(trained.network, trained.image_spec).eval()
     example = images[:1].repeat(2, 1, 1, 1)  # the exporters would specialise on a batch of 1
-    base = options.output or options.checkpoint.with_suffix("")
-    onnx_file, program_file = (base.with_name(f"{base.name}{suffix}") for suffix in (".onnx", ".pt2"))
     write_onnx(network, example, metadata, onnx_file)
     check(onnx_file, onnx_logits(onnx_file, images), evaluation.logits)
     write_program(network, example, metadata, program_file)

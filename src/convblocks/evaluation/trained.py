@@ -75,9 +75,9 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         raise UserError(f"there is no checkpoint {path}")
     checkpoint = read_checkpoint(path)
     arch = checkpoint["hyper_parameters"]["arch"]
-    if not isinstance(arch, str) or (arch not in ARCHITECTURES and "." not in arch):
+    if not isinstance(arch, str) or not (arch in ARCHITECTURES or class_specs.is_dotted(arch)):
         raise UserError(f"{path} holds a network {arch!r}, which is not one of {', '.join(ARCHITECTURES)}")
-    if "." in arch:
+    if arch not in ARCHITECTURES:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch}: allow its import with --arch {arch}")
         class_specs.import_class(arch)
@@ -95,8 +95,13 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
     """
     arch = hyper_parameters["arch"]
     image_spec = ImageSpec.from_dict(hyper_parameters["image_spec"])
-    network = build_network(arch, hyper_parameters.get("network"), image_spec)
     own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
+    if arch in ARCHITECTURES:
+        with torch.device("meta"):  # takes no memory: a forged image spec may ask for more than there is
+            expected = {name: value.shape for name, value in ARCHITECTURES[arch](image_spec).state_dict().items()}
+        if expected != {name: value.shape for name, value in own.items()}:
+            raise UserError(f"{path} does not hold the weights of the network {arch}")
+    network = build_network(arch, hyper_parameters.get("network"), image_spec)
     try:
         network.load_state_dict(own)
     except (RuntimeError, AttributeError) as error:

@@ -1,4 +1,19 @@
-"""Predicts the classes of pictures on the command line."""
+"""Recognise the digits in your own pictures.
+
+usage: convblocks predict CHECKPOINT PICTURE... [options]
+
+One digit per picture: drawn, written or printed, photographed or scanned, of any size and colour. For a network trained
+on other pictures, yours are resized to match. A folder stands for all pictures in it. A picture that cannot be
+recognised (blank, damaged, too large) gets a line that says why, and the exit status is then 1.
+
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --json               print machine-readable results, with the probabilities of all classes
+  --show FILE          write a figure of every picture beside the image that the network saw
+
+Examples:
+  convblocks predict lightning_logs/maxpool/version_0/checkpoints/last.ckpt seven.png
+  convblocks predict lightning_logs/batchnorm/version_0/checkpoints/last.ckpt photos/ --show seen.png
+"""
 
 import sys
 from argparse import Namespace
@@ -8,12 +23,15 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
-from convblocks.command_line import Parser, output_file
+from convblocks.command_line import Parser, output_file, refuse_to_overwrite
 from convblocks.console import echo
+from convblocks.data.folder import is_picture
 from convblocks.data.pictures import to_picture
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UserError, printable
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import Pixels, look
 from convblocks.tables import as_json, as_shown, terminal
@@ -52,8 +70,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
-    if options.show and options.show.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"--show {options.show} is one of the pictures, and would be overwritten")
+    if options.show:
+        refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
         print(as_json(as_record(trained, predictions, problems)))
@@ -64,7 +82,7 @@ def main(arguments: list[str]) -> None:
         if not options.json:
             echo(f"{options.show}: each picture beside what the network saw of it")
     for path, problem in problems.items():
-        print(f"{as_shown(path)}: {problem}", file=sys.stderr)
+        print(printable(f"{as_shown(path)}: {problem}"), file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
 
@@ -80,13 +98,12 @@ def parse(arguments: list[str]) -> Namespace:
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
-    """The files among the paths, and in place of a folder the pictures in it, by their suffixes, in sorted order."""
+    """The files among the paths, and in place of a folder the pictures in it, by their names, in sorted order."""
     pictures: list[Path] = []
     for path in paths:
         found = [path]
         if path.is_dir():
-            suffixes = Image.registered_extensions()
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in suffixes)
+            found = sorted(file for file in path.iterdir() if is_picture(file.name) and not file.is_dir())
         if not found:
             raise UserError(f"there are no pictures in the folder {path}")
         pictures += found
@@ -97,7 +114,8 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
     """The predictions, and what is wrong with each picture that cannot be used."""
     predictions: list[Prediction] = []
     problems: dict[Path, str] = {}
-    for path in paths:
+    console = Console(stderr=True)
+    for path in track(paths, "pictures", console=console, transient=True, disable=not console.is_terminal):
         try:
             picture, seen = look(path, trained.image_spec)
         except UserError as error:
@@ -120,7 +138,7 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
     table = Table("picture", "class", "probability", "runner-up", "probability")
     for prediction in predictions:
         (best, certainty), (second, rest), *_ = prediction.ranking
-        table.add_row(as_shown(prediction.path), best, in_percent(certainty), second, in_percent(rest))
+        table.add_row(printable(as_shown(prediction.path)), best, in_percent(certainty), second, in_percent(rest))
     return table
 
 

@@ -1,4 +1,7 @@
-"""Tables of the networks' layers."""
+"""Print the layers, output shapes and parameters of the networks.
+
+usage: convblocks summary
+"""
 
 from torch import nn
 from torchinfo import summary

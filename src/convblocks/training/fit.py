@@ -1,4 +1,28 @@
-"""The command ``fit.py``: trains one network on images."""
+"""Train one network on MNIST or your own pictures.
+
+usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
+
+  --arch NAME          the network: mlp, maxpool, batchnorm, or a class of your own (required)
+  --network.KEY X      an argument of your own network's class
+  --epochs N           passes over the training images (default: 5)
+  --batch_size N       images per optimizer step (default: 64)
+  --lr X               learning rate (default: 0.01)
+  --optimizer NAME     adam, adamw, sgd, or a class; its arguments: --optimizer.KEY X
+  --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
+  --loss NAME          cross_entropy, or a class; its arguments: --loss.KEY X
+  --data.root DIR      pictures as train/CLASS/* and test/CLASS/*, or MNIST's files (default: MNIST)
+  --seed N             seed of weights, image order and augmentation (default: 0)
+  --threads N          CPU threads; their number changes how sums round (default: torch's choice)
+  --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
+  --resume             continue the run of that name, or extend it with more --epochs
+  --running_loss       also print the loss every few batches, as the course's notebook does
+  --config FILE        read options from a YAML file; the command line overrides them
+  --help_all           list all options (Trainer and data too); --print_config: with their values
+
+Examples:
+  convblocks fit --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow
+  convblocks fit --arch batchnorm --data.root flowers --data.size 32 32 --data.flip true
+"""
 
 import os
 
@@ -82,7 +106,7 @@ def introduce(run: Run) -> None:
     if not files.original:
         images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
         note = " (not the original MNIST)" if files.image_spec == MNIST else ""
-        echo(f"{files.folder}: {images}{note}, {files.image_spec}")
+        echo(f"{settings['data'].get('source', files.folder)}: {images}{note}, {files.image_spec}")
     if not len(files.test.labels):
         echo(f"Without test images, 'test' below means the {len(run.data.val.labels):,} held-out images.")
     if settings["threads"] > (cpus := os.cpu_count() or 1):

@@ -10,7 +10,7 @@ from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.wording import name_of
 from convblocks.estimates import NOTHING, count_text
 from convblocks.figures.curves import layers
-from convblocks.runs.directory import DEAD
+from convblocks.runs.collapse import DEAD
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.tables import Table
 

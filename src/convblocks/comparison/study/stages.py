@@ -1,17 +1,44 @@
-"""The study's two stages, from the command line to their reports."""
+"""Find which network is better, each at its own best setting.
+
+usage: convblocks study choose|confirm [options] [options of fit]
+
+It has two stages; its protocol is docs/lab/protocol.md in the repository.
+
+  choose               try learning rates and schedules, and choose on held-out training images
+  confirm              train with new seeds on all training images, and test: which is better, and how certain is that?
+
+Rerun the same command any time: finished runs are reused, interrupted ones resume.
+A stage takes about an hour on two CPUs.
+
+  --arch NAME ...      the networks, as fit takes them (default: mlp, maxpool, batchnorm)
+  --epochs N           passes over the training images (default: 5)
+  --jobs N             parallel runs (default: as many as CPUs)
+  --threads N          CPU threads of each run (default: 1)
+  --name NAME          runs and reports go to lightning_logs/NAME (default: study)
+  --no-fit             only report on existing runs
+
+Any other option is passed to fit for all runs, except those fixed by the protocol: seeds, learning rate, schedule
+and the number of held-out images.
+
+Examples:
+  convblocks study choose && convblocks study confirm
+  convblocks study choose --arch mlp --epochs 2 --name quick
+"""
 
 from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
+from convblocks.comparison.options import VAL_SIZE
 from convblocks.comparison.options import parse as parse_comparison
 from convblocks.comparison.publish import Report, publish
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
 from convblocks.comparison.study.report import choice_table, conclusions, decision_tables, differences_of
-from convblocks.comparison.training import VAL_SIZE, Arm, confirm, finish, refuse_conflict, refuse_missing
+from convblocks.comparison.training import Arm, confirm, finish, refuse_conflict, refuse_missing
 from convblocks.comparison.trials import Trial
+from convblocks.console import command_words
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
 from convblocks.figures.sweep import sweep_figure
@@ -38,6 +65,7 @@ def main(arguments: list[str]) -> None:
             raise UsageError(f"give a stage: {' or '.join(STAGES)}")
         options = parse(arguments[1:])
         slurm.hide_launcher()
+        RunDirectory(options.name, options.root).refuse_run()
         STAGES[arguments[0]](options)
 
 
@@ -141,7 +169,7 @@ def _scores(results: Sequence[RunResult]) -> Scores:
 
 def _refuse_missing(stage: str, count: int) -> None:
     if count:
-        raise UserError(f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}")
+        raise UserError(f"{count} runs of stage {stage} are not done: {' '.join(command_words('study'))} {stage}")
 
 
 def _directory(options: Namespace, stage: str) -> RunDirectory:

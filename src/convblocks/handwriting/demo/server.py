@@ -1,5 +1,19 @@
-"""Serves the page, and the networks' answers to what is drawn on it."""
+"""Serve a page to draw digits on, and watch networks answer.
 
+usage: convblocks demo CHECKPOINT... [options]
+
+The page is served to this machine only. Draw with the mouse or a finger, or choose a picture if the network was trained
+on pictures. Probabilities, the image that the network sees, and the output of its ReLUs are shown; up to four networks
+stand side by side. Stop it with Ctrl-C.
+
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --port N             port of the page, 0 for any free one (default: 8028)
+
+Example:
+  convblocks demo lightning_logs/mlp/version_0/checkpoints/last.ckpt
+"""
+
+import os
 import socket
 import sys
 import time
@@ -11,11 +25,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from convblocks.command_line import Parser
 from convblocks.data.images import MNIST
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
-from convblocks.handwriting.demo.answers import QUESTIONS, answer, setup
+from convblocks.handwriting.demo.answers import QUESTIONS, Answer, answer, setup
 from convblocks.tables import as_json
 
 # The loopback interface: the page cannot be reached from other machines.
@@ -45,8 +61,9 @@ LARGEST_REQUEST = 1_000_000
 # As many as fit side by side.
 MOST_NETWORKS = 4
 
-# In seconds: until an idle connection is closed, and for which the rest of a refused request is read.
-IDLE, LINGER = 30, 5
+# In seconds: until an idle connection is closed, for which the rest of a refused request is read, and in which the
+# machine of a client says that nobody listens.
+IDLE, LINGER, GONE = 30, 5, 0.01
 
 # Connections that wait to be accepted; further ones are reset.
 BACKLOG = 1024
@@ -68,6 +85,9 @@ def main(arguments: list[str]) -> None:
         raise UsageError(f"give 1 to {MOST_NETWORKS} checkpoints, not {len(options.checkpoints)}")
     if not 0 <= options.port < 2**16:
         raise UsageError(f"--port must be in 0..65535, not {options.port}")
+    if "OMP_NUM_THREADS" not in os.environ:
+        # A single image is no faster on several cores, and far slower where other programs keep them busy.
+        torch.set_num_threads(1)
     networks = [load_network(path, options.arch) for path in options.checkpoints]
     check_images(networks)
     with open_server(networks, options.port) as server:
@@ -158,7 +178,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, picture: bytes) -> None:
         try:
-            content = self.server.worker.submit(answer, self.path, self.server.networks, picture).result()
+            content = self.server.worker.submit(self._compute, picture).result()
+        except ConnectionError:
+            raise  # the client has gone
         except Exception as error:  # a user's own network may raise anything
             reason = " ".join(f"The server has failed: {type(error).__name__}: {error}".split())
             self.close_connection = True
@@ -166,15 +188,38 @@ class Handler(BaseHTTPRequestHandler):
             raise
         self._send(HTTPStatus.OK, "application/json", as_json(content, indent=None))
 
+    def _compute(self, picture: bytes) -> Answer:
+        """The answer, unless the client has gone: the page takes back its question at the next stroke.
+
+        A client that only sends no more looks the same, until something is sent to it.
+        """
+        if self.request_version == "HTTP/1.1" and self._is_at_end():
+            self.send_response_only(HTTPStatus.PROCESSING)
+            self.end_headers()
+            time.sleep(GONE)
+            if self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise ConnectionAbortedError
+        return answer(self.path, self.server.networks, picture)
+
+    def _is_at_end(self) -> bool:
+        """Whether the client sends no more; raises if it has reset the connection."""
+        self.connection.setblocking(False)
+        try:
+            return not self.connection.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        finally:
+            self.connection.settimeout(self.timeout)
+
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer with one line, and close the connection."""
         self.close_connection = True
         self._send(status, "text/plain; charset=utf-8", f"{status.phrase}: {status.description}.\n")
         # Closing with unread data would reset the connection, and the client would never see the answer.
-        self.connection.shutdown(socket.SHUT_WR)
-        self.connection.settimeout(LINGER)
         end = time.monotonic() + LINGER
         with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(LINGER)
             while time.monotonic() < end and self.connection.recv(2**16):
                 pass
 

@@ -1,0 +1,96 @@
+"""Train small convolutional networks and compare them properly.
+
+usage: convblocks COMMAND [options]
+"""
+
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
+
+import os
+import sys
+from typing import NoReturn
+
+from convblocks.console import answer, command_words, end
+from convblocks.errors import UsageError
+
+# The module of each command, which has its ``main``, and its help as docstring.
+COMMANDS = {
+    "fit": "training.fit",
+    "compare": "comparison.compare",
+    "search": "search.search",
+    "study": "comparison.study.stages",
+    "evaluate": "evaluation.evaluate",
+    "predict": "handwriting.predict",
+    "demo": "handwriting.demo.server",
+    "export": "evaluation.export",
+    "summary": "model.summary",
+    "benchmark": "comparison.benchmark",
+}
+
+
+def main() -> NoReturn:
+    """Run the command that the first word names, and end the process."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in COMMANDS:
+        run(name, arguments)
+    end(answer(refuse, overview(), [name]))
+
+
+def run(name: str, arguments: list[str] | None = None) -> NoReturn:
+    """Run a command with these arguments, by default all of this process's, and end the process."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no further process may take a random.py of the user's for Python's own
+    if name == "fit":
+        from convblocks.training import signals
+
+        signals.install()  # before the heavy imports: a job may be told to stop while they run
+    end(answer(f"convblocks.{COMMANDS[name]}", help_of(name), arguments, name))
+
+
+def refuse(arguments: list[str]) -> None:
+    """Print the version, or refuse a word that is no command.
+
+    Raises:
+        UsageError: it is another word.
+    """
+    if arguments == ["--version"]:
+        import convblocks
+
+        print(f"convblocks {getattr(convblocks, '__version__', '(not installed)')}")
+        return
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(arguments[0], COMMANDS, 1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(COMMANDS)}"
+    raise UsageError(f"there is no command {arguments[0]}: {hint}")
+
+
+def overview() -> str:
+    """The help of ``convblocks`` itself."""
+    lines = [f"  {name:<12}{_docstring(module).partition(chr(10))[0]}" for name, module in COMMANDS.items()]
+    return "\n".join([str(__doc__), *lines, "", "convblocks COMMAND --help lists the options of a command."])
+
+
+def help_of(name: str) -> str:
+    """A command's help: its module's docstring, with commands as this process was started."""
+    import re
+
+    return re.sub(
+        rf"\bconvblocks ({'|'.join(COMMANDS)})\b",
+        lambda found: " ".join(command_words(found[1])),
+        _docstring(COMMANDS[name]),
+    )
+
+
+def _docstring(module: str) -> str:
+    """A module's docstring, without importing it."""
+    import ast
+
+    path = os.path.join(os.path.dirname(__file__), *module.split("."))  # noqa: PTH118, PTH120  # pathlib is slow to load
+    with open(f"{path}.py", encoding="utf-8") as file:  # noqa: PTH123
+        return ast.get_docstring(ast.parse(file.read())) or ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The wheel, installed into an environment of its own: every command works in an empty folder, without a network."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from convblocks.__main__ import COMMANDS
+from convblocks.data.images import ImageSets
+from tests.conftest import REPOSITORY
+
+SHORT = (
+    "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
+    "--threads 1 --trainer.log_every_n_steps 5"
+)
+LAST = "lightning_logs/run/checkpoints/last.ckpt"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The scripts of an environment with the wheel, which finds the other packages in this one's."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(REPOSITORY)]
+    subprocess.run([*pip, *wheel], check=True, timeout=300)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True, timeout=60)
+    site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
+    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # whose own .pth files do not apply
+    (built,) = folder.glob("*.whl")
+    assert [name for name in zipfile.ZipFile(built).namelist() if name.endswith("-ubyte")] == []
+    python = str(folder / "venv" / "bin" / "python")
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300)
+    return folder / "venv" / "bin"
+
+
+Run = Callable[[str], str]
+
+
+@pytest.fixture
+def run(installed: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command of that environment in an empty folder, which is also the home of its user."""
+    for name in ("PYTHONPATH", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(workspace / "home"))
+    monkeypatch.setenv("PATH", f"{installed}:{os.environ['PATH']}")
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody listens
+
+    def run(command: str) -> str:
+        finished = subprocess.run(
+            shlex.split(command), capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL
+        )
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert finished.stderr == ""
+        return finished.stdout
+
+    return run
+
+
+@pytest.mark.slow
+def test_every_command_works_in_an_empty_folder(run: Run, workspace: Path, digits: ImageSets) -> None:
+    where = run("python -c 'import convblocks; print(convblocks.__file__, convblocks.__version__)'")
+    assert not where.startswith(str(REPOSITORY))
+    assert run("convblocks --version") == f"convblocks {where.split()[1]}\n"
+    printed = run(f"convblocks fit --arch mlp --name run {SHORT}")
+    (hint,) = re.findall(r"^look closer   (.*)$", printed.replace(" \\\n", ""), re.MULTILINE)
+    assert "accuracy" in run(hint)
+    Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((280, 280)).save("seven.png")
+    assert "seven.png" in run(f"convblocks predict {LAST} seven.png")
+    assert "Both make the same predictions" in run(f"convblocks export {LAST} --output digits")
+    assert "mlp" in run(f"python -m convblocks compare --arch mlp --seeds 2 --jobs 1 {SHORT}")
+    search = "--arch mlp --trials 2 --confirm 0 --jobs 1 --data.val_size 500 --space lr=1e-3..1e-2"
+    assert "convblocks fit --arch mlp" in run(f"convblocks search {search} {SHORT}")
+    assert "convblocks fit --arch mlp" in run("convblocks benchmark --arch mlp --seconds 1")
+    assert "Conv2d" in run("convblocks summary")
+    assert {path.name for path in workspace.iterdir()} == {
+        *("home", "lightning_logs", "seven.png", "digits.onnx", "digits.pt2")
+    }
+
+
+@pytest.mark.slow
+def test_eight_processes_may_be_the_first_to_use_it(run: Run, workspace: Path) -> None:
+    load = (
+        "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data(); m.setup(); print(len(m.train.labels))"
+    )
+    several = f"for i in 1 2 3 4 5 6 7 8; do python -c '{load}' & done; wait"
+    assert run(f"bash -c {shlex.quote(several)}").split() == 8 * ["60000"]
+    (found,) = (workspace / "home" / ".cache" / "convblocks").iterdir()
+    assert found.name == "MNIST"
+
+
+@pytest.mark.slow
+def test_mnist_comes_from_the_wheel_into_the_cache_or_the_folder_that_is_named(
+    run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data(); m.setup(); print(m.files.folder)"
+    command = f"python -c {shlex.quote(show)}"
+    assert run(command) == f"{workspace}/home/.cache/convblocks/MNIST/raw\n"
+    monkeypatch.setenv("CONVBLOCKS_DATA", "named")
+    assert run(command) == f"{workspace}/named/MNIST/raw\n"
+    (workspace / "file").write_text("")
+    monkeypatch.setenv("CONVBLOCKS_DATA", "file/no folder")  # it is read from the wheel
+    assert run(command).endswith("site-packages/convblocks/data/MNIST/raw\n")
+
+
+def test_help_of_all_commands_names_them_as_they_were_started() -> None:
+    overview = subprocess.run(
+        [sys.executable, "-m", "convblocks"], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(COMMANDS)
+    for name in COMMANDS:
+        command = [sys.executable, "-m", "convblocks", name, "--help"]
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert f"usage: python -m convblocks {name}" in shown
+        script = [sys.executable, f"scripts/{name}.py", "--help"]
+        shown = subprocess.run(script, capture_output=True, text=True, timeout=60, check=True, cwd=REPOSITORY).stdout
+        assert f"usage: python scripts/{name}.py" in shown
