@@ -73,7 +73,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "results": ("docs/train.py study", write_results),
     "experiments": ("docs/train.py", write_experiments),
     "board": ("docs/train.py", write_board),
-    "performance": ("scripts/benchmark.py --out docs", benchmark(performance.PAGE)),
+    "performance": ("-m benchmarks.training --out docs", benchmark(performance.PAGE)),
     "processes": ("-m benchmarks.processes --out docs", benchmark(processes.PAGE)),
     "pictures": ("-m benchmarks.pictures --out docs", benchmark(pictures.PAGE)),
     "search": ("docs/train.py search", benchmark(search.PAGE)),

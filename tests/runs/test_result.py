@@ -131,6 +131,7 @@ def test_the_time_to_an_accuracy_is_that_of_the_first_epoch_with_it() -> None:
 
 def test_an_extended_run_is_known_as_it_was_before() -> None:
     one = of(0.95, 0.1, 0.97, mistakes=(3, 17))
+    one = replace(one, epochs=tuple(row | {"train/acc": row["test/acc"]} for row in one.epochs))
     before = one.after(2)
     assert (before.epochs, before.final) == (one.epochs[:2], one.epochs[1])
     assert (before.accuracy, before.collapsed, before.mistakes) == (0.1, True, None)

@@ -38,8 +38,7 @@ def test_a_run_that_dies_late_has_collapsed_then(
     assert result.accuracies[0] > 0.5
     assert max(result.accuracies[1:]) < 0.15
     assert (result.collapsed, result.collapsed_in) == (True, 2)
-    text = "collapsed in epoch 2: from then on its accuracy is at most 15 %. All units of relu1 are dead"
-    assert text in capsys.readouterr().out
+    assert "collapsed in epoch 2: all units of relu1 are dead" in capsys.readouterr().out
 
 
 def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

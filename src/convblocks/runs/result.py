@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from convblocks.atomic import write
-from convblocks.data.images import ImageSpec
+from convblocks.data.images import MNIST, ImageSpec
+from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
+from convblocks.runs.collapse import ConstantAnswer, has_collapsed
 from convblocks.tables import as_json, flatten
 
 Item = TypeVar("Item")
@@ -20,7 +22,7 @@ Key = TypeVar("Key", bound=Hashable)
 # The name of a metric, and its value.
 Row = dict[str, int | float]
 
-# Options of fit.py without their dashes, and their values, by which the runs of a comparison differ.
+# Options of fit without their dashes, and their values, by which the runs of a comparison differ.
 Overrides = tuple[tuple[str, str], ...]
 
 # ``ended_by`` of a run that was not ended early.
@@ -73,13 +75,14 @@ class RunResult:
             ``test/acc`` or ``val/acc``, and ``dead/<layer>``, the share of dead units.
         final: The metrics of the final weights; with validation images those of the best evaluation.
         ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
-        collapsed: Whether it diverged, or ended at or below ``chance_threshold``.
+        collapsed: Whether it diverged, or learned nothing and cannot recover: see ``runs.collapse``.
         chance_threshold: The test accuracy up to which a network has learned nothing.
         images: What it was trained and tested on.
         provenance: Where its numbers come from.
         evaluations: The rows of evaluations within an epoch.
         mistakes: The numbers of the test images that the final network gets wrong; None where its logits are not
             finite.
+        constant_answer: The best one to the training images, where it is known.
         lr: The learning rate, which a callback may have chosen.
         batch_size: Of all processes together, which a callback may have chosen.
         overrides: The options by which it differs from other runs of its comparison.
@@ -101,6 +104,7 @@ class RunResult:
     provenance: Provenance
     evaluations: tuple[Row, ...] = ()
     mistakes: tuple[int, ...] | None = None
+    constant_answer: ConstantAnswer | None = None
     lr: float | None = None
     batch_size: int | None = None
     overrides: Overrides = ()
@@ -131,6 +135,12 @@ class RunResult:
         finite = [row for row in evaluated if math.isfinite(row["val/loss"])]
         best = min(finite or evaluated, key=lambda row: row["val/loss"], default=None)
         return best["val/acc"] if best else None
+
+    @property
+    def is_of_mnist(self) -> bool:
+        """Whether its images were MNIST's own, as far as is known."""
+        data = self.provenance.data
+        return self.images.spec.same_images(MNIST) and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
 
     @property
     def first_loss(self) -> float:
@@ -200,8 +210,9 @@ class RunResult:
         cut = replace(self, epochs=self.epochs[:epochs], evaluations=evaluations)
         if self.validation is not None or "test/acc" not in cut.epochs[-1]:
             return cut
-        collapsed = cut.epochs[-1]["test/acc"] <= self.chance_threshold or cut.has_diverged
-        return replace(cut, final=cut.epochs[-1], collapsed=collapsed, mistakes=None)
+        classes, last = len(self.images.spec.classes), cut.epochs[-1]
+        collapsed = has_collapsed(cut.epochs, last, self.chance_threshold, self.constant_answer, classes)
+        return replace(cut, final=last, collapsed=cut.has_diverged or collapsed, mistakes=None)
 
     def as_row(self) -> dict[str, Any]:
         """A row of comparison.csv: everything that is a single value."""

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from convblocks.data.module import MNISTDataModule
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.dead_units import dead_shares
-from convblocks.runs.directory import DEAD
+from convblocks.runs.collapse import DEAD
 from convblocks.training.metrics_log import ends_logged_step
 
 # A unit is dead if it outputs 0 for each of this many images: the first of those that the run is evaluated on.

@@ -9,10 +9,9 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
-from torch import Tensor
 
 from convblocks.atomic import write
-from convblocks.console import echo, echo_command
+from convblocks.console import command_words, echo, echo_command
 from convblocks.errors import NotFiniteError
 from convblocks.evaluation.trained import TrainedNetwork, restore_network
 from convblocks.model.class_specs import short_name
@@ -20,18 +19,17 @@ from convblocks.model.distributed import broadcast_state
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.summary import parameters_of
 from convblocks.runs.checkpoints import check_weights, read_checkpoint
-from convblocks.runs.directory import DEAD, is_epoch
+from convblocks.runs.collapse import DEAD, ConstantAnswer, chance_accuracy, has_collapsed
+from convblocks.runs.directory import is_epoch
 from convblocks.runs.provenance import describe_machine, read_origin
 from convblocks.runs.result import EPOCHS, Images, Provenance, RunResult
 from convblocks.tables import as_csv, as_shown, counted, percent
+from convblocks.training.diagnosis import diagnose
 from convblocks.training.diagnostics import Divergence, dead_units_in, measure_dead_units, whole_percent
 from convblocks.training.metrics_log import loss_text, shortest_float
 from convblocks.training.resume import callbacks_of, is_out_of_time
 from convblocks.training.run import Run
 from convblocks.training.tensorboard import RunTensorBoardLogger, write_evaluation
-
-# A network has learned something if it gets at least this share of the way from a constant answer to no mistakes.
-LEAST_LEARNED = 0.04
 
 # A test image that the final network gets wrong: its number, and the numbers of its class and of the predicted one.
 MISTAKE = ("image", "label", "predicted")
@@ -85,19 +83,23 @@ def run_result(run: Run, metrics: dict[str, float]) -> RunResult:
     settings, rows, data = run.settings, run.log.rows, run.data
     origin = read_origin(run.directory.provenance) or {}
     diverged = diverged_at(run.trainer) is not None or not math.isfinite(metrics["test/loss"])
-    chance_threshold = chance_accuracy(data.test.labels)
+    epochs = tuple(row for row in rows if is_epoch(row))
+    chance_threshold, image_spec = chance_accuracy(data.test.labels), data.files.image_spec
+    constant = ConstantAnswer.to(data.train.labels, is_cross_entropy=settings["loss"] == "cross_entropy")
+    collapsed = has_collapsed(epochs, metrics, chance_threshold, constant, len(image_spec.classes))
     return RunResult(
         arch=settings["arch"],
         seed=settings["seed"],
         parameters=parameters_of(run.module),
         lr_scheduler=short_name(settings["lr_scheduler"]),
-        epochs=tuple(row for row in rows if is_epoch(row)),
+        epochs=epochs,
         evaluations=tuple(row for row in rows if not is_epoch(row)),
         final=metrics,
         ended_by=ended_by(run.trainer, int(rows[-1]["step"])),
-        collapsed=diverged or metrics["test/acc"] <= chance_threshold,
+        collapsed=diverged or collapsed,
         chance_threshold=chance_threshold,
-        images=Images(data.files.image_spec, train=len(data.train.labels), test=len(data.test.labels)),
+        constant_answer=constant,
+        images=Images(image_spec, train=len(data.train.labels), test=len(data.test.labels)),
         provenance=Provenance(
             machine=describe_machine(),
             commit=origin.get("git_commit"),
@@ -109,12 +111,6 @@ def run_result(run: Run, metrics: dict[str, float]) -> RunResult:
         lr=run.module.hparams["lr"],
         batch_size=data.batch_size,
     )
-
-
-def chance_accuracy(labels: Tensor) -> float:
-    """The accuracy on images of these classes (N,) above which a network has learned something: 0.149 on MNIST."""
-    same_answer = float(labels.bincount().max() / len(labels))
-    return same_answer + LEAST_LEARNED * (1 - same_answer)
 
 
 def diverged_at(trainer: Trainer) -> int | None:
@@ -189,12 +185,15 @@ def print_result(run: Run, result: RunResult) -> None:
     if result.ended_by != EPOCHS:
         echo(f"ended by {result.ended_by}")
     has_diverged = diverged_at(run.trainer) is not None
-    if has_diverged:
-        echo("This run diverged, and its last weights are useless: try a lower --lr, or more precision.")
-    else:
-        print_dead_units(result)
+    if not has_diverged and (shares := dead_units_in(result.final)):
+        echo(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
+    if diagnosis := diagnose(run, result, diverged_at(run.trainer)):
+        echo(diagnosis.sentence)
     if not run.resumable:
         echo("It kept no checkpoint, and cannot be resumed.")
+    if diagnosis and diagnosis.options:
+        again = ["--config", quote(as_shown(run.directory.config)), *diagnosis.options]
+        echo_command([*command_words("fit"), *again], "try next      ")
     print_next_commands(run, has_checkpoint=run.resumable and not has_diverged)
 
 
@@ -210,20 +209,6 @@ def mistakes_text(run: Run, accuracy: float) -> str:
     return f" ({round((1 - accuracy) * images):,} of {images:,} wrong)" if images else ""
 
 
-def print_dead_units(result: RunResult) -> None:
-    """Print the shares of dead units and, of a collapsed run, the layers that are dead altogether."""
-    shares = dead_units_in(result.final)
-    if shares:
-        echo(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
-    if result.collapsed:
-        threshold = whole_percent(result.chance_threshold)
-        dead = " and ".join(relu for relu, share in shares.items() if share == 1)
-        echo(
-            f"This run collapsed in epoch {result.collapsed_in}: from then on its accuracy is at most {threshold}. "
-            f"{f'All units of {dead} are dead; another' if dead else 'Another'} --seed or a lower --lr helps."
-        )
-
-
 def print_next_commands(run: Run, has_checkpoint: bool) -> None:
     """Print the commands that show more of this run."""
     directory, settings = run.directory, run.settings
@@ -232,7 +217,7 @@ def print_next_commands(run: Run, has_checkpoint: bool) -> None:
         checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
         own = ["--arch", settings["arch"]] if "." in settings["arch"] else []
         data = [f"--data.{name}={settings['data'][name]}" for name in ("root", "source") if settings["data"].get(name)]
-        echo_command(["python", "scripts/evaluate.py", *map(quote, [checkpoint, *own, *data])], "look closer   ")
-        echo_command(["python", "scripts/demo.py", *map(quote, [checkpoint, *own])], "try it        ")
+        echo_command([*command_words("evaluate"), *map(quote, [checkpoint, *own, *data])], "look closer   ")
+        echo_command([*command_words("demo"), *map(quote, [checkpoint, *own])], "try it        ")
     if settings["trainer"].get("logger") is not False:
         echo_command(["tensorboard", "--logdir", quote(as_shown(directory.logs))], "see curves    ")
