@@ -56,10 +56,10 @@ def next_of(worker: SearchWorker, wanted: int = 100) -> SearchTrial:
     return trial
 
 
-def write_epochs(trial: SearchTrial, accuracies: Sequence[float]) -> None:
-    """Write the metrics of a run after so many epochs."""
+def write_epochs(trial: SearchTrial, accuracies: Sequence[float], **changed: float) -> None:
+    """Write the metrics of a run after so many epochs, some of them changed."""
     trial.run.create()
-    trial.run.metrics.write_text(as_csv(rows(accuracies)))
+    trial.run.metrics.write_text(as_csv([row | changed for row in rows(accuracies)]))
 
 
 def write_run(trial: SearchTrial, accuracies: Sequence[float], **changed: Any) -> None:

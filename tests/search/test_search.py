@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(sys, "argv", ["convblocks"])
         search.main([*WHOLE, "--jobs", "2"])
     return folder / LOGS / "s"
 
@@ -75,8 +77,8 @@ def test_the_best_settings_and_the_default_are_trained_with_fresh_seeds_on_all_i
 def test_the_command_in_the_report_writes_the_winners_config(done: Path) -> None:
     found = numbers_of(done)
     assert found["winner"] in (done / "search.md").read_text()
-    _, script, *arguments = shlex.split(found["winner"].partition(" > ")[0])
-    assert script == "scripts/fit.py"
+    assert found["winner"].startswith("convblocks fit ")
+    _, _, *arguments = shlex.split(found["winner"].partition(" > ")[0])
     printed = yaml.safe_load(run_script("fit", *arguments, cwd=done).stdout)
     best = max((one for one in found["trials"] if one["ended"] == "complete"), key=lambda one: float(one["accuracy"]))
     assert printed["arch"] == best["params"]["arch"]
@@ -102,7 +104,10 @@ def test_fit_carries_on_with_a_pruned_trial(done: Path) -> None:
     assert len(RunDirectory(f"s/trial_{number}", done.parents[1]).read_result().epochs) == 3
 
 
+FRAGILE_SEARCH = ["--arch", "fragile.Fragile", "--space", "network.hidden=16|24", *SHORT[4:], *ONE_JOB]
+
 FRAGILE = """
+import torch
 from torch import nn
 
 
@@ -112,24 +117,36 @@ class Fragile(nn.Sequential):
 
     def forward(self, images):
         if len(self[1].weight) == 24 and self.training and len(images) == 64:
-            raise ArithmeticError("24 is too much")
+            raise {error}("24 is too much")
         return super().forward(images)
 """
 
 
 @pytest.mark.slow
 def test_a_failed_trial_is_named_and_the_search_goes_on(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace / "fragile.py").write_text(FRAGILE)
-    flags = ["--arch", "fragile.Fragile", "--space", "network.hidden=16|24", *SHORT[4:], *ONE_JOB]
-    search.main([*flags, "--trials", "4", "--name", "fragile"])
+    (workspace / "fragile.py").write_text(FRAGILE.replace("{error}", "torch.OutOfMemoryError"))
+    with pytest.raises(UserError, match=r"of 4 failed; trial_.: fit does not take these settings"):
+        search.main([*FRAGILE_SEARCH, "--trials", "4", "--name", "fragile"])
     trials = numbers("fragile")["trials"]
     failed = [one for one in trials if one["ended"] == "failed"]
     assert {one["params"]["network.hidden"] for one in failed} == {"24"}
     assert {one["params"]["network.hidden"] for one in trials if one not in failed} == {"16"}
     number = failed[0]["number"]
-    line = f"{number + 1}/4  trial_{number}  FAILED, it ended with status 1: see lightning_logs/fragile/logs/"
+    line = f"{number + 1}/4  trial_{number}  FAILED, fit does not take these settings: see lightning_logs/fragile/logs/"
     assert line in capsys.readouterr().out
-    assert "24 is too much" in (LOGS / "fragile" / "logs" / f"fragile_trial_{number}.log").read_text()
+    assert "too little memory" in (LOGS / "fragile" / "logs" / f"fragile_trial_{number}.log").read_text()
+
+
+@pytest.mark.slow
+def test_once_a_networks_bug_is_mended_the_same_command_goes_on(workspace: Path) -> None:
+    command = [*FRAGILE_SEARCH, "--trials", "4", "--name", "mended"]
+    (workspace / "fragile.py").write_text(FRAGILE.replace("{error}", "ArithmeticError"))
+    with pytest.raises(UserError, match=r"trial_. of mended failed: see .*; the same command carries on"):
+        search.main(command)
+    assert any("24 is too much" in path.read_text() for path in (LOGS / "mended" / "logs").iterdir())
+    (workspace / "fragile.py").write_text(FRAGILE.replace("== 24", "== 0"))
+    search.main(command)
+    assert [one["ended"] for one in numbers("mended")["trials"]] == 4 * ["complete"]
 
 
 @pytest.mark.parametrize(

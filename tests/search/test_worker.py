@@ -120,7 +120,7 @@ def test_a_trial_that_was_judged_but_not_ended_is_judged_again(workspace: Path) 
 def test_a_trial_that_collapses_is_ended_at_once_and_recorded_as_collapsed(workspace: Path) -> None:
     worker = search()
     trial, diverging = next_of(worker, 2), next_of(worker, 2)
-    write_epochs(trial, [0.9, 0.11])
+    write_epochs(trial, [0.9, 0.11], **{"dead/relu1": 1.0})
     assert worker.should_stop_early(trial)
     assert worker.tell(trial, 143) == "collapsed in epoch 2"
     write_run(diverging, [0.5], collapsed=True, ended_by="divergence: the loss was not finite after step 9")
@@ -130,10 +130,30 @@ def test_a_trial_that_collapses_is_ended_at_once_and_recorded_as_collapsed(works
     assert best_first(worker.trials()) == []
 
 
-def test_a_run_that_fails_is_a_trial_without_a_result(workspace: Path) -> None:
+def test_poor_epochs_are_no_collapse_without_a_dead_layer(workspace: Path) -> None:
+    worker = search(pruner="none")
+    trial = next_of(worker, 1)
+    write_epochs(trial, [0.1, 0.1], **{"dead/relu1": 0.99})
+    assert not worker.should_stop_early(trial)
+
+
+def test_two_failures_in_a_row_stop_the_search_and_the_trial_is_carried_on_by_the_next(workspace: Path) -> None:
+    """A full disk, or a bug in a network, is not the fault of the settings: Optuna does not learn of it."""
     worker = search()
     trial = next_of(worker, 2)
-    assert worker.tell(trial, 1) == f"FAILED, it ended with status 1: see {trial.log}"
+    assert worker.tell(trial, 1) is None
+    assert worker.next_trial(2) == trial
+    assert worker.tell(trial, 1) is None
+    assert worker.next_trial(2) is None
+    assert worker.failing() == [trial, trial]
+    del worker
+    assert search().next_trial(2) == trial
+
+
+def test_a_run_whose_settings_are_refused_is_a_trial_without_a_result(workspace: Path) -> None:
+    worker = search()
+    trial = next_of(worker, 2)
+    assert worker.tell(trial, 2) == f"FAILED, fit does not take these settings: see {trial.log}"
     (found,) = worker.trials()
     assert found.state == TrialState.FAIL
     assert FAILED in found.user_attrs

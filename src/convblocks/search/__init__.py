@@ -5,4 +5,4 @@ from importlib.util import find_spec
 from convblocks.errors import UserError
 
 if find_spec("optuna") is None:
-    raise UserError('optuna not found: install the extra with pip install -e ".[search]"')
+    raise UserError("optuna not found: pip install optuna")

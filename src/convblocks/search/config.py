@@ -42,7 +42,7 @@ class SearchConfig:
     Args:
         name: The directory below ``lightning_logs``.
         archs: The networks; several are a dimension of the space.
-        overrides: Options of fit.py that are the same for all trials.
+        overrides: Options of fit that are the same for all trials.
         space: The dimensions.
         seed: Of the sampler, and of every trial.
         sampler: "tpe" or "random".

@@ -91,11 +91,12 @@ def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estima
 
 
 def _best_arms(config: SearchConfig, trials: Sequence[FrozenTrial], count: int) -> dict[str, Arm]:
-    """The arms of the best trials, all different, and the default setting of the first network."""
+    """The arms of the best trials, all different, and the default setting of the best one's network."""
     found: dict[str, Arm] = {}
     for one in best_first(trials):
         arch, chosen = config.chosen(one.params)
         arm = Arm(arch, on_all_images(config.overrides, **TEST_ONCE) + chosen)
         if arm not in found.values() and len(found) < count:
             found[f"trial_{one.number}"] = arm
-    return found | {DEFAULT: Arm(config.archs[0], on_all_images(config.overrides, **TEST_ONCE))}
+    best = next(iter(found.values()))
+    return found | {DEFAULT: Arm(best.arch, on_all_images(config.overrides, **TEST_ONCE))}

@@ -1,6 +1,7 @@
 """Optuna's journal file: opened, repaired after a crash, and refused if damaged or of another search."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,8 @@ def open_journal(path: Path, lock: FileLock, config: Mapping[str, str]) -> tuple
         UserError: the file is damaged, or was begun with another configuration.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is not a regular file: choose another --name")
     journal = JournalFileBackend(str(path), lock_obj=JournalLock(path, lock))  # type: ignore[arg-type]  # not exported
     drop_partial_line(path)
     try:
@@ -66,6 +69,8 @@ def open_journal(path: Path, lock: FileLock, config: Mapping[str, str]) -> tuple
         for trial in study.get_trials(deepcopy=False):
             if trial.params.keys() != trial.distributions.keys():
                 raise ValueError(f"trial {trial.number} lacks some of its settings")
+            if not all(map(math.isfinite, [*(trial.values or []), *trial.intermediate_values.values()])):
+                raise ValueError(f"trial {trial.number} has an accuracy that is not a number")
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         hint = "restore it, or choose another --name"
         raise UserError(f"{path} is damaged ({' '.join(str(error).split()) or error!r}): {hint}") from error
@@ -82,12 +87,11 @@ def open_journal(path: Path, lock: FileLock, config: Mapping[str, str]) -> tuple
 
 def drop_partial_line(path: Path) -> None:
     """Cut off an unfinished last line, which would spoil the next one, and print a warning."""
+    content = path.read_bytes()
+    complete = content[: content.rfind(b"\n") + 1]
+    if complete == content or not content.startswith(b"{"):
+        return
+    print_error(f"{path} ended in the middle of a line, which was dropped: its content is found out again")
     with path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - 1, 0))
-        if file.read() in (b"", b"\n"):
-            return
-        print_error(f"{path} ended in the middle of a line, which was dropped: its content is found out again")
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        file.truncate(len(complete))
         os.fsync(file.fileno())

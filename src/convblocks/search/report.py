@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,12 +14,12 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from torch.utils.tensorboard import SummaryWriter
 
+from convblocks.comparison.options import VAL_SIZE
 from convblocks.comparison.publish import Report, publish
 from convblocks.comparison.statistics import SIGNIFICANCE
-from convblocks.comparison.training import VAL_SIZE
 from convblocks.comparison.trials import command_line, overrides_for
 from convblocks.comparison.wording import settings_text
-from convblocks.console import echo_command
+from convblocks.console import command_words, echo_command
 from convblocks.estimates import NOTHING, cell, p_number, p_text
 from convblocks.figures.search import Point, search_figure
 from convblocks.search.config import ARCH, SearchConfig
@@ -67,7 +68,8 @@ def winner(config: SearchConfig, trials: Sequence[FrozenTrial]) -> str:
     overrides = [pair for pair in overrides_for(arch, config.overrides + chosen) if pair[0] != VAL_SIZE]
     arguments = shlex.join(["--arch", arch, *command_line(tuple(overrides))])
     name = shlex.quote(config.name.replace("/", "-"))
-    return f"python scripts/fit.py {arguments} --print_config > configs/{name}.yaml"
+    folder = "configs/" if Path("configs").is_dir() else ""
+    return f"{' '.join(command_words('fit'))} {arguments} --print_config > {folder}{name}.yaml"
 
 
 def best_table(config: SearchConfig, trials: Sequence[FrozenTrial]) -> Table:
@@ -99,10 +101,11 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
     ]
     columns = ["setting", "network", "validation %\nin the search", "trained", "test %, fresh seeds\n[95 %]"]
     columns += ["minus default\n[95 %]", "p", "optimism"]
+    default = confirmed[-1].summary
     notes = [
-        f"Fresh seeds: {confirmed[0].summary.runs} of each from {config.seed + 1} on, trained on all training images; "
-        "the test set was read once, at the end of each run. Means are of the runs that trained. Default: fit.py "
-        f"without the options that were searched, with {config.archs[0]}. Optimism: validation accuracy in the search "
+        f"Fresh seeds: {default.runs} of each from {config.seed + 1} on, trained on all training images; "
+        "the test set was read once, at the end of each run. Means are of the runs that trained. Default: fit "
+        f"without the options that were searched, with {default.arch}. Optimism: validation accuracy in the search "
         "minus the mean with fresh seeds, in points; the best of many trials looks better than it is."
     ]
     return Table("The best settings with fresh seeds", columns, rows, notes, droppable=("network", "p"))

@@ -1,4 +1,35 @@
-"""A search, from the command line to its report."""
+"""Search for better settings, and confirm the best with fresh seeds.
+
+usage: convblocks search --arch NAME [options] [options of fit]
+
+Trains, scores on held-out training images, chooses the next settings from the results so far, and stops unpromising
+trials early. Then retrains the best settings with fresh seeds, and reports their accuracy. Rerun it to continue after a
+kill; start it again in parallel, here or on another machine, to share the trials.
+
+  --arch NAME ...      the network; if several, the choice among them is searched too
+  --data.val_size N    number of training images held out for the score
+  --trials N           number of trials, of all processes together (default: 40)
+  --epochs N           passes over the training images (default: the config's, else 5)
+  --space SPACE        the search space: lr=1e-4..3e-2:log,batch_size=32|64|128 or a YAML file of such lines, over any
+                       option of fit (default: learning rate and schedule, optimizer and weight decay, batch size,
+                       augmentation, except options given for all trials)
+  --seed N             seed of the choices and of every trial (default: 0)
+  --sampler NAME       tpe, or random (default: tpe)
+  --pruner NAME        median stops a trial that is worse than half of the earlier ones, none lets all run
+  --confirm N          number of best settings to retrain, beside the default (default: 3)
+  --seeds N            number of fresh seeds for each (default: 5)
+  --jobs N             parallel trials (default: as many as CPUs)
+  --threads N          CPU threads of each trial, part of its settings (default: 1)
+  --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
+  --no-fit             only report on existing trials
+
+Any other option is passed to fit for all trials. Each trial is a run, which convblocks fit --name NAME/trial_7
+--resume continues. With one job the same command makes the same choices, interrupted or not.
+
+Examples:
+  convblocks search --arch maxpool --trials 40 --epochs 3 --data.val_size 5000
+  convblocks search --arch mlp maxpool --space "lr=1e-4..3e-2:log,batch_size=32|64" --data.val_size 5000
+"""
 
 import os
 from argparse import Namespace
@@ -7,22 +38,28 @@ from collections import Counter
 from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
-from convblocks.comparison.options import config_of, default_epochs, options_of_fit, refuse_arguments_of_networks
+from convblocks.comparison.options import (
+    config_of,
+    default_epochs,
+    options_of_fit,
+    refuse_arguments_of_networks,
+    refuse_out_of_range,
+)
 from convblocks.comparison.progress import Column, Progress
 from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
+from convblocks.runs.collapse import chance_accuracy
 from convblocks.runs.result import Overrides
 from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
-from convblocks.search.worker import SearchWorker, best_first, ending_of
-from convblocks.tables import percent, terminal
+from convblocks.search.worker import FAILED, SearchWorker, best_first, ending_of
+from convblocks.tables import counted, listed, percent, terminal
 from convblocks.training import signals, slurm
-from convblocks.training.finish import chance_accuracy
 from convblocks.training.parser import as_single_words
 from convblocks.training.quiet import quiet_lightning
 
@@ -35,8 +72,8 @@ def main(arguments: list[str]) -> None:
 
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
-        UsageError: options or a space that fit.py does not take.
-        UserError: the journal is damaged or of another search, or no trial has a result.
+        UsageError: options or a space that fit does not take.
+        UserError: the journal is damaged or of another search, or a trial failed, or none has a result.
     """
     quiet_lightning()
     launched = dict(os.environ)
@@ -74,10 +111,10 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--name", default="search")
     parser.add_argument("--no-fit", action="store_true")
     options, others = parser.parse_known_args(as_single_words(arguments))
-    for name, (least, most) in LIMITS.items():
-        if not least <= getattr(options, name) <= most:
-            raise UsageError(f"--{name} must be {least} to {most:,}, but is {getattr(options, name)}")
+    refuse_out_of_range(options, LIMITS)
     given = options_of_fit(others, "search", parser)
+    if options.seed + options.seeds >= 2**32:
+        raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
     epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
     overrides = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
     options.config = SearchConfig(
@@ -108,10 +145,11 @@ def open_search(options: Namespace) -> SearchWorker:
     """A worker for the search, new or continued.
 
     Raises:
-        UsageError: options or a space that fit.py does not take.
+        UsageError: options or a space that fit does not take.
         UserError: the journal is damaged or of another search, or there is none to report on.
     """
     config: SearchConfig = options.config
+    config.directory().refuse_run()
     data = check(config, confirms=options.confirm > 0)
     if options.no_fit and not config.journal().is_file():
         raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
@@ -119,14 +157,14 @@ def open_search(options: Namespace) -> SearchWorker:
 
 
 def check(config: SearchConfig, confirms: bool) -> MNISTDataModule:
-    """Check settings all over the space as fit.py does; returns the images.
+    """Check settings all over the space as fit does; returns the images.
 
     Args:
         config: Of the search.
         confirms: Whether the best settings are to be judged by test images.
 
     Raises:
-        UsageError: settings that fit.py refuses, or no validation images.
+        UsageError: settings that fit refuses, or no validation images.
     """
     refuse_arguments_of_networks(config.archs, [*dict(config.overrides), *config.space])
     for arch in config.archs:
@@ -188,16 +226,24 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
     if lost := worker.lost():
         names = ", ".join(f"{config.name}/trial_{number}" for number in lost)
         logs = config.trial(lost[0], {}).log.parent
-        raise UserError(f"killed again and again: {names}; see {logs}; the same command carries on")
+        raise UserError(f"killed or failed again and again: {names}; see {logs}; the same command carries on")
+    if failing := worker.failing():
+        names = listed(list(dict.fromkeys(f"trial_{one.number}" for one in failing)))
+        raise UserError(f"{names} of {config.name} failed: see {failing[-1].log}; the same command carries on")
     running = [f"trial_{one.number}" for one in trials if one.state == TrialState.RUNNING]
     if running and not options.no_fit:
         echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
         return
     if not best_first(trials):
         raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
+    failed = [one for one in trials if one.state == TrialState.FAIL]
     try:
         confirmed = confirm_best(config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit)
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
     report(config, worker.study, confirmed)
+    if failed:
+        example = failed[0]
+        reason = f"trial_{example.number}: {example.user_attrs.get(FAILED)}"
+        raise UserError(f"{counted(len(failed), 'trial')} of {len(trials)} failed; {reason}")

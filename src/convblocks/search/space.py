@@ -1,4 +1,4 @@
-"""The space of a search: options of ``fit.py``, each with a range or values."""
+"""The space of a search: options of ``fit``, each with a range or values."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,7 @@ from typing import Any
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from convblocks.comparison.options import OWN_OPTIONS
-from convblocks.comparison.training import VAL_SIZE
+from convblocks.comparison.options import OF_IMAGES, OWN_OPTIONS, VAL_SIZE
 from convblocks.comparison.trials import ROOT
 from convblocks.errors import UsageError
 from convblocks.runs.result import Overrides
@@ -21,11 +20,11 @@ DEFAULT = (
 )
 
 Dimension = FloatDistribution | IntDistribution | CategoricalDistribution
-Space = dict[str, Dimension]  # by the option of fit.py without its dashes
+Space = dict[str, Dimension]  # by the option of fit without its dashes
 Params = Mapping[str, Any]
 
 # Options that must be the same for all trials.
-FIXED = (*OWN_OPTIONS, VAL_SIZE, ROOT)
+FIXED = (*OWN_OPTIONS, *OF_IMAGES, VAL_SIZE, ROOT)
 
 LOG = ":log"
 
@@ -61,7 +60,7 @@ def describe(dimension: Dimension) -> str:
 
 
 def as_overrides(params: Params) -> Overrides:
-    """Chosen values as options of fit.py."""
+    """Chosen values as options of fit."""
     return tuple((option, as_text(value)) for option, value in params.items())
 
 
@@ -84,7 +83,7 @@ def _parts(text: str) -> Iterator[tuple[str, str]]:
     for part in text.split(","):
         option, equals, values = part.partition("=")
         if not equals or not option:
-            raise UsageError(f"--space {part}: write OPTION=VALUES with an option of fit.py; {EXAMPLE}")
+            raise UsageError(f"--space {part}: write OPTION=VALUES with an option of fit; {EXAMPLE}")
         yield option.strip().removeprefix("--"), values.strip()
 
 

@@ -6,7 +6,10 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from convblocks.errors import UsageError
+from convblocks.runs.collapse import has_dead_layer
 from convblocks.runs.directory import is_epoch
+from convblocks.runs.result import Row
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.journal import open_journal
 from convblocks.tables import percent
@@ -16,6 +19,9 @@ COLLAPSED, FAILED = "collapsed", "failed"
 
 # A trial that is killed this often needs more memory than the machine has.
 MOST_KILLS = 3
+
+# So many failures, one after the other, stop the search: the disk is full, or the network has a bug.
+MOST_FAILURES = 2
 
 # How trials end, in reports; for Optuna a collapsed one is pruned.
 ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -52,7 +58,8 @@ class SearchWorker:
         self._judged: dict[int, int] = {}  # the last epoch judged, by the trial's number
         self._stopped: dict[int, str] = {}  # the results of trials that were ended early
         self._kills: dict[int, int] = {}
-        self._killed: list[SearchTrial] = []
+        self._again: list[SearchTrial] = []
+        self._failed: list[SearchTrial] = []  # those that failed since the last one that did not
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, by their numbers."""
@@ -68,10 +75,10 @@ class SearchWorker:
         Args:
             wanted: The number of trials of all processes together.
         """
-        if self._killed:
-            return self._killed.pop()
-        if self.lost():
+        if self.lost() or self.failing():
             return None
+        if self._again:
+            return self._again.pop()
         with self._lock:
             trials = self.trials()
             for one in trials:
@@ -81,30 +88,39 @@ class SearchWorker:
 
     def should_stop_early(self, trial: SearchTrial) -> bool:
         """Record the epochs of a running trial since the last call; whether it is pruned or has collapsed."""
-        for epoch, accuracy in _accuracies(trial).items():
+        for row in trial.metrics():
             if trial.number in self._stopped:
                 return True
-            if epoch > self._judged.get(trial.number, 0):
-                self._judge(trial, epoch, accuracy)
+            if is_epoch(row) and "val/acc" in row and row["epoch"] > self._judged.get(trial.number, 0):
+                self._judge(trial, row)
         return trial.number in self._stopped
 
     def tell(self, trial: SearchTrial, status: int) -> str | None:
         """Record the end of a trial's process, and return the result as text.
 
-        None if the process was killed or stopped: then ``next_trial`` returns the trial again, up to ``MOST_KILLS``
-        times.
+        None if the process was killed or stopped, or failed for another reason than its settings: then ``next_trial``
+        returns the trial again, up to ``MOST_KILLS`` times, and Optuna does not learn of it.
         """
         if not self.should_stop_early(trial):
             if status < 0 or status > 128:
-                self._note_kill(trial)
+                self._note_lost(trial)
+                return None
+            if status not in (0, UsageError.exit_status):
+                self._failed.append(trial)
+                self._note_lost(trial)
                 return None
             self._note_end(trial, status)
+        self._failed.clear()
         self._owned.pop(trial.number).release()
         return self._stopped.get(trial.number) or self._result(trial)
 
     def lost(self) -> list[int]:
         """The numbers of trials that were killed too often."""
         return [number for number, kills in self._kills.items() if kills >= MOST_KILLS]
+
+    def failing(self) -> list[SearchTrial]:
+        """The trials that failed last, if there are so many that the search must stop."""
+        return self._failed if len(self._failed) >= MOST_FAILURES else []
 
     def _choose(self, trials: list[FrozenTrial]) -> SearchTrial:
         """A new trial, recorded at once with all of its settings: a kill leaves no part of it."""
@@ -141,13 +157,14 @@ class SearchWorker:
         self._owned[number] = lock
         return True
 
-    def _judge(self, trial: SearchTrial, epoch: int, accuracy: float) -> None:
+    def _judge(self, trial: SearchTrial, row: Row) -> None:
         """Record an epoch, and decide by it and earlier ones alone, however far the run has got meanwhile."""
         number, storage = trial.number, self._storage
+        epoch, accuracy = int(row["epoch"]), row["val/acc"]
         if epoch not in storage.get_trial(self._id(number)).intermediate_values:
             storage.set_trial_intermediate_value(self._id(number), epoch, accuracy)
         self._judged[number] = epoch
-        if accuracy <= self.chance_threshold:
+        if not accuracy > self.chance_threshold and has_dead_layer(row):
             self._note_collapse(trial, epoch)
         elif epoch != trial.epochs and self._pruner.prune(self.study, storage.get_trial(self._id(number))):
             self._stop(trial, f"pruned in epoch {epoch} at validation accuracy {percent(accuracy)}")
@@ -155,7 +172,7 @@ class SearchWorker:
     def _note_end(self, trial: SearchTrial, status: int) -> None:
         result = None if status else trial.result()
         if result is None:
-            self._note_failure(trial, f"it ended with status {status}: see {trial.log}")
+            self._note_failure(trial, f"fit does not take these settings: see {trial.log}")
         elif result.collapsed:
             self._note_collapse(trial, result.collapsed_in)
         elif result.validation is None:
@@ -171,10 +188,10 @@ class SearchWorker:
         self._storage.set_trial_user_attr(self._id(trial.number), FAILED, reason)
         self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def _note_kill(self, trial: SearchTrial) -> None:
+    def _note_lost(self, trial: SearchTrial) -> None:
         self._kills[trial.number] = self._kills.get(trial.number, 0) + 1
         if self._kills[trial.number] < MOST_KILLS:
-            self._killed.append(trial)
+            self._again.append(trial)
 
     def _stop(self, trial: SearchTrial, result: str) -> None:
         self.study.tell(trial.number, state=TrialState.PRUNED)
@@ -201,8 +218,3 @@ def ending_of(trial: FrozenTrial) -> str:
     if trial.state == TrialState.PRUNED and COLLAPSED in trial.user_attrs:
         return COLLAPSED
     return ENDS.get(trial.state, "running")
-
-
-def _accuracies(trial: SearchTrial) -> Mapping[int, float]:
-    """The validation accuracy of a run, by epoch."""
-    return {int(row["epoch"]): row["val/acc"] for row in trial.metrics() if is_epoch(row) and "val/acc" in row}
