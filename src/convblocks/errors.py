@@ -1,6 +1,18 @@
 """Errors that are not bugs: shown to the user as one line, without a traceback."""
 
 
+def printable(text: str, allowed: str = "") -> str:
+    """The text with control characters as escapes: names in strangers' files could command a terminal.
+
+    Args:
+        text: Of any origin.
+        allowed: Those that stay.
+    """
+    return "".join(
+        one if one.isprintable() or one in allowed else one.encode("unicode_escape").decode() for one in text
+    )
+
+
 class UserError(Exception):
     """Something the user can fix; the message says what is wrong and what to do."""
 
@@ -19,6 +31,10 @@ class BusyError(UserError):
 
 class DataError(UserError):
     """A data set that is missing, damaged or in an unsupported format."""
+
+
+class UnreadableError(UserError):
+    """A file that this user may not read."""
 
 
 class NotFiniteError(UserError):

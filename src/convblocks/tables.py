@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
+
+from convblocks.errors import printable
 
 # Wider than any terminal, in columns.
 WIDEST = 1000
@@ -39,11 +42,21 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     """Tables as GitHub's Markdown, each under a heading of that level."""
     blocks: list[str] = []
     for table in tables:
-        blocks.append(f"{'#' * level} {table.title}")
+        blocks.append(f"{'#' * level} {without_html(table.title)}")
         lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-        blocks.append("\n".join("| " + " | ".join(line).replace("\n", " ") + " |" for line in lines))
-        blocks += table.notes
+        blocks.append("\n".join("| " + " | ".join(map(as_cell, line)) + " |" for line in lines))
+        blocks += map(without_html, table.notes)
     return "\n\n".join(blocks) + "\n"
+
+
+def as_cell(text: str) -> str:
+    """Text as a cell of Markdown, in which names from outside are neither HTML nor the end of the cell."""
+    return without_html(printable(text.replace("\n", " ")).replace("|", "\\|"))
+
+
+def without_html(text: str) -> str:
+    """Text for Markdown, in which tags are shown."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def terminal() -> Console:
@@ -76,7 +89,7 @@ def _grid(table: Table, dropped: Sequence[str]) -> RichTable:
     names = [table.columns[index] for index in shown]
     grid = RichTable(*names, title=table.title, title_justify="left", title_style="bold")
     for row in table.rows:
-        grid.add_row(*[row[index] for index in shown])
+        grid.add_row(*[printable(row[index], allowed="\n") for index in shown])
     return grid
 
 

@@ -6,6 +6,7 @@ a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,8 +56,49 @@ WRONG = "fit --config short.yaml --config wrong.yaml"
 
 # Parts of a checkpoint that exist, but have senseless content.
 SENSELESS = each(checkpoint_with, ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}))
-OF_SEED_5 = checkpoint_with({"MNISTDataModule/seed": 5})
+OF_SEED_5 = checkpoint_with({"callbacks/RunSettings/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
+
+
+# A module of a user's own, with what may go wrong in one.
+OWN = holds(
+    """
+import sys, torch
+from lightning import LightningModule
+from torch import nn
+
+class Flat(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+class Module(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.flat = Flat()
+    def forward(self, images):
+        return self.flat(images)
+    def training_step(self, batch):
+        return self(batch[0]).mean()
+
+class Leaves(Flat):
+    def forward(self, images):
+        sys.exit(0) if self.training else None
+        return super().forward(images)
+
+class TooLarge(Flat):
+    def forward(self, images):
+        if self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(images)
+
+class Detached(nn.Module):
+    def forward(self, logits, targets):
+        return nn.functional.cross_entropy(logits.detach(), targets, reduction="none")
+"""
+)
+
+# Moves the cursor and clears the screen of a terminal.
+ESCAPE = "\x1b[2J"
 
 
 @dataclass(frozen=True)
@@ -151,7 +193,7 @@ OPTIONS = [
     usage("compare --seeds 9000 --grid lr=1,2,3,4,5,6,7,8,9", "these are 243,000 trials"),
     usage("compare --arch mlp --grid lr=1e-3,0.001", "two of its values are the same"),
     usage("compare --arch mlp --trainer.accelerator nosuch", "nosuch"),
-    usage("compare --arch mlp --jobs 0", "--jobs must be at least 1"),
+    usage("compare --arch mlp --jobs 0", "--jobs must be 1 to 1,000"),
     usage("compare --name ../out", "relative path"),
     usage("search --arch mlp", "a search chooses by held-out training images: give, for example, --data.val_size"),
     usage("search --arch mlp --data.val_size 50 --space torn.yaml", "torn.yaml", **{"torn.yaml": holds("lr: [1")}),
@@ -210,8 +252,11 @@ RUN_DIRECTORIES = [
         dict.fromkeys((LAST, PREVIOUS), cut(10)),
     ),
     Case(f"fit {AGAIN}", "last.ckpt: it is damaged.*delete it", 1, {LAST: cut(10), PREVIOUS: removed}),
-    *(Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*delete", 1, {LAST: spoiler}) for spoiler in SENSELESS),
-    Case(f"fit {AGAIN}", "but its checkpoint 5: put the right one", 1, {LAST: OF_SEED_5}),
+    *(
+        Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*intact copy", 1, {LAST: spoiler})
+        for spoiler in SENSELESS
+    ),
+    Case(f"fit {AGAIN}", "last.ckpt is of a run with seed=5, not 0: put the right one", 1, {LAST: OF_SEED_5}),
     Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     Case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),
     Case(f"fit {AGAIN}", "metrics.csv .Is a directory", 1, {METRICS: a_folder}, trains=True),
@@ -250,9 +295,9 @@ DISC, SQUARE = "shapes/train/disc/0.png", "shapes/train/square/1.png"
 FOLDERS = [
     Case(ON_SHAPES, "test accuracy", 0),
     Case(f"{ON_SHAPES} --data.size 12 20", "test accuracy", 0, {DISC: a_picture(5, 9)}),
-    Case(ON_SHAPES, "shapes has no folder train", 1, {"shapes/train": removed}),
-    Case(f"{ON_SHAPES} --data.root shapes/train", "shapes/train has no folder train", 1),
-    Case(f"{ON_SHAPES} --data.root shapes/train/disc", "shapes/train/disc has no folder train", 1),
+    Case(ON_SHAPES, "shapes holds test/: .*pictures as train/<class>", 1, {"shapes/train": removed}),
+    Case(f"{ON_SHAPES} --data.root shapes/train", "shapes/train holds disc/, square/: ", 1),
+    Case(f"{ON_SHAPES} --data.root shapes/train/disc", "shapes/train/disc holds 0.png, .*: --data.root must name", 1),
     Case(ON_SHAPES, "shapes/train needs folders of pictures .*has none", 1, {"shapes/train": a_folder}),
     Case(ON_SHAPES, "but has only square", 1, {"shapes/train/disc": removed}),
     Case(ON_SHAPES, "shapes/train/disc holds no pictures", 1, {"shapes/train/disc": a_folder}),
@@ -279,7 +324,7 @@ FOLDERS = [
     usage(f"{ON_SHAPES} --data.val_size 40", "leaves none of the 40 training images"),
     usage(f"{ON_SHAPES} --data.shift 17", "--data.shift must be 0 to 16 pixels"),
     usage(f"{ON_SHAPES} --data.size 6 6 --arch maxpool", "8 x 8 are needed"),
-    usage(f"fit {NEW} --data.size 28 28", "--data.size is for folders of pictures: data has no folder train"),
+    usage(f"fit {NEW} --data.size 28 28", "--data.size is for folders of pictures: data holds MNIST's files"),
     usage(f"{ON_SHAPES} --data.source nosuch.Source", "there is no module nosuch"),
     Case(f"evaluate {LAST} --data.root shapes", "was trained on|classes|pixels"),
 ]
@@ -342,4 +387,159 @@ ENVIRONMENTS = [
     Case("compare --arch mlp --name '[red]' --seeds 1 --epochs 1 --config short.yaml", r"\[red\]", 0, process=True),
 ]
 
-CASES = [*OPTIONS, *RUN_DIRECTORIES, *DATA, *FOLDERS, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS]
+SEARCH = "search --config short.yaml --arch mlp --trials 1 --jobs 1 --epochs 1 --confirm 5"
+OWN_NETWORK = "fit --config short.yaml --name new --arch own.{}"
+
+OWN_MODULES = [
+    usage(OWN_NETWORK.format("Module"), "own.Module is a LightningModule, whose own steps", **{"own.py": OWN}),
+    Case(OWN_NETWORK.format("Leaves"), r"called sys.exit\(0\)", 1, {"own.py": OWN}, trains=True),
+    Case(OWN_NETWORK.format("TooLarge"), "too little memory .*--batch_size", 2, {"own.py": OWN}, trains=True),
+    usage(
+        f"fit {NEW} --arch leaves.Flat",
+        r"its module calls sys.exit\(0\)",
+        **{"leaves.py": holds("import sys; sys.exit(0)")},
+    ),
+    usage(f"fit {NEW} --loss own.Detached", "has no gradient", **{"own.py": OWN}),
+    usage(
+        f"fit {NEW} --config more.yaml",
+        "no attribute 'EarlyStoping'",
+        **{"more.yaml": holds("trainer: {callbacks: [{class_path: lightning.pytorch.callbacks.EarlyStoping}]}")},
+    ),
+    usage(
+        f"fit {NEW} --config more.yaml",
+        "Option 'monitr' is not accepted",
+        **{"more.yaml": holds("trainer: {callbacks: [{class_path: EarlyStopping, init_args: {monitr: x}}]}")},
+    ),
+]
+
+# A checkpoint of another run, or a config that was edited.
+MIXED = [
+    Case(
+        f"fit {AGAIN}",
+        "is of a run with data.val_size=50, not 40: .*undo",
+        1,
+        {CONFIG: with_values({"data/val_size": 40})},
+    ),
+    Case(
+        f"fit {AGAIN}", "is of a run with batch_size=64, not 32: .*undo", 1, {CONFIG: with_values({"batch_size": 32})}
+    ),
+    Case(
+        f"fit {AGAIN}",
+        "is of a run with data.shift=1",
+        1,
+        {LAST: checkpoint_with({"callbacks/RunSettings/data/shift": 1.0})},
+    ),
+    Case(f"fit {AGAIN} --data.root moved", r"\n3/3 ", 0, {"moved": a_copy_of("data"), "data": removed}),
+    Case(f"fit {AGAIN}", "there is no folder data: --data.root must name", 1, {"data": removed}),
+    usage("compare --name run --config short.yaml --arch mlp --seeds 1", "lightning_logs/run is a single run"),
+    usage("search --name run --config short.yaml --arch mlp", "lightning_logs/run is a single run"),
+    usage(f"{COMPARISON} --grid data.root=data,shapes", "runs on different images cannot be compared"),
+    usage(f"{COMPARISON} --grid data.size=[8,8]", "--grid data.size: runs on different images"),
+    usage(f"{SEARCH} --space data.root=data|shapes", "--space data.root"),
+    usage(f"{SEARCH} --space lr=0.1..0.2 --seed 4294967295", "leaves no 5 seeds below"),
+    Case(f"{SEARCH} --space lr=0.1..0.2 --name s", "journal.log is not a regular file", 1, {JOURNAL: a_pipe}),
+    Case(f"fit {NEW} --data.root=~", "none of the 40 training images", 2, environment={"HOME": "shapes"}),
+    Case(f"fit {NEW} --data.root '~'", "none of the 40 training images", 2, environment={"HOME": "shapes"}),
+    usage(f"fit {NEW} --learning_rate 1", "did you mean --lr"),
+    usage("fit --config short.yaml --arch mlp --name=-dash", "--name '-dash' must be a relative path .* no dash"),
+    Case(f"fit {NEW} --data.root /", "/ holds .*: --data.root must name"),
+    Case(f"fit {NEW} --data.root s3://bucket", "there is no folder s3:/bucket"),
+    Case(f"{COMPARISON} --data.root nosuch", "there is no folder nosuch"),
+]
+
+# Nothing that a command reads is written over, nor what is no file.
+OVERWRITTEN = [
+    usage(
+        f"export {RUN}/run.pt2 --output {RUN}/run", "run.pt2 is read by this command", **{f"{RUN}/run.pt2": holds("")}
+    ),
+    usage(f"evaluate {LAST} --data.root data --show {LAST}", "last.ckpt is read by this command"),
+    usage(f"evaluate {LAST} --data.root data --show {IMAGES}", "ubyte is read by this command"),
+    usage(f"predict {LAST} seven.png --show {LAST}", "last.ckpt is read by this command"),
+    usage(f"predict {LAST} seven.png --show pipe.png", "pipe.png: it is not a regular file", **{"pipe.png": a_pipe}),
+    usage(f"evaluate {LAST} --data.root data --show /dev/null", "/dev/null: it is not a regular file"),
+]
+
+SPEC = "hyper_parameters/image_spec"
+with warnings.catch_warnings(action="ignore", category=UserWarning):  # such tensors are deprecated
+    QUANTIZED = torch.quantize_per_tensor(torch.zeros(100), 0.1, 0, torch.qint8)
+
+FORGED = [
+    Case(f"{command} {LAST} {rest}", says, 1, {LAST: spoiler})
+    for command, rest in (("evaluate", "--data.root data"), ("predict", "seven.png"))
+    for spoiler, says in (
+        (checkpoint_with({f"{SPEC}/height": 10**9}), "not a checkpoint of this project: .*are the most"),
+        (checkpoint_with({f"{SPEC}/height": 10**4, f"{SPEC}/width": 10**4}), "does not hold the weights"),
+        (
+            checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(1).expand(10**12)}),
+            "more than named tensors",
+        ),
+        (checkpoint_with({"state_dict/network.layers.1.bias": QUANTIZED}), "more than named tensors|damaged"),
+        (checkpoint_with({f"{SPEC}/classes/0": ESCAPE}), r"class name '\\+x1b\[2J' is not plain text"),
+        (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"holds a network 'a\\x1b\[2J.B'"),
+    )
+]
+
+ESCAPES = [
+    Case(f"predict {LAST} '{ESCAPE}.png'", r"\\x1b\[2J.png: .*No such file"),
+    Case(f"predict {LAST} '{ESCAPE}.png'", r"\\x1b\[2J.png", 0, {f"{ESCAPE}.png": a_copy_of("seven.png")}),
+    Case(f"fit {NEW} --data.root '{ESCAPE}'", r"there is no folder \\x1b\[2J"),
+]
+
+POSTSCRIPT = holds("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n")
+GROUPS = "optimizer_states/0/param_groups/0"
+
+# Found by a second list of cases, thought of afresh.
+AFRESH = [
+    *(
+        Case(f"fit {AGAIN}", f"last.ckpt is damaged: it lacks .*{says}", 1, {LAST: spoiler, PREVIOUS: removed})
+        for spoiler, says in (
+            (checkpoint_with({"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)}), "optimizer's state"),
+            (checkpoint_with({f"{GROUPS}/lr": "fast"}), "optimizer's state"),
+            (checkpoint_with({"callbacks/MetricsLog/rows": 7}), "run's metrics"),
+        )
+    ),
+    Case(
+        f"predict {LAST} seven.png",
+        "lacks the network's arguments",
+        1,
+        {LAST: checkpoint_with({"hyper_parameters/network": 7})},
+    ),
+    Case(f"fit {AGAIN}", "last.ckpt: it is not a regular file", 1, {LAST: a_pipe, PREVIOUS: removed}),
+    Case(f"predict {LAST} a.png", "a.png: .*not a picture", 1, {"a.png": POSTSCRIPT}),
+    Case(f"fit {NEW} --data.root shapes", "0.png.*not a picture", 1, {"shapes/train/disc/0.png": POSTSCRIPT}),
+    Case(f"predict {LAST} .", "seven.png", 0, {"._7.png": holds("x"), "a.pdf": a_file, "b.png": a_folder}),
+    Case(f"predict {LAST} 'a\nb.png'", r"a\\nb.png", 1),
+    *(
+        usage(f"{WRONG} --arch mlp", says, **{"wrong.yaml": holds(content)})
+        for content, says in (
+            ("optimizer: {class_path: sgd, init_args: fast}", "--optimizer must be a name"),
+            ("optimizer: {class_path: null}", "--optimizer must be a name"),
+            ("optimizer: {class_path: sgd, init_args: {1: 2}}", "must be words"),
+            ("lr_scheduler: {}", "--lr_scheduler must be a name"),
+            ("loss: {}", "--loss must be a name"),
+            ("trainer: {max_time: {fortnights: 5}}", "fortnights"),
+            ("", "expected lines such as lr: 0.01, but found nothing"),
+            ("# nothing", "expected lines such as lr: 0.01, but found # nothing"),
+        )
+    ),
+    usage(f"fit {NEW} --lr ''", "--lr must be a number, not ''"),
+    usage(f"fit {NEW} --loss MSELoss", "^fit.py: the loss torch.nn.MSELoss does not take"),
+    usage(f"fit {NEW} --arch sys.exit", r"sys.exit cannot be made with .*SystemExit"),
+    usage(
+        f"fit {NEW} --arch imports.Net",
+        "No module named 'nosuchpackage'",
+        **{"imports.py": holds("import nosuchpackage")},
+    ),
+    usage(f"export {LAST} --output ..", "--output must name a file"),
+    Case(f"fit {NEW} --data.root '~nosuch/x'", "there is no folder ~nosuch/x"),
+    Case(f"evaluate {LAST} --data.root data --show a.png", "accuracy ", 0, {"a.png": a_link_to("a.png")}),
+    usage(f"{COMPARISON} --grid data.val_size=10,20", "different images"),
+    usage(f"{COMPARISON} --jobs 100000000", "--jobs must be 1 to 1,000"),
+    usage("study choose --name run --config short.yaml", "is a single run"),
+    Case(f"{SEARCH} --space lr=0.1..0.2 --name s", "journal.log .*damaged", 1, {JOURNAL: holds(bytes(range(256)))}),
+]
+
+CASES = [
+    *(*OPTIONS, *RUN_DIRECTORIES, *DATA, *FOLDERS, *CHECKPOINTS, *PICTURES, *ENVIRONMENTS),
+    *(*OWN_MODULES, *MIXED, *OVERWRITTEN, *FORGED, *ESCAPES, *AFRESH),
+]

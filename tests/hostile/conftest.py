@@ -1,5 +1,6 @@
 """What hostile hands get hold of: a finished run, the data it was trained on, a picture, and a folder of pictures."""
 
+import os
 import resource
 import runpy
 import shutil
@@ -85,7 +86,8 @@ def run_here(
     monkeypatch.chdir(folder)
     monkeypatch.setattr(finish, "write_evaluation", lambda *_: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("MPLBACKEND", "agg")  # so that it is put back
+    for name in ("MPLBACKEND", "PYTHONSAFEPATH"):  # so that they are put back
+        monkeypatch.setenv(name, os.environ.get(name, ""))
     threads, on_alarm = torch.get_num_threads(), signal.signal(signal.SIGALRM, give_up)
     signal.alarm(PATIENCE)
     yield run_here

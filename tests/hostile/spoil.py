@@ -57,6 +57,8 @@ def a_link_to(target: str) -> Spoiler:
 
 def a_pipe(path: Path) -> None:
     """A named pipe, into which no process writes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     os.mkfifo(path)
 
 
@@ -127,10 +129,15 @@ def _changed(content: Any, changes: Mapping[str, Any]) -> Any:
         *parents, last = [key.replace("~", "/") for key in name.split("/")]
         parent = content
         for key in parents:
-            parent = parent[int(key) if isinstance(parent, list) else key]
-        at = int(last) if isinstance(parent, list) else last
+            parent = parent[_key(parent, key)]
+        at = _key(parent, last)
         if value is ...:
             del parent[at]
         else:
             parent[at] = value
     return content
+
+
+def _key(parent: Any, name: str) -> Any:
+    """A list's index or a dictionary's key, which may be a number, by its name."""
+    return int(name) if isinstance(parent, list) or (name.isdecimal() and int(name) in parent) else name

@@ -16,7 +16,7 @@ def marks(case: Case) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=str(case), marks=marks(case)) for case in CASES])
-def test_case(case: Case, folder: Path, run_here: RunHere) -> None:
+def test_case(case: Case, folder: Path, run_here: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, spoil in case.files.items():
         spoil(folder / name)
     before = checkpoints(folder)
@@ -24,6 +24,8 @@ def test_case(case: Case, folder: Path, run_here: RunHere) -> None:
     if case.process:
         ended = run_bounded(script, *arguments, cwd=folder, environment=case.environment)
     else:
+        for name, value in case.environment.items():
+            monkeypatch.setenv(name, value)
         ended = run_here(script, *arguments)
     assert "Traceback" not in ended.stderr, ended.stderr
     assert ended.returncode == case.status, ended
@@ -40,5 +42,4 @@ def test_case(case: Case, folder: Path, run_here: RunHere) -> None:
 
 def checkpoints(folder: Path) -> dict[str, bytes]:
     """The content of the run's checkpoints, by name."""
-    found = (folder / LAST).parent
-    return {path.name: path.read_bytes() for path in found.glob("*.ckpt")} if found.is_dir() else {}
+    return {path.name: path.read_bytes() for path in (folder / LAST).parent.glob("*.ckpt") if path.is_file()}

@@ -16,6 +16,7 @@ import torch
 from convblocks.runs.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.hostile.bounded import run_bounded
+from tests.hostile.cases import LAST
 from tests.hostile.spoil import flipped
 from tests.scripts import run_script, start_script, wait_until
 from tests.training.test_fit import assert_same_weights, metric_rows
@@ -75,6 +76,45 @@ def test_ctrl_c_in_the_first_tenth_of_a_second(module: str, tmp_path: Path) -> N
     ended = shell("exec fit --arch mlp", tmp_path, PYTHONPATH=str(tmp_path))
     assert ended.stderr == b""
     assert ended.returncode == (130 if module == "torch" else -signal.SIGINT)  # for a shell both are 130
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["compare --seeds 2 --jobs 2", "search --trials 2 --confirm 0 --space lr=0.1..0.2"])
+def test_files_of_the_users_own_are_not_taken_for_modules(command: str, folder: Path) -> None:
+    for name in ("random", "queue", "numpy", "convblocks", "selectors", "tempfile"):
+        (folder / f"{name}.py").write_text(f"open('{name} was executed', 'w')\nraise SystemExit(3)\n")
+    for module in ("convblocks", "scripts"):
+        script, *flags = shlex.split(command)
+        start = ["-P", "-m", "convblocks", script] if module == "convblocks" else [f"{REPOSITORY}/scripts/{script}.py"]
+        ended = subprocess.run(
+            [sys.executable, *start, *flags, *SHORT, "--name", module],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY / "src")},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert list(folder.glob("*executed")) == []
+
+
+@pytest.mark.slow
+def test_a_user_whom_the_machine_does_not_know(folder: Path) -> None:
+    """In a container: no entry in passwd, and no variable that names one."""
+    (folder / "sitecustomize.py").write_text(
+        "import pwd\ndef unknown(uid): raise KeyError(f'getpwuid(): uid not found: {uid}')\npwd.getpwuid = unknown\n"
+    )
+    unset = "env -u HOME -u USER -u LOGNAME -u LNAME -u USERNAME"
+    path = f"{folder}:{REPOSITORY / 'src'}"
+    loggers = "--trainer.logger=CSVLogger --trainer.logger.save_dir=csv --trainer.logger+=TensorBoardLogger"
+    loggers += " --trainer.logger.save_dir=tensorboard"
+    command = f"{unset} PYTHONPATH={path} {sys.executable} {REPOSITORY}/scripts/"
+    for ended in (
+        shell(f"{command}fit.py {shlex.join(SHORT)} --name new {loggers}", folder),
+        shell(f"{command}predict.py {shlex.quote(LAST)} seven.png", folder),
+    ):
+        assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.slow

@@ -21,8 +21,9 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
-from convblocks.data import mnist
+from convblocks.data import idx
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.pictures import read_picture
 from convblocks.errors import DataError, UserError
@@ -91,10 +92,10 @@ headers = st.builds(
 @example(b"\0\0\x08\x41" + bytes(4 * 65), False)  # more dimensions than numpy has
 def test_idx_files(content: bytes, packed: bool) -> None:
     with file_of(gzip.compress(content) if packed else content, "file.gz" if packed else "file") as path:
-        read = read_or_refused(mnist.read_bytes, path)
+        read = read_or_refused(idx.read_bytes, path)
         if read is not None:
             assert read == content
-            array = read_or_refused(partial(mnist.parse, content), path)
+            array = read_or_refused(partial(idx.parse, content), path)
             assert array is None or array.numel() <= len(content)
 
 
@@ -103,7 +104,7 @@ def test_idx_files(content: bytes, packed: bool) -> None:
 def test_damaged_archives(data: st.DataObject) -> None:
     whole = b"\0\0\x08\x01" + (100).to_bytes(4, "big") + bytes(range(100))
     with file_of(damaged(gzip.compress(whole, mtime=0), data.draw), "file.gz") as path:
-        assert read_or_refused(mnist.read_bytes, path) in (whole, None)
+        assert read_or_refused(idx.read_bytes, path) in (whole, None)
 
 
 def test_an_archive_that_unpacks_to_more_than_its_header_says(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_an_archive_that_unpacks_to_more_than_its_header_says(tmp_path: Path) ->
             archive.write(bytes(10_000_000))
     limit_memory(200_000_000)
     with pytest.raises(DataError, match="has more bytes where its header says 108"):
-        mnist.read_bytes(path)
+        idx.read_bytes(path)
 
 
 @pytest.fixture(scope="module")
@@ -231,4 +232,4 @@ def test_checkpoints_of_other_parts(parts: dict[str, Any]) -> None:
     content = io.BytesIO()
     torch.save({"hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()}, "state_dict": {}} | parts, content)
     with file_of(content.getvalue(), "last.ckpt") as path, pytest.raises(UserError, match=r"last\.ckpt"):
-        newest_checkpoint(path, {"network.weight": torch.zeros(1)})
+        newest_checkpoint(path, nn.ModuleDict({"network": nn.Linear(1, 1, bias=False)}))

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -189,6 +190,13 @@ def test_a_failure_after_training_does_not_lose_the_summary(workspace: Path, mon
 def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quick_run("--running_loss", "--epochs", "1")
     assert capsys.readouterr().out.count("epoch 1  batch") == 4
+
+
+def test_a_run_in_a_thread_is_the_same(run: RunDirectory) -> None:
+    """Only the main thread of a program can handle signals."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(quick_run, name="in a thread").result()
+    assert_same_weights(run, RunDirectory("in a thread"))
 
 
 def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:

@@ -213,12 +213,12 @@ def test_a_function_makes_a_network_too(own_networks: Path) -> None:
 def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, command: list[str]) -> None:
     name, *arguments = command
     call = [name, str(quick_run("--arch", "own_networks.Rows").last_checkpoint), *arguments]
-    own_networks.write_text("raise SystemExit('imported')")
+    own_networks.write_text("raise ImportError('imported')")
     refused = run_script(*call, cwd=own_networks.parent)
     assert refused.returncode == 1
     assert refused.stderr.endswith("allow its import with --arch own_networks.Rows\n")
     allowed = run_script(*call, "--arch", "own_networks.Rows", cwd=own_networks.parent)
-    assert allowed.stderr == "imported\n"
+    assert allowed.stderr.endswith("ImportError: imported\n")
 
 
 @pytest.mark.slow
@@ -271,9 +271,12 @@ def test_the_default_loss_can_be_named_and_given_arguments(workspace: Path) -> N
     assert run.read_result().accuracy > 0.8
 
 
-def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(own_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(
+    own_parts: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = [*NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared"]
     whole, stopped = quick_run(*flags, name="whole"), RunDirectory("stopped")
+    assert capsys.readouterr().out.startswith("own_parts.Noise: ")
     fit_until(27, [*DEBUG, *QUICK, *flags, "--name", "stopped"], monkeypatch)
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(whole, stopped)

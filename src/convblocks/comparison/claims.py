@@ -40,9 +40,9 @@ class Claim:
 
 
 def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
-    """The verdicts on the notebook's five claims; none unless all three of its networks are compared."""
+    """The verdicts on the notebook's five claims; none unless all three of its networks are compared on MNIST."""
     runs = by_arch(comparison.results)
-    if not set(NOTEBOOKS) <= runs.keys():
+    if not (set(NOTEBOOKS) <= runs.keys() and all(one.is_of_mnist for one in comparison.results)):
         return ()
     counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
     equal = Verdict("supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported", None)

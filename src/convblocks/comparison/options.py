@@ -2,7 +2,7 @@
 
 import os
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
 from convblocks.comparison.trials import Trial, command_line, root_of
@@ -17,8 +17,15 @@ from convblocks.training.parser import as_single_words, known_options, parser
 # Set by the commands themselves for every trial.
 OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
 
+# Options that change the images, and with them what an accuracy means.
+OF_IMAGES = ("data.root", "data.size", "data.source")
+
+# The option that holds training images out.
+VAL_SIZE = "data.val_size"
+
 # More are a typing error.
 MOST_TRIALS = 100_000
+LIMITS = {"jobs": (1, 1000), "confirm": (0, 1000)}
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -35,10 +42,7 @@ def parse(arguments: list[str]) -> Namespace:
     own.add_argument("--no-fit", action="store_true")
     own.add_argument("--trial", type=int)
     options, others = own.parse_known_args(as_single_words(arguments))
-    if options.jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, but is {options.jobs}")
-    if options.confirm < 0:
-        raise UsageError(f"--confirm must be at least 0, but is {options.confirm}")
+    refuse_out_of_range(options, LIMITS)
     given = options_of_fit(others, "comparison", own)
     if options.epochs is None:
         options.epochs = default_epochs(options.arch[0], given)
@@ -51,13 +55,22 @@ def parse(arguments: list[str]) -> Namespace:
     if options.confirm and not options.grid:
         raise UsageError("--confirm trains the best settings of a grid with fresh seeds: give --grid, or leave it out")
     for option in options.grid:
+        if option in (*OF_IMAGES, VAL_SIZE):
+            raise UsageError(f"--grid {option}: runs on different images cannot be compared")
         if option in dict(options.overrides) or option in OWN_OPTIONS:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
     return options
 
 
+def refuse_out_of_range(options: Namespace, limits: Mapping[str, tuple[int, int]]) -> None:
+    """Raise a UsageError unless each of these options is from its least to its largest value."""
+    for name, (least, most) in limits.items():
+        if not least <= getattr(options, name) <= most:
+            raise UsageError(f"--{name} must be {least} to {most:,}, but is {getattr(options, name)}")
+
+
 def options_of_fit(others: Sequence[str], command: str, own: Parser) -> Overrides:
-    """Options that are not a command's own are those of fit.py: ``--key value`` or ``--key=value``.
+    """Options that are not a command's own are those of fit: ``--key value`` or ``--key=value``.
 
     Args:
         others: The words that the command's own parser left.
@@ -103,13 +116,13 @@ def seeds(text: str) -> list[int]:
 
 
 def default_epochs(arch: str, given: Overrides) -> int:
-    """The number of epochs for which fit.py trains with these options."""
+    """The number of epochs for which fit trains with these options."""
     epochs: int = Config.parse([*command_line(given), "--arch", arch]).settings["epochs"]
     return epochs
 
 
 def config_of(trial: Trial) -> Config:
-    """The configuration of a trial, checked as fit.py does."""
+    """The configuration of a trial, checked as fit does."""
     config = Config.parse(trial.arguments())
     if config.settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
@@ -132,7 +145,7 @@ _image_specs: dict[str, ImageSpec] = {}
 
 
 def _may_be_of_fit(option: str) -> bool:
-    """Whether fit.py may have an option, by its beginning: its own parser checks arguments of classes."""
+    """Whether fit may have an option, by its beginning: its own parser checks arguments of classes."""
     names = options_of(parser())
     return any(option.startswith(name) and option[len(name) :][:1] in ("", ".", "+") for name in names)
 
@@ -141,5 +154,5 @@ def _grid(text: str) -> tuple[str, list[str]]:
     option, _, values = text.partition("=")
     swept = [value for value in values.split(",") if value]
     if not option or len(set(swept)) < max(len(swept), 1):
-        raise UsageError(f"--grid {text}: give an option of fit.py and different values, such as lr=1e-3,1e-2")
+        raise UsageError(f"--grid {text}: give an option of fit and different values, such as lr=1e-3,1e-2")
     return option.removeprefix("--"), swept

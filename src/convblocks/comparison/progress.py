@@ -11,6 +11,7 @@ from rich.table import Table
 
 from convblocks.comparison.trials import ROOT, AnyTrial, Running, Trial
 from convblocks.comparison.wording import settings_text
+from convblocks.errors import printable
 from convblocks.runs.directory import is_epoch
 from convblocks.runs.result import Overrides
 from convblocks.tables import bar, counted
@@ -124,7 +125,7 @@ class Progress:
 
     def _print(self, line: str) -> None:
         """On a terminal, broken between words; in a pipe as one line."""
-        self.console.print(line, soft_wrap=not self.console.is_terminal)
+        self.console.print(printable(line), soft_wrap=not self.console.is_terminal)
 
 
 def columns_of(trials: Sequence[Trial]) -> tuple[list[Column], Overrides]:

@@ -13,7 +13,7 @@ from convblocks.atomic import write
 from convblocks.console import echo
 from convblocks.figures.style import save
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_markdown
+from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_markdown, without_html
 from convblocks.training.tensorboard import VISUALS, add_png
 
 
@@ -42,7 +42,7 @@ class Report:
     command: str = ""
 
     def to_markdown(self) -> str:
-        sentences = "\n".join(f"- {line}" for line in self.sentences) + "\n"
+        sentences = "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
         details = [to_markdown(self.details)] if self.details else []
         command = [f"```bash\n{self.command}\n```\n"] if self.command else []
         return "\n".join([to_markdown(self.tables), sentences, *details, *command])

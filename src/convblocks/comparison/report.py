@@ -68,7 +68,14 @@ def conclusions(analysis: Analysis) -> list[str]:
             "Nothing was chosen from the grid, since that takes validation images: add --data.val_size 5000. "
             "comparison.md has the verdicts at every setting."
         ]
-    return [*ranking(analysis.main), *([_edges(analysis)] if analysis.edges else []), test_set_note(analysis.main)]
+    machines = sorted({one.provenance.machine for one in analysis.results})
+    differ = [f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []
+    return [
+        *ranking(analysis.main),
+        *([_edges(analysis)] if analysis.edges else []),
+        test_set_note(analysis.main),
+        *differ,
+    ]
 
 
 def ranking(comparison: Comparison) -> list[str]:
@@ -112,8 +119,8 @@ def results_table(
     notes = [
         *([] if images.spec.same_images(MNIST) else [f"Images of {images.spec}; {images.test:,} test images."]),
         *notes,
-        "[...]: 95 % intervals. A run has collapsed if it diverges, or ends at or below "
-        f"{100 * comparisons[0].chance_threshold:.1f} % accuracy; no mean counts such runs.",
+        "[...]: 95 % intervals. A run has collapsed if it diverges, or ends at chance (at most "
+        f"{100 * comparisons[0].chance_threshold:.1f} %) and cannot recover; no mean counts such runs.",
         *([] if alone else [_meaning(baseline)]),
         *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torchinfo import summary as torchinfo_summary
 
-from convblocks.comparison.options import config_of, image_spec_of
+from convblocks.comparison.options import VAL_SIZE, config_of, image_spec_of
 from convblocks.comparison.progress import Progress, columns_of
 from convblocks.comparison.trials import Trial, fit_all, friendly_stops
 from convblocks.errors import UserError
@@ -14,8 +14,6 @@ from convblocks.runs.result import Overrides, RunResult
 from convblocks.tables import as_json, percent, terminal
 from convblocks.training import slurm
 from convblocks.training.config import Config
-
-VAL_SIZE = "data.val_size"
 
 # Missing trials whose logs are named.
 MOST_LOGS = 3
@@ -79,7 +77,7 @@ def finish(
 
 
 def refuse_conflict(trials: Sequence[Trial]) -> dict[Arm, Config]:
-    """Refuse options that fit.py does not take, and runs with other settings; returns the configs of the arms."""
+    """Refuse options that fit does not take, and runs with other settings; returns the configs of the arms."""
     configs = {arm: config_of(trial) for arm, trial in _one_per_arm(trials).items()}
     for trial in trials:
         if trial.run.config.is_file():

@@ -17,7 +17,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from convblocks import training
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
 from convblocks.model.networks import ARCHITECTURES
@@ -42,7 +41,7 @@ STOPPED = "stopped: the same command carries on"
 
 @dataclass(frozen=True)
 class Trial:
-    """An ordinary run of fit.py, in a directory that its settings determine."""
+    """An ordinary run of fit, in a directory that its settings determine."""
 
     comparison: str
     arch: str
@@ -68,7 +67,7 @@ class Trial:
         return folder / "logs" / f"{self.run.name.replace('/', '_')}.log"
 
     def arguments(self) -> list[str]:
-        """The command line of fit.py that starts or resumes the run."""
+        """The command line of fit that starts or resumes the run."""
         own = ["--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
         return [*command_line(overrides_for(self.arch, self.overrides)), *own]
 
@@ -100,7 +99,7 @@ def overrides_for(arch: str, overrides: Overrides) -> Overrides:
 
 
 def command_line(overrides: Overrides) -> list[str]:
-    """Overrides as options of fit.py; a config comes first, since later options win."""
+    """Overrides as options of fit; a config comes first, since later options win."""
     ordered = sorted(overrides, key=lambda setting: setting[0] != "config")
     return [f"--{option}={value}" for option, value in ordered]
 
@@ -184,26 +183,22 @@ def friendly_stops() -> Iterator[None]:
     Raises:
         Stopped: Ctrl-C.
     """
-    handlers = {number: signal.getsignal(number) for number in signals.HANDLED}
-    signals.install()
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise Stopped(signal.SIGINT, STOPPED) from error
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    with signals.recorded():
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            raise Stopped(signal.SIGINT, STOPPED) from error
 
 
 def _fit(trial: Trial) -> None:
-    """Run a trial in this process, with its output in its log; exits with the status of fit.py."""
+    """Run a trial in this process, with its output in its log; exits with the status of fit."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with trial.log.open("a") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
-    sys.argv = ["fit.py", *trial.arguments()]
+    sys.argv = ["convblocks", "fit", *trial.arguments()]
     # Lightning starts this module again for each further process of the trial.
-    sys.modules["__main__"].__spec__ = find_spec(f"{training.__name__}.__main__")
+    sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
     sys.exit(status_of(fit.main, trial.arguments()))
 
 

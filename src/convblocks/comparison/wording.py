@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from convblocks.comparison.analysis import GOAL, Comparison, Measure
 from convblocks.comparison.trials import PATHS, ROOT
-from convblocks.data.images import MNIST
 from convblocks.estimates import Estimate
 from convblocks.runs.result import Overrides
 from convblocks.tables import is_number
@@ -59,8 +58,8 @@ def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
 
 def is_notebooks(comparisons: Sequence[Comparison]) -> bool:
     """Whether the MLP was trained as in the notebook, whose figures are of these settings and of MNIST."""
-    images, arm = comparisons[0].images, comparisons[0].arms[0]
-    same = (images.spec, images.test) == (MNIST, 10_000)
+    arm = comparisons[0].arms[0]
+    same = all(one.is_of_mnist for one in comparisons[0].results)
     return len(comparisons) == 1 and arm.arch == "mlp" and same and _are_notebooks(arm.overrides)
 
 

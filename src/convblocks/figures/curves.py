@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
-from convblocks.runs.directory import DEAD
+from convblocks.runs.collapse import DEAD
 from convblocks.runs.result import RunResult, by_arch
 
 LONGEST_NAME = 22

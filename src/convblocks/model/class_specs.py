@@ -13,10 +13,10 @@ import copy
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -46,6 +46,9 @@ SCHEDULES = {
     "cosine": "torch.optim.lr_scheduler.CosineAnnealingLR",
 }
 
+# The short names of each option, and the package of torch's own classes.
+KINDS = {"optimizer": (OPTIMIZERS, torch.optim), "lr_scheduler": (SCHEDULES, lr_scheduler), "loss": (LOSSES, nn)}
+
 # Replaces, in a checkpoint, the unknown arguments of a module that was passed to DigitClassifier.
 BUILT_OUTSIDE = "built outside"
 
@@ -65,8 +68,7 @@ def plain_spec(spec: AnySpec) -> ClassSpec:
 
 def short_name(spec: AnySpec) -> Any:
     """The name as given, short or dotted."""
-    plain = plain_spec(spec)
-    return plain if isinstance(plain, str) else plain.get("class_path")
+    return plain if isinstance(plain := plain_spec(spec), str) else plain.get("class_path")
 
 
 def arguments_of(spec: AnySpec) -> dict[str, Any]:
@@ -82,21 +84,23 @@ def arguments_of(spec: AnySpec) -> dict[str, Any]:
     return dict(arguments)
 
 
-def full_name(what: str, spec: AnySpec, short: Mapping[str, str], package: ModuleType) -> str:
-    """The dotted name of an option's class, which may be one of the short names or of the classes of the package.
+def full_name(option: str, spec: AnySpec) -> str:
+    """The dotted name of an option's class: short names stand for one, as do those of torch's own classes.
+
+    Empty for a constant learning rate.
 
     Raises:
         UsageError: it is not the name of a class.
     """
-    name = short_name(spec)
+    name, (short, package) = short_name(spec), KINDS[option]
     if name in short:
         return short[name]
-    if isinstance(name, str) and "." in name:
-        return name
+    if "." in str(name):
+        return str(name)
+    prefix, some = f"{package.__name__}.", ", ".join(short)
     if isinstance(name, str) and inspect.isclass(getattr(package, name, None)):
-        return f"{package.__name__}.{name}"
-    some = ", ".join(short)
-    raise UsageError(f"unknown {what} {name!r}: choose one of {some}, or give a class, such as {package.__name__}.NAME")
+        return prefix + name
+    raise UsageError(f"unknown {option} {name!r}: choose one of {some}, or give a class, such as {prefix}NAME")
 
 
 def resolve(name: str) -> Callable[..., Any]:
@@ -117,6 +121,11 @@ def resolve(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # of an unknown module
 
 
+def is_dotted(name: str) -> bool:
+    """Whether a name may be that of a class in a module."""
+    return "." in name and all(part.isidentifier() for part in name.split("."))
+
+
 def is_imported(name: str) -> bool:
     """Whether the module of a dotted name is already imported; never for ``<locals>`` and ``<lambda>``."""
     return "<" not in name and name.rpartition(".")[0] in sys.modules
@@ -126,21 +135,24 @@ def import_class(name: str) -> Callable[..., Any]:
     """Like ``resolve``, but first import the module, from the current folder or an installed package.
 
     Raises:
-        UsageError: there is no such module, class or function. Errors inside the module are passed on.
+        UsageError: there is no such class or function, or its module calls ``sys.exit``; its errors are passed on.
     """
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(f"{name!r} is not the name of a class, such as module.Network")
-    module_name, _, _ = name.rpartition(".")
-    if not module_name:
+    if "." not in name:
         return resolve(name)  # raises
+    if not is_dotted(name):
+        raise UsageError(f"{name!r} is not the name of a class, such as module.Network")
+    module_name = name.rpartition(".")[0]
     see_current_folder()
     try:
         importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module exists, but one of its own imports does not
+            raise UsageError(f"cannot import {name}: {error.msg}, which its module imports") from error
         where = "neither in the current folder nor installed"
         raise UsageError(f"cannot import {name}: there is no module {error.name}, {where}") from error
+    except SystemExit as error:
+        hint = "guard what it does as a script by `if __name__ == '__main__'`"
+        raise UsageError(f"cannot import {name}: its module calls sys.exit({error.code!r}): {hint}") from error
     _typed.add(name)
     return resolve(name)
 
@@ -170,9 +182,10 @@ def instantiate(kind: type, given: Named, *arguments: Any, **named: Any) -> Any:
         raise UsageError(f"{name} is a function, which a checkpoint alone must not call: {first}")
     try:
         made = called(*arguments, **named)
-    except Exception as error:  # from code that is not ours, about arguments that a person chose
+    except (Exception, SystemExit) as error:  # from code that is not ours, about arguments that a person chose
         shown = ", ".join(f"{key}={value!r}" for key, value in named.items()) or "no arguments"
-        raise UsageError(f"{what} {name} cannot be made with {shown}: {' '.join(str(error).split())}") from error
+        reason = " ".join((str(error) or repr(error)).split())
+        raise UsageError(f"{what} {name} cannot be made with {shown}: {reason}") from error
     if not isinstance(made, kind):
         raise UsageError(f"{name} returns a {type(made).__name__}, not a {what}")
     return made
@@ -181,21 +194,6 @@ def instantiate(kind: type, given: Named, *arguments: Any, **named: Any) -> Any:
 def accepts(given: Named, parameter: str) -> bool:
     """Whether a class or function, passed or by its dotted name, has a parameter of this name."""
     return parameter in inspect.signature(resolve(given) if isinstance(given, str) else given).parameters
-
-
-def optimizer_name(spec: AnySpec) -> str:
-    """The dotted name of the optimizer's class, or a UsageError."""
-    return full_name("optimizer", spec, OPTIMIZERS, torch.optim)
-
-
-def schedule_name(spec: AnySpec) -> str:
-    """The dotted name of the schedule's class, empty for a constant learning rate, or a UsageError."""
-    return full_name("lr_scheduler", spec, SCHEDULES, lr_scheduler)
-
-
-def loss_name(spec: AnySpec) -> str:
-    """The dotted name of the loss's class, or a UsageError."""
-    return full_name("loss", spec, LOSSES, nn)
 
 
 def spans_the_run(schedule: AnySpec) -> bool:
@@ -209,7 +207,7 @@ def check_optimizer(optimizer: AnySpec, schedule: AnySpec, parameters: Iterable[
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    named = [(optimizer, optimizer_name(optimizer)), (schedule, schedule_name(schedule))]
+    named = [(optimizer, full_name("optimizer", optimizer)), (schedule, full_name("lr_scheduler", schedule))]
     if all(callable(spec) or not name or is_imported(name) for spec, name in named):
         build_schedule(schedule, build_optimizer(optimizer, parameters, lr), lr, steps=lambda: 1000)
 
@@ -220,7 +218,7 @@ def build_optimizer(spec: AnySpec, parameters: Iterable[nn.Parameter], lr: float
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    name, arguments = optimizer_name(spec), arguments_of(spec)
+    name, arguments = full_name("optimizer", spec), arguments_of(spec)
     given = spec if callable(spec) else name
     if short_name(spec) == "sgd":
         arguments = {"momentum": 0.9} | arguments
@@ -241,7 +239,7 @@ def build_schedule(spec: AnySpec, optimizer: Optimizer, lr: float, steps: Callab
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    name, arguments = schedule_name(spec), arguments_of(spec)
+    name, arguments = full_name("lr_scheduler", spec), arguments_of(spec)
     if not name:
         if arguments:
             raise UsageError(f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}")
@@ -270,7 +268,7 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or it returns something else.
     """
-    name, arguments = loss_name(spec), arguments_of(spec)
+    name, arguments = full_name("loss", spec), arguments_of(spec)
     if "reduction" in arguments:
         raise UsageError("--loss.reduction cannot be set: the loss is always the mean over all images")
     if isinstance(spec, nn.Module):
@@ -286,15 +284,17 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     return loss
 
 
-@torch.no_grad()
 def _check_loss(name: str, loss: nn.Module, classes: int, expected: tuple[int, ...]) -> None:
     device = next(loss.buffers(), torch.empty(0)).device
-    logits, targets = torch.zeros(2, classes, device=device), torch.tensor([0, classes - 1], device=device)
+    logits = torch.zeros(2, classes, device=device, requires_grad=True)
+    targets = torch.tensor([0, classes - 1], device=device)
     try:
-        given = loss(logits, targets)
+        with torch.enable_grad(), warnings.catch_warnings(action="ignore"):
+            given = loss(logits, targets)
     except Exception as error:  # from code that is not ours
         what = f"logits (2, {classes}) and targets (2,)"
         raise UsageError(f"the loss {name} does not take {what}: {' '.join(str(error).split())}") from error
-    shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-    if shape != expected:
+    if (shape := tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__) != expected:
         raise UsageError(f"the loss {name} returns {shape} for 2 images, not {expected}: one loss per image")
+    if not given.requires_grad:
+        raise UsageError(f"the loss {name} has no gradient with respect to the logits: nothing would be learned")

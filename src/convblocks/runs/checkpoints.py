@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 
 from convblocks.atomic import write
 from convblocks.data.images import ImageSpec
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UnreadableError, UsageError, UserError
 
 # The parts that a resume needs beyond weights and hyper-parameters, with their types.
 RESUME_PARTS: dict[str, type] = {
@@ -24,6 +24,15 @@ RESUME_PARTS: dict[str, type] = {
     "epoch": int,
     "global_step": int,
 }
+
+# The callback whose state in a checkpoint is the run's settings.
+SETTINGS = "RunSettings"
+
+# The states of torch's optimizers for a parameter that have its shape, on which its fused kernels rely.
+PARAMETER_SHAPED = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sum")
+
+# The most bytes of a tensor that repeats its numbers, as an expanded buffer does.
+LARGEST_EXPANDED = 2**24
 
 # Stands for the run directory in a checkpoint's paths: it may be renamed and moved, so that absolute ones are wrong.
 RUN = "<run>"
@@ -70,14 +79,18 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Load a checkpoint's tensors and plain values; code in a pickle is never run.
 
     Raises:
-        UserError: the file is damaged, or is not a checkpoint of this project.
+        UserError: the file cannot be read or is damaged, or is not a checkpoint of this project.
     """
+    if not path.is_file() and path.exists():
+        raise UserError(f"cannot load {path}: it is not a regular file")
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load ignores the checksums
             damaged = archive.testzip()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of a foreign pickle before it refuses it
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise UnreadableError(f"cannot load {path}: {error.strerror}") from error
     except Exception as error:  # damaged files raise many types
         raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
     if damaged is not None:
@@ -88,6 +101,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a checkpoint of this project")
     if not all(isinstance(name, str) and _is_plain(value) for name, value in weights.items()):
         raise UserError(f"{path} is not a checkpoint of this project: its state_dict holds more than named tensors")
+    if not isinstance(hyper_parameters.get("network", {}), dict | str | None):
+        raise UserError(f"{path} is not a checkpoint of this project: it lacks the network's arguments")
     try:
         ImageSpec.from_dict(hyper_parameters["image_spec"])
     except (KeyError, UsageError) as error:
@@ -95,23 +110,25 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return parts
 
 
-def newest_checkpoint(path: Path, weights: Mapping[str, Tensor]) -> tuple[Path, dict[str, Any]] | None:
+def newest_checkpoint(path: Path, module: nn.Module) -> tuple[Path, dict[str, Any]] | None:
     """The path and content of the checkpoint to resume from: ``path``, or the previous one if it is missing or damaged.
 
     None if there is neither.
 
     Args:
         path: The newest checkpoint.
-        weights: The state of the module that resumes: all names and shapes must be in the checkpoint.
+        module: Which resumes: the names and shapes of its state must be in the checkpoint.
 
     Raises:
-        UserError: both are damaged, or one is damaged and the other missing.
+        UserError: both are damaged, or one is damaged and the other missing; or one may not be read by this user.
     """
     problems = []
     for candidate in (path, previous(path)):
         if candidate.exists():
             try:
-                return candidate, _read_resumable(candidate, weights)
+                return candidate, _read_resumable(candidate, module)
+            except UnreadableError:
+                raise
             except UserError as error:
                 problems.append(str(error))
     if problems:
@@ -119,31 +136,67 @@ def newest_checkpoint(path: Path, weights: Mapping[str, Tensor]) -> tuple[Path, 
     return None
 
 
-def _read_resumable(path: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def _read_resumable(path: Path, module: nn.Module) -> dict[str, Any]:
     """Read a checkpoint and check that it has all parts that a resume needs."""
     checkpoint = read_checkpoint(path)
     for part, kind in RESUME_PARTS.items():
         if not isinstance(checkpoint.get(part), kind):
             raise UserError(f"{path} is damaged: it lacks the {part} that a resume needs")
+    shapes = [parameter.shape for parameter in module.parameters()]
     for state in checkpoint["optimizer_states"] or [None]:
-        if not (isinstance(state, dict) and isinstance(state.get("state"), dict) and "param_groups" in state):
+        if not _is_optimizer_state(state, shapes if _is_of_torch(checkpoint["hyper_parameters"]) else []):
             raise UserError(f"{path} is damaged: it lacks an optimizer's state")
-    if not isinstance(checkpoint["callbacks"].get("MetricsLog"), dict):
+    for part, content in (("MetricsLog", "metrics"), (SETTINGS, "settings")):
+        if not isinstance(checkpoint["callbacks"].get(part), dict):
+            raise UserError(f"{path} is damaged: it lacks the run's {content}")
+    rows = checkpoint["callbacks"]["MetricsLog"].get("rows")
+    if not (isinstance(rows, list) and all(isinstance(row, dict) and "step" in row for row in rows)):
         raise UserError(f"{path} is damaged: it lacks the run's metrics")
-    check_weights(path, checkpoint, weights)
+    check_weights(path, checkpoint, module.state_dict())
     return checkpoint
+
+
+def _is_of_torch(hyper_parameters: dict[str, Any]) -> bool:
+    """Whether the optimizer is one of torch's own, by a short or a dotted name."""
+    spec = hyper_parameters.get("optimizer")
+    name = str(spec.get("class_path") if isinstance(spec, dict) else spec)
+    return "." not in name or name.startswith("torch.optim.")
+
+
+def _is_optimizer_state(state: Any, shapes: list[torch.Size]) -> bool:
+    """Whether it is an optimizer's state; of torch's own, whose fused kernels trust it, for these parameters."""
+    if not (isinstance(state, dict) and isinstance(state.get("state"), dict)):
+        return False
+    groups = state.get("param_groups")
+    if not (isinstance(groups, list) and all(isinstance(group, dict) for group in groups)):
+        return False
+    if not all(isinstance(group.get("lr", 0.0), float | int | Tensor) for group in groups):
+        return False
+    entries = state["state"]
+    if not all(isinstance(values, dict) for values in entries.values()):
+        return False
+    return all(
+        _is_plain(value) and value.shape == shape
+        for number, shape in enumerate(shapes)
+        for name, value in entries.get(number, {}).items()
+        if name in PARAMETER_SHAPED and isinstance(value, Tensor)
+    )
 
 
 def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Raise a UserError unless a checkpoint holds all of these weights, in their shapes."""
     held = checkpoint["state_dict"]
     for name, value in weights.items():
-        if name not in held or held[name].shape != value.shape:
+        if name not in held or (held[name].shape, held[name].is_complex()) != (value.shape, value.is_complex()):
             raise UserError(f"{path} does not hold {name} of shape {tuple(value.shape)}")
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+    """Whether it is a tensor of numbers in memory; a large one with one for each element: others may claim any size."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided:
+        return False
+    is_of_numbers = not (value.is_meta or value.is_quantized)
+    return is_of_numbers and value.nbytes <= max(value.untyped_storage().nbytes(), LARGEST_EXPANDED)
 
 
 def relocated(checkpoint: dict[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -36,9 +36,6 @@ LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
 # The prefix of training metrics.
 TRAINING = "train/"
 
-# The prefix of the shares of dead units behind each ReLU.
-DEAD = "dead/"
-
 # The metrics of an epoch's speed.
 SPEED = ("seconds", "images_per_second")
 
@@ -62,12 +59,14 @@ class RunDirectory:
 
     def __init__(self, name: str, root: Path = Path()) -> None:
         parts = PurePosixPath(name).parts
-        if not parts or parts[0] == "/" or ".." in parts:
-            raise UsageError(f"--name {name!r} must be a relative path below {LOGS}/, such as mlp/first")
+        if not parts or parts[0].startswith(("/", "-")) or ".." in parts:
+            raise UsageError(
+                f"--name {name!r} must be a relative path below {LOGS}/ that begins with no dash, such as mlp/first"
+            )
         if not name.isprintable() or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
             raise UsageError(f"--name must be plain text, of at most {LONGEST_NAME} bytes between two slashes")
         self.name = name
-        self.logs = root.expanduser() / LOGS
+        self.logs = Path(os.path.expanduser(root)) / LOGS
         self.path = self.logs / name
         self.config = self.path / "config.yaml"
         self.provenance = self.path / "provenance.json"
@@ -83,6 +82,11 @@ class RunDirectory:
         if not self.path.is_dir():
             return self.path.exists()
         return any(not path.name.startswith(".") for path in self.path.iterdir())
+
+    def refuse_run(self) -> None:
+        """Raise a UsageError if this is the directory of a run, in which no other runs belong."""
+        if self.config.is_file():
+            raise UsageError(f"{self.path} is a single run: choose another --name")
 
     def result_after(self, epochs: int) -> RunResult | None:
         """The result of a run that is done: it has that many epochs, or something ended it early.
@@ -142,11 +146,8 @@ class RunDirectory:
 
         The layout may differ.
         """
-        saved, current = flatten(self.read_config()), flatten(settings)
-        for option in sorted(saved | current):
-            if saved.get(option) != current.get(option) and option not in ignored and not _is_of_layout(option):
-                return f"{self.path} was begun with {option}={saved.get(option)}, not {current.get(option)}"
-        return None
+        changed = first_change(self.read_config(), settings, ignored)
+        return changed and f"{self.path} was begun with {changed}"
 
     def changed_layout(self, settings: Mapping[str, Any]) -> str:
         """The former layout, as a phrase, as far as these settings change it."""
@@ -208,6 +209,15 @@ class RunDirectory:
 def is_epoch(row: Mapping[str, float]) -> bool:
     """Whether a row of ``metrics.csv`` is of an epoch, whole or cut short, not of an evaluation within one."""
     return any(name.startswith(TRAINING) for name in row)
+
+
+def first_change(began: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
+    """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The layout may differ."""
+    saved, current = flatten(began), flatten(now)
+    for option in sorted(saved | current):
+        if saved.get(option) != current.get(option) and option not in ignored and not _is_of_layout(option):
+            return f"{option}={saved.get(option)}, not {current.get(option)}"
+    return None
 
 
 def next_version(arch: str, root: Path) -> RunDirectory:

@@ -21,7 +21,7 @@ from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
-from convblocks.model.class_specs import loss_name, optimizer_name, schedule_name, spans_the_run
+from convblocks.model.class_specs import KINDS, full_name, spans_the_run
 from convblocks.model.classifier import DigitClassifier
 from convblocks.model.networks import check_name
 from convblocks.runs.directory import RunDirectory
@@ -54,7 +54,7 @@ NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpo
 
 @dataclass(frozen=True)
 class Config:
-    """A parsed and checked command line of ``fit.py``.
+    """A parsed and checked command line of ``fit``.
 
     Args:
         settings: Everything that determines the run's results, in plain values; saved in ``config.yaml``, and read by
@@ -110,9 +110,7 @@ class Config:
         settings = self.settings
         check_name(settings["arch"])
         for name in (
-            optimizer_name(settings["optimizer"]),
-            schedule_name(settings["lr_scheduler"]),
-            loss_name(settings["loss"]),
+            *(full_name(option, settings[option]) for option in KINDS),
             settings["arch"],
             settings["data"].get("source") or "",
         ):
@@ -230,7 +228,7 @@ def _check_ranges(parsed: jsonargparse.Namespace) -> None:
         raise UsageError(f"--threads must be at most {MOST_THREADS:,}, but is {parsed.threads:,}")
     if not 0 <= parsed.seed < 2**32:
         raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
-    with suppress(MisconfigurationException):  # Lightning itself refuses what is not a time
+    with suppress(MisconfigurationException, TypeError):  # Lightning itself refuses what is not a time
         if parsed.trainer.max_time is not None and not (Timer(parsed.trainer.max_time).time_remaining() or 0) > 0:
             raise UsageError("--trainer.max_time must be above 0")
 

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
@@ -52,12 +53,16 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
         if trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
             message = f"stopped: {resume_hint}" if trainer.is_global_zero else ""
             raise Stopped(signal.SIGTERM, message) from exit_of_lightning
-        if trainer.interrupted:  # Lightning has turned Ctrl-C into exit status 1
+        if isinstance(exit_of_lightning.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
             raise KeyboardInterrupt from exit_of_lightning
-        raise
+        called = f"sys.exit({exit_of_lightning.code!r})"
+        raise UserError(f"a network, callback or logger called {called}: {resume_hint}") from exit_of_lightning
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
         if disk_error := find_disk_error(error, directory):
             raise UserError(_cannot_write(directory, disk_error)) from error
+        if isinstance(error, torch.OutOfMemoryError):
+            device = trainer.strategy.root_device
+            raise UsageError(f"{device} has too little memory for this run: give a smaller --batch_size") from error
         is_expected = isinstance(error, MisconfigurationException)
         if not is_expected and not any(part in str(error) for part in LIGHTNING_MESSAGES):
             raise

@@ -1,20 +1,17 @@
 """Loggers that a user adds to TensorBoard's: a resumed run continues their curves."""
 
 import csv
-import getpass
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from convblocks.atomic import write
+from convblocks.atomic import machine_lock, write
 from convblocks.errors import UserError
 
 # The argument of each logger's class that continues an earlier run.
@@ -51,7 +48,7 @@ def read_runs(path: Path) -> list[Any]:
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Keep two runs from starting at once: their loggers would choose the same version, or create tables twice."""
-    with FileLock(Path(tempfile.gettempdir()) / f"convblocks_loggers_{getpass.getuser()}.lock"):
+    with machine_lock("loggers"):
         yield
 
 

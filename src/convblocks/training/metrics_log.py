@@ -10,7 +10,8 @@ from torch import Tensor
 
 from convblocks.atomic import write
 from convblocks.console import echo
-from convblocks.runs.directory import DEAD, SPEED, TRAINING, is_epoch
+from convblocks.runs.collapse import DEAD
+from convblocks.runs.directory import SPEED, TRAINING, is_epoch
 from convblocks.tables import as_csv, percent
 
 Row = dict[str, float]

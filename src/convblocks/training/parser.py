@@ -1,6 +1,7 @@
-"""The parser of ``fit.py``: from words and configs to typed values, and from these to plain ones."""
+"""The parser of ``fit``: from words and configs to typed values, and from these to plain ones."""
 
 import inspect
+import os
 import re
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ CLASSES = ("optimizer", "lr_scheduler", "loss")
 # Options of where a run is kept and what it prints, not of what it computes.
 NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in CLASSES))
 
+# Options that name folders.
+FOLDERS = ("--data.root", "--trainer.default_root_dir")
+
 # Endings of the options that jsonargparse adds to others.
 VARIANTS = ("+", ".help")
 
@@ -61,6 +65,9 @@ class FitParser(jsonargparse.ArgumentParser):
             raise UsageError("--data.size takes a height and a width in pixels, such as 32 40") from ex
         if "required: arch" in message:
             raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
+        if message.startswith("Unexpected config: "):
+            found = " ".join(message.split()[2:]) or "nothing"
+            raise UsageError(f"--config: expected lines such as lr: 0.01, but found {found[:80]}") from ex
         if message.startswith("Problems parsing config"):
             message = f"--config: {message}"
         raise UsageError(_shortened(with_suggestion(" ".join(message.split()), known_options(self)))) from ex
@@ -83,7 +90,7 @@ class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, m
 @cache
 def parser() -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
-    options = FitParser(prog="fit.py", allow_abbrev=False)
+    options = FitParser(prog="convblocks fit", allow_abbrev=False)
     options.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
     options.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
     options.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
@@ -118,13 +125,22 @@ def parser() -> FitParser:
 
 
 def known_options(parser: ArgumentParser) -> list[str]:
-    """The options that may be given to ``fit.py``, without their dashes."""
+    """The options that may be given to ``fit``, without their dashes."""
     return [option for option in options_of(parser) if option not in LINKS.values() and not option.endswith(VARIANTS)]
 
 
 def as_single_words(arguments: Sequence[str]) -> list[str]:
-    """Replace ``--data.size 32 40`` by ``--data.size=[32, 40]``, a single value for any parser."""
+    """Replace ``--data.size 32 40`` by ``--data.size=[32, 40]``, and ``~`` by the home folder, as shells do not always.
+
+    YAML would read it as null.
+    """
     words = list(arguments)
+    for at, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option in FOLDERS and equals:
+            words[at] = f"{option}={os.path.expanduser(value)}"
+        elif at and words[at - 1] in FOLDERS and word.startswith("~"):
+            words[at] = os.path.expanduser(word)
     for at, word in enumerate(words[:-2]):
         if word == "--data.size" and words[at + 1].isdecimal() and words[at + 2].isdecimal():
             words[at : at + 3] = [f"--data.size=[{words[at + 1]}, {words[at + 2]}]"]
@@ -193,11 +209,16 @@ def class_spec(option: str, parsed: jsonargparse.Namespace) -> ClassSpec:
     """A class with its arguments as one class spec; the name alone if it has none."""
     given = parsed[option]
     chosen: dict[str, Any] = {"class_path": given} if isinstance(given, str) else given
+    init_args = chosen.get("init_args") or {}
+    if not (isinstance(chosen.get("class_path"), str) and isinstance(init_args, dict)):
+        raise UsageError(f"--{option} must be a name, or a class_path with init_args")
     in_config = {key: value for key, value in chosen.items() if key not in ("class_path", "init_args")}
-    arguments = chosen.get("init_args", {}) | in_config | (parsed[f"{option}_arguments"] or {})
+    arguments = init_args | in_config | (parsed[f"{option}_arguments"] or {})
+    if not all(isinstance(name, str) for name in arguments):
+        raise UsageError(f"--{option}: the names of its arguments must be words")
     if "lr" in arguments and option == "optimizer":
         raise UsageError("--optimizer.lr is set with --lr")
-    return {"class_path": chosen.get("class_path"), "init_args": arguments} if arguments else chosen["class_path"]
+    return {"class_path": chosen["class_path"], "init_args": arguments} if arguments else chosen["class_path"]
 
 
 def _int_before_float(kind: Any) -> Any:
@@ -224,10 +245,11 @@ def _shortened(message: str) -> str:
     if found is None:
         return message
     option, problem = found.groups()
+    problem = re.sub(r"- Not a valid subclass of .*? \(implicit class_path\)", "", problem)  # how to write any class
     reasons = problem.partition(" Given value")[0].strip().removeprefix("- ").split(" - ")
     if specific := [reason for reason in reasons if not re.match(r"Expected |Does not validate", reason)]:
         return f"--{option}: {specific[-1]}"
-    value = problem.rpartition("alue: ")[2]
+    value = re.split(r"alue: ?", problem)[-1]
     expected = [words for name, words in TYPES.items() if re.search(rf"Expected (a )?<class '{name}'>", problem)][:1]
     if choices := ", ".join(re.findall(r"Expected a typing\.Literal\[(.*?)\]", problem)):
         expected.append(f"one of {choices}")

@@ -14,8 +14,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.model.class_specs import spans_the_run
-from convblocks.runs.checkpoints import AtomicCheckpointIO, newest_checkpoint
-from convblocks.runs.directory import RunDirectory, next_version
+from convblocks.runs.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
+from convblocks.runs.directory import RunDirectory, first_change, next_version
 from convblocks.runs.provenance import note_start, read_origin
 from convblocks.tables import flatten
 from convblocks.training import loggers, signals, slurm
@@ -26,6 +26,7 @@ from convblocks.training.fast import keep_freed_memory, skip_idle_hooks, skip_si
 from convblocks.training.fast_network import speed_up_network
 from convblocks.training.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
 from convblocks.training.metrics_log import MetricsLog, first_step_to_log
+from convblocks.training.parser import Settings
 from convblocks.training.preemption import Preemption
 from convblocks.training.quiet import quiet_tensorboard_thread
 from convblocks.training.rank_failure import RankFailureMonitor
@@ -47,6 +48,16 @@ class RunCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_train_epoch_end=monitor is None,
         )
+
+
+class RunSettings(Callback):
+    """Keeps the settings in every checkpoint: a resume recognises that of another run, or an edited config."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.settings
 
 
 class Run:
@@ -77,7 +88,7 @@ class Run:
         self.resumable = trainer_settings.get("enable_checkpointing", True)
         every_n_steps = trainer_settings["log_every_n_steps"]
         self.log = MetricsLog(self.directory.metrics, self.data.evaluation_split, every_n_steps, config.running_loss)
-        own = [self.log, *callbacks, Divergence(every_n_steps), *self._checkpoints()]
+        own = [RunSettings(self.settings), self.log, *callbacks, Divergence(every_n_steps), *self._checkpoints()]
         checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=self.directory.last_checkpoint)
         plugins = [checkpoint_io, *slurm.cluster_environments(trainer_settings)]
         logger = self._logger()
@@ -124,7 +135,8 @@ class Run:
         if not directory.config.is_file():
             raise UsageError(f"{directory.path} is not a run that can be resumed: it has no {directory.config.name}")
         longer = settings["epochs"] > directory.read_config()["epochs"] and not spans_the_run(settings["lr_scheduler"])
-        if changed := directory.changed_settings(settings, ignored=("epochs",) if longer else ()):
+        # The same images may lie elsewhere now: `start` compares their MD5s.
+        if changed := directory.changed_settings(settings, ignored=("data.root", *(("epochs",) if longer else ()))):
             raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
     def prepare(self) -> None:
@@ -167,9 +179,7 @@ class Run:
             if checkpoint is None or self.log.trains or find_disk_error(error, self.directory):
                 raise
             # All parts are there, but some content is wrong: too much to check beforehand.
-            raise UserError(
-                f"cannot resume from {checkpoint} ({error!r}): put an intact copy there, or delete it"
-            ) from error
+            raise UserError(f"cannot resume from {checkpoint} ({error!r}): put an intact copy there") from error
 
     def _next_directory(self) -> RunDirectory:
         name, root = self.config.name, self.config.root
@@ -202,7 +212,7 @@ class Run:
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
         try:
-            return newest_checkpoint(self.directory.last_checkpoint, self.module.state_dict())
+            return newest_checkpoint(self.directory.last_checkpoint, self.module)
         except UserError:  # perhaps because other classes or shapes of images have changed the shapes of the weights
             began = (read_origin(self.directory.provenance) or {}).get("data", {})
             if began and (changed := _changed_parts(began, self.data.files.fingerprint)):
@@ -211,11 +221,11 @@ class Run:
 
     def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume with other data or from another run's checkpoint; take over what finders found."""
-        directory, files, seed = self.directory, self.data.files, self.settings["seed"]
-        state = checkpoint[type(self.data).__qualname__]
-        if state["seed"] != seed:
+        files, state = self.data.files, checkpoint[type(self.data).__qualname__]
+        if other := first_change(checkpoint["callbacks"][SETTINGS], self.settings, ("data.root", "epochs")):
             raise UserError(
-                f"{directory.path} has seed {seed}, but its checkpoint {state['seed']}: put the right one there"
+                f"{self._checkpoint} is of a run with {other}: put the right one there, undo the change of "
+                f"{self.directory.config.name}, or choose another --name"
             )
         changed = _changed_parts(state["fingerprint"], files.fingerprint)
         if checkpoint["hyper_parameters"]["image_spec"]["classes"] != list(files.image_spec.classes):
@@ -223,10 +233,6 @@ class Run:
         if changed:
             raise self._other_data(changed)
         self._restore_found_values(checkpoint)
-        if checkpoint["hyper_parameters"] != dict(self.module.hparams):
-            raise UserError(
-                f"{self._checkpoint} belongs to a run with other settings: put the right one there, or delete it"
-            )
 
     def _restore_found_values(self, checkpoint: dict[str, Any]) -> None:
         """Use the values that LearningRateFinder and BatchSizeFinder found when the run began, without a new search."""

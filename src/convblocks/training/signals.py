@@ -6,8 +6,12 @@ nearly up.
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 # From Slurm, shortly before a job's time is up; not on Windows.
 REQUEUE = getattr(signal, "SIGUSR1", None)
@@ -20,6 +24,18 @@ _received: int = 0
 def install() -> None:
     """Record these signals from now on, instead of being killed by them."""
     _handle(HANDLED, _note)
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Record these signals for a while."""
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    install()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            _handle([number], handler)
 
 
 def uninstall() -> None:
@@ -38,7 +54,7 @@ def forget() -> None:
     _received = 0
 
 
-def _handle(numbers: list[signal.Signals], handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+def _handle(numbers: list[signal.Signals], handler: Handler) -> None:
     """Set the handler of these signals; Python refuses that in other threads, which leave them to the main thread."""
     if threading.current_thread() is threading.main_thread():
         for number in numbers:

@@ -105,7 +105,7 @@ def check_layout(devices: str | int | list[int], nodes: int, environment: Mappin
         if nodes > 1 and not OTHERS & environment.keys():
             raise UsageError(
                 f"--trainer.num_nodes {nodes}, but this was started on one: leave it out, or put srun, or on each node "
-                "torchrun, before fit.py or compare.py --trial (docs/manual/cluster.md)"
+                "torchrun, before `convblocks fit` or `compare --trial` (docs/manual/cluster.md)"
             )
         return
     each, rest = divmod(launch.processes, launch.nodes)

@@ -22,7 +22,8 @@ from torch.utils.tensorboard.summary import hparams
 
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.model.evaluation import Evaluation
-from convblocks.runs.directory import DEAD, SPEED, RunDirectory
+from convblocks.runs.collapse import DEAD
+from convblocks.runs.directory import SPEED, RunDirectory
 from convblocks.tables import flatten
 from convblocks.training.parser import Settings, parser
 
