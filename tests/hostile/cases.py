@@ -474,6 +474,10 @@ FORGED = [
             "more than named tensors",
         ),
         (checkpoint_with({"state_dict/network.layers.1.bias": QUANTIZED}), "more than named tensors|damaged"),
+        (
+            checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, dtype=torch.complex64)}),
+            "does not hold the weights",
+        ),
         (checkpoint_with({f"{SPEC}/classes/0": ESCAPE}), r"class name '\\+x1b\[2J' is not plain text"),
         (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"holds a network 'a\\x1b\[2J.B'"),
     )
