@@ -25,7 +25,7 @@ from benchmarks.training.page import (
 )
 from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, BareLoop, Case, fit_command
 from convblocks.errors import UserError
-from tests.scripts import run_script
+from tests.scripts import run_benchmark
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_command_that_fails_is_an_error_with_its_output() -> None:
 @pytest.mark.nightly
 def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     flags = ["--arch", "mlp", "--rounds", "1", "--steps", "2", "--out", "out"]
-    finished = run_script("benchmark", *flags, cwd=tmp_path, timeout=600)
+    finished = run_benchmark("training", *flags, cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     written = {path.name for path in (tmp_path / "out" / "lab").iterdir()}
     assert written == {"performance-dark.png", "performance.md", "performance.png"}
