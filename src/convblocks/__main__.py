@@ -35,7 +35,7 @@ def main() -> NoReturn:
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in COMMANDS:
         run(name, arguments)
-    end(answer(refuse, overview(), [name]))
+    end(answer(refuse, overview, [name]))
 
 
 def run(name: str, arguments: list[str] | None = None) -> NoReturn:
@@ -45,7 +45,7 @@ def run(name: str, arguments: list[str] | None = None) -> NoReturn:
         from convblocks.training import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
-    end(answer(f"convblocks.{COMMANDS[name]}", help_of(name), arguments, name))
+    end(answer(f"convblocks.{COMMANDS[name]}", lambda: help_of(name), arguments, name))
 
 
 def refuse(arguments: list[str]) -> None:
@@ -87,8 +87,8 @@ def _docstring(module: str) -> str:
     """A module's docstring, without importing it."""
     import ast
 
-    path = os.path.join(os.path.dirname(__file__), *module.split("."))  # noqa: PTH118, PTH120  # pathlib is slow to load
-    with open(f"{path}.py", encoding="utf-8") as file:  # noqa: PTH123
+    path = os.path.join(os.path.dirname(__file__), *module.split("."))  # pathlib is slow to load
+    with open(f"{path}.py", encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 
 

@@ -36,19 +36,21 @@ Command = Callable[[list[str]], None]
 
 
 # Where a clone of the repository has the commands' scripts.
-SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "scripts"))  # noqa: PTH118, PTH120
+SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "scripts"))
 
 # The command that this process runs, as it is named after ``convblocks``.
 _name = ""
 
 
-def answer(command: Command | str, help_text: str, arguments: list[str] | None = None, name: str = "") -> int:
+def answer(
+    command: Command | str, help_text: str | Callable[[], str], arguments: list[str] | None = None, name: str = ""
+) -> int:
     """Run a command, or print its help, and return the exit status.
 
     Args:
         command: A function, or the name of a module of which it is ``main``: ``--help`` then works without importing
             it.
-        help_text: What ``--help`` prints.
+        help_text: What ``--help`` prints, or a function that finds it.
         arguments: Of the command; by default those of this process.
         name: The command's name, if it is one of ``convblocks``.
     """
@@ -57,7 +59,7 @@ def answer(command: Command | str, help_text: str, arguments: list[str] | None =
 
     def run(arguments: list[str]) -> None:
         if "-h" in arguments or "--help" in arguments:
-            print(help_text.strip())
+            print((help_text if isinstance(help_text, str) else help_text()).strip())
             return
         # During imports Ctrl-C exits at once: modules sometimes swallow KeyboardInterrupt. Nothing has started yet.
         accepts_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background jobs ignore it
@@ -160,11 +162,11 @@ def command_words(name: str) -> list[str]:
 
     They are quoted for a shell.
     """
-    folder, file = os.path.split(sys.argv[0])  # pathlib is slow to load
+    folder, file = os.path.split(sys.argv[0])
     if file == "__main__.py":
         return ["python", "-m", "convblocks", name]
     if os.path.realpath(folder) == SCRIPTS:
-        return ["python", shlex.quote(os.path.join(folder, f"{name}.py"))]  # noqa: PTH118
+        return ["python", shlex.quote(os.path.join(folder, f"{name}.py"))]
     return ["convblocks", name]
 
 
@@ -172,7 +174,7 @@ def print_error(message: str) -> None:
     """Print a line to standard error, if that is writable."""
     folder, file = os.path.split(sys.argv[0])
     if file == "__main__.py":
-        file = os.path.basename(folder)  # noqa: PTH119
+        file = os.path.basename(folder)
     program = f"convblocks {_name}" if _name and file != f"{_name}.py" else file
     try:
         print(printable(f"{program}: {message}"), file=sys.stderr)
@@ -228,7 +230,7 @@ def _fix_streams() -> None:
 
 def _check_current_folder() -> None:
     try:
-        os.getcwd()  # noqa: PTH109  # pathlib is slow to load
+        os.getcwd()  # pathlib is slow to load
     except FileNotFoundError as error:
         raise UsageError("the current folder has been deleted: change to another one") from error
 

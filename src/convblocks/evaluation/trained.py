@@ -19,7 +19,7 @@ from convblocks.errors import DataError, NotFiniteError, UserError
 from convblocks.model import class_specs
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.networks import ARCHITECTURES, build_network
-from convblocks.runs.checkpoints import read_checkpoint
+from convblocks.runs.checkpoints import kinds_of, read_checkpoint
 
 # Pixels in a batch: those of a thousand MNIST images.
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
@@ -98,8 +98,8 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
     own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     if arch in ARCHITECTURES:
         with torch.device("meta"):  # takes no memory: a forged image spec may ask for more than there is
-            expected = _kinds(ARCHITECTURES[arch](image_spec).state_dict())
-        if expected != _kinds(own):
+            expected = kinds_of(ARCHITECTURES[arch](image_spec).state_dict())
+        if expected != kinds_of(own):
             raise UserError(f"{path} does not hold the weights of the network {arch}")
     network = build_network(arch, hyper_parameters.get("network"), image_spec)
     try:
@@ -107,11 +107,6 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
     except (RuntimeError, AttributeError) as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
     return TrainedNetwork(path, arch, network.eval(), image_spec)
-
-
-def _kinds(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, bool]]:
-    """Shape, and whether complex, of each: as real numbers complex ones would lose their imaginary parts."""
-    return {name: (value.shape, value.is_complex()) for name, value in weights.items()}
 
 
 def checkpoint_parser() -> Parser:

@@ -185,10 +185,15 @@ def _is_optimizer_state(state: Any, shapes: list[torch.Size]) -> bool:
 
 def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Raise a UserError unless a checkpoint holds all of these weights, in their shapes."""
-    held = checkpoint["state_dict"]
-    for name, value in weights.items():
-        if name not in held or (held[name].shape, held[name].is_complex()) != (value.shape, value.is_complex()):
-            raise UserError(f"{path} does not hold {name} of shape {tuple(value.shape)}")
+    held = kinds_of(checkpoint["state_dict"])
+    for name, kind in kinds_of(weights).items():
+        if held.get(name) != kind:
+            raise UserError(f"{path} does not hold {name} of shape {tuple(kind[0])}")
+
+
+def kinds_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[torch.Size, bool]]:
+    """Shape, and whether complex, of each: as real numbers complex ones would lose their imaginary parts."""
+    return {name: (value.shape, value.is_complex()) for name, value in weights.items()}
 
 
 def _is_plain(value: Any) -> bool:

@@ -129,12 +129,16 @@ class RunResult:
         return self.final["test/acc"]
 
     @property
-    def validation(self) -> float | None:
-        """The accuracy on validation images at the evaluation with the lowest loss; None without such images."""
+    def best_evaluation(self) -> Row | None:
+        """The evaluation with the lowest loss on validation images; None without such images."""
         evaluated = [row for row in (*self.epochs, *self.evaluations) if "val/loss" in row]
         finite = [row for row in evaluated if math.isfinite(row["val/loss"])]
-        best = min(finite or evaluated, key=lambda row: row["val/loss"], default=None)
-        return best["val/acc"] if best else None
+        return min(finite or evaluated, key=lambda row: row["val/loss"], default=None)
+
+    @property
+    def validation(self) -> float | None:
+        """The accuracy on validation images at the best evaluation; None without such images."""
+        return self.best_evaluation["val/acc"] if self.best_evaluation else None
 
     @property
     def is_of_mnist(self) -> bool:

@@ -83,9 +83,7 @@ def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis 
 
 def best_epoch(result: RunResult) -> Row:
     """The metrics of the epoch whose weights are the final ones: with validation images that of the best evaluation."""
-    evaluated = [row for row in (*result.epochs, *result.evaluations) if math.isfinite(row.get("val/loss", math.nan))]
-    best = min(evaluated, key=lambda row: row["val/loss"], default=result.epochs[-1])
-    return result.epochs[int(best["epoch"]) - 1]
+    return result.epochs[int((result.best_evaluation or result.epochs[-1])["epoch"]) - 1]
 
 
 def option(name: str, value: float) -> tuple[str, str]:
