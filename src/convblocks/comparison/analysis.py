@@ -11,7 +11,8 @@ from itertools import combinations
 from statistics import fmean, median
 from typing import Literal
 
-from convblocks.comparison.statistics import mean_interval, permutation_test, superiority
+from convblocks.comparison.statistics import mean_interval, permutation_test
+from convblocks.comparison.superiority import superiority
 from convblocks.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share
 from convblocks.model.class_specs import CONSTANT
 from convblocks.runs.result import Images, Overrides, RunResult, by_arch

@@ -67,10 +67,11 @@ def differences_tables(comparison: Comparison) -> list[Table]:
     """Every pair of networks in every measure and both readings, if there are several networks."""
     columns = ["measure", "difference", "n", "if trained: mean [95 %]", "p", "n", "first is better [95 %]", "p"]
     notes = [
-        "If trained: the difference of the means of the runs that trained, with a permutation test and the interval "
-        "that belongs to it. First is better: the probability, over all runs, that one of the first network is better "
-        "than one of the second, with a permutation test of the ranks. Unpaired: a seed does not make two networks "
-        "alike. The interval of the probability does not belong to its p, which may be small although it holds 50 %. "
+        "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
+        "the interval that belongs to it. First is better: the probability, over all runs, that one of the first "
+        "network is better than one of the second, with a permutation test of Brunner and Munzel's statistic. So "
+        "neither assumes that two networks' runs vary by as much. Unpaired: a seed does not make two networks alike. "
+        "The interval of the probability does not belong to its p, and near 5 % the two may disagree on 50 %. "
         "Accuracies in points; p without a correction for the number of tests."
     ]
     lines = [_difference_line(one) for one in comparison.differences]

@@ -1,15 +1,23 @@
 """Intervals and tests. All raise ValueError for samples that are empty or contain nan."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import chain, combinations
+from dataclasses import dataclass
 from math import ceil, comb, floor, inf, log10
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.estimates import CONFIDENCE, POINTS, RATIO, SHARE, Estimate, Unit, wilson
+from convblocks.comparison.permutations import (
+    EXACT_DIVISIONS,
+    EXACT_PAIRS,
+    RANDOM_PERMUTATIONS,
+    Numbers,
+    divisions,
+    flips,
+    weigh,
+)
+from convblocks.estimates import CONFIDENCE, POINTS, RATIO, Estimate, Unit
 
 SIGNIFICANCE = 0.05
 
@@ -18,24 +26,13 @@ BOOTSTRAP_RESAMPLES = 2000
 # Numbers that differ by less than this share of the largest are tied: float64 rounds the differences of accuracies.
 TOLERANCE = 1e-12
 
-# Beyond these numbers of pairs or divisions, random ones are drawn.
-EXACT_PAIRS = 16
-EXACT_DIVISIONS = 200_000
-RANDOM_PERMUTATIONS = 2**16
-
-# Permutations that are drawn or weighted at a time: the memory of a large comparison stays small.
-BLOCK = 4096
-
-Mask = NDArray[np.bool_]
-Numbers = NDArray[np.float64]
-
 
 def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     """Mean, standard deviation (n - 1 in the denominator) and Student's t interval, which n = 1 does not have.
 
     The interval assumes roughly normal values: it means little where some runs collapse.
     """
-    sample = _sample(values)
+    sample = sample_of(values)
     n, mean = len(sample), float(sample.mean())
     if n == 1:
         return Estimate(mean, n=1, unit=unit)
@@ -52,56 +49,35 @@ def sign_flip_test(differences: Sequence[float], margin: float = 0.0) -> Estimat
     (R. A. Fisher, "The Design of Experiments", 1935, section 21). The limits of the interval are means of some of the
     differences (J. A. Hartigan, "Using subsample values as typical values", JASA 64, 1969).
     """
-    sample = _sample(differences)
+    sample = sample_of(differences)
     scale, n = _scale(sample), len(sample)
     resampled, slope = weigh(flips(n), -1 / n, 1 / n, np.stack([sample / scale, np.ones(n)]))
-    return _test(resampled, slope, scale, margin, n, POINTS)
+    return _test(resampled, slope, scale, margin, n)
 
 
 def permutation_test(
     first: Sequence[float], second: Sequence[float], margin: float = 0.0, unit: Unit = POINTS
 ) -> Estimate:
-    """Test the difference of two means against ``margin``: how often is a random division as extreme?
+    """Test the difference of two means against ``margin``: how often is a random division as extreme, in Welch's t?
 
     The interval holds the differences that the test does not reject at 5 %; it is infinite if n is too small to reject
-    any. Assumes that the distributions differ in location only. Exact up to 200,000 divisions of the values into two
-    samples of these sizes (E. J. G. Pitman, "Significance tests which may be applied to samples from any populations",
-    Supplement to the Journal of the Royal Statistical Society 4, 1937).
+    any. Up to 200,000 divisions of the values into two samples of these sizes, the test is exact if the distributions
+    differ in location only. Divided by its standard error, the difference may be tested without that assumption if the
+    samples are large (A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
+    Behrens-Fisher problem", Statistics & Probability Letters 36, 1997; E. Chung and J. P. Romano, "Exact and
+    asymptotically robust permutation tests", Annals of Statistics 41, 2013). In samples of one size Welch's t is as
+    extreme as the difference itself, so the test is Pitman's (Supplement to the Journal of the Royal Statistical
+    Society 4, 1937).
     """
-    one, other = _sample(first), _sample(second)
-    n, m, values = len(one), len(other), np.concatenate([one, other])
-    scale = _scale(values)
-    shifted = np.repeat([1.0, 0.0], [n, m])
-    resampled, slope = weigh(divisions(n, m), 1 / n, -1 / m, np.stack([values / scale, shifted]))
-    return _test(resampled, slope, scale, margin, min(n, m), unit)
-
-
-def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """The probability that a value of ``first`` exceeds one of ``second``; ties count half, values may be infinite.
-
-    The p is that of a permutation test of the ranks. It tests for equal distributions, not for a probability of 1/2,
-    and may be small although the interval holds 1/2.
-    """
-    probability, low, high = superiority_interval(first, second)
-    ranks = stats.rankdata([*first, *second]).tolist()
-    test = permutation_test(ranks[: len(first)], ranks[len(first) :])
-    return Estimate(probability, low, high, test.n, test.p, SHARE)
-
-
-def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
-    """The probability that a value of ``first`` exceeds one of ``second``, and its 95 % confidence interval.
-
-    The variance of the estimate P is at most P (1 - P) / n, n being the smaller sample's size (Z. W. Birnbaum and O. M.
-    Klose, Annals of Mathematical Statistics 28, 1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we
-    estimate which share of this bound it is (from the variance of E. R. DeLong et al., Biometrics 44, 1988); the
-    interval is Wilson's for n / share trials. So it stays within 0 and 1, and equals that of the rate of collapses if
-    these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
-    towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
-    """
-    one, other = _sample(first, infinite=True), _sample(second, infinite=True)
-    wins = np.greater.outer(one, other) + np.equal.outer(one, other) / 2
-    probability = float(wins.mean())
-    return probability, *wilson(probability, min(wins.shape) / _variance_share(wins))
+    one, other = sample_of(first), sample_of(second)
+    scale = _scale(np.concatenate([one, other]))
+    one, other = one / scale, other / scale
+    difference = float(one.mean() - other.mean())
+    divided = _Divided.of(one - one.mean(), other - other.mean())
+    p = divided.as_extreme(margin / scale - difference, TOLERANCE) / divided.count
+    ends = (difference, difference - divided.reach(-1), difference + divided.reach(1))
+    value, low, high = (_without_rounding_error(end, scale) for end in ends)
+    return Estimate(value, low, high, min(len(one), len(other)), p=p, unit=unit)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -163,7 +139,8 @@ def least_p_unpaired(n: int, m: int) -> float:
     return (2 if n == m else 1) / divisions  # of samples of one size, the exchanged ones differ by as much
 
 
-def _sample(values: Sequence[float], *, infinite: bool = False) -> Numbers:
+def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
+    """The values as an array, which may be infinite only if the flag is set; a ValueError if they are no sample."""
     sample = np.asarray(values, dtype=float)
     if not sample.size:
         raise ValueError("the sample is empty")
@@ -176,7 +153,7 @@ def _scale(values: Numbers) -> float:
     return float(np.abs(values).max()) or 1.0
 
 
-def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int, unit: Unit) -> Estimate:
+def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int) -> Estimate:
     """The test whose statistic, for each permutation, is ``resampled - slope * margin``, in units of ``scale``.
 
     The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
@@ -197,7 +174,93 @@ def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: in
     holding = count - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
     least = ceil(SIGNIFICANCE * count - TOLERANCE)  # this many of the ranges give p >= 0.05
     value, low, high = (_without_rounding_error(one, scale) for one in (difference, lows[least - 1], highs[-least]))
-    return Estimate(value, low, high, n, p=float(holding / count), unit=unit)
+    return Estimate(value, low, high, n, p=float(holding / count), unit=POINTS)
+
+
+@dataclass(frozen=True)
+class _Divided:
+    """Welch's statistic of every division of two samples, if the margin is ``t`` above the observed difference.
+
+    The difference of means is then -t as observed, and ``differences[0] - differences[1] * t`` after a division; the
+    squared standard error stays as observed, and is a quadratic in t after a division.
+
+    Args:
+        count: The number of divisions.
+        alike: How many of them only exchange the samples, or change nothing: these are as extreme at every t.
+        error: The observed standard error.
+        differences: Of shape (2, others): the coefficients for the other divisions.
+        variances: Of shape (3, others).
+    """
+
+    count: int
+    alike: int
+    error: float
+    differences: Numbers
+    variances: Numbers
+
+    @classmethod
+    def of(cls, one: Numbers, other: Numbers) -> "_Divided":
+        """The divisions of samples that have both been moved to a mean of 0, lest sums of squares lose digits."""
+        n, m = len(one), len(other)
+        values, moved = np.concatenate([one, other]), np.repeat([1.0, 0.0], [n, m])
+        terms = np.stack([values, moved, values**2, values * moved])
+        inside = weigh(divisions(n, m), 1, 0, terms)
+        samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, m)
+        differences = inside[:2] / n - samples[1][0][:2] / m
+        variances = sum(_squared_errors(sums, size) for sums, size in samples)
+        mixed = np.abs(differences[1]) < 1 - TOLERANCE
+        error = sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1) ** 0.5
+        return cls(
+            len(mixed), int(np.sum(~mixed)), float(error), differences[:, mixed], np.asarray(variances)[:, mixed]
+        )
+
+    def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
+        """How many divisions have a statistic as far from 0 as the observed one, in which values may be rounded."""
+        constant, linear, square = self.variances
+        differences = np.abs(self.differences[0] - self.differences[1] * t)
+        errors = np.sqrt(np.maximum(constant + t * (linear + t * square), 0))
+        # Multiplied by both standard errors, of which one may be 0.
+        lead = differences * self.error - abs(t) * errors
+        rounding = tolerance * (differences + self.error + abs(t) + errors)
+        return self.alike + int(np.count_nonzero(lead >= -rounding))
+
+    def reach(self, side: int) -> float:
+        """How far from the observed difference, on the side 1 or -1, is the last margin with p >= 0.05?
+
+        The search comes from outside in steps of a fifth, since p need not fall all the way, and then bisects.
+        """
+        least = ceil(SIGNIFICANCE * self.count - TOLERANCE)
+        if self.alike >= least:
+            return inf
+        inner = outer = self._bound()
+        while inner > TOLERANCE and self.as_extreme(side * inner) < least:
+            inner, outer = 0.8 * inner, inner
+        while outer - inner > TOLERANCE / 1000 * max(1.0, outer):
+            middle = (inner + outer) / 2
+            inner, outer = (middle, outer) if self.as_extreme(side * middle) >= least else (inner, middle)
+        return inner
+
+    def _bound(self) -> float:
+        """Farther from the observed difference only the divisions that are alike are as extreme.
+
+        The others have a difference of at most a + t, and a standard error of at least r t - w. So with the observed
+        error s they are less extreme if s (a + t) < t (r t - w).
+        """
+        a, s = np.abs(self.differences[0]).max(), self.error
+        w, r = np.sqrt(np.maximum(self.variances[0], 0).max()), np.sqrt(self.variances[2].min())
+        return float((w + s + np.sqrt((w + s) ** 2 + 4 * r * s * a)) / (2 * r))
+
+
+def _squared_errors(sums: Numbers, size: int) -> Numbers:
+    """The squared standard error of a sample's mean as coefficients of 1, t and t^2, of shape (3, divisions).
+
+    From the sums of its values, of how many t is taken from, of the squares, and of the values t is taken from.
+    """
+    if size == 1:
+        return np.zeros((3, sums.shape[1]))
+    values, moved, squares, products = sums
+    squared = [squares - values**2 / size, -2 * (products - values * moved / size), moved - moved**2 / size]
+    return np.stack(squared) / (size * (size - 1))
 
 
 def _without_rounding_error(value: float, scale: float) -> float:
@@ -205,56 +268,8 @@ def _without_rounding_error(value: float, scale: float) -> float:
     return round(float(value) * scale, 12 - floor(log10(scale))) + 0.0  # no -0.0
 
 
-def _variance_share(wins: Numbers) -> float:
-    """The variance of the mean of ``wins``, of shape (n, m), as a share of the largest possible; shrunk towards 1."""
-    n, probability = min(wins.shape), wins.mean()
-    bound = probability * (1 - probability) / n
-    if n == 1 or bound == 0:
-        return 1.0
-    variance = sum(wins.mean(axis=1 - axis).var(ddof=1) / wins.shape[axis] for axis in (0, 1))
-    return float((n * min(variance / bound, 1.0) + 2) / (n + 2))
-
-
 def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> Numbers:
     """The deviation of the mean accuracy of resampled seeds from that of all seeds, of shape (resamples)."""
     accuracies = right.mean(axis=1)
     drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
     return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())
-
-
-@lru_cache(maxsize=4)
-def flips(n: int) -> Mask:
-    """Which of n differences change their sign, of shape (permutations, n); in the first none does."""
-    if n <= EXACT_PAIRS:
-        return np.asarray(np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1, dtype=bool)
-    flipped = np.random.default_rng(0).integers(2, size=(RANDOM_PERMUTATIONS, n)).astype(bool)
-    flipped[0] = False
-    return flipped
-
-
-@lru_cache(maxsize=4)
-def divisions(n: int, m: int) -> Mask:
-    """Which of n + m values belong to the first sample, of shape (divisions, n + m); in the first row the first n."""
-    count = comb(n + m, n)
-    if count <= EXACT_DIVISIONS:
-        chosen = np.fromiter(chain.from_iterable(combinations(range(n + m), n)), dtype=int, count=count * n)
-        return _mask(chosen.reshape(count, n), n + m)
-    rng = np.random.default_rng(0)
-    places = np.tile(np.arange(n + m), (BLOCK, 1))
-    drawn = [_mask(rng.permuted(places, axis=1)[:, :n], n + m) for _ in range(RANDOM_PERMUTATIONS // BLOCK)]
-    drawn[0][0] = np.arange(n + m) < n
-    return np.concatenate(drawn)
-
-
-def weigh(mask: Mask, inside: float, outside: float, values: Numbers) -> Numbers:
-    """The sum of values (k, n), weighted by the one or the other, for each row of a mask: (k, permutations)."""
-    blocks = range(0, len(mask), BLOCK)
-    return np.concatenate(
-        [values @ np.where(mask[start : start + BLOCK], inside, outside).T for start in blocks], axis=1
-    )
-
-
-def _mask(members: NDArray[np.int_], size: int) -> Mask:
-    mask = np.zeros((len(members), size), dtype=bool)
-    np.put_along_axis(mask, members, True, axis=1)
-    return mask
