@@ -2,7 +2,7 @@
 
 Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
 docs/data/ alone: tables, figures and what commands print, without training, in seconds. Pages whose numbers are missing
-are left as they are.
+are left as they are. At the end it prints how many commits have touched the measured code since each of the runs.
 
   --out FOLDER         where README.md and docs/ are written (default: this repository)
 """
@@ -25,8 +25,10 @@ from benchmarks.training import page as performance
 from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
 from convblocks.errors import UserError
+from convblocks.tables import terminal, to_console
 from docs.board import write_board
-from docs.experiments import write_experiments
+from docs.experiments import write_experiments, write_operations
+from docs.provenance import changes_table
 from docs.results import write_results
 from docs.sessions import README, USE, write_transcripts
 from docs.writing import DATA, REPOSITORY
@@ -39,6 +41,8 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("--out", type=Path, default=REPOSITORY)
     write_pages(DATA, parser.parse_args(arguments).out)
+    # No page has these numbers: every later commit would make it differ from its data.
+    to_console([changes_table(DATA)], terminal())
 
 
 def write_pages(data: Path, out: Path) -> None:
@@ -71,6 +75,7 @@ def write_handwriting(data: Path, out: Path) -> None:
 # Each with the command that makes its numbers.
 PAGES: dict[str, tuple[str, Writer]] = {
     "results": ("docs/train.py study", write_results),
+    "operations": ("docs/train.py", write_operations),
     "experiments": ("docs/train.py", write_experiments),
     "board": ("docs/train.py", write_board),
     "performance": ("-m benchmarks.training --out docs", benchmark(performance.PAGE)),
