@@ -23,6 +23,7 @@ from benchmarks.training.page import performance_figure
 from convblocks.data.images import MNIST
 from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.evaluation import Panel, evaluation_panels, figure_of, first_layer
+from convblocks.figures.intervals import intervals_figure
 from convblocks.figures.search import Point, search_figure
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.figures.sweep import sweep_figure
@@ -74,7 +75,7 @@ def digits(arch: str) -> Figure:
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "sweep": partial(sweep_figure, swept()),
-    "sweep and differences": partial(sweep_figure, swept(), DIFFERENCES),
+    "differences": partial(intervals_figure, DIFFERENCES, "points"),
     "comparison": partial(comparison_figure, same_setting()),
     "one epoch": partial(comparison_figure, [replace(one, epochs=one.epochs[:1]) for one in same_setting()]),
     "seven networks": partial(comparison_figure, [replace(result("mlp", 0, 0.9), arch=f"net {n}") for n in range(7)]),

@@ -16,6 +16,7 @@ from PIL import Image
 from convblocks.comparison.study.dead_units import dead_units_table
 from convblocks.estimates import POINTS, Estimate
 from convblocks.figures.curves import comparison_figure, dead_units_figure
+from convblocks.figures.intervals import intervals_figure
 from convblocks.figures.style import save_in_both_themes, style
 from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.result import RunResult, by_arch
@@ -58,7 +59,7 @@ def texts(artist: Artist) -> list[str]:
 
 def test_every_run_of_a_sweep_is_a_dot_at_its_error_collapsed_or_not() -> None:
     runs = swept()
-    constant, onecycle, *_ = sweep_figure(runs).axes
+    constant, onecycle = sweep_figure(runs).axes
     for schedule, panel in (("constant", constant), ("onecycle", onecycle)):
         assert f"lr_scheduler={schedule}" in texts(panel)
         assert drawn_values(panel) == pytest.approx(errors_of(at(runs, lr_scheduler=schedule)))
@@ -68,44 +69,58 @@ def test_every_run_of_a_sweep_is_a_dot_at_its_error_collapsed_or_not() -> None:
 
 
 def test_a_dot_is_nearer_to_its_own_learning_rate_than_to_any_other() -> None:
-    above, _ = sweep_figure(swept(rates=("1e-3", "1e-2"), schedules=("constant",))).axes
-    rates = np.concatenate([line.get_xdata() for line in lines(above, "runs")])
+    (panel,) = sweep_figure(swept(rates=("1e-3", "1e-2"), schedules=("constant",))).axes
+    rates = np.concatenate([line.get_xdata() for line in lines(panel, "runs")])
     assert sorted(np.round(rates).tolist()) == [-3.0] * 9 + [-2.0] * 9
     assert abs(rates - np.round(rates)).max() < 0.25
 
 
 @pytest.mark.parametrize("seeds", [3, 4])
-def test_the_lines_go_through_the_medians_of_all_runs_or_the_worse_of_the_middle_two(seeds: int) -> None:
+def test_the_lines_go_through_the_medians_of_all_runs(seeds: int) -> None:
     runs = swept(schedules=("constant",), seeds=seeds)
-    above, _ = sweep_figure(runs).axes
-    for arch, line in zip(NETWORKS, lines(above, "medians"), strict=True):
+    (panel,) = sweep_figure(runs).axes
+    for arch, line in zip(NETWORKS, lines(panel, "medians"), strict=True):
         own = [at(by_arch(runs)[arch], lr=rate) for rate in ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")]
-        assert line.get_ydata() == pytest.approx([errors_of(here)[seeds // 2] for here in own])
+        assert line.get_ydata() == pytest.approx([np.median(errors_of(here)) for here in own])
 
 
-def test_the_strip_counts_the_collapsed_runs_of_each_network_at_each_rate() -> None:
+def test_a_collapsed_run_is_a_cross_and_the_axis_says_so() -> None:
     accuracies = {("mlp", "1e-3"): [0.95] * 3, ("mlp", "1e-2"): [CHANCE] * 2, ("maxpool", "1e-2"): [0.97, CHANCE]}
     runs = [
         result(arch, seed, one, (("lr", lr),)) for (arch, lr), own in accuracies.items() for seed, one in enumerate(own)
     ]
-    _, strip = sweep_figure(runs).axes
-    assert [label.get_text() for label in strip.get_yticklabels()] == ["mlp", "maxpool"]
-    cells = {tuple(text.get_position()): text.get_text() for text in strip.texts}
-    assert cells == {(-3.0, 0): "0/3", (-2.0, 0): "2/2", (-2.0, 1): "1/2"}
+    (panel,) = sweep_figure(runs).axes
+    assert panel.get_ylabel() == "test error (x: collapsed)"
+    crosses = [line for line in lines(panel, "runs") if line.get_marker() == "x"]
+    errors = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in crosses])
+    assert errors == pytest.approx([100 * (1 - CHANCE)] * 3)
+    assert all(line.get_markeredgewidth() > 0 for line in crosses)
+
+
+def test_settings_are_shown_by_the_error_that_chooses_them() -> None:
+    (panel,) = sweep_figure([result("mlp", 0, 0.9, (("lr", rate),), validation=0.8) for rate in ("1", "2")]).axes
+    assert drawn_values(panel) == pytest.approx([20, 20])
+    assert panel.get_ylabel() == "validation error"
+
+
+def test_a_panel_may_have_another_title() -> None:
+    constant, onecycle = sweep_figure(swept(), {"lr_scheduler=constant": "MaxPool wins"}).axes
+    assert "MaxPool wins" in texts(constant)
+    assert "lr_scheduler=onecycle" in texts(onecycle)
 
 
 def test_of_one_network_the_other_settings_are_the_curves_and_values_that_are_not_numbers_side_by_side() -> None:
     values, schedules = ("bf16-mixed", "32-true"), ("constant", "onecycle")
     settings = [(("trainer.precision", value), ("lr_scheduler", one)) for one in schedules for value in values]
-    above, strip = sweep_figure([result("mlp", 0, 0.9, overrides) for overrides in settings]).axes
-    assert len(lines(above, "medians")) == 2
-    assert [label.get_text() for label in strip.get_yticklabels()] == [f"lr_scheduler={one}" for one in schedules]
-    assert strip.get_xlabel() == "trainer.precision"
-    assert [label.get_text() for label in strip.get_xticklabels()] == list(values)
+    (panel,) = sweep_figure([result("mlp", 0, 0.9, overrides) for overrides in settings]).axes
+    assert len(lines(panel, "medians")) == 2
+    assert {f"lr_scheduler={one}" for one in schedules} <= set(texts(panel))
+    assert panel.get_xlabel() == "trainer.precision"
+    assert [label.get_text() for label in panel.get_xticklabels()] == list(values)
 
 
 def test_an_interval_is_drawn_as_given_and_hollow_if_it_contains_0() -> None:
-    *_, notebook, best = sweep_figure(swept(schedules=("constant",)), DIFFERENCES).axes
+    notebook, best = intervals_figure(DIFFERENCES, "points").axes
     assert drawn_values(notebook, "interval", which=0) == pytest.approx([-0.4, 0.2, 0.77, 2.75])
     assert drawn_values(notebook, "estimate", which=0) == pytest.approx([-0.1, 1.75])
     full, hollow = lines(notebook, "estimate")
@@ -113,7 +128,7 @@ def test_an_interval_is_drawn_as_given_and_hollow_if_it_contains_0() -> None:
     assert hollow.get_markerfacecolor() != hollow.get_color()
     assert texts(notebook).count("+1.75 [+0.77, +2.75]") == 1
     # An infinite one leaves the panel, and an unknown one is not drawn.
-    assert tuple(drawn_values(best, "interval", which=0)) == best.get_xlim()
+    assert tuple(drawn_values(best, "interval", which=0)) == best.get_xlim() == notebook.get_xlim()
     markers = [line.get_marker() for line in best.lines]
     assert (markers.count("<"), markers.count(">")) == (1, 1)
     assert {"+1.60", "+1.40"} <= set(texts(best))
@@ -189,6 +204,16 @@ def test_a_picture_is_saved_on_white_and_on_black(tmp_path: Path) -> None:
     save_in_both_themes(partial(dead_units_figure, same_setting(2)), tmp_path / "units.png")
     corners = {path.name: Image.open(path).convert("RGB").getpixel((0, 0)) for path in tmp_path.iterdir()}
     assert corners == {"units.png": (255, 255, 255), "units-dark.png": (13, 17, 23)}
+
+
+def test_a_network_has_its_colour_in_every_figure_and_layers_have_others() -> None:
+    everything, alone = same_setting(2), by_arch(same_setting(2))["batchnorm"]
+    colours = [
+        [line.get_color() for line in lines(comparison_figure(runs).axes[0], "medians")] for runs in (everything, alone)
+    ]
+    assert colours[1] == colours[0][2:]
+    panel = dead_units_figure(everything).axes[1]
+    assert not {line.get_color() for line in lines(panel, "medians")} & set(colours[0])
 
 
 def test_a_dozen_curves_look_different() -> None:

@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.collapse import DEAD
 from convblocks.runs.result import RunResult, by_arch
 
@@ -63,8 +64,10 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
 
 
 def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
-    """A curve for each network, in their order."""
-    return [Curve(_short(arch), style(index), own) for index, (arch, own) in enumerate(by_arch(results).items())]
+    """A curve for each network, in their order; a registered one has its own colour in every figure."""
+    found = by_arch(results)
+    known = [*ARCHITECTURES, *(arch for arch in found if arch not in ARCHITECTURES)]
+    return [Curve(_short(arch), style(known.index(arch)), own) for arch, own in found.items()]
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:
@@ -78,8 +81,9 @@ def error_of(run: RunResult) -> float:
 
 
 def draw_dots(axes: Axes, x: ArrayLike, y: ArrayLike, look: Style) -> None:
-    """A dot for each run."""
-    axes.plot(x, y, look.marker, color=look.colour, markersize=5, alpha=0.75, markeredgewidth=0, gid="runs")
+    """A dot for each run; a marker of mere lines needs some width."""
+    width = 1.8 if look.marker == "x" else 0
+    axes.plot(x, y, look.marker, color=look.colour, markersize=5 + width, alpha=0.75, markeredgewidth=width, gid="runs")
 
 
 def error_axis(axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
@@ -124,7 +128,10 @@ def _final_errors(axes: Axes, curves: Sequence[Curve]) -> None:
 def _dead_units(axes: Axes, network: Curve) -> list[End]:
     """The share of dead units of a network, a curve for each layer."""
     names = layers(network.runs)
-    curves = [Curve(name.removeprefix(DEAD), style(index), network.runs) for index, name in enumerate(names)]
+    curves = [
+        Curve(name.removeprefix(DEAD), style(len(ARCHITECTURES) + index), network.runs)  # not a network's colour
+        for index, name in enumerate(names)
+    ]
     axes.set(title=network.name + _dotted(curves), ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return _by_epoch(axes, curves, [[_values(run, name) for run in network.runs] for name in names])
