@@ -64,6 +64,10 @@ class Estimate:
     def __neg__(self) -> "Estimate":
         return Estimate(-self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation)
 
+    def complement(self) -> "Estimate":
+        """The probability of the contrary."""
+        return Estimate(1 - self.value, 1 - self.high, 1 - self.low, self.n, self.p, self.unit)
+
     def __str__(self) -> str:
         return format(self, "")
 

@@ -39,10 +39,11 @@ class Table:
 
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
-    """Tables as GitHub's Markdown, each under a heading of that level."""
+    """Tables as GitHub's Markdown, each with a title under a heading of that level."""
     blocks: list[str] = []
     for table in tables:
-        blocks.append(f"{'#' * level} {without_html(table.title)}")
+        if table.title:
+            blocks.append(f"{'#' * level} {without_html(table.title)}")
         lines = [table.columns, ["---"] * len(table.columns), *table.rows]
         blocks.append("\n".join("| " + " | ".join(map(as_cell, line)) + " |" for line in lines))
         blocks += map(without_html, table.notes)

@@ -3,26 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 from convblocks.comparison.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading
 from convblocks.comparison.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
 from convblocks.comparison.details import details
 from convblocks.comparison.grid import Analysis, as_numbers
 from convblocks.comparison.publish import Report
-from convblocks.comparison.statistics import SIGNIFICANCE, holm
+from convblocks.comparison.ranking import ranking
 from convblocks.comparison.trials import ROOT
-from convblocks.comparison.wording import (
-    NOTEBOOK,
-    NOTEBOOK_MLP,
-    is_notebooks,
-    lead_text,
-    name_of,
-    sentence,
-    settings_text,
-)
+from convblocks.comparison.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, sentence, settings_text
 from convblocks.data.images import MNIST
-from convblocks.estimates import NOTHING, SHARE, Estimate, cell, count_text, p_text
+from convblocks.estimates import NOTHING, SHARE, cell, p_text
 from convblocks.figures.curves import comparison_figure
 from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.result import RunResult
@@ -76,13 +67,6 @@ def conclusions(analysis: Analysis) -> list[str]:
         test_set_note(analysis.main),
         *differ,
     ]
-
-
-def ranking(comparison: Comparison) -> list[str]:
-    """The order of the networks over the runs that trained, and which of them collapsed how often."""
-    arms = comparison.arms
-    collapsed = [f"{name_of(arm.arch)} collapsed in {_collapses(arm)}" for arm in arms if arm.collapsed_at]
-    return [*([_order(comparison)] if len(arms) > 1 else []), *([sentence("; ".join(collapsed))] if collapsed else [])]
 
 
 def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> str:
@@ -176,10 +160,13 @@ def why(comparison: Comparison, claim: Claim) -> str:
     if not claim.evidence:
         counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
         return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
-    parts = [_evidence(claim.evidence, "trained", claim.trained.p, "If trained: " if claim.readings_differ else "")]
+    collapses = any(one.runs != one.trained_runs for one in claim.evidence)
+    parts = [_evidence(claim.evidence, "trained", claim.trained.p, "If trained: " if collapses else "")]
     if claim.readings_differ:
         weakest = max(claim.evidence, key=lambda one: one.p("all"))
         parts.append(_evidence([weakest], "all", claim.all_runs.p, "All runs: "))
+    elif collapses and claim.all_runs.p is not None:
+        parts.append(f"All runs: {p_text(claim.all_runs.p)}.")
     if "n is too small" in (claim.all_runs.ruling, claim.trained.ruling):
         parts.append(f"It takes {runs_that_decide(4)} trained runs of each.")
     return " ".join(parts)
@@ -263,33 +250,6 @@ def _evidence(evidence: Sequence[Difference], reading: Reading, p: float | None,
         else:
             parts.append(f"{first}{estimate:+u}")
     return f"{opening}{', '.join(parts)}{'' if p is None else f' ({p_text(p)})'}."
-
-
-def _order(comparison: Comparison) -> str:
-    """The order of the three best networks over the runs that trained."""
-    differences = {one: one.means for one in comparison.of_accuracy() if one.means}
-    adjusted = dict(zip(differences, holm([one.p("trained") for one in differences]), strict=True))
-    means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
-    parts = []
-    for better, worse in pairwise(sorted(means, key=lambda arch: -means[arch])[:3]):
-        (one,) = [one for one in differences if {one.first, one.second} == {better, worse}]
-        lead = differences[one] if one.first == better else -differences[one]
-        parts.append(_follows(lead, name_of(better), name_of(worse), is_certain=adjusted[one] < SIGNIFICANCE))
-    order = ", and ".join(parts)
-    return f"Among the runs that trained, {order}." if parts else "Too few networks trained to compare them."
-
-
-def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
-    if is_certain:
-        return f"{better} is better than {worse} by {lead_text(lead)}"
-    return f"it is not certain that {better} is better than {worse} ({lead_text(lead)})"
-
-
-def _collapses(arm: ArmSummary) -> str:
-    """How many runs collapsed, of which some may have diverged."""
-    count = len(arm.collapsed_at)
-    diverged = f", {'all' if arm.diverged == count else arm.diverged} of which diverged" if arm.diverged else ""
-    return f"{count_text(count, arm.runs).replace(f' of {arm.runs}', f' of {arm.runs} runs')}{diverged}"
 
 
 def _edges(analysis: Analysis) -> str:

@@ -13,9 +13,9 @@ from convblocks.comparison.study import stages
 from convblocks.comparison.study.dead_units import dead_unit_sentences
 from convblocks.comparison.study.decision import Decision, decide, runs_needed
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose
-from convblocks.comparison.study.report import conclusions, differences_of
+from convblocks.comparison.study.report import conclusions, differences_of, winner_sentences, winner_titles
 from convblocks.comparison.wording import MEASURES
-from convblocks.figures.sweep import sweep_figure
+from convblocks.figures.intervals import intervals_figure
 from convblocks.runs.result import RunResult
 from tests.comparison.made_up import CHANCE, assert_expected, course, result
 
@@ -92,12 +92,12 @@ def test_without_a_difference_or_two_runs_no_number_would_do(first: Sequence[flo
 
 def test_the_figure_has_the_intervals_of_the_tables() -> None:
     decision = decided(0.9870)
-    *_, notebook, best = sweep_figure(at("mlp", NOTEBOOK, 0.95), differences_of(decision)).axes
+    notebook, best = intervals_figure(differences_of(decision), "points").axes
     for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
         (table,) = differences_tables(comparison)
         rows = [row for row in table.rows if row[0] == MEASURES["accuracy"]]
-        drawn = {text.get_text() for text in panel.texts}
-        assert drawn == {row[1] for row in rows} | {row[3].replace("-", "\N{MINUS SIGN}") for row in rows}
+        drawn = [text.get_text() for text in (*panel.get_yticklabels(), *panel.texts)]
+        assert drawn == [row[1] for row in rows] + [row[3].replace("-", "\N{MINUS SIGN}") for row in rows]
 
 
 def test_images_that_one_network_alone_gets_right_are_counted_if_the_mistakes_are_known() -> None:
@@ -124,6 +124,21 @@ def choosing(archs: Sequence[str] = ("mlp", "maxpool", "batchnorm")) -> list[Run
     ]
 
 
+def test_a_panel_says_who_is_ahead_at_which_rates() -> None:
+    cells = {("1e-3", "constant"): (0.99, 0.98), ("1e-2", "constant"): (0.97, 0.98), ("1e-3", "onecycle"): (0.99, 0.98)}
+    runs = [
+        result(arch, 100, score, Cell(*cell).overrides, validation=score)
+        for cell, scores in cells.items()
+        for arch, score in zip(("maxpool", "batchnorm"), scores, strict=True)
+    ]
+    assert winner_titles(runs) == {
+        "lr_scheduler=constant": "constant:\nMaxPool is ahead up to 1e-3, then BatchNorm",
+        "lr_scheduler=onecycle": "onecycle:\nMaxPool is ahead",
+    }
+    assert winner_sentences(runs)[0].endswith("MaxPool in 2 and BatchNorm in 1 of 3 settings.")
+    assert winner_titles(runs[:1]) == {}
+
+
 def reports(
     monkeypatch: pytest.MonkeyPatch, chosen: list[RunResult], confirmed: list[RunResult], arguments: Sequence[str] = ()
 ) -> list[Report]:
@@ -142,7 +157,7 @@ def reports(
 def test_both_reports_are_the_expected_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three of MaxPool's runs collapsed at its best setting, so that some verdicts differ over trained runs."""
     choice, confirmation = reports(monkeypatch, choosing(), confirming(0.9930, collapsed=3))
-    assert (set(choice.figures), set(confirmation.figures)) == ({""}, {"", "dead-units"})
+    assert (set(choice.figures), set(confirmation.figures)) == ({""}, {"", "differences", "dead-units"})
     assert_expected("study-choose.md", choice.to_markdown())
     assert_expected("study-confirm.md", without_bootstrap(confirmation.to_markdown()))
 

@@ -3,17 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.comparison.analysis import Comparison, Difference, mean_validation
-from convblocks.comparison.report import claims_tables, ranking, results_table
+from convblocks.comparison.ranking import ranking
+from convblocks.comparison.report import claims_tables, results_table
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
 from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, Cell
 from convblocks.comparison.wording import NAMES, lead_text, name_of, settings_text
 from convblocks.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
-from convblocks.figures.sweep import Differences
-from convblocks.runs.result import RunResult, by_arch
+from convblocks.figures.intervals import Groups
+from convblocks.runs.result import RunResult, by_arch, grouped
 from convblocks.tables import Table
 
 SWEPT = ("lr", "lr_scheduler")
+
+# The axis of the figure of differences.
+POINTS_OF_ACCURACY = "difference in points of test accuracy, with 95 % intervals"
 
 # The beginnings of the sentences on either setting.
 AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
@@ -69,10 +73,50 @@ def images_table(found: Sequence[ByImage]) -> Table:
     return Table("Image by image", columns, lines, notes)
 
 
-def differences_of(decision: Decision) -> Differences:
-    """The differences in accuracy of the runs that trained, for the figure."""
-    groups = {"at the notebook's setting": decision.at_notebooks, "each at its own best setting": decision.at_best}
-    return {title: differences for title, one in groups.items() if (differences := _differences(one))}
+def differences_of(decision: Decision) -> Groups:
+    """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
+    groups = {"At the notebook's setting": decision.at_notebooks, "Each at its own best setting": decision.at_best}
+    return {
+        title + ", among the runs that trained" * any(arm.collapsed_at for arm in one.arms): differences
+        for title, one in groups.items()
+        if (differences := _differences(one))
+    }
+
+
+def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
+    """Which of the two networks of the primary comparison is ahead on held-out images, by setting that both have."""
+    cells = {arch: by_cell(own) for arch, own in by_arch(results).items() if arch in PRIMARY}
+    if len(cells) < len(PRIMARY):
+        return {}
+    scores = {arch: {cell: mean_validation(runs) or 0.0 for cell, runs in own.items()} for arch, own in cells.items()}
+    shared = [cell for cell in scores[PRIMARY[0]] if cell in scores[PRIMARY[1]]]
+    return {cell: max(PRIMARY, key=lambda arch: scores[arch][cell]) for cell in shared}
+
+
+def winner_sentences(results: Sequence[RunResult]) -> list[str]:
+    """Who is ahead at how many settings."""
+    found = winners(results)
+    if not found:
+        return []
+    counts = [f"{name_of(arch)} in {sum(one == arch for one in found.values())}" for arch in PRIMARY]
+    ahead = " and ".join(counts)
+    return [f"Who is ahead depends on the learning rate: on held-out images {ahead} of {len(found)} settings."]
+
+
+def winner_titles(results: Sequence[RunResult]) -> dict[str, str]:
+    """Titles for the panels of ``sweep_figure`` that say who is ahead at which learning rates."""
+    titles = {}
+    for schedule, cells in grouped(winners(results), lambda cell: cell.lr_scheduler).items():
+        rates = sorted(cells, key=lambda cell: float(cell.lr))
+        ahead = [winners(results)[cell] for cell in rates]
+        changes = [place for place in range(1, len(ahead)) if ahead[place] != ahead[place - 1]]
+        found = f"{name_of(ahead[0])} is ahead"
+        if len(changes) == 1:
+            found += f" up to {rates[changes[0] - 1].lr}, then {name_of(ahead[-1])}"
+        elif changes:
+            found = "who is ahead changes with the rate"
+        titles[f"lr_scheduler={schedule}"] = f"{schedule}:\n{found}"
+    return titles
 
 
 def conclusions(decision: Decision) -> list[str]:

@@ -35,12 +35,21 @@ from convblocks.comparison.publish import Report, publish
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
-from convblocks.comparison.study.report import choice_table, conclusions, decision_tables, differences_of
+from convblocks.comparison.study.report import (
+    POINTS_OF_ACCURACY,
+    choice_table,
+    conclusions,
+    decision_tables,
+    differences_of,
+    winner_sentences,
+    winner_titles,
+)
 from convblocks.comparison.training import Arm, confirm, finish, refuse_conflict, refuse_missing
 from convblocks.comparison.trials import Trial
 from convblocks.console import command_words
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
+from convblocks.figures.intervals import intervals_figure
 from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
@@ -85,8 +94,8 @@ def choose(options: Namespace) -> None:
     report = Report(
         name="report",
         tables=[choice_table(results, choices)],
-        sentences=[f"Chosen: {of_each}."],
-        figures={"": partial(sweep_figure, results)},
+        sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
+        figures={"": partial(sweep_figure, results, winner_titles(results))},
         rows=[one.as_row() for one in results],
     )
     publish(report, _directory(options, "choose"))
@@ -98,7 +107,9 @@ def confirm_choices(options: Namespace) -> None:
     choices = choices_of(choice)
     results = results_of_confirmation(options, choices)
     decision = decide(results, choices)
-    figures = {"": partial(sweep_figure, [*choice, *results], differences_of(decision))}
+    figures = {"": partial(sweep_figure, choice, winner_titles(choice))}
+    if differences := differences_of(decision):  # none of a single network
+        figures["differences"] = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
     if layers(at_notebooks(results)):  # a user's networks may have no ReLU
         figures["dead-units"] = partial(dead_units_figure, at_notebooks(results))
     report = Report(
