@@ -23,6 +23,9 @@ VARIANTS = {
 
 SHARES = (0.25, 0.5, 1.0)
 
+# What the scores do not show.
+CAUTION = "Each is the best of many on one set of held-out images, and was not confirmed on others."
+
 # Seconds that a search may add to a run.
 MOST_ADDED = 0.3
 
@@ -85,7 +88,7 @@ def gains(results: Results) -> list[float]:
 
 
 def answer_text(results: Results) -> str:
-    """Which search found the better setting, as far as the repeats tell."""
+    """Which search reached the higher validation scores, as far as the repeats tell."""
     if not (found := gains(results)):
         return "No repeat has a trial of both searches that had ended at equal cost."
     gain = mean_interval(found, POINTS)
@@ -93,7 +96,7 @@ def answer_text(results: Results) -> str:
     if gain.n < 2 or gain.low <= 0 <= gain.high:
         return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
     first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
-    return f"At equal cost {first} found better settings than {second}. TPE minus random: {known}."
+    return f"At equal cost {first} reached higher validation scores than {second}. TPE minus random: {known}. {CAUTION}"
 
 
 def texts(results: Results) -> dict[str, object]:

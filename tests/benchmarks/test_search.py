@@ -60,10 +60,12 @@ def test_both_searches_are_told_apart_by_an_interval_over_the_repeats() -> None:
     better = [[(10.0, 0.98 + number / 1000)] for number in range(3)]
     worse = [(10.0, 0.97), (10.0, 0.99)]
     found = answer_text(results_of(*({"tpe": one, "random": worse} for one in better)))
-    assert found.startswith("At equal cost TPE with the median pruner found better settings than random search. ")
+    assert found.startswith(
+        "At equal cost TPE with the median pruner reached higher validation scores than random search. "
+    )
     assert "+1.10 points [+0.85, +1.35]" in found
     swapped = answer_text(results_of(*({"tpe": worse, "random": one} for one in better)))
-    assert "random search found better settings than TPE" in swapped
+    assert "random search reached higher validation scores than TPE" in swapped
     assert "is not decided" in answer_text(RESULTS)  # of one repeat
 
 
