@@ -1,32 +1,45 @@
-"""The experiments of docs/lab/experiments.md, each described once: its command, what is shown, and where it comes from.
+"""The experiments beside the study, each described once: its commands, what is shown, and where it comes from.
 
-`python docs/train.py` trains their runs and keeps them in docs/data/, `python docs/pages.py` makes the page of them.
+`python docs/train.py` trains their runs and keeps them in docs/data/, `python docs/pages.py` makes their pages.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
+from benchmarks.pages import picture
 from convblocks.comparison.analysis import compare, summarise
 from convblocks.comparison.grid import paired_difference
 from convblocks.comparison.report import results_table
 from convblocks.comparison.statistics import SIGNIFICANCE, mean_interval
-from convblocks.comparison.study.decision import cell_of
+from convblocks.comparison.study.decision import EQUIVALENT, cell_of
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK
-from convblocks.estimates import PERCENT, cell, p_text
+from convblocks.comparison.trials import command_line, overrides_for
+from convblocks.estimates import PERCENT, Estimate, cell, p_text
+from convblocks.figures.style import save_in_both_themes
 from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table, counted, listed, percent
-from docs.writing import table, write_page
+from docs import operations
+from docs.provenance import CHANGES
+from docs.writing import table, write_page, write_sections
 
 # The accuracy that a sprint is to reach, and to which the board counts seconds.
 FAST = 0.99
 
+ALONE = "Any run can be repeated alone, by a command like that given for the first one: its record holds its options."
+
 
 @dataclass(frozen=True)
 class Experiment:
-    """A section of the page: its heading and paragraph, the arguments of ``scripts/compare.py``, and what is shown.
+    """A section of a page: its heading and paragraph, the arguments of ``scripts/compare.py``, and what is shown.
 
-    ``control`` says with which runs of the study's second stage its own are compared, if with any.
+    Several commands have a line each. ``figure`` is a picture and what it shows; ``control`` says with which runs of
+    the study's second stage its own are compared, if with any. One that is planned has a protocol, but not all runs.
     """
 
     title: str
@@ -34,35 +47,87 @@ class Experiment:
     arguments: str
     tables: Callable[..., list[Table]]
     control: Callable[[RunResult], bool] | None = None
+    figure: tuple[Callable[[Sequence[RunResult]], Figure], str] | None = None
+    page: str = "experiments"
+    is_planned: bool = False
+
+    @property
+    def commands(self) -> list[str]:
+        return self.arguments.splitlines()
 
 
 def write_experiments(data: Path, out: Path) -> None:
     """Make docs/lab/experiments.md."""
-    blocks: list[str | list[Table]] = ["# Experiments"]
-    blocks += ["Beside [the study](results.md). `python docs/train.py` trains the runs of all of them."]
+    write_experiments_of("experiments", "# Experiments\n\nBeside [the study](results.md).", data, out)
+
+
+def write_operations(data: Path, out: Path) -> None:
+    """Make docs/lab/operations.md, and the README's part on it."""
+    opening = (
+        "# Which operation, and why\n\nThe course's networks differ in three operations. Which of them makes the "
+        "difference, why does MaxPool collapse at the notebook's setting, and does it hold on other images? [The "
+        "protocol](protocol-operations.md) was written before the runs."
+    )
+    write_experiments_of("operations", opening, data, out)
+    found = []
+    for name, sentence in (
+        ("factorial", operations.factorial_sentence),
+        ("interventions", operations.interventions_sentence),
+    ):
+        if not EXPERIMENTS[name].is_planned:
+            found.append(sentence(read_results(data / f"{name}.jsonl")))
+    found.append("[Which operation, and why](docs/lab/operations.md).")
+    write_sections(out, "README.md", {"operations": " ".join(found)})
+
+
+def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None:
+    """Make a page of its experiments."""
+    lab = out / "docs" / "lab"
+    blocks: list[str | list[Table]] = [opening, f"`python docs/train.py` trains all runs. {ALONE} {CHANGES}"]
     for name, experiment in EXPERIMENTS.items():
-        records = {name: read_results(data / f"{name}.jsonl")}
-        if experiment.control:
-            records["study-confirm"] = [*filter(experiment.control, read_results(data / "study-confirm.jsonl"))]
-        blocks += [f"## {experiment.title}", experiment.text, experiment.tables(*records.values())]
-        blocks += [sources(name, runs) for name, runs in records.items()]
-    write_page(out / "docs" / "lab" / "experiments.md", *blocks, level=3)
+        if experiment.page == page:
+            blocks += section(name, experiment, data, lab)
+    write_page(lab / f"{page}.md", *blocks, level=3)
+
+
+def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[str | list[Table]]:
+    """An experiment on its page."""
+    if experiment.is_planned:
+        return [f"## {experiment.title}", f"{experiment.text} Its runs are not done yet."]
+    records = {name: read_results(data / f"{name}.jsonl")}
+    blocks: list[str | list[Table]] = [f"## {experiment.title}", experiment.text]
+    if experiment.figure:
+        draw, description = experiment.figure
+        save_in_both_themes(partial(draw, records[name]), lab / f"{name}.png")
+        blocks.append(picture(name, description))
+    if experiment.control:
+        records["study-confirm"] = [*filter(experiment.control, read_results(data / "study-confirm.jsonl"))]
+    return [*blocks, experiment.tables(*records.values()), *(sources(name, runs) for name, runs in records.items())]
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
-    """The origin of runs: command, file, and a line for each machine with its threads and commits."""
+    """The origin of runs: commands of all and of one, file, and a line for each machine with threads and commits."""
     minutes = sum(one.seconds for one in results) / 60
     runs = f"n = {len(results)} runs, {minutes:.0f} min of training in all, [each with all its numbers]"
     study = f"scripts/study.py {name.removeprefix('study-')}"
-    command = f"scripts/compare.py {EXPERIMENTS[name].arguments}" if name in EXPERIMENTS else study
-    lines = [f"`python {command}`: {runs}(../data/{name}.jsonl).\n"]
-    for machine, own in grouped([one.provenance for one in results], lambda one: one.machine).items():
+    commands = [f"scripts/compare.py {one}" for one in EXPERIMENTS[name].commands] if name in EXPERIMENTS else [study]
+    others = f" and {len(commands) - 1} like it, which docs/experiments.py lists" if commands[1:] else ""
+    alone = f"One run alone, the first of them: `{command_of(results[0])}`."
+    lines = [f"`python {commands[0]}`{others}: {runs}(../data/{name}.jsonl). {alone}\n"]
+    origins = grouped([one.provenance for one in results], lambda one: (one.machine, one.commit is None))
+    for (machine, _), own in origins.items():
         threads = sorted({one.threads for one in own})
         of_each = "one thread" if threads == [1] else f"{listed([*map(str, threads)])} threads"
         commits = list(dict.fromkeys(one.commit or "unknown" for one in own))
         commit = f"commit{'s' * (len(commits) > 1)} {listed(commits)}"
         lines.append(f"- {counted(len(own), 'run')} on {machine}, {of_each} each, {commit}.")
     return "\n".join(lines)
+
+
+def command_of(result: RunResult) -> str:
+    """The command that repeats a single run, under a new name."""
+    options = command_line(overrides_for(result.arch, result.overrides))
+    return shlex.join(["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)])
 
 
 def hardware(result: RunResult) -> str:
@@ -147,14 +212,23 @@ def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> li
     difference = paired_difference(first, last)
     assert difference
     lines.append(("first - last", f"{difference.n} pairs", f"{difference:+}"))
-    differ = difference.p < SIGNIFICANCE
-    is_better = differ and difference.value > 0
     note = (
-        f"Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed: the "
-        f"sign-flip test finds {'a' if differ else 'no'} difference ({p_text(difference.p)}), and the interval is its "
-        f"own: {'channels first should be the' if is_better else 'channels_last stays the'} default."
+        "Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed, with the "
+        f"sign-flip test ({p_text(difference.p)}) and its own interval. {_memory_verdict(difference)}"
     )
     return [Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], lines, [note])]
+
+
+def _memory_verdict(difference: Estimate) -> str:
+    """Which order should be the default, by the study's limits."""
+    if difference.p < SIGNIFICANCE:
+        return f"Channels {'first' if difference.value > 0 else 'last'} should be the default."
+    if max(-difference.low, difference.high) < EQUIVALENT:
+        return f"They are equivalent within {100 * EQUIVALENT:.2f} points."
+    return (
+        f"That is undecided: these runs do not exclude a difference of more than {100 * EQUIVALENT:.2f} points. "
+        "channels_last stays the default for its speed."
+    )
 
 
 def _candidates(name_and_options: str, configs: str) -> str:
@@ -163,7 +237,59 @@ def _candidates(name_and_options: str, configs: str) -> str:
     return f"--name candidates/{name_and_options} --seeds 200,201 --data.val_size 10000 --grid config={paths}"
 
 
+def _factorial() -> str:
+    """The commands of its eight networks."""
+    lines = []
+    for downsampling, normalisation, head in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
+        network = f"downsampling {downsampling} --network.normalisation {normalisation} --network.head {head}"
+        name = f"factorial/{downsampling}-{normalisation}-{head}"
+        lines.append(f"--name {name} --arch {BLOCKS} --network.{network} {CHOOSE_AND_CONFIRM}")
+    return "\n".join(lines)
+
+
+BLOCKS = "convblocks.model.blocks.BlockNetwork"
+FASHION = "--data.root /usr/share/datasets/fashion-mnist"
+CHOOSE_AND_CONFIRM = (
+    "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"
+)
+
 EXPERIMENTS = {
+    "interventions": Experiment(
+        "Why does MaxPool collapse?",
+        "One thing is changed at a time, and the network trained for 300 steps at the notebook's setting.",
+        f"--name interventions --arch {BLOCKS} --seeds {','.join(map(str, range(4000, 4040)))} --epochs 1 "
+        "--trainer.max_steps 300 "
+        f"--grid config={','.join(f'docs/data/interventions/{one}.yaml' for one in operations.CONFIGS)}",
+        operations.interventions_tables,
+        figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
+        page="operations",
+    ),
+    "factorial": Experiment(
+        "Which operation makes the difference?",
+        "Every combination of the three operations, each at its own best learning rate.",
+        _factorial(),
+        operations.factorial_tables,
+        figure=(operations.factorial_figure, "The effects of three operations and their interactions"),
+        page="operations",
+        is_planned=True,
+    ),
+    "fashion-best": Experiment(
+        "Fashion-MNIST, each at its best rate",
+        "Is the order of the networks the same on other images of the same size? Debian's package "
+        "`dataset-fashion-mnist` has them.",
+        f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
+        operations.fashion_tables,
+        page="operations",
+        is_planned=True,
+    ),
+    "fashion-notebook": Experiment(
+        "Fashion-MNIST at the notebook's setting",
+        "Is the collapse the same?",
+        f"--name fashion-notebook {FASHION} --seeds 3002,3003,3004,3005,3006,3007",
+        operations.fashion_tables,
+        page="operations",
+        is_planned=True,
+    ),
     "onecycle": Experiment(
         "Five epochs",
         "What `configs/onecycle.yaml` reaches on the test set; [the board](board.md) has what it costs.",

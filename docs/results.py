@@ -1,30 +1,39 @@
 """The README's answer, and docs/lab/results.md: which network is better, and all that the study found."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import median
+
+from torch import nn
 
 from benchmarks.pages import picture
-from convblocks.comparison.analysis import ArmSummary, Comparison
+from convblocks.comparison.analysis import ArmSummary, Comparison, compare, mean_validation
 from convblocks.comparison.details import differences_tables, notebook_table, times_table
 from convblocks.comparison.study import report
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
-from convblocks.comparison.study.decision import Decision, decide
+from convblocks.comparison.study.decision import Decision, cell_of, decide
 from convblocks.comparison.study.stages import choices_of
-from convblocks.comparison.wording import settings_text
-from convblocks.estimates import cell
-from convblocks.figures.curves import comparison_figure, dead_units_figure
+from convblocks.comparison.wording import name_of, settings_text
+from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
+from convblocks.figures.intervals import intervals_figure
 from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.sweep import sweep_figure
-from convblocks.runs.result import read_results
-from convblocks.tables import Table, to_markdown
-from docs.experiments import sources
-from docs.writing import table, write_page, write_sections
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.summary import multiply_adds
+from convblocks.runs.collapse import DEAD
+from convblocks.runs.result import RunResult, by_arch, by_overrides, read_results
+from convblocks.tables import Table, listed, percent, to_markdown
+from docs.errors import errors_table
+from docs.experiments import ALONE, sources
+from docs.provenance import CHANGES
+from docs.writing import millions, table, write_page, write_sections
 
-ANSWER = (
-    "Left: test error against learning rate, every run a dot, and below it the share of collapsed runs. Right: the "
-    "differences of the networks in test accuracy, with 95 % intervals"
+RATES = (
+    "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
+    "through medians, collapsed runs crosses"
 )
+DIFFERENCES = "The differences of the networks in test accuracy at both settings, with 95 % intervals"
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
 FIGURES = {
     "curves": (comparison_figure, "Loss and test error by epoch, every run a line, and every run's final test error"),
@@ -37,27 +46,31 @@ def write_results(data: Path, out: Path) -> None:
     choice, confirmed = (read_results(data / f"study-{stage}.jsonl") for stage in ("choose", "confirm"))
     choices = choices_of(choice)
     decision = decide(confirmed, choices)
-    answer, why = report.conclusions(decision), dead_unit_sentences([*choice, *confirmed])
     lab = out / "docs" / "lab"
-    draw = partial(sweep_figure, [*choice, *confirmed], report.differences_of(decision))
-    save_in_both_themes(draw, lab / "results.png")
-    short = [line for line in answer if line.startswith((report.AT_BEST, report.AT_NOTEBOOKS))]
+    save_in_both_themes(partial(sweep_figure, choice, report.winner_titles(choice)), lab / "results.png")
+    differences = partial(intervals_figure, report.differences_of(decision), report.POINTS_OF_ACCURACY)
+    save_in_both_themes(differences, lab / "differences.png")
     sections = {
-        "answer": f"{' '.join(short)}\n\n{picture('docs/lab/results', ANSWER)}",
-        "networks": to_markdown([networks_table(decision)]).strip(),
-        "dead units": "\n\n".join([*why[:1], picture("docs/lab/dead-units-notebook", DEAD_UNITS)]),
+        "answer": f"{answer(decision)}\n\n{to_markdown([networks_table(decision, choice)]).strip()}",
+        "rates": "\n\n".join([*report.winner_sentences(choice), picture("docs/lab/results", RATES)]),
     }
     write_sections(out, "README.md", sections)
+    found = [*report.conclusions(decision), *report.winner_sentences(choice), *living_sentences(decision)]
+    found += [lead_sentence(data), *faster_sentences(decision), *dead_unit_sentences([*choice, *confirmed])]
     write_page(
         lab / "results.md",
         "# Results",
-        "Which network is better? [The protocol](protocol.md) says how that is decided, in two stages.",
-        picture("results", ANSWER),
-        "\n".join(f"- {line}" for line in [*answer, *why]),
+        "Which network is better? [The protocol](protocol.md) says how that is decided, in two stages; [another "
+        "page](operations.md) says which of their operations makes the difference, and why MaxPool collapses.",
+        picture("differences", DIFFERENCES),
+        "\n".join(f"- {line}" for line in found),
         sources("study-confirm", confirmed),
-        [*report.decision_tables(decision), dead_units_table([*choice, *confirmed])],
+        [*report.decision_tables(decision), costs_table(decision), errors_table(data)],
+        [dead_units_table([*choice, *confirmed])],
+        picture("results", RATES),
         [report.choice_table(choice, choices)],
         sources("study-choose", choice),
+        f"{ALONE} {CHANGES}",
         "## At the notebook's setting",
         *setting(lab, "notebook", decision.at_notebooks),
         "## Each network at its own best setting",
@@ -65,26 +78,148 @@ def write_results(data: Path, out: Path) -> None:
     )
 
 
-def networks_table(decision: Decision) -> Table:
-    """A line for each network: what it reaches at both settings."""
+def answer(decision: Decision) -> str:
+    """The README's answer in two sentences: at the best settings and, with all runs, at the notebook's."""
+    best, notebook = _ranked(decision.at_best), _ranked(decision.at_notebooks)
+    if decision.ruling not in ("first is better", "second is better"):
+        return " ".join(report.conclusions(decision))
+    runs = min(arm.runs for arm in best)
+    others = ", ".join(f"{name_of(arm.arch)} {_percent(arm)}" for arm in best[1:])
+    order = "another" if [arm.arch for arm in best] != [arm.arch for arm in notebook] else "the same"
+    lead, costs = _lead(decision), _cost(best[0]) / _cost(best[1])
+    return (
+        "Trained for five epochs, each with the learning rate and schedule that suit it best, "
+        f"{name_of(best[0].arch)} reads MNIST's test digits best: {_percent(best[0])} right, {others} (means of {runs} "
+        f"runs{lead}), at {costs:.1f} times the arithmetic of {name_of(best[1].arch)}. At the "
+        f"notebook's constant rate of 0.01 the order is {order}: {_with_collapses(decision)}."
+    )
 
-    def reached(arm: ArmSummary) -> str:
-        """``97.01 [96.46, 97.57], 8 of 12 trained``, the count only if some collapsed."""
-        return cell(arm.accuracy) + (f", {arm.trained_runs} of {arm.runs} trained" if arm.collapsed_at else "")
 
-    at_notebooks = {arm.arch: reached(arm) for arm in decision.at_notebooks.arms}
+def _ranked(comparison: Comparison) -> list[ArmSummary]:
+    """The best first: by the runs that trained, and before all by how many."""
+    return sorted(comparison.arms, key=lambda arm: (-arm.trained.value, -(arm.accuracy.value if arm.accuracy else 0)))
+
+
+def _percent(arm: ArmSummary) -> str:
+    return percent(arm.accuracy.value) if arm.accuracy else "nothing"
+
+
+def _cost(arm: ArmSummary) -> int:
+    return multiply_adds(ARCHITECTURES[arm.arch]())
+
+
+def _lead(decision: Decision) -> str:
+    """``; MaxPool leads BatchNorm by 0.29 points, 95 % interval 0.24 to 0.34``; empty where ranks decide."""
+    primary = decision.primary
+    if primary is None or primary.means is None or not decision.is_by_means:
+        return ""
+    is_first = decision.ruling == "first is better"
+    one, other = (primary.first, primary.second) if is_first else (primary.second, primary.first)
+    lead = primary.means if is_first else -primary.means
+    interval = f"95 % interval {100 * lead.low:.2f} to {100 * lead.high:.2f}"
+    return f"; {name_of(one)} leads {name_of(other)} by {100 * lead.value:.2f} points, {interval}"
+
+
+def _with_collapses(decision: Decision) -> str:
+    """What the networks reach at the notebook's setting, with every run that they were given."""
+    arms = _ranked(decision.at_notebooks)
+    healthy = [f"{name_of(arm.arch)} reaches {_percent(arm)}" for arm in arms if not arm.collapsed_at]
+    parts = [f"{listed(healthy)} in all {arms[0].runs} runs"] if healthy else []
+    for arm in arms:
+        if arm.collapsed_at:
+            collapsed = f"{len(arm.collapsed_at)} of {arm.runs} runs of {name_of(arm.arch)} collapse"
+            living = living_units(decision, arm.arch)
+            others = f", and the others reach {_percent(arm)}{f' with {living} alive' if living else ''}"
+            parts.append(collapsed + (others if arm.accuracy else ""))
+    return "; ".join(parts)
+
+
+def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
+    """A line for each network: what it reaches at both settings, and what it costs."""
+    at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
+
+    def row(best: ArmSummary) -> dict[str, str]:
+        notebook = at_notebooks[best.arch]
+        collapses = f", {len(notebook.collapsed_at)} of {notebook.runs} collapse" if notebook.collapsed_at else ""
+        return {
+            "network": best.arch,
+            "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
+            "at the notebook's setting": f"{_percent(notebook)}{collapses}",
+            "parameters": f"{best.parameters:,}",
+            "multiply-adds": millions(_cost(best)),
+            "five epochs": f"{best.seconds:.0f} s",
+        }
+
+    tried = len({cell_of(one) for one in choice})
+    note = (
+        f"Test accuracy, the mean of the runs that trained; tuned: the best of {tried} settings by held-out images. "
+        "Time on one CPU core. [All results](docs/lab/results.md), with intervals, machines and [the "
+        "protocol](docs/lab/protocol.md)."
+    )
+    return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
+
+
+def costs_table(decision: Decision) -> Table:
+    """What each network costs, and what its accuracy is without the runs that collapsed."""
     rows = [
         {
-            "network": best.arch,
-            "parameters": f"{best.parameters:,}",
-            "at the notebook's setting": at_notebooks[best.arch],
-            "at its own best setting": reached(best),
-            "best setting": settings_text(best.overrides, report.SWEPT),
+            "network": arm.arch,
+            "parameters": f"{arm.parameters:,}",
+            "multiply-adds an image": f"{_cost(arm):,}",
+            "seconds a run, median": f"{arm.seconds:.0f}",
         }
-        for best in decision.at_best.arms
+        for arm in decision.at_best.arms
     ]
-    note = "Test accuracy in per cent, the mean of the runs that trained, with its 95 % interval."
-    return table("Accuracies", rows, note)
+    note = "Multiply-adds of one forward pass, counted by torchinfo. A run is five epochs and their evaluations."
+    return table("What a network costs", rows, note)
+
+
+def living_sentences(decision: Decision) -> list[str]:
+    """How many units live in the worst layer of each network."""
+    found = {arm.arch: living_units(decision, arm.arch) for arm in decision.at_notebooks.arms}
+    parts = [f"{units} of {name_of(arch)}" for arch, units in found.items() if units]
+    return [f"Alive at the notebook's setting in the runs that trained: {', '.join(parts)}."] if parts else []
+
+
+def living_units(decision: Decision, arch: str) -> str:
+    """``1 to 5 of the 64 units behind relu2``: after the last epoch, in the worst layer of the runs that trained."""
+    trained = [run for run in decision.at_notebooks.results if run.arch == arch and not run.collapsed]
+    shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
+    if not shares:
+        return ""
+    worst = max(shares, key=lambda name: median(shares[name]))
+    units = dict(zip(shares, widths(arch), strict=True))[worst]
+    living = sorted(round(units * (1 - share)) for share in shares[worst])
+    counts = f"{living[0]} to {living[-1]}" if living[0] < living[-1] else str(living[0])
+    return f"{counts} of the {units} units behind {worst.removeprefix(DEAD)}"
+
+
+def faster_sentences(decision: Decision) -> list[str]:
+    """The other measure of speed: the claims at the best settings count seconds."""
+    losses = {arm.arch: arm.first_loss for arm in decision.at_best.arms if arm.first_loss}
+    found = ", ".join(f"{loss} for {name_of(arch)}" for arch, loss in losses.items())
+    return [f'"Train faster" has two measures; by the loss of the first epoch, at the best settings it is {found}.']
+
+
+def lead_sentence(data: Path) -> str:
+    """What becomes of MaxPool's lead with better recipes and more epochs."""
+    recipe = compare(read_results(data / "onecycle.jsonl")).of_accuracy()[0]
+    long = by_arch(read_results(data / "candidates-long.jsonl"))
+    scores = {
+        arch: max(mean_validation(runs) or 0.0 for runs in by_overrides(own).values()) for arch, own in long.items()
+    }
+    lead = f"{(recipe.means if recipe.first == 'maxpool' else -recipe.means):u}" if recipe.means else "unknown"
+    return (
+        f"This is after five epochs. With the recipe configs/onecycle.yaml MaxPool leads by {lead}, and after thirty "
+        f"epochs on held-out images by {100 * (scores['maxpool'] - scores['batchnorm']):.2f} points (the better of two "
+        "recipes each, two runs): see [experiments](experiments.md)."
+    )
+
+
+def widths(arch: str) -> list[int]:
+    """The units of each hidden layer of a registered network."""
+    layers = [one for one in ARCHITECTURES[arch]().modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    return [one.out_channels if isinstance(one, nn.Conv2d) else one.out_features for one in layers[:-1]]
 
 
 def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:

@@ -26,6 +26,10 @@ def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
     return Table(title, columns, [[row[column] for column in columns] for row in rows], notes)
 
 
+def millions(count: int) -> str:
+    return f"{count / 1e6:.2f} M"
+
+
 def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
     """Write a page of the repository into a folder, with these sections by their names.
 

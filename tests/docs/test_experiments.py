@@ -8,31 +8,45 @@ import pytest
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
 from convblocks.runs.result import read_results
-from docs.experiments import EXPERIMENTS, channels_tables, sources, sprint_tables
+from docs.experiments import EXPERIMENTS, channels_tables, command_of, sources, sprint_tables
 from docs.writing import DATA
 from tests.comparison.made_up import MACHINE, course, provenance, result
 
 
 def test_the_origins_count_the_runs_of_each_machine() -> None:
-    origins = [*[provenance()] * 30, provenance("one", commit=None, threads=2)]
+    origins = [*[provenance()] * 30, provenance(commit=None), provenance("one", commit=None, threads=2)]
     origins += [provenance("another", commit, threads) for commit, threads in zip("abc", (1, 4, 1), strict=True)]
     runs = [result("mlp", seed, 0.9, provenance=one) for seed, one in enumerate(origins)]
     first, *lines = sources("long", runs).split("\n")
-    assert first.startswith(f"`python scripts/compare.py {EXPERIMENTS['long'].arguments}`: n = 34 runs, ")
-    assert first.endswith("[each with all its numbers](../data/long.jsonl).")
+    assert first.startswith(f"`python scripts/compare.py {EXPERIMENTS['long'].arguments}`: n = 35 runs, ")
+    assert first.endswith(
+        "[each with all its numbers](../data/long.jsonl). "
+        "One run alone, the first of them: `python scripts/fit.py --epochs=5 --arch mlp --seed 0`."
+    )
     assert lines == [
         "",
         f"- 30 runs on {MACHINE}, one thread each, commit abc1234.",
+        f"- 1 run on {MACHINE}, one thread each, commit unknown.",
         "- 1 run on one, 2 threads each, commit unknown.",
         "- 3 runs on another, 1 and 4 threads each, commits a, b and c.",
     ]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [name for name, one in EXPERIMENTS.items() if not one.is_planned])
 def test_the_command_trains_the_runs_that_are_kept(name: str) -> None:
-    trials = compare.trials_of(parse(shlex.split(EXPERIMENTS[name].arguments)))
+    commands = EXPERIMENTS[name].commands
+    trials = [trial for command in commands for trial in compare.trials_of(parse(shlex.split(command)))]
     kept = {(one.arch, one.seed, one.overrides) for one in read_results(DATA / f"{name}.jsonl")}
     assert kept >= {(trial.arch, trial.seed, trial.overrides) for trial in trials}
+
+
+def test_a_run_is_repeated_alone_with_the_options_of_its_record() -> None:
+    """The config comes first, since later options win; a registered network takes no arguments."""
+    overrides = (("config", "configs/long.yaml"), ("network.width", "3"), ("trainer.precision", "bf16-mixed"))
+    assert command_of(result("maxpool", 7, 0.99, overrides)) == (
+        "python scripts/fit.py --config=configs/long.yaml --epochs=5 --trainer.precision=bf16-mixed "
+        "--arch maxpool --seed 7"
+    )
 
 
 def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:
@@ -54,5 +68,15 @@ def test_the_two_orders_of_memory_are_compared_seed_by_seed() -> None:
     )
     (table,) = channels_tables(first, last[1:])
     assert table.rows[2] == ("first - last", "7 pairs", "+0.10 [+0.10, +0.10]")
-    assert "finds a difference (p = 0.016)" in table.notes[0]
-    assert "channels first should be the default" in table.notes[0]
+    assert "sign-flip test (p = 0.016)" in table.notes[0]
+    assert "Channels first should be the default" in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("half_width", "verdict"), [(0.0005, "They are equivalent within 0.10 points."), (0.002, "That is undecided: ")]
+)
+def test_without_a_difference_only_a_narrow_interval_is_equivalence(half_width: float, verdict: str) -> None:
+    """Eight differences around 0, so that the interval of the sign-flip test is about as wide as they spread."""
+    first = [result("batchnorm", seed, 0.98 + half_width * (-1) ** seed) for seed in range(8)]
+    (table,) = channels_tables(first, [result("batchnorm", seed, 0.98) for seed in range(8)])
+    assert verdict in table.notes[0]

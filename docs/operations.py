@@ -1,0 +1,250 @@
+"""Which operation makes the difference, and why MaxPool collapses: the analysis of docs/lab/protocol-operations.md."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import prod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from convblocks.comparison.analysis import compare, summarise
+from convblocks.comparison.options import VAL_SIZE
+from convblocks.comparison.ranking import ranking
+from convblocks.comparison.report import results_table
+from convblocks.comparison.statistics import SIGNIFICANCE, holm, mean_interval
+from convblocks.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.figures.curves import layers
+from convblocks.figures.intervals import intervals_figure
+from convblocks.model.blocks import BlockNetwork
+from convblocks.model.summary import multiply_adds
+from convblocks.runs.collapse import DEAD
+from convblocks.runs.result import RunResult, grouped
+from convblocks.tables import Table, listed
+from docs.writing import millions, table
+
+# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+AS_IS = "as-is"
+VARIANTS = {
+    "batch-norm": "batch normalisation",
+    "centring": "centring without division",
+    "leaky-relu": "LeakyReLU",
+    "lower-rate": "a learning rate of 0.003",
+    "warm-up": "100 steps of warm-up",
+    "smaller-weights": "smaller initial weights",
+    "batchnorm-without": "the BatchNorm network without batch normalisation",
+}
+CONFIGS = (AS_IS, *VARIANTS)
+
+# The operations of the factorial, and the level of each that counts as +1.
+OPERATIONS = {
+    "downsampling": ("maxpool", "MaxPool, not stride 2"),
+    "normalisation": ("batch", "batch normalisation"),
+    "head": ("average", "average, not flatten"),
+}
+
+# Of each operation.
+Levels = tuple[Any, ...]
+
+
+def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
+    """How many runs of each variant collapsed, and whether that differs from the network as it is."""
+    runs = _by_variant(results)
+    p_values = prevention(runs)
+    names = layers(results)
+    rows = []
+    for variant, own in runs.items():
+        arm = summarise(own)
+        dead = [median(run.final[name] for run in own) if name in own[0].final else None for name in names]
+        rows.append(
+            {
+                "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
+                "collapsed": count_text(len(arm.collapsed_at), arm.runs),
+                "p against as-is": p_number(p_values[variant]) if variant in p_values else NOTHING,
+                **{
+                    f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"
+                    for name, one in zip(names, dead, strict=True)
+                },
+                "accuracy if trained": cell(arm.accuracy),
+            }
+        )
+    note = (
+        "After 300 steps. Collapsed with Wilson's 95 % interval; p of Fisher's exact test, after Holm's correction for "
+        f"{len(p_values)} variants; dead units as medians over all runs, in evaluation on 1,000 images, none where "
+        "the activation is no ReLU; accuracy in per cent on the test images, mean of the runs that trained."
+    )
+    return [table("Collapses", rows, note)]
+
+
+def interventions_figure(results: Sequence[RunResult]) -> Figure:
+    """The share of collapsed runs of each variant, the largest first."""
+    runs = _by_variant(results)
+    shares = {VARIANTS.get(variant, "as it is"): _collapses(own) for variant, own in runs.items()}
+    ordered = dict(sorted(shares.items(), key=lambda one: -one[1].value))
+    title = f"{len(_preventing(runs))} of {len(runs) - 1} changes prevent MaxPool's collapse"
+    return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
+
+
+def interventions_sentence(results: Sequence[RunResult]) -> str:
+    """Which variants prevent the collapse, and of which that is not shown."""
+    runs = _by_variant(results)
+    prevent = _preventing(runs)
+    unclear = [variant for variant in VARIANTS if variant in runs and variant not in prevent]
+    count = sum(run.collapsed for run in runs[AS_IS])
+    how = "each prevent" if prevent[1:] else "prevents"
+    parts = [f"{listed([VARIANTS[one] for one in prevent])} {how} it"] if prevent else []
+    parts += [f"{listed([VARIANTS[one] for one in unclear])} were not shown to"] if unclear else []
+    return (
+        f"At the notebook's setting {count} of {len(runs[AS_IS])} runs of MaxPool collapse within 300 steps: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """The variants that collapse significantly less often than the network as it is."""
+    rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)
+    return [one for one in VARIANTS if p_values.get(one, 1) < SIGNIFICANCE and _collapses(runs[one]).value < rate]
+
+
+def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
+    """The p of Fisher's exact test of each variant against the network as it is, after Holm's correction."""
+    counts = {variant: (sum(run.collapsed for run in own), len(own)) for variant, own in runs.items()}
+    collapsed, total = counts.pop(AS_IS)
+    found = [
+        float(stats.fisher_exact(np.array([[collapsed, total - collapsed], [other, of - other]])).pvalue)
+        for other, of in counts.values()
+    ]
+    return dict(zip(counts, holm(found), strict=True))
+
+
+def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
+    """The eight networks with what they cost and reach, and the effects of the operations."""
+    chosen, confirmed = split(results)
+    tried = grouped(chosen, levels_of)
+    rows = []
+    for levels, own in sorted(confirmed.items(), key=lambda one: -_mean(one[1])):
+        arm = summarise(own)
+        scores = grouped(tried[levels], lambda run: dict(run.overrides)["lr"])
+        rows.append(
+            {
+                **dict(zip(OPERATIONS, levels, strict=True)),
+                "parameters": f"{arm.parameters:,}",
+                "multiply-adds": millions(multiply_adds(BlockNetwork(*levels))),
+                "s a run": f"{arm.seconds:.0f}",
+                "lr": dict(own[0].overrides)["lr"],
+                "held-out accuracy %": ", ".join(f"{lr}: {_validation(runs)}" for lr, runs in scores.items()),
+                "trained": f"{arm.trained_runs} of {arm.runs}",
+                "test accuracy %": cell(arm.accuracy),
+            }
+        )
+    effects = effects_of(confirmed)
+    lines = [{"effect": name, "points": f"{one:+}", "p": p_number(one.p)} for name, one in effects.items()]
+    return [
+        table(
+            "Eight networks",
+            rows,
+            "Five epochs of one cycle. The learning rate was chosen on held-out images, from the means shown; test "
+            "accuracies are of fresh seeds, with Student's 95 % intervals. maxpool, none, flatten is the course's "
+            "MaxPool network; stride, batch, average its BatchNorm network.",
+        ),
+        table(
+            "Effects",
+            lines,
+            "In points of test accuracy. An effect is the mean of the four networks with an operation minus that of "
+            "the four without; an interaction is half of how much one effect changes with the other operation. The "
+            f"intervals hold together at 95 % (Bonferroni over {len(effects)}), by Welch and Satterthwaite; p after "
+            "Bonferroni's correction.",
+        ),
+    ]
+
+
+def factorial_figure(results: Sequence[RunResult]) -> Figure:
+    """The effects of the operations and their interactions."""
+    effects = effects_of(split(results)[1])
+    return intervals_figure(
+        {f"{_largest(effects)} matters most": effects}, "points of test accuracy; the 95 % intervals hold together"
+    )
+
+
+def factorial_sentence(results: Sequence[RunResult]) -> str:
+    """Which operation makes the largest difference."""
+    effects = effects_of(split(results)[1])
+    largest = effects[_largest(effects)]
+    if largest.low <= 0 <= largest.high:
+        return "No operation was shown to matter."
+    return f"The operation that matters most: {_largest(effects)} ({largest:+u})."
+
+
+def _largest(effects: Mapping[str, Estimate]) -> str:
+    """The operation with the largest main effect."""
+    return max((name for _, name in OPERATIONS.values()), key=lambda name: abs(effects[name].value))
+
+
+def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
+    """The main effects and interactions of the operations, with simultaneous intervals."""
+    samples = [[run.accuracy for run in own if not run.collapsed] for own in confirmed.values()]
+    signs = [
+        [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
+        for levels in confirmed
+    ]
+    names = [name for _, name in OPERATIONS.values()]
+    groups = [group for size in (1, 2, 3) for group in combinations(range(len(names)), size)]
+    return {
+        " x ".join(names[place] for place in group): contrast(
+            samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
+        )
+        for group in groups
+    }
+
+
+def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:
+    """A weighted sum of means, with an interval that holds together with so many others by Bonferroni's correction.
+
+    Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch, "The generalization of
+    'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
+    """
+    value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
+    parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
+    freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
+    error = float(parts.sum() ** 0.5)
+    margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
+    p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))
+    return Estimate(value, value - margin, value + margin, min(map(len, samples)), p, POINTS)
+
+
+def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
+    """The course's networks on Fashion-MNIST at one setting, or each at its best."""
+    confirmed = [run for run in results if VAL_SIZE not in dict(run.overrides)]
+    swept = ["lr"] if len(confirmed) < len(results) else []
+    comparison = compare(confirmed)
+    return [results_table("Results", [comparison], swept, ranking(comparison))]
+
+
+def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
+    """The runs that choose, and the confirming ones by the levels of their operations."""
+    chosen = [run for run in results if VAL_SIZE in dict(run.overrides)]
+    return chosen, grouped((run for run in results if VAL_SIZE not in dict(run.overrides)), levels_of)
+
+
+def levels_of(run: RunResult) -> Levels:
+    overrides = dict(run.overrides)
+    return tuple(overrides[f"network.{operation}"] for operation in OPERATIONS)
+
+
+def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    return grouped(results, lambda run: Path(dict(run.overrides)["config"]).stem)
+
+
+def _collapses(runs: Sequence[RunResult]) -> Estimate:
+    return share(sum(run.collapsed for run in runs), len(runs))
+
+
+def _mean(runs: Sequence[RunResult]) -> float:
+    return float(np.mean([run.accuracy for run in runs]))
+
+
+def _validation(runs: Sequence[RunResult]) -> str:
+    return f"{100 * mean_interval([run.validation or 0.0 for run in runs], PERCENT).value:.2f}"
