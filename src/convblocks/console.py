@@ -9,7 +9,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -67,7 +68,8 @@ def answer(
             signal.signal(signal.SIGINT, _exit_now)
         # Without a home folder that it can write to, matplotlib would announce at length where it keeps its cache.
         import_module("logging").getLogger("matplotlib").setLevel("ERROR")
-        found: Command = import_module(command).main if isinstance(command, str) else command
+        with _loading():
+            found: Command = import_module(command).main if isinstance(command, str) else command
         if accepts_ctrl_c:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         found(arguments)
@@ -207,6 +209,20 @@ def _width() -> int:
     import shutil  # slow to load
 
     return shutil.get_terminal_size().columns
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Show on a terminal, while PyTorch is imported, that something happens; one of a run's processes shows it."""
+    shown = "Loading PyTorch ..."
+    if "torch" in sys.modules or not sys.stdout.isatty() or os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    print(shown, end="", flush=True)
+    try:
+        yield
+    finally:
+        print("\r" + " " * len(shown), end="\r", flush=True)
 
 
 def _exit_now(number: int, frame: FrameType | None) -> None:

@@ -68,6 +68,7 @@ MORE, LOWER = ("--epochs", "4"), ("--lr", "0.01")
         (ended(0.1, 0.95, steps=50), None, 0.12, "The averages of batch normalisation lag", MORE),
         (ended(0.6, 0.95), None, 0.95, "It overfits: it classifies 95 % of the training images and 60 %", MOVED),
         (ended(0.6, 0.95, steps=50), None, None, "It overfits", (*MORE, *MOVED)),
+        (ended(0.5, 0.5, dead=0.5), None, None, "50 % of relu1's units are dead: .* no longer learn", LOWER),
     ],
 )
 def test_the_evidence_is_named_with_options_to_try_next(
@@ -87,7 +88,7 @@ def test_the_evidence_is_named_with_options_to_try_next(
 
 
 @pytest.mark.parametrize(
-    "one", [ended(0.95, 0.99), ended(0.95), ended(0.5, 0.55, steps=20), ended(0.5, 0.5, dead=0.98), of_the_best_epoch()]
+    "one", [ended(0.95, 0.99), ended(0.95), ended(0.5, 0.55, steps=20), ended(0.5, 0.5, dead=0.49), of_the_best_epoch()]
 )
 def test_a_healthy_run_has_no_diagnosis(one: RunResult, workspace: Path) -> None:
     assert diagnosis.diagnose(a_run(), one, None) is None

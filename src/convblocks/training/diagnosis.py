@@ -1,6 +1,7 @@
 """Names what is wrong with a finished run: the evidence, and the settings to try next."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,9 @@ LEAST_GAP, STANDARD_ERRORS = 0.1, 3
 # A share of dead units that is no longer good for a network at chance.
 MANY_DEAD = 0.9
 
+# A share of dead units that is worth a word, however well the network does.
+HALF_DEAD = 0.5
+
 # Training images on which the final weights are evaluated.
 IMAGES = 1000
 
@@ -33,7 +37,7 @@ class Diagnosis:
 
 
 def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
-    """The first of these that a run shows: it diverged, collapsed, was too short, or does not generalise.
+    """The first of these that a run shows: it diverged, collapsed, was too short, does not generalise, or has dead units.
 
     Args:
         run: The finished run.
@@ -70,7 +74,7 @@ def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis 
         return Diagnosis(f"It has learned next to nothing: {after}.", option("--lr", lr / 3))
     standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(result.images.test, 1))
     if not trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
-        return None
+        return half_dead_layers(dead, lr)
     if (known := accuracy_on_training_images(run)) is not None and trained_on - known > LEAST_GAP:
         return Diagnosis(
             f"The averages of batch normalisation lag behind: it classified {whole_percent(trained_on)} of the "
@@ -84,6 +88,15 @@ def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis 
 def best_epoch(result: RunResult) -> Row:
     """The metrics of the epoch whose weights are the final ones: with validation images that of the best evaluation."""
     return result.epochs[int((result.best_evaluation or result.epochs[-1])["epoch"]) - 1]
+
+
+def half_dead_layers(dead: Mapping[str, float], lr: float) -> Diagnosis | None:
+    """What it means that layers of a network that learns have lost half of their units or more, if any have."""
+    layers = [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD]
+    if not layers:
+        return None
+    meaning = "they output 0 for every image, and no longer learn. At a lower learning rate fewer die."
+    return Diagnosis(f"{listed(layers)} units are dead: {meaning}", option("--lr", lr / 3))
 
 
 def option(name: str, value: float) -> tuple[str, str]:
