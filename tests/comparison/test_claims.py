@@ -11,7 +11,7 @@ from convblocks.runs.result import RunResult
 from tests.comparison.made_up import COURSES, PARAMETERS, as_claimed, course, result, short
 
 READINGS: tuple[Reading, Reading] = ("all", "trained")
-RULINGS = {"supported": "+", "not supported": "-", "undecided": "?", "n is too small": "n"}
+RULINGS = {"supported": "+", "not supported": "-", "undecided": "?", "too few runs": "n"}
 
 
 def claim_on(runs: Sequence[RunResult], words: str) -> Claim:

@@ -8,7 +8,7 @@ from convblocks.comparison.analysis import NOTEBOOKS, Comparison, Difference, Re
 from convblocks.comparison.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.runs.result import by_arch
 
-Ruling = Literal["supported", "not supported", "undecided", "n is too small"]
+Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
 
 # "Roughly equal": the largest network has at most a tenth more parameters than the smallest. Our threshold.
 ROUGHLY_EQUAL = 1.1
@@ -78,7 +78,7 @@ def _verdicts(claims: Sequence[Sequence[Difference]], reading: Reading) -> list[
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
     verdicts = []
     for evidence, p, least in zip(claims, adjusted, possible, strict=True):
-        ruling: Ruling = "n is too small" if least >= SIGNIFICANCE else "undecided"
+        ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
         if p < SIGNIFICANCE:
             ruling = "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
         verdicts.append(Verdict(ruling, p))

@@ -34,6 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from convblocks.comparison.grid import analyse, best_settings
+from convblocks.comparison.more_runs import more_runs
 from convblocks.comparison.options import MOST_TRIALS, parse
 from convblocks.comparison.publish import publish
 from convblocks.comparison.report import report_of
@@ -88,7 +89,8 @@ def main(arguments: list[str]) -> None:
             publish(report_of(analyse(list(results.values()))), directory)
         raise
     if results:
-        publish(report_of(analyse(list(results.values()), confirmed)), directory)
+        analysis = analyse(list(results.values()), confirmed)
+        publish(report_of(analysis, more_runs(analysis, options, arguments)), directory)
     refuse_missing(trials, results)
 
 

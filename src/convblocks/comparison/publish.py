@@ -1,5 +1,6 @@
 """The one way in which results of several runs are reported: printed, kept as files, and shown in TensorBoard."""
 
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.atomic import write
-from convblocks.console import echo
+from convblocks.console import echo, echo_command
 from convblocks.figures.style import save
 from convblocks.runs.directory import RunDirectory
 from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_markdown, without_html
@@ -29,7 +30,7 @@ class Report:
         rows: For the CSV file.
         details: Tables for the Markdown file only.
         numbers: For the JSON file, if any.
-        command: A command to copy, at the end of the Markdown file.
+        command: A command to copy, at the end.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Report:
 def publish(
     report: Report, directory: RunDirectory, write_more: Callable[[SummaryWriter], None] = lambda writer: None
 ) -> None:
-    """Write a report into a directory and into TensorBoard, and print its tables and sentences.
+    """Write a report into a directory and into TensorBoard, and print its tables, sentences and command.
 
     Args:
         report: The content.
@@ -78,3 +79,5 @@ def publish(
     to_console(report.tables, terminal())
     for line in report.sentences:
         echo(line)
+    if report.command:
+        echo_command(shlex.split(report.command, posix=False))

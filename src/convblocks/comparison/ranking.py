@@ -1,11 +1,23 @@
 """The order of the networks in sentences: over the runs that trained, and over all runs where some did not."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
-from convblocks.comparison.analysis import ArmSummary, Comparison
+from convblocks.comparison.analysis import ArmSummary, Comparison, Difference, Reading
 from convblocks.comparison.statistics import SIGNIFICANCE, holm
 from convblocks.comparison.wording import lead_text, name_of, sentence
 from convblocks.estimates import Estimate, count_text
+
+READINGS: tuple[Reading, Reading] = ("trained", "all")
+
+
+class Step(NamedTuple):
+    """The lead of a network over the next one."""
+
+    better: str
+    worse: str
+    difference: Difference
+    is_certain: bool
 
 
 def ranking(comparison: Comparison) -> list[str]:
@@ -15,16 +27,37 @@ def ranking(comparison: Comparison) -> list[str]:
     return [*([_order(comparison)] if len(arms) > 1 else []), *([sentence("; ".join(collapsed))] if collapsed else [])]
 
 
-def _order(comparison: Comparison) -> str:
-    """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
+def steps(comparison: Comparison) -> list[Step]:
+    """The steps between the three best networks, by the means over the runs that trained."""
     differences = {one: one.means for one in comparison.of_accuracy() if one.means}
     adjusted = dict(zip(differences, holm([one.p("trained") for one in differences]), strict=True))
     means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
-    trained, of_all = [], []
+    found = []
     for better, worse in pairwise(sorted(means, key=lambda arch: -means[arch])[:3]):
         (one,) = [one for one in differences if {one.first, one.second} == {better, worse}]
-        lead = differences[one] if one.first == better else -differences[one]
-        trained.append(_follows(lead, name_of(better), name_of(worse), is_certain=adjusted[one] < SIGNIFICANCE))
+        found.append(Step(better, worse, one, is_certain=adjusted[one] < SIGNIFICANCE))
+    return found
+
+
+def winner(comparison: Comparison) -> str | None:
+    """The network that is certainly better than every other one, over all runs too; None without one."""
+    leads: dict[str, list[bool]] = {}
+    for reading in READINGS:
+        found = comparison.of_accuracy()
+        for one, p in zip(found, holm([one.p(reading) for one in found]), strict=True):
+            better, worse = (one.first, one.second) if one.is_better(reading) else (one.second, one.first)
+            leads.setdefault(better, []).append(p < SIGNIFICANCE)
+            leads.setdefault(worse, []).append(False)
+    return next((arch for arch, certain in leads.items() if all(certain)), None)
+
+
+def _order(comparison: Comparison) -> str:
+    """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
+    trained, of_all = [], []
+    for better, worse, one, is_certain in steps(comparison):
+        assert one.means
+        lead = one.means if one.first == better else -one.means
+        trained.append(_follows(lead, name_of(better), name_of(worse), is_certain))
         if one.runs != one.trained_runs:
             chance = one.all_runs if one.first == better else one.all_runs.complement()
             of_all.append(f"{name_of(better)} beats {name_of(worse)} in {chance}")

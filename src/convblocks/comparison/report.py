@@ -9,7 +9,7 @@ from convblocks.comparison.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, 
 from convblocks.comparison.details import details
 from convblocks.comparison.grid import Analysis, as_numbers
 from convblocks.comparison.publish import Report
-from convblocks.comparison.ranking import ranking
+from convblocks.comparison.ranking import ranking, winner
 from convblocks.comparison.trials import ROOT
 from convblocks.comparison.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, sentence, settings_text
 from convblocks.data.images import MNIST
@@ -23,14 +23,17 @@ from convblocks.tables import Table
 DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
 
 
-def report_of(analysis: Analysis) -> Report:
-    """The report of a comparison; without validation images all settings of a grid, of which none may be chosen."""
+def report_of(analysis: Analysis, more: tuple[str, str] = ("", "")) -> Report:
+    """The report of a comparison; without validation images all settings of a grid, of which none may be chosen.
+
+    ``more`` is a last sentence, and the command that it announces.
+    """
     swept, cells = tuple(analysis.swept), list(analysis.at_settings.values())
     every_setting = [results_table(titled("Every setting", analysis.results, swept), cells, swept)] if cells else []
     if analysis.main:
         title = "Each network at its own best setting" if swept else "Results"
         title = titled(title, analysis.main.results, swept)
-        tables = [results_table(title, [analysis.main], swept, _choice_notes(analysis))]
+        tables = [results_table(title, [analysis.main], swept, _choice_notes(analysis), winner(analysis.main))]
         tables += claims_tables({"verdict": analysis.main})
         further = every_setting
     else:
@@ -44,7 +47,8 @@ def report_of(analysis: Analysis) -> Report:
     return Report(
         name="comparison",
         tables=tables,
-        sentences=conclusions(analysis),
+        sentences=[*conclusions(analysis), *filter(None, more[:1])],
+        command=more[1],
         details=[*further, *details(analysis)],
         figures={"": lambda: draw(analysis.results)},
         numbers=as_numbers(analysis),
@@ -77,9 +81,16 @@ def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> st
 
 
 def results_table(
-    title: str, comparisons: Sequence[Comparison], swept: Sequence[str] = (), notes: Sequence[str] = ()
+    title: str,
+    comparisons: Sequence[Comparison],
+    swept: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    best: str | None = None,
 ) -> Table:
-    """A line for each network of each comparison; the setting and validation columns are those of a grid."""
+    """A line for each network of each comparison; the setting and validation columns are those of a grid.
+
+    That of the ``best`` one is marked.
+    """
     baseline, images = comparisons[0].baseline, comparisons[0].images
     validated = bool(swept) and all(arm.validation is not None for one in comparisons for arm in one.arms)
     alone = all(len(one.arms) == 1 for one in comparisons)
@@ -96,7 +107,7 @@ def results_table(
         f"P(beats\n{baseline})": not alone,
         f"minus {baseline}\nif trained": not alone,
     }
-    lines = [_line(comparison, arm, swept) for comparison in comparisons for arm in comparison.arms]
+    lines = [_line(comparison, arm, swept, arm.arch == best) for comparison in comparisons for arm in comparison.arms]
     if is_notebooks(comparisons):
         lines.insert(1, _notebook_line())
     shown = list(columns.values())
@@ -167,7 +178,7 @@ def why(comparison: Comparison, claim: Claim) -> str:
         parts.append(_evidence([weakest], "all", claim.all_runs.p, "All runs: "))
     elif collapses and claim.all_runs.p is not None:
         parts.append(f"All runs: {p_text(claim.all_runs.p)}.")
-    if "n is too small" in (claim.all_runs.ruling, claim.trained.ruling):
+    if "too few runs" in (claim.all_runs.ruling, claim.trained.ruling):
         parts.append(f"It takes {runs_that_decide(4)} trained runs of each.")
     return " ".join(parts)
 
@@ -191,12 +202,12 @@ def _choice_notes(analysis: Analysis) -> list[str]:
     return [chosen, *fresh]
 
 
-def _line(comparison: Comparison, arm: ArmSummary, swept: Sequence[str]) -> list[str]:
+def _line(comparison: Comparison, arm: ArmSummary, swept: Sequence[str], is_best: bool) -> list[str]:
     """A network's cells for all columns; a line break in a cell applies on a terminal."""
     own = [one for one in comparison.of_accuracy() if (one.first, one.second) == (arm.arch, comparison.baseline)]
     against = own[0] if own else None
     cells = [
-        arm.arch,
+        f"{arm.arch}\n(best)" if is_best else arm.arch,
         settings_text(arm.overrides, swept).replace(", ", ",\n"),
         f"{arm.parameters:,}",
         f"{arm.seconds:.0f}",

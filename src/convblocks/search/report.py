@@ -19,7 +19,7 @@ from convblocks.comparison.publish import Report, publish
 from convblocks.comparison.statistics import SIGNIFICANCE
 from convblocks.comparison.trials import command_line, overrides_for
 from convblocks.comparison.wording import settings_text
-from convblocks.console import command_words, echo_command
+from convblocks.console import command_words
 from convblocks.estimates import NOTHING, cell, p_number, p_text
 from convblocks.figures.search import Point, search_figure
 from convblocks.search.config import ARCH, SearchConfig
@@ -59,7 +59,6 @@ def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed]) -
         },
     )
     publish(content, config.directory(), partial(write_hparams, config, trials))
-    echo_command(shlex.split(command, posix=False))
 
 
 def winner(config: SearchConfig, trials: Sequence[FrozenTrial]) -> str:

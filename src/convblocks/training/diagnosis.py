@@ -37,7 +37,7 @@ class Diagnosis:
 
 
 def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
-    """The first of these that a run shows: it diverged, collapsed, was too short, does not generalise, or has dead units.
+    """The first of these that a run shows: it diverged, collapsed, was too short, overfitted, or has dead units.
 
     Args:
         run: The finished run.

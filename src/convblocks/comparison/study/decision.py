@@ -116,15 +116,16 @@ def judge(primary: Difference) -> Ruling:
     return "equivalent" if reading == "trained" and is_small else "undecided"
 
 
-def runs_needed(first: Sequence[float], second: Sequence[float]) -> int | None:
+def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
     """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
 
-    By the normal approximation; None without a difference, or without two runs of each to see their spread.
+    By the normal approximation, as one of so many tests; None without a difference, or without two runs of each to see
+    their spread.
     """
     if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
         return None
     variances = np.var(first, ddof=1) + np.var(second, ddof=1)
-    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2) + stats.norm.ppf(POWER)
+    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
     return max(2, math.ceil(variances * (deviates / distance) ** 2))
 
 

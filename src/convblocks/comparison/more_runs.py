@@ -1,0 +1,78 @@
+"""How many runs of each network would decide what a comparison leaves open, and the command that trains them."""
+
+import math
+from argparse import Namespace
+from collections.abc import Sequence
+from shlex import quote
+
+from convblocks.comparison.analysis import Comparison
+from convblocks.comparison.claims import runs_that_decide
+from convblocks.comparison.grid import Analysis
+from convblocks.comparison.ranking import steps
+from convblocks.comparison.study.decision import runs_needed
+from convblocks.console import command_words
+from convblocks.runs.result import by_arch
+from convblocks.tables import counted, duration
+
+# More are no longer worth proposing: so small a difference hardly matters.
+MOST = 100
+
+
+def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) -> tuple[str, str]:
+    """A sentence on the runs that would decide the order, and the command; empty if it is certain or none would do.
+
+    Args:
+        analysis: Of the runs so far.
+        options: Of the command that trained them.
+        arguments: The same as words.
+    """
+    wanted = runs_that_would_decide(analysis.main) if analysis.main else None
+    runs = max(arm.runs for arm in analysis.main.arms) if analysis.main else 0
+    if wanted is None or wanted <= runs:
+        return "", ""
+    if wanted > MOST:
+        return f"To be certain of so small a difference would take about {wanted:,} runs of each.", ""
+    known = analysis.confirmed or analysis.results
+    more = len(known) // runs * (wanted - runs)
+    seconds = sum(one.seconds for one in known) / len(known) * more / min(options.jobs, more)
+    sentence = f"{counted(runs, 'run')} of each cannot decide this; {wanted} would, if the others are like these"
+    option = ("--confirm", str(wanted)) if options.confirm else ("--seeds", extended(options.seeds, wanted))
+    kept = " ".join(quote(word) for word in without(option[0], arguments))
+    command = " ".join([*command_words("compare"), kept, *option]).replace("  ", " ")
+    return f"{sentence}, in about {duration(seconds)} more:", command
+
+
+def runs_that_would_decide(comparison: Comparison) -> int | None:
+    """The runs of each network that are likely to make the order certain; None if it is, or if no number would do."""
+    accuracies = {
+        arch: [one.accuracy for one in runs if not one.collapsed] for arch, runs in by_arch(comparison.results).items()
+    }
+    tests = len(comparison.of_accuracy())
+    found = []
+    for better, worse, one, is_certain in steps(comparison):
+        if not is_certain:
+            wanted = runs_that_decide(tests)
+            if min(one.trained_runs) >= wanted:
+                needed = runs_needed(accuracies[better], accuracies[worse], tests)
+                if needed is None:
+                    return None
+                wanted = max(needed, max(one.trained_runs) + 1)
+            found.append(
+                max(math.ceil(wanted * n / trained) for n, trained in zip(one.runs, one.trained_runs, strict=True))
+            )
+    return max(found, default=None)
+
+
+def extended(seeds: Sequence[int], count: int) -> str:
+    """These seeds and the next ones, so many in all, as ``--seeds`` takes them."""
+    if list(seeds) == list(range(len(seeds))):
+        return str(count)
+    following = range(max(seeds) + 1, max(seeds) + 1 + count - len(seeds))
+    return ",".join(map(str, [*seeds, *following]))
+
+
+def without(option: str, arguments: Sequence[str]) -> list[str]:
+    """A command line without an option, its value, and ``--no-fit``."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    dropped = (option, "--no-fit")
+    return [word for before, word in pairs if option not in (before, word) and word.split("=")[0] not in dropped]
