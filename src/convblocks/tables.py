@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table as RichTable
@@ -88,10 +89,15 @@ def _grid(table: Table, dropped: Sequence[str]) -> RichTable:
     """A table for rich, without some of its columns."""
     shown = [index for index, column in enumerate(table.columns) if column not in dropped]
     names = [table.columns[index] for index in shown]
-    grid = RichTable(*names, title=table.title, title_justify="left", title_style="bold")
+    grid = light_table(*names, title=table.title, title_justify="left", title_style="bold")
     for row in table.rows:
         grid.add_row(*[printable(row[index], allowed="\n") for index in shown])
     return grid
+
+
+def light_table(*columns: str, **options: Any) -> RichTable:
+    """An empty table for a terminal: no lines but one below the heading."""
+    return RichTable(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)
 
 
 def bar(label: str, done: float, total: float | None, note: str = "", pace: float = 0.0) -> RichTable:
@@ -106,7 +112,7 @@ def bar(label: str, done: float, total: float | None, note: str = "", pace: floa
     """
     grid = RichTable.grid(padding=(0, 2))
     share = f"{100 * done / total:3.0f} %" if total else ""
-    left = f"{duration(pace * (total - done))} left" if total and pace else ""
+    left = f"{duration(max(pace * (total - done), 1))} left" if total and pace and done < total else ""
     grid.add_row(label, ProgressBar(total, done, BAR_WIDTH, pulse=total is None), share, note, left)
     return grid
 

@@ -7,17 +7,19 @@ from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 
 from convblocks.comparison.trials import ROOT, AnyTrial, Running, Trial
 from convblocks.comparison.wording import settings_text
 from convblocks.errors import printable
 from convblocks.runs.directory import is_epoch
 from convblocks.runs.result import Overrides
-from convblocks.tables import bar, counted
+from convblocks.tables import bar, counted, light_table
 
 # The accuracies of a running trial's last epochs that are shown.
 SHOWN_EPOCHS = 4
+
+# The share of a trial's time that its steps take, at most: an evaluation and figures follow.
+MOST_DONE = 0.98
 
 
 class Column(NamedTuple):
@@ -67,7 +69,6 @@ class Progress:
         self.console = console
         self.live = Live(console=console, transient=True) if console.is_terminal and ended < total else None
         self.start = time.monotonic()
-        self._begun: dict[str, int] = {}  # epochs of each run when first seen here
 
     def __enter__(self) -> "Progress":
         if self.ended < self.total:
@@ -96,8 +97,8 @@ class Progress:
         self._print("  ".join([f"{ended:>{len(str(self.total))}}/{self.total}", *cells, result]))
 
     def shown(self, running: Sequence[Running[AnyTrial]]) -> Group:
-        """The running trials with their last accuracies, the status, and a bar for all trials."""
-        table = Table(*(column.title for column in self.columns), "epoch", "accuracy %")
+        """The running trials with their steps and last accuracies, the status, and a bar for all trials."""
+        table = light_table(*(column.title for column in self.columns), "epoch", "done", "accuracy %")
         partly = 0.0
         for one in running:
             rows = one.trial.metrics()
@@ -107,21 +108,16 @@ class Progress:
             table.add_row(
                 *(column.cell(one.trial) for column in self.columns),
                 f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
+                f"{100 * one.done.value:.0f} %",
                 " ".join(accuracies[-SHOWN_EPOCHS:]) or "-",
             )
-            partly += self._share(one.trial, epochs)
+            partly += MOST_DONE * one.done.value
         done = self.ended + partly
         here = done - self.ended_before
         pace = (time.monotonic() - self.start) / here if here else 0.0
         whole = bar(f"{self.ended} of {self.total}", min(done, self.total), self.total, pace=pace)
         status = self.status()
         return Group(table, status, whole) if status else Group(table, whole)
-
-    def _share(self, trial: Trial, epochs: int) -> float:
-        """The share done of the epochs that were left when the trial was first seen here."""
-        begun = self._begun.setdefault(trial.run.name, epochs)
-        left = trial.epochs - begun
-        return min((epochs - begun) / left, 1) if left > 0 else 0.0
 
     def _print(self, line: str) -> None:
         """On a terminal, broken between words; in a pipe as one line."""

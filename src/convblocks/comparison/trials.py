@@ -7,15 +7,15 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
@@ -23,7 +23,11 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import Overrides, RunResult
 from convblocks.training import fit, signals
+from convblocks.training.bar import SharedProgress
 from convblocks.training.fork import fork_server
+
+if TYPE_CHECKING:  # generic for type checkers only
+    from multiprocessing.sharedctypes import Synchronized
 
 POLL_SECONDS = 0.5
 
@@ -132,11 +136,11 @@ AnyTrial = TypeVar("AnyTrial", bound=Trial)
 
 @dataclass
 class Running(Generic[AnyTrial]):
-    """A trial and the process that runs it."""
+    """A trial, the process that runs it, and the share of its steps that are done."""
 
     trial: AnyTrial
     process: BaseProcess
-    start: float
+    done: "Synchronized[float]"
 
 
 def fit_all(
@@ -157,9 +161,10 @@ def fit_all(
         while True:
             while len(running) < jobs and (trial := next_trial()):
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
-                process = context.Process(target=_fit, args=(trial,))
+                done = context.Value("d", 0.0)
+                process = context.Process(target=_fit, args=(trial, done))
                 process.start()
-                running.append(Running(trial, process, time.monotonic()))
+                running.append(Running(trial, process, done))
             if not running:
                 return
             wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
@@ -190,7 +195,7 @@ def friendly_stops() -> Iterator[None]:
             raise Stopped(signal.SIGINT, STOPPED) from error
 
 
-def _fit(trial: Trial) -> None:
+def _fit(trial: Trial, done: "Synchronized[float]") -> None:
     """Run a trial in this process, with its output in its log; exits with the status of fit."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with trial.log.open("a") as log:
@@ -199,7 +204,7 @@ def _fit(trial: Trial) -> None:
     sys.argv = ["convblocks", "fit", *trial.arguments()]
     # Lightning starts this module again for each further process of the trial.
     sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
-    sys.exit(status_of(fit.main, trial.arguments()))
+    sys.exit(status_of(partial(fit.main, callbacks=[SharedProgress(done)]), trial.arguments()))
 
 
 def _die_with_parent() -> None:

@@ -34,7 +34,7 @@ from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError, printable
 from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import Pixels, look
-from convblocks.tables import as_json, as_shown, terminal
+from convblocks.tables import as_json, as_shown, light_table, terminal
 
 # The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
 CELL = 168
@@ -135,7 +135,7 @@ def in_percent(probability: float) -> str:
 
 
 def as_table(predictions: Sequence[Prediction]) -> Table:
-    table = Table("picture", "class", "probability", "runner-up", "probability")
+    table = light_table("picture", "class", "probability", "runner-up", "probability")
     for prediction in predictions:
         (best, certainty), (second, rest), *_ = prediction.ranking
         table.add_row(printable(as_shown(prediction.path)), best, in_percent(certainty), second, in_percent(rest))

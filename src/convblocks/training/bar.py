@@ -1,15 +1,18 @@
-"""The progress bar: one for the whole run, counting epochs as the printed lines do; removed when training ends."""
+"""The progress of a run: a bar that is removed when training ends, and a number for the process that runs trials."""
 
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Callback, ProgressBar
 from rich.live import Live
 
 from convblocks.tables import bar, terminal
 from convblocks.training.metrics_log import epoch_label
+
+if TYPE_CHECKING:  # generic for type checkers only
+    from multiprocessing.sharedctypes import Synchronized
 
 # Between two updates.
 SECONDS = 0.25
@@ -65,6 +68,28 @@ class Bar(ProgressBar):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+class SharedProgress(Callback):
+    """Tells the process that runs trials how much of this one is done: the share of the batches that it began with.
+
+    Args:
+        share: In memory that both processes see.
+    """
+
+    def __init__(self, share: "Synchronized[float]") -> None:
+        self._share = share
+        self._done_before = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._done_before = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if (total := batches_of(trainer)) is not None:
+            done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+            self._share.value = (done - self._done_before) / max(total - self._done_before, 1)
 
 
 def batches_of(trainer: Trainer) -> float | None:

@@ -25,6 +25,9 @@ Examples:
 """
 
 import os
+from collections.abc import Sequence
+
+from lightning.pytorch import Callback
 
 from convblocks.console import echo
 from convblocks.data.images import MNIST
@@ -42,8 +45,8 @@ from convblocks.training.quiet import quiet_further_processes, quiet_lightning
 from convblocks.training.run import Run
 
 
-def main(arguments: list[str]) -> None:
-    """Train a run.
+def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
+    """Train a run, with further callbacks.
 
     Raises:
         UserError: anything that the user can fix.
@@ -54,7 +57,7 @@ def main(arguments: list[str]) -> None:
         quiet_further_processes()
     with rank_zero_errors():
         config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
-        run = Run(config, [DeadUnits()])
+        run = Run(config, [DeadUnits(), *callbacks])
     if run.is_dev_run:
         try_out(run)
         return
@@ -70,7 +73,7 @@ def main(arguments: list[str]) -> None:
         complete(run)
         return
     while not run.directory.create(exist_ok=config.name is not None):
-        run = Run(config, [DeadUnits()])  # another run has taken the free version
+        run = Run(config, [DeadUnits(), *callbacks])  # another run has taken the free version
         run.prepare()
     with run.directory.lock():
         complete(run)
