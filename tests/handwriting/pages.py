@@ -16,6 +16,7 @@ from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.interaction import POINTER_MOUSE
 from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -101,7 +102,7 @@ class Page:
 
     window: Chrome
 
-    def open(self, server: Server, form: Form = DESKTOP, theme: str = "light") -> None:
+    def open(self, server: Server, form: Form = DESKTOP, theme: str = "light", *, cleared: bool = True) -> None:
         metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -109,6 +110,8 @@ class Page:
         self.complaints()  # drops those of the last page
         self.window.get(f"http://{HOST}:{server.server_port}/")
         self.wait()
+        if cleared:  # of the example that is drawn to begin with
+            self.press(Keys.ESCAPE)
 
     def find(self, selector: str) -> WebElement:
         return self.window.find_element(By.CSS_SELECTOR, selector)

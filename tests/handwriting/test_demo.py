@@ -26,7 +26,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo import server as demo
 from convblocks.handwriting.demo.answers import run_of
-from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, Handler, Server, open_server
+from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, RISK, Handler, Server, open_server, reachable
 from tests.conftest import REPOSITORY
 from tests.handwriting.pages import running
 from tests.scripts import wait_until
@@ -250,6 +250,47 @@ def test_a_taken_port_is_an_error() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"cannot use port {port} \(Address already in use\)"):
             open_server([], port)
+
+
+def test_another_address_is_served_if_asked_for_under_no_other_name(plain: Server) -> None:
+    """127.0.0.2 stands for this machine's address in a network."""
+    with open_server(plain.networks, port=0, host="0.0.0.0") as server, running(server):
+        for host, origin, status in [
+            ("127.0.0.2", None, 200),
+            ("127.0.0.2", "http://127.0.0.2", 200),
+            ("127.0.0.2", "http://example.com", 403),
+            ("example.com", None, 403),
+            ("127.0.0.1", None, 403),
+        ]:
+            connection = http.client.HTTPConnection("127.0.0.2", server.server_port, timeout=60)
+            headers = {"Host": host} | ({"Origin": origin} if origin else {})
+            connection.request("GET", "/setup", headers=headers)
+            assert connection.getresponse().status == status, (host, origin)
+            connection.close()
+
+
+def test_the_default_address_is_this_machines_alone(plain: Server) -> None:
+    assert plain.server_address[0] == HOST
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", plain.server_port), timeout=5)
+    assert reachable(HOST) == HOST
+    assert reachable("0.0.0.0") != "0.0.0.0"
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "x" * 70])
+def test_an_address_of_another_machine_is_an_error(host: str) -> None:
+    with pytest.raises(UserError, match=f"^--host {host} is no address of this machine"):
+        open_server([], 0, host)
+
+
+def test_the_risk_of_another_address_is_said(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Server, "serve_forever", lambda server: None)
+    for host, risk in ((HOST, False), ("0.0.0.0", True)):
+        monkeypatch.setattr(demo, "reachable", lambda address, host=host: "192.0.2.7" if host != HOST else address)
+        demo.main([str(trained), "--port", "0", "--host", host])
+        assert (RISK in capsys.readouterr().out) == risk
 
 
 def test_five_networks_are_too_many() -> None:

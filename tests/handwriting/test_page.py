@@ -39,6 +39,20 @@ def test_a_drawn_digit_is_recognised(page: Page, twins: Server) -> None:
     assert page.run("return document.getElementById('seen').naturalWidth") == 28
 
 
+def test_the_page_opens_with_an_example_that_the_first_stroke_replaces(page: Page, twins: Server) -> None:
+    page.open(twins, cleared=False)
+    assert (page.answers, page.message) == (["3", "3"], "Both say 3.")
+    three = page.texts("#cards > li:first-child ol li")
+    assert len(three) == 3
+    assert three[0].startswith("3")
+    assert not page.find("#shares").is_displayed()
+    page.draw(SHAPES[4]["open"])
+    assert page.answers == ["4", "4"]
+    page.press(Keys.CONTROL, "z")
+    page.press(Keys.CONTROL, "z")
+    assert page.answers == ["", ""]
+
+
 def test_the_last_stroke_is_undone_and_all_are_cleared(page: Page, twins: Server) -> None:
     page.open(twins)
     empty = (page.answers, page.best, page.message, page.find("#seen").is_displayed())
@@ -115,7 +129,7 @@ def test_feature_maps_are_shown_when_asked_for_and_follow_the_drawing(page: Page
     page.press("3")
     layers = page.find("#layers")
     assert not layers.is_displayed()
-    page.find("summary").click()
+    page.find("#maps summary").click()
     WebDriverWait(page.window, 60).until(lambda _: layers.is_displayed())
     captions = page.texts("#layers figcaption")
     sizes = ["relu1: 32 maps of 14 x 14", "relu2: 64 maps of 7 x 7", "relu3: 100 maps of 4 x 4"]
@@ -164,7 +178,7 @@ def test_nothing_jumps_all_is_in_sight_and_text_can_be_read(
     assert form == PHONE or page.run("return document.documentElement.scrollHeight") <= form.height
     page.run("document.getElementById('heading').style.height = '200px'")
     assert page.shifts() != []  # a jump would have been noticed
-    page.find("summary").click()
+    page.find("#maps summary").click()
     page.press("3")
     assert page.run("return document.documentElement.scrollWidth") <= form.width
     contrasts = page.run(CONTRASTS)
@@ -188,13 +202,14 @@ def test_the_sheet_has_the_screens_theme_and_resolution_and_the_answer_has_not(p
 def test_on_a_phone_the_answer_stays_in_sight_and_hides_no_focused_control(page: Page, quarrel: Server) -> None:
     page.open(quarrel, PHONE)
     page.press("3")
+    page.click("#chart summary")
     page.run("scrollTo(0, document.getElementById('shares').getBoundingClientRect().top)")
     assert page.run("return scrollY") > 200
     place = page.run("return document.getElementById('answer').getBoundingClientRect().toJSON()")
     assert (place["left"], place["top"]) == (0, 0)
     assert place["right"] == page.run("return document.documentElement.clientWidth")  # nothing is visible beside it
     assert place["bottom"] < 844 / 4
-    page.run("document.querySelector('summary').focus()")
+    page.run("document.querySelector('#maps summary').focus()")
     for _ in range(12):
         page.press(Keys.SHIFT, Keys.TAB)
         top = page.run("return document.activeElement.getBoundingClientRect().top")
@@ -204,11 +219,12 @@ def test_on_a_phone_the_answer_stays_in_sight_and_hides_no_focused_control(page:
 def test_tab_reaches_and_marks_every_control(page: Page, twins: Server) -> None:
     page.open(twins)
     reached = []
-    for _ in range(13):
+    for _ in range(14):
         page.press(Keys.TAB)
         reached.append(page.run("return document.activeElement.ariaLabel ?? document.activeElement.textContent"))
         assert "solid 3px" in page.run("return getComputedStyle(document.activeElement).outline")
-    assert reached == ["Clear Esc", "Undo Ctrl Z", *(f"Example {digit}" for digit in range(10)), "Feature maps"]
+    examples = [f"Example {digit}" for digit in range(10)]
+    assert reached == ["Clear Esc", "Undo Ctrl Z", *examples, "All probabilities", "Feature maps"]
     page.press(Keys.ENTER)
     assert page.run("return document.getElementById('maps').open")
 
@@ -220,6 +236,7 @@ def test_screen_readers_get_names_and_roles_and_hear_the_complete_answer(page: P
         new MutationObserver(() => announced.push(document.getElementById("message").textContent))
           .observe(document.getElementById("main"), { attributeFilter: ["aria-busy"] });
     """)
+    page.click("#chart summary")
     page.press("3")
     assert page.run("return announced.at(-1)") == "They disagree: 3 or 4."
     nodes = page.window.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]

@@ -2,12 +2,14 @@
 
 usage: convblocks demo CHECKPOINT... [options]
 
-The page is served to this machine only. Draw with the mouse or a finger, or choose a picture if the network was trained
-on pictures. Probabilities, the image that the network sees, and the output of its ReLUs are shown; up to four networks
-stand side by side. Stop it with Ctrl-C.
+The page is served to this machine only, unless --host says otherwise. Draw with the mouse or a finger, or choose a
+picture if the network was trained on pictures. Probabilities, the image that the network sees, and the output of its
+ReLUs are shown; up to four networks stand side by side. Stop it with Ctrl-C.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --port N             port of the page, 0 for any free one (default: 8028)
+  --host ADDRESS       address to serve it at: 0.0.0.0 lets a phone open it, and everyone else in the same network
+                       (default: 127.0.0.1)
 
 Example:
   convblocks demo lightning_logs/mlp/version_0/checkpoints/last.ckpt
@@ -20,14 +22,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from errno import EADDRNOTAVAIL
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
+from socket import gaierror
 from typing import Any
 
 import torch
 
 from convblocks.command_line import Parser
+from convblocks.console import echo
 from convblocks.data.images import MNIST
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork, load_network
@@ -36,6 +42,8 @@ from convblocks.tables import as_json
 
 # The loopback interface: the page cannot be reached from other machines.
 HOST = "127.0.0.1"
+
+RISK = "Anyone in this network can open it, and what is drawn travels unencrypted. Do this in a network you trust."
 
 PAGE = Path(__file__).with_name("page")
 TYPES = {
@@ -73,13 +81,14 @@ def main(arguments: list[str]) -> None:
     """Serve until Ctrl-C.
 
     Raises:
-        UserError: a checkpoint cannot be used, two take different images, or the port is taken.
+        UserError: a checkpoint cannot be used, two take different images, or the address or port cannot be used.
         KeyboardInterrupt: Ctrl-C.
     """
     parser = Parser()
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--port", type=int, default=8028)
+    parser.add_argument("--host", default=HOST)
     options = parser.parse_args(arguments)
     if len(options.checkpoints) > MOST_NETWORKS:
         raise UsageError(f"give 1 to {MOST_NETWORKS} checkpoints, not {len(options.checkpoints)}")
@@ -90,9 +99,12 @@ def main(arguments: list[str]) -> None:
         torch.set_num_threads(1)
     networks = [load_network(path, options.arch) for path in options.checkpoints]
     check_images(networks)
-    with open_server(networks, options.port) as server:
+    with open_server(networks, options.port, options.host) as server:
         verb = "Draw" if networks[0].image_spec == MNIST else "Draw, or choose a picture,"
-        print(f"{verb} at http://{HOST}:{server.server_port}/ (Ctrl-C ends the demo)", flush=True)
+        address = reachable(str(server.server_address[0]))
+        echo(f"{verb} at http://{address}:{server.server_port}/ (Ctrl-C ends the demo)")
+        if not ip_address(address).is_loopback:
+            echo(RISK)
         server.serve_forever()
 
 
@@ -108,6 +120,16 @@ def check_images(networks: Sequence[TrainedNetwork]) -> None:
             )
 
 
+def reachable(address: str) -> str:
+    """The address under which other machines reach a server at this one; that of the default route for 0.0.0.0."""
+    if not ip_address(address).is_unspecified:
+        return address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        probe.connect(("192.0.2.1", 9))  # an address for documentation; nothing is sent
+        return str(probe.getsockname()[0])
+    return HOST
+
+
 class Server(ThreadingHTTPServer):
     """Holds the networks. It has a thread for each connection, since browsers keep idle connections open."""
 
@@ -115,11 +137,11 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = BACKLOG
 
-    def __init__(self, networks: Sequence[TrainedNetwork], port: int) -> None:
+    def __init__(self, networks: Sequence[TrainedNetwork], port: int, host: str) -> None:
         self.networks = networks
         # A single thread computes all answers: several would take memory each, and be no faster.
         self.worker = ThreadPoolExecutor(max_workers=1)
-        super().__init__((HOST, port), Handler)
+        super().__init__((host, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignore clients that have gone before their answer came."""
@@ -127,15 +149,17 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def open_server(networks: Sequence[TrainedNetwork], port: int) -> Server:
+def open_server(networks: Sequence[TrainedNetwork], port: int, host: str = HOST) -> Server:
     """A listening server; port 0 picks a free one.
 
     Raises:
-        UserError: the port is taken, or not allowed for this user.
+        UserError: the port is taken, or not allowed for this user, or this machine does not have the address.
     """
     try:
-        return Server(networks, port)
-    except OSError as error:
+        return Server(networks, port, host)
+    except (OSError, UnicodeError) as error:
+        if not isinstance(error, OSError) or isinstance(error, gaierror) or error.errno == EADDRNOTAVAIL:
+            raise UserError(f"--host {host} is no address of this machine: give 0.0.0.0 for all it has") from error
         raise UserError(f"cannot use port {port} ({error.strerror}): choose another --port") from error
 
 
@@ -171,10 +195,14 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(self.rfile.read(int(length)))
 
     def _is_allowed(self) -> bool:
-        """Whether the request is from this page: scripts of other sites are refused, under any host name."""
+        """Whether the request is from this page: scripts of other sites are refused, under any host name.
+
+        Only the address that the client has connected to is a host name of this page, and localhost.
+        """
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin")
-        return host.split(":")[0] in (HOST, "localhost") and origin in (None, f"http://{host}")
+        own = (self.connection.getsockname()[0], "localhost")
+        return host.split(":")[0] in own and origin in (None, f"http://{host}")
 
     def _answer(self, picture: bytes) -> None:
         try:

@@ -1,6 +1,7 @@
-// Shows the answers: a card for each network, one line about all of them, and a chart with a row for each class.
+// Shows the answers: a card with the best three for each network, one line about all, and a chart of all classes.
 
 const UNSURE = 0.9;  // a network with a lower best probability is unsure
+const SHOWN = 3;  // answers on a card
 
 export class Answers {
   constructor(setup) {
@@ -35,10 +36,16 @@ export class Answers {
   }
 
   fill(number, shares) {
-    const top = shares ? Math.max(...shares) : 0, best = shares ? shares.indexOf(top) : -1;
-    const card = this.cards[number];
-    card.best.textContent = shares ? this.setup.classes[best] + (top < UNSURE ? "?" : "") : "";
-    card.share.textContent = shares ? percent(top) : "";
+    const { classes } = this.setup, card = this.cards[number];
+    const order = shares ? [...shares.keys()].sort((one, other) => shares[other] - shares[one]) : [];
+    const [best] = order;
+    card.best.textContent = shares ? classes[best] + (shares[best] < UNSURE ? "?" : "") : "";
+    card.rows.forEach(({ name, bar, share }, place) => {
+      const index = order[place];
+      name.textContent = shares ? classes[index] : "";
+      bar.style.width = `${shares ? 100 * shares[index] : 0}%`;
+      share.textContent = shares ? percent(shares[index]) : "";
+    });
     this.rows.forEach((cells, index) => {
       const { bar, share, cell } = cells[number];
       bar.style.width = `${shares ? 100 * shares[index] : 0}%`;
@@ -57,11 +64,15 @@ export function add(parent, tag, text = "", className = "") {
 
 function addCard({ arch, run }, number, { classes }) {
   const card = add(document.getElementById("cards"), "li", "", `network${number}`);
-  const best = add(card, "strong", "", classes.some((name) => name.length > 2) ? "words" : "");
-  const share = add(card, "span");
+  card.classList.toggle("words", classes.some((name) => name.length > 2));
+  const best = add(card, "strong"), list = add(card, "ol");
+  const rows = classes.slice(0, SHOWN).map(() => {
+    const row = add(list, "li");
+    return { name: add(row, "span"), bar: add(add(row, "div", "", "bar"), "div"), share: add(row, "span", "", "share") };
+  });
   add(card, "b", arch);
   add(card, "small", run);
-  return { best, share };
+  return { best, rows };
 }
 
 function addChart({ classes, networks, digits }) {

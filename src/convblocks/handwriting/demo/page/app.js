@@ -5,6 +5,7 @@ import { Maps } from "./maps.js";
 import { Pad, fill } from "./pad.js";
 import { SAMPLES } from "./samples.js";
 
+const OPENING = 3;  // the digit that is drawn to begin with
 const MOST_BYTES = 1000000;  // the server's limit
 const find = (id) => document.getElementById(id);
 const main = find("main"), colour = find("colour"), file = find("file"), heading = find("heading");
@@ -36,6 +37,7 @@ async function start() {
   maps.showNone();
   main.hidden = false;
   main.ariaBusy = "false";
+  if (setup.digits) pad.open(SAMPLES[OPENING]);
 }
 
 function obey(event) {

@@ -11,6 +11,7 @@ export class Pad {
     this.paper = paper;
     this.onChange = onChange;
     this.colour = null;
+    this.opening = null;
     this.history = [EMPTY];
     this.isDrawing = false;
     this.width = width / Math.max(width, height);
@@ -32,7 +33,8 @@ export class Pad {
     if (event.button !== 0 || !event.isPrimary) return;
     this.canvas.setPointerCapture(event.pointerId);
     const stroke = { colour: this.colour, points: [this.place(event)] };
-    this.change({ ...this.state, strokes: [...this.state.strokes, stroke] });
+    const before = this.state === this.opening ? EMPTY : this.state;
+    this.change({ ...before, strokes: [...before.strokes, stroke] });
     this.isDrawing = true;
   }
 
@@ -56,6 +58,12 @@ export class Pad {
     this.change({ picture: null, strokes: scaled.map((points) => ({ colour: this.colour, points })) });
   }
 
+  // Draw strokes to begin with, which the first stroke by hand replaces.
+  open(strokes) {
+    this.draw(strokes);
+    this.opening = this.state;
+  }
+
   // Replace the drawing by a picture; its file is sent as it is until something is drawn on it.
   put(bitmap, file) { this.change({ picture: bitmap, file, strokes: [] }); }
 
@@ -70,6 +78,7 @@ export class Pad {
   }
 
   change(state) {
+    if (this.state === this.opening) this.history.pop();
     this.history.push(state);
     this.refresh();
   }
