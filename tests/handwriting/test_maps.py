@@ -10,7 +10,7 @@ from torch import nn
 
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.evaluation.trained import TrainedNetwork
-from convblocks.handwriting.demo.maps import GREY, MOST_MAPS, Layer, as_picture, layers_of
+from convblocks.handwriting.demo.maps import GREY, MOST_MAPS, Layer, as_picture, layers_of, window_of
 from convblocks.model.dead_units import dead_shares
 from convblocks.model.networks import ConvMaxPoolNetwork, build_network
 
@@ -37,6 +37,25 @@ def test_each_relu_has_its_maps_whose_inactive_channels_are_those_that_a_run_cou
         block: Any = network.blocks[0]
         with torch.inference_mode():
             assert torch.equal(layers[0].maps, block[:2](MNIST.normalize(seven))[0])  # convolution and ReLU
+
+
+@pytest.mark.parametrize("arch", ["maxpool", "batchnorm"])
+def test_a_pixel_of_the_first_layer_is_made_by_its_window(arch: str, digits: ImageSets) -> None:
+    torch.manual_seed(0)
+    network, seven = build_network(arch).eval(), digits.test.images[:1]
+    trained = TrainedNetwork(Path("last.ckpt"), arch, network)
+    layer, second, *_ = layers_of(trained, seven[0].numpy())
+    window = window_of(trained, layer, seven[0].numpy())
+    assert window
+    padded = nn.functional.pad(MNIST.normalize(seven)[0, 0], (window["padding"],) * 4)
+    convolution: Any = network.get_submodule("blocks.0.0")
+    for unit, top, left in ((0, 0, 0), (5, 7, 9), (31, 13, 13)):
+        row, column = top * window["stride"], left * window["stride"]
+        made = padded[row : row + 3, column : column + 3].flatten() @ torch.tensor(window["weights"][unit])
+        pixel = float((made + convolution.bias[unit]).detach().relu())
+        assert float(layer.maps[unit, top, left]) == pytest.approx(pixel, abs=1e-5)
+    assert window["side"] == window["every"] * layer.maps.shape[1]
+    assert window_of(trained, second, seven[0].numpy()) is None
 
 
 def test_a_network_of_ones_own_that_reads_row_by_row_has_maps_too(digits: ImageSets) -> None:

@@ -1,5 +1,6 @@
 """The page for digits: its features, its layout on a desktop and a phone in both themes, and how it is reached."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,10 @@ def test_feature_maps_are_shown_when_asked_for_and_follow_the_drawing(page: Page
     assert inactive[4] >= inactive[1] + 5 - 1  # the dead ones, of which one may have been inactive before
     shown = page.run("return [...document.querySelectorAll('#layers img')].map((i) => [i.alt, i.width * i.height > 0])")
     assert shown == [[caption, True] for caption in captions]
+    page.run("arguments[0].scrollIntoView({ block: 'center' })", page.find("#layers img"))
+    ActionChains(page.window).move_to_element_with_offset(page.find("#layers img"), 0, 5).perform()
+    assert re.match(r"Map \d+, row \d+, column \d+: these pixels times", page.texts(".window small")[0])
+    assert all(re.fullmatch(r"-?\d\.\d\d", weight) for weight in page.texts(".window .weights span")[:9])
     three = page.find("#layers img").get_attribute("src")
     page.press("4")
     assert page.find("#layers img").get_attribute("src") != three
@@ -178,7 +183,8 @@ def test_nothing_jumps_all_is_in_sight_and_text_can_be_read(
     assert form == PHONE or page.run("return document.documentElement.scrollHeight") <= form.height
     page.run("document.getElementById('heading').style.height = '200px'")
     assert page.shifts() != []  # a jump would have been noticed
-    page.find("#maps summary").click()
+    for summary in ("#chart summary", "#maps summary"):
+        page.click(summary)
     page.press("3")
     assert page.run("return document.documentElement.scrollWidth") <= form.width
     contrasts = page.run(CONTRASTS)

@@ -13,7 +13,7 @@ from convblocks.data.images import MNIST
 from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError
 from convblocks.evaluation.trained import TrainedNetwork
-from convblocks.handwriting.demo.maps import Layer, as_picture, layers_of
+from convblocks.handwriting.demo.maps import Layer, as_picture, layers_of, window_of
 from convblocks.handwriting.sight import Pixels, doubt, look
 from convblocks.model.dead_units import relus_of
 from convblocks.runs.directory import LOGS
@@ -68,8 +68,13 @@ def recognise(networks: Sequence[TrainedNetwork], seen: Pixels) -> Answer:
 
 
 def feature_maps(networks: Sequence[TrainedNetwork], seen: Pixels) -> Answer:
-    """For each network, a picture of each of its layers."""
-    return {"networks": [[as_entry(layer) for layer in layers_of(network, seen)] for network in networks]}
+    """For each network, a picture of each of its layers, and how the first computes a pixel."""
+    answers = []
+    for network in networks:
+        layers = layers_of(network, seen)
+        window = window_of(network, layers[0], seen) if layers else None
+        answers.append([as_entry(layer) | {"window": window if layer is layers[0] else None} for layer in layers])
+    return {"networks": answers}
 
 
 def as_entry(layer: Layer) -> Answer:

@@ -1,24 +1,28 @@
 """Feature maps: the output of each ReLU of a network for one image."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.sight import Pixels
-from convblocks.model.dead_units import watch_relus
+from convblocks.model.dead_units import LAYERS, watch_relus
 
 # How many maps of a layer are drawn: more would be too small to be recognised.
 MOST_MAPS = 256
 
 # In pixels: the longer side of a drawn map, which is less than twice that, and the gap between maps.
 SIDE, GAP = 28, 3
-COLUMNS = 20
+COLUMNS = 10
+
+# A kernel whose weights are shown: its size and dilation.
+SMALL = ((3, 3), (1, 1))
 
 # The palette: 0..253 run through the scale, from 0 to the highest value of the layer.
 INACTIVE, BETWEEN = 254, 255
@@ -57,6 +61,29 @@ def layers_of(trained: TrainedNetwork, seen: Pixels) -> list[Layer]:
     with watch_relus(trained.network, note):
         trained.logits(torch.from_numpy(seen)[None])
     return layers
+
+
+def window_of(trained: TrainedNetwork, layer: Layer, seen: Pixels) -> dict[str, Any] | None:
+    """How the first layer computes a pixel from a window of the image; None unless by 3 x 3 weights for grey images.
+
+    ``weights`` has nine for each map, row by row, ``side`` and ``gap`` the pixels of a drawn map and between maps,
+    ``every`` those of a value.
+    """
+    first = next((module for module in trained.network.modules() if isinstance(module, LAYERS)), None)
+    if not isinstance(first, nn.Conv2d) or first.in_channels > 1 or (first.kernel_size, first.dilation) != SMALL:
+        return None
+    image = trained.image_spec.normalize(torch.from_numpy(seen)[None]).to(first.weight)
+    with torch.inference_mode():
+        maps = first(image)[0].relu().float().cpu()
+    height, width = layer.maps.shape[1:]
+    side = as_picture(replace(layer, maps=layer.maps[:1])).height
+    is_all = maps.shape == layer.maps.shape and torch.allclose(maps, layer.maps, atol=1e-4)  # no normalisation between
+    if not is_all or height != width or side % height:
+        return None
+    padding = int(first.padding == "same") if isinstance(first.padding, str) else first.padding[0]
+    sizes = {"side": side, "gap": GAP, "every": side // height, "columns": COLUMNS}
+    weights = first.weight.detach().cpu().flatten(1).tolist()
+    return sizes | {"stride": first.stride[0], "padding": padding, "weights": weights}
 
 
 def as_picture(layer: Layer) -> Image.Image:
