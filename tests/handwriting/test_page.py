@@ -139,8 +139,9 @@ def test_feature_maps_are_shown_when_asked_for_and_follow_the_drawing(page: Page
     assert inactive[4] >= inactive[1] + 5 - 1  # the dead ones, of which one may have been inactive before
     shown = page.run("return [...document.querySelectorAll('#layers img')].map((i) => [i.alt, i.width * i.height > 0])")
     assert shown == [[caption, True] for caption in captions]
+    # A point within a map, not between two.
     page.run("arguments[0].scrollIntoView({ block: 'center' })", page.find("#layers img"))
-    ActionChains(page.window).move_to_element_with_offset(page.find("#layers img"), 0, 5).perform()
+    ActionChains(page.window).move_to_element_with_offset(page.find("#layers img"), -20, 12).perform()
     assert re.match(r"Map \d+, row \d+, column \d+: these pixels times", page.texts(".window small")[0])
     assert all(re.fullmatch(r"-?\d\.\d\d", weight) for weight in page.texts(".window .weights span")[:9])
     three = page.find("#layers img").get_attribute("src")
