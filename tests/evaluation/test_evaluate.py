@@ -118,8 +118,8 @@ def test_the_command_prints_tables_and_draws_a_figure(
     assert re.search(r"\naccuracy [\d.]+ % \(\d+ of 60 wrong\), loss [\d.]+, calibration error [\d.]+ %\n$", text)
     classes, confusion = text.split("Confusion")
     for number, name in enumerate(sorted(SHAPES), start=1):
-        assert f"│ {name} " in classes
-        assert f"│ {number} {name} " in confusion
+        assert f"\n{name} " in classes
+        assert f"\n{number} {name} " in confusion
     with Image.open(workspace / "evaluation.png") as picture:
         assert picture.width == 1600
     evaluate.main([*command, "--json"])
