@@ -61,6 +61,10 @@ def test_nothing_is_proposed_where_more_runs_would_not_help(runs: list[RunResult
     assert proposed(runs, 5) == ("", "")
 
 
+def test_nothing_is_proposed_while_runs_that_were_asked_for_are_missing() -> None:
+    assert proposed(as_claimed(2), 10) == ("", "")
+
+
 def test_seeds_go_on_after_the_given_ones() -> None:
     assert extended([0, 1], 5) == "5"
     assert extended([0, 4, 7], 5) == "0,4,7,8,9"

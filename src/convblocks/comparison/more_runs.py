@@ -28,7 +28,7 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
     """
     wanted = runs_that_would_decide(analysis.main) if analysis.main else None
     runs = max(arm.runs for arm in analysis.main.arms) if analysis.main else 0
-    if wanted is None or wanted <= runs:
+    if wanted is None or wanted <= max(runs, options.confirm or len(options.seeds)):  # those asked for may be missing
         return "", ""
     if wanted > MOST:
         return f"To be certain of so small a difference would take about {wanted:,} runs of each.", ""
