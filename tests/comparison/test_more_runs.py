@@ -29,7 +29,7 @@ def proposed(runs: Sequence[RunResult], count: int, *arguments: str, confirm: in
 
 def test_too_few_runs_are_completed_by_the_same_command() -> None:
     sentence, command = proposed(as_claimed(2), 2, "--seeds", "2", "--name", "my runs", "--no-fit")
-    assert sentence == ("2 runs of each cannot decide this; 5 would, if the others are like these, in about 90 s more:")
+    assert sentence == ("2 runs of each cannot decide this: it takes at least 5, in about 90 s more.")
     assert command == "convblocks compare --name 'my runs' --seeds 5"
     report = report_of(analyse(as_claimed(2)), (sentence, command))
     assert report.sentences[-1] == sentence
@@ -38,7 +38,7 @@ def test_too_few_runs_are_completed_by_the_same_command() -> None:
 
 def test_a_small_difference_takes_as_many_runs_as_would_find_it() -> None:
     sentence, command = proposed(pair(6, 0.0005), 6)
-    assert "6 runs of each cannot decide this; 68 would" in sentence
+    assert "6 runs of each cannot decide this: about 68 would, if the others are like these" in sentence
     assert command == "convblocks compare --seeds 68"
     assert proposed(pair(6, 0.0002), 6) == (
         "To be certain of so small a difference would take about 421 runs of each.",

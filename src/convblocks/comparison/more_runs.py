@@ -26,24 +26,29 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
         options: Of the command that trained them.
         arguments: The same as words.
     """
-    wanted = runs_that_would_decide(analysis.main) if analysis.main else None
-    runs = max(arm.runs for arm in analysis.main.arms) if analysis.main else 0
-    if wanted is None or wanted <= max(runs, options.confirm or len(options.seeds)):  # those asked for may be missing
+    if (comparison := analysis.main) is None or (wanted := runs_that_would_decide(comparison)) is None:
+        return "", ""
+    runs = max(arm.runs for arm in comparison.arms)
+    if wanted <= max(runs, options.confirm or len(options.seeds)):  # some of those asked for may be missing
         return "", ""
     if wanted > MOST:
         return f"To be certain of so small a difference would take about {wanted:,} runs of each.", ""
     known = analysis.confirmed or analysis.results
     more = len(known) // runs * (wanted - runs)
     seconds = sum(one.seconds for one in known) / len(known) * more / min(options.jobs, more)
-    sentence = f"{counted(runs, 'run')} of each cannot decide this; {wanted} would, if the others are like these"
+    are_too_few = min(arm.trained_runs for arm in comparison.arms) < runs_that_decide(len(comparison.of_accuracy()))
+    others = f"it takes at least {wanted}" if are_too_few else f"about {wanted} would, if the others are like these"
     option = ("--confirm", str(wanted)) if options.confirm else ("--seeds", extended(options.seeds, wanted))
-    kept = " ".join(quote(word) for word in without(option[0], arguments))
-    command = " ".join([*command_words("compare"), kept, *option]).replace("  ", " ")
-    return f"{sentence}, in about {duration(seconds)} more:", command
+    command = " ".join([*command_words("compare"), *map(quote, without(option[0], arguments)), *option])
+    sentence = f"{counted(runs, 'run')} of each cannot decide this: {others}, in about {duration(seconds)} more."
+    return sentence, command
 
 
 def runs_that_would_decide(comparison: Comparison) -> int | None:
-    """The runs of each network that are likely to make the order certain; None if it is, or if no number would do."""
+    """The least runs of each network that can make the order certain or, where those so far could have, that would.
+
+    None if it is certain, or if no number would do.
+    """
     accuracies = {
         arch: [one.accuracy for one in runs if not one.collapsed] for arch, runs in by_arch(comparison.results).items()
     }
