@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from convblocks.comparison.analysis import compare, summarise
-from convblocks.comparison.options import VAL_SIZE
 from convblocks.comparison.ranking import ranking
 from convblocks.comparison.report import results_table
 from convblocks.comparison.statistics import SIGNIFICANCE, holm, mean_interval
@@ -228,7 +227,7 @@ def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], compa
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
-    confirmed = [run for run in results if VAL_SIZE not in dict(run.overrides)]
+    confirmed = [run for run in results if run.validation is None]
     swept = ["lr"] if len(confirmed) < len(results) else []
     comparison = compare(confirmed)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
@@ -236,8 +235,8 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
     """The runs that choose, and the confirming ones by the levels of their operations."""
-    chosen = [run for run in results if VAL_SIZE in dict(run.overrides)]
-    return chosen, grouped((run for run in results if VAL_SIZE not in dict(run.overrides)), levels_of)
+    chosen = [run for run in results if run.validation is not None]
+    return chosen, grouped((run for run in results if run.validation is None), levels_of)
 
 
 def levels_of(run: RunResult) -> Levels:
