@@ -8,7 +8,7 @@ from shlex import quote
 from convblocks.comparison.analysis import Comparison
 from convblocks.comparison.claims import runs_that_decide
 from convblocks.comparison.grid import Analysis
-from convblocks.comparison.ranking import steps
+from convblocks.comparison.ranking import undecided
 from convblocks.comparison.study.decision import runs_needed
 from convblocks.console import command_words
 from convblocks.runs.result import by_arch
@@ -54,17 +54,15 @@ def runs_that_would_decide(comparison: Comparison) -> int | None:
     }
     tests = len(comparison.of_accuracy())
     found = []
-    for better, worse, one, is_certain in steps(comparison):
-        if not is_certain:
-            wanted = runs_that_decide(tests)
-            if min(one.trained_runs) >= wanted:
-                needed = runs_needed(accuracies[better], accuracies[worse], tests)
-                if needed is None:
-                    return None
-                wanted = max(needed, max(one.trained_runs) + 1)
-            found.append(
-                max(math.ceil(wanted * n / trained) for n, trained in zip(one.runs, one.trained_runs, strict=True))
-            )
+    for better, worse, one in undecided(comparison):
+        wanted = runs_that_decide(tests)
+        if min(one.trained_runs) >= wanted:
+            needed = runs_needed(accuracies[better], accuracies[worse], tests)
+            if needed is None:
+                return None
+            wanted = max(needed, max(one.trained_runs) + 1)
+        shares = [trained / n for n, trained in zip(one.runs, one.trained_runs, strict=True)]
+        found.append(math.ceil(wanted / min(shares)))
     return max(found, default=None)
 
 

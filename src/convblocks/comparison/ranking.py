@@ -1,23 +1,11 @@
 """The order of the networks in sentences: over the runs that trained, and over all runs where some did not."""
 
 from itertools import pairwise
-from typing import NamedTuple
 
 from convblocks.comparison.analysis import ArmSummary, Comparison, Difference, Reading
 from convblocks.comparison.statistics import SIGNIFICANCE, holm
 from convblocks.comparison.wording import lead_text, name_of, sentence
 from convblocks.estimates import Estimate, count_text
-
-READINGS: tuple[Reading, Reading] = ("trained", "all")
-
-
-class Step(NamedTuple):
-    """The lead of a network over the next one."""
-
-    better: str
-    worse: str
-    difference: Difference
-    is_certain: bool
 
 
 def ranking(comparison: Comparison) -> list[str]:
@@ -27,24 +15,18 @@ def ranking(comparison: Comparison) -> list[str]:
     return [*([_order(comparison)] if len(arms) > 1 else []), *([sentence("; ".join(collapsed))] if collapsed else [])]
 
 
-def steps(comparison: Comparison) -> list[Step]:
-    """The steps between the three best networks, by the means over the runs that trained."""
-    differences = {one: one.means for one in comparison.of_accuracy() if one.means}
-    adjusted = dict(zip(differences, holm([one.p("trained") for one in differences]), strict=True))
-    means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
-    found = []
-    for better, worse in pairwise(sorted(means, key=lambda arch: -means[arch])[:3]):
-        (one,) = [one for one in differences if {one.first, one.second} == {better, worse}]
-        found.append(Step(better, worse, one, is_certain=adjusted[one] < SIGNIFICANCE))
-    return found
+def undecided(comparison: Comparison) -> list[tuple[str, str, Difference]]:
+    """Those of the three best networks that are not certainly better than the next one, over the runs that trained."""
+    adjusted = _adjusted(comparison, "trained")
+    return [step for step in _neighbours(comparison) if not adjusted[step[-1]] < SIGNIFICANCE]
 
 
 def winner(comparison: Comparison) -> str | None:
     """The network that is certainly better than every other one, over all runs too; None without one."""
     leads: dict[str, list[bool]] = {}
-    for reading in READINGS:
-        found = comparison.of_accuracy()
-        for one, p in zip(found, holm([one.p(reading) for one in found]), strict=True):
+    readings: tuple[Reading, Reading] = ("trained", "all")
+    for reading in readings:
+        for one, p in _adjusted(comparison, reading).items():
             better, worse = (one.first, one.second) if one.is_better(reading) else (one.second, one.first)
             leads.setdefault(better, []).append(p < SIGNIFICANCE)
             leads.setdefault(worse, []).append(False)
@@ -53,26 +35,52 @@ def winner(comparison: Comparison) -> str | None:
 
 def _order(comparison: Comparison) -> str:
     """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
-    trained, of_all = [], []
-    for better, worse, one, is_certain in steps(comparison):
-        assert one.means
-        lead = one.means if one.first == better else -one.means
-        trained.append(_follows(lead, name_of(better), name_of(worse), is_certain))
+    adjusted = _adjusted(comparison, "trained")
+    pairs = _neighbours(comparison)
+    found = [
+        _follows(one.means if one.first == better else -one.means, better, worse, adjusted[one] < SIGNIFICANCE)
+        for better, worse, one in pairs
+        if one.means
+    ]
+    if not found:
+        return "Too few networks trained to compare them."
+    of_all = over_all_runs(comparison)
+    order = f"among the runs that trained, {', and '.join(found)}" if of_all else ", and ".join(found)
+    return " ".join([sentence(order), *of_all])
+
+
+def over_all_runs(comparison: Comparison) -> list[str]:
+    """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
+    adjusted = _adjusted(comparison, "all")
+    parts = []
+    for better, worse, one in _neighbours(comparison):
         if one.runs != one.trained_runs:
             chance = one.all_runs if one.first == better else one.all_runs.complement()
-            of_all.append(f"{name_of(better)} beats {name_of(worse)} in {chance}")
-    if not trained:
-        return "Too few networks trained to compare them."
-    if not of_all:
-        return sentence(", and ".join(trained))
-    order = f"Among the runs that trained, {', and '.join(trained)}."
-    return f"{order} Over all runs, {', and '.join(of_all)}."
+            one_name, other_name = name_of(better), name_of(worse)
+            if adjusted[one] < SIGNIFICANCE:
+                parts.append(f"a run of {one_name} beats one of {other_name} with probability {chance}")
+            else:
+                parts.append(f"it is undecided whether {one_name} beats {other_name} ({chance})")
+    return [f"Over all runs, {', and '.join(parts)}."] if parts else []
+
+
+def _adjusted(comparison: Comparison, reading: Reading) -> dict[Difference, float]:
+    """The p-values of the differences in accuracy after Holm's correction."""
+    differences = comparison.of_accuracy()
+    return dict(zip(differences, holm([one.p(reading) for one in differences]), strict=True))
+
+
+def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
+    """The better, the worse and the difference of networks that follow each other, of the three best."""
+    means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
+    order = sorted(means, key=lambda arch: -means[arch])[:3]
+    by_names = {frozenset((one.first, one.second)): one for one in comparison.of_accuracy()}
+    return [(better, worse, by_names[frozenset((better, worse))]) for better, worse in pairwise(order)]
 
 
 def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
-    if is_certain:
-        return f"{better} is better than {worse} by {lead_text(lead)}"
-    return f"it is not certain that {better} is better than {worse} ({lead_text(lead)})"
+    names = f"{name_of(better)} is better than {name_of(worse)}"
+    return f"{names} by {lead_text(lead)}" if is_certain else f"it is not certain that {names} ({lead_text(lead)})"
 
 
 def _collapses(arm: ArmSummary) -> str:
