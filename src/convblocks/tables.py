@@ -1,6 +1,7 @@
-"""Results as text: tables for a terminal, Markdown and CSV, values as JSON, and progress bars."""
+"""Results as text: tables for a terminal, Markdown, HTML and CSV, values as JSON, and progress bars."""
 
 import csv
+import html
 import io
 import json
 import math
@@ -19,6 +20,9 @@ from convblocks.errors import printable
 
 # Wider than any terminal, in columns.
 WIDEST = 1000
+
+# Longer lines of a cell in HTML are wrapped.
+LONGEST_LINE = 32
 
 # With a label, a share, a note and a time a bar of this width fits into 80 columns.
 BAR_WIDTH = 28
@@ -59,6 +63,37 @@ def as_cell(text: str) -> str:
 def without_html(text: str) -> str:
     """Text for Markdown, in which tags are shown."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
+
+
+def to_html(table: Table, folded: bool = False) -> str:
+    """A table as HTML, with its title as a heading; ``folded`` shows the title only until that is clicked."""
+    heading = f"<h2>{as_html(table.title)}</h2>"
+    heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in table.columns)
+    rows = []
+    for first, *others in table.rows:
+        cells = "".join(map(_html_cell, others))
+        rows.append(f'<tr><th scope="row">{as_html(first)}</th>{cells}</tr>')
+    content = [
+        f'<div class="wide"><table><caption>{as_html(table.title)}</caption>',
+        f"<thead><tr>{heads}</tr></thead>",
+        *["<tbody>", *rows, "</tbody>"],
+        "</table></div>",
+        *(f"<p>{as_html(note)}</p>" for note in table.notes),
+    ]
+    return "\n".join(
+        [f"<details><summary>{heading}</summary>", *content, "</details>"] if folded else [heading, *content]
+    )
+
+
+def _html_cell(text: str) -> str:
+    """A cell that keeps its line breaks; only a long text is wrapped."""
+    is_long = max(map(len, text.split("\n"))) > LONGEST_LINE
+    return f"<td{' class=long' if is_long else ''}>{as_html(text)}</td>"
+
+
+def as_html(text: str) -> str:
+    """Text of any origin as content of an HTML element, or as an attribute between double quotes."""
+    return html.escape(printable(text, allowed="\n"))
 
 
 def terminal() -> Console:

@@ -53,7 +53,7 @@ def small(finished: Path, workspace: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_comparison_leaves_its_files(small: Path) -> None:
-    assert {path.suffix for path in small.glob("comparison.*")} == {".md", ".csv", ".json", ".png"}
+    assert {path.suffix for path in small.glob("comparison.*")} == {".html", ".md", ".csv", ".json", ".png"}
     accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
     assert [(row["seed"], row["overrides"]) for row in rows_of("small")] == [("0", SHORT_NAME), ("1", SHORT_NAME)]
     for column in ("accuracy", "final.test/acc"):

@@ -94,6 +94,18 @@ def test_a_class_without_test_images_has_no_measures() -> None:
     figure_of(*evaluation_panels(evaluation, torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).values())
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_hardest_images_have_their_colours_and_paper_of_any_colour_between_them(channels: int) -> None:
+    images = torch.randint(1, 256, (10, channels, 8, 6), dtype=torch.uint8)
+    images[0, 0, 0, 0] = 255
+    panel = evaluation_panels(guesses(MNIST.classes, 10), images)["hardest_images"]
+    (image,) = figure_of(panel).axes[0].images
+    shown = image.to_rgba(image.get_array(), bytes=True)  # type: ignore[arg-type]  # it has one
+    colours = shown[shown[..., 3] == 255][:, :channels].astype(int)
+    assert np.allclose(np.sort(colours, axis=None), np.sort(images.numpy(), axis=None), atol=1)
+    assert set(shown[..., 3].flatten()) == {0, 255}
+
+
 @pytest.mark.slow
 def test_the_evaluation_of_a_run_agrees_with_its_training(trained: Path, tmp_path: Path) -> None:
     finished = run_script("evaluate", str(trained), "--json", cwd=tmp_path)

@@ -44,7 +44,7 @@ def numbers_of(done: Path) -> dict[str, Any]:
 def test_a_search_leaves_its_files_and_its_trials_in_tensorboard(done: Path) -> None:
     trials = {f"trial_{number}" for number in range(8)}
     names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
-    report = {"search", "search.md", "search.json", "search.csv", "search.png"}
+    report = {"search", "search.html", "search.md", "search.json", "search.csv", "search.png"}
     assert names == report | {"journal.log", "logs", "confirm"} | trials
     with (done / "search.csv").open() as file:
         assert [row["trial"] for row in csv.DictReader(file)] == [str(number) for number in range(8)]

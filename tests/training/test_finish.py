@@ -39,6 +39,9 @@ def test_a_run_that_dies_late_has_collapsed_then(
     assert max(result.accuracies[1:]) < 0.15
     assert (result.collapsed, result.collapsed_in) == (True, 2)
     assert "collapsed in epoch 2: all units of relu1 are dead" in capsys.readouterr().out
+    assert result.diagnosis
+    assert result.diagnosis.sentence.startswith("This run collapsed in epoch 2: all units of relu1 are dead")
+    assert result.diagnosis.options == ("--lr", "0.003")
 
 
 def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

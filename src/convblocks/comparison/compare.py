@@ -36,7 +36,7 @@ from typing import NoReturn
 from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.more_runs import more_runs
 from convblocks.comparison.options import MOST_TRIALS, parse
-from convblocks.comparison.publish import publish
+from convblocks.comparison.publish import publish, repeat_of
 from convblocks.comparison.report import report_of
 from convblocks.comparison.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
 from convblocks.comparison.trials import Trial, all_trials
@@ -80,17 +80,17 @@ def main(arguments: list[str]) -> None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)
     results = finish(directory, trials, options.jobs, fit=not options.no_fit, configs=configs)
-    confirmed: list[RunResult] = []
+    repeat, confirmed = repeat_of("compare", arguments), list[RunResult]()
     try:
         if options.confirm and len(results) == len(trials):
             confirmed = confirm_best(options, list(results.values()))
     except UserError as error:
         if results and not isinstance(error, Stopped):
-            publish(report_of(analyse(list(results.values()))), directory)
+            publish(report_of(analyse(list(results.values())), repeat=repeat), directory)
         raise
     if results:
         analysis = analyse(list(results.values()), confirmed)
-        publish(report_of(analysis, more_runs(analysis, options, arguments)), directory)
+        publish(report_of(analysis, more_runs(analysis, options, arguments), repeat), directory)
     refuse_missing(trials, results)
 
 

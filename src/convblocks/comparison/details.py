@@ -1,4 +1,4 @@
-"""The tables of comparison.md that do not fit on one screen: the notebook's table, differences, pairs of settings."""
+"""The tables of comparison.md that do not fit on one screen: the notebook's table, differences, pairs, origin."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from convblocks.comparison.analysis import GOAL, Comparison, Difference
 from convblocks.comparison.grid import Analysis
 from convblocks.comparison.wording import MEASURES, NOTEBOOK, NOTEBOOK_MLP, is_notebooks, settings_text
 from convblocks.estimates import NOTHING, SHARE, Estimate, cell, p_number
-from convblocks.runs.result import RunResult, by_arch
+from convblocks.runs.result import RunResult, by_arch, grouped
 from convblocks.tables import Table
 
 
@@ -22,7 +22,28 @@ def details(analysis: Analysis) -> list[Table]:
         for overrides, comparison in analysis.at_settings.items():
             title = settings_text(overrides, tuple(analysis.swept))
             tables += [replace(table, title=f"{title}: {table.title}") for table in differences_tables(comparison)]
-    return [*tables, *([pairs_table(analysis)] if analysis.pairs else [])]
+    runs = [*analysis.results, *analysis.confirmed]
+    return [*tables, *([pairs_table(analysis)] if analysis.pairs else []), *origin_tables(runs)]
+
+
+def origin_tables(results: Sequence[RunResult]) -> list[Table]:
+    """The settings of all runs, and the machines and commits that they come from."""
+    settings = grouped(
+        results, lambda one: (one.arch, one.options_text.replace(",", ", "), f"{one.batch_size or NOTHING}")
+    )
+    places = grouped(
+        [one.provenance for one in results],
+        lambda one: (one.machine, one.device, f"{one.processes} x {one.threads}", one.commit or NOTHING),
+    )
+    seeds = [[*setting, ", ".join(str(one.seed) for one in own), str(len(own))] for setting, own in settings.items()]
+    return [
+        Table("Settings", ["network", "options", "batch size", "seeds", "runs"], seeds),
+        Table(
+            "Where the runs come from",
+            ["machine and versions", "device", "processes x threads", "commit", "runs"],
+            [[*place, str(len(own))] for place, own in places.items()],
+        ),
+    ]
 
 
 def notebook_table(comparison: Comparison) -> Table:

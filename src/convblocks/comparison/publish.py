@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from filelock import FileLock
-from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.atomic import write
-from convblocks.console import echo, echo_command
+from convblocks.console import command_words, echo, echo_command
+from convblocks.figures.page import Chart, charts, listing, page, paragraphs
 from convblocks.figures.style import save
 from convblocks.runs.directory import RunDirectory
-from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_markdown, without_html
+from convblocks.tables import Table, as_csv, as_json, as_shown, terminal, to_console, to_html, to_markdown, without_html
 from convblocks.training.tensorboard import VISUALS, add_png
 
 
@@ -26,27 +26,49 @@ class Report:
         name: Of its files, without their endings.
         tables: For the screen, and first in the Markdown file.
         sentences: The conclusions, which follow the tables.
-        figures: The functions that draw the figures, by the end of their names; that of the main one is empty.
+        figures: By the end of their names; that of the main one is empty.
         rows: For the CSV file.
-        details: Tables for the Markdown file only.
+        details: Tables for the Markdown and HTML files only.
         numbers: For the JSON file, if any.
-        command: A command to copy, at the end.
+        command: A command to copy, of which the last sentence speaks.
+        repeat: The command that makes the report again, and trains what it needs.
     """
 
     name: str
     tables: Sequence[Table]
     sentences: Sequence[str]
-    figures: Mapping[str, Callable[[], Figure]]
+    figures: Mapping[str, Chart]
     rows: Sequence[Mapping[str, Any]]
     details: Sequence[Table] = ()
     numbers: Any = None
     command: str = ""
+    repeat: str = ""
 
     def to_markdown(self) -> str:
         sentences = "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
         details = [to_markdown(self.details)] if self.details else []
         command = [f"```bash\n{self.command}\n```\n"] if self.command else []
         return "\n".join([to_markdown(self.tables), sentences, *details, *command])
+
+    def to_html(self, title: str) -> str:
+        """A page of its own: conclusions, the first table and the figures, then everything else folded."""
+        main, *others = self.tables
+        return page(
+            title,
+            [
+                paragraphs(self.sentences),
+                listing("", self.command),
+                to_html(main),
+                charts(list(self.figures.values())),
+                *(to_html(table, folded=True) for table in (*others, *self.details)),
+                listing("Repeat it", self.repeat),
+            ],
+        )
+
+
+def repeat_of(command: str, arguments: Sequence[str]) -> str:
+    """The command line that makes a report again, and trains what is missing."""
+    return " ".join([*command_words(command), shlex.join(one for one in arguments if one != "--no-fit")])
 
 
 def publish(
@@ -61,7 +83,8 @@ def publish(
     """
     directory.create()
     path, markdown = directory.path / report.name, report.to_markdown()
-    files = {".md": markdown, ".csv": as_csv(report.rows)}
+    page_title = f"{report.name.capitalize()} {directory.name}"
+    files = {".html": report.to_html(page_title), ".md": markdown, ".csv": as_csv(report.rows)}
     if report.numbers is not None:
         files[".json"] = as_json(report.numbers)
     with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
@@ -70,9 +93,9 @@ def publish(
         shutil.rmtree(path, ignore_errors=True)
         with SummaryWriter(str(path)) as writer:
             writer.add_text(report.name, markdown)
-            for end, draw in report.figures.items():
+            for end, chart in report.figures.items():
                 name = f"{report.name}-{end}" if end else report.name
-                save(draw, directory.path / f"{name}.png")
+                save(chart.draw, directory.path / f"{name}.png")
                 add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
             write_more(writer)
     echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")

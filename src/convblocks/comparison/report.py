@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from convblocks.comparison.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading
 from convblocks.comparison.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
@@ -15,6 +16,7 @@ from convblocks.comparison.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, 
 from convblocks.data.images import MNIST
 from convblocks.estimates import NOTHING, SHARE, cell, p_text
 from convblocks.figures.curves import comparison_figure
+from convblocks.figures.page import Chart
 from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.result import RunResult
 from convblocks.tables import Table
@@ -23,10 +25,10 @@ from convblocks.tables import Table
 DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
 
 
-def report_of(analysis: Analysis, more: tuple[str, str] = ("", "")) -> Report:
+def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str = "") -> Report:
     """The report of a comparison; without validation images all settings of a grid, of which none may be chosen.
 
-    ``more`` is a last sentence, and the command that it announces.
+    ``more`` is a last sentence, and the command that it announces; ``repeat`` is the command that makes it again.
     """
     swept, cells = tuple(analysis.swept), list(analysis.at_settings.values())
     every_setting = [results_table(titled("Every setting", analysis.results, swept), cells, swept)] if cells else []
@@ -43,16 +45,21 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", "")) -> Report:
             for overrides, comparison in analysis.at_settings.items()
             for table in claims_tables({"verdict": comparison})
         ]
-    draw = sweep_figure if swept else comparison_figure
+    chart = Chart(
+        partial(comparison_figure, analysis.results), "Loss and error by epoch, and the last error of each run"
+    )
+    if swept:
+        chart = Chart(partial(sweep_figure, analysis.results), "Error at each setting: a mark for each run")
     return Report(
         name="comparison",
         tables=tables,
         sentences=[*conclusions(analysis), *filter(None, more[:1])],
         command=more[1],
         details=[*further, *details(analysis)],
-        figures={"": lambda: draw(analysis.results)},
+        figures={"": chart},
         numbers=as_numbers(analysis),
         rows=[one.as_row() for one in (*analysis.results, *analysis.confirmed)],
+        repeat=repeat,
     )
 
 

@@ -2,7 +2,8 @@
 
 usage: convblocks evaluate CHECKPOINT [options]
 
-Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix.
+Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix. Of a
+finished run it also writes report.html into the run's folder: one file to open in a browser, or to send.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
@@ -21,13 +22,17 @@ from pathlib import Path
 
 from torch import Tensor
 
+from convblocks.atomic import write
 from convblocks.command_line import output_file, refuse_to_overwrite
 from convblocks.console import echo
+from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
+from convblocks.evaluation.report import run_report
 from convblocks.evaluation.trained import TrainedNetwork, checkpoint_parser, load_network_and_data
 from convblocks.figures.evaluation import evaluation_panels, figure_of
 from convblocks.figures.style import render
 from convblocks.model.evaluation import Evaluation
+from convblocks.runs.directory import RunDirectory
 from convblocks.tables import Table, as_json, as_shown, percent, terminal, to_console
 
 # What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
@@ -58,6 +63,8 @@ def main(arguments: list[str]) -> None:
     to_console(tables(evaluation), terminal())
     if options.show:
         echo(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
+    if report := write_report(trained, data, evaluation):
+        echo(f"{as_shown(report)}: all of this, curves and settings on one page")
     if confused := most_confused(evaluation):
         echo(f"most confused: {confused}")
     echo(summary(evaluation))
@@ -77,6 +84,24 @@ def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:
             render(draw).savefig(file, format=path.suffix.lstrip(".") or "png")
     except ValueError as error:  # a format that matplotlib does not know
         raise UserError(f"cannot write {path}: {error}") from error
+
+
+def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> Path | None:
+    """Write the report of the run that a checkpoint belongs to.
+
+    None without one: the run is not finished, these are other images, or its folder cannot be written.
+    """
+    directory = RunDirectory.of(trained.path)
+    result = directory and directory.result_after(0)
+    if not (directory and result and result.provenance.data in (None, data.fingerprint)):
+        return None
+    panels = evaluation_panels(evaluation, data.test.images)
+    try:
+        write(directory.report, run_report(directory, result, evaluation, panels, tables(evaluation)))
+    except (OSError, UserError) as error:
+        echo(f"cannot write {as_shown(directory.report)}: {error}")
+        return None
+    return directory.report
 
 
 def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:

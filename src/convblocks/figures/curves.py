@@ -43,6 +43,21 @@ def comparison_figure(results: Sequence[RunResult]) -> Figure:
     return figure
 
 
+def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
+    """The loss or the error of one run by epoch, on the training images and on those of the evaluation."""
+    figure = Figure(figsize=(WIDTH / 2, 3.6), layout="constrained")
+    axes, splits = figure.subplots(), ("train", _evaluated([run]))
+    curves = [Curve(split, style(number), [run]) for number, split in enumerate(splits)]
+    values = [_values(run, f"{split}/{metric}") for split in splits]
+    if metric == "acc":
+        values = [[100 * (1 - one) for one in own] for own in values]
+        error_axis(axes, "y", _finite([values]))
+    else:
+        log_axis(axes, "y", _finite([values]))
+    label_ends(figure, [(axes, _by_epoch(axes, curves, [[own] for own in values]))])
+    return figure
+
+
 def dead_units_figure(results: Sequence[RunResult]) -> Figure:
     """The share of dead units by epoch: a panel for each network that logged it, with a curve for each layer.
 
@@ -54,7 +69,8 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
         raise ValueError("no run logged its dead units")
     columns = min(3, len(networks))
     rows = math.ceil(len(networks) / columns)
-    figure = Figure(figsize=(WIDTH, 4.2 * rows), layout="constrained")
+    size = (WIDTH, 4.2 * rows) if len(networks) > 1 else (WIDTH / 2, 3.6)
+    figure = Figure(figsize=size, layout="constrained")
     axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     for panel in axes[len(networks) :]:
         panel.remove()
@@ -88,7 +104,7 @@ def draw_dots(axes: Axes, x: ArrayLike, y: ArrayLike, look: Style) -> None:
 
 def error_axis(axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
     """A log axis in per cent, up to 100 if a run has collapsed."""
-    log_axis(axes, which, found, top=100 if max(found) > 50 else 0, unit=" %")
+    log_axis(axes, which, found, top=100 if max(found, default=0) > 50 else 0, unit=" %")
 
 
 def _losses(axes: Axes, curves: Sequence[Curve]) -> list[End]:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
@@ -61,7 +60,8 @@ def confusion(evaluation: Evaluation, axes: Axes) -> None:
     counts = evaluation.confusion.numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     size = _size_of(SMALL, evaluation.classes)
-    colours = LinearSegmentedColormap.from_list("mistakes", [rcParams["axes.facecolor"], style(1).colour])
+    colour = to_rgb(style(1).colour)
+    colours = LinearSegmentedColormap.from_list("mistakes", [(*colour, 0), (*colour, 1)])  # on paper of any colour
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
@@ -181,11 +181,11 @@ def _mosaic(axes: Axes, images: NDArray[Any], columns: int, captions: Sequence[s
     head = lines * longer // 4 if lines else gap
     down, across = (head + longer, lines * longer + gap) if lines else (head + height, width + gap)
     rows = -(-len(images) // columns)
-    empty = to_rgb(rcParams["axes.facecolor"]) if colours else np.nan
-    mosaic = np.full((rows * down, columns * across, *colours), empty)
+    mosaic = np.full((rows * down, columns * across, *([4] if colours else [])), 0.0 if colours else np.nan)
     for index, image in enumerate(images):
         top, left = index // columns * down + head, index % columns * across
-        mosaic[top : top + height, left : left + width] = image
+        opaque = np.dstack([image, np.ones((height, width))]) if colours else image
+        mosaic[top : top + height, left : left + width] = opaque
     limit = np.abs(images).max()
     axes.imshow(mosaic, cmap=cmap, vmin=-limit if images.min() < 0 else 0, vmax=limit)
     for index, caption in enumerate(captions):

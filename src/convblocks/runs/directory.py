@@ -3,7 +3,7 @@
 import csv
 import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import Any
@@ -47,7 +47,7 @@ class RunDirectory:
     ``metrics.csv`` (a row for each evaluation and epoch), ``checkpoints/last.ckpt`` (the last finished epoch), with a
     validation split also ``checkpoints/best.ckpt``, ``mistakes.csv`` (the test images that the final network gets
     wrong), and ``summary.json``, the ``RunResult``, which is written last: a run that has one is done. With other
-    loggers ``loggers.json`` has the ids of their runs.
+    loggers ``loggers.json`` has the ids of their runs. ``evaluate`` adds ``report.html``.
 
     Args:
         name: The run's name, a relative path.
@@ -74,8 +74,20 @@ class RunDirectory:
         self.metrics = self.path / "metrics.csv"
         self.mistakes = self.path / "mistakes.csv"
         self.summary = self.path / "summary.json"
+        self.report = self.path / "report.html"
         self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
         self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> "RunDirectory | None":
+        """The directory of the run that wrote a checkpoint; None if the checkpoint was moved or renamed."""
+        path = checkpoint.absolute()
+        for logs in (folder for folder in path.parents[2:] if folder.name == LOGS.name):
+            with suppress(UsageError):
+                own = cls(path.parents[1].relative_to(logs).as_posix(), logs.parent)
+                if path in (own.last_checkpoint, own.best_checkpoint):
+                    return own
+        return None
 
     def exists(self) -> bool:
         """Whether there is anything under this name, except an empty folder or hidden files left by a kill."""

@@ -63,6 +63,14 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Diagnosis:
+    """A sentence with the evidence, and options of fit to try next; none if it takes more than options."""
+
+    sentence: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunResult:
     """All that is known of a finished run. Losses are means over an epoch's training images, accuracies in 0..1.
 
@@ -86,6 +94,7 @@ class RunResult:
         lr: The learning rate, which a callback may have chosen.
         batch_size: Of all processes together, which a callback may have chosen.
         overrides: The options by which it differs from other runs of its comparison.
+        diagnosis: What is wrong with it, if anything was found.
 
     Raises:
         ValueError: there are no epochs, or they are not 1, 2, 3 and so on; or metrics are missing or impossible.
@@ -108,6 +117,7 @@ class RunResult:
     lr: float | None = None
     batch_size: int | None = None
     overrides: Overrides = ()
+    diagnosis: Diagnosis | None = None
 
     def __post_init__(self) -> None:
         if not self.epochs or [row.get("epoch") for row in self.epochs] != list(range(1, len(self.epochs) + 1)):
@@ -211,7 +221,7 @@ class RunResult:
         if epochs < 0 or len(self.epochs) <= epochs:
             return self
         evaluations = tuple(row for row in self.evaluations if row["epoch"] <= epochs)
-        cut = replace(self, epochs=self.epochs[:epochs], evaluations=evaluations)
+        cut = replace(self, epochs=self.epochs[:epochs], evaluations=evaluations, diagnosis=None)
         if self.validation is not None or "test/acc" not in cut.epochs[-1]:
             return cut
         classes, last = len(self.images.spec.classes), cut.epochs[-1]
@@ -220,7 +230,7 @@ class RunResult:
 
     def as_row(self) -> dict[str, Any]:
         """A row of comparison.csv: everything that is a single value."""
-        skipped = ("epochs", "evaluations", "mistakes", "overrides")
+        skipped = ("epochs", "evaluations", "mistakes", "overrides", "diagnosis")
         kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in skipped}
         values = flatten(msgspec.to_builtins(kept)) | {"overrides": self.options_text}
         scalars = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}

@@ -21,6 +21,7 @@ from convblocks.comparison.trials import command_line, overrides_for
 from convblocks.comparison.wording import settings_text
 from convblocks.console import command_words
 from convblocks.estimates import NOTHING, cell, p_number, p_text
+from convblocks.figures.page import Chart
 from convblocks.figures.search import Point, search_figure
 from convblocks.search.config import ARCH, SearchConfig
 from convblocks.search.confirm import Confirmed
@@ -36,20 +37,22 @@ ENOUGH_FOR_IMPORTANCE = 20
 WINNER = "The winner is the best by validation accuracy, not by the test set. This writes its config:"
 
 
-def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed]) -> None:
+def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed], repeat: str = "") -> None:
     """Write the report beside the trials and into TensorBoard, and print its tables and the winner's command."""
     trials = study.get_trials(deepcopy=False)
     importance = importance_of(study)
     command = winner(config, trials)
     tables = [best_table(config, trials), *([confirmed_table(config, confirmed)] if confirmed else [])]
     tables += [importance_table(importance, trials)] if importance else []
+    draw = partial(search_figure, points_of(trials), config.dimensions(), importance)
     content = Report(
         name="search",
         tables=tables,
         sentences=[*(conclusion(one) for one in confirmed[:1] if one.seen is not None), WINNER],
-        figures={"": partial(search_figure, points_of(trials), config.dimensions(), importance)},
+        figures={"": Chart(draw, "Validation error of each trial: in their order, and against each option")},
         rows=[_row(one) for one in trials],
         command=command,
+        repeat=repeat,
         numbers={
             "config": config.as_attributes(),
             "trials": [_as_numbers(one) for one in trials],

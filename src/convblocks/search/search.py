@@ -46,6 +46,7 @@ from convblocks.comparison.options import (
     refuse_out_of_range,
 )
 from convblocks.comparison.progress import Column, Progress
+from convblocks.comparison.publish import repeat_of
 from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
@@ -117,6 +118,7 @@ def parse(arguments: list[str]) -> Namespace:
         raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
     epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
     overrides = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
+    options.arguments = arguments
     options.config = SearchConfig(
         name=options.name,
         archs=tuple(dict.fromkeys(options.arch)),
@@ -242,7 +244,7 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    report(config, worker.study, confirmed)
+    report(config, worker.study, confirmed, repeat_of("search", options.arguments))
     if failed:
         example = failed[0]
         reason = f"trial_{example.number}: {example.user_attrs.get(FAILED)}"

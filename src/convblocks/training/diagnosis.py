@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -10,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from convblocks.errors import NotFiniteError
 from convblocks.evaluation.trained import restore_network
 from convblocks.runs.collapse import chance_accuracy, has_enough_steps, is_falling
-from convblocks.runs.result import Row, RunResult
+from convblocks.runs.result import Diagnosis, Row, RunResult
 from convblocks.tables import counted, listed
 from convblocks.training.diagnostics import dead_units_in, whole_percent
 from convblocks.training.run import Run
@@ -26,14 +25,6 @@ HALF_DEAD = 0.5
 
 # Training images on which the final weights are evaluated.
 IMAGES = 1000
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """A sentence with the evidence, and options of fit to try next; none if it takes more than options."""
-
-    sentence: str
-    options: tuple[str, ...] = ()
 
 
 def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis | None:

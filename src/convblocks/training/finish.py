@@ -87,7 +87,7 @@ def run_result(run: Run, metrics: dict[str, float]) -> RunResult:
     chance_threshold, image_spec = chance_accuracy(data.test.labels), data.files.image_spec
     constant = ConstantAnswer.to(data.train.labels, is_cross_entropy=settings["loss"] == "cross_entropy")
     collapsed = has_collapsed(epochs, metrics, chance_threshold, constant, len(image_spec.classes))
-    return RunResult(
+    result = RunResult(
         arch=settings["arch"],
         seed=settings["seed"],
         parameters=parameters_of(run.module),
@@ -111,6 +111,7 @@ def run_result(run: Run, metrics: dict[str, float]) -> RunResult:
         lr=run.module.hparams["lr"],
         batch_size=data.batch_size,
     )
+    return replace(result, diagnosis=diagnose(run, result, diverged_at(run.trainer)))
 
 
 def diverged_at(trainer: Trainer) -> int | None:
@@ -187,7 +188,7 @@ def print_result(run: Run, result: RunResult) -> None:
     has_diverged = diverged_at(run.trainer) is not None
     if not has_diverged and (shares := dead_units_in(result.final)):
         echo(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
-    if diagnosis := diagnose(run, result, diverged_at(run.trainer)):
+    if diagnosis := result.diagnosis:
         echo(diagnosis.sentence)
     if not run.resumable:
         echo("It kept no checkpoint, and cannot be resumed.")

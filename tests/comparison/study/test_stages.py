@@ -123,5 +123,5 @@ def test_both_stages_go_on_where_they_were_stopped(
     settings = {(config["lr"], config["lr_scheduler"]) for config in configs}
     assert settings == {(float(lr), schedule.rstrip(".")), (0.01, "constant")}
     assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
-        *("report.md", "report.csv", "report.png", "report-dead-units.png")
+        *("report.html", "report.md", "report.csv", "report.png", "report-dead-units.png")
     }

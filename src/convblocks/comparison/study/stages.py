@@ -29,9 +29,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
+from convblocks.comparison.details import origin_tables
 from convblocks.comparison.options import VAL_SIZE
 from convblocks.comparison.options import parse as parse_comparison
-from convblocks.comparison.publish import Report, publish
+from convblocks.comparison.publish import Report, publish, repeat_of
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.comparison.study.decision import at_notebooks, cell_of, decide
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
@@ -50,6 +51,7 @@ from convblocks.console import command_words
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
 from convblocks.figures.intervals import intervals_figure
+from convblocks.figures.page import Chart
 from convblocks.figures.sweep import sweep_figure
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult, by_arch
@@ -83,7 +85,9 @@ def parse(arguments: list[str]) -> Namespace:
     for argument in arguments:
         if (option := argument.partition("=")[0]) in SETTLED:
             raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
-    return parse_comparison(["--name", "study", *arguments])
+    options = parse_comparison(["--name", "study", *arguments])
+    options.arguments = arguments
+    return options
 
 
 def choose(options: Namespace) -> None:
@@ -95,8 +99,10 @@ def choose(options: Namespace) -> None:
         name="report",
         tables=[choice_table(results, choices)],
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
-        figures={"": partial(sweep_figure, results, winner_titles(results))},
+        figures={"": _sweep(results)},
         rows=[one.as_row() for one in results],
+        details=origin_tables(results),
+        repeat=repeat_of("study", ["choose", *options.arguments]),
     )
     publish(report, _directory(options, "choose"))
 
@@ -107,18 +113,21 @@ def confirm_choices(options: Namespace) -> None:
     choices = choices_of(choice)
     results = results_of_confirmation(options, choices)
     decision = decide(results, choices)
-    figures = {"": partial(sweep_figure, choice, winner_titles(choice))}
+    figures = {"": _sweep(choice)}
     if differences := differences_of(decision):  # none of a single network
-        figures["differences"] = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
+        draw = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
+        figures["differences"] = Chart(draw, "Differences between two networks in test accuracy")
     if layers(at_notebooks(results)):  # a user's networks may have no ReLU
-        figures["dead-units"] = partial(dead_units_figure, at_notebooks(results))
+        draw = partial(dead_units_figure, at_notebooks(results))
+        figures["dead-units"] = Chart(draw, "Dead units of each layer by epoch, at the notebook's setting")
     report = Report(
         name="report",
         tables=decision_tables(decision),
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
-        details=[dead_units_table(results)],
+        details=[dead_units_table(results), *origin_tables(results)],
         figures=figures,
         rows=[one.as_row() for one in results],
+        repeat=repeat_of("study", ["confirm", *options.arguments]),
     )
     publish(report, _directory(options, "confirm"))
 
@@ -163,6 +172,11 @@ def choices_of(results: Sequence[RunResult]) -> dict[str, Cell]:
     """Each network's setting, if its runs of the first stage are all done."""
     found = {arch: chosen(_scores(own)) for arch, own in by_arch(results).items()}
     return {arch: cell for arch, cell in found.items() if cell}
+
+
+def _sweep(results: Sequence[RunResult]) -> Chart:
+    draw = partial(sweep_figure, results, winner_titles(results))
+    return Chart(draw, "Error on held-out images at each learning rate: a mark for each run")
 
 
 def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:

@@ -1,0 +1,261 @@
+"""The reports to send: as complete as the Markdown, safe whatever names they contain, and readable in a browser."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from selenium.webdriver import Chrome
+
+from convblocks.comparison.analysis import compare
+from convblocks.comparison.grid import analyse
+from convblocks.comparison.publish import Report, repeat_of
+from convblocks.comparison.ranking import winner
+from convblocks.comparison.report import report_of
+from convblocks.data.images import ImageSpec
+from convblocks.evaluation import evaluate
+from convblocks.evaluation.report import run_report
+from convblocks.figures.evaluation import evaluation_panels
+from convblocks.runs.directory import RunDirectory
+from convblocks.runs.result import Diagnosis, Images, RunResult
+from convblocks.tables import Table, to_html
+from tests.comparison.made_up import as_claimed, course, result
+from tests.comparison.test_report import ANALYSES
+from tests.evaluation.test_evaluate import guesses
+from tests.handwriting.browser import chromium
+from tests.training.test_fit import quick_run
+
+HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+
+# Reverses what follows; the names of classes and networks cannot have it.
+REVERSED = "\u202e"
+
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Parsed(HTMLParser):
+    """The elements of a page with their attributes, the text of its cells, and all its text in one line."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        assert self.open == []
+        self.text = plain(" ".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"td", "th"} & set(self.open) and "mark" not in self.open:
+            self.cells[-1] += data
+        self.words.append(data)
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+@cache
+def comparison(name: str) -> Report:
+    return report_of(ANALYSES[name], repeat=repeat_of("compare", ["--name", "a b", "--no-fit"]))
+
+
+def a_run(**changed: Any) -> RunResult:
+    epochs = tuple(row | {"train/acc": 0.9, "test/loss": 0.2, "dead/relu1": 0.3} for row in course(0.9, 0.95))
+    return result(
+        "mlp", 0, 0.95, epochs=epochs, **({"diagnosis": Diagnosis("It overfits.", ("--lr", "0.1"))} | changed)
+    )
+
+
+def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any) -> str:
+    """In the current folder, with random answers to random images."""
+    directory, run = RunDirectory("run"), a_run(**changed)
+    directory.create()
+    config = {"epochs": 2, "batch_size": 64, "lr": 0.01, "optimizer": "adam", "lr_scheduler": "constant", "seed": 0}
+    directory.write_config({**config, "arch": run.arch, "loss": "x", "threads": 1, "data": {}, "trainer": {}})
+    answers = guesses(classes)
+    panels = evaluation_panels(answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
+    return run_report(directory, run, answers, panels, evaluate.tables(answers))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    **{name: partial(lambda one: comparison(one).to_html("Comparison"), name) for name in ("setting", "grid")},
+    "run": page_of_a_run,
+}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_every_line_and_cell_of_the_markdown_is_in_the_page(name: str) -> None:
+    page = Parsed(comparison(name).to_html("Comparison quick"))
+    cells = set(map(plain, page.cells))
+    for line in filter(None, comparison(name).to_markdown().splitlines()):
+        if line.startswith("| "):
+            missing = {cell.strip() for cell in line[2:-2].split(" | ")} - cells - {"---"}
+            assert missing == set(), line
+        else:
+            assert plain(re.sub(r"^(- |#+ )", "", line)) in page.text
+    assert "convblocks compare --name 'a b'" in page.text
+    assert "--no-fit" not in page.text
+    assert page.text.count("Comparison quick") == 2  # title and heading
+
+
+def test_the_page_of_a_run_has_its_result_diagnosis_settings_and_origin(workspace: Path) -> None:
+    page = Parsed(page_of_a_run())
+    answers = guesses(tuple("0123456789"))
+    wrong = int((answers.predicted != answers.targets).sum())
+    for text in (
+        *(f"{100 * answers.accuracy:.2f} %", f"{wrong} of 1,000", f"{answers.loss:.4f}", "2 epochs", "20.0 s"),
+        *("It overfits.", "convblocks fit --config lightning_logs/run/config.yaml --lr 0.1"),
+        *("optimizer: adam", a_run().provenance.machine, "abc1234"),
+    ):
+        assert text in page.text
+    for table in evaluate.tables(answers):
+        assert {cell for row in table.rows for cell in row} <= set(page.cells)
+    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 4
+    healthy = Parsed(page_of_a_run(diagnosis=None))
+    assert "Try next" not in healthy.text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_and_runs_nothing_and_names_its_figures_and_tables(name: str, workspace: Path) -> None:
+    html = PAGES[name]()
+    page = Parsed(html)
+    assert "script" not in {tag for tag, _ in page.tags}
+    for tag, attributes in page.tags:
+        assert not any(attribute.startswith("on") for attribute in attributes)
+        for attribute in ("src", "href", "xlink:href", "srcset", "action"):
+            assert (attributes.get(attribute) or "#").startswith(("#", "data:image/png;base64,"))
+        if tag == "svg":
+            assert (attributes["role"], bool(attributes["aria-label"])) == ("img", True)
+        assert tag != "table" or attributes == {}
+    assert re.findall(r"@import|url\((?!#)", html) == []
+    names = [tag for tag, _ in page.tags]
+    assert names.count("table") == names.count("caption")
+    assert (names.count("h1"), "summary" in names) == (1, True)
+
+
+def test_names_and_options_from_elsewhere_are_escaped(workspace: Path) -> None:
+    spec = ImageSpec(3, 8, 8, (HOSTILE, "b"), mean=(0.5,) * 3, std=(0.2,) * 3)
+    hostile = {
+        "images": Images(spec, train=9, test=9),
+        "ended_by": HOSTILE + REVERSED,
+        "diagnosis": Diagnosis(HOSTILE, ("--x",)),
+    }
+    overrides = (("optimizer", HOSTILE + REVERSED),)
+    runs = [result(HOSTILE, seed, 0.9, overrides, images=Images(spec, train=9, test=9)) for seed in range(2)]
+    for html in (
+        report_of(analyse(runs), repeat=repeat_of("compare", [HOSTILE + REVERSED])).to_html(HOSTILE + REVERSED),
+        page_of_a_run((HOSTILE, *"12345678", "9" * 40), **hostile),
+        to_html(Table(HOSTILE + REVERSED, [HOSTILE, ""], [[HOSTILE, HOSTILE]], [HOSTILE]), folded=True),
+    ):
+        page = Parsed(html)
+        assert {"script", "img"} & {tag for tag, _ in page.tags} == set()
+        assert not any(attribute.startswith("on") for _, attributes in page.tags for attribute in attributes)
+        assert HOSTILE in page.text
+        assert REVERSED not in html
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_same_runs_make_the_same_bytes(name: str, workspace: Path) -> None:
+    first = PAGES[name]()
+    comparison.cache_clear()
+    assert PAGES[name]() == first
+    assert len(first) < 200_000
+
+
+def test_the_best_network_is_marked_only_if_that_is_certain_in_both_readings() -> None:
+    assert winner(compare(as_claimed(8))) == "batchnorm"
+    assert winner(compare(as_claimed(8, collapsed=3))) == "batchnorm"
+    assert winner(compare(as_claimed(2))) is None
+    assert winner(compare([result("mlp", 0, 0.9)])) is None
+    often = [one for one in as_claimed(8, collapsed=5) if one.arch != "batchnorm"]  # ahead only where it trains
+    assert winner(compare(often)) is None
+    assert "batchnorm (best)" in plain(Parsed(report_of(analyse(as_claimed(8))).to_html("c")).text)
+
+
+def test_evaluate_writes_the_report_of_a_finished_run_alone(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = quick_run("--epochs", "1")
+    capsys.readouterr()
+    evaluate.main([str(run.last_checkpoint)])
+    printed = capsys.readouterr().out
+    assert "lightning_logs/run/report.html: all of this, curves and settings on one page" in printed
+    accuracy = re.findall(r"accuracy ([\d.]+ %)", printed)[-1]
+    page = Parsed(run.report.read_text())
+    assert accuracy in page.text
+    assert yaml.safe_dump(run.read_config(), sort_keys=False).splitlines()[0] in page.text
+    run.report.unlink()
+    evaluate.main([str(run.last_checkpoint), "--json"])
+    run.config.write_text("arch: [")
+    evaluate.main([str(run.last_checkpoint)])
+    assert "cannot write lightning_logs/run/report.html: cannot read" in capsys.readouterr().out
+    run.summary.unlink()
+    evaluate.main([str(run.last_checkpoint)])
+    moved = workspace / "moved.ckpt"
+    run.last_checkpoint.rename(moved)
+    evaluate.main([str(moved)])
+    assert "report.html" not in capsys.readouterr().out
+    assert list(workspace.rglob("*.html")) == []
+
+
+def test_a_checkpoint_knows_the_directory_of_its_run(workspace: Path) -> None:
+    run = RunDirectory("a/b")
+    for checkpoint in (run.last_checkpoint, run.best_checkpoint.absolute()):
+        found = RunDirectory.of(checkpoint)
+        assert found
+        assert (found.name, found.path) == ("a/b", run.path.absolute())
+    for other in (
+        "last.ckpt",
+        "lightning_logs/last.ckpt",
+        "lightning_logs/checkpoints/last.ckpt",
+        "a/checkpoints/last.ckpt",
+    ):
+        assert RunDirectory.of(Path(other)) is None
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    with chromium(tmp_path_factory.mktemp("profile")) as window:
+        yield window
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_browser_shows_it_on_a_phone_and_in_the_dark(name: str, window: Chrome, workspace: Path) -> None:
+    """Of a figure too wide for the phone it scrolls the figure, not the page."""
+    file = workspace / "page.html"
+    file.write_text(PAGES[name]())
+    papers, inks = [], []
+    for theme in ("light", "dark"):
+        scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+        metrics = {"width": 360, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+        window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        window.get(file.as_uri())
+        window.execute_script("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+        assert window.execute_script("return document.documentElement.scrollWidth") == 360
+        papers.append(window.execute_script("return getComputedStyle(document.body).backgroundColor"))
+        inks.append(window.execute_script("return getComputedStyle(document.querySelector('svg text')).fill"))
+    assert window.get_log("browser") == []  # type: ignore[no-untyped-call]
+    assert papers == ["rgb(255, 255, 255)", "rgb(13, 17, 23)"]
+    assert inks == ["rgb(31, 35, 40)", "rgb(240, 246, 252)"]
