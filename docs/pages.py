@@ -27,6 +27,7 @@ from convblocks.console import answer, end
 from convblocks.errors import UserError
 from convblocks.tables import terminal, to_console
 from docs.board import write_board
+from docs import play
 from docs.experiments import write_experiments, write_operations
 from docs.provenance import changes_table
 from docs.results import write_results
@@ -85,6 +86,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "handwriting": ("docs/train.py handwriting", write_handwriting),
     "readme": ("docs/train.py sessions", partial(write_transcripts, README)),
     "use": ("docs/train.py sessions", partial(write_transcripts, USE)),
+    "play": ("docs/train.py play", play.write_page),
 }
 
 
