@@ -26,8 +26,8 @@ from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
 from convblocks.errors import UserError
 from convblocks.tables import terminal, to_console
-from docs.board import write_board
 from docs import play
+from docs.board import write_board
 from docs.experiments import write_experiments, write_operations
 from docs.provenance import changes_table
 from docs.results import write_results

@@ -8,7 +8,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,12 +106,17 @@ def write_numbers(data: Path) -> None:
 def write_page(data: Path, out: Path) -> None:
     """Make the folder docs/play of the numbers, the sources and the demo's files."""
     folder = output_folder(out / "docs" / "play")
-    numbers = json.loads((data / "play.json").read_text())
+    numbers = read_numbers(data)
     for path in sorted(SOURCE.iterdir()):
         write(folder / path.name, path.read_text())
     for name in SHARED:
         write(folder / name, as_script((PAGE / name).read_text()))
     write(folder / "data.js", f"// Made by docs/play.py of docs/data/play.json.\nconst DATA = {as_json(numbers)};\n")
+
+
+def read_numbers(data: Path) -> dict[str, Any]:
+    numbers: dict[str, Any] = json.loads((data / "play.json").read_text())
+    return numbers
 
 
 def as_script(module: str) -> str:
@@ -140,7 +145,6 @@ def _reader(run: Shown, images: ImageSets) -> dict[str, Any]:
     weights = {name: values for name, values in trained.network.state_dict().items() if values.is_floating_point()}
     flat = torch.cat([values.flatten() for values in weights.values()])
     return {
-        "lr": run.lr,
         "dead": dead_units(trained.network, images.test.images[:MEASURED]),
         "accuracy": trained.evaluate(images.test).accuracy,
         "tensors": [[name, list(values.shape)] for name, values in weights.items()],

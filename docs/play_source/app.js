@@ -2,7 +2,7 @@
 // #net=batchnorm&lr=3e-2&run=1&step=300&digit=4&rate=0.1, each of which may be missing. Without a step the run plays.
 
 const NETWORK_CLASSES = { maxpool: "network1", batchnorm: "network2" };
-const DEFAULTS = { net: "maxpool", lr: "1e-2", run: "1", digit: "4", rate: "0.003" };
+const DEFAULTS = { net: "maxpool", lr: "1e-2", run: "1", digit: "4", rate: "0.001" };
 
 function byId(id) { return document.getElementById(id); }
 function radios(name) { return document.querySelectorAll(`input[name=${name}]`); }

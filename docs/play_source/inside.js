@@ -1,6 +1,7 @@
 // What is drawn, both networks' answers, and the maps of the chosen network.
 
-const ARCHITECTURES = ["maxpool", "batchnorm"];
+const NAMES = { maxpool: "MaxPool", batchnorm: "BatchNorm" };
+const ARCHITECTURES = Object.keys(NAMES);
 
 class Inside {
   // onChange is told when an example has been chosen, or something else was drawn.
@@ -19,8 +20,8 @@ class Inside {
       const reader = DATA.readers[arch];
       this.networks[arch] = new Network(arch, await unpackWeights(reader), reader.dead);
     }
-    const about = ({ lr, accuracy }) => `one epoch up to lr ${lr}: ${percentOf(accuracy)} right`;
-    const networks = ARCHITECTURES.map((arch) => ({ arch, run: about(DATA.readers[arch]) }));
+    const about = (arch) => `${percentOf(DATA.readers[arch].accuracy)} right after one epoch`;
+    const networks = ARCHITECTURES.map((arch) => ({ arch: NAMES[arch], run: about(arch) }));
     this.answers = new Answers({ classes: [..."0123456789"], digits: true, networks });
     this.pad = new Pad(byId("drawing"), 28, 28, null, () => this.update());
     SAMPLES.forEach((strokes, digit) => {

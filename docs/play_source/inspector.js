@@ -14,7 +14,7 @@ class Inspector {
   // its map, corner and length.
   show(stage, before, output, place) {
     const { m, y, x } = place, value = output.values[(m * output.size + y) * output.size + x];
-    byId("where").textContent = `Block ${stage.block + 1}, ${stage.kind}: map ${m + 1}, row ${y + 1}, column ${x + 1}`;
+    byId("where").textContent = `Block ${stage.block + 1} ${stage.kind}, map ${m + 1}, pixel (${x + 1}, ${y + 1})`;
     const index = (row, column) => (m * before.size + row) * before.size + column;
     if (stage.kind === "conv") return this.showConvolution(stage, before, place, value);
     if (stage.kind === "pool") {

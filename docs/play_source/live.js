@@ -6,7 +6,7 @@ class Live {
   // onChange is told of another rate.
   constructor(onChange) {
     this.onChange = onChange;
-    this.rate = -2.5;  // the logarithm, as the slider has it
+    this.rate = -3;  // the logarithm, as the slider has it
     this.seed = 1;
     this.isRunning = false;
     this.mosaic = new Mosaic(byId("weights"), 100, 28);

@@ -102,12 +102,15 @@ class Page:
     window: Chrome
 
     def open(self, server: Server, form: Form = DESKTOP, theme: str = "light") -> None:
+        self.visit(f"http://{HOST}:{server.server_port}/", form, theme)
+
+    def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
         metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
         self.complaints()  # drops those of the last page
-        self.window.get(f"http://{HOST}:{server.server_port}/")
+        self.window.get(address)
         self.wait()
 
     def find(self, selector: str) -> WebElement:
