@@ -21,6 +21,7 @@ class App {
   async start() {
     await Promise.all([this.collapse.load(), this.inside.load(), this.live.load()]);
     this.open();
+    for (const part of document.querySelectorAll("main, footer")) part.hidden = false;
     document.body.ariaBusy = "false";
   }
 

@@ -1,7 +1,7 @@
 // Turns strokes into an image like MNIST's, as ink.py does: the longer side of the digit becomes 20 pixels, strokes are
 // as wide as MNIST's, and the centre of mass goes to the middle of 28 x 28.
 
-const SIDE = 28, DIGIT_SIDE = 20, ENLARGED = 8;
+const SIDE = 28, DIGIT_SIDE = 20, MARGIN = 4, ENLARGED = 8;
 const STROKE_WIDTHS = [2.1, 3.0];  // in pixels
 
 // Values from 0 to 1, each a multiple of 1/255; null without strokes.
@@ -12,17 +12,15 @@ function toDigit(strokes) {
   const length = Math.max(right - left, bottom - top) + PEN;
   const width = Math.min(Math.max(PEN * DIGIT_SIDE / length, STROKE_WIDTHS[0]), STROKE_WIDTHS[1]);
   // The points shrink so that the digit is 20 pixels long with its strokes as wide as they are now.
-  const scale = (DIGIT_SIDE - width) / Math.max(length - PEN, 1e-6);
-  const middle = [(left + right) / 2, (top + bottom) / 2];
-  const placed = strokes.map((stroke) => stroke.points.map((point) => place(point, middle, Math.min(scale, 1e3))));
+  const scale = (DIGIT_SIDE - width) / Math.max(length - PEN, 1e-3);
+  // Left and upper edge lie between pixels, as if the digit had been cut out.
+  const placed = strokes.map((stroke) => stroke.points.map(([x, y]) => {
+    return [(x - left) * scale + MARGIN + width / 2, (y - top) * scale + MARGIN + width / 2];
+  }));
   return centred(rendered(placed, width));
 }
 
 function range(values) { return [Math.min(...values), Math.max(...values)]; }
-
-function place(point, middle, scale) {
-  return point.map((value, axis) => (value - middle[axis]) * scale + SIDE / 2);
-}
 
 // Each pixel's share of ink, from an image that is eight times as large.
 function rendered(strokes, width) {

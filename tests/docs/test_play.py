@@ -112,8 +112,10 @@ def test_drawn_digits_become_images_as_in_the_demo(page: PlayPage, folder: Path)
             pad.picture().then((picture) => reader.readAsDataURL(picture));
         """)
         with Image.open(io.BytesIO(base64.b64decode(drawn.partition(",")[2]))) as picture:
-            expected = to_mnist(picture).ravel() / 255
-        assert np.corrcoef(expected, seen)[0, 1] > 0.9
+            expected = to_mnist(picture)
+        # A centre of mass halfway between two pixels may be rounded to either.
+        moved = [np.roll(expected, (down, right), (0, 1)).ravel() for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        assert max(np.corrcoef(image, seen)[0, 1] for image in moved) > 0.9
     page.draw(SHAPES[2]["straight foot"])
     page.until("app.inside.digit === null")
     assert "digit=" not in page.run("return location.hash")
