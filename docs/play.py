@@ -8,7 +8,8 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from convblocks.model.networks import build_network, evaluating
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.provenance import read_origin
 from convblocks.tables import as_json
-from docs.provenance import is_committed, manifest, write_manifest
+from docs.provenance import is_committed, manifest
 from docs.snapshots import FILE, STEPS
 from docs.writing import REPOSITORY
 
@@ -47,8 +48,8 @@ MEASURED, TRAINED, TESTED = 1000, 2000, 500
 # Pixels and maps have so many shades.
 SHADES = 16
 
-# Batches whose losses are averaged to a point of the curve.
-SMOOTHED = 7
+# Batches whose losses are averaged to a point of the curve, and those before, each of which is one.
+SMOOTHED, SINGLE = 8, 10
 
 
 class Shown(NamedTuple):
@@ -82,7 +83,7 @@ WATCHED = [
 
 
 def write_numbers(data: Path) -> None:
-    """Write what the page shows of the finished runs, and the manifest of these.
+    """Write what the page shows of the finished runs, and where these come from.
 
     Raises:
         UserError: the code of a run is not known by its commit.
@@ -92,6 +93,7 @@ def write_numbers(data: Path) -> None:
         raise UserError("the code of some runs of play is that of no commit: commit it, and train them again")
     images = load_images(MNISTFiles(DEFAULT_ROOT))
     numbers = {
+        "origins": manifest(origins),
         "steps": STEPS,
         "readers": {run.arch: _reader(run, images) for run in READERS},
         "runs": [_run(run, images) for run in WATCHED],
@@ -100,13 +102,13 @@ def write_numbers(data: Path) -> None:
         "test": _digits(images.test, TESTED),
     }
     write(data / "play.json", as_json(numbers, indent=1) + "\n")
-    write_manifest(data, "play", manifest(origins))
 
 
 def write_page(data: Path, out: Path) -> None:
     """Make the folder docs/play of the numbers, the sources and the demo's files."""
-    folder = output_folder(out / "docs" / "play")
     numbers = read_numbers(data)
+    folder = output_folder(out / "docs" / "play")
+    del numbers["origins"]
     for path in sorted(SOURCE.iterdir()):
         write(folder / path.name, path.read_text())
     for name in SHARED:
@@ -115,7 +117,17 @@ def write_page(data: Path, out: Path) -> None:
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
-    numbers: dict[str, Any] = json.loads((data / "play.json").read_text())
+    """What docs/data/play.json holds.
+
+    Raises:
+        UserError: it is damaged.
+        OSError: it is missing.
+    """
+    path = data / "play.json"
+    try:
+        numbers: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
     return numbers
 
 
@@ -145,7 +157,7 @@ def _reader(run: Shown, images: ImageSets) -> dict[str, Any]:
     weights = {name: values for name, values in trained.network.state_dict().items() if values.is_floating_point()}
     flat = torch.cat([values.flatten() for values in weights.values()])
     return {
-        "dead": dead_units(trained.network, images.test.images[:MEASURED]),
+        "dead": measured(trained.network, images.test.images[:MEASURED])[0],
         "accuracy": trained.evaluate(images.test).accuracy,
         "tensors": [[name, list(values.shape)] for name, values in weights.items()],
         "weights": packed(flat.numpy().tobytes()),
@@ -158,33 +170,37 @@ def _run(run: Shown, images: ImageSets) -> dict[str, Any]:
     dead, accuracies, maps = [], [], []
     for weights in kept["weights"]:
         network.load_state_dict(weights)
-        dead.append(dead_units(network, test.images))
-        with evaluating(network), torch.no_grad():
-            right = network(MNIST.normalize(test.images)).argmax(dim=1) == test.labels
-        accuracies.append(float(right.float().mean()))
+        units, logits = measured(network, test.images)
+        dead.append(units)
+        accuracies.append(round(float((logits.argmax(dim=1) == test.labels).float().mean()), 3))
         maps.append(_maps(network, test.images[:1]))
-    losses = torch.tensor(kept["losses"]).split(SMOOTHED)
     return {
         "arch": run.arch,
         "lr": run.lr,
         "seed": run.seed,
         "dead": dead,
-        "accuracies": [round(accuracy, 3) for accuracy in accuracies],
-        "losses": [round(float(part.mean()), 3) for part in losses],
+        "accuracies": accuracies,
+        "losses": _curve(kept["losses"]),
         "maps": packed(torch.stack(maps).numpy().tobytes()),
     }
 
 
-def dead_units(network: nn.Module, images: Tensor) -> list[str]:
-    """For each ReLU a 1 for every dead unit, and a 0 for every other, measured on images (N, 1, 28, 28) uint8."""
+def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
+    """The loss of a run: the last batch of each point, and the mean of its batches."""
+    ends = [*range(1, SINGLE), *range(SINGLE, len(losses) + 1, SMOOTHED)]
+    return [(end, round(sum(losses[start:end]) / (end - start), 3)) for start, end in pairwise([0, *ends])]
+
+
+def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
+    """For each ReLU a 1 for every dead unit and a 0 for every other; and the logits of the images (N, 1, 28, 28) uint8."""
     found: dict[str, str] = {}
 
     def note(name: str, units: Tensor) -> None:
-        found[name] = "".join("01"[not unit.any()] for unit in units)
+        found[name] = "".join("01"[not active] for active in units.flatten(1).amax(dim=1).tolist())
 
     with evaluating(network), torch.no_grad(), watch_relus(network, note):
-        network(MNIST.normalize(images))
-    return list(found.values())
+        logits = network(MNIST.normalize(images))
+    return list(found.values()), logits
 
 
 def _maps(network: Any, image: Tensor) -> Tensor:

@@ -82,9 +82,7 @@ class Collapse {
   }
 
   drawCharts(run, step) {
-    const last = DATA.steps.at(-1), batches = last / run.losses.length;
-    const curve = run.losses.map((loss, index) => [(index + 0.5) * batches, loss]);
-    const past = curve.filter(([batch], index) => batch <= DATA.steps[step] || (step > 0 && index === 0));
+    const past = run.losses.filter(([batch]) => batch <= DATA.steps[step]);
     const loss = past.length ? past.at(-1)[1] : null;
     const accuracies = run.accuracies.slice(0, step + 1).map((value, index) => [index / (DATA.steps.length - 1), value]);
     byId("loss").value = loss === null ? "" : loss.toFixed(2);

@@ -115,7 +115,7 @@ def test_drawn_digits_become_images_as_in_the_demo(page: PlayPage, folder: Path)
             expected = to_mnist(picture)
         # A centre of mass halfway between two pixels may be rounded to either.
         moved = [np.roll(expected, (down, right), (0, 1)).ravel() for down in (-1, 0, 1) for right in (-1, 0, 1)]
-        assert max(np.corrcoef(image, seen)[0, 1] for image in moved) > 0.9
+        assert max(np.corrcoef(image, seen)[0, 1] for image in moved) > 0.8
     page.draw(SHAPES[2]["straight foot"])
     page.until("app.inside.digit === null")
     assert "digit=" not in page.run("return location.hash")
