@@ -2,7 +2,8 @@
 
 Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
 docs/data/ alone: tables, figures, what commands print and the folder docs/play, without training, in seconds. Pages
-whose numbers are missing are left as they are. At the end it prints how many commits have touched the measured code since each of the runs.
+whose numbers are missing are left as they are. At the end it prints how many commits have touched the measured code
+since each of the runs.
 
   --out FOLDER         where README.md and docs/ are written (default: this repository)
 """

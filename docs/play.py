@@ -192,7 +192,7 @@ def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
-    """For each ReLU a 1 for every dead unit and a 0 for every other; and the logits of the images (N, 1, 28, 28) uint8."""
+    """For each ReLU a 1 for every dead unit and a 0 for any other; and the logits of images (N, 1, 28, 28) uint8."""
     found: dict[str, str] = {}
 
     def note(name: str, units: Tensor) -> None:
