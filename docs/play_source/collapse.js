@@ -112,7 +112,7 @@ function verdict([, second, third], accuracy, step) {
   if (step === 0) return "Before training, the network guesses.";
   if (second === 64 || third === 100) {
     const layer = second === 64 ? "All 64 units of block 2" : "All 100 units of block 3";
-    return `${layer} are dead: it gives every digit the same answer, and can never recover.`;
+    return `${layer} are dead: every digit gets the same answer, and no gradient gets through.`;
   }
   const dead = `${second === 0 ? "No unit" : `${second} of 64 units`} of block 2 ${second > 1 ? "are" : "is"} dead`;
   return `${dead}. It reads ${percentOf(accuracy)} of the digits.`;

@@ -20,6 +20,7 @@ from convblocks.data.images import MNIST, ImageSets
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.networks import build_network, evaluating
 from docs import play
+from docs.provenance import is_committed
 from docs.snapshots import STEPS
 from docs.writing import DATA
 from tests.handwriting.browser import chromium
@@ -116,6 +117,7 @@ def test_drawn_digits_become_images_as_in_the_demo(page: PlayPage, folder: Path)
         # A centre of mass halfway between two pixels may be rounded to either.
         moved = [np.roll(expected, (down, right), (0, 1)).ravel() for down in (-1, 0, 1) for right in (-1, 0, 1)]
         assert max(np.corrcoef(image, seen)[0, 1] for image in moved) > 0.8
+    page.run("document.getElementById('drawing').scrollIntoView({ block: 'center' })")
     page.draw(SHAPES[2]["straight foot"])
     page.until("app.inside.digit === null")
     assert "digit=" not in page.run("return location.hash")
@@ -133,7 +135,9 @@ def test_a_pixel_of_a_convolution_is_explained(arch: str, stage: int, page: Play
     window, weights, products = (
         numbers(" ".join(page.texts(f".{part} span"))) for part in ("window", "weights", "products")
     )
-    assert products == pytest.approx([one * other for one, other in zip(window, weights, strict=True)], abs=0.03)
+    assert products == pytest.approx(
+        [one * other for one, other in zip(window, weights, strict=True)], rel=0.05, abs=0.03
+    )
     *parts, value = numbers(page.texts("#result")[0])
     assert sum(products) == pytest.approx(parts[0], abs=0.05)
     assert sum(parts) == pytest.approx(value, abs=0.03)
@@ -193,8 +197,6 @@ def test_a_network_learns_on_the_page_and_its_units_die_of_a_high_rate(page: Pla
     visit(page, folder)
     page.find("#train").click()
     page.until("Number(document.getElementById('live-loss').value || 9) < 1")
-    alive = page.run("return countDead(document.getElementById('weights').ariaLabel)")
-    assert alive is not None
     before = int(page.find("#weights").get_attribute("aria-label").split()[0])  # type: ignore[union-attr]
     page.choose("rate", -1)
     assert page.value("rate-shown") == "0.1"
@@ -235,6 +237,12 @@ def test_the_page_fits_the_screen_and_nothing_jumps(form: Form, theme: str, page
     assert page.run("return document.documentElement.scrollWidth") <= form.width
     assert page.shifts() == []
     assert page.complaints() == []
+
+
+def test_every_run_was_trained_by_the_code_of_a_commit() -> None:
+    numbers = play.read_numbers(DATA)
+    assert sum(origin["runs"] for origin in numbers["origins"]) == len(numbers["runs"]) + len(numbers["readers"])
+    assert all(is_committed(origin["git_commit"]) for origin in numbers["origins"])
 
 
 def test_all_files_together_are_small_and_ask_no_other_host(folder: Path) -> None:
