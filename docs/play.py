@@ -113,7 +113,10 @@ def write_page(data: Path, out: Path) -> None:
         write(folder / path.name, path.read_text())
     for name in SHARED:
         write(folder / name, as_script((PAGE / name).read_text()))
-    write(folder / "data.js", f"// Made by docs/play.py of docs/data/play.json.\nconst DATA = {as_json(numbers)};\n")
+    write(
+        folder / "data.js",
+        f"// Made by docs/play.py of docs/data/play.json.\nconst DATA = {as_json(numbers, indent=None)};\n",
+    )
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
@@ -180,12 +183,12 @@ def _run(run: Shown, images: ImageSets) -> dict[str, Any]:
         "seed": run.seed,
         "dead": dead,
         "accuracies": accuracies,
-        "losses": _curve(kept["losses"]),
+        "losses": curve_of(kept["losses"]),
         "maps": packed(torch.stack(maps).numpy().tobytes()),
     }
 
 
-def _curve(losses: Sequence[float]) -> list[tuple[int, float]]:
+def curve_of(losses: Sequence[float]) -> list[tuple[int, float]]:
     """The loss of a run: the last batch of each point, and the mean of its batches."""
     ends = [*range(1, SINGLE), *range(SINGLE, len(losses) + 1, SMOOTHED)]
     return [(end, round(sum(losses[start:end]) / (end - start), 3)) for start, end in pairwise([0, *ends])]

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from convblocks.handwriting.ink import to_mnist
 from convblocks.model.networks import build_network, evaluating
 from docs import play
 from docs.provenance import is_committed
-from docs.snapshots import STEPS
+from docs.snapshots import FILE, STEPS, Snapshots
 from docs.writing import DATA
 from tests.handwriting.browser import chromium
 from tests.handwriting.pages import COUNT_SHIFTS, DESKTOP, SCREENS, Form, Page
@@ -237,6 +238,24 @@ def test_the_page_fits_the_screen_and_nothing_jumps(form: Form, theme: str, page
     assert page.run("return document.documentElement.scrollWidth") <= form.width
     assert page.shifts() == []
     assert page.complaints() == []
+
+
+def test_weights_are_kept_from_the_steps_that_are_shown(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+    module: Any = SimpleNamespace(network=network)
+    trainer: Any = SimpleNamespace(global_step=0, log_dir=str(tmp_path))
+    callback = Snapshots()
+    callback.on_train_start(trainer, module)
+    for step in range(1, STEPS[-1] + 1):
+        trainer.global_step = step
+        torch.nn.init.constant_(network.weight, step)
+        callback.on_train_batch_end(trainer, module, {"loss": torch.tensor(1 / step)}, None, step - 1)
+    callback.on_train_end(trainer, module)
+    kept = torch.load(tmp_path / FILE, weights_only=True)
+    assert [int(weights["weight"]) for weights in kept["weights"][1:]] == [*STEPS[1:]]
+    curve = play.curve_of(kept["losses"])
+    assert [step for step, _ in curve if step in STEPS] == [1, 2, 3, 4, 5, 6, 10, 938]
+    assert curve[2] == (3, 0.333)
 
 
 def test_every_run_was_trained_by_the_code_of_a_commit() -> None:
