@@ -44,6 +44,7 @@ class Inspector {
 
   // Numbers of window, weights and products; what is missing stays empty.
   fill(...numbers) {
+    byId("sum").className = numbers[1].length ? "" : "plain";
     this.grids.forEach((cells, part) => {
       const top = Math.max(...numbers[part].map((value) => Math.abs(value ?? 0)), 1e-9);
       cells.forEach((cell, index) => paint(cell, numbers[part][index] ?? null, top));
