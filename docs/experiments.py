@@ -38,8 +38,9 @@ ALONE = "Any run can be repeated alone, by a command like that given for the fir
 class Experiment:
     """A section of a page: its heading and paragraph, the arguments of ``scripts/compare.py``, and what is shown.
 
-    Several commands have a line each. ``figure`` is a picture and what it shows; ``control`` says with which runs of
-    the study's second stage its own are compared, if with any. One that is planned has a protocol, but not all runs.
+    Several commands have a line each. ``sentence`` is the finding, ``figure`` a picture and what it shows; ``control``
+    says with which runs of the study's second stage its own are compared, if with any. An experiment that is planned
+    has a protocol, but not all runs.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Experiment:
     arguments: str
     tables: Callable[..., list[Table]]
     control: Callable[[RunResult], bool] | None = None
+    sentence: Callable[[Sequence[RunResult]], str] | None = None
     figure: tuple[Callable[[Sequence[RunResult]], Figure], str] | None = None
     page: str = "experiments"
     is_planned: bool = False
@@ -69,15 +71,13 @@ def write_operations(data: Path, out: Path) -> None:
         "protocol](protocol-operations.md) was written before the runs."
     )
     write_experiments_of("operations", opening, data, out)
-    found = []
-    for name, sentence in (
-        ("factorial", operations.factorial_sentence),
-        ("interventions", operations.interventions_sentence),
-    ):
-        if not EXPERIMENTS[name].is_planned:
-            found.append(sentence(read_results(data / f"{name}.jsonl")))
-    found.append("[Which operation, and why](docs/lab/operations.md).")
-    write_sections(out, "README.md", {"operations": " ".join(found)})
+    found = [
+        one.sentence(read_results(data / f"{name}.jsonl"))
+        for name, one in EXPERIMENTS.items()
+        if one.page == "operations" and one.sentence and not one.is_planned
+    ]
+    link = "[Which operation, and why](docs/lab/operations.md)."
+    write_sections(out, "README.md", {"operations": " ".join([*found, link])})
 
 
 def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None:
@@ -93,16 +93,18 @@ def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None
 def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[str | list[Table]]:
     """An experiment on its page."""
     if experiment.is_planned:
-        return [f"## {experiment.title}", f"{experiment.text} Its runs are not done yet."]
+        return [f"## {experiment.title}", f"{experiment.text} The runs are still in progress."]
     records = {name: read_results(data / f"{name}.jsonl")}
     blocks: list[str | list[Table]] = [f"## {experiment.title}", experiment.text]
+    if experiment.sentence:
+        blocks.append(f"**{experiment.sentence(records[name])}**")
     if experiment.figure:
         draw, description = experiment.figure
         save_in_both_themes(partial(draw, records[name]), lab / f"{name}.png")
         blocks.append(picture(name, description))
     if experiment.control:
         records["study-confirm"] = [*filter(experiment.control, read_results(data / "study-confirm.jsonl"))]
-    return [*blocks, experiment.tables(*records.values()), *(sources(name, runs) for name, runs in records.items())]
+    return [*blocks, experiment.tables(*records.values()), *(sources(record, runs) for record, runs in records.items())]
 
 
 def sources(name: str, results: Sequence[RunResult]) -> str:
@@ -256,11 +258,13 @@ CHOOSE_AND_CONFIRM = (
 EXPERIMENTS = {
     "interventions": Experiment(
         "Why does MaxPool collapse?",
-        "One thing is changed at a time, and the network trained for 300 steps at the notebook's setting.",
+        "Each change is made alone to the MaxPool network, which is then trained for 300 steps at the notebook's "
+        "setting. The last variant is another network: the BatchNorm network without its normalisation.",
         f"--name interventions --arch {BLOCKS} --seeds {','.join(map(str, range(4000, 4040)))} --epochs 1 "
         "--trainer.max_steps 300 "
         f"--grid config={','.join(f'docs/data/interventions/{one}.yaml' for one in operations.CONFIGS)}",
         operations.interventions_tables,
+        sentence=operations.interventions_sentence,
         figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
         page="operations",
     ),
@@ -269,6 +273,7 @@ EXPERIMENTS = {
         "Every combination of the three operations, each at its own best learning rate.",
         _factorial(),
         operations.factorial_tables,
+        sentence=operations.factorial_sentence,
         figure=(operations.factorial_figure, "The effects of three operations and their interactions"),
         page="operations",
         is_planned=True,

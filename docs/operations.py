@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from convblocks.comparison.analysis import compare, summarise
-from convblocks.comparison.options import VAL_SIZE
 from convblocks.comparison.ranking import ranking
 from convblocks.comparison.report import results_table
 from convblocks.comparison.statistics import SIGNIFICANCE, holm, mean_interval
@@ -41,9 +40,9 @@ CONFIGS = (AS_IS, *VARIANTS)
 
 # The operations of the factorial, and the level of each that counts as +1.
 OPERATIONS = {
-    "downsampling": ("maxpool", "MaxPool, not stride 2"),
+    "downsampling": ("maxpool", "MaxPool instead of stride 2"),
     "normalisation": ("batch", "batch normalisation"),
-    "head": ("average", "average, not flatten"),
+    "head": ("average", "averaging instead of flattening"),
 }
 
 # Of each operation.
@@ -73,8 +72,9 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
         )
     note = (
         "After 300 steps. Collapsed with Wilson's 95 % interval; p of Fisher's exact test, after Holm's correction for "
-        f"{len(p_values)} variants; dead units as medians over all runs, in evaluation on 1,000 images, none where "
-        "the activation is no ReLU; accuracy in per cent on the test images, mean of the runs that trained."
+        f"{len(p_values)} variants; dead units as medians over all runs, in evaluation on 1,000 images, a dash where "
+        "the activation is not a ReLU; accuracy in per cent on the test images, mean of the runs that trained. A "
+        "variant that does not differ significantly has not been shown to do nothing."
     )
     return [table("Collapses", rows, note)]
 
@@ -84,23 +84,28 @@ def interventions_figure(results: Sequence[RunResult]) -> Figure:
     runs = _by_variant(results)
     shares = {VARIANTS.get(variant, "as it is"): _collapses(own) for variant, own in runs.items()}
     ordered = dict(sorted(shares.items(), key=lambda one: -one[1].value))
-    title = f"{len(_preventing(runs))} of {len(runs) - 1} changes prevent MaxPool's collapse"
+    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse less often than MaxPool as it is"
     return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
 
 
 def interventions_sentence(results: Sequence[RunResult]) -> str:
-    """Which variants prevent the collapse, and of which that is not shown."""
+    """Which variants collapse significantly less often, which more often, and of which neither is shown."""
     runs = _by_variant(results)
-    prevent = _preventing(runs)
-    unclear = [variant for variant in VARIANTS if variant in runs and variant not in prevent]
-    count = sum(run.collapsed for run in runs[AS_IS])
-    how = "each prevent" if prevent[1:] else "prevents"
-    parts = [f"{listed([VARIANTS[one] for one in prevent])} {how} it"] if prevent else []
-    parts += [f"{listed([VARIANTS[one] for one in unclear])} were not shown to"] if unclear else []
-    return (
-        f"At the notebook's setting {count} of {len(runs[AS_IS])} runs of MaxPool collapse within 300 steps: "
-        f"{'; '.join(parts)}."
-    )
+    p_values, prevent = prevention(runs), _preventing(runs)
+    worse = [one for one in VARIANTS if p_values.get(one, 1) < SIGNIFICANCE and one not in prevent]
+    unclear = [one for one in VARIANTS if one in runs and one not in (*prevent, *worse)]
+
+    def named(variants: Sequence[str]) -> str:
+        return listed([f"{VARIANTS[one]} ({sum(run.collapsed for run in runs[one])})" for one in variants])
+
+    parts = [
+        f"At the notebook's setting {sum(run.collapsed for run in runs[AS_IS])} of {len(runs[AS_IS])} runs of MaxPool "
+        "collapse within 300 steps.",
+        *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
+        *([f"Significantly more collapse with {named(worse)}."] if worse else []),
+        *([f"No difference was shown for {named(unclear)}."] if unclear else []),
+    ]
+    return " ".join(parts)
 
 
 def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
@@ -165,22 +170,23 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     """The effects of the operations and their interactions."""
     effects = effects_of(split(results)[1])
     return intervals_figure(
-        {f"{_largest(effects)} matters most": effects}, "points of test accuracy; the 95 % intervals hold together"
+        {factorial_sentence(results).rstrip("."): effects},
+        "points of test accuracy, with 95 % intervals that hold together (hollow: 0 is inside)",
     )
 
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
-    """Which operation makes the largest difference."""
-    effects = effects_of(split(results)[1])
-    largest = effects[_largest(effects)]
+    """The operation with the largest effect, if any has one, and how many runs collapsed."""
+    _, confirmed = split(results)
+    effects = effects_of(confirmed)
+    name = max((name for _, name in OPERATIONS.values()), key=lambda name: abs(effects[name].value))
+    largest = effects[name]
+    runs = [run for own in confirmed.values() for run in own]
+    collapsed = sum(run.collapsed for run in runs)
+    left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
     if largest.low <= 0 <= largest.high:
-        return "No operation was shown to matter."
-    return f"The operation that matters most: {_largest(effects)} ({largest:+u})."
-
-
-def _largest(effects: Mapping[str, Estimate]) -> str:
-    """The operation with the largest main effect."""
-    return max((name for _, name in OPERATIONS.values()), key=lambda name: abs(effects[name].value))
+        return f"No operation was shown to matter{left_out}."
+    return f"The largest effect: {name}, {largest:+u}{left_out}."
 
 
 def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
@@ -207,7 +213,11 @@ def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], compa
     'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
     """
     value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
+    if min(map(len, samples)) < 2:
+        return Estimate(value, n=min(map(len, samples)), unit=POINTS)
     parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
+    if not parts.any():
+        return Estimate(value, value, value, min(map(len, samples)), unit=POINTS)
     freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
     error = float(parts.sum() ** 0.5)
     margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
@@ -217,7 +227,7 @@ def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], compa
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
-    confirmed = [run for run in results if VAL_SIZE not in dict(run.overrides)]
+    confirmed = [run for run in results if run.validation is None]
     swept = ["lr"] if len(confirmed) < len(results) else []
     comparison = compare(confirmed)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
@@ -225,8 +235,8 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
     """The runs that choose, and the confirming ones by the levels of their operations."""
-    chosen = [run for run in results if VAL_SIZE in dict(run.overrides)]
-    return chosen, grouped((run for run in results if VAL_SIZE not in dict(run.overrides)), levels_of)
+    chosen = [run for run in results if run.validation is not None]
+    return chosen, grouped((run for run in results if run.validation is None), levels_of)
 
 
 def levels_of(run: RunResult) -> Levels:

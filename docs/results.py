@@ -10,11 +10,13 @@ from torch import nn
 from benchmarks.pages import picture
 from convblocks.comparison.analysis import ArmSummary, Comparison, compare, mean_validation
 from convblocks.comparison.details import differences_tables, notebook_table, times_table
+from convblocks.comparison.ranking import over_all_runs
 from convblocks.comparison.study import report
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
-from convblocks.comparison.study.decision import Decision, cell_of, decide
+from convblocks.comparison.study.decision import PRIMARY, Decision, cell_of, decide
 from convblocks.comparison.study.stages import choices_of
 from convblocks.comparison.wording import name_of, settings_text
+from convblocks.estimates import cell
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
 from convblocks.figures.intervals import intervals_figure
 from convblocks.figures.style import save_in_both_themes
@@ -33,7 +35,10 @@ RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
     "through medians, collapsed runs crosses"
 )
-DIFFERENCES = "The differences of the networks in test accuracy at both settings, with 95 % intervals"
+DIFFERENCES = (
+    "The differences of the networks in test accuracy, with 95 % intervals; collapsed runs, at the notebook's setting, "
+    "are left out"
+)
 DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
 FIGURES = {
     "curves": (comparison_figure, "Loss and test error by epoch, every run a line, and every run's final test error"),
@@ -56,12 +61,13 @@ def write_results(data: Path, out: Path) -> None:
     }
     write_sections(out, "README.md", sections)
     found = [*report.conclusions(decision), *report.winner_sentences(choice), *living_sentences(decision)]
-    found += [lead_sentence(data), *faster_sentences(decision), *dead_unit_sentences([*choice, *confirmed])]
+    found += [lead_sentence(data), *faster_sentences(decision), *dead_unit_sentences(confirmed, [*choice, *confirmed])]
     write_page(
         lab / "results.md",
         "# Results",
         "Which network is better? [The protocol](protocol.md) says how that is decided, in two stages; [another "
-        "page](operations.md) says which of their operations makes the difference, and why MaxPool collapses.",
+        "page](operations.md) asks which of their operations makes the difference, and tests what prevents MaxPool's "
+        "collapse.",
         picture("differences", DIFFERENCES),
         "\n".join(f"- {line}" for line in found),
         sources("study-confirm", confirmed),
@@ -70,6 +76,8 @@ def write_results(data: Path, out: Path) -> None:
         picture("results", RATES),
         [report.choice_table(choice, choices)],
         sources("study-choose", choice),
+        "Runs whose commit is unknown were recorded with one that has no `scripts/study.py`, and that cannot have been "
+        "theirs.",
         f"{ALONE} {CHANGES}",
         "## At the notebook's setting",
         *setting(lab, "notebook", decision.at_notebooks),
@@ -79,25 +87,23 @@ def write_results(data: Path, out: Path) -> None:
 
 
 def answer(decision: Decision) -> str:
-    """The README's answer in two sentences: at the best settings and, with all runs, at the notebook's."""
-    best, notebook = _ranked(decision.at_best), _ranked(decision.at_notebooks)
-    if decision.ruling not in ("first is better", "second is better"):
+    """The README's answer: at the best settings and, with all runs, at the notebook's."""
+    best = sorted(decision.at_best.arms, key=lambda arm: -_mean(arm))
+    is_plain = decision.is_by_means and not any(arm.collapsed_at for arm in best)
+    if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
-    runs = min(arm.runs for arm in best)
+    rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
     others = ", ".join(f"{name_of(arm.arch)} {_percent(arm)}" for arm in best[1:])
-    order = "another" if [arm.arch for arm in best] != [arm.arch for arm in notebook] else "the same"
-    lead, costs = _lead(decision), _cost(best[0]) / _cost(best[1])
     return (
         "Trained for five epochs, each with the learning rate and schedule that suit it best, "
-        f"{name_of(best[0].arch)} reads MNIST's test digits best: {_percent(best[0])} right, {others} (means of {runs} "
-        f"runs{lead}), at {costs:.1f} times the arithmetic of {name_of(best[1].arch)}. At the "
-        f"notebook's constant rate of 0.01 the order is {order}: {_with_collapses(decision)}."
+        f"{name_of(best[0].arch)} reads MNIST's test digits best: {_percent(best[0])} right, {others} (means of "
+        f"{best[0].runs} runs{_lead(decision)}). It takes {_cost(best[0]) / _cost(rival):.1f} times the arithmetic of "
+        f"{name_of(rival.arch)}. At the notebook's constant rate of 0.01 {_with_collapses(decision)}"
     )
 
 
-def _ranked(comparison: Comparison) -> list[ArmSummary]:
-    """The best first: by the runs that trained, and before all by how many."""
-    return sorted(comparison.arms, key=lambda arm: (-arm.trained.value, -(arm.accuracy.value if arm.accuracy else 0)))
+def _mean(arm: ArmSummary) -> float:
+    return arm.accuracy.value if arm.accuracy else 0.0
 
 
 def _percent(arm: ArmSummary) -> str:
@@ -122,16 +128,16 @@ def _lead(decision: Decision) -> str:
 
 def _with_collapses(decision: Decision) -> str:
     """What the networks reach at the notebook's setting, with every run that they were given."""
-    arms = _ranked(decision.at_notebooks)
-    healthy = [f"{name_of(arm.arch)} reaches {_percent(arm)}" for arm in arms if not arm.collapsed_at]
-    parts = [f"{listed(healthy)} in all {arms[0].runs} runs"] if healthy else []
+    comparison = decision.at_notebooks
+    arms = sorted(comparison.arms, key=lambda arm: -_mean(arm))
+    healthy = [f"{name_of(arm.arch)} {_percent(arm)}" for arm in arms if not arm.collapsed_at]
+    parts = [f"the averages are {listed(healthy)}, and none of these runs collapses."] if healthy else []
     for arm in arms:
         if arm.collapsed_at:
-            collapsed = f"{len(arm.collapsed_at)} of {arm.runs} runs of {name_of(arm.arch)} collapse"
             living = living_units(decision, arm.arch)
-            others = f", and the others reach {_percent(arm)}{f' with {living} alive' if living else ''}"
-            parts.append(collapsed + (others if arm.accuracy else ""))
-    return "; ".join(parts)
+            parts.append(f"{len(arm.collapsed_at)} of {arm.runs} runs of {name_of(arm.arch)} collapse to chance;")
+            parts.append(f"the others average {_percent(arm)}{f', with {living} alive' if living else ''}.")
+    return " ".join([*parts, *over_all_runs(comparison)])
 
 
 def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
@@ -150,17 +156,17 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
             "five epochs": f"{best.seconds:.0f} s",
         }
 
-    tried = len({cell_of(one) for one in choice})
+    tried = min(len({cell_of(one) for one in own}) for own in by_arch(choice).values())
     note = (
-        f"Test accuracy, the mean of the runs that trained; tuned: the best of {tried} settings by held-out images. "
-        "Time on one CPU core. [All results](docs/lab/results.md), with intervals, machines and [the "
-        "protocol](docs/lab/protocol.md)."
+        f"Test accuracy, the mean of the runs that trained. Tuned: each network's best of {tried} settings, chosen on "
+        "held-out images and confirmed with fresh seeds, by [the protocol](docs/lab/protocol.md). Time on one CPU "
+        "core, for training and evaluation. [All results](docs/lab/results.md), with intervals and machines."
     )
-    return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
+    return table("", [row(arm) for arm in sorted(decision.at_best.arms, key=lambda arm: -_mean(arm))], note)
 
 
 def costs_table(decision: Decision) -> Table:
-    """What each network costs, and what its accuracy is without the runs that collapsed."""
+    """What each network costs."""
     rows = [
         {
             "network": arm.arch,
@@ -182,7 +188,7 @@ def living_sentences(decision: Decision) -> list[str]:
 
 
 def living_units(decision: Decision, arch: str) -> str:
-    """``1 to 5 of the 64 units behind relu2``: after the last epoch, in the worst layer of the runs that trained."""
+    """``1 to 5 of the 64 units of relu2``: after the last epoch, in the worst layer of the runs that trained."""
     trained = [run for run in decision.at_notebooks.results if run.arch == arch and not run.collapsed]
     shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
     if not shares:
@@ -191,28 +197,37 @@ def living_units(decision: Decision, arch: str) -> str:
     units = dict(zip(shares, widths(arch), strict=True))[worst]
     living = sorted(round(units * (1 - share)) for share in shares[worst])
     counts = f"{living[0]} to {living[-1]}" if living[0] < living[-1] else str(living[0])
-    return f"{counts} of the {units} units behind {worst.removeprefix(DEAD)}"
+    return f"{counts} of the {units} units of {worst.removeprefix(DEAD)}"
 
 
 def faster_sentences(decision: Decision) -> list[str]:
     """The other measure of speed: the claims at the best settings count seconds."""
     losses = {arm.arch: arm.first_loss for arm in decision.at_best.arms if arm.first_loss}
+    mlp = losses.get("mlp")
+    faster = [arch for arch in PRIMARY if mlp and arch in losses and losses[arch].high < mlp.low]
     found = ", ".join(f"{loss} for {name_of(arch)}" for arch, loss in losses.items())
-    return [f'"Train faster" has two measures; by the loss of the first epoch, at the best settings it is {found}.']
+    names = (
+        f"{listed([name_of(arch) for arch in faster])} learn faster than the MLP" if faster else "no network is ahead"
+    )
+    return [
+        f"By the other measure of speed, the loss of the first epoch, at the best settings {names}: {found} (their "
+        "learning rates differ)."
+    ]
 
 
 def lead_sentence(data: Path) -> str:
-    """What becomes of MaxPool's lead with better recipes and more epochs."""
+    """What becomes of the lead with better settings and more epochs."""
     recipe = compare(read_results(data / "onecycle.jsonl")).of_accuracy()[0]
     long = by_arch(read_results(data / "candidates-long.jsonl"))
-    scores = {
-        arch: max(mean_validation(runs) or 0.0 for runs in by_overrides(own).values()) for arch, own in long.items()
-    }
-    lead = f"{(recipe.means if recipe.first == 'maxpool' else -recipe.means):u}" if recipe.means else "unknown"
+    first, second = (
+        max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY
+    )
+    lead = recipe.means if recipe.first == PRIMARY[0] else recipe.means and -recipe.means
     return (
-        f"This is after five epochs. With the recipe configs/onecycle.yaml MaxPool leads by {lead}, and after thirty "
-        f"epochs on held-out images by {100 * (scores['maxpool'] - scores['batchnorm']):.2f} points (the better of two "
-        "recipes each, two runs): see [experiments](experiments.md)."
+        "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
+        f"{cell(lead, 'u+')} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
+        f"{100 * (first - second):+.2f} after thirty epochs on held-out images (the better of two settings each, two "
+        "runs: too few to decide)."
     )
 
 

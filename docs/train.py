@@ -53,7 +53,15 @@ from docs.provenance import is_committed, manifest, read_manifest, write_manifes
 from docs.writing import DATA
 
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
-WITHOUT_MISTAKES = ("study-choose", "batches", "channels", "interventions", "factorial")
+WITHOUT_MISTAKES = (
+    "study-choose",
+    "batches",
+    "channels",
+    "interventions",
+    "factorial",
+    "fashion-best",
+    "fashion-notebook",
+)
 
 # Network and schedule of the networks that are shown other digits than MNIST's.
 READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))

@@ -24,7 +24,10 @@ VARIANTS = {
 SHARES = (0.25, 0.5, 1.0)
 
 # What the scores do not show.
-CAUTION = "Each is the best of many on one set of held-out images, and was not confirmed on others."
+CAUTION = (
+    "Each score is the best of many on one set of held-out images, not confirmed on others, and only one of the two "
+    "searches has a pruner."
+)
 
 # Seconds that a search may add to a run.
 MOST_ADDED = 0.3

@@ -233,6 +233,8 @@ def test_least_p_unpaired_is_that_of_samples_apart(sizes: tuple[int, int]) -> No
     n, m = sizes
     apart = permutation_test([1000.0 + value for value in range(n)], [float(value) for value in range(m)])
     assert statistics.least_p_unpaired(n, m) == apart.p
+    of_ranks = superiority([1000.0 + value for value in range(n)], [float(value) for value in range(m)])
+    assert statistics.least_p_unpaired(n, m, ranks=True) == of_ranks.p
 
 
 @pytest.mark.parametrize("values", [[0.01, 0.04, 0.03, 0.005], [0.6, 0.9], [0.0, 0.1, 0.1, 0.7, 0.3], [1.0]])

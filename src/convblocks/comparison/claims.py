@@ -98,4 +98,4 @@ def _p_of_all(evidence: Sequence[Difference], reading: Reading) -> float:
 def _least_p(one: Difference, reading: Reading) -> float:
     """The p-value if all runs agreed."""
     runs = one.runs if reading == "all" else one.trained_runs
-    return least_p_unpaired(*runs) if min(runs) else 1.0
+    return least_p_unpaired(*runs, ranks=reading == "all") if min(runs) else 1.0

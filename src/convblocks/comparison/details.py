@@ -69,9 +69,10 @@ def differences_tables(comparison: Comparison) -> list[Table]:
     notes = [
         "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
         "the interval that belongs to it. First is better: the probability, over all runs, that one of the first "
-        "network is better than one of the second, with a permutation test of Brunner and Munzel's statistic. So "
-        "neither assumes that two networks' runs vary by as much. Unpaired: a seed does not make two networks alike. "
-        "The interval of the probability does not belong to its p, and near 5 % the two may disagree on 50 %. "
+        "network is better than one of the second, with a permutation test of Brunner and Munzel's statistic. With "
+        "many runs neither needs two networks' runs to vary by as much; with few and unequal numbers of runs they may "
+        "still err somewhat more often than stated. Unpaired: a seed does not make two networks alike. "
+        "The interval of the probability does not belong to its p: with p near 0.05 it may still hold 50 %. "
         "Accuracies in points; p without a correction for the number of tests."
     ]
     lines = [_difference_line(one) for one in comparison.differences]

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from convblocks.comparison.analysis import ArmSummary, Comparison
+from convblocks.comparison.analysis import ArmSummary, Comparison, Difference, Reading
 from convblocks.comparison.statistics import SIGNIFICANCE, holm
 from convblocks.comparison.wording import lead_text, name_of, sentence
 from convblocks.estimates import Estimate, count_text
@@ -17,29 +17,52 @@ def ranking(comparison: Comparison) -> list[str]:
 
 def _order(comparison: Comparison) -> str:
     """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
-    differences = {one: one.means for one in comparison.of_accuracy() if one.means}
-    adjusted = dict(zip(differences, holm([one.p("trained") for one in differences]), strict=True))
-    means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
-    trained, of_all = [], []
-    for better, worse in pairwise(sorted(means, key=lambda arch: -means[arch])[:3]):
-        (one,) = [one for one in differences if {one.first, one.second} == {better, worse}]
-        lead = differences[one] if one.first == better else -differences[one]
-        trained.append(_follows(lead, name_of(better), name_of(worse), is_certain=adjusted[one] < SIGNIFICANCE))
+    adjusted = _adjusted(comparison, "trained")
+    pairs = _neighbours(comparison)
+    found = [
+        _follows(one.means if one.first == better else -one.means, better, worse, adjusted[one] < SIGNIFICANCE)
+        for better, worse, one in pairs
+        if one.means
+    ]
+    if not found:
+        return "Too few networks trained to compare them."
+    of_all = over_all_runs(comparison)
+    order = f"among the runs that trained, {', and '.join(found)}" if of_all else ", and ".join(found)
+    return " ".join([sentence(order), *of_all])
+
+
+def over_all_runs(comparison: Comparison) -> list[str]:
+    """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
+    adjusted = _adjusted(comparison, "all")
+    parts = []
+    for better, worse, one in _neighbours(comparison):
         if one.runs != one.trained_runs:
             chance = one.all_runs if one.first == better else one.all_runs.complement()
-            of_all.append(f"{name_of(better)} beats {name_of(worse)} in {chance}")
-    if not trained:
-        return "Too few networks trained to compare them."
-    if not of_all:
-        return sentence(", and ".join(trained))
-    order = f"Among the runs that trained, {', and '.join(trained)}."
-    return f"{order} Over all runs, {', and '.join(of_all)}."
+            one_name, other_name = name_of(better), name_of(worse)
+            if adjusted[one] < SIGNIFICANCE:
+                parts.append(f"a run of {one_name} beats one of {other_name} with probability {chance}")
+            else:
+                parts.append(f"it is undecided whether {one_name} beats {other_name} ({chance})")
+    return [f"Over all runs, {', and '.join(parts)}."] if parts else []
+
+
+def _adjusted(comparison: Comparison, reading: Reading) -> dict[Difference, float]:
+    """The p-values of the differences in accuracy after Holm's correction."""
+    differences = comparison.of_accuracy()
+    return dict(zip(differences, holm([one.p(reading) for one in differences]), strict=True))
+
+
+def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
+    """The better, the worse and the difference of networks that follow each other, of the three best."""
+    means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
+    order = sorted(means, key=lambda arch: -means[arch])[:3]
+    by_names = {frozenset((one.first, one.second)): one for one in comparison.of_accuracy()}
+    return [(better, worse, by_names[frozenset((better, worse))]) for better, worse in pairwise(order)]
 
 
 def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
-    if is_certain:
-        return f"{better} is better than {worse} by {lead_text(lead)}"
-    return f"it is not certain that {better} is better than {worse} ({lead_text(lead)})"
+    names = f"{name_of(better)} is better than {name_of(worse)}"
+    return f"{names} by {lead_text(lead)}" if is_certain else f"it is not certain that {names} ({lead_text(lead)})"
 
 
 def _collapses(arm: ArmSummary) -> str:

@@ -104,7 +104,7 @@ def results_table(
         *([] if images.spec.same_images(MNIST) else [f"Images of {images.spec}; {images.test:,} test images."]),
         *notes,
         "[...]: 95 % intervals. A run has collapsed if it diverges, or ends at chance (at most "
-        f"{100 * comparisons[0].chance_threshold:.1f} %) and cannot recover; no mean counts such runs.",
+        f"{100 * comparisons[0].chance_threshold:.1f} %) and cannot recover; means in this table leave such runs out.",
         *([] if alone else [_meaning(baseline)]),
         *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]

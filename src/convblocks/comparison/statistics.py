@@ -131,12 +131,13 @@ def least_p_paired(n: int) -> float:
     return 2 / 2**n if n <= EXACT_PAIRS else 1 / RANDOM_PERMUTATIONS
 
 
-def least_p_unpaired(n: int, m: int) -> float:
-    """The smallest p that the permutation test of n and m values can have."""
+def least_p_unpaired(n: int, m: int, *, ranks: bool = False) -> float:
+    """The smallest p that the permutation test of n and m values can have, or that of their ranks."""
     divisions = comb(n + m, n)
     if divisions > EXACT_DIVISIONS:
         return 1 / RANDOM_PERMUTATIONS
-    return (2 if n == m else 1) / divisions  # of samples of one size, the exchanged ones differ by as much
+    # Of samples of one size the exchanged ones differ by as much; ranks do where all of either sample are above.
+    return (2 if n == m or ranks else 1) / divisions
 
 
 def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:

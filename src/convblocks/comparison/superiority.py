@@ -14,7 +14,7 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
 
     The p is that of the studentized permutation test for a probability of 1/2: how often is a random division as
     extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
-    if the distributions are equal, and for large samples where they are not (K. Neubert and E. Brunner, "A studentized
+    if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
     permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
     """
     probability, low, high = superiority_interval(first, second)

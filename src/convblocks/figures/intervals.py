@@ -39,7 +39,7 @@ def _limits(groups: Groups) -> tuple[float, float]:
 
 
 def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[float, float]) -> None:
-    """A row for each estimate: its name, a dot, hollow if 0 is in its interval, and the numbers."""
+    """A row for each estimate: its name, a dot, hollow if the interval of a difference has 0, and the numbers."""
     left, right = limits
     axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
     axes.axvline(0, color=foreground(), linewidth=1)
@@ -51,7 +51,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
             axes.plot(left, row, "<", color=foreground(), clip_on=False)
         if high == math.inf:
             axes.plot(right, row, ">", color=foreground(), clip_on=False)
-        inside = foreground() if low > 0 or high < 0 else rcParams["axes.facecolor"]
+        inside = foreground() if one.unit == SHARE or low > 0 or high < 0 else rcParams["axes.facecolor"]
         axes.plot(100 * one.value, row, "o", color=foreground(), markerfacecolor=inside, markersize=7, gid="estimate")
         axes.text(1.01, row, _numbers(one), va="center", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(estimates)), list(estimates))

@@ -1,4 +1,4 @@
-"""Networks that differ from the course's two in one operation at a time.
+"""The course's convolutional networks with every operation exchangeable.
 
 The course's networks differ from each other in three operations: how a block halves the image, whether it normalises,
 and what the head does with the last block's images. ``BlockNetwork`` combines these freely, so that a comparison can
@@ -6,7 +6,7 @@ tell which of them matters.
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,11 @@ Activation = Literal["relu", "leaky_relu"]
 # The output channels of the blocks, as in the course's networks.
 CHANNELS = (32, 64, 100)
 
-CHOICES = {
-    "downsampling": ("maxpool", "stride"),
-    "normalisation": ("none", "batch", "centre"),
-    "head": ("flatten", "average"),
-    "activation": ("relu", "leaky_relu"),
+CHOICES: dict[str, tuple[str, ...]] = {
+    "downsampling": get_args(Downsampling),
+    "normalisation": get_args(Normalisation),
+    "head": get_args(Head),
+    "activation": get_args(Activation),
 }
 
 

@@ -27,15 +27,15 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
             lines.append([arch, cell_text(cell), collapsed, *(_range(_last(runs, name)) for name in names)])
     notes = [
         "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, largest] over the "
-        "runs of a setting, after their last epoch."
+        "runs of a setting, of both stages, after their last epoch."
     ]
     columns = ["network", "setting", "collapsed", *(name.removeprefix(DEAD) for name in names)]
     return Table("Dead units", columns, lines, notes)
 
 
-def dead_unit_sentences(results: Sequence[RunResult]) -> list[str]:
-    """Which layers die, in which runs and when, in up to three sentences."""
-    return [*_at_notebooks(results), *_of_collapsed(results), *_by_rate(results)]
+def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:
+    """Which layers die, in the runs of the second stage, and in which of all runs and when: up to three sentences."""
+    return [*_at_notebooks(confirmed), *_of_collapsed(results), *_by_rate(results)]
 
 
 def _at_notebooks(results: Sequence[RunResult]) -> list[str]:

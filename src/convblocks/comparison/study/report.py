@@ -7,8 +7,8 @@ from convblocks.comparison.ranking import ranking
 from convblocks.comparison.report import claims_tables, results_table
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
-from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, Cell
-from convblocks.comparison.wording import NAMES, lead_text, name_of, settings_text
+from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
+from convblocks.comparison.wording import NAMES, lead_text, name_of, sentence, settings_text
 from convblocks.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
 from convblocks.figures.intervals import Groups
 from convblocks.runs.result import RunResult, by_arch, grouped
@@ -17,7 +17,7 @@ from convblocks.tables import Table
 SWEPT = ("lr", "lr_scheduler")
 
 # The axis of the figure of differences.
-POINTS_OF_ACCURACY = "difference in points of test accuracy, with 95 % intervals"
+POINTS_OF_ACCURACY = "difference in points of test accuracy, with 95 % intervals (hollow: 0 is inside)"
 
 # The beginnings of the sentences on either setting.
 AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
@@ -77,38 +77,71 @@ def differences_of(decision: Decision) -> Groups:
     """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
     groups = {"At the notebook's setting": decision.at_notebooks, "Each at its own best setting": decision.at_best}
     return {
-        title + ", among the runs that trained" * any(arm.collapsed_at for arm in one.arms): differences
+        title + _leader(one) + " (collapsed runs left out)" * any(arm.collapsed_at for arm in one.arms): differences
         for title, one in groups.items()
         if (differences := _differences(one))
     }
 
 
+def _leader(comparison: Comparison) -> str:
+    """``, MaxPool leads``; empty unless the intervals of all its differences say so."""
+
+    def leads(arch: str, one: Difference) -> bool:
+        return one.means is not None and (one.means.low > 0 if one.first == arch else one.means.high < 0)
+
+    for arm in comparison.arms:
+        own = [one for one in comparison.of_accuracy() if arm.arch in (one.first, one.second)]
+        if own and all(leads(arm.arch, one) for one in own):
+            return f", {name_of(arm.arch)} leads"
+    return ""
+
+
 def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
     """Which of the two networks of the primary comparison is ahead on held-out images, by setting that both have."""
-    cells = {arch: by_cell(own) for arch, own in by_arch(results).items() if arch in PRIMARY}
-    if len(cells) < len(PRIMARY):
+    scores = _scores(results)
+    if len(scores) < len(PRIMARY):
         return {}
-    scores = {arch: {cell: mean_validation(runs) or 0.0 for cell, runs in own.items()} for arch, own in cells.items()}
-    shared = [cell for cell in scores[PRIMARY[0]] if cell in scores[PRIMARY[1]]]
-    return {cell: max(PRIMARY, key=lambda arch: scores[arch][cell]) for cell in shared}
+    first, second = (scores[arch] for arch in PRIMARY)
+    shared = [cell for cell in first if cell in second and first[cell] != second[cell]]
+    return {cell: PRIMARY[first[cell] < second[cell]] for cell in shared}
 
 
 def winner_sentences(results: Sequence[RunResult]) -> list[str]:
-    """Who is ahead at how many settings."""
+    """Who is ahead at which settings, and whether that takes the best one."""
     found = winners(results)
     if not found:
         return []
-    counts = [f"{name_of(arch)} in {sum(one == arch for one in found.values())}" for arch in PRIMARY]
-    ahead = " and ".join(counts)
-    return [f"Who is ahead depends on the learning rate: on held-out images {ahead} of {len(found)} settings."]
+    cells = grouped(found, lambda cell: found[cell])
+    ahead, *behind = sorted(cells, key=lambda arch: -len(cells[arch]))
+    if not behind:
+        return [f"On held-out images {name_of(ahead)} leads at all {len(found)} settings."]
+    others = [cell_text(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]]
+    sentences = [
+        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
+        f"{name_of(behind[0])} at {'; '.join(others)}."
+    ]
+    _, second = sorted(_scores(results)[ahead].values(), reverse=True)[:2]
+    if second > (best := max(_scores(results)[behind[0]].values())):
+        sentences.append(
+            f"{sentence(name_of(ahead))[:-1]}'s second-best setting ({100 * second:.2f} %) still beats "
+            f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
+        )
+    return [" ".join(sentences)]
+
+
+def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
+    """The mean accuracy on held-out images of both networks at each setting."""
+    own = {arch: by_cell(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
+    return {arch: {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()} for arch, cells in own.items()}
 
 
 def winner_titles(results: Sequence[RunResult]) -> dict[str, str]:
     """Titles for the panels of ``sweep_figure`` that say who is ahead at which learning rates."""
     titles = {}
-    for schedule, cells in grouped(winners(results), lambda cell: cell.lr_scheduler).items():
+    winner_of = winners(results)
+    for schedule, cells in grouped(winner_of, lambda cell: cell.lr_scheduler).items():
         rates = sorted(cells, key=lambda cell: float(cell.lr))
-        ahead = [winners(results)[cell] for cell in rates]
+        ahead = [winner_of[cell] for cell in rates]
         changes = [place for place in range(1, len(ahead)) if ahead[place] != ahead[place - 1]]
         found = f"{name_of(ahead[0])} is ahead"
         if len(changes) == 1:

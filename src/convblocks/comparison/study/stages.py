@@ -115,7 +115,7 @@ def confirm_choices(options: Namespace) -> None:
     report = Report(
         name="report",
         tables=decision_tables(decision),
-        sentences=[*conclusions(decision), *dead_unit_sentences([*choice, *results])],
+        sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
         details=[dead_units_table(results)],
         figures=figures,
         rows=[one.as_row() for one in results],
