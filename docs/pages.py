@@ -1,8 +1,9 @@
 """usage: python docs/pages.py [--out FOLDER]
 
 Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
-docs/data/ alone: tables, figures and what commands print, without training, in seconds. Pages whose numbers are missing
-are left as they are. At the end it prints how many commits have touched the measured code since each of the runs.
+docs/data/ alone: tables, figures, what commands print and the folder docs/play, without training, in seconds. Pages
+whose numbers are missing are left as they are. At the end it prints how many commits have touched the measured code
+since each of the runs.
 
   --out FOLDER         where README.md and docs/ are written (default: this repository)
 """
@@ -26,6 +27,7 @@ from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
 from convblocks.errors import UserError
 from convblocks.tables import terminal, to_console
+from docs import play
 from docs.board import write_board
 from docs.experiments import write_experiments, write_operations
 from docs.provenance import changes_table
@@ -85,6 +87,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "handwriting": ("docs/train.py handwriting", write_handwriting),
     "readme": ("docs/train.py sessions", partial(write_transcripts, README)),
     "use": ("docs/train.py sessions", partial(write_transcripts, USE)),
+    "play": ("docs/train.py play", play.write_page),
 }
 
 

@@ -1,5 +1,5 @@
 """usage: python docs/train.py [study] [errors] [interventions] [factorial] [fashion] [onecycle]
-       [long] [sprint] [channels] [candidates] [batches] [handwriting] [search] [sessions]
+       [long] [sprint] [channels] [candidates] [batches] [handwriting] [search] [sessions] [play]
 
 Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
 to docs/data/: to be called in the repository's folder. `python docs/pages.py` makes the pages of them. Commit first:
@@ -19,6 +19,7 @@ runs of code that differs from its commit make no record.
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
   search               what a search finds for its cost, beside chance and a grid: half an hour
   sessions             what the commands print that README.md and docs/manual/use.md show: 5 minutes
+  play                 the networks that one watches on the page docs/play: 15 minutes
 
 Without a name all are trained.
 """
@@ -46,7 +47,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.provenance import Origin, git_commit, read_origin
 from convblocks.runs.result import RunResult, grouped, read_results, write_results
-from docs import errors, sessions
+from docs import errors, play, sessions
 from docs.experiments import EXPERIMENTS, hardware
 from docs.provenance import is_committed, manifest, read_manifest, write_manifest
 from docs.writing import DATA
@@ -190,10 +191,22 @@ def run_sessions() -> list[Records]:
 def reader(arch: str, schedule: str) -> RunDirectory:
     """The run of a network that is shown other digits, trained if it is missing."""
     run = RunDirectory(f"handwriting/{arch}-{schedule}")
-    options = ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", run.name, "--resume"]
+    fit(run, ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", run.name, "--resume"])
+    return run
+
+
+def train_play() -> list[Records]:
+    """The networks of docs/play, written at once."""
+    for run in (*play.READERS, *play.WATCHED):
+        fit(run.directory, run.arguments)
+    play.write_numbers(DATA)
+    return []
+
+
+def fit(run: RunDirectory, options: Sequence[str]) -> None:
+    """Call scripts/fit.py in a process of its own."""
     if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
         raise UserError(f"{run.name} was not trained")
-    return run
 
 
 GROUPS = grouped(EXPERIMENTS, lambda name: name.partition("-")[0])
@@ -205,6 +218,7 @@ TRAINED: dict[str, Callable[[], list[Records]]] = {
     "handwriting": train_handwriting,
     "search": train_searches,
     "sessions": run_sessions,
+    "play": train_play,
 }
 
 

@@ -103,15 +103,18 @@ class Page:
     window: Chrome
 
     def open(self, server: Server, form: Form = DESKTOP, theme: str = "light", *, cleared: bool = True) -> None:
+        self.visit(f"http://{HOST}:{server.server_port}/", form, theme)
+        if cleared:  # of the example that is drawn to begin with
+            self.press(Keys.ESCAPE)
+
+    def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
         metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
         scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
         self.complaints()  # drops those of the last page
-        self.window.get(f"http://{HOST}:{server.server_port}/")
+        self.window.get(address)
         self.wait()
-        if cleared:  # of the example that is drawn to begin with
-            self.press(Keys.ESCAPE)
 
     def find(self, selector: str) -> WebElement:
         return self.window.find_element(By.CSS_SELECTOR, selector)
