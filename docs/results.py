@@ -1,6 +1,7 @@
 """The README's answer, and docs/lab/results.md: which network is better, and all that the study found."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -72,7 +73,7 @@ def write_results(data: Path, out: Path) -> None:
         "\n".join(f"- {line}" for line in found),
         sources("study-confirm", confirmed),
         [*report.decision_tables(decision), costs_table(decision), errors_table(data)],
-        [dead_units_table([*choice, *confirmed])],
+        [of_both_stages(dead_units_table([*choice, *confirmed]))],
         picture("results", RATES),
         [report.choice_table(choice, choices)],
         sources("study-choose", choice),
@@ -84,6 +85,10 @@ def write_results(data: Path, out: Path) -> None:
         "## Each network at its own best setting",
         *setting(lab, "best", decision.at_best),
     )
+
+
+def of_both_stages(table: Table) -> Table:
+    return replace(table, notes=(*table.notes, "Of the runs of both stages."))
 
 
 def answer(decision: Decision) -> str:
