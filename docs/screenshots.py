@@ -98,7 +98,7 @@ def draw_stills() -> None:
             save(screenshot(page), name)
         page.open(server, TALL)
         page.draw(SHAPES[6]["hooked"])
-        page.find("summary").click()
+        page.find("#maps summary").click()
         WebDriverWait(page.window, 60).until(lambda _: page.find("#layers").is_displayed())
         save(Image.open(io.BytesIO(page.find("#maps").screenshot_as_png)), "demo-maps.png")
 
