@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from benchmarks.pages import read_raw_numbers
 from convblocks.atomic import write
 from convblocks.comparison.analysis import ArmSummary
 from convblocks.comparison.statistics import SIGNIFICANCE, permutation_test
@@ -94,7 +95,7 @@ def _deviation(arm: ArmSummary) -> float:
 
 def errors_table(data: Path) -> Table:
     """The rates of errors with their intervals."""
-    rates = msgspec.json.decode((data / "errors.json").read_bytes(), type=list[Rates])
+    rates = read_raw_numbers(data, "errors", list[Rates])
     rows = [
         {
             "networks": one.networks,

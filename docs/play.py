@@ -1,11 +1,10 @@
 """The page docs/play, on which one watches a network die: its numbers, and its files made of them.
 
-`python docs/train.py play` trains the runs and writes docs/data/play.json; `python docs/pages.py` makes docs/play of it
-and of docs/play_source, with the drawing pad and the answers of the demo.
+`python docs/train.py play` trains the runs and writes docs/data/play.json; `python docs/pages.py` puts it into
+docs/play, and the drawing pad and the answers of the demo.
 """
 
 import base64
-import json
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.pages import read_raw_numbers
 from convblocks.atomic import write
 from convblocks.command_line import output_folder
 from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
@@ -37,10 +37,11 @@ RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
 # At the notebook's rate the first collapses; the second has 63 dead units of 64 and learns all the same.
 SEED, SECOND_SEED = 4003, 4004
 
-SOURCE = REPOSITORY / "docs" / "play_source"
+SOURCE = REPOSITORY / "docs" / "play"
 
 # What the demo and this page share; modules there, plain scripts here, since a browser loads no modules from disk.
 SHARED = ("answers.js", "pad.js", "samples.js", "style.css")
+NUMBERS = "data.js"
 
 # In images: what dead units and accuracy are measured on, and what the page trains and tests its own network on.
 MEASURED, TRAINED, TESTED = 1000, 2000, 500
@@ -105,33 +106,24 @@ def write_numbers(data: Path) -> None:
 
 
 def write_page(data: Path, out: Path) -> None:
-    """Make the folder docs/play of the numbers, the sources and the demo's files."""
+    """Put the numbers and the demo's files into the folder docs/play, beside what is written by hand."""
     numbers = read_numbers(data)
     folder = output_folder(out / "docs" / "play")
     del numbers["origins"]
-    for path in sorted(SOURCE.iterdir()):
-        write(folder / path.name, path.read_text())
+    for path in SOURCE.iterdir():
+        if path.name not in (*SHARED, NUMBERS):
+            write(folder / path.name, path.read_text())
     for name in SHARED:
         write(folder / name, as_script((PAGE / name).read_text()))
     write(
-        folder / "data.js",
+        folder / NUMBERS,
         f"// Made by docs/play.py of docs/data/play.json.\nconst DATA = {as_json(numbers, indent=None)};\n",
     )
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
-    """What docs/data/play.json holds.
-
-    Raises:
-        UserError: it is damaged.
-        OSError: it is missing.
-    """
-    path = data / "play.json"
-    try:
-        numbers: dict[str, Any] = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    return numbers
+    """What docs/data/play.json holds. Raises what ``read_raw_numbers`` raises."""
+    return read_raw_numbers(data, "play", dict[str, Any])
 
 
 def as_script(module: str) -> str:
