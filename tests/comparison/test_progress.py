@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Sequence
-from multiprocessing import Process, Value
+from ctypes import c_double
+from multiprocessing import Process
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ class Noting(SharedProgress):
 
     def __init__(self) -> None:
         self.shares: list[float] = []
-        super().__init__(Value("d", 0.0))
+        super().__init__(c_double(0.0))
 
     def on_train_batch_end(self, *given: object) -> None:
         super().on_train_batch_end(*given)  # type: ignore[arg-type]  # as Lightning calls it
@@ -39,7 +40,7 @@ def test_the_bar_counts_steps_and_never_says_that_nothing_is_left(
 ) -> None:
     trials = all_trials("compare", ["mlp"], [0, 1, 2, 3], (("epochs", "5"),), {})
     running: list[Running[Trial]] = [
-        Running(trial, Process(), Value("d", share)) for trial, share in zip(trials, shares, strict=False)
+        Running(trial, Process(), c_double(share)) for trial, share in zip(trials, shares, strict=False)
     ]
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     progress = Progress(4, console, columns_of(trials)[0])

@@ -9,13 +9,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ctypes import c_double
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
@@ -25,9 +26,6 @@ from convblocks.runs.result import Overrides, RunResult
 from convblocks.training import fit, signals
 from convblocks.training.bar import SharedProgress
 from convblocks.training.fork import fork_server
-
-if TYPE_CHECKING:  # generic for type checkers only
-    from multiprocessing.sharedctypes import Synchronized
 
 POLL_SECONDS = 0.5
 
@@ -140,7 +138,7 @@ class Running(Generic[AnyTrial]):
 
     trial: AnyTrial
     process: BaseProcess
-    done: "Synchronized[float]"
+    done: c_double
 
 
 def fit_all(
@@ -161,7 +159,7 @@ def fit_all(
         while True:
             while len(running) < jobs and (trial := next_trial()):
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
-                done = context.Value("d", 0.0)
+                done = context.RawValue(c_double, 0.0)
                 process = context.Process(target=_fit, args=(trial, done))
                 process.start()
                 running.append(Running(trial, process, done))
@@ -195,7 +193,7 @@ def friendly_stops() -> Iterator[None]:
             raise Stopped(signal.SIGINT, STOPPED) from error
 
 
-def _fit(trial: Trial, done: "Synchronized[float]") -> None:
+def _fit(trial: Trial, done: c_double) -> None:
     """Run a trial in this process, with its output in its log; exits with the status of fit."""
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with trial.log.open("a") as log:

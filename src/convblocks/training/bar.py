@@ -2,7 +2,8 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from ctypes import c_double
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ProgressBar
@@ -10,9 +11,6 @@ from rich.live import Live
 
 from convblocks.tables import bar, terminal
 from convblocks.training.metrics_log import epoch_label
-
-if TYPE_CHECKING:  # generic for type checkers only
-    from multiprocessing.sharedctypes import Synchronized
 
 # Between two updates.
 SECONDS = 0.25
@@ -77,19 +75,22 @@ class SharedProgress(Callback):
         share: In memory that both processes see.
     """
 
-    def __init__(self, share: "Synchronized[float]") -> None:
+    def __init__(self, share: c_double) -> None:
         self._share = share
         self._done_before = 0
+        self._left: float | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._done_before = trainer.fit_loop.epoch_loop.total_batch_idx + 1
+        if (total := batches_of(trainer)) is not None:
+            self._left = max(total - self._done_before, 1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if (total := batches_of(trainer)) is not None:
+        if self._left is not None:
             done = trainer.fit_loop.epoch_loop.total_batch_idx + 1
-            self._share.value = (done - self._done_before) / max(total - self._done_before, 1)
+            self._share.value = (done - self._done_before) / self._left
 
 
 def batches_of(trainer: Trainer) -> float | None:
