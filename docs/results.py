@@ -93,7 +93,7 @@ def of_both_stages(table: Table) -> Table:
 
 def answer(decision: Decision) -> str:
     """The README's answer: at the best settings and, with all runs, at the notebook's."""
-    best = sorted(decision.at_best.arms, key=lambda arm: -_mean(arm))
+    best = _ranked(decision.at_best)
     is_plain = decision.is_by_means and not any(arm.collapsed_at for arm in best)
     if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
@@ -107,8 +107,9 @@ def answer(decision: Decision) -> str:
     )
 
 
-def _mean(arm: ArmSummary) -> float:
-    return arm.accuracy.value if arm.accuracy else 0.0
+def _ranked(comparison: Comparison) -> list[ArmSummary]:
+    """The networks in the order of the means of their runs that trained."""
+    return sorted(comparison.arms, key=lambda arm: -(arm.accuracy.value if arm.accuracy else 0.0))
 
 
 def _percent(arm: ArmSummary) -> str:
@@ -134,7 +135,7 @@ def _lead(decision: Decision) -> str:
 def _with_collapses(decision: Decision) -> str:
     """What the networks reach at the notebook's setting, with every run that they were given."""
     comparison = decision.at_notebooks
-    arms = sorted(comparison.arms, key=lambda arm: -_mean(arm))
+    arms = _ranked(comparison)
     healthy = [f"{name_of(arm.arch)} {_percent(arm)}" for arm in arms if not arm.collapsed_at]
     parts = [f"the averages are {listed(healthy)}, and none of these runs collapses."] if healthy else []
     for arm in arms:
@@ -167,7 +168,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
         "held-out images and confirmed with fresh seeds, by [the protocol](docs/lab/protocol.md). Time on one CPU "
         "core, for training and evaluation. [All results](docs/lab/results.md), with intervals and machines."
     )
-    return table("", [row(arm) for arm in sorted(decision.at_best.arms, key=lambda arm: -_mean(arm))], note)
+    return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
 
 def costs_table(decision: Decision) -> Table:

@@ -3,14 +3,13 @@
 import math
 from argparse import Namespace
 from collections.abc import Sequence
-from shlex import quote
 
 from convblocks.comparison.analysis import Comparison
 from convblocks.comparison.claims import runs_that_decide
 from convblocks.comparison.grid import Analysis
+from convblocks.comparison.publish import repeat_of
 from convblocks.comparison.ranking import undecided
 from convblocks.comparison.study.decision import runs_needed
-from convblocks.console import command_words
 from convblocks.runs.result import by_arch
 from convblocks.tables import counted, duration
 
@@ -39,7 +38,7 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
     are_too_few = min(arm.trained_runs for arm in comparison.arms) < runs_that_decide(len(comparison.of_accuracy()))
     others = f"it takes at least {wanted}" if are_too_few else f"about {wanted} would, if the others are like these"
     option = ("--confirm", str(wanted)) if options.confirm else ("--seeds", extended(options.seeds, wanted))
-    command = " ".join([*command_words("compare"), *map(quote, without(option[0], arguments)), *option])
+    command = repeat_of("compare", [*without(option[0], arguments), *option])
     sentence = f"{counted(runs, 'run')} of each cannot decide this: {others}, in about {duration(seconds)} more."
     return sentence, command
 
@@ -75,7 +74,6 @@ def extended(seeds: Sequence[int], count: int) -> str:
 
 
 def without(option: str, arguments: Sequence[str]) -> list[str]:
-    """A command line without an option, its value, and ``--no-fit``."""
+    """A command line without an option and its value."""
     pairs = zip(["", *arguments], arguments, strict=False)
-    dropped = (option, "--no-fit")
-    return [word for before, word in pairs if option not in (before, word) and word.split("=")[0] not in dropped]
+    return [word for before, word in pairs if before != option and word.split("=")[0] != option]

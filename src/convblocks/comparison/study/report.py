@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.comparison.analysis import Comparison, Difference, mean_validation
-from convblocks.comparison.ranking import ranking
+from convblocks.comparison.ranking import ranking, winner
 from convblocks.comparison.report import claims_tables, results_table
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
@@ -77,23 +77,15 @@ def differences_of(decision: Decision) -> Groups:
     """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
     groups = {"At the notebook's setting": decision.at_notebooks, "Each at its own best setting": decision.at_best}
     return {
-        title + _leader(one) + " (collapsed runs left out)" * any(arm.collapsed_at for arm in one.arms): differences
+        title + _leads(one) + " (collapsed runs left out)" * any(arm.collapsed_at for arm in one.arms): differences
         for title, one in groups.items()
         if (differences := _differences(one))
     }
 
 
-def _leader(comparison: Comparison) -> str:
-    """``, MaxPool leads``; empty unless the intervals of all its differences say so."""
-
-    def leads(arch: str, one: Difference) -> bool:
-        return one.means is not None and (one.means.low > 0 if one.first == arch else one.means.high < 0)
-
-    for arm in comparison.arms:
-        own = [one for one in comparison.of_accuracy() if arm.arch in (one.first, one.second)]
-        if own and all(leads(arm.arch, one) for one in own):
-            return f", {name_of(arm.arch)} leads"
-    return ""
+def _leads(comparison: Comparison) -> str:
+    arch = winner(comparison)
+    return f", {name_of(arch)} leads" if arch else ""
 
 
 def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
@@ -108,7 +100,7 @@ def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
 
 def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     """Who is ahead at which settings, and whether that takes the best one."""
-    found = winners(results)
+    found, scores = winners(results), _scores(results)
     if not found:
         return []
     cells = grouped(found, lambda cell: found[cell])
@@ -120,8 +112,8 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
         f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
         f"{name_of(behind[0])} at {'; '.join(others)}."
     ]
-    _, second = sorted(_scores(results)[ahead].values(), reverse=True)[:2]
-    if second > (best := max(_scores(results)[behind[0]].values())):
+    _, second = sorted(scores[ahead].values(), reverse=True)[:2]
+    if second > (best := max(scores[behind[0]].values())):
         sentences.append(
             f"{sentence(name_of(ahead))[:-1]}'s second-best setting ({100 * second:.2f} %) still beats "
             f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
