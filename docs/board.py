@@ -1,8 +1,9 @@
-"""docs/lab/board.md: accuracy against cost, of this repository's recipes and of what others have published."""
+"""docs/lab/board.md: accuracy against cost, of our settings and of what others have published; the README's best."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -17,17 +18,17 @@ from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.study.stages import choices_of
 from convblocks.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
 from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped, read_results
-from convblocks.tables import Table
+from convblocks.tables import Table, percent
 from docs.experiments import FAST, hardware, sources, without_versions
 from docs.provenance import CHANGES
-from docs.writing import REPOSITORY, table, write_page
+from docs.writing import REPOSITORY, table, write_page, write_sections
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The runs of one network by one recipe on one machine, and the name of their records."""
+    """The runs of one network by one setting on one machine, and the name of their records."""
 
-    recipe: str
+    setting: str
     records: str
     runs: Sequence[RunResult]
 
@@ -47,7 +48,7 @@ class Entry:
 SIMPLE_CNN = "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
 LEAST_RUNS = 10
 
-# What a recipe was to reach with a network: at least a mean accuracy, or at most a mean of seconds to 99 %.
+# What a setting was to reach with a network: at least a mean accuracy, or at most a mean of seconds to 99 %.
 Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
 GOALS: tuple[Goal, ...] = (
     ("99.60 % with at most 86,000 parameters in at most 30 epochs", "long", "maxpool", "accuracy", 0.9960),
@@ -60,10 +61,11 @@ def write_board(data: Path, out: Path) -> None:
     """Make the page."""
     entries = read_entries(data)
     records = grouped(entries, lambda entry: entry.records)
+    write_sections(out, "README.md", {"best": best_sentence(entries)})
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
-        "All recipes of this repository, and figures of others for comparison. How the runs came about is below.",
+        "All settings of this repository, and figures of others for comparison. How the runs came about is below.",
         [goals_table(entries), entries_table(entries, first_steps(data)), public_table(data)],
         "## Where the numbers come from",
         CHANGES,
@@ -72,20 +74,30 @@ def write_board(data: Path, out: Path) -> None:
 
 
 def read_entries(data: Path) -> list[Entry]:
-    """Every recipe with every network, on every machine that ran it."""
+    """Every setting with every network, on every machine that ran it."""
     confirmed = read_results(data / "study-confirm.jsonl")
     choices = choices_of(read_results(data / "study-choose.jsonl"))
     best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
-    recipes = [("notebook", "study-confirm", at_notebooks(confirmed))]
-    recipes += [(f"best: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
-    recipes += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "long")]
+    settings = [("notebook", "study-confirm", at_notebooks(confirmed))]
+    settings += [(f"best: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
+    settings += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "long")]
     return [
-        Entry(recipe, records, here)
-        for recipe, records, runs in recipes
+        Entry(setting, records, here)
+        for setting, records, runs in settings
         for own in by_arch(runs).values()
         for at_setting in by_overrides(own).values()
         for here in grouped(at_setting, hardware).values()
     ]
+
+
+def best_sentence(entries: Sequence[Entry]) -> str:
+    """The README's: the shortest way to 99 % and the best accuracy, each with its machine or its cost."""
+    seconds = min(entry.seconds.value for entry in entries if entry.seconds)
+    accuracy, best = max(((one.accuracy.value, one.runs[0]) for one in entries if one.accuracy), key=itemgetter(0))
+    return (
+        f"**{100 * FAST:.0f} % of MNIST after {seconds:.0f} s of training on two CPU cores, {percent(accuracy)} with "
+        f"{best.parameters:,} parameters in {len(best.epochs)} epochs** ([the board](docs/lab/board.md))."
+    )
 
 
 def first_steps(data: Path) -> dict[tuple[str, str], float]:
@@ -104,14 +116,14 @@ def entries_table(entries: Sequence[Entry], first_steps: Mapping[tuple[str, str]
         run, accuracy, seconds = entry.runs[0], entry.accuracy, entry.seconds
         start = first_steps.get((hardware(run), run.arch))
         return {
-            "recipe": entry.recipe,
+            "setting": entry.setting,
             "network": run.arch,
             "parameters": f"{run.parameters:,}",
             "epochs": str(len(run.epochs)),
             "precision": precision_of(run.overrides),
             "test accuracy % [95 %]": cell(accuracy),
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
-            f"s to {FAST:.0%}": cell(seconds),
+            f"s to {100 * FAST:.0f} %": cell(seconds),
             "from the start of the process": f"{seconds.value + start:.1f}" if seconds and start else NOTHING,
             "threads": str(run.provenance.threads),
             "machine": hardware(run),
@@ -123,7 +135,7 @@ def entries_table(entries: Sequence[Entry], first_steps: Mapping[tuple[str, str]
         "dash where not every run got there. From the start of the process: with the median time that fit.py takes to "
         "its first step with two threads, as measured for [performance.md](performance.md) on the same machine."
     )
-    return table("Recipes", [row(entry) for entry in entries], note)
+    return table("Settings", [row(entry) for entry in entries], note)
 
 
 def precision_of(overrides: Overrides) -> str:
@@ -136,9 +148,9 @@ def precision_of(overrides: Overrides) -> str:
 def goals_table(entries: Sequence[Entry]) -> Table:
     """Every goal against what was measured, which must meet it on every machine."""
     rows = []
-    for text, recipe, arch, measure, limit in GOALS:
+    for text, setting, arch, measure, limit in GOALS:
         measured, met = [], []
-        own = [entry for entry in entries if (entry.recipe, entry.runs[0].arch) == (recipe, arch)]
+        own = [entry for entry in entries if (entry.setting, entry.runs[0].arch) == (setting, arch)]
         for machine, here in grouped(own, lambda entry: hardware(entry.runs[0])).items():
             found: list[Estimate] = [*filter(None, (getattr(entry, measure) for entry in here))]
             best = max(found, key=lambda mean: mean.low if measure == "accuracy" else -mean.high, default=None)
@@ -149,7 +161,7 @@ def goals_table(entries: Sequence[Entry]) -> Table:
         verdict = "met" if met and all(met) else "not met"
         rows.append({"goal": text, "measured [95 %]": "; ".join(measured) or NOTHING, "verdict": verdict})
     note = (
-        "A goal is met if all of the 95 % interval is beyond it, on every machine that ran the recipe; of several "
+        "A goal is met if all of the 95 % interval is beyond it, on every machine that ran the setting; of several "
         "precisions the best counts."
     )
     return table("Goals", rows, note)

@@ -142,12 +142,12 @@ def without_versions(machine: str) -> str:
 
 
 def recipe_tables(results: Sequence[RunResult]) -> list[Table]:
-    """What a recipe reaches on the test set."""
+    """What a setting reaches on the test set."""
     return [results_table("Results", [compare(results)])]
 
 
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
-    """For each network every setting from which a recipe was chosen, the best first, by held-out images."""
+    """For each network every setting from which a setting was chosen, the best first, by held-out images."""
     tables = []
     for arch, own in by_arch(results).items():
         scores = {
@@ -234,7 +234,7 @@ def _memory_verdict(difference: Estimate) -> str:
 
 
 def _candidates(name_and_options: str, configs: str) -> str:
-    """The arguments of runs with candidates for a recipe, which are judged by held-out images."""
+    """The arguments of runs with candidates for a setting, which are judged by held-out images."""
     paths = ",".join(f"docs/data/candidates/{config}.yaml" for config in configs.split())
     return f"--name candidates/{name_and_options} --seeds 200,201 --data.val_size 10000 --grid config={paths}"
 
@@ -303,7 +303,7 @@ EXPERIMENTS = {
     ),
     "candidates-batchnorm": Experiment(
         "Candidates for five epochs",
-        "The recipes were chosen by hand, from a few candidates, by their accuracy on 10,000 training images that were "
+        "The settings were chosen by hand, from a few candidates, by their accuracy on 10,000 training images that were "
         "held out; this one for the BatchNorm network.",
         _candidates(
             "batchnorm --arch batchnorm --epochs 5",

@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.pages import picture
 from convblocks.comparison.analysis import ArmSummary, Comparison, compare, mean_validation
 from convblocks.comparison.details import differences_tables, notebook_table, times_table
-from convblocks.comparison.ranking import over_all_runs
+from convblocks.comparison.ranking import over_all_runs, winner
 from convblocks.comparison.study import report
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.comparison.study.decision import PRIMARY, Decision, cell_of, decide
@@ -98,12 +98,13 @@ def answer(decision: Decision) -> str:
     if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
-    others = ", ".join(f"{name_of(arm.arch)} {_percent(arm)}" for arm in best[1:])
+    others = listed([f"{name_of(arm.arch)}'s {_percent(arm)}" for arm in best[1:]])
+    ahead = winner(decision.at_notebooks)
     return (
-        "Trained for five epochs, each with the learning rate and schedule that suit it best, "
-        f"{name_of(best[0].arch)} reads MNIST's test digits best: {_percent(best[0])} right, {others} (means of "
-        f"{best[0].runs} runs{_lead(decision)}). It takes {_cost(best[0]) / _cost(rival):.1f} times the arithmetic of "
-        f"{name_of(rival.arch)}. At the notebook's constant rate of 0.01 {_with_collapses(decision)}"
+        f"{'**It depends on the learning rate.** ' if ahead not in (None, best[0].arch) else ''}"
+        f"Tuned, {name_of(best[0].arch)} wins: it gets {_percent(best[0])} of MNIST's test images right, against "
+        f"{others}, for {_cost(best[0]) / _cost(rival):.1f} times the arithmetic of {name_of(rival.arch)}. "
+        f"At the notebook's constant rate of 0.01 {_at_notebooks(decision, ahead)}"
     )
 
 
@@ -120,30 +121,19 @@ def _cost(arm: ArmSummary) -> int:
     return multiply_adds(ARCHITECTURES[arm.arch]())
 
 
-def _lead(decision: Decision) -> str:
-    """``; MaxPool leads BatchNorm by 0.29 points, 95 % interval 0.24 to 0.34``; empty where ranks decide."""
-    primary = decision.primary
-    if primary is None or primary.means is None or not decision.is_by_means:
-        return ""
-    is_first = decision.ruling == "first is better"
-    one, other = (primary.first, primary.second) if is_first else (primary.second, primary.first)
-    lead = primary.means if is_first else -primary.means
-    interval = f"95 % interval {100 * lead.low:.2f} to {100 * lead.high:.2f}"
-    return f"; {name_of(one)} leads {name_of(other)} by {100 * lead.value:.2f} points, {interval}"
-
-
-def _with_collapses(decision: Decision) -> str:
-    """What the networks reach at the notebook's setting, with every run that they were given."""
-    comparison = decision.at_notebooks
-    arms = _ranked(comparison)
-    healthy = [f"{name_of(arm.arch)} {_percent(arm)}" for arm in arms if not arm.collapsed_at]
-    parts = [f"the averages are {listed(healthy)}, and none of these runs collapses."] if healthy else []
-    for arm in arms:
+def _at_notebooks(decision: Decision, ahead: str | None) -> str:
+    """The winner at the notebook's setting, if there is one, and how many runs of which networks collapse."""
+    arms = {arm.arch: arm for arm in decision.at_notebooks.arms}
+    found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}" if ahead else "no network is certainly the best"
+    collapses = []
+    for arch, arm in arms.items():
         if arm.collapsed_at:
-            living = living_units(decision, arm.arch)
-            parts.append(f"{len(arm.collapsed_at)} of {arm.runs} runs of {name_of(arm.arch)} collapse to chance;")
-            parts.append(f"the others average {_percent(arm)}{f', with {living} alive' if living else ''}.")
-    return " ".join([*parts, *over_all_runs(comparison)])
+            living = living_units(decision, arch)
+            others = f", and the others keep {living} alive" if living else ""
+            collapses.append(
+                f"{len(arm.collapsed_at)} of {arm.runs} runs of {name_of(arch)} collapse to chance{others}"
+            )
+    return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
 def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
@@ -164,9 +154,9 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     tried = min(len({cell_of(one) for one in own}) for own in by_arch(choice).values())
     note = (
-        f"Test accuracy, the mean of the runs that trained. Tuned: each network's best of {tried} settings, chosen on "
-        "held-out images and confirmed with fresh seeds, by [the protocol](docs/lab/protocol.md). Time on one CPU "
-        "core, for training and evaluation. [All results](docs/lab/results.md), with intervals and machines."
+        f"Test accuracy: means of the runs that trained. {' '.join(over_all_runs(decision.at_notebooks))} Tuned: the "
+        f"best of {tried} settings, chosen on held-out images, with fresh seeds. Time on one CPU core. [Intervals and "
+        "machines](docs/lab/results.md), [protocol](docs/lab/protocol.md)."
     )
     return table("", [row(arm) for arm in _ranked(decision.at_best)], note)
 
@@ -223,12 +213,12 @@ def faster_sentences(decision: Decision) -> list[str]:
 
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
-    recipe = compare(read_results(data / "onecycle.jsonl")).of_accuracy()[0]
+    setting = compare(read_results(data / "onecycle.jsonl")).of_accuracy()[0]
     long = by_arch(read_results(data / "candidates-long.jsonl"))
     first, second = (
         max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY
     )
-    lead = recipe.means if recipe.first == PRIMARY[0] else recipe.means and -recipe.means
+    lead = setting.means if setting.first == PRIMARY[0] else setting.means and -setting.means
     return (
         "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
         f"{cell(lead, 'u+')} with [configs/onecycle.yaml](experiments.md#five-epochs), and "

@@ -1,12 +1,12 @@
 """usage: python docs/screenshots.py [board] [stills] [pictures] [gif]
 
-Draw the pictures of TensorBoard and of the demo that the documentation shows, with Chromium: to be called in the
-repository's folder. Runs that are missing in lightning_logs/ are trained; that takes some ten minutes on two CPUs.
+Draw the pictures of TensorBoard, the demo and docs/play that the documentation shows, with Chromium: to be called in
+the repository's folder. Runs that are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
 
   board                docs/manual/tensorboard.png
   stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
-  gif                  docs/manual/demo.gif, six seconds of drawing
+  gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif: docs/play, nine seconds
 
 Without a name all are drawn.
 """
@@ -16,17 +16,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from itertools import pairwise
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/ and benchmarks/ are no part of the package
 
+import numpy as np
 from PIL import Image
-from selenium.common.exceptions import TimeoutException
-from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from benchmarks.handwriting.shapes import SHAPES, Shape
@@ -37,13 +34,15 @@ from convblocks.evaluation.trained import load_network
 from convblocks.handwriting.demo.server import Server
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
+from docs.snapshots import STEPS
 from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.data.pictures import write_pictures
+from tests.docs.test_play import PlayPage, visit
 from tests.evaluation import board
 from tests.handwriting.browser import chromium
-from tests.handwriting.pages import Form, Page, places, serving
+from tests.handwriting.pages import Form, Page, serving
 
-MANUAL = Path(__file__).resolve().parent / "manual"
+MANUAL, PLAY = (Path(__file__).resolve().parent / name for name in ("manual", "play"))
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
 OF_DIGITS = {"notebook-maxpool": ["--arch", "maxpool"], "notebook-batchnorm": ["--arch", "batchnorm"]}
@@ -52,16 +51,16 @@ OF_PICTURES = {
     "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
 }
 
-STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(1000, 870)
+STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(960, 740)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
-# How long the GIF is, and how long it rests on each finished digit, in milliseconds.
-LENGTH, REST = 6000, 900
+# Network and learning rate of the runs that the GIF shows; how long it shows each moment, and the last one of a run.
+WATCHED = (("maxpool", "1e-3"), ("maxpool", "1e-2"), ("batchnorm", "1e-2"))
+PACE, REST = 200, 1000  # milliseconds
 COLOURS = 64
 
-# Seconds that TensorBoard needs to draw the curves once they have a place, and that a point's answer is waited for.
-SETTLING, MOST_WAITING = 5, 5
+SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place
 
 
 def main(arguments: list[str]) -> None:
@@ -113,23 +112,30 @@ def draw_pictures() -> None:
 
 
 def draw_gif() -> None:
-    """A digit and then another, point by point; each point has been answered before its picture is taken."""
-    frames, ends = [], []
-    with demo(OF_DIGITS) as (page, server):
-        page.open(server, MOVING)
-        for shape in (SHAPES[2]["straight foot"], SHAPES[6]["hooked"]):
-            page.press(Keys.ESCAPE)
-            frames += list(screenshots_while_drawing(page, shape))
-            ends.append(len(frames) - 1)
-    pace = (LENGTH - REST * len(ends)) // (len(frames) - len(ends)) // 10 * 10  # GIFs count hundredths
-    times = [REST if index in ends else pace for index in range(len(frames))]
-    times[-1] += LENGTH - sum(times)
-    colours = frames[-1].quantize(COLOURS)
-    colours.putpalette([255 if value >= 245 else value for value in colours.getpalette() or []])  # white is white
+    """Three recorded runs of the page docs/play, one after the other."""
+    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
+        page = PlayPage(window)
+        for theme, name in (("light", "dying.gif"), ("dark", "dying-dark.gif")):
+            frames, times = [], []
+            for arch, rate in WATCHED:
+                visit(page, PLAY, f"net={arch}&lr={rate}&step={STEPS[0]}", MOVING, theme)
+                page.run("document.documentElement.style.scrollbarWidth = 'none'")
+                for place in range(len(STEPS)):
+                    page.choose("step", place)
+                    frames.append(screenshot(page))
+                    times.append(PACE)
+                times[-1] = REST
+            save_gif(frames, times, name)
+
+
+def save_gif(frames: Sequence[Image.Image], times: Sequence[int], name: str) -> None:
+    """A GIF in one set of colours, those of all frames."""
+    sheet = Image.fromarray(np.concatenate([*map(np.asarray, frames)]))
+    colours = sheet.quantize(COLOURS)
     pictures = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
     content = io.BytesIO()
-    pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0)
-    write(MANUAL / "demo.gif", content.getvalue())
+    pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=[*times], loop=0)
+    write(MANUAL / name, content.getvalue())
 
 
 def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:
@@ -145,31 +151,6 @@ def demo(runs: Mapping[str, Sequence[str]], *more: str) -> Iterator[tuple[Page, 
     networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]
     with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window, serving(*networks) as server:
         yield Page(window), server
-
-
-def screenshots_while_drawing(page: Page, shape: Shape) -> Iterator[Image.Image]:
-    """Draw strokes, with a picture at each point."""
-    sheet = page.find("#drawing")
-
-    def seen() -> str | None:
-        return page.find("#seen").get_attribute("src")
-
-    def move(right: int, down: int) -> None:
-        """Move the mouse, and wait for the answer; a point may change nothing."""
-        old = seen()
-        ActionChains(page.window, duration=0).move_by_offset(right, down).perform()
-        with suppress(TimeoutException):
-            WebDriverWait(page.window, MOST_WAITING, 0.02).until(lambda _: seen() != old)
-
-    for stroke in shape:
-        points = places(sheet, stroke)
-        ActionChains(page.window, duration=0).move_to_element_with_offset(sheet, *points[0]).click_and_hold().perform()
-        for before, after in pairwise(points):
-            move(after[0] - before[0], after[1] - before[1])
-            yield screenshot(page)
-        ActionChains(page.window).release().perform()
-        page.wait()
-    yield screenshot(page)
 
 
 def screenshot(page: Page) -> Image.Image:

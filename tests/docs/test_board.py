@@ -1,4 +1,4 @@
-"""The board: what recipes reach and cost, and whether their goals are met."""
+"""The board: what settings reach and cost, and whether their goals are met."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from tests.comparison.made_up import MACHINE, course, provenance, result
 GOALS = {"long": 0, "onecycle": 1, "sprint": 2}
 
 
-def entry(recipe: str, accuracy: float, *seconds: float, machine: str = MACHINE) -> Entry:
+def entry(setting: str, accuracy: float, *seconds: float, machine: str = MACHINE) -> Entry:
     """Runs of MaxPool around an accuracy that are at 99 % after so many seconds; their first epoch takes a second."""
     runs = []
     for seed, time in enumerate(seconds):
@@ -19,7 +19,7 @@ def entry(recipe: str, accuracy: float, *seconds: float, machine: str = MACHINE)
         runs.append(
             result("maxpool", seed, accuracy + 0.0001 * (seed % 3 - 1), epochs=epochs, provenance=provenance(machine))
         )
-    return Entry(recipe, recipe, runs)
+    return Entry(setting, setting, runs)
 
 
 FAST = entry("sprint", 0.9905, 8.0, 8.1, 8.2)
@@ -39,7 +39,7 @@ SLOW = entry("sprint", 0.9905, 20, 21, 22, machine="4 CPUs (Other), Linux, pytho
     ],
 )
 def test_a_goal_is_met_if_the_whole_interval_is_beyond_it_on_every_machine(entries: list[Entry], verdict: str) -> None:
-    assert goals_table(entries).rows[GOALS[entries[0].recipe]][2] == verdict
+    assert goals_table(entries).rows[GOALS[entries[0].setting]][2] == verdict
 
 
 def test_what_was_measured_is_shown_for_each_machine_and_missing_runs_meet_no_goal() -> None:

@@ -134,6 +134,7 @@ def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, las
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", pytest.param("64-true", marks=pytest.mark.slow)])
 def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
+    torch.manual_seed(0)
     trainer = fitted(
         DigitClassifier("batchnorm"), tmp_path, limit_train_batches=30, limit_val_batches=2, precision=precision
     )

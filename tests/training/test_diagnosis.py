@@ -68,7 +68,7 @@ MORE, LOWER = ("--epochs", "4"), ("--lr", "0.01")
         (ended(0.1, 0.95, steps=50), None, 0.12, "The averages of batch normalisation lag", MORE),
         (ended(0.6, 0.95), None, 0.95, "It overfits: it classifies 95 % of the training images and 60 %", MOVED),
         (ended(0.6, 0.95, steps=50), None, None, "It overfits", (*MORE, *MOVED)),
-        (ended(0.5, 0.5, dead=0.5), None, None, "50 % of relu1's units are dead: .* no longer learn", LOWER),
+        (ended(0.5, 0.5, dead=0.5), None, None, "50 % of relu1's units are dead: .* get no gradient", LOWER),
     ],
 )
 def test_the_evidence_is_named_with_options_to_try_next(

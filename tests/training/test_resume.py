@@ -109,7 +109,7 @@ def callback(name: str, *arguments: str) -> list[str]:
 
 PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9"]
 
-RECIPES = {
+SETTINGS = {
     "defaults": [],
     "augmented": ["--lr_scheduler", "onecycle", "--data.shift", "2", "--data.rotation", "10"],
     "early_stopping": [
@@ -139,19 +139,19 @@ RECIPES = {
 STEPS = (5, 20, 27)
 MOST_TELLING = {"plateau_a_step": 5, "plateau_an_epoch": 20, "accumulation": 23}
 ALIKE = ("finders", "max_steps", "overfit_batches", "bfloat16", "steps_a_step")  # as others of them
-TELLING = [(recipe, MOST_TELLING.get(recipe, 27)) for recipe in RECIPES if recipe not in ALIKE]
+TELLING = [(settings, MOST_TELLING.get(settings, 27)) for settings in SETTINGS if settings not in ALIKE]
 TELLING += [("plateau_an_epoch", 27), *(("augmented", step) for step in (1, 20, 40))]
-OTHERS = [(recipe, step) for recipe in RECIPES for step in STEPS] + [("augmented", 19), ("augmented", 21)]
+OTHERS = [(settings, step) for settings in SETTINGS for step in STEPS] + [("augmented", 19), ("augmented", 21)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("recipe", "step"), [*TELLING, *(pytest.param(*case, marks=NIGHTLY) for case in OTHERS if case not in TELLING)]
+    ("settings", "step"), [*TELLING, *(pytest.param(*case, marks=NIGHTLY) for case in OTHERS if case not in TELLING)]
 )
 def test_a_stopped_run_resumes_from_the_very_batch(
-    few_digits: None, own_networks: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, step: int
+    few_digits: None, own_networks: Path, monkeypatch: pytest.MonkeyPatch, settings: str, step: int
 ) -> None:
-    flags = [*SMALL, "--arch", "batchnorm", *RECIPES[recipe]]
+    flags = [*SMALL, "--arch", "batchnorm", *SETTINGS[settings]]
     signals.install()
     whole, stopped = whole_run(*flags), RunDirectory("stopped")
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Finds dead units: those whose ReLU outputs 0 for every image, so that they no longer learn."""
+"""Finds dead units: those whose ReLU outputs 0 for every image, so that no gradient reaches their weights."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

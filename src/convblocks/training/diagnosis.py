@@ -86,7 +86,7 @@ def half_dead_layers(dead: Mapping[str, float], lr: float) -> Diagnosis | None:
     layers = [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD]
     if not layers:
         return None
-    meaning = "they output 0 for every image, and no longer learn. At a lower learning rate fewer die."
+    meaning = "they output 0 for every image, and get no gradient while they do. At a lower learning rate fewer die."
     return Diagnosis(f"{listed(layers)} units are dead: {meaning}", option("--lr", lr / 3))
 
 
