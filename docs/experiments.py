@@ -303,8 +303,8 @@ EXPERIMENTS = {
     ),
     "candidates-batchnorm": Experiment(
         "Candidates for five epochs",
-        "The settings were chosen by hand, from a few candidates, by their accuracy on 10,000 training images that were "
-        "held out; this one for the BatchNorm network.",
+        "The settings were chosen by hand, from a few candidates, by their accuracy on 10,000 training images that "
+        "were held out; this one for the BatchNorm network.",
         _candidates(
             "batchnorm --arch batchnorm --epochs 5",
             "moved-128 moved-64 moved-64-lr3e-2 shifted-64 half-64 half-64-lr2e-2 half-64-smoothed half-32-smoothed "

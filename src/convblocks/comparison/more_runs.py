@@ -9,7 +9,7 @@ from convblocks.comparison.claims import runs_that_decide
 from convblocks.comparison.grid import Analysis
 from convblocks.comparison.publish import repeat_of
 from convblocks.comparison.ranking import undecided
-from convblocks.comparison.study.decision import runs_needed
+from convblocks.comparison.statistics import runs_needed
 from convblocks.runs.result import by_arch
 from convblocks.tables import counted, duration
 

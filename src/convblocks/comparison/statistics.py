@@ -21,6 +21,9 @@ from convblocks.estimates import CONFIDENCE, POINTS, RATIO, Estimate, Unit
 
 SIGNIFICANCE = 0.05
 
+# The power of a larger study to find a difference as large as the observed one.
+POWER = 0.9
+
 BOOTSTRAP_RESAMPLES = 2000
 
 # Numbers that differ by less than this share of the largest are tied: float64 rounds the differences of accuracies.
@@ -274,3 +277,16 @@ def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> N
     accuracies = right.mean(axis=1)
     drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
     return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())
+
+
+def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
+    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
+
+    By the normal approximation, as one of so many tests; None without a difference, or without two runs of each to see
+    their spread.
+    """
+    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
+        return None
+    variances = np.var(first, ddof=1) + np.var(second, ddof=1)
+    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
+    return max(2, ceil(variances * (deviates / distance) ** 2))

@@ -9,9 +9,10 @@ import pytest
 
 from convblocks.comparison.details import differences_tables
 from convblocks.comparison.publish import Report
+from convblocks.comparison.statistics import runs_needed
 from convblocks.comparison.study import stages
 from convblocks.comparison.study.dead_units import dead_unit_sentences
-from convblocks.comparison.study.decision import Decision, decide, runs_needed
+from convblocks.comparison.study.decision import Decision, decide
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose
 from convblocks.comparison.study.report import conclusions, differences_of, winner_sentences, winner_titles
 from convblocks.comparison.wording import MEASURES

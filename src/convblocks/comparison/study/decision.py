@@ -8,10 +8,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from convblocks.comparison.analysis import Comparison, Difference, Reading, compare, difference
-from convblocks.comparison.statistics import SIGNIFICANCE, mcnemar_p, two_way_interval
+from convblocks.comparison.statistics import SIGNIFICANCE, mcnemar_p, runs_needed, two_way_interval
 from convblocks.comparison.study.plan import NOTEBOOK, Cell
 from convblocks.estimates import Estimate
 from convblocks.runs.result import RunResult, by_arch, grouped
@@ -20,9 +19,6 @@ PRIMARY = ("maxpool", "batchnorm")
 
 # A smaller difference of accuracies does not matter in practice.
 EQUIVALENT = 0.001
-
-# The power of a larger study to find a difference as large as the observed one.
-POWER = 0.9
 
 Ruling = Literal["first is better", "second is better", "equivalent", "undecided"]
 
@@ -114,19 +110,6 @@ def judge(primary: Difference) -> Ruling:
         return "first is better" if primary.is_better(reading) else "second is better"
     is_small = primary.means and primary.means.low > -EQUIVALENT and primary.means.high < EQUIVALENT
     return "equivalent" if reading == "trained" and is_small else "undecided"
-
-
-def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
-    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
-
-    By the normal approximation, as one of so many tests; None without a difference, or without two runs of each to see
-    their spread.
-    """
-    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
-        return None
-    variances = np.var(first, ddof=1) + np.var(second, ddof=1)
-    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
-    return max(2, math.ceil(variances * (deviates / distance) ** 2))
 
 
 def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from convblocks.comparison.analysis import Comparison, Difference, mean_validation
 from convblocks.comparison.ranking import ranking, winner
 from convblocks.comparison.report import claims_tables, results_table
-from convblocks.comparison.statistics import mean_interval
-from convblocks.comparison.study.decision import EQUIVALENT, POWER, PRIMARY, ByImage, Decision, by_cell
+from convblocks.comparison.statistics import POWER, mean_interval
+from convblocks.comparison.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from convblocks.comparison.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
 from convblocks.comparison.wording import NAMES, lead_text, name_of, sentence, settings_text
 from convblocks.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
