@@ -95,8 +95,9 @@ def best_sentence(entries: Sequence[Entry]) -> str:
     seconds = min(entry.seconds.value for entry in entries if entry.seconds)
     accuracy, best = max(((one.accuracy.value, one.runs[0]) for one in entries if one.accuracy), key=itemgetter(0))
     return (
-        f"**{100 * FAST:.0f} % of MNIST after {seconds:.0f} s of training on two CPU cores, {percent(accuracy)} with "
-        f"{best.parameters:,} parameters in {len(best.epochs)} epochs** ([the board](docs/lab/board.md))."
+        f"**{100 * FAST:.0f} % of MNIST's test images after {seconds:.0f} s of training on two CPU cores; "
+        f"{percent(accuracy)} after {len(best.epochs)} epochs, with {best.parameters:,} parameters** ([all "
+        "records](docs/lab/board.md))."
     )
 
 

@@ -29,7 +29,7 @@ from docs.writing import millions, table
 AS_IS = "as-is"
 VARIANTS = {
     "batch-norm": "batch normalisation",
-    "centring": "centring without division",
+    "centring": "subtracting the mean only",
     "leaky-relu": "LeakyReLU",
     "lower-rate": "a learning rate of 0.003",
     "warm-up": "100 steps of warm-up",
@@ -99,11 +99,11 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
         return listed([f"{VARIANTS[one]} ({sum(run.collapsed for run in runs[one])})" for one in variants])
 
     parts = [
-        f"At the notebook's setting {sum(run.collapsed for run in runs[AS_IS])} of {len(runs[AS_IS])} runs of MaxPool "
-        "collapse within 300 steps.",
+        f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.collapsed for run in runs[AS_IS])} of MaxPool "
+        "collapse at the notebook's setting within 300 steps.",
         *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
         *([f"Significantly more collapse with {named(worse)}."] if worse else []),
-        *([f"No difference was shown for {named(unclear)}."] if unclear else []),
+        *([f"Undecided: {named(unclear)}."] if unclear else []),
     ]
     return " ".join(parts)
 

@@ -77,7 +77,12 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
         sections[f"session {name}"] = f"```\n{printed[start.start() if start else 0 :]}\n```"
         origins.append(f"Printed on {origin}.")
-    write_sections(out, page, sections | {"sessions": "\n".join(dict.fromkeys(origins))})
+    where = "\n".join(dict.fromkeys(origins))
+    if page == USE:
+        sections["sessions"] = where
+    else:
+        sections["session fit"] += f"\n\n{where}"
+    write_sections(out, page, sections)
 
 
 def read(data: Path, name: str, command: str) -> tuple[str, str]:

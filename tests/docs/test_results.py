@@ -15,7 +15,7 @@ def test_the_answer_names_the_winner_at_both_settings_the_cost_and_the_collapses
         "**It depends on the learning rate.** Tuned, MaxPool wins: it gets 99.29 % of MNIST's test images right, "
         "against BatchNorm's 98.99 % and the MLP's 97.99 %, for 3.5 times the arithmetic of BatchNorm. At the "
         "notebook's constant rate of 0.01 BatchNorm wins with 98.99 %: 2 of 8 runs of MaxPool collapse to chance, and "
-        "the others keep 16 to 21 of the 100 units of block 3 alive."
+        "the others learn with 16 to 21 of the 100 units of block 3 alive."
     )
 
 
@@ -38,9 +38,9 @@ def test_the_table_says_what_a_network_costs_and_how_often_it_collapses() -> Non
     assert [row[0] for row in table.rows] == ["maxpool", "batchnorm", "mlp"]
     first = dict(zip(table.columns, table.rows[0], strict=True))
     assert first["multiply-adds"] == "6.71 M"
-    assert first["at the notebook's setting"].endswith(", 2 of 8 collapse")
+    assert first["at the notebook's setting"].endswith(" (6 runs; 2 collapsed)")
     assert "Tuned: the best of 12 settings" in table.notes[0]
-    assert "Over all runs" in table.notes[0]
+    assert "At the notebook's setting, over all runs, " in table.notes[0]
     assert "it is undecided whether MaxPool beats the MLP (75 % [41-93 %])" in table.notes[0]
 
 

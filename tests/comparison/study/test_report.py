@@ -137,7 +137,7 @@ def test_a_panel_says_who_is_ahead_at_which_rates() -> None:
         "lr_scheduler=onecycle": "onecycle:\nMaxPool is ahead",
     }
     assert winner_sentences(runs)[0].startswith(
-        "On held-out images MaxPool leads at 2 of 3 settings, BatchNorm at lr 1e-2, constant (the"
+        "On held-out images MaxPool leads at 2 of 3 settings, BatchNorm at 1e-2 constant (the"
     )
     assert winner_titles(runs[:1]) == {}
 

@@ -12,7 +12,7 @@ from convblocks.comparison.wording import NAMES, lead_text, name_of, sentence, s
 from convblocks.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
 from convblocks.figures.intervals import Groups
 from convblocks.runs.result import RunResult, by_arch, grouped
-from convblocks.tables import Table
+from convblocks.tables import Table, listed
 
 SWEPT = ("lr", "lr_scheduler")
 
@@ -107,10 +107,10 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
     ahead, *behind = sorted(cells, key=lambda arch: -len(cells[arch]))
     if not behind:
         return [f"On held-out images {name_of(ahead)} leads at all {len(found)} settings."]
-    others = [cell_text(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]]
+    others = [" ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]]
     sentences = [
         f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
-        f"{name_of(behind[0])} at {'; '.join(others)}."
+        f"{name_of(behind[0])} at {listed(others)}."
     ]
     _, second = sorted(scores[ahead].values(), reverse=True)[:2]
     if second > (best := max(scores[behind[0]].values())):
@@ -118,7 +118,7 @@ def winner_sentences(results: Sequence[RunResult]) -> list[str]:
             f"{sentence(name_of(ahead))[:-1]}'s second-best setting ({100 * second:.2f} %) still beats "
             f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
         )
-    return [" ".join(sentences)]
+    return sentences
 
 
 def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
