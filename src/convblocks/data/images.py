@@ -62,7 +62,7 @@ class ImageSpec:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (channels, height, width)."""
+        """(channels, height, width) of one image."""
         return self.channels, self.height, self.width
 
     def normalize(self, images: Tensor) -> Tensor:
