@@ -1,23 +1,32 @@
-"""The lesson: what is stored is what a run from top to bottom gives, and each question has an answer that fits it."""
+"""The lesson runs from top to bottom, hides each result until it is guessed, and says only what the records say."""
 
+import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import psutil
 import pytest
+import torch
 from nbclient import NotebookClient
+from torch import nn
+from torchinfo import summary
 
-from convblocks.data.images import ImageSets
-from convblocks.runs.result import read_results
+from convblocks import ARCHITECTURES
+from convblocks.runs.result import RunResult, read_results
 from docs.writing import DATA
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
+FIRST_RESULT = 20  # seconds, on two cores
 LONGEST_CELL = 180  # seconds, on two cores
 # Where a machine keeps its users, programs and temporary files.
 ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?:home|root|Users|tmp|opt|usr|var|mnt|work|content)/|\b[A-Z]:\\\\")
+ANSWER = "<details><summary>Answer</summary>"
+# A right one, a wrong one and one that is close: as the student's, in the order of the lesson.
+GUESSES = ["93", "0", "320", "10", "True", "True", "9", '"warm-up"', "64", '"batchnorm"']
 
 
 @pytest.fixture
@@ -31,16 +40,65 @@ def cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+@pytest.fixture
+def prose(notebook: Any) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def shorten(cells: list[Any]) -> None:
+    """Leave the first result and the deaths as they are, and train the rest for a few steps."""
+    for cell in cells:
+        cell.source = cell.source.replace("epochs=EPOCHS, test_batches=10", "epochs=EPOCHS, steps=60")
+        cell.source = cell.source.replace("steps=300, test_every=50", "steps=60, test_every=30")
+
+
+def study(cells: list[Any], prose: str) -> None:
+    """Write guesses into the cells, and the answers of the exercises."""
+    guesses = iter(GUESSES)
+    exercises = {code.partition(" = ")[0]: code for code in re.findall(r"```python\n(.*?)```", prose, re.DOTALL)}
+    for cell in cells:
+        if cell.source == "guess = ...":
+            cell.source = f"guess = {next(guesses)}"
+        elif cell.source.startswith("guesses = "):
+            cell.source = 'guesses = {"MLP": 95, "MaxPool": 97.5, "BatchNorm": 98}'
+        elif "def patient(" in cell.source:
+            cell.source = cell.source.replace("lr = 1e-2", "lr = 3e-3")
+        else:
+            cell.source = exercises.get(cell.source.partition(" = ")[0], cell.source)
+    assert next(guesses, None) is None
+
+
+def printed_by(cells: list[Any], text: str) -> str:
+    """What the only cell with this text in its source has printed."""
+    (outputs,) = (cell.outputs for cell in cells if text in cell.source)
+    return "".join(one.get("text", "") for one in outputs)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("few", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("is_short", "is_studied"),
+    [
+        (True, True),
+        pytest.param(True, False, marks=pytest.mark.nightly),
+        pytest.param(False, True, marks=pytest.mark.nightly),
+    ],
+)
 def test_it_runs_from_top_to_bottom_and_no_cell_takes_three_minutes(
-    few: bool, notebook: Any, cells: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    is_short: bool,
+    is_studied: bool,
+    notebook: Any,
+    cells: list[Any],
+    prose: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With one epoch, as it offers to slow machines, and at first with few batches."""
+    """With one epoch, as it offers to those with less time, and at first with few steps."""
     for cell in cells:
         cell.source = cell.source.replace("EPOCHS = 5", "EPOCHS = 1")
-        if few:
-            cell.source = cell.source.replace("batches=1.0", "batches=110").replace("batches=200", "batches=10")
+    if is_short:
+        shorten(cells)
+    if is_studied:
+        study(cells, prose)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
     client = NotebookClient(notebook, resources={"metadata": {"path": str(FOLDER)}})
 
@@ -53,54 +111,155 @@ def test_it_runs_from_top_to_bottom_and_no_cell_takes_three_minutes(
     client.on_cell_executed = lambda cell, cell_index, execute_reply: cell.metadata.update(ended=processor_time())
     client.execute()
     for cell in cells:
-        epochs = 5 if re.search(r"= train\(\"\w+\"\)$", cell.source) else 1
+        epochs = 5 if "epochs=EPOCHS" in cell.source else 1
         assert epochs * (cell.metadata.ended - cell.metadata.began) / 2 < LONGEST_CELL
+        assert not any(output.get("name") == "stderr" for output in cell.outputs), cell.outputs
+        images = sum("image/png" in one.get("data", {}) for one in cell.outputs)
+        assert images == (cell.source.count("plt.show()") if is_studied or "guess" not in cell.source else 0)
+    reveals = [cell for cell in cells if re.search(r"^reveal\(", cell.source, re.MULTILINE)]
+    assert reveals[0].metadata.ended / 2 < FIRST_RESULT
+    compared = [printed_by(cells, cell.source) for cell in reveals]
+    assert len(compared) == len(GUESSES)
+    assert all(("Your guess first" in text) != is_studied for text in compared)
+    assert "a whole layer is dead" in printed_by(cells, "for seed in range")
+    blocks, runs_needed = printed_by(cells, "def check_block"), printed_by(cells, "chance**runs_needed")
+    if is_studied:
+        assert "320. Your guess was right!" in compared[2]
+        assert "True. Your guess was right!" in compared[5]  # at a lower rate the network lives
+        assert blocks.count("right") == 2
+        assert runs_needed.startswith("Right:")
+    else:
+        assert blocks.count("no layers yet") == 2
+        assert runs_needed.startswith("Write a whole number of runs")
 
 
-def test_the_stored_outputs_are_of_one_run_from_top_to_bottom(cells: list[Any]) -> None:
-    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    for cell in cells:
-        for output in cell.outputs:
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr", output.text
-            assert output.get("execution_count", cell.execution_count) == cell.execution_count
-        assert sum("image/png" in one.get("data", {}) for one in cell.outputs) == cell.source.count("plt.show()")
-    assert (FOLDER / "activity.ipynb").stat().st_size < 1_500_000
-    assert not any(ABSOLUTE_PATH.search((FOLDER / name).read_text()) for name in ("activity.ipynb", "answers.md"))
+def test_it_is_stored_without_outputs_and_reads_well(notebook: Any, cells: list[Any], prose: str) -> None:
+    assert all(cell.execution_count is None and not cell.outputs for cell in cells)
+    assert all(cell.source.isascii() for cell in notebook.cells)
+    assert not ABSOLUTE_PATH.search((FOLDER / "activity.ipynb").read_text())
+    assert all(len(line) <= 120 for line in prose.splitlines())
+    assert all(len(cell.source.splitlines()) <= 25 for cell in cells)
+    for link in re.findall(r"\]\((?!http)([^)#]+)", prose):
+        assert (FOLDER / link).is_file(), link
 
 
-def test_every_question_has_its_answer(notebook: Any) -> None:
-    texts = ["\n".join(cell.source for cell in notebook.cells), (FOLDER / "answers.md").read_text()]
-    asked, answered = (re.findall(r"\bQuestion (\d+)\.", text) for text in texts)
-    assert asked == answered == [str(number) for number in range(1, len(asked) + 1)]
+def test_it_needs_no_more_of_the_project_than_any_user_of_lightning(cells: list[Any]) -> None:
+    imported = re.findall(r"^from (convblocks\S*) import (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE)
+    assert dict(imported).keys() == {"convblocks", "convblocks.training.diagnostics"}
+    assert dict(imported)["convblocks.training.diagnostics"] == "DeadUnits"
 
 
-def test_the_answers_to_questions_4_5_and_7_fit_what_is_stored(cells: list[Any], digits: ImageSets) -> None:
-    """BatchNorm has the lowest losses, and is further from MaxPool than that is from the MLP.
-
-    Not all maps of block 2 are dead, and MaxPool's second trial is right on the ones alone.
-    """
-
-    def printed_by(text: str) -> str:
-        (outputs,) = (cell.outputs for cell in cells if text in cell.source)
-        return "".join(one.get("text", "") or one.get("data", {}).get("text/markdown", "") for one in outputs)
-
-    lines = re.findall(r"\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) %", printed_by("Markdown(table)"))
-    first, last, accuracies = ({name: float(line[column]) for name, *line in lines} for column in range(3))
-    assert min(first, key=first.__getitem__) == min(last, key=last.__getitem__) == "BatchNorm"
-    others = accuracies["MaxPool"] - accuracies["MLP"]
-    assert accuracies["BatchNorm"] - accuracies["MaxPool"] > others > 0
-    trials = printed_by("SEEDS = ").partition("MaxPool")[2].partition("BatchNorm")[0]
-    of_maxpool = [float(number) for number in re.findall(r"accuracy ([\d.]+) %", trials)]
-    assert max(of_maxpool) - min(of_maxpool) > others
-    assert of_maxpool[1] == pytest.approx(100 * float((digits.test.labels == 1).float().mean()), abs=0.005)
-    (alive,) = re.findall(r"(\d+) other filters", printed_by("is_dead = "))
-    assert int(alive) > 0
+def test_each_result_comes_after_its_guess_and_each_question_has_its_answer(notebook: Any, prose: str) -> None:
+    for kind in ("Guess", "Exercise", "Question"):
+        numbers = [int(number) for number in re.findall(rf"^\*\*{kind} (\d+)\.\*\*", prose, re.MULTILINE)]
+        assert numbers == list(range(1, len(numbers) + 1))
+    sources = [cell.source for cell in notebook.cells]
+    for here, source in enumerate(sources):
+        if re.search(r"\*\*Guess \d", source):
+            assert re.fullmatch(r"guess = \.\.\.|guesses = \{.*\.\.\.\}", sources[here + 1])
+            assert "reveal(guess, " in sources[here + 2] or "if not guessed:" in sources[here + 2]
+        if "**Question " in source:
+            assert "**Your answer:**" in source
+            assert ANSWER in source
+    assert prose.count(ANSWER) == prose.count("</details>") == prose.count("**Question ") + 2  # exercises in code
 
 
-def test_the_mlp_gets_further_at_a_lower_learning_rate() -> None:
-    at: dict[tuple[str, ...], list[float]] = {}
-    for one in read_results(DATA / "study-choose.jsonl"):
-        settings = dict(one.overrides)
-        at.setdefault((one.arch, settings["lr_scheduler"], settings["lr"]), []).append(one.accuracy)
-    assert min(at["mlp", "constant", "1e-3"]) > max(at["mlp", "constant", "1e-2"])
+@pytest.fixture
+def defined_in(cells: list[Any]) -> Callable[[str], Any]:
+    """What a cell of the lesson defines under a name."""
+
+    def run(name: str) -> Any:
+        (source,) = (cell.source for cell in cells if f"def {name}(" in cell.source)
+        definition, *_ = re.split(r"\n\n\n(?=\w)", source)
+        room: dict[str, Any] = {"images": torch.zeros(1000, 1, 28, 28)}
+        exec(definition, room)
+        return room[name]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("guess", "result", "said"),
+    [
+        (..., 3, "Your guess first"),
+        ("95 %", 95, "a plain number"),
+        (95.5, 95, "close!"),
+        (95, 95, "right!"),
+        (80, 95, "a surprise"),
+        (None, 95, "a plain number"),
+        ("yes", True, "True or False"),
+        (False, True, "a surprise"),
+        (3, "maxpool", "a name in quotes"),
+        ("mlp", "maxpool", "a surprise"),
+    ],
+)
+def test_a_guess_is_compared_kindly(
+    guess: Any, result: Any, said: str, defined_in: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    defined_in("reveal")(guess, result, within=2)
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert printed.startswith(f"{result}.") == (said in {"close!", "right!", "a surprise"})
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([], "no layers yet"),
+        ([nn.ReLU(), nn.Conv2d(1, 32, 3), nn.MaxPool2d(2)], "it needs Conv2d, ReLU, MaxPool2d"),
+        ([nn.Conv2d(3, 32, 3), nn.ReLU(), nn.MaxPool2d(2)], "Do the channels fit?"),
+        ([nn.Conv2d(1, 16, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)], "32 maps should come out, not 16"),
+        ([nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2)], "maps of 13 x 13 come out"),
+        ([nn.Conv2d(1, 32, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)], "right"),
+    ],
+)
+def test_a_block_that_is_not_right_yet_gets_a_hint(
+    layers: list[nn.Module], said: str, defined_in: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    defined_in("check_block")("MaxPool block", nn.Sequential(*layers), ["Conv2d", "ReLU", "MaxPool2d"])
+    assert said in capsys.readouterr().out
+
+
+def test_what_it_says_of_the_interventions_is_in_their_records(prose: str) -> None:
+    runs: dict[str, list[bool]] = {}
+    for one in read_results(DATA / "interventions.jsonl"):
+        runs.setdefault(Path(dict(one.overrides)["config"]).stem, []).append(one.collapsed)
+    assert all(len(fates) == 40 for fates in runs.values())
+    deaths = {treatment: sum(fates) for treatment, fates in runs.items()}
+    helped = {"lower-rate", "warm-up", "batch-norm", "centring", "leaky-relu"}
+    assert {treatment for treatment, count in deaths.items() if count == 0} == helped
+    assert max(deaths, key=deaths.__getitem__) == "smaller-weights"
+    report = (REPOSITORY / "docs" / "lab" / "operations.md").read_text()
+    (significant,) = re.findall(r"Significantly fewer collapse with (.*?)\. No difference was shown", report)
+    assert significant.count("(0)") == len(helped)
+    (needed,) = re.findall(r"runs_needed = (\d+)", prose)
+    assert int(needed) == math.ceil(math.log(0.05) / math.log(1 - deaths["as-is"] / 40))
+    assert f"at n = {needed}:" in prose
+
+
+def test_what_it_says_of_the_study_is_in_its_records(prose: str) -> None:
+    runs: dict[tuple[str, str], list[RunResult]] = {}
+    for one in read_results(DATA / "study-confirm.jsonl"):
+        runs.setdefault((one.arch, one.lr_scheduler), []).append(one)
+    assert all(len(results) == 12 for results in runs.values())
+
+    def trained(arch: str, schedule: str) -> list[float]:
+        return [one.accuracy for one in runs[arch, schedule] if not one.collapsed]
+
+    at_courses = {arch: trained(arch, "constant") for arch in ARCHITECTURES}
+    assert {arch: len(found) for arch, found in at_courses.items()} == {"mlp": 12, "maxpool": 8, "batchnorm": 12}
+    assert "4 of its 12 runs collapsed" in " ".join(prose.split())
+    assert min(at_courses["batchnorm"]) > max(at_courses["maxpool"])
+    assert min(at_courses["maxpool"]) > max(at_courses["mlp"])
+    best = {arch: sum(trained(arch, "onecycle")) / 12 for arch in ARCHITECTURES}
+    assert max(best, key=best.__getitem__) == "maxpool"
+
+
+def test_what_it_says_of_the_networks_is_so(prose: str) -> None:
+    found = {arch: summary(network(), input_size=(1, 1, 28, 28), verbose=0) for arch, network in ARCHITECTURES.items()}
+    assert f"The MLP has {found['mlp'].total_params:,} parameters" in prose
+    ratio = found["maxpool"].total_mult_adds / found["batchnorm"].total_mult_adds
+    assert f"takes {ratio:.1f} times the arithmetic of BatchNorm" in prose
+    last = {arch: list(network().modules())[-1] for arch, network in ARCHITECTURES.items()}
+    counts = {arch: sum(one.numel() for one in layer.parameters()) for arch, layer in last.items()}
+    assert re.search(rf"{counts['maxpool']:,}\s+parameters in its last layer.*only {counts['batchnorm']:,}", prose)
