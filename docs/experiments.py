@@ -276,7 +276,6 @@ EXPERIMENTS = {
         sentence=operations.factorial_sentence,
         figure=(operations.factorial_figure, "The effects of three operations and their interactions"),
         page="operations",
-        is_planned=True,
     ),
     "fashion-best": Experiment(
         "Fashion-MNIST, each at its best rate",
@@ -284,6 +283,7 @@ EXPERIMENTS = {
         "`dataset-fashion-mnist` has them.",
         f"--name fashion-best {FASHION} {CHOOSE_AND_CONFIRM}",
         operations.fashion_tables,
+        sentence=operations.fashion_sentence,
         page="operations",
         is_planned=True,
     ),
@@ -292,8 +292,8 @@ EXPERIMENTS = {
         "Is the collapse the same?",
         f"--name fashion-notebook {FASHION} --seeds 3002,3003,3004,3005,3006,3007",
         operations.fashion_tables,
+        sentence=operations.fashion_sentence,
         page="operations",
-        is_planned=True,
     ),
     "onecycle": Experiment(
         "Five epochs",

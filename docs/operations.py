@@ -15,6 +15,7 @@ from convblocks.comparison.analysis import compare, summarise
 from convblocks.comparison.ranking import ranking
 from convblocks.comparison.report import results_table
 from convblocks.comparison.statistics import SIGNIFICANCE, holm, mean_interval
+from convblocks.comparison.wording import name_of
 from convblocks.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
 from convblocks.figures.curves import layers
 from convblocks.figures.intervals import intervals_figure
@@ -22,7 +23,7 @@ from convblocks.model.blocks import BlockNetwork
 from convblocks.model.summary import multiply_adds
 from convblocks.runs.collapse import DEAD
 from convblocks.runs.result import RunResult, grouped
-from convblocks.tables import Table, listed
+from convblocks.tables import Table, listed, percent
 from docs.writing import millions, table
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
@@ -138,7 +139,6 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
                 **dict(zip(OPERATIONS, levels, strict=True)),
                 "parameters": f"{arm.parameters:,}",
                 "multiply-adds": millions(multiply_adds(BlockNetwork(*levels))),
-                "s a run": f"{arm.seconds:.0f}",
                 "lr": dict(own[0].overrides)["lr"],
                 "held-out accuracy %": ", ".join(f"{lr}: {_validation(runs)}" for lr, runs in scores.items()),
                 "trained": f"{arm.trained_runs} of {arm.runs}",
@@ -169,24 +169,32 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
 def factorial_figure(results: Sequence[RunResult]) -> Figure:
     """The effects of the operations and their interactions."""
     effects = effects_of(split(results)[1])
-    return intervals_figure(
-        {factorial_sentence(results).rstrip("."): effects},
-        "points of test accuracy, with 95 % intervals that hold together (hollow: 0 is inside)",
-    )
+    name, largest = _main_effects(effects)[0]
+    title = f"{name[0].upper()}{name[1:]} matters most" if _is_shown(largest) else "No operation was shown to matter"
+    return intervals_figure({title: effects}, "points of test accuracy (hollow: 0 is inside of the 95 % interval)")
 
 
 def factorial_sentence(results: Sequence[RunResult]) -> str:
-    """The operation with the largest effect, if any has one, and how many runs collapsed."""
+    """What each operation is worth, the largest effect first, and how many runs collapsed."""
     _, confirmed = split(results)
-    effects = effects_of(confirmed)
-    name = max((name for _, name in OPERATIONS.values()), key=lambda name: abs(effects[name].value))
-    largest = effects[name]
+    effects = _main_effects(effects_of(confirmed))
     runs = [run for own in confirmed.values() for run in own]
     collapsed = sum(run.collapsed for run in runs)
     left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
-    if largest.low <= 0 <= largest.high:
+    if not any(_is_shown(effect) for _, effect in effects):
         return f"No operation was shown to matter{left_out}."
-    return f"The largest effect: {name}, {largest:+u}{left_out}."
+    (name, largest), *others = effects
+    found = listed([f"{name} is worth {largest:+u}", *(f"{other} {effect:+u}" for other, effect in others)])
+    return f"At tuned rates {found}{left_out}."
+
+
+def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]:
+    """Those of the operations, the largest first."""
+    return sorted(((name, effects[name]) for _, name in OPERATIONS.values()), key=lambda one: -abs(one[1].value))
+
+
+def _is_shown(effect: Estimate) -> bool:
+    return not effect.low <= 0 <= effect.high
 
 
 def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
@@ -199,11 +207,16 @@ def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Est
     names = [name for _, name in OPERATIONS.values()]
     groups = [group for size in (1, 2, 3) for group in combinations(range(len(names)), size)]
     return {
-        " x ".join(names[place] for place in group): contrast(
+        _effect_name([names[place] for place in group]): contrast(
             samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
         )
         for group in groups
     }
+
+
+def _effect_name(operations: Sequence[str]) -> str:
+    """Of one operation as it is; ``MaxPool x averaging`` of several."""
+    return operations[0] if len(operations) == 1 else " x ".join(one.partition(" instead")[0] for one in operations)
 
 
 def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:
@@ -231,6 +244,16 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     swept = ["lr"] if len(confirmed) < len(results) else []
     comparison = compare(confirmed)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
+
+
+def fashion_sentence(results: Sequence[RunResult]) -> str:
+    """The order of the networks by the runs that trained, and how many did not."""
+    confirmed = [run for run in results if run.validation is None]
+    means = {name_of(arm.arch): arm.accuracy.value for arm in compare(confirmed).arms if arm.accuracy}
+    order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
+    where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
+    collapsed = sum(run.collapsed for run in confirmed)
+    return f"On Fashion-MNIST at {where}: {order}; {collapsed or 'none'} of {len(confirmed)} runs collapsed."
 
 
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:

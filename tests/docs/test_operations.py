@@ -13,6 +13,7 @@ from docs.operations import (
     effects_of,
     factorial_sentence,
     factorial_tables,
+    fashion_sentence,
     fashion_tables,
     interventions_sentence,
     interventions_tables,
@@ -85,11 +86,11 @@ def test_effects_are_those_that_the_design_was_made_with() -> None:
     assert {name: value for name, value in points.items() if value} == {
         pool: 0.45,
         batch: 0.25,
-        f"{pool} x {batch}": 0.05,
+        "MaxPool x batch normalisation": 0.05,
     }
     assert len(effects) == 7
     assert effects[average].low < 0 < effects[average].high
-    assert factorial_sentence(design()).startswith(f"The largest effect: {pool}, +0.45 points [")
+    assert factorial_sentence(design()).startswith(f"At tuned rates {pool} is worth +0.45 points [")
 
 
 def test_the_table_of_the_factorial_has_the_cost_and_the_choice_of_each_network() -> None:
@@ -128,6 +129,9 @@ def test_fashion_mnist_is_reported_at_the_chosen_rate_over_fresh_seeds() -> None
         for arch, accuracy in (("mlp", 0.88), ("maxpool", 0.92))
         for seed in range(8)
     ]
+    assert fashion_sentence(runs).startswith(
+        "On Fashion-MNIST at tuned rates: MaxPool 92.00 %, the MLP 88.00 %; none of"
+    )
     (table,) = fashion_tables(runs)
     assert [(row[0], row[table.columns.index("trained")].split()[0]) for row in table.rows] == [
         ("mlp", "6/6"),
