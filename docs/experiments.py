@@ -39,8 +39,7 @@ class Experiment:
     """A section of a page: its heading and paragraph, the arguments of ``scripts/compare.py``, and what is shown.
 
     Several commands have a line each. ``sentence`` is the finding, ``figure`` a picture and what it shows; ``control``
-    says with which runs of the study's second stage its own are compared, if with any. An experiment that is planned
-    has a protocol, but not all runs.
+    says with which runs of the study's second stage its own are compared, if with any.
     """
 
     title: str
@@ -51,7 +50,6 @@ class Experiment:
     sentence: Callable[[Sequence[RunResult]], str] | None = None
     figure: tuple[Callable[[Sequence[RunResult]], Figure], str] | None = None
     page: str = "experiments"
-    is_planned: bool = False
 
     @property
     def commands(self) -> list[str]:
@@ -71,12 +69,10 @@ def write_operations(data: Path, out: Path) -> None:
         "protocol](protocol-operations.md) was written before the runs."
     )
     write_experiments_of("operations", opening, data, out)
-    found = [
-        one.sentence(read_results(data / f"{name}.jsonl"))
-        for name, one in EXPERIMENTS.items()
-        if one.page == "operations" and one.sentence and not one.is_planned
-    ]
-    link = "[Which operation, and why](docs/lab/operations.md)."
+    results = {name: read_results(data / f"{name}.jsonl") for name in ("interventions", "factorial")}
+    found = [operations.interventions_sentence(results["interventions"])]
+    found += [operations.factorial_sentence(results["factorial"])]
+    link = "[Which operation, why, and does it hold on Fashion-MNIST?](docs/lab/operations.md)"
     write_sections(out, "README.md", {"operations": " ".join([*found, link])})
 
 
@@ -92,8 +88,6 @@ def write_experiments_of(page: str, opening: str, data: Path, out: Path) -> None
 
 def section(name: str, experiment: Experiment, data: Path, lab: Path) -> list[str | list[Table]]:
     """An experiment on its page."""
-    if experiment.is_planned:
-        return [f"## {experiment.title}", f"{experiment.text} The runs are still in progress."]
     records = {name: read_results(data / f"{name}.jsonl")}
     blocks: list[str | list[Table]] = [f"## {experiment.title}", experiment.text]
     if experiment.sentence:
@@ -285,7 +279,6 @@ EXPERIMENTS = {
         operations.fashion_tables,
         sentence=operations.fashion_sentence,
         page="operations",
-        is_planned=True,
     ),
     "fashion-notebook": Experiment(
         "Fashion-MNIST at the notebook's setting",

@@ -32,7 +32,7 @@ def test_the_origins_count_the_runs_of_each_machine() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [name for name, one in EXPERIMENTS.items() if not one.is_planned])
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_command_trains_the_runs_that_are_kept(name: str) -> None:
     commands = EXPERIMENTS[name].commands
     trials = [trial for command in commands for trial in compare.trials_of(parse(shlex.split(command)))]
