@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -55,6 +56,9 @@ SESSIONS = {
 # How a command must end, where that is not 0: one of the pictures cannot be recognised.
 STATUS = {"predict": 1}
 
+# Of a terminal, on which the commands wrap what is longer, as they do not where they write into a file.
+WIDTH = 80
+
 # The beginning of the first line that a page shows of what a command prints, where that is not all.
 SINCE = {"fit": "test accuracy"}
 
@@ -75,7 +79,9 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-        sections[f"session {name}"] = f"```\n{printed[start.start() if start else 0 :]}\n```"
+        shown = printed[start.start() if start else 0 :]
+        lines = [_wrapped(line) if len(line) > WIDTH else line for line in shown.splitlines()]
+        sections[f"session {name}"] = "\n".join(["```", *lines, "```"])
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
     if page == USE:
@@ -83,6 +89,10 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     else:
         sections["session fit"] += f"\n\n{where}"
     write_sections(out, page, sections)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def read(data: Path, name: str, command: str) -> tuple[str, str]:
@@ -122,7 +132,7 @@ def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> No
 def printed_by(command: str, folder: Path, status: int) -> str:
     """What a command prints in a folder, errors included, without spaces at the ends of lines."""
     # This Python's own commands, in a terminal of the usual width.
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "80"}
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": str(WIDTH)}
     finished = subprocess.run(
         ["bash", "-c", f"exec 2>&1\n{command}"],
         cwd=folder,
