@@ -141,7 +141,7 @@ def recipe_tables(results: Sequence[RunResult]) -> list[Table]:
 
 
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
-    """For each network every setting from which a setting was chosen, the best first, by held-out images."""
+    """For each network every candidate, the best first, by held-out images."""
     tables = []
     for arch, own in by_arch(results).items():
         scores = {
