@@ -21,7 +21,7 @@ class Inside {
       this.networks[arch] = new Network(arch, await unpackWeights(reader), reader.dead);
     }
     const about = (arch) => `${percentOf(DATA.readers[arch].accuracy)} right after one epoch`;
-    const networks = ARCHITECTURES.map((arch) => ({ arch: NAMES[arch], run: about(arch) }));
+    const networks = ARCHITECTURES.map((arch, index) => ({ arch: NAMES[arch], run: about(arch), colour: 1 + index }));
     this.answers = new Answers({ classes: [..."0123456789"], digits: true, networks });
     this.pad = new Pad(byId("drawing"), 28, 28, null, () => this.update());
     SAMPLES.forEach((strokes, digit) => {

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo import server as demo
-from convblocks.handwriting.demo.answers import run_of
+from convblocks.handwriting.demo.answers import colours_of, run_of
 from convblocks.handwriting.demo.server import HOST, LARGEST_REQUEST, RISK, Handler, Server, open_server, reachable
 from tests.conftest import REPOSITORY
 from tests.handwriting.pages import running
@@ -301,3 +301,19 @@ def test_five_networks_are_too_many() -> None:
 def test_networks_for_different_images_are_refused_in_one_line(trained: Path, trained_on_shapes: Path) -> None:
     with pytest.raises(UsageError, match=r"^.* is for 1 x 28 x 28 pixels, 10 classes.* must see the same images$"):
         demo.main([str(trained), str(trained_on_shapes)])
+
+
+@pytest.mark.parametrize(
+    ("archs", "colours"),
+    [
+        (["maxpool", "batchnorm"], [1, 2]),
+        (["own.Network", "mlp"], [3, 0]),
+        (["maxpool", "maxpool"], [0, 1]),
+        (["own.A", "own.B", "mlp"], [0, 1, 2]),
+    ],
+    ids=["course", "own", "twice", "too many"],
+)
+def test_a_network_has_its_colour_of_the_figures_unless_two_would_share_one(
+    archs: list[str], colours: list[int]
+) -> None:
+    assert colours_of(archs) == colours

@@ -16,6 +16,7 @@ from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo.maps import Layer, as_picture, layers_of, window_of
 from convblocks.handwriting.sight import Pixels, doubt, look
 from convblocks.model.dead_units import relus_of
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
 
 # The page scales larger pictures down.
@@ -24,6 +25,9 @@ MOST_PIXELS = 1_000_000
 # What all browsers can show, by Pillow's names. The headers of these formats give the number of pixels; an icon, for
 # example, contains another file, which may have more.
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
+
+# Of networks, in the page's style.css.
+COLOURS = 4
 
 Answer = dict[str, Any]
 
@@ -35,9 +39,19 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
         "digits": image_spec == MNIST,
         "formats": list(FORMATS.values()),
         "most_pixels": MOST_PIXELS,
-        "networks": [{"arch": network.arch, "run": run_of(network)} for network in networks],
+        "networks": [
+            {"arch": network.arch, "run": run_of(network), "colour": colour}
+            for network, colour in zip(networks, colours_of([one.arch for one in networks]), strict=True)
+        ],
         "maps": any(relus_of(network.network) for network in networks),
     }
+
+
+def colours_of(archs: Sequence[str]) -> list[int]:
+    """Of 4 colours those that networks have in figures; by their places if one stands twice, or the colours run out."""
+    known = [*ARCHITECTURES, *(arch for arch in archs if arch not in ARCHITECTURES)]
+    colours = [known.index(arch) for arch in archs]
+    return colours if len(set(colours)) == len(archs) and max(colours) < COLOURS else [*range(len(archs))]
 
 
 def run_of(network: TrainedNetwork) -> str:

@@ -9,7 +9,7 @@ export class Answers {
     this.hint = `Draw with the mouse or a finger${setup.digits ? "" : ", or choose a picture"}.`;
     this.message = document.getElementById("message");
     this.seen = document.getElementById("seen");
-    this.cards = setup.networks.map((network, number) => addCard(network, number, setup));
+    this.cards = setup.networks.map((network) => addCard(network, setup));
     this.rows = addChart(setup);
   }
 
@@ -62,8 +62,8 @@ export function add(parent, tag, text = "", className = "") {
   return child;
 }
 
-function addCard({ arch, run }, number, { classes }) {
-  const card = add(document.getElementById("cards"), "li", "", `network${number}`);
+function addCard({ arch, run, colour }, { classes }) {
+  const card = add(document.getElementById("cards"), "li", "", `network${colour}`);
   card.classList.toggle("words", classes.some((name) => name.length > 2));
   const best = add(card, "strong"), list = add(card, "ol");
   const rows = classes.slice(0, SHOWN).map(() => {
@@ -86,8 +86,8 @@ function addChart({ classes, networks, digits }) {
   const rows = classes.map((name) => {
     const row = body.insertRow();
     Object.assign(add(row, "th", name), { scope: "row", role: "rowheader" });
-    return networks.map((_, number) => {
-      const cell = add(row, "td", "", `network${number}`);
+    return networks.map(({ colour }) => {
+      const cell = add(row, "td", "", `network${colour}`);
       cell.role = "cell";
       return { cell, bar: add(add(cell, "div", "", "bar"), "div"), share: add(cell, "span", "", "share") };
     });

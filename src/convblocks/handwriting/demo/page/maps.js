@@ -28,8 +28,8 @@ export class Maps {
   }
 
   addNetwork(layers, number) {
-    const part = add(this.layers, "section", "", `network${number}`);
-    const { arch, run } = this.networks[number];
+    const { arch, run, colour } = this.networks[number];
+    const part = add(this.layers, "section", "", `network${colour}`);
     add(add(part, "h2", `${arch} `), "small", run);
     if (!layers.length) add(part, "p", "It has no ReLU.");
     return layers.map(({ width, height, window }) => {
