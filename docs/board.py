@@ -19,6 +19,7 @@ from convblocks.comparison.study.stages import choices_of
 from convblocks.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
 from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table, percent
+from convblocks.training.diagnostics import whole_percent
 from docs.experiments import FAST, hardware, sources, without_versions
 from docs.provenance import CHANGES
 from docs.writing import REPOSITORY, table, write_page, write_sections
@@ -95,7 +96,7 @@ def best_sentence(entries: Sequence[Entry]) -> str:
     seconds = min(entry.seconds.value for entry in entries if entry.seconds)
     accuracy, best = max(((one.accuracy.value, one.runs[0]) for one in entries if one.accuracy), key=itemgetter(0))
     return (
-        f"**{100 * FAST:.0f} % of MNIST's test images after {seconds:.0f} s of training on two CPU cores; "
+        f"**{whole_percent(FAST)} of MNIST's test images after {seconds:.0f} s of training on two CPU cores; "
         f"{percent(accuracy)} after {len(best.epochs)} epochs, with {best.parameters:,} parameters** ([all "
         "records](docs/lab/board.md))."
     )
@@ -124,7 +125,7 @@ def entries_table(entries: Sequence[Entry], first_steps: Mapping[tuple[str, str]
             "precision": precision_of(run.overrides),
             "test accuracy % [95 %]": cell(accuracy),
             "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
-            f"s to {100 * FAST:.0f} %": cell(seconds),
+            f"s to {whole_percent(FAST)}": cell(seconds),
             "from the start of the process": f"{seconds.value + start:.1f}" if seconds and start else NOTHING,
             "threads": str(run.provenance.threads),
             "machine": hardware(run),

@@ -24,6 +24,7 @@ from convblocks.estimates import PERCENT, Estimate, cell, p_text
 from convblocks.figures.style import save_in_both_themes
 from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped, read_results
 from convblocks.tables import Table, counted, listed, percent
+from convblocks.training.diagnostics import whole_percent
 from docs import operations
 from docs.provenance import CHANGES
 from docs.writing import table, write_page, write_sections
@@ -69,9 +70,11 @@ def write_operations(data: Path, out: Path) -> None:
         "protocol](protocol-operations.md) was written before the runs."
     )
     write_experiments_of("operations", opening, data, out)
-    results = {name: read_results(data / f"{name}.jsonl") for name in ("interventions", "factorial")}
-    found = [operations.interventions_sentence(results["interventions"])]
-    found += [operations.factorial_sentence(results["factorial"])]
+    found = [
+        sentence(read_results(data / f"{name}.jsonl"))
+        for name in ("interventions", "factorial")
+        if (sentence := EXPERIMENTS[name].sentence)
+    ]
     link = "[Which operation, why, and does it hold on Fashion-MNIST?](docs/lab/operations.md)"
     write_sections(out, "README.md", {"operations": " ".join([*found, link])})
 
@@ -135,7 +138,7 @@ def without_versions(machine: str) -> str:
     return machine.partition(", python ")[0]
 
 
-def recipe_tables(results: Sequence[RunResult]) -> list[Table]:
+def setting_tables(results: Sequence[RunResult]) -> list[Table]:
     """What a setting reaches on the test set."""
     return [results_table("Results", [compare(results)])]
 
@@ -292,7 +295,7 @@ EXPERIMENTS = {
         "Five epochs",
         "What `configs/onecycle.yaml` reaches on the test set; [the board](board.md) has what it costs.",
         "--name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5",
-        recipe_tables,
+        setting_tables,
     ),
     "candidates-batchnorm": Experiment(
         "Candidates for five epochs",
@@ -309,7 +312,7 @@ EXPERIMENTS = {
         "Thirty epochs",
         "What `configs/long.yaml` reaches on the test set.",
         "--name long --config configs/long.yaml --arch maxpool --seeds 5",
-        recipe_tables,
+        setting_tables,
     ),
     "candidates-long": Experiment(
         "Candidates for thirty epochs",
@@ -319,7 +322,7 @@ EXPERIMENTS = {
     ),
     "sprint": Experiment(
         "Sprint",
-        f"How soon `configs/sprint.yaml` brings the MaxPool network to {100 * FAST:.0f} %, in one epoch: seconds of "
+        f"How soon `configs/sprint.yaml` brings the MaxPool network to {whole_percent(FAST)}, in one epoch: seconds of "
         "training and evaluation, until the goal was reached.",
         "--name sprint --config configs/sprint.yaml --arch maxpool --seeds 5 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed,32-true",

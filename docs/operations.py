@@ -170,7 +170,7 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     """The effects of the operations and their interactions."""
     effects = effects_of(split(results)[1])
     name, largest = _main_effects(effects)[0]
-    title = f"{name[0].upper()}{name[1:]} matters most" if _is_shown(largest) else "No operation was shown to matter"
+    title = f"{name[0].upper()}{name[1:]} matters most" if largest.excludes_zero else "No operation was shown to matter"
     return intervals_figure({title: effects}, "points of test accuracy (hollow: 0 is inside of the 95 % interval)")
 
 
@@ -181,7 +181,7 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     runs = [run for own in confirmed.values() for run in own]
     collapsed = sum(run.collapsed for run in runs)
     left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
-    if not any(_is_shown(effect) for _, effect in effects):
+    if not any(effect.excludes_zero for _, effect in effects):
         return f"No operation was shown to matter{left_out}."
     (name, largest), *others = effects
     found = listed([f"{name} is worth {largest:+u}", *(f"{other} {effect:+u}" for other, effect in others)])
@@ -191,10 +191,6 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
 def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]:
     """Those of the operations, the largest first."""
     return sorted(((name, effects[name]) for _, name in OPERATIONS.values()), key=lambda one: -abs(one[1].value))
-
-
-def _is_shown(effect: Estimate) -> bool:
-    return not effect.low <= 0 <= effect.high
 
 
 def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
@@ -226,21 +222,22 @@ def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], compa
     'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
     """
     value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
-    if min(map(len, samples)) < 2:
-        return Estimate(value, n=min(map(len, samples)), unit=POINTS)
+    n = min(map(len, samples))
+    if n < 2:
+        return Estimate(value, n=n, unit=POINTS)
     parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
     if not parts.any():
-        return Estimate(value, value, value, min(map(len, samples)), unit=POINTS)
+        return Estimate(value, value, value, n, unit=POINTS)
     freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
     error = float(parts.sum() ** 0.5)
     margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
     p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))
-    return Estimate(value, value - margin, value + margin, min(map(len, samples)), p, POINTS)
+    return Estimate(value, value - margin, value + margin, n, p, POINTS)
 
 
 def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
-    confirmed = [run for run in results if run.validation is None]
+    confirmed = _confirming(results)
     swept = ["lr"] if len(confirmed) < len(results) else []
     comparison = compare(confirmed)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
@@ -248,7 +245,7 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks by the runs that trained, and how many did not."""
-    confirmed = [run for run in results if run.validation is None]
+    confirmed = _confirming(results)
     means = {name_of(arm.arch): arm.accuracy.value for arm in compare(confirmed).arms if arm.accuracy}
     order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
     where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
@@ -259,7 +256,12 @@ def fashion_sentence(results: Sequence[RunResult]) -> str:
 def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
     """The runs that choose, and the confirming ones by the levels of their operations."""
     chosen = [run for run in results if run.validation is not None]
-    return chosen, grouped((run for run in results if run.validation is None), levels_of)
+    return chosen, grouped(_confirming(results), levels_of)
+
+
+def _confirming(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs on all training images."""
+    return [run for run in results if run.validation is None]
 
 
 def levels_of(run: RunResult) -> Levels:

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 
 from benchmarks.handwriting.drawing import draw_all
 from convblocks.atomic import write
+from convblocks.console import wrapped
 from convblocks.errors import UserError
 from convblocks.runs.directory import LOGS
 from convblocks.runs.provenance import describe_machine, git_commit
@@ -79,20 +79,15 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-        shown = printed[start.start() if start else 0 :]
-        lines = [_wrapped(line) if len(line) > WIDTH else line for line in shown.splitlines()]
-        sections[f"session {name}"] = "\n".join(["```", *lines, "```"])
+        shown = wrapped(printed[start.start() if start else 0 :], WIDTH)
+        sections[f"session {name}"] = f"```\n{shown}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
-    if page == USE:
+    if len(sections) > 1:
         sections["sessions"] = where
-    else:
-        sections["session fit"] += f"\n\n{where}"
+    else:  # below the only one
+        sections = {name: f"{shown}\n\n{where}" for name, shown in sections.items()}
     write_sections(out, page, sections)
-
-
-def _wrapped(line: str) -> str:
-    return textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def read(data: Path, name: str, command: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ runs of code that differs from its commit make no record.
   long                 the best accuracy in 30 epochs: 30 minutes
   sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 3 minutes
   channels             batch normalisation in torch's two orders of memory: 8 minutes
-  candidates           the settings of which settings were chosen: an hour
+  candidates           the candidates for the settings in configs/: an hour
   batches              learning rates for large batches: 5 minutes
   handwriting          three networks, and what they take 400 drawings for: 5 minutes
   search               what a search finds for its cost, beside chance and a grid: half an hour

@@ -96,7 +96,7 @@ def answer_text(results: Results) -> str:
         return "No repeat has a trial of both searches that had ended at equal cost."
     gain = mean_interval(found, POINTS)
     known = f"{gain:+u} of validation accuracy (Student's t, repeats: {gain.n})"
-    if gain.n < 2 or gain.low <= 0 <= gain.high:
+    if not gain.excludes_zero:
         return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
     first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
     return f"At equal cost {first} reached higher validation scores than {second}. TPE minus random: {known}. {CAUTION}"

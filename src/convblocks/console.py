@@ -135,7 +135,7 @@ def echo(line: str = "") -> None:
     Raises:
         UserError: standard output goes to a file on a full disk.
     """
-    _print(_wrapped(line) if sys.stdout.isatty() else line)
+    _print(wrapped(line, _width()) if sys.stdout.isatty() else line)
 
 
 def echo_command(words: Sequence[str], label: str = "") -> None:
@@ -193,11 +193,10 @@ def _print(text: str) -> None:
         raise UserError(f"cannot write the output: {error.strerror}") from error
 
 
-def _wrapped(text: str) -> str:
-    """Lines wrapped at words to the width of the terminal; longer words, such as paths, stay whole."""
+def wrapped(text: str, width: int) -> str:
+    """Lines wrapped at words to so many columns; longer words, such as paths, stay whole."""
     from textwrap import fill
 
-    width = _width()
     return "\n".join(
         fill(line, width, break_long_words=False, break_on_hyphens=False) if len(line) > width else line
         for line in text.split("\n")

@@ -64,6 +64,11 @@ class Estimate:
     def __neg__(self) -> "Estimate":
         return Estimate(-self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation)
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether it has an interval, and 0 is outside."""
+        return self.low > 0 or self.high < 0
+
     def complement(self) -> "Estimate":
         """The probability of the contrary."""
         return Estimate(1 - self.value, 1 - self.high, 1 - self.low, self.n, self.p, self.unit)

@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
-from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.networks import ARCHITECTURES, places_of
 from convblocks.runs.collapse import DEAD
 from convblocks.runs.result import RunResult, by_arch
 
@@ -82,8 +82,8 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
 def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
     """A curve for each network, in their order; a registered one has its own colour in every figure."""
     found = by_arch(results)
-    known = [*ARCHITECTURES, *(arch for arch in found if arch not in ARCHITECTURES)]
-    return [Curve(_short(arch), style(known.index(arch)), own) for arch, own in found.items()]
+    places = places_of(found)
+    return [Curve(_short(arch), style(places[arch]), own) for arch, own in found.items()]
 
 
 def layers(runs: Sequence[RunResult]) -> list[str]:

@@ -4,7 +4,7 @@ Shapes in comments are those on MNIST. For other data sets the networks take an 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -118,6 +118,11 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
     "maxpool": ConvMaxPoolNetwork,
     "batchnorm": ConvBatchNormNetwork,
 }
+
+
+def places_of(archs: Iterable[str]) -> dict[str, int]:
+    """The registered networks' places, always the same, and behind them those of others: figures colour by them."""
+    return {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *archs]))}
 
 
 def check_name(arch: str) -> None:

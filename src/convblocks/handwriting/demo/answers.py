@@ -16,7 +16,7 @@ from convblocks.evaluation.trained import TrainedNetwork
 from convblocks.handwriting.demo.maps import Layer, as_picture, layers_of, window_of
 from convblocks.handwriting.sight import Pixels, doubt, look
 from convblocks.model.dead_units import relus_of
-from convblocks.model.networks import ARCHITECTURES
+from convblocks.model.networks import places_of
 from convblocks.runs.directory import LOGS
 
 # The page scales larger pictures down.
@@ -49,8 +49,8 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
 
 def colours_of(archs: Sequence[str]) -> list[int]:
     """Of 4 colours those that networks have in figures; by their places if one stands twice, or the colours run out."""
-    known = [*ARCHITECTURES, *(arch for arch in archs if arch not in ARCHITECTURES)]
-    colours = [known.index(arch) for arch in archs]
+    places = places_of(archs)
+    colours = [places[arch] for arch in archs]
     return colours if len(set(colours)) == len(archs) and max(colours) < COLOURS else [*range(len(archs))]
 
 
