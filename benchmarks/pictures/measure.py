@@ -22,7 +22,7 @@ from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.pictures import decode, read_headers
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.training.fast import keep_freed_memory
 
@@ -79,7 +79,7 @@ def trained(case: Case, folder: Path) -> list[Row]:
 def epochs(case: Case, folder: Path) -> list[float]:
     """``scripts/fit.py``, with everything on."""
     times = EpochTimes()
-    add_hooks(DigitClassifier, times)
+    add_hooks(ImageClassifier, times)
     evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
     fit_command(
         ways.Case("fit", case.arch, batch_size=BATCH_SIZE),

@@ -19,7 +19,7 @@ from benchmarks.rows import Row
 from benchmarks.training import ways
 from benchmarks.training.ways import SEED, BarebonesClassifier, BareLoop, Stopwatch, add_hooks, fit_command
 from convblocks.data.loader import Batch
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import end_process_group
 from convblocks.training.fork import discard_output, imported
 
@@ -91,7 +91,7 @@ def plain(case: Case) -> None:
     trainer.fit(PlainClassifier(loop), loader, loop.test_loader)
 
 
-VARIANTS = {"fit": (fit, DigitClassifier), "plain": (plain, PlainClassifier)}
+VARIANTS = {"fit": (fit, ImageClassifier), "plain": (plain, PlainClassifier)}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from convblocks.data import mnist
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import LabelledImages
 from convblocks.data.loader import Batch, epoch_generator
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
@@ -307,7 +307,7 @@ def add_hooks(module: type[LightningModule], hooks: object) -> None:
 def fit_project(case: Case) -> Values:
     """This project's own command, with hooks that note the times of its epoch."""
     stopwatch = Stopwatch()
-    add_hooks(DigitClassifier, stopwatch)
+    add_hooks(ImageClassifier, stopwatch)
     fit_command(case, case.warm_up_steps, "warm-up")
     fit_command(case, case.steps, "measured")
     return stopwatch.seconds()

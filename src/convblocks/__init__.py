@@ -1,9 +1,9 @@
 """Small convolutional networks on MNIST, for any Lightning Trainer.
 
 import lightning as L
-from convblocks import DigitClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 
-L.Trainer(max_epochs=1).fit(DigitClassifier("maxpool"), datamodule=MNISTDataModule())
+L.Trainer(max_epochs=1).fit(ImageClassifier("maxpool"), datamodule=MNISTDataModule())
 """
 
 from importlib import import_module
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     __version__: str
 
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
-    from convblocks.data.module import MNISTDataModule
-    from convblocks.model.classifier import DigitClassifier
+    from convblocks.data.module import ImageDataModule, MNISTDataModule
+    from convblocks.model.classifier import DigitClassifier, ImageClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
 
 __all__ = [
@@ -22,6 +22,8 @@ __all__ = [
     "ConvBatchNormNetwork",
     "ConvMaxPoolNetwork",
     "DigitClassifier",
+    "ImageClassifier",
+    "ImageDataModule",
     "ImageSets",
     "ImageSource",
     "ImageSpec",
@@ -33,8 +35,10 @@ __all__ = [
 
 # Where each is, unless among the networks.
 ROOMS = {
-    "ImageSpec": "data.images",
     "DigitClassifier": "model.classifier",
+    "ImageClassifier": "model.classifier",
+    "ImageDataModule": "data.module",
+    "ImageSpec": "data.images",
     "ImageSets": "data.images",
     "ImageSource": "data.images",
     "LabelledImages": "data.images",

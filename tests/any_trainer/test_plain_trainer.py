@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from convblocks import DigitClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.data.images import MNIST, ImageSets
 from tests.any_trainer.plain import Watch, assert_equal_states, trainer
 
@@ -25,7 +25,7 @@ METRICS = ("train/loss", "train/acc", "test/loss", "test/acc")
 def fit(folder: Path, *, data: MNISTDataModule | None = None, **settings: Any) -> Trainer:
     """Fit the perceptron."""
     fitted = trainer(folder, **settings)
-    fitted.fit(DigitClassifier("mlp"), datamodule=data or MNISTDataModule())
+    fitted.fit(ImageClassifier("mlp"), datamodule=data or MNISTDataModule())
     return fitted
 
 
@@ -75,7 +75,7 @@ def test_the_logger_and_the_progress_bar_get_the_curves(tmp_path: Path) -> None:
 
 
 def test_validate_and_test_return_the_metrics(tmp_path: Path) -> None:
-    module, data = DigitClassifier("mlp"), MNISTDataModule(val_size=2000)
+    module, data = ImageClassifier("mlp"), MNISTDataModule(val_size=2000)
     (validated,) = trainer(tmp_path).validate(module, datamodule=data, verbose=False)
     (tested,) = trainer(tmp_path).test(module, datamodule=data, verbose=False)
     assert validated.keys() == {"val/loss", "val/acc"}
@@ -100,7 +100,7 @@ def test_callbacks_find_their_monitored_metrics(tmp_path: Path, monitor: str, mo
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
 def test_a_test_without_a_fit_sums_in_at_least_32_bits(tmp_path: Path, precision: str) -> None:
     fitted = trainer(tmp_path, precision=precision, limit_test_batches=3)
-    fitted.test(DigitClassifier("mlp"), datamodule=MNISTDataModule(), verbose=False)
+    fitted.test(ImageClassifier("mlp"), datamodule=MNISTDataModule(), verbose=False)
     expected = torch.float64 if precision == "64-true" else torch.float32
     assert fitted.callback_metrics["test/loss"].dtype == fitted.callback_metrics["test/acc"].dtype == expected
 
@@ -131,7 +131,7 @@ def together(predicted: object) -> Tensor:
 
 
 def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, digits: ImageSets) -> None:
-    module = DigitClassifier("mlp")
+    module = ImageClassifier("mlp")
     probabilities = together(trainer(tmp_path).predict(module, datamodule=MNISTDataModule()))
     assert probabilities.shape == (10_000, 10)
     with torch.no_grad():
@@ -142,24 +142,24 @@ def test_predictions_are_probabilities_in_the_order_of_the_data(tmp_path: Path, 
 def test_images_without_targets_are_predicted_too(tmp_path: Path, digits: ImageSets) -> None:
     images = list(MNIST.normalize(digits.test.images[:10]))
     loader: DataLoader[Tensor] = DataLoader(images, batch_size=4)  # type: ignore[arg-type]  # a list will do
-    assert together(trainer(tmp_path).predict(DigitClassifier("mlp"), loader)).shape == (10, 10)
+    assert together(trainer(tmp_path).predict(ImageClassifier("mlp"), loader)).shape == (10, 10)
 
 
 @pytest.mark.slow
 def test_torch_is_imported_with_the_first_class_that_is_asked_for() -> None:
     program = (
         "import sys, convblocks; assert 'torch' not in sys.modules; "
-        "convblocks.DigitClassifier, convblocks.MNISTDataModule; assert 'torch' in sys.modules; "
-        "assert not hasattr(convblocks, 'DigitClassifiers')"
+        "convblocks.ImageClassifier, convblocks.MNISTDataModule; assert 'torch' in sys.modules; "
+        "assert not hasattr(convblocks, 'ImageClassifiers')"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_checkpoint_loads_with_nothing_else_given(tmp_path: Path, digits: ImageSets) -> None:
-    module, fitted = DigitClassifier("mlp", lr=3e-3), trainer(tmp_path, limit_train_batches=5)
+    module, fitted = ImageClassifier("mlp", lr=3e-3), trainer(tmp_path, limit_train_batches=5)
     fitted.fit(module, datamodule=MNISTDataModule())
     fitted.save_checkpoint(tmp_path / "kept.ckpt")
-    loaded = DigitClassifier.load_from_checkpoint(tmp_path / "kept.ckpt")
+    loaded = ImageClassifier.load_from_checkpoint(tmp_path / "kept.ckpt")
     images = MNIST.normalize(digits.test.images[:10])
     assert loaded.hparams["lr"] == 3e-3
     assert torch.equal(loaded.eval()(images), module.eval()(images))
@@ -174,7 +174,7 @@ def test_the_data_module_serves_anybodys_module(tmp_path: Path) -> None:
 def test_the_classifier_takes_anybodys_loader(tmp_path: Path, digits: ImageSets) -> None:
     data = TensorDataset(MNIST.normalize(digits.train.images[:2000]), digits.train.labels[:2000])
     fitted = trainer(tmp_path, limit_train_batches=1.0, limit_val_batches=1.0)
-    fitted.fit(DigitClassifier("mlp"), DataLoader(data, 64, shuffle=True), DataLoader(data, 500))
+    fitted.fit(ImageClassifier("mlp"), DataLoader(data, 64, shuffle=True), DataLoader(data, 500))
     assert fitted.callback_metrics["val/acc"] > 0.8
 
 
@@ -195,10 +195,10 @@ class StopAfter(Callback):
 def test_an_epoch_saved_in_the_middle_continues_with_the_next_batch(tmp_path: Path, step: int) -> None:
     """The schedule reads estimated_stepping_batches, which creates the loader before its state is restored."""
 
-    def fit(seed: int, callbacks: list[Callback], checkpoint: Path | None = None) -> tuple[Trainer, DigitClassifier]:
+    def fit(seed: int, callbacks: list[Callback], checkpoint: Path | None = None) -> tuple[Trainer, ImageClassifier]:
         torch.manual_seed(seed)
         fitted = trainer(tmp_path, callbacks=callbacks, enable_checkpointing=False)
-        module = DigitClassifier("mlp", lr_scheduler="onecycle")
+        module = ImageClassifier("mlp", lr_scheduler="onecycle")
         fitted.fit(module, datamodule=MNISTDataModule(shift=2.0), ckpt_path=checkpoint, weights_only=True)
         return fitted, module
 
@@ -211,9 +211,9 @@ def test_an_epoch_saved_in_the_middle_continues_with_the_next_batch(tmp_path: Pa
 
 
 def test_a_loader_without_the_data_module_goes_on_by_lightnings_own_protocol(tmp_path: Path) -> None:
-    def fit(callbacks: list[Callback], checkpoint: Path | None = None) -> DigitClassifier:
+    def fit(callbacks: list[Callback], checkpoint: Path | None = None) -> ImageClassifier:
         torch.manual_seed(0)
-        module, data = DigitClassifier("mlp"), MNISTDataModule()
+        module, data = ImageClassifier("mlp"), MNISTDataModule()
         data.setup()
         loaders = (data.train_dataloader(), data.val_dataloader())
         fitted = trainer(tmp_path, callbacks=callbacks, enable_checkpointing=False)
@@ -229,7 +229,7 @@ def test_a_loader_without_the_data_module_goes_on_by_lightnings_own_protocol(tmp
 def test_a_checkpoint_that_was_tested_does_not_shorten_the_next_fit(tmp_path: Path) -> None:
     data, first, second = MNISTDataModule(), Watch(), Watch()
     fitted = trainer(tmp_path, max_epochs=1, limit_test_batches=1, callbacks=[first])
-    fitted.fit(DigitClassifier("mlp"), datamodule=data)
+    fitted.fit(ImageClassifier("mlp"), datamodule=data)
     fitted.test(datamodule=data, ckpt_path="best", weights_only=True, verbose=False)
-    trainer(tmp_path, max_epochs=1, callbacks=[second]).fit(DigitClassifier("mlp"), datamodule=data)
+    trainer(tmp_path, max_epochs=1, callbacks=[second]).fit(ImageClassifier("mlp"), datamodule=data)
     assert all(torch.equal(one, other) for one, other in zip(first.epochs[0], second.epochs[0], strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from convblocks import DigitClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.data.images import ImageSets
 from convblocks.model.distributed import end_process_group
 from tests.any_trainer.plain import Watch, trainer
@@ -24,7 +24,7 @@ def train(processes: int, settings: dict[str, Any]) -> None:
     settings |= {"devices": processes, "strategy": "ddp" if processes > 1 else "auto", "precision": "64-true"}
     settings |= {"max_epochs": 1, "limit_train_batches": 1.0, "limit_val_batches": 1.0, "log_every_n_steps": 1}
     fitted = trainer(Path(), callbacks=[watch], logger=False, enable_checkpointing=False, **settings)
-    fitted.fit(DigitClassifier("batchnorm"), datamodule=MNISTDataModule(".", eval_batch_size=33))
+    fitted.fit(ImageClassifier("batchnorm"), datamodule=MNISTDataModule(".", eval_batch_size=33))
     metrics = {name: float(value) for name, value in fitted.callback_metrics.items()}
     found = {"trained": torch.cat(watch.epochs[0]).tolist(), "metrics": metrics}
     Path(f"{processes}_{fitted.global_rank}.json").write_text(json.dumps(found))

@@ -11,7 +11,7 @@ from lightning import Fabric
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from convblocks import DigitClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.data.images import ImageSets, ImageSpec, LabelledImages
 from convblocks.data.loader import Augmentation, ImageLoader, epoch_draws
 from tests.any_trainer.plain import trainer
@@ -155,9 +155,9 @@ def test_a_trainer_keeps_loaders_that_it_gets_without_the_data_module(tmp_path: 
     data.setup()
     train, evaluate = data.train_dataloader(), data.val_dataloader()
     fitted = trainer(tmp_path, overfit_batches=2, log_every_n_steps=1)
-    fitted.fit(DigitClassifier("mlp"), train, evaluate)
+    fitted.fit(ImageClassifier("mlp"), train, evaluate)
     assert fitted.train_dataloader is train
-    fitted.predict(DigitClassifier("mlp"), evaluate)
+    fitted.predict(ImageClassifier("mlp"), evaluate)
     assert fitted.predict_dataloaders is evaluate
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import MultiLayerPerceptron
 
@@ -53,7 +53,7 @@ def batch(digits: ImageSets) -> tuple[Tensor, Tensor]:
     return MNIST.normalize(digits.train.images[:64]), digits.train.labels[:64]
 
 
-def fitted(module: DigitClassifier, folder: Path, batch_size: int = 64, **settings: Any) -> Trainer:
+def fitted(module: ImageClassifier, folder: Path, batch_size: int = 64, **settings: Any) -> Trainer:
     """A Trainer that has trained a classifier for a few steps, and saved it to net.ckpt."""
     quiet: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     short = {"max_epochs": 1, "limit_train_batches": 3, "limit_val_batches": 0, "enable_checkpointing": False}
@@ -63,15 +63,15 @@ def fitted(module: DigitClassifier, folder: Path, batch_size: int = 64, **settin
     return trainer
 
 
-def trained(folder: Path, *arguments: Any, **settings: Any) -> tuple[DigitClassifier, dict[str, Any]]:
+def trained(folder: Path, *arguments: Any, **settings: Any) -> tuple[ImageClassifier, dict[str, Any]]:
     """A classifier after a few steps, saved to net.ckpt, and the hyper-parameters there."""
-    module = DigitClassifier(*arguments, **settings)
+    module = ImageClassifier(*arguments, **settings)
     fitted(module, folder)
     return module, torch.load(folder / "net.ckpt", weights_only=True)["hyper_parameters"]
 
 
-def load(folder: Path, **passed: Any) -> DigitClassifier:
-    return DigitClassifier.load_from_checkpoint(folder / "net.ckpt", weights_only=True, **passed)
+def load(folder: Path, **passed: Any) -> ImageClassifier:
+    return ImageClassifier.load_from_checkpoint(folder / "net.ckpt", weights_only=True, **passed)
 
 
 def test_metrics_weight_all_images_equally_and_survive_a_checkpoint() -> None:
@@ -90,7 +90,7 @@ def test_metrics_weight_all_images_equally_and_survive_a_checkpoint() -> None:
 
 def test_training_metrics_are_those_of_the_epoch(tmp_path: Path, digits: ImageSets) -> None:
     """With a learning rate too small to change anything, training and evaluation must agree."""
-    module = DigitClassifier("mlp", lr=1e-12)
+    module = ImageClassifier("mlp", lr=1e-12)
     metrics = fitted(module, tmp_path, batch_size=1000, limit_train_batches=1.0).callback_metrics
     with torch.no_grad():
         logits = module(MNIST.normalize(digits.train.images))
@@ -116,14 +116,14 @@ def test_a_checkpoint_reloads_to_the_same_logits(tmp_path: Path, batch: tuple[Te
 
 
 def test_adam_is_fused_and_has_the_courses_learning_rate() -> None:
-    optimizer = DigitClassifier("mlp").configure_optimizers()
+    optimizer = ImageClassifier("mlp").configure_optimizers()
     assert isinstance(optimizer, torch.optim.Adam)
     assert (optimizer.defaults["lr"], optimizer.defaults["fused"]) == (1e-2, True)
 
 
 @pytest.mark.parametrize(("schedule", "first", "last"), [("onecycle", 4e-4, 4e-8), ("cosine", 1e-2, 6.16e-5)])
 def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, last: float) -> None:
-    module = DigitClassifier("mlp", lr_scheduler=schedule)
+    module = ImageClassifier("mlp", lr_scheduler=schedule)
     rates: list[float] = []
     module.on_before_zero_grad = lambda optimizer: rates.append(optimizer.param_groups[0]["lr"])  # type: ignore[method-assign]
     fitted(module, tmp_path, max_epochs=2, limit_train_batches=10)
@@ -136,7 +136,7 @@ def test_schedules_span_the_run(tmp_path: Path, schedule: str, first: float, las
 def test_other_precisions_train(tmp_path: Path, precision: str) -> None:
     torch.manual_seed(0)
     trainer = fitted(
-        DigitClassifier("batchnorm"), tmp_path, limit_train_batches=30, limit_val_batches=2, precision=precision
+        ImageClassifier("batchnorm"), tmp_path, limit_train_batches=30, limit_val_batches=2, precision=precision
     )
     assert float(trainer.callback_metrics["test/acc"]) > 0.5
 
@@ -252,5 +252,5 @@ def test_a_loss_that_is_built_trains_by_the_mean_over_images(
 )
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        DigitClassifier(**settings)
+        ImageClassifier(**settings)
     assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ import pytest
 from lightning import LightningModule
 
 from convblocks.errors import Stopped
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.training import fit, signals
 from tests.quick_python import python_path, run_quickly
 
@@ -64,7 +64,7 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
         if next(steps) == step and is_last:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(DigitClassifier, "on_before_zero_grad", send)
+    monkeypatch.setattr(ImageClassifier, "on_before_zero_grad", send)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import torch
 from convblocks.comparison.trials import Trial
 from convblocks.data.images import ImageSets
 from convblocks.evaluation.trained import load_network
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.evaluation import Evaluation
 from convblocks.tables import as_csv
 from convblocks.training import fit
@@ -22,12 +22,12 @@ def die_in(epoch: int, monkeypatch: pytest.MonkeyPatch, bias: float = -1e6) -> N
     """Let all hidden units of an MLP die for good when that epoch begins."""
 
     @torch.no_grad()
-    def die(classifier: DigitClassifier) -> None:
+    def die(classifier: ImageClassifier) -> None:
         if classifier.current_epoch + 1 == epoch:
             hidden: Any = classifier.get_submodule("network.layers.1")
             hidden.bias.fill_(bias)
 
-    monkeypatch.setattr(DigitClassifier, "on_train_epoch_start", die)
+    monkeypatch.setattr(ImageClassifier, "on_train_epoch_start", die)
 
 
 def test_a_run_that_dies_late_has_collapsed_then(

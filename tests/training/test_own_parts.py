@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.evaluation.trained import load_network
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from convblocks.training.config import Config
@@ -243,14 +243,14 @@ def checkpoint_with(**hyper_parameters: Any) -> Path:
 @pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
 def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
     with pytest.raises(UsageError, match=re.escape(arch)):
-        DigitClassifier.load_from_checkpoint(checkpoint_with(arch=arch, network={"path": "owned"}), weights_only=True)
+        ImageClassifier.load_from_checkpoint(checkpoint_with(arch=arch, network={"path": "owned"}), weights_only=True)
     assert not Path("owned").exists()
 
 
 def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
     checkpoint = checkpoint_with(optimizer="gone.Lion")
     assert load_network(checkpoint).arch == "mlp"
-    assert DigitClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
+    assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
 
 
 @pytest.mark.nightly

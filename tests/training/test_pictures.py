@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from convblocks import DigitClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.errors import DataError, UsageError
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
@@ -99,8 +99,8 @@ def test_a_trainer_of_lightnings_takes_pictures_for_a_classifier_of_their_kind(p
     with pytest.raises(
         UsageError, match=r"is for 1 x 28 x 28 .*, but the data are 3 x 16 x 20 .*: give it image_spec="
     ):
-        lightning.fit(DigitClassifier("batchnorm"), datamodule=data)
-    lightning.fit(DigitClassifier("batchnorm", image_spec=data.image_spec), datamodule=data)
+        lightning.fit(ImageClassifier("batchnorm"), datamodule=data)
+    lightning.fit(ImageClassifier("batchnorm", image_spec=data.image_spec), datamodule=data)
     assert lightning.global_step == 20
     (checkpoint,) = workspace.rglob("*.ckpt")
-    assert DigitClassifier.load_from_checkpoint(checkpoint, weights_only=True).image_spec == data.image_spec
+    assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).image_spec == data.image_spec

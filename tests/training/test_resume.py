@@ -19,7 +19,7 @@ from lightning.pytorch.trainer.connectors.logger_connector.logger_connector impo
 
 from convblocks.data.images import ImageSets
 from convblocks.errors import Stopped, UserError
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.runs.checkpoints import previous
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training import fit, signals
@@ -59,7 +59,7 @@ def count_steps(counter: Path) -> None:
     def count(*_: object) -> None:
         os.write(descriptor, b".")
 
-    DigitClassifier.on_before_zero_grad = count  # type: ignore[assignment, method-assign]
+    ImageClassifier.on_before_zero_grad = count  # type: ignore[assignment, method-assign]
 
 
 def kill_after(steps: int, signal_number: int, *arguments: str) -> None:
@@ -171,7 +171,7 @@ def test_a_stopped_run_resumes_from_the_very_batch(
 @pytest.mark.parametrize(
     ("owner", "method", "call", "is_done"),
     [
-        (DigitClassifier, "on_before_zero_grad", 12, True),  # before the first checkpoint
+        (ImageClassifier, "on_before_zero_grad", 12, True),  # before the first checkpoint
         # Lightning writes an epoch's metrics after the epoch's checkpoint.
         (_LoggerConnector, "update_train_epoch_metrics", 1, False),
         (_LoggerConnector, "update_train_epoch_metrics", 2, True),

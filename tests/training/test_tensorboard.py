@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from convblocks import DigitClassifier, MNISTDataModule
+from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.training.config import Config
 from convblocks.training.tensorboard import RunTensorBoardLogger, columns
@@ -50,7 +50,7 @@ def test_the_two_groups_that_tensorboard_opens_are_the_curves(
     assert all(len(points) == 1 for tag, points in shown.items() if tag.startswith("when_done/"))
 
 
-class Talkative(DigitClassifier):
+class Talkative(ImageClassifier):
     """Logs additional metrics, one of them named epoch."""
 
     def on_train_epoch_end(self) -> None:

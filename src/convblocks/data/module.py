@@ -24,8 +24,8 @@ from convblocks.errors import DataError, UsageError
 SPLIT_SEED = 1998
 
 
-class MNISTDataModule(LightningDataModule):
-    """MNIST, another data set in its format, or a folder of pictures, held in memory on the device that trains.
+class ImageDataModule(LightningDataModule):
+    """A folder of pictures or a data set in MNIST's format, held in memory on the device that trains.
 
     The batches of all loaders are (images, targets): normalised float32 (B, C, H, W) and int64 (B,). By default a
     run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
@@ -33,7 +33,7 @@ class MNISTDataModule(LightningDataModule):
 
     Args:
         root: Folder with MNIST's four files (in it, in ``raw/`` or in ``<Name>/raw/``), or with pictures as
-            ``train/<class>/*`` and ``test/<class>/*``. ``mnist.default_root()`` if not given.
+            ``train/<class>/*`` and ``test/<class>/*``.
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
         val_size: Number of training images held out for validation; the same images whatever the seed.
@@ -57,7 +57,7 @@ class MNISTDataModule(LightningDataModule):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: str,
         batch_size: int = 64,
         eval_batch_size: int = 1000,
         val_size: int = 0,
@@ -84,7 +84,7 @@ class MNISTDataModule(LightningDataModule):
             raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
         if root == "":
             raise UsageError("the data root is empty: name a folder, such as . for the current one")
-        self.root = mnist.DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
+        self.root = Path(os.path.expanduser(root))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_size = val_size
@@ -211,6 +211,13 @@ class MNISTDataModule(LightningDataModule):
             processes=trainer.world_size if trainer else 1,
             process=trainer.global_rank if trainer else 0,
         )
+
+
+class MNISTDataModule(ImageDataModule):
+    """MNIST's digits, by default from the files that come with the project; ``options`` are ImageDataModule's."""
+
+    def __init__(self, root: str | None = None, **options: Any) -> None:
+        super().__init__(str(mnist.DEFAULT_ROOT) if root is None else root, **options)
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:

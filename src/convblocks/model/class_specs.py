@@ -49,7 +49,7 @@ SCHEDULES = {
 # The short names of each option, and the package of torch's own classes.
 KINDS = {"optimizer": (OPTIMIZERS, torch.optim), "lr_scheduler": (SCHEDULES, lr_scheduler), "loss": (LOSSES, nn)}
 
-# Replaces, in a checkpoint, the unknown arguments of a module that was passed to DigitClassifier.
+# Replaces, in a checkpoint, the unknown arguments of a module that was passed to ImageClassifier.
 BUILT_OUTSIDE = "built outside"
 
 # Names that a person has typed, and those of classes and functions that a person has passed.

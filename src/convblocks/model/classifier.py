@@ -26,7 +26,7 @@ from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import build_network
 
 
-class DigitClassifier(LightningModule):
+class ImageClassifier(LightningModule):
     """A network, trained on batches (images, targets) from any loader.
 
     Logs ``train/loss``, ``train/acc`` and the same for ``val`` or ``test`` once an epoch, and ``train/loss_step`` at
@@ -180,3 +180,7 @@ class DigitClassifier(LightningModule):
         """Whether the Trainer logs this step: logging every step would cost more than a step of the MLP."""
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
         return interval > 0 and step % interval == 0
+
+
+# The name for those who classify digits.
+DigitClassifier = ImageClassifier

@@ -50,7 +50,7 @@ from convblocks.comparison.publish import repeat_of
 from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
-from convblocks.data.module import MNISTDataModule
+from convblocks.data.module import ImageDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.runs.collapse import chance_accuracy
 from convblocks.runs.result import Overrides
@@ -158,7 +158,7 @@ def open_search(options: Namespace) -> SearchWorker:
     return SearchWorker(config, chance_accuracy(data.val.labels), data.files.fingerprint)
 
 
-def check(config: SearchConfig, confirms: bool) -> MNISTDataModule:
+def check(config: SearchConfig, confirms: bool) -> ImageDataModule:
     """Check settings all over the space as fit does; returns the images.
 
     Args:

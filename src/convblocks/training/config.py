@@ -17,12 +17,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar, Timer
 
+from convblocks.data import mnist
 from convblocks.data.images import ImageSource, ImageSpec
-from convblocks.data.module import MNISTDataModule
+from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
 from convblocks.model.class_specs import KINDS, full_name, spans_the_run
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import check_name
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.bar import Bar
@@ -117,15 +118,17 @@ class Config:
             if "." in name:
                 class_specs.import_class(name)
 
-    def make_data(self) -> MNISTDataModule:
+    def make_data(self) -> ImageDataModule:
         """The data module of these settings, or a UsageError."""
         given = dict(self.parsed.data)
-        source = given.pop("source")
-        return MNISTDataModule(
-            **given, source=partial(class_specs.instantiate, ImageSource, source) if source else None
+        root, source = given.pop("root"), given.pop("source")
+        return ImageDataModule(
+            str(mnist.DEFAULT_ROOT) if root is None else root,
+            **given,
+            source=partial(class_specs.instantiate, ImageSource, source) if source else None,
         )
 
-    def make_classifier(self, image_spec: ImageSpec) -> DigitClassifier:
+    def make_classifier(self, image_spec: ImageSpec) -> ImageClassifier:
         """The classifier of these settings; its weights are drawn from torch's global generator.
 
         Raises:

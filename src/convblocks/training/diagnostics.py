@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from convblocks.data.module import MNISTDataModule
-from convblocks.model.classifier import DigitClassifier
+from convblocks.data.module import ImageDataModule
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.dead_units import dead_shares
 from convblocks.runs.collapse import DEAD
 from convblocks.training.metrics_log import ends_logged_step
@@ -41,7 +41,7 @@ class Divergence(Callback):
             self._stop_if(not _are_finite(trainer, "train/loss_step"), trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, DigitClassifier)
+        assert isinstance(pl_module, ImageClassifier)
         diverged = bool(~torch.isfinite(pl_module.train_metrics.loss_sum))
         self._stop_if(trainer.strategy.reduce_boolean_decision(diverged, all=False), trainer, pl_module)
 
@@ -62,7 +62,7 @@ class Divergence(Callback):
     def _stop_if(self, diverged: bool, trainer: Trainer, pl_module: LightningModule) -> None:
         if not diverged or self.step is not None:
             return
-        assert isinstance(pl_module, DigitClassifier)
+        assert isinstance(pl_module, ImageClassifier)
         finite = pl_module.train_metrics.finite.to(pl_module.device)  # batches of this epoch, in each process
         first_diverged = 1 + int(-trainer.strategy.reduce(-finite, reduce_op="max"))
         seen = trainer.fit_loop.epoch_loop.batch_progress.current.ready
@@ -88,13 +88,13 @@ class DeadUnits(Callback):
         warnings.filterwarnings("ignore", message=rf"It is recommended to use `self.log\('{DEAD}")
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, DigitClassifier)
+        assert isinstance(pl_module, ImageClassifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
         if not trainer.sanity_checking:
             pl_module.log_dict(measure_dead_units(trainer, pl_module, data))
 
 
-def measure_dead_units(trainer: Trainer, classifier: DigitClassifier, data: MNISTDataModule) -> dict[str, float]:
+def measure_dead_units(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule) -> dict[str, float]:
     """The share of dead units behind each ReLU, as metrics.
 
     The images are always the same, however many the Trainer evaluates.

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from convblocks.data.loader import Batch
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import needs_no_broadcast
 
 NOTHING = nullcontext()
@@ -40,7 +40,7 @@ LARGEST_BLOCK = 2**31 - 1
 NEVER = -1
 
 
-class FastClassifier(DigitClassifier):
+class FastClassifier(ImageClassifier):
     """A classifier with less overhead in Lightning's loop."""
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -90,7 +90,7 @@ class NoProfiler(Profiler):
         return NOTHING
 
 
-def skip_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
+def skip_idle_hooks(trainer: Trainer, classifier: ImageClassifier) -> None:
     """Set to None the step hooks that callbacks and classifier do not override, so that Lightning skips them.
 
     Lightning calls every hook that is callable, with some bookkeeping around it.
@@ -102,7 +102,7 @@ def skip_idle_hooks(trainer: Trainer, classifier: DigitClassifier) -> None:
                 object.__setattr__(owner, hook, None)  # works for frozen dataclasses too
 
 
-def speed_up_gradients(trainer: Trainer, classifier: DigitClassifier) -> None:
+def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
     """Turn off DistributedDataParallel's needless broadcasts and copies at each step.
 
     It broadcasts buffers even if they are equal in all processes, and copies each gradient into the buffer that it

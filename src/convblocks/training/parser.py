@@ -15,11 +15,11 @@ import jsonargparse
 from lightning.pytorch import Trainer
 
 from convblocks.command_line import options_of, with_suggestion
-from convblocks.data.module import MNISTDataModule
+from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
 from convblocks.model.class_specs import ClassSpec
-from convblocks.model.classifier import DigitClassifier
+from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 
 EPOCHS = 5
@@ -96,12 +96,12 @@ def parser() -> FitParser:
     options.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
     help_text = f"Passes over the training images (default: {EPOCHS}, or without limit if there is another one)."
     options.add_argument("--epochs", type=int | None, help=help_text)
-    batch_size, lr = _default(MNISTDataModule, "batch_size"), _default(DigitClassifier, "lr")
+    batch_size, lr = _default(ImageDataModule, "batch_size"), _default(ImageClassifier, "lr")
     options.add_argument("--batch_size", type=int, default=batch_size, help="Images per optimizer step.")
     options.add_argument("--lr", type=float, default=lr, help="Learning rate.")
     for option in CLASSES:
         help_text = f"A short name or a class; its arguments as --{option}.KEY."
-        options.add_argument(f"--{option}", type=ClassSpec, default=_default(DigitClassifier, option), help=help_text)
+        options.add_argument(f"--{option}", type=ClassSpec, default=_default(ImageClassifier, option), help=help_text)
         options.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
     help_text = "Seed of the weights, and of the order and movements of the images."
     options.add_argument("--seed", type=int, default=0, help=help_text)
@@ -109,8 +109,10 @@ def parser() -> FitParser:
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
-    for group, part in (("data", MNISTDataModule), ("trainer", Trainer)):
-        options.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"source"})
+    for group, part in (("data", ImageDataModule), ("trainer", Trainer)):
+        options.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"root", "source"})
+    help_text = "Folder with pictures as train/CLASS/* and test/CLASS/*, or with MNIST's files (default: MNIST)."
+    options.add_argument("--data.root", type=str, help=help_text)
     options.add_argument(
         "--data.source", type=str, help="A class that reads a data set of another kind: mydata.Stripes."
     )
