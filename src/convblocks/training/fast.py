@@ -119,18 +119,6 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
         flags[next(name for name in names if name in known)] = False
 
 
-def skip_sigterm_broadcast(trainer: Trainer) -> None:
-    """Skip Lightning's broadcast, at each step, of whether rank 0 received SIGTERM: all processes wait for it.
-
-    Only with ``Preemption``, which handles all signals in all processes without waiting.
-    """
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
 class Adam(torch.optim.Adam):
     """In the usual case passes its tensors to the fused kernel directly; otherwise leaves the step to torch.
 

@@ -22,31 +22,23 @@ from convblocks.training import loggers, signals, slurm
 from convblocks.training.averaging import follow_until_averaging_starts
 from convblocks.training.config import Config
 from convblocks.training.diagnostics import Divergence
-from convblocks.training.fast import keep_freed_memory, skip_idle_hooks, skip_sigterm_broadcast, speed_up_gradients
+from convblocks.training.fast import keep_freed_memory, skip_idle_hooks, speed_up_gradients
 from convblocks.training.fast_network import speed_up_network
 from convblocks.training.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
 from convblocks.training.metrics_log import MetricsLog, first_step_to_log
 from convblocks.training.parser import Settings
-from convblocks.training.preemption import Preemption
 from convblocks.training.quiet import quiet_tensorboard_thread
 from convblocks.training.rank_failure import RankFailureMonitor
-from convblocks.training.resume import callbacks_of
+from convblocks.training.resume import ExactResume, callbacks_of
 from convblocks.training.tensorboard import RunTensorBoardLogger
 
 
-class RunCheckpoint(ModelCheckpoint):
-    """A single checkpoint under a fixed name; a subclass, to keep its state apart from a user's ModelCheckpoint.
+class BestCheckpoint(ModelCheckpoint):
+    """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
 
-    Without ``monitor`` that of the last epoch, with it that of the best evaluation.
-    """
-
-    def __init__(self, path: Path, monitor: str | None) -> None:
+    def __init__(self, path: Path, monitor: str) -> None:
         super().__init__(
-            path.parent,
-            path.stem,
-            monitor=monitor,
-            enable_version_counter=False,
-            save_on_train_epoch_end=monitor is None,
+            path.parent, path.stem, monitor=monitor, enable_version_counter=False, save_on_train_epoch_end=False
         )
 
 
@@ -103,8 +95,6 @@ class Run:
         self._adapt_to_callbacks()
         if self.is_dev_run or not self.resumable:
             signals.uninstall()
-        else:
-            skip_sigterm_broadcast(self.trainer)
         speed_up_gradients(self.trainer, self.module)
         speed_up_network(self.module.network)
 
@@ -190,8 +180,8 @@ class Run:
         if not self.resumable:
             return []
         best, last = self.directory.best_checkpoint, self.directory.last_checkpoint
-        of_best = [RunCheckpoint(best, monitor="val/loss")] if self.data.val_size else []
-        return [*of_best, Preemption(last), RunCheckpoint(last, monitor=None)]
+        of_best = [BestCheckpoint(best, monitor="val/loss")] if self.data.val_size else []
+        return [*of_best, ExactResume(last, hint="carry on with --resume")]
 
     def _logger(self) -> Any:
         """The Trainer's ``logger`` option; on a resume, with the runs that the loggers continue."""
@@ -203,7 +193,7 @@ class Run:
         if callbacks_of(self.trainer, LearningRateFinder) and self.settings["lr_scheduler"] == "onecycle":
             raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
-            if not isinstance(checkpoint, RunCheckpoint) and checkpoint.dirpath is None:
+            if not isinstance(checkpoint, BestCheckpoint | ExactResume) and checkpoint.dirpath is None:
                 # Apart from the checkpoints that a resume needs.
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
         follow_until_averaging_starts(self.trainer)

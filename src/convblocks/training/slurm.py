@@ -78,7 +78,7 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
     if is_ignored():
         return [MPIEnvironment() if MPIEnvironment.detect() else LightningEnvironment()]
     try:
-        return [SLURMEnvironment(auto_requeue=False)]  # Preemption requeues, without deadlocks
+        return [SLURMEnvironment(auto_requeue=False)]  # ExactResume requeues, without deadlocks
     except RuntimeError as error:
         raise UsageError(" ".join(str(error).split())) from error
 
