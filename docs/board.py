@@ -17,7 +17,8 @@ from convblocks.comparison.study.decision import at_notebooks, cell_of
 from convblocks.comparison.study.report import cell_text
 from convblocks.comparison.study.stages import choices_of
 from convblocks.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
-from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped, read_results
+from convblocks.runs.records import read_results
+from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped
 from convblocks.tables import Table, percent
 from convblocks.training.diagnostics import whole_percent
 from docs.experiments import FAST, hardware, sources, without_versions
@@ -35,7 +36,7 @@ class Entry:
 
     @property
     def accuracy(self) -> Estimate | None:
-        return summarise(self.runs).accuracy
+        return summarise(self.runs).score
 
     @property
     def seconds(self) -> Estimate | None:

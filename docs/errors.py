@@ -19,7 +19,7 @@ from convblocks.comparison.statistics import SIGNIFICANCE, permutation_test
 from convblocks.comparison.study.decision import PRIMARY, decide
 from convblocks.comparison.study.stages import choices_of
 from convblocks.estimates import share
-from convblocks.runs.result import read_results
+from convblocks.runs.records import read_results
 from convblocks.tables import Table, as_json
 from docs.writing import table
 
@@ -90,7 +90,7 @@ def write_rates(data: Path) -> None:
 
 def _deviation(arm: ArmSummary) -> float:
     """Of the accuracies of the runs that trained, in points."""
-    return round(100 * arm.accuracy.deviation, 4) if arm.accuracy else 0.0
+    return round(100 * arm.score.deviation, 4) if arm.score else 0.0
 
 
 def errors_table(data: Path) -> Table:

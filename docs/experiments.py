@@ -22,7 +22,8 @@ from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 from convblocks.comparison.trials import command_line, overrides_for
 from convblocks.estimates import PERCENT, Estimate, cell, p_text
 from convblocks.figures.style import save_in_both_themes
-from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped, read_results
+from convblocks.runs.records import read_results
+from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped
 from convblocks.tables import Table, counted, listed, percent
 from convblocks.training.diagnostics import whole_percent
 from docs import operations
@@ -174,7 +175,7 @@ def sprint_tables(results: Sequence[RunResult]) -> list[Table]:
             "precision": dict(run.overrides)["trainer.precision"],
             "seed": str(run.seed),
             "seconds from the first step": f"{reached[1]:.1f}" if reached else "never",
-            "test accuracy": percent(run.accuracy),
+            "test accuracy": percent(run.score),
         }
 
     return [table(machine, [row(run) for run in own]) for machine, own in grouped(results, hardware).items()]
@@ -187,7 +188,7 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
         arm = summarise(runs)
         collapsed = f"{len(arm.collapsed_at)} collapsed" if arm.collapsed_at else ""
-        return ", ".join(filter(None, [arm.accuracy.spread() if arm.accuracy else "", collapsed]))
+        return ", ".join(filter(None, [arm.score.spread() if arm.score else "", collapsed]))
 
     rows = []
     for size, own in grouped(results, lambda one: dict(one.overrides)["batch_size"]).items():
@@ -205,7 +206,7 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
 def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> list[Table]:
     """Test accuracy of two networks with the same initial weights, and their difference, paired by seed."""
     lines = [
-        (name, f"{arm.trained_runs} of {arm.runs}", cell(arm.accuracy))
+        (name, f"{arm.trained_runs} of {arm.runs}", cell(arm.score))
         for name, arm in (("channels first", summarise(first)), ("channels last", summarise(last)))
     ]
     difference = paired_difference(first, last)

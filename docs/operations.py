@@ -68,7 +68,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
                     f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"
                     for name, one in zip(names, dead, strict=True)
                 },
-                "accuracy if trained": cell(arm.accuracy),
+                "accuracy if trained": cell(arm.score),
             }
         )
     note = (
@@ -142,7 +142,7 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
                 "lr": dict(own[0].overrides)["lr"],
                 "held-out accuracy %": ", ".join(f"{lr}: {_validation(runs)}" for lr, runs in scores.items()),
                 "trained": f"{arm.trained_runs} of {arm.runs}",
-                "test accuracy %": cell(arm.accuracy),
+                "test accuracy %": cell(arm.score),
             }
         )
     effects = effects_of(confirmed)
@@ -195,7 +195,7 @@ def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]
 
 def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
     """The main effects and interactions of the operations, with simultaneous intervals."""
-    samples = [[run.accuracy for run in own if not run.collapsed] for own in confirmed.values()]
+    samples = [[run.score for run in own if not run.collapsed] for own in confirmed.values()]
     signs = [
         [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
         for levels in confirmed
@@ -246,7 +246,7 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
 def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks by the runs that trained, and how many did not."""
     confirmed = _confirming(results)
-    means = {name_of(arm.arch): arm.accuracy.value for arm in compare(confirmed).arms if arm.accuracy}
+    means = {name_of(arm.arch): arm.score.value for arm in compare(confirmed).arms if arm.score}
     order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
     where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
     collapsed = sum(run.collapsed for run in confirmed)
@@ -278,7 +278,7 @@ def _collapses(runs: Sequence[RunResult]) -> Estimate:
 
 
 def _mean(runs: Sequence[RunResult]) -> float:
-    return float(np.mean([run.accuracy for run in runs]))
+    return float(np.mean([run.score for run in runs]))
 
 
 def _validation(runs: Sequence[RunResult]) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from convblocks.atomic import write
 from convblocks.estimates import NOTHING
 from convblocks.runs.provenance import Origin
-from convblocks.runs.result import grouped, read_results
+from convblocks.runs.records import read_results
+from convblocks.runs.result import grouped
 from convblocks.tables import Table, as_json
 from docs.writing import REPOSITORY, table
 

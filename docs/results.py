@@ -25,7 +25,8 @@ from convblocks.figures.sweep import sweep_figure
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.model.summary import multiply_adds
 from convblocks.runs.collapse import DEAD
-from convblocks.runs.result import RunResult, by_arch, by_overrides, read_results
+from convblocks.runs.records import read_results
+from convblocks.runs.result import RunResult, by_arch, by_overrides
 from convblocks.tables import Table, listed, percent, to_markdown
 from docs.errors import errors_table
 from docs.experiments import ALONE, sources
@@ -110,11 +111,11 @@ def answer(decision: Decision) -> str:
 
 def _ranked(comparison: Comparison) -> list[ArmSummary]:
     """The networks in the order of the means of their runs that trained."""
-    return sorted(comparison.arms, key=lambda arm: -(arm.accuracy.value if arm.accuracy else 0.0))
+    return sorted(comparison.arms, key=lambda arm: -(arm.score.value if arm.score else 0.0))
 
 
 def _percent(arm: ArmSummary) -> str:
-    return percent(arm.accuracy.value) if arm.accuracy else "nothing"
+    return percent(arm.score.value) if arm.score else "nothing"
 
 
 def _cost(arm: ArmSummary) -> int:
@@ -220,7 +221,7 @@ def faster_sentences(decision: Decision) -> list[str]:
 
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
-    setting = compare(read_results(data / "onecycle.jsonl")).of_accuracy()[0]
+    setting = compare(read_results(data / "onecycle.jsonl")).of_score()[0]
     long = by_arch(read_results(data / "candidates-long.jsonl"))
     first, second = (
         max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY

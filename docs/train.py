@@ -46,7 +46,8 @@ from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
 from convblocks.runs.provenance import Origin, git_commit, read_origin
-from convblocks.runs.result import RunResult, grouped, read_results, write_results
+from convblocks.runs.records import read_results, write_results
+from convblocks.runs.result import RunResult, grouped
 from docs import errors, play, sessions
 from docs.experiments import EXPERIMENTS, hardware
 from docs.provenance import is_committed, manifest, read_manifest, write_manifest

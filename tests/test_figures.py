@@ -61,8 +61,8 @@ def search() -> Figure:
         "optimizer": CategoricalDistribution(["adam", "torch.optim.RAdam"]),
     }
     settings = [dict(zip(dimensions, (lr, 32, 8, "torch.optim.RAdam"), strict=True)) for lr in np.geomspace(1e-4, 0.1)]
-    trials = [Point(n, 0.8 + n / 2, "pruned" if n % 4 else "complete", one) for n, one in enumerate(settings)]
-    trials.append(Point(len(trials), 100, "collapsed", settings[0] | {"network.width": 64, "optimizer": "adam"}))
+    trials = [Point(n, 0.992 - n / 200, "pruned" if n % 4 else "complete", one) for n, one in enumerate(settings)]
+    trials.append(Point(len(trials), 0.0, "collapsed", settings[0] | {"network.width": 64, "optimizer": "adam"}))
     return search_figure(trials, dimensions, {"lr": 0.7, "batch_size": 0.2, "network.width": 0.06, "optimizer": 0.04})
 
 

@@ -28,7 +28,8 @@ from convblocks.evaluation.trained import load_network
 from convblocks.handwriting.sight import look
 from convblocks.runs.directory import LOGS
 from convblocks.runs.provenance import describe_machine, git_commit
-from convblocks.runs.result import RunResult, decode
+from convblocks.runs.records import decode
+from convblocks.runs.result import RunResult
 from convblocks.tables import terminal, to_console
 
 DRAWS = ("pillow", "matplotlib")
@@ -60,7 +61,7 @@ def main(arguments: list[str]) -> None:
             threads=run.provenance.threads,
             machine=run.provenance.machine,
             commit=run.provenance.commit,
-            accuracy=run.accuracy,
+            accuracy=run.score,
             answers=load_network(path).logits(seen).argmax(dim=1).tolist(),
         )
         for path, run in zip(options.checkpoints, runs, strict=True)

@@ -1,7 +1,8 @@
 """Numbers with their 95 % intervals and p-values, and the only place that knows how these are written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, isnan, nan
+from math import floor, inf, isfinite, isnan, log10, nan
 from typing import Literal, NamedTuple
 
 from scipy.stats import norm
@@ -84,7 +85,7 @@ class Estimate:
         if self.unit == SHARE:
             return f"{100 * self.value:.0f} % {self.interval(spec)}"
         unit = self.unit.name if "u" in spec else ""
-        return f"{self._number(self.value, spec)}{unit} {self.interval(spec)}".rstrip()
+        return f"{self.text(self.value, spec)}{unit} {self.interval(spec)}".rstrip()
 
     def interval(self, spec: str = "") -> str:
         """``[96.46, 97.57]`` or, of shares, ``[49-94 %]``; empty where there is none."""
@@ -92,11 +93,11 @@ class Estimate:
             return ""
         if self.unit == SHARE:
             return f"[{100 * self.low:.0f}-{100 * self.high:.0f} %]"
-        return f"[{self._number(self.low, spec)}, {self._number(min(self.high, self.unit.most), spec)}]"
+        return f"[{self.text(self.low, spec)}, {self.text(min(self.high, self.unit.most), spec)}]"
 
     def spread(self) -> str:
         """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""
-        return f"{self._number(self.value)}{f' ± {self._number(self.deviation)}' if self.n > 1 else ''}"
+        return f"{self.text(self.value)}{f' ± {self.text(self.deviation)}' if self.n > 1 else ''}"
 
     def at_least(self, limit: float) -> Literal["met", "missed", "undecided"]:
         """Whether a target is met, by the whole interval."""
@@ -108,8 +109,15 @@ class Estimate:
         """Whether a target is met, by the whole interval."""
         return (-self).at_least(-limit)
 
-    def _number(self, value: float, spec: str = "") -> str:
+    def text(self, value: float, spec: str = "") -> str:
+        """Another value in the same unit, without its name."""
         return f"{self.unit.scale * value:{'+' if '+' in spec else ''}.{self.unit.digits}f}"
+
+
+def unit_for(values: Sequence[float]) -> Unit:
+    """A unit in which the largest of these values has four digits or, if it is above 1000, no decimals."""
+    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    return Unit(digits=max(0, 3 - floor(log10(largest)))) if largest else Unit()
 
 
 def cell(estimate: Estimate | None, spec: str = "") -> str:

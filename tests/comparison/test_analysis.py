@@ -43,8 +43,8 @@ def at(lr: str, accuracies: dict[int, float]) -> list[RunResult]:
 def test_networks_are_not_paired_by_seed_and_may_lack_a_run() -> None:
     runs = [one for one in as_claimed(7) if (one.arch, one.seed) != ("mlp", 4)]
     comparison = compare(runs)
-    assert [one.runs for one in comparison.of_accuracy()] == [(7, 7), (7, 6), (7, 6)]
-    shuffled = [short(one.arch, 6 - one.seed, one.accuracy, one.last_loss) for one in runs]
+    assert [one.runs for one in comparison.of_score()] == [(7, 7), (7, 6), (7, 6)]
+    shuffled = [short(one.arch, 6 - one.seed, one.score, one.last_loss) for one in runs]
     assert compare(shuffled).differences == comparison.differences
 
 

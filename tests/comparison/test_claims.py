@@ -52,7 +52,7 @@ def scheduled(of_mlp: tuple[dict[str, float], ...]) -> list[RunResult]:
         pytest.param(as_claimed(5), "+++++", "+++++", id="five"),
         pytest.param(as_claimed(4), "+nnnn", "+nnnn", id="four"),
         pytest.param(
-            [short(one.arch, one.seed, 1.9 - one.accuracy, 0.25 - one.last_loss) for one in as_claimed(7)],
+            [short(one.arch, one.seed, 1.9 - one.score, 0.25 - one.last_loss) for one in as_claimed(7)],
             *["+----", "+----"],
             id="the other way round",
         ),
@@ -102,7 +102,7 @@ def test_of_a_conjunction_the_largest_p_counts_and_against_it_the_smallest_is_co
 @pytest.mark.parametrize("collapsed", [0, 2, 5])
 def test_every_verdict_follows_from_its_numbers(shift: float, collapsed: int) -> None:
     runs = [
-        short(one.arch, one.seed, one.accuracy + shift * (one.seed % 3 - 1), one.last_loss)
+        short(one.arch, one.seed, one.score + shift * (one.seed % 3 - 1), one.last_loss)
         for one in as_claimed(7, collapsed)
     ]
     for claim in claims_of(compare(runs))[1:]:

@@ -56,10 +56,10 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
     assert {path.suffix for path in small.glob("comparison.*")} == {".html", ".md", ".csv", ".json", ".png"}
     accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
     assert [(row["seed"], row["overrides"]) for row in rows_of("small")] == [("0", SHORT_NAME), ("1", SHORT_NAME)]
-    for column in ("accuracy", "final.test/acc"):
+    for column in ("score", "final.test/acc"):
         assert [float(row[column]) for row in rows_of("small")] == accuracies
     numbers = json.loads((small / "comparison.json").read_text())
-    assert numbers["comparison"]["arms"][0]["accuracy"]["value"] == pytest.approx(sum(accuracies) / 2)
+    assert numbers["comparison"]["arms"][0]["score"]["value"] == pytest.approx(sum(accuracies) / 2)
     events = EventAccumulator(str(small / "comparison")).Reload()
     assert events.Tags()["images"] == ["visuals/comparison"]
     assert events.Tags()["tensors"] == ["comparison/text_summary"]

@@ -7,7 +7,7 @@ import pytest
 
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
-from convblocks.runs.result import read_results
+from convblocks.runs.records import read_results
 from docs.experiments import EXPERIMENTS, channels_tables, command_of, sources, sprint_tables
 from docs.writing import DATA
 from tests.comparison.made_up import MACHINE, course, provenance, result

@@ -10,7 +10,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from convblocks.errors import UserError
-from convblocks.runs.result import read_results, write_results
+from convblocks.runs.records import read_results, write_results
 from docs import pages, results
 from docs.writing import DATA, SECTION
 from tests.conftest import REPOSITORY

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.runs.result import RunResult, read_results, write_results
+from convblocks.runs.records import read_results, write_results
+from convblocks.runs.result import RunResult
 from docs import provenance
 from docs.provenance import changes_table, commits_since, manifest, read_manifest
 from docs.writing import DATA

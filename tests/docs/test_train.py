@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.result import RunResult, read_results
+from convblocks.runs.records import read_results
+from convblocks.runs.result import RunResult
 from docs import experiments, train
 from docs.experiments import hardware
 from docs.provenance import read_manifest

@@ -46,7 +46,7 @@ def drawn_values(axes: Axes, kind: str = "runs", which: int = 1) -> list[float]:
 
 
 def errors_of(results: Sequence[RunResult]) -> list[float]:
-    return sorted(100 * (1 - one.accuracy) for one in results)
+    return sorted(100 * (1 - one.score) for one in results)
 
 
 def at(results: Sequence[RunResult], **overrides: str) -> list[RunResult]:

@@ -26,10 +26,10 @@ def run_bounded(
 
 def bound(prepare: Callable[[], None] | None = None) -> None:
     """Set these limits for this process."""
-    from convblocks.training import finish
+    from convblocks.training import finish_images
 
     limit_memory(MEMORY)
-    patch.object(finish, "write_evaluation").start()
+    patch.object(finish_images, "write_evaluation").start()
     if prepare:
         prepare()
 

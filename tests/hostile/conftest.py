@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from convblocks.data.images import ImageSets
-from convblocks.training import finish, fit, signals
+from convblocks.training import finish_images, fit, signals
 from tests.conftest import REPOSITORY, write_digits
 from tests.data.pictures import write_pictures
 from tests.hostile.bounded import limit_memory
@@ -84,7 +84,7 @@ def run_here(
         raise TimeoutError
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(finish, "write_evaluation", lambda *_: None)
+    monkeypatch.setattr(finish_images, "write_evaluation", lambda *_: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("MPLBACKEND", "PYTHONSAFEPATH"):  # so that they are put back
         monkeypatch.setenv(name, os.environ.get(name, ""))

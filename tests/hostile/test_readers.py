@@ -30,7 +30,7 @@ from convblocks.errors import DataError, UserError
 from convblocks.handwriting.ink import to_mnist
 from convblocks.runs.checkpoints import newest_checkpoint, read_checkpoint
 from convblocks.runs.directory import GROUPS, SETTINGS, RunDirectory
-from convblocks.runs.result import decode, encode
+from convblocks.runs.records import decode, encode
 from tests.comparison.made_up import result
 from tests.hostile.bounded import limit_memory
 from tests.hostile.spoil import Spoiler, cut, flipped, holds, removed, with_values
@@ -232,4 +232,4 @@ def test_checkpoints_of_other_parts(parts: dict[str, Any]) -> None:
     content = io.BytesIO()
     torch.save({"hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()}, "state_dict": {}} | parts, content)
     with file_of(content.getvalue(), "last.ckpt") as path, pytest.raises(UserError, match=r"last\.ckpt"):
-        newest_checkpoint(path, nn.ModuleDict({"network": nn.Linear(1, 1, bias=False)}))
+        newest_checkpoint(path, nn.ModuleDict({"network": nn.Linear(1, 1, bias=False)}), of_images=True)

@@ -15,7 +15,8 @@ from torch import nn
 from torchinfo import summary
 
 from convblocks import ARCHITECTURES
-from convblocks.runs.result import RunResult, read_results
+from convblocks.runs.records import read_results
+from convblocks.runs.result import RunResult
 from docs.writing import DATA
 from tests.conftest import REPOSITORY
 
@@ -244,7 +245,7 @@ def test_what_it_says_of_the_study_is_in_its_records(prose: str) -> None:
     assert all(len(results) == 12 for results in runs.values())
 
     def trained(arch: str, schedule: str) -> list[float]:
-        return [one.accuracy for one in runs[arch, schedule] if not one.collapsed]
+        return [one.score for one in runs[arch, schedule] if not one.collapsed]
 
     at_courses = {arch: trained(arch, "constant") for arch in ARCHITECTURES}
     assert {arch: len(found) for arch, found in at_courses.items()} == {"mlp": 12, "maxpool": 8, "batchnorm": 12}

@@ -10,7 +10,8 @@ import pytest
 
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
-from convblocks.runs.result import Row, RunResult, decode, encode, read_results, write_results
+from convblocks.runs.records import decode, encode, read_results, write_results
+from convblocks.runs.result import Row, RunResult
 from tests.comparison.made_up import MACHINE, course, result
 
 
@@ -82,7 +83,7 @@ def test_a_file_without_results_is_refused_by_its_name(content: bytes | None, tm
 def test_losses_and_seconds_are_those_of_the_epochs() -> None:
     one = of(0.9, 0.95, 0.97, evaluations=(evaluated(100, 0.8, 0.7),))
     assert (one.first_loss, one.last_loss) == pytest.approx((0.3, 0.1))
-    assert (one.accuracy, one.seconds, one.has_diverged) == (0.97, 32.5, False)
+    assert (one.score, one.seconds, one.has_diverged) == (0.97, 32.5, False)
     assert not of(0.1, 0.1).has_diverged
     assert result("mlp", 0, 0.1, epochs=course(0.1, loss=math.nan)).has_diverged
 
@@ -134,7 +135,7 @@ def test_an_extended_run_is_known_as_it_was_before() -> None:
     one = replace(one, epochs=tuple(row | {"train/acc": row["test/acc"]} for row in one.epochs))
     before = one.after(2)
     assert (before.epochs, before.final) == (one.epochs[:2], one.epochs[1])
-    assert (before.accuracy, before.collapsed, before.mistakes) == (0.1, True, None)
+    assert (before.score, before.collapsed, before.mistakes) == (0.1, True, None)
     assert not one.after(1).collapsed
     evaluated = replace(one, evaluations=one.epochs)
     assert evaluated.after(2).evaluations == one.epochs[:2]
@@ -153,7 +154,7 @@ def test_a_spreadsheet_row_has_every_single_value() -> None:
     expected = {"arch": "maxpool", "seed": 0, "parameters": 85_526, "final.test/acc": 0.97, "lr": 0.001}
     expected |= {"images.train": 60_000, "images.test": 10_000, "images.spec.height": MNIST.height}
     expected |= {"provenance.machine": MACHINE, "provenance.commit": "abc1234", "overrides": "epochs=2,lr=1e-3"}
-    expected |= {"accuracy": 0.97, "validation": None, "first_loss": 0.2, "last_loss": 0.1, "seconds": 20.0}
+    expected |= {"score": 0.97, "validation": None, "first_loss": 0.2, "last_loss": 0.1, "seconds": 20.0}
     expected |= {"collapsed": False, "collapsed_in": None}
     assert expected.items() <= row.items()
     assert not any(isinstance(value, list | tuple | dict) for value in row.values())

@@ -92,7 +92,7 @@ def test_the_conclusions_are_the_expected_ones() -> None:
 def test_runs_of_one_network_are_paired_by_seed_if_there_are_enough(
     runs: list[RunResult], others: list[RunResult], is_paired: bool
 ) -> None:
-    first, second = ([one.accuracy for one in own] for own in (runs, others))
+    first, second = ([one.score for one in own] for own in (runs, others))
     pairs = [one - other for one, other in zip(first, second, strict=True)]
     assert difference(runs, others) == (sign_flip_test(pairs) if is_paired else permutation_test(first, second))
 

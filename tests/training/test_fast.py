@@ -12,11 +12,12 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+from convblocks.training import fit
 from convblocks.training.config import Config
 from convblocks.training.fast import STEP_HOOKS, FastClassifier, skip_idle_hooks, speed_up_optimizer
-from convblocks.training.run import Run
+from convblocks.training.image_run import ImageRun
+from tests.conftest import DEBUG
 from tests.training.test_fast_network import assert_same_bits
-from tests.training.test_fit import train
 
 
 def three_steps(options: dict[str, Any], frozen_from: int, fast: bool) -> list[Tensor]:
@@ -115,16 +116,14 @@ def test_adam_forgets_gradients_as_torchs(optimizer: Optimizer) -> None:
 SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"]
 
 
-def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_hook_of_a_users_callback_is_called_at_each_step(workspace: Path) -> None:
     """Callbacks with a single hook, so that all others are skipped."""
     calls: dict[str, list[int]] = {hook: [] for hook in STEP_HOOKS}
-    run = Run(Config.parse(SHORT))
+    callbacks = []
     for name in STEP_HOOKS:
         hook = partial(lambda steps, trainer, *_: steps.append(trainer.global_step), calls[name])
-        of_user = type(f"Of{name}", (Callback,), {name: staticmethod(hook)})
-        run.trainer.callbacks.append(of_user())  # type: ignore[attr-defined]  # Lightning sets it at run time
-    monkeypatch.setattr("convblocks.training.fit.Run", lambda _config, _callbacks: run)
-    train(*SHORT)
+        callbacks.append(type(f"Of{name}", (Callback,), {name: staticmethod(hook)})())
+    fit.main([*DEBUG, *SHORT, "--name", "run"], callbacks)
     assert calls == {hook: [1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2] for hook in STEP_HOOKS}
 
 
@@ -136,7 +135,7 @@ class Frozen(Callback):
 
 
 def test_idle_hooks_are_skipped_and_a_users_are_not(workspace: Path) -> None:
-    run = Run(Config.parse(SHORT))
+    run = ImageRun(Config.parse(SHORT))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
     idle, frozen = Callback(), Frozen()
     run.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time

@@ -14,7 +14,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.evaluation import Evaluation
 from convblocks.tables import as_csv
 from convblocks.training import fit
-from convblocks.training.finish import MISTAKE, mistakes_of
+from convblocks.training.finish_images import MISTAKE, mistakes_of
 from tests.training.test_fit import quick_run
 
 
@@ -35,8 +35,8 @@ def test_a_run_that_dies_late_has_collapsed_then(
 ) -> None:
     die_in(2, monkeypatch)
     result = quick_run("--epochs", "3").read_result()
-    assert result.accuracies[0] > 0.5
-    assert max(result.accuracies[1:]) < 0.15
+    assert result.scores[0] > 0.5
+    assert max(result.scores[1:]) < 0.15
     assert (result.collapsed, result.collapsed_in) == (True, 2)
     assert "collapsed in epoch 2: all units of relu1 are dead" in capsys.readouterr().out
     assert result.diagnosis
@@ -47,8 +47,8 @@ def test_a_run_that_dies_late_has_collapsed_then(
 def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     die_in(2, monkeypatch)
     result = quick_run("--data.val_size", "2000").read_result()
-    assert result.accuracies[1] < 0.15
-    assert result.accuracy > 0.5
+    assert result.scores[1] < 0.15
+    assert result.score > 0.5
     assert (result.collapsed, result.collapsed_in) == (False, None)
 
 
@@ -82,7 +82,7 @@ def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: Im
     with run.mistakes.open() as file:
         assert [tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)] == expected
     assert result.mistakes == tuple(image for image, _, _ in expected)
-    assert 1 - len(expected) / 10_000 == pytest.approx(result.accuracy)
+    assert 1 - len(expected) / 10_000 == pytest.approx(result.score)
 
 
 def test_a_network_without_mistakes_leaves_a_file_with_columns() -> None:
@@ -95,7 +95,7 @@ def test_a_trial_that_was_extended_has_no_mistakes_of_its_own_epochs(workspace: 
     fit.main([*trial.arguments(), "--trainer.logger", "false"])
     result = trial.result()
     assert result
-    assert 1 - len(result.mistakes or ()) / 10_000 == pytest.approx(result.accuracy)
+    assert 1 - len(result.mistakes or ()) / 10_000 == pytest.approx(result.score)
     fit.main(["--name", trial.run.name, "--resume", "--epochs", "2"])
     extended = trial.result()
     assert extended

@@ -15,7 +15,7 @@ from tensorboard.summary.writer import event_file_writer
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import finish, fit
+from convblocks.training import finish_images, fit
 from tests.conftest import DEBUG, write_digits
 
 Curve = list[tuple[int, float]]
@@ -101,9 +101,10 @@ def test_the_summary_describes_the_run(run: RunDirectory) -> None:
     assert (result.arch, result.parameters, result.seed, result.lr_scheduler) == ("mlp", 79_510, 0, "constant")
     assert (result.lr, result.batch_size) == (0.01, 64)
     assert list(result.epochs) == run.read_metrics()
-    assert result.accuracy == result.epochs[-1]["test/acc"]
+    assert result.score == result.epochs[-1]["test/acc"]
     assert (result.ended_by, result.collapsed) == ("its epochs", False)
     assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
+    assert result.images
     assert (result.images.train, result.images.test) == (60_000, 10_000)
 
 
@@ -181,7 +182,7 @@ def test_with_a_validation_split_the_best_evaluation_is_kept_and_tested_once(wor
 
 
 def test_a_failure_after_training_does_not_lose_the_summary(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finish, "write_evaluation", Mock(side_effect=ZeroDivisionError))
+    monkeypatch.setattr(finish_images, "write_evaluation", Mock(side_effect=ZeroDivisionError))
     with pytest.raises(ZeroDivisionError):
         quick_run(*TENSORBOARD)
     assert RunDirectory("run").result_after(2)

@@ -17,7 +17,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from convblocks.training.config import Config
-from convblocks.training.run import Run
+from convblocks.training.image_run import ImageRun
 from tests.conftest import DEBUG, needs, write_digits
 from tests.scripts import run_script
 from tests.training.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
@@ -162,14 +162,14 @@ def test_classes_that_cannot_be_used_are_one_line_before_anything_is_written(
     own_networks: Path, own_parts: None, flags: list[str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        Run(Config.parse(["--arch", "mlp", *flags]))
+        ImageRun(Config.parse(["--arch", "mlp", *flags]))
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
 
 
 def test_labels_without_a_class_are_refused(own_parts: None) -> None:
     with pytest.raises(DataError, match=r"set.s labels must be in 0\.\.1, but go from 0 to 2"):
-        Run(Config.parse(["--arch", "mlp", "--data.source", "own_parts.Mislabelled"]))
+        ImageRun(Config.parse(["--arch", "mlp", "--data.source", "own_parts.Mislabelled"]))
 
 
 def test_a_network_and_an_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(
@@ -268,7 +268,7 @@ def test_the_default_loss_can_be_named_and_given_arguments(workspace: Path) -> N
     expected = {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
     assert run.read_config()["loss"] == expected
     assert run.read_result().final["test/loss"] > plain.read_result().final["test/loss"]
-    assert run.read_result().accuracy > 0.8
+    assert run.read_result().score > 0.8
 
 
 def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(
@@ -281,4 +281,6 @@ def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
-    assert stopped.read_result().images.spec.classes == ("lying", "standing", "none")
+    images = stopped.read_result().images
+    assert images
+    assert images.spec.classes == ("lying", "standing", "none")

@@ -41,6 +41,7 @@ def test_a_run_knows_its_pictures(
     write_pictures(Path("pictures"), classes=classes, colour=colour, size=size, train=48, test=24)
     run = quick_run(*SHORT, "--arch", arch)
     result = run.read_result()
+    assert result.images
     assert (result.images.train, result.images.test) == (48, 24)
     assert result.images.spec.shape == (3 if colour else 1, *size)
     assert result.images.spec.classes == tuple(sorted(classes))

@@ -13,11 +13,12 @@ from typing import Literal
 
 from convblocks.comparison.statistics import mean_interval, permutation_test
 from convblocks.comparison.superiority import superiority
-from convblocks.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share
+from convblocks.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share, unit_for
 from convblocks.model.class_specs import CONSTANT
+from convblocks.runs.judge import Judge
 from convblocks.runs.result import Images, Overrides, RunResult, by_arch
 
-Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "accuracy"]
+Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "score"]
 Reading = Literal["all", "trained"]
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
@@ -26,15 +27,16 @@ GOAL = 0.98
 # The notebook's networks, which come first, in its order.
 NOTEBOOKS = ("mlp", "maxpool", "batchnorm")
 
-UNITS: dict[Measure, Unit] = {"first_loss": LOSS, "last_loss": LOSS, "seconds_to_goal": SECONDS, "accuracy": POINTS}
+UNITS: dict[Measure, Unit] = {"first_loss": LOSS, "last_loss": LOSS, "seconds_to_goal": SECONDS}
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One network at one setting. Means are of the runs that trained, None if none has.
+    """One network at one setting. Means are of the runs that trained, None if none has, or if no loss is known.
 
-    ``collapsed_at`` has the accuracies of the others, ``diverged`` the number of those without a finite loss;
-    ``validation`` is the mean accuracy by which settings are chosen, ``seconds`` the median time of a run.
+    ``score`` is the metric that the runs are judged by: of images the accuracy. ``collapsed_at`` has the scores of the
+    others, ``diverged`` the number of those without a finite loss; ``validation`` is the mean score by which settings
+    are chosen, ``seconds`` the median time of a run.
     """
 
     arch: str
@@ -45,7 +47,7 @@ class ArmSummary:
     trained: Estimate
     first_loss: Estimate | None
     last_loss: Estimate | None
-    accuracy: Estimate | None
+    score: Estimate | None
     worst: float | None
     best: float | None
     collapsed_at: tuple[float, ...]
@@ -59,7 +61,7 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two networks in one measure, with the numbers of runs of each.
+    """The difference of two networks in one measure, with the numbers of runs of each; ``sign`` is 1 if more is better.
 
     ``all_runs`` is the probability that a run of the first is better than one of the second by more than the margin;
     ``trained`` the difference of means, first minus second, None if either has no run that trained. If some of these
@@ -67,6 +69,7 @@ class Difference:
     """
 
     measure: Measure
+    sign: int
     first: str
     second: str
     margin: float
@@ -95,22 +98,23 @@ class Difference:
             return False
         if estimate.unit == SHARE:
             return estimate.value > 0.5
-        return (estimate.value - self.margin) * _sign(self.measure) > 0
+        return (estimate.value - self.margin) * self.sign > 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks against each other, each at one setting, on the same images; ``baseline`` is the first of them."""
+    """Networks against each other, each at one setting, on the same data; ``baseline`` is the first of them."""
 
-    images: Images
-    chance_threshold: float
+    judge: Judge
+    images: Images | None
+    chance_threshold: float | None
     baseline: str
     arms: tuple[ArmSummary, ...]
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
 
-    def of_accuracy(self) -> list[Difference]:
-        return [one for one in self.differences if one.measure == "accuracy"]
+    def of_score(self) -> list[Difference]:
+        return [one for one in self.differences if one.measure == "score"]
 
 
 def compare(results: Sequence[RunResult]) -> Comparison:
@@ -121,8 +125,10 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     found = by_arch(results)
     runs = {arch: found[arch] for arch in sorted(found, key=_place)}
     faster: Measure = "first_loss" if {one.lr_scheduler for one in results} == {CONSTANT} else "seconds_to_goal"
-    measures: tuple[Measure, ...] = (faster, "last_loss", "accuracy")
+    of_images = results[0].images is not None
+    measures: tuple[Measure, ...] = (faster, "last_loss", "score") if of_images else ("score",)
     return Comparison(
+        judge=results[0].judge,
         images=results[0].images,
         chance_threshold=results[0].chance_threshold,
         baseline=next(iter(runs)),
@@ -139,7 +145,8 @@ def compare(results: Sequence[RunResult]) -> Comparison:
 def summarise(results: Sequence[RunResult]) -> ArmSummary:
     """The summary of one network's runs at one setting."""
     trained = [one for one in results if not one.collapsed]
-    accuracies = [one.accuracy for one in trained]
+    scores = sorted((one.score for one in trained), key=lambda score: results[0].judge.sign * score)
+    has_losses = bool(trained) and results[0].images is not None
     return ArmSummary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -147,12 +154,12 @@ def summarise(results: Sequence[RunResult]) -> ArmSummary:
         seconds=median(one.seconds for one in results),
         runs=len(results),
         trained=share(len(trained), len(results)),
-        first_loss=mean_interval([one.first_loss for one in trained], LOSS) if trained else None,
-        last_loss=mean_interval([one.last_loss for one in trained], LOSS) if trained else None,
-        accuracy=mean_interval(accuracies, PERCENT) if trained else None,
-        worst=min(accuracies, default=None),
-        best=max(accuracies, default=None),
-        collapsed_at=tuple(sorted(one.accuracy for one in results if one.collapsed)),
+        first_loss=mean_interval([one.first_loss for one in trained], LOSS) if has_losses else None,
+        last_loss=mean_interval([one.last_loss for one in trained], LOSS) if has_losses else None,
+        score=mean_interval([one.score for one in trained], unit_of(trained)) if trained else None,
+        worst=scores[0] if scores else None,
+        best=scores[-1] if scores else None,
+        collapsed_at=tuple(sorted(one.score for one in results if one.collapsed)),
         diverged=sum(one.has_diverged for one in results),
         validation=mean_validation(results),
     )
@@ -164,32 +171,37 @@ def difference(
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
     one, other = (_values(runs, measure) for runs in (first, second))
     one_trained, other_trained = ([value for value in values if not math.isnan(value)] for values in (one, other))
-    trained = None
+    trained, sign = None, first[0].judge.sign if measure == "score" else -1
     if one_trained and other_trained:
         if all(map(math.isfinite, one_trained + other_trained)):
-            trained = permutation_test(one_trained, other_trained, margin, UNITS[measure])
+            unit = UNITS.get(measure) or unit_of([*first, *second], of_difference=True)
+            trained = permutation_test(one_trained, other_trained, margin, unit)
         else:
-            trained = _ranks(measure, one_trained, other_trained, margin)
+            trained = _ranks(sign, one_trained, other_trained, margin)
     return Difference(
         measure=measure,
+        sign=sign,
         first=first[0].arch,
         second=second[0].arch,
         margin=margin,
-        all_runs=_ranks(measure, one, other, margin),
+        all_runs=_ranks(sign, one, other, margin),
         trained=trained,
         runs=(len(one), len(other)),
         trained_runs=(len(one_trained), len(other_trained)),
     )
 
 
+def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
+    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are."""
+    if results[0].images:
+        return POINTS if of_difference else PERCENT
+    return unit_for([one.score for one in results])
+
+
 def mean_validation(results: Sequence[RunResult]) -> float | None:
-    """The mean validation accuracy, by which settings are chosen; None if some runs have none."""
+    """The mean score on validation data, by which settings are chosen; None if some runs have none."""
     found = [one.validation for one in results]
     return None if None in found else fmean(one for one in found if one is not None)
-
-
-def _sign(measure: Measure) -> int:
-    return 1 if measure == "accuracy" else -1
 
 
 def _values(results: Sequence[RunResult], measure: Measure) -> list[float]:
@@ -204,9 +216,8 @@ def _value(result: RunResult, measure: Measure) -> float:
     return reached[1] if reached else math.inf
 
 
-def _ranks(measure: Measure, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:
+def _ranks(sign: int, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:
     """The probability that the first is better; runs that collapsed or missed the goal tie as the worst."""
-    sign = _sign(measure)
     one = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
     other = [sign * value if math.isfinite(value) else -math.inf for value in second]
     return superiority(one, other)

@@ -56,7 +56,7 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
         "Both convolutional networks converge to a lower loss": lower,
         "Both convolutional networks test better than the MLP": better,
         "BatchNorm is much better than MaxPool": (
-            difference("accuracy", runs["batchnorm"], runs["maxpool"], margin=MUCH),
+            difference("score", runs["batchnorm"], runs["maxpool"], margin=MUCH),
         ),
     }
     all_runs, trained = _verdicts(list(evidence.values()), "all"), _verdicts(list(evidence.values()), "trained")

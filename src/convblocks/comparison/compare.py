@@ -43,6 +43,7 @@ from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.judge import Judge
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.tables import as_json
 from convblocks.training import slurm
@@ -124,8 +125,10 @@ def confirm_best(options: Namespace, results: Sequence[RunResult]) -> list[RunRe
 
 
 def is_validated(settings: Settings) -> bool:
-    """Whether runs with these settings are evaluated on held-out images."""
-    return bool(settings["data"]["val_size"]) and settings["trainer"].get("limit_val_batches") != 0
+    """Whether runs with these settings are evaluated on held-out images or other validation data."""
+    of_images = "data" in settings
+    validates = settings["data"]["val_size"] if of_images else not Judge.parse(settings["judge"]).is_of_test
+    return bool(validates) and settings["trainer"].get("limit_val_batches") != 0
 
 
 def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str]) -> NoReturn:

@@ -6,7 +6,7 @@ from statistics import median
 
 from convblocks.comparison.analysis import GOAL, Comparison, Difference
 from convblocks.comparison.grid import Analysis
-from convblocks.comparison.wording import MEASURES, NOTEBOOK, NOTEBOOK_MLP, is_notebooks, settings_text
+from convblocks.comparison.wording import MEASURES, NOTEBOOK, NOTEBOOK_MLP, is_notebooks, measure_name, settings_text
 from convblocks.estimates import NOTHING, SHARE, Estimate, cell, p_number
 from convblocks.runs.result import RunResult, by_arch, grouped
 from convblocks.tables import Table
@@ -16,7 +16,8 @@ def details(analysis: Analysis) -> list[Table]:
     """All tables that follow those on the screen."""
     tables: list[Table] = []
     if analysis.main:
-        tables += [notebook_table(analysis.main), times_table(analysis.main.results)]
+        if analysis.main.images:
+            tables += [notebook_table(analysis.main), times_table(analysis.main.results)]
         tables += differences_tables(analysis.main)
     else:
         for overrides, comparison in analysis.at_settings.items():
@@ -54,7 +55,7 @@ def notebook_table(comparison: Comparison) -> Table:
             f"{arm.parameters:,}",
             _spread(arm.first_loss),
             _spread(arm.last_loss),
-            _spread(arm.accuracy),
+            _spread(arm.score),
             f"{arm.trained_runs} of {arm.runs}",
         ]
         for arm in comparison.arms
@@ -94,9 +95,9 @@ def differences_tables(comparison: Comparison) -> list[Table]:
         "many runs neither needs two networks' runs to vary by as much; with few and unequal numbers of runs they may "
         "still err somewhat more often than stated. Unpaired: a seed does not make two networks alike. "
         "The interval of the probability does not belong to its p: with p near 0.05 it may still hold 50 %. "
-        "Accuracies in points; p without a correction for the number of tests."
+        f"{'Accuracies in points; ' if comparison.images else ''}p without a correction for the number of tests."
     ]
-    lines = [_difference_line(one) for one in comparison.differences]
+    lines = [_difference_line(comparison, one) for one in comparison.differences]
     return [Table("All differences", columns, lines, notes)] if lines else []
 
 
@@ -115,20 +116,21 @@ def pairs_table(analysis: Analysis) -> Table:
         for pair in analysis.pairs
     ]
     columns = ["network", "settings", "trained", "pairs", "difference [95 %]", "p"]
+    score = "test accuracy in points" if analysis.results[0].images else analysis.results[0].score_name
     notes = [
-        "Neighbours in the grid: test accuracy in points, paired by seed, over the seeds with which both trained; "
+        f"Neighbours in the grid: {score}, paired by seed, over the seeds with which both trained; "
         "sign-flip test and the interval that belongs to it. With so many tests some p below 0.05 are chance."
     ]
     return Table("Two settings of one network", columns, lines, notes)
 
 
-def _difference_line(one: Difference) -> list[str]:
+def _difference_line(comparison: Comparison, one: Difference) -> list[str]:
     trained = cell(one.trained, "+")
     if one.trained and one.trained.unit == SHARE:
         trained = f"better in {trained}"
     sizes = [f"{first}, {second}" for first, second in (one.trained_runs, one.runs)]
     p_values = [p_number(one.trained.p) if one.trained else NOTHING, p_number(one.all_runs.p)]
-    names = [MEASURES[one.measure], f"{one.first} - {one.second}"]
+    names = [measure_name(comparison, one.measure), f"{one.first} - {one.second}"]
     return [*names, sizes[0], trained, p_values[0], sizes[1], str(one.all_runs), p_values[1]]
 
 

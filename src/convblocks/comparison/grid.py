@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from convblocks.comparison.analysis import Comparison, compare, mean_validation
+from convblocks.comparison.analysis import Comparison, compare, mean_validation, unit_of
 from convblocks.comparison.statistics import sign_flip_test
 from convblocks.comparison.trials import settings_name
 from convblocks.estimates import Estimate
@@ -27,7 +27,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two settings of one network, first minus second in accuracy, over the seeds with which it trained at both."""
+    """Two settings of one network, first minus second in score, over the seeds with which it trained at both."""
 
     arch: str
     first: Overrides
@@ -73,12 +73,12 @@ def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -
 
 
 def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs at each network's setting with the highest mean validation accuracy; none without validation images."""
+    """The runs at each network's setting with the best mean score on validation data; none without such data."""
     if any(one.validation is None for one in results):
         return []
 
     def score(runs: list[RunResult]) -> tuple[float, Overrides]:
-        return mean_validation(runs) or 0.0, runs[0].overrides
+        return runs[0].judge.sign * (mean_validation(runs) or 0.0), runs[0].overrides
 
     best = [max(by_overrides(own).values(), key=score) for own in by_arch(results).values()]
     return [result for runs in best for result in runs]
@@ -150,10 +150,10 @@ def _pair(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pair:
 
 
 def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate | None:
-    """The difference in accuracy of two settings of one network, paired by seed, over the pairs that trained.
+    """The difference in score of two settings of one network, paired by seed, over the pairs that trained.
 
     The same seed gives the same initial weights and order of images.
     """
-    accuracies, others = ({one.seed: one.accuracy for one in runs if not one.collapsed} for runs in (first, second))
-    differences = [accuracy - others[seed] for seed, accuracy in accuracies.items() if seed in others]
-    return sign_flip_test(differences) if differences else None
+    scores, others = ({one.seed: one.score for one in runs if not one.collapsed} for runs in (first, second))
+    differences = [score - others[seed] for seed, score in scores.items() if seed in others]
+    return sign_flip_test(differences, unit=unit_of([*first, *second], of_difference=True)) if differences else None

@@ -35,7 +35,7 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
     known = analysis.confirmed or analysis.results
     more = len(known) // runs * (wanted - runs)
     seconds = sum(one.seconds for one in known) / len(known) * more / min(options.jobs, more)
-    are_too_few = min(arm.trained_runs for arm in comparison.arms) < runs_that_decide(len(comparison.of_accuracy()))
+    are_too_few = min(arm.trained_runs for arm in comparison.arms) < runs_that_decide(len(comparison.of_score()))
     others = f"it takes at least {wanted}" if are_too_few else f"about {wanted} would, if the others are like these"
     option = ("--confirm", str(wanted)) if options.confirm else ("--seeds", extended(options.seeds, wanted))
     command = repeat_of("compare", [*without(option[0], arguments), *option])
@@ -48,15 +48,15 @@ def runs_that_would_decide(comparison: Comparison) -> int | None:
 
     None if it is certain, or if no number would do.
     """
-    accuracies = {
-        arch: [one.accuracy for one in runs if not one.collapsed] for arch, runs in by_arch(comparison.results).items()
+    scores = {
+        arch: [one.score for one in runs if not one.collapsed] for arch, runs in by_arch(comparison.results).items()
     }
-    tests = len(comparison.of_accuracy())
+    tests = len(comparison.of_score())
     found = []
     for better, worse, one in undecided(comparison):
         wanted = runs_that_decide(tests)
         if min(one.trained_runs) >= wanted:
-            needed = runs_needed(accuracies[better], accuracies[worse], tests)
+            needed = runs_needed(scores[better], scores[worse], tests)
             if needed is None:
                 return None
             wanted = max(needed, max(one.trained_runs) + 1)

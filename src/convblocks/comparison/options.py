@@ -5,17 +5,18 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
-from convblocks.comparison.trials import Trial, command_line, root_of
+from convblocks.comparison.trials import JUDGE, Trial, choice_of, command_line, root_of
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.result import Overrides
 from convblocks.tables import as_json
+from convblocks.training.checks import NEEDS_JUDGE, NEEDS_MODEL, ONE_OF_BOTH
 from convblocks.training.config import Config
 from convblocks.training.parser import as_single_words, known_options, parser
 
 # Set by the commands themselves for every trial.
-OWN_OPTIONS = ("arch", "seed", "name", "resume", "epochs", "threads")
+OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "epochs", "threads")
 
 # Options that change the images, and with them what an accuracy means.
 OF_IMAGES = ("data.root", "data.size", "data.source")
@@ -31,7 +32,8 @@ LIMITS = {"jobs": (1, 1000), "confirm": (0, 1000)}
 def parse(arguments: list[str]) -> Namespace:
     """The options, with ``overrides`` (the same for all trials) and ``grid`` (the swept ones)."""
     own = Parser()
-    own.add_argument("--arch", nargs="+", default=list(ARCHITECTURES))
+    own.add_argument("--arch", nargs="+")
+    own.add_argument("--model", nargs="+")
     own.add_argument("--seeds", type=seeds, default=seeds("10"))
     own.add_argument("--epochs", type=int)
     own.add_argument("--threads", type=int, default=1)
@@ -44,6 +46,7 @@ def parse(arguments: list[str]) -> Namespace:
     options, others = own.parse_known_args(as_single_words(arguments))
     refuse_out_of_range(options, LIMITS)
     given = options_of_fit(others, "comparison", own)
+    options.arch = chosen(options, given) or list(ARCHITECTURES)
     if options.epochs is None:
         options.epochs = default_epochs(options.arch[0], given)
     options.overrides = (("epochs", str(options.epochs)), ("threads", str(options.threads)), *given)
@@ -60,6 +63,20 @@ def parse(arguments: list[str]) -> Namespace:
         if option in dict(options.overrides) or option in OWN_OPTIONS:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
     return options
+
+
+def chosen(options: Namespace, given: Overrides) -> list[str] | None:
+    """The networks of ``--arch`` or the modules of ``--model``, if any.
+
+    Raises:
+        UsageError: there are both, or modules without a judge, or a judge without modules.
+    """
+    if options.model and options.arch:
+        raise UsageError(ONE_OF_BOTH)
+    if bool(options.model) != (JUDGE in dict(given)):
+        raise UsageError(NEEDS_JUDGE if options.model else NEEDS_MODEL)
+    names: list[str] | None = options.model or options.arch
+    return names and list(dict.fromkeys(names))
 
 
 def refuse_out_of_range(options: Namespace, limits: Mapping[str, tuple[int, int]]) -> None:
@@ -117,7 +134,7 @@ def seeds(text: str) -> list[int]:
 
 def default_epochs(arch: str, given: Overrides) -> int:
     """The number of epochs for which fit trains with these options."""
-    epochs: int = Config.parse([*command_line(given), "--arch", arch]).settings["epochs"]
+    epochs: int = Config.parse([*command_line(given), *choice_of(arch, given)]).settings["epochs"]
     return epochs
 
 
@@ -127,7 +144,10 @@ def config_of(trial: Trial) -> Config:
     if config.settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     config.import_classes()
-    config.make_classifier(image_spec_of(config))
+    if config.is_of_images:
+        config.make_classifier(image_spec_of(config))
+    else:
+        config.make_own_parts()
     config.make_trainer(trial.run.path)  # an option of the Trainer is refused once, not by each trial
     return config
 

@@ -12,10 +12,11 @@ from convblocks.comparison.trials import ROOT, AnyTrial, Running, Trial
 from convblocks.comparison.wording import settings_text
 from convblocks.errors import printable
 from convblocks.runs.directory import is_epoch
+from convblocks.runs.judge import ACCURACY
 from convblocks.runs.result import Overrides
 from convblocks.tables import bar, counted, light_table
 
-# The accuracies of a running trial's last epochs that are shown.
+# The scores of a running trial's last epochs that are shown.
 SHOWN_EPOCHS = 4
 
 # The share of a trial's time that its steps take, at most: an evaluation and figures follow.
@@ -97,19 +98,21 @@ class Progress:
         self._print("  ".join([f"{ended:>{len(str(self.total))}}/{self.total}", *cells, result]))
 
     def shown(self, running: Sequence[Running[AnyTrial]]) -> Group:
-        """The running trials with their steps and last accuracies, the status, and a bar for all trials."""
-        table = light_table(*(column.title for column in self.columns), "epoch", "done", "accuracy %")
+        """The running trials with their steps and last scores, the status, and a bar for all trials."""
+        title = running[0].trial.judge.title if running else ACCURACY.title
+        table = light_table(*(column.title for column in self.columns), "epoch", "done", title)
         partly = 0.0
         for one in running:
             rows = one.trial.metrics()
             epochs = len([row for row in rows if is_epoch(row)])
-            course = [row.get("val/acc", row.get("test/acc")) for row in rows]
-            accuracies = [f"{100 * accuracy:.2f}" for accuracy in course if accuracy is not None]
+            judge = one.trial.judge
+            course = [row.get(judge.metric, row.get(judge.tested)) for row in rows]
+            scores = [judge.number(score) for score in course if score is not None]
             table.add_row(
                 *(column.cell(one.trial) for column in self.columns),
                 f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
                 f"{100 * one.done.value:.0f} %",
-                " ".join(accuracies[-SHOWN_EPOCHS:]) or "-",
+                " ".join(scores[-SHOWN_EPOCHS:]) or "-",
             )
             partly += MOST_DONE * one.done.value
         done = self.ended + partly

@@ -38,7 +38,7 @@ def _order(comparison: Comparison) -> str:
     adjusted = _adjusted(comparison, "trained")
     pairs = _neighbours(comparison)
     found = [
-        _follows(one.means if one.first == better else -one.means, better, worse, adjusted[one] < SIGNIFICANCE)
+        _follows(_lead(one, better, one.means), better, worse, adjusted[one] < SIGNIFICANCE)
         for better, worse, one in pairs
         if one.means
     ]
@@ -65,17 +65,23 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 
 def _adjusted(comparison: Comparison, reading: Reading) -> dict[Difference, float]:
-    """The p-values of the differences in accuracy after Holm's correction."""
-    differences = comparison.of_accuracy()
+    """The p-values of the differences in score after Holm's correction."""
+    differences = comparison.of_score()
     return dict(zip(differences, holm([one.p(reading) for one in differences]), strict=True))
 
 
 def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
     """The better, the worse and the difference of networks that follow each other, of the three best."""
-    means = {arm.arch: arm.accuracy.value for arm in comparison.arms if arm.accuracy}
+    sign = comparison.judge.sign
+    means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     order = sorted(means, key=lambda arch: -means[arch])[:3]
-    by_names = {frozenset((one.first, one.second)): one for one in comparison.of_accuracy()}
+    by_names = {frozenset((one.first, one.second)): one for one in comparison.of_score()}
     return [(better, worse, by_names[frozenset((better, worse))]) for better, worse in pairwise(order)]
+
+
+def _lead(one: Difference, better: str, means: Estimate) -> Estimate:
+    """By how much the better one is ahead, whichever direction is better."""
+    return means if (one.first == better) == (one.sign > 0) else -means
 
 
 def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:

@@ -18,7 +18,8 @@ from convblocks.estimates import NOTHING, SHARE, cell, p_text
 from convblocks.figures.curves import comparison_figure
 from convblocks.figures.page import Chart
 from convblocks.figures.sweep import sweep_figure
-from convblocks.runs.result import RunResult
+from convblocks.runs.judge import Judge
+from convblocks.runs.result import Images, RunResult
 from convblocks.tables import Table
 
 # Columns that a narrow terminal drops.
@@ -66,8 +67,9 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
 def conclusions(analysis: Analysis) -> list[str]:
     """The conclusions, in a few sentences."""
     if analysis.main is None:
+        how = "images: add --data.val_size 5000" if analysis.results[0].images else "data: --judge by a metric of these"
         return [
-            "Nothing was chosen from the grid, since that takes validation images: add --data.val_size 5000. "
+            f"Nothing was chosen from the grid, since that takes validation {how}. "
             "comparison.md has the verdicts at every setting."
         ]
     machines = sorted({one.provenance.machine for one in analysis.results})
@@ -75,7 +77,7 @@ def conclusions(analysis: Analysis) -> list[str]:
     return [
         *ranking(analysis.main),
         *([_edges(analysis)] if analysis.edges else []),
-        test_set_note(analysis.main),
+        *([test_set_note(analysis.main, analysis.main.images.test)] if analysis.main.images else []),
         *differ,
     ]
 
@@ -98,7 +100,7 @@ def results_table(
 
     That of the ``best`` one is marked.
     """
-    baseline, images = comparisons[0].baseline, comparisons[0].images
+    baseline, images, results = comparisons[0].baseline, comparisons[0].images, comparisons[0].results
     validated = bool(swept) and all(arm.validation is not None for one in comparisons for arm in one.arms)
     alone = all(len(one.arms) == 1 for one in comparisons)
     columns = {
@@ -108,7 +110,7 @@ def results_table(
         "s a\nrun": True,
         "trained": True,
         "validation": validated,
-        "accuracy\nif trained": True,
+        f"{results[0].score_name.removeprefix('test ')}\nif trained": True,
         "sd": True,
         "worst - best": True,
         f"P(beats\n{baseline})": not alone,
@@ -119,11 +121,10 @@ def results_table(
         lines.insert(1, _notebook_line())
     shown = list(columns.values())
     notes = [
-        *([] if images.spec.same_images(MNIST) else [f"Images of {images.spec}; {images.test:,} test images."]),
+        *(_other_images(images) if images else []),
         *notes,
-        "[...]: 95 % intervals. A run has collapsed if it diverges, or ends at chance (at most "
-        f"{100 * comparisons[0].chance_threshold:.1f} %) and cannot recover; means in this table leave such runs out.",
-        *([] if alone else [_meaning(baseline)]),
+        f"[...]: 95 % intervals. {_meaning_of_collapse(comparisons[0])}; means in this table leave such runs out.",
+        *([] if alone else [_meaning(comparisons[0])]),
         *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]
     kept = [[cell for cell, show in zip(line, shown, strict=True) if show] for line in lines]
@@ -190,10 +191,9 @@ def why(comparison: Comparison, claim: Claim) -> str:
     return " ".join(parts)
 
 
-def test_set_note(comparison: Comparison) -> str:
+def test_set_note(comparison: Comparison, images: int) -> str:
     """The uncertainty that the choice of test images adds."""
-    worst = min((arm.accuracy.value for arm in comparison.arms if arm.accuracy), default=0.5)
-    images = comparison.images.test
+    worst = min((arm.score.value for arm in comparison.arms if arm.score), default=0.5)
     points = 196 * math.sqrt(worst * (1 - worst) / images)
     return (
         f"The test set is a sample too: with {images:,} other images an accuracy could come out {points:.1f} points "
@@ -204,14 +204,17 @@ def test_set_note(comparison: Comparison) -> str:
 def _choice_notes(analysis: Analysis) -> list[str]:
     if not analysis.swept:
         return []
-    chosen = "Each setting was chosen by its mean accuracy on validation images, not on test images."
-    fresh = ["These are runs with fresh seeds, on all training images."] if analysis.confirmed else []
+    of_images = analysis.results[0].images is not None
+    by = "its mean accuracy on validation images, not on test images" if of_images else "its mean on validation data"
+    chosen = f"Each setting was chosen by {by}."
+    on_all = ", on all training images" if of_images else ""
+    fresh = [f"These are runs with fresh seeds{on_all}."] if analysis.confirmed else []
     return [chosen, *fresh]
 
 
 def _line(comparison: Comparison, arm: ArmSummary, swept: Sequence[str], is_best: bool) -> list[str]:
     """A network's cells for all columns; a line break in a cell applies on a terminal."""
-    own = [one for one in comparison.of_accuracy() if (one.first, one.second) == (arm.arch, comparison.baseline)]
+    own = [one for one in comparison.of_score() if (one.first, one.second) == (arm.arch, comparison.baseline)]
     against = own[0] if own else None
     cells = [
         f"{arm.arch}\n(best)" if is_best else arm.arch,
@@ -219,21 +222,22 @@ def _line(comparison: Comparison, arm: ArmSummary, swept: Sequence[str], is_best
         f"{arm.parameters:,}",
         f"{arm.seconds:.0f}",
         f"{arm.trained_runs}/{arm.runs} {arm.trained.interval()}",
-        NOTHING if arm.validation is None else f"{100 * arm.validation:.2f}",
-        cell(arm.accuracy),
-        f"{100 * arm.accuracy.deviation:.2f}" if arm.accuracy and arm.accuracy.n > 1 else NOTHING,
-        _range(arm),
+        NOTHING if arm.validation is None else comparison.judge.number(arm.validation),
+        cell(arm.score),
+        arm.score.text(arm.score.deviation) if arm.score and arm.score.n > 1 else NOTHING,
+        _range(comparison.judge, arm),
         cell(against.all_runs if against else None),
         cell(against.means if against else None, "+"),
     ]
     return [one.replace(" [", "\n[") for one in cells]
 
 
-def _range(arm: ArmSummary) -> str:
-    """The worst and best run that trained, and the accuracies of those that collapsed."""
-    parts = [] if arm.worst is None or arm.best is None else [f"{100 * arm.worst:.2f}-{100 * arm.best:.2f}"]
+def _range(judge: Judge, arm: ArmSummary) -> str:
+    """The worst and best run that trained, and the scores of those that collapsed."""
+    ends = [] if arm.worst is None or arm.best is None else [arm.worst, arm.best]
+    parts = ["-".join(map(judge.number, ends))] if ends else []
     if arm.collapsed_at:
-        values = list(dict.fromkeys(f"{100 * arm.collapsed_at[index]:.2f}" for index in (0, -1)))
+        values = list(dict.fromkeys(judge.number(arm.collapsed_at[index]) for index in (0, -1)))
         parts.append(f"({len(arm.collapsed_at)} at {'-'.join(values)})")
     return "\n".join(parts)
 
@@ -243,10 +247,24 @@ def _notebook_line() -> list[str]:
     return [NOTEBOOK, NOTHING, parameters, NOTHING, "1/1", NOTHING, accuracy, *[NOTHING] * 4]
 
 
-def _meaning(baseline: str) -> str:
+def _other_images(images: Images) -> list[str]:
+    is_mnist = images.spec.same_images(MNIST)
+    return [] if is_mnist else [f"Images of {images.spec}; {images.test:,} test images."]
+
+
+def _meaning_of_collapse(comparison: Comparison) -> str:
+    if comparison.chance_threshold is None:
+        return "A run has collapsed if it diverges"
+    chance = f"at most {100 * comparison.chance_threshold:.1f} %"
+    return f"A run has collapsed if it diverges, or ends at chance ({chance}) and cannot recover"
+
+
+def _meaning(comparison: Comparison) -> str:
+    baseline = comparison.baseline
+    network, difference = ("network", "points of accuracy") if comparison.images else ("model", "the difference")
     return (
-        f"P(beats {baseline}): the probability that a run of this network is better than one of {baseline}, collapsed "
-        f"runs coming last. minus {baseline}: points of accuracy between the means of the runs that trained."
+        f"P(beats {baseline}): the probability that a run of this {network} is better than one of {baseline}, "
+        f"collapsed runs coming last. minus {baseline}: {difference} between the means of the runs that trained."
     )
 
 

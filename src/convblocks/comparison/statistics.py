@@ -44,8 +44,8 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     return Estimate(mean, mean - margin, mean + margin, n, unit=unit, deviation=deviation)
 
 
-def sign_flip_test(differences: Sequence[float], margin: float = 0.0) -> Estimate:
-    """Test the mean of paired differences of accuracies against ``margin``: how often are random signs as extreme?
+def sign_flip_test(differences: Sequence[float], margin: float = 0.0, unit: Unit = POINTS) -> Estimate:
+    """Test the mean of paired differences against ``margin``: how often are random signs as extreme?
 
     The interval holds the means that the test does not reject at 5 %; it is infinite if n is too small to reject any.
     Assumes that a difference is as likely to lie above its mean as below, by the same amount. Exact up to 16 pairs
@@ -55,7 +55,7 @@ def sign_flip_test(differences: Sequence[float], margin: float = 0.0) -> Estimat
     sample = sample_of(differences)
     scale, n = _scale(sample), len(sample)
     resampled, slope = weigh(flips(n), -1 / n, 1 / n, np.stack([sample / scale, np.ones(n)]))
-    return _test(resampled, slope, scale, margin, n)
+    return _test(resampled, slope, scale, margin, n, unit)
 
 
 def permutation_test(
@@ -157,7 +157,7 @@ def _scale(values: Numbers) -> float:
     return float(np.abs(values).max()) or 1.0
 
 
-def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int) -> Estimate:
+def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int, unit: Unit) -> Estimate:
     """The test whose statistic, for each permutation, is ``resampled - slope * margin``, in units of ``scale``.
 
     The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
@@ -178,7 +178,7 @@ def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: in
     holding = count - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
     least = ceil(SIGNIFICANCE * count - TOLERANCE)  # this many of the ranges give p >= 0.05
     value, low, high = (_without_rounding_error(one, scale) for one in (difference, lows[least - 1], highs[-least]))
-    return Estimate(value, low, high, n, p=float(holding / count), unit=POINTS)
+    return Estimate(value, low, high, n, p=float(holding / count), unit=unit)
 
 
 @dataclass(frozen=True)

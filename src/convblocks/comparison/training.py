@@ -7,11 +7,11 @@ from torchinfo import summary as torchinfo_summary
 
 from convblocks.comparison.options import VAL_SIZE, config_of, image_spec_of
 from convblocks.comparison.progress import Progress, columns_of
-from convblocks.comparison.trials import Trial, fit_all, friendly_stops
+from convblocks.comparison.trials import JUDGE, Trial, fit_all, friendly_stops
 from convblocks.errors import UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import Overrides, RunResult
-from convblocks.tables import as_json, percent, terminal
+from convblocks.tables import as_json, terminal
 from convblocks.training import slurm
 from convblocks.training.config import Config
 
@@ -44,7 +44,9 @@ def confirm(
 
 
 def on_all_images(overrides: Overrides, **more: str) -> Overrides:
-    """The same settings without held-out images, and with further ones."""
+    """The same settings without held-out images, and with further ones; a user's own data stay as they are."""
+    if JUDGE in dict(overrides):
+        return overrides
     changed = {VAL_SIZE: "0"} | more
     return tuple(pair for pair in overrides if pair[0] not in changed) + tuple(changed.items())
 
@@ -112,7 +114,9 @@ def _train(
             text = f"FAILED, see {trial.log}"
             if result := trial.result():
                 results[trial] = result
-                text = text if status else f"test accuracy {percent(result.accuracy)}, {result.seconds:.1f} s"
+                text = (
+                    text if status else f"{result.score_name} {result.judge.text(result.score)}, {result.seconds:.1f} s"
+                )
             progress.finish(trial, text, ended)
     return results
 
@@ -135,6 +139,8 @@ def _one_per_arm(trials: Sequence[Trial]) -> dict[Arm, Trial]:
 
 
 def _multiply_adds(config: Config) -> int:
+    if not config.is_of_images:
+        return 1  # all are of about one size, as far as is known
     image_spec = image_spec_of(config)
     network = config.make_classifier(image_spec).network
     return int(torchinfo_summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds)

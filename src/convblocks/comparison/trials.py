@@ -22,6 +22,7 @@ from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.judge import ACCURACY, Judge
 from convblocks.runs.result import Overrides, RunResult
 from convblocks.training import fit, signals
 from convblocks.training.bar import SharedProgress
@@ -31,6 +32,9 @@ POLL_SECONDS = 0.5
 
 # The option that sets where a trial is kept, not what it computes.
 ROOT = "trainer.default_root_dir"
+
+# The option that only a user's own module has; it decides which checkpoint is the best, not how it is trained.
+JUDGE = "judge"
 
 # Options whose values are paths.
 PATHS = ("config", "data.root")
@@ -63,6 +67,10 @@ class Trial:
         return int(dict(self.overrides)["epochs"])
 
     @property
+    def judge(self) -> Judge:
+        return judge_of(self.overrides)
+
+    @property
     def log(self) -> Path:
         """The output of the run."""
         folder = RunDirectory(self.comparison, root_of(self.overrides)).path
@@ -70,7 +78,7 @@ class Trial:
 
     def arguments(self) -> list[str]:
         """The command line of fit that starts or resumes the run."""
-        own = ["--arch", self.arch, "--seed", str(self.seed), "--name", self.run.name, "--resume"]
+        own = [*choice_of(self.arch, self.overrides), "--seed", str(self.seed), "--name", self.run.name, "--resume"]
         return [*command_line(overrides_for(self.arch, self.overrides)), *own]
 
     def result(self) -> RunResult | None:
@@ -94,6 +102,16 @@ class Trial:
             return []
 
 
+def judge_of(overrides: Overrides) -> Judge:
+    """The judge that these name, or that of networks."""
+    return Judge.parse(dict(overrides)[JUDGE]) if JUDGE in dict(overrides) else ACCURACY
+
+
+def choice_of(arch: str, overrides: Overrides) -> list[str]:
+    """The option of fit for a network or, where these name a judge, for a user's own module."""
+    return ["--model" if JUDGE in dict(overrides) else "--arch", arch]
+
+
 def overrides_for(arch: str, overrides: Overrides) -> Overrides:
     """Those that apply to a network: a registered one takes no arguments."""
     registered = arch in ARCHITECTURES
@@ -109,7 +127,7 @@ def command_line(overrides: Overrides) -> list[str]:
 def settings_name(overrides: Overrides) -> str:
     """Overrides as the name of a directory: ``epochs=5,lr=0.01``, with the last part of paths only."""
     short = {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in overrides}
-    name = ",".join(f"{option}={value}" for option, value in short.items() if option != ROOT)
+    name = ",".join(f"{option}={value}" for option, value in short.items() if option not in (ROOT, JUDGE))
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 11]},{hashlib.sha256(name.encode()).hexdigest()[:10]}"

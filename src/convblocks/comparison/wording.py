@@ -31,13 +31,17 @@ MEASURES: dict[Measure, str] = {
     "first_loss": "epoch-1 train loss",
     "last_loss": "last train loss",
     "seconds_to_goal": f"seconds to {100 * GOAL:.0f} % accuracy",
-    "accuracy": "test accuracy",
 }
 
 
 def name_of(arch: str) -> str:
     """A network within a sentence."""
     return NAMES.get(arch, arch)
+
+
+def measure_name(comparison: Comparison, measure: Measure) -> str:
+    """A measure in a table."""
+    return MEASURES.get(measure, comparison.results[0].score_name)
 
 
 def sentence(text: str) -> str:

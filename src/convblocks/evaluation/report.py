@@ -78,13 +78,15 @@ def _numbers(result: RunResult, evaluation: Evaluation) -> str:
 def _origin(directory: RunDirectory, result: RunResult) -> Table:
     """Machine, versions, code and data."""
     known, began = result.provenance, read_origin(directory.provenance) or {}
+    images = result.images
+    assert images is not None
     rows = {
         "machine and versions": known.machine,
         "device": known.device,
         "processes x threads": f"{known.processes} x {known.threads}",
         "commit": known.commit or "unknown",
         "seed": str(result.seed),
-        "images": f"{result.images.train:,} training and {result.images.test:,} test images, {result.images.spec}",
+        "images": f"{images.train:,} training and {images.test:,} test images, {images.spec}",
         **{f"MD5 of {name}": md5 for name, md5 in (known.data or {}).items()},
         "started with": str(began.get("command", "unknown")),
     }

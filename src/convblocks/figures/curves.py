@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES, places_of
 from convblocks.runs.collapse import DEAD
+from convblocks.runs.judge import ACCURACY, Judge
 from convblocks.runs.result import RunResult, by_arch
 
 LONGEST_NAME = 22
@@ -31,15 +32,17 @@ class Curve(NamedTuple):
 
 
 def comparison_figure(results: Sequence[RunResult]) -> Figure:
-    """Training loss and error by epoch, and the final test error of every run."""
-    curves = curves_of_networks(results)
+    """Training loss, if it is known, and error or score by epoch, and the final one of every run."""
+    curves, scale = curves_of_networks(results), Scale(results[0].judge)
     heights = (4.0, 0.9 + 0.45 * len(curves))
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
-    left, right = top.subplots(1, 2)
-    ends = _losses(left, curves), _errors(right, curves, _evaluated(results))
-    _final_errors(bottom.subplots(), curves)
-    label_ends(figure, zip((left, right), ends, strict=True))
+    has_loss = all("train/loss" in row for run in results for row in run.epochs)
+    *left, right = np.ravel(top.subplots(1, 2 if has_loss else 1))
+    ends = [(panel, _losses(panel, curves)) for panel in left]
+    ends.append((right, _scores(right, curves, scale, _evaluated(results))))
+    _final_scores(bottom.subplots(), curves, scale)
+    label_ends(figure, ends)
     return figure
 
 
@@ -91,9 +94,23 @@ def layers(runs: Sequence[RunResult]) -> list[str]:
     return list(dict.fromkeys(name for run in runs for row in run.epochs for name in row if name.startswith(DEAD)))
 
 
-def error_of(run: RunResult) -> float:
-    """The final test error in per cent."""
-    return 100 * (1 - run.accuracy)
+class Scale(NamedTuple):
+    """How scores are drawn: accuracies as errors in per cent, on a log axis, others as they are."""
+
+    judge: Judge
+
+    def drawn(self, score: float) -> float:
+        return 100 * (1 - score) if self.judge == ACCURACY else score
+
+    def name(self, split: str) -> str:
+        """Of a drawn score on validation (``val``) or test data."""
+        if self.judge == ACCURACY:
+            return "validation error" if split == "val" else "test error"
+        return self.judge.metric if split == "val" else self.judge.tested
+
+    def set_axis(self, axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
+        if self.judge == ACCURACY:
+            error_axis(axes, which, found)
 
 
 def draw_dots(axes: Axes, x: ArrayLike, y: ArrayLike, look: Style) -> None:
@@ -115,29 +132,32 @@ def _losses(axes: Axes, curves: Sequence[Curve]) -> list[End]:
     return _by_epoch(axes, curves, values)
 
 
-def _errors(axes: Axes, curves: Sequence[Curve], evaluated: str) -> list[End]:
-    """The error by epoch on the images of the evaluation, ``val`` or ``test``."""
-    accuracies = [[_values(run, f"{evaluated}/acc") for run in curve.runs] for curve in curves]
-    values = [[[100 * (1 - one) for one in run] for run in runs] for runs in accuracies]
-    error_axis(axes, "y", _finite(values))
-    axes.set_title(("validation error" if evaluated == "val" else "test error") + _dotted(curves))
+def _scores(axes: Axes, curves: Sequence[Curve], scale: Scale, evaluated: str) -> list[End]:
+    """The error or score by epoch on the data of the evaluation, ``val`` or ``test``."""
+    metric = scale.judge.metric if evaluated == "val" else scale.judge.tested
+    values = [[[*map(scale.drawn, _values(run, metric))] for run in curve.runs] for curve in curves]
+    scale.set_axis(axes, "y", _finite(values))
+    axes.set_title(scale.name(evaluated) + _dotted(curves))
     return _by_epoch(axes, curves, values)
 
 
-def _final_errors(axes: Axes, curves: Sequence[Curve]) -> None:
+def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     """A row for each curve: a dot for each run, a stroke at the median, and the number of collapsed runs."""
-    error_axis(axes, "x", [error_of(run) for curve in curves for run in curve.runs])
-    for row, curve in enumerate(curves):
-        found = [error_of(run) for run in curve.runs]
+    drawn = [[scale.drawn(run.score) for run in curve.runs if math.isfinite(run.score)] for curve in curves]
+    scale.set_axis(axes, "x", [one for own in drawn for one in own])
+    for row, (curve, found) in enumerate(zip(curves, drawn, strict=True)):
         beside = np.linspace(-0.25, 0.25, len(found)) if len(found) > 1 else np.zeros(1)
         draw_dots(axes, found, row + beside, curve.style)
-        axes.plot([np.median(found)] * 2, [row - 0.38, row + 0.38], color=foreground(), linewidth=1.8, gid="medians")
+        if found:
+            stroke = [row - 0.38, row + 0.38]
+            axes.plot([np.median(found)] * 2, stroke, color=foreground(), linewidth=1.8, gid="medians")
         collapsed = sum(run.collapsed for run in curve.runs)
         if collapsed:
-            note = f"  {collapsed} of {len(found)} collapsed"
+            note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
-    axes.set(ylim=(len(curves) - 0.5, -0.5), title="final test error of every run; strokes are medians")
+    title = "final test error" if scale.judge == ACCURACY else f"final {curves[0].runs[0].score_name}"
+    axes.set(ylim=(len(curves) - 0.5, -0.5), title=f"{title} of every run; strokes are medians")
     axes.tick_params(axis="y", length=0)
 
 
@@ -187,7 +207,8 @@ def _line(axes: Axes, values: Sequence[float], line: str, **look: Any) -> list[t
 
 def _evaluated(results: Sequence[RunResult]) -> str:
     """The images of the evaluation after each epoch."""
-    return "val" if any("val/acc" in row for result in results for row in result.epochs) else "test"
+    metric = results[0].judge.metric
+    return "val" if any(metric in row for result in results for row in result.epochs) else "test"
 
 
 def _short(name: str) -> str:

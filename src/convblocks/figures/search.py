@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -9,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from convblocks.figures.curves import Scale
 from convblocks.figures.style import WIDTH, foreground, log_axis, muted, style
+from convblocks.runs.judge import ACCURACY, Judge
 
 MOST_COLUMNS = 3
 
@@ -19,18 +22,22 @@ LONGEST_VALUE = 10
 
 
 class Point(NamedTuple):
-    """A trial with its validation error in per cent: the last one seen of a trial that was pruned or collapsed."""
+    """A trial with its score on validation data: the last one seen of a trial that was pruned or collapsed."""
 
     number: int
-    error: float
+    score: float
     ended: str
     params: Mapping[str, Any]
 
 
 def search_figure(
-    points: Sequence[Point], dimensions: Mapping[str, BaseDistribution], importance: Mapping[str, float]
+    points: Sequence[Point],
+    dimensions: Mapping[str, BaseDistribution],
+    importance: Mapping[str, float],
+    judge: Judge = ACCURACY,
 ) -> Figure:
-    """The validation errors of trials: by number, with the best so far, and against each option."""
+    """The scores of trials, accuracies as errors: by number, with the best so far, and against each option."""
+    scale = Scale(judge)
     columns = min(MOST_COLUMNS, len(dimensions))
     rows = math.ceil(len(dimensions) / columns)
     figure = Figure(figsize=(WIDTH, 4.2 + 3.0 * rows), layout="constrained")
@@ -40,10 +47,10 @@ def search_figure(
         _importance(right, importance)
     else:
         left = top.subplots()
-    _history(left, points)
+    _history(left, points, scale)
     axes = bottom.subplots(rows, columns, sharey=True, squeeze=False)
     for panel, (option, dimension) in zip(axes.flat, dimensions.items(), strict=False):
-        _slice(panel, points, option, dimension)
+        _slice(panel, points, option, dimension, scale)
     for panel in axes.flat[len(dimensions) :]:
         panel.remove()
     for panel in axes[:, 1:].flat:
@@ -51,38 +58,36 @@ def search_figure(
     return figure
 
 
-def _history(axes: Axes, points: Sequence[Point]) -> None:
-    _scatter(axes, points, [one.number for one in points])
-    best, numbers, course = math.inf, [], []
-    for one in points:
-        if one.ended == "complete":
-            best = min(best, one.error)
-            numbers.append(one.number)
-            course.append(best)
+def _history(axes: Axes, points: Sequence[Point], scale: Scale) -> None:
+    _scatter(axes, points, [one.number for one in points], scale)
+    complete = [one for one in points if one.ended == "complete"]
+    numbers = [one.number for one in complete]
+    best = accumulate((one.score for one in complete), max if scale.judge.sign > 0 else min)
+    course = [scale.drawn(score) for score in best]
     axes.step(numbers, course, where="post", color=foreground(), linewidth=1.2, label="best so far")
-    log_axis(axes, "y", [one.error for one in points], unit=" %")
+    _set_axis(axes, points, scale)
     axes.set_xlabel("trial")
-    axes.set_ylabel("validation error")
+    axes.set_ylabel(scale.name("val"))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handletextpad=0.3)
 
 
-def _slice(axes: Axes, points: Sequence[Point], option: str, dimension: BaseDistribution) -> None:
+def _slice(axes: Axes, points: Sequence[Point], option: str, dimension: BaseDistribution, scale: Scale) -> None:
     values = [one.params[option] for one in points]
     if isinstance(dimension, CategoricalDistribution):
         positions = {choice: position for position, choice in enumerate(dimension.choices)}
-        _scatter(axes, points, [positions[value] for value in values])
+        _scatter(axes, points, [positions[value] for value in values], scale)
         axes.set_xticks(range(len(positions)), [_short(str(choice)) for choice in positions])
         axes.set_xlim(-0.5, len(positions) - 0.5)
     else:
         assert isinstance(dimension, FloatDistribution | IntDistribution)
-        _scatter(axes, points, values)
+        _scatter(axes, points, values, scale)
         if dimension.log:
             log_axis(axes, "x", [dimension.low, dimension.high], most=MOST_TICKS)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, integer=isinstance(dimension, IntDistribution)))
-    log_axis(axes, "y", [one.error for one in points], unit=" %")
-    axes.set(title=option, ylabel="validation error")
+    _set_axis(axes, points, scale)
+    axes.set(title=option, ylabel=scale.name("val"))
 
 
 def _importance(axes: Axes, importance: Mapping[str, float]) -> None:
@@ -93,12 +98,17 @@ def _importance(axes: Axes, importance: Mapping[str, float]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _scatter(axes: Axes, points: Sequence[Point], positions: Sequence[float]) -> None:
+def _set_axis(axes: Axes, points: Sequence[Point], scale: Scale) -> None:
+    scale.set_axis(axes, "y", [scale.drawn(one.score) for one in points])
+
+
+def _scatter(axes: Axes, points: Sequence[Point], positions: Sequence[float], scale: Scale) -> None:
     """Distinguished by marker and fill, and so in grey too."""
     first, second = style(0).colour, style(1).colour
     looks = {"complete": ("o", first, first), "pruned": ("o", "none", muted()), "collapsed": ("x", second, None)}
     for ended, (marker, inside, edge) in looks.items():
-        own = [(position, one.error) for position, one in zip(positions, points, strict=True) if one.ended == ended]
+        shown = [pair for pair in zip(positions, points, strict=True) if pair[1].ended == ended]
+        own = [(position, scale.drawn(one.score)) for position, one in shown]
         if own:
             at, errors = zip(*own, strict=True)
             axes.scatter(

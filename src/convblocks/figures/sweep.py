@@ -1,4 +1,4 @@
-"""The figure of a sweep: error against an option."""
+"""The figure of a sweep: error, or another score, against an option."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from convblocks.figures.curves import Curve, curves_of_networks, draw_dots, error_axis, error_of
+from convblocks.figures.curves import Curve, Scale, curves_of_networks, draw_dots
 from convblocks.figures.style import WIDTH, End, label_ends, style
 from convblocks.runs.result import Overrides, RunResult, by_overrides
 from convblocks.tables import is_number
@@ -66,18 +66,19 @@ def _sweep(figure: Figure, curves: dict[str, list[Curve]], option: str, titles: 
     columns = min(2, len(curves))
     axes = figure.subplots(math.ceil(len(curves) / columns), columns, sharex=True, sharey=True, squeeze=False)
     runs = [run for own in curves.values() for curve in own for run in curve.runs]
+    scale = Scale(runs[0].judge)
     positions = _positions(list(dict.fromkeys(dict(run.overrides)[option] for run in runs)))
     is_validated = all(run.validation is not None for run in runs)
     crossed = " (x: collapsed)" if any(run.collapsed for run in runs) else ""
     for panel in axes[:, 0]:
-        panel.set_ylabel(f"{'validation' if is_validated else 'test'} error{crossed}")
+        panel.set_ylabel(f"{scale.name('val' if is_validated else 'test')}{crossed}")
     panels = []
     for panel, (title, own) in zip(axes.flat, curves.items(), strict=False):
         panels.append((panel, _errors(panel, own, option, positions, is_validated)))
         _label_positions(panel, positions, columns)
         panel.set_title(titles.get(title, title))
         panel.set_xlabel(option)
-    error_axis(axes[0, 0], "y", [_error(run, is_validated) for run in runs])
+    scale.set_axis(axes[0, 0], "y", [_error(run, is_validated) for run in runs])
     for panel in axes.flat[len(curves) :]:
         panel.remove()
     label_ends(figure, panels)
@@ -113,8 +114,8 @@ def _errors(
 
 
 def _error(run: RunResult, is_validated: bool) -> float:
-    """In per cent, on the images by which settings are chosen."""
-    return 100 * (1 - (run.validation or 0.0)) if is_validated else error_of(run)
+    """As it is drawn, on the data by which settings are chosen."""
+    return Scale(run.judge).drawn(run.score if run.validation is None or not is_validated else run.validation)
 
 
 def _label_positions(axes: Axes, positions: Mapping[str, float], columns: int) -> None:

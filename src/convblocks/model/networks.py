@@ -168,7 +168,7 @@ def build_network(
             given = {"image_spec": image_spec} | given
         network = instantiate(nn.Module, arch, **given)
     if hasattr(network, "training_step"):
-        raise UsageError(f"{name} is a LightningModule, whose own steps would be ignored: give the network in it")
+        raise UsageError(f"{name} is a LightningModule, whose own steps would be ignored: give it as --model")
     if name not in ARCHITECTURES:
         _check_shapes(name, network, image_spec)
     # The types of torch before 2.15 lack it.

@@ -76,10 +76,29 @@ def previous(path: Path) -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Load a checkpoint's tensors and plain values; code in a pickle is never run.
+    """Load a classifier's checkpoint.
 
     Raises:
         UserError: the file cannot be read or is damaged, or is not a checkpoint of this project.
+    """
+    parts = read_any_checkpoint(path)
+    hyper_parameters = parts.get("hyper_parameters")
+    if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters):
+        raise UserError(f"{path} is not a checkpoint of this project")
+    if not isinstance(hyper_parameters.get("network", {}), dict | str | None):
+        raise UserError(f"{path} is not a checkpoint of this project: it lacks the network's arguments")
+    try:
+        ImageSpec.from_dict(hyper_parameters["image_spec"])
+    except (KeyError, UsageError) as error:
+        raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
+    return parts
+
+
+def read_any_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint's tensors and plain values; code in a pickle is never run.
+
+    Raises:
+        UserError: the file cannot be read or is damaged, or is not a checkpoint.
     """
     if not path.is_file() and path.exists():
         raise UserError(f"cannot load {path}: it is not a regular file")
@@ -96,21 +115,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if damaged is not None:
         raise UserError(f"cannot load {path}: it is damaged")
     parts = checkpoint if isinstance(checkpoint, dict) else {}
-    hyper_parameters, weights = parts.get("hyper_parameters"), parts.get("state_dict")
-    if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters and isinstance(weights, dict)):
+    weights = parts.get("state_dict")
+    if not isinstance(weights, dict):
         raise UserError(f"{path} is not a checkpoint of this project")
     if not all(isinstance(name, str) and _is_plain(value) for name, value in weights.items()):
         raise UserError(f"{path} is not a checkpoint of this project: its state_dict holds more than named tensors")
-    if not isinstance(hyper_parameters.get("network", {}), dict | str | None):
-        raise UserError(f"{path} is not a checkpoint of this project: it lacks the network's arguments")
-    try:
-        ImageSpec.from_dict(hyper_parameters["image_spec"])
-    except (KeyError, UsageError) as error:
-        raise UserError(f"{path} is not a checkpoint of this project: {error!r}") from error
     return parts
 
 
-def newest_checkpoint(path: Path, module: nn.Module) -> tuple[Path, dict[str, Any]] | None:
+def newest_checkpoint(path: Path, module: nn.Module, of_images: bool) -> tuple[Path, dict[str, Any]] | None:
     """The path and content of the checkpoint to resume from: ``path``, or the previous one if it is missing or damaged.
 
     None if there is neither.
@@ -118,6 +131,7 @@ def newest_checkpoint(path: Path, module: nn.Module) -> tuple[Path, dict[str, An
     Args:
         path: The newest checkpoint.
         module: Which resumes: the names and shapes of its state must be in the checkpoint.
+        of_images: Whether it is a classifier of this project.
 
     Raises:
         UserError: both are damaged, or one is damaged and the other missing; or one may not be read by this user.
@@ -126,7 +140,7 @@ def newest_checkpoint(path: Path, module: nn.Module) -> tuple[Path, dict[str, An
     for candidate in (path, previous(path)):
         if candidate.exists():
             try:
-                return candidate, _read_resumable(candidate, module)
+                return candidate, _read_resumable(candidate, module, of_images)
             except UnreadableError:
                 raise
             except UserError as error:
@@ -136,15 +150,15 @@ def newest_checkpoint(path: Path, module: nn.Module) -> tuple[Path, dict[str, An
     return None
 
 
-def _read_resumable(path: Path, module: nn.Module) -> dict[str, Any]:
+def _read_resumable(path: Path, module: nn.Module, of_images: bool) -> dict[str, Any]:
     """Read a checkpoint and check that it has all parts that a resume needs."""
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path) if of_images else read_any_checkpoint(path)
     for part, kind in RESUME_PARTS.items():
         if not isinstance(checkpoint.get(part), kind):
             raise UserError(f"{path} is damaged: it lacks the {part} that a resume needs")
     shapes = [parameter.shape for parameter in module.parameters()]
     for state in checkpoint["optimizer_states"] or [None]:
-        if not _is_optimizer_state(state, shapes if _is_of_torch(checkpoint["hyper_parameters"]) else []):
+        if not _is_optimizer_state(state, shapes if of_images and _is_of_torch(checkpoint["hyper_parameters"]) else []):
             raise UserError(f"{path} is damaged: it lacks an optimizer's state")
     for part, content in (("MetricsLog", "metrics"), (SETTINGS, "settings")):
         if not isinstance(checkpoint["callbacks"].get(part), dict):

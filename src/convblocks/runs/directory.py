@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from convblocks.atomic import remove_unfinished, write
 from convblocks.errors import BusyError, UsageError, UserError
-from convblocks.runs.result import RunResult, decode, encode
+from convblocks.runs.records import decode, encode
+from convblocks.runs.result import RunResult
 from convblocks.tables import flatten
 
 LOGS = Path("lightning_logs")
@@ -29,6 +30,9 @@ LONGEST_NAME = 200
 # The settings that every config.yaml has; the groups have several settings each.
 SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "loss", "seed", "threads")
 GROUPS = ("data", "trainer")
+
+# And those of a run of a user's own LightningModule.
+SETTINGS_OF_OWN = ("model", "judge", "epochs", "seed", "threads")
 
 # The layout of processes, which a resume may change: results depend on it only by rounding.
 LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
@@ -149,7 +153,8 @@ class RunDirectory:
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {self.config}, which is missing or damaged: {hint}") from error
         parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
-        if all(isinstance(parts.get(group), dict) for group in GROUPS) and all(option in parts for option in SETTINGS):
+        expected, groups = (SETTINGS_OF_OWN, GROUPS[1:]) if "model" in parts else (SETTINGS, GROUPS)
+        if all(isinstance(parts.get(group), dict) for group in groups) and parts.keys() >= {*expected}:
             return parts
         raise UserError(f"{self.config} lacks some of the run's settings: {hint}")
 

@@ -1,20 +1,18 @@
-"""The result of a finished run: its ``summary.json``, and a line of the records in ``docs/data/``."""
+"""The result of a finished run."""
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import takewhile
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from convblocks.atomic import write
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
-from convblocks.errors import UserError
 from convblocks.runs.collapse import ConstantAnswer, has_collapsed
-from convblocks.tables import as_json, flatten
+from convblocks.runs.judge import ACCURACY, LOSS, Judge
+from convblocks.tables import flatten
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -28,8 +26,9 @@ Overrides = tuple[tuple[str, str], ...]
 # ``ended_by`` of a run that was not ended early.
 EPOCHS = "its epochs"
 
-# Derived numbers that a row of comparison.csv has beside the fields.
-DERIVED = ("accuracy", "validation", "first_loss", "last_loss", "collapsed_in", "seconds")
+# Derived numbers that a row of comparison.csv has beside the fields, and those of image classifiers only.
+DERIVED = ("score", "validation", "collapsed_in", "seconds")
+OF_IMAGES = ("first_loss", "last_loss")
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,19 @@ class RunResult:
     """All that is known of a finished run. Losses are means over an epoch's training images, accuracies in 0..1.
 
     Args:
-        arch: The network.
+        arch: The network, or the user's own LightningModule.
         seed: Of weights and data order.
         parameters: The number of trainable parameters.
-        lr_scheduler: The short name of the schedule.
+        lr_scheduler: The short name of the schedule; empty for a user's own module.
         epochs: The rows of metrics.csv, one for each epoch: ``epoch`` from 1, ``step``, ``seconds``, ``train/loss``,
-            ``test/acc`` or ``val/acc``, and ``dead/<layer>``, the share of dead units.
+            ``test/acc`` or ``val/acc``, and ``dead/<layer>``, the share of dead units; or what the module logs.
         final: The metrics of the final weights; with validation images those of the best evaluation.
         ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
         collapsed: Whether it diverged, or learned nothing and cannot recover: see ``runs.collapse``.
-        chance_threshold: The test accuracy up to which a network has learned nothing.
-        images: What it was trained and tested on.
         provenance: Where its numbers come from.
+        chance_threshold: The test accuracy up to which a network has learned nothing; None without images.
+        images: What it was trained and tested on; None if the user's own module took something else.
+        judge: The metric that it is judged by.
         evaluations: The rows of evaluations within an epoch.
         mistakes: The numbers of the test images that the final network gets wrong; None where its logits are not
             finite.
@@ -108,9 +108,10 @@ class RunResult:
     final: Row
     ended_by: str
     collapsed: bool
-    chance_threshold: float
-    images: Images
     provenance: Provenance
+    chance_threshold: float | None = None
+    images: Images | None = None
+    judge: Judge = ACCURACY
     evaluations: tuple[Row, ...] = ()
     mistakes: tuple[int, ...] | None = None
     constant_answer: ConstantAnswer | None = None
@@ -125,36 +126,52 @@ class RunResult:
         rows = [*self.epochs, *self.evaluations]
         if any({"epoch", "step", "seconds"} - row.keys() for row in rows):
             raise ValueError("its rows lack epoch, step or seconds")
+        if self.images:
+            self._check_images(rows)
+        if not {self.judge.metric, self.judge.tested} & self.final.keys():
+            raise ValueError(f"it lacks {self.judge.tested}")
+
+    def _check_images(self, rows: Sequence[Row]) -> None:
         if "test/acc" not in self.final or not all("train/loss" in row for row in self.epochs):
             raise ValueError("it lacks train/loss or test/acc")
         accuracies = [row[name] for row in (*rows, self.final) for name in ("val/acc", "test/acc") if name in row]
         if not all(0 <= accuracy <= 1 for accuracy in accuracies):
             raise ValueError("an accuracy is not in 0..1")
+        assert self.images is not None
         if self.mistakes and not 0 <= min(self.mistakes) <= max(self.mistakes) < self.images.test:
             raise ValueError("its mistakes are not among the test images")
 
     @property
-    def accuracy(self) -> float:
-        """The final accuracy on the test images."""
-        return self.final["test/acc"]
+    def score(self) -> float:
+        """The judged metric at the end: on test data, where it is measured on these."""
+        return self.final[self.judge.tested if self.judge.tested in self.final else self.judge.metric]
+
+    @property
+    def score_name(self) -> str:
+        """Of the metric that ``score`` is."""
+        if self.images:
+            return "test accuracy"
+        return self.judge.tested if self.judge.tested in self.final else self.judge.metric
 
     @property
     def best_evaluation(self) -> Row | None:
-        """The evaluation with the lowest loss on validation images; None without such images."""
-        evaluated = [row for row in (*self.epochs, *self.evaluations) if "val/loss" in row]
-        finite = [row for row in evaluated if math.isfinite(row["val/loss"])]
-        return min(finite or evaluated, key=lambda row: row["val/loss"], default=None)
+        """The evaluation whose checkpoint is kept; None where there are no validation data."""
+        judge = LOSS if self.images else self.judge
+        evaluated = [row for row in (*self.epochs, *self.evaluations) if judge.metric in row]
+        finite = [row for row in evaluated if math.isfinite(row[judge.metric])]
+        return max(finite or evaluated, key=lambda row: judge.sign * row[judge.metric], default=None)
 
     @property
     def validation(self) -> float | None:
-        """The accuracy on validation images at the best evaluation; None without such images."""
-        return self.best_evaluation["val/acc"] if self.best_evaluation else None
+        """The judged metric at the best evaluation; None where there are no validation data."""
+        return self.best_evaluation[self.judge.metric] if self.best_evaluation else None
 
     @property
     def is_of_mnist(self) -> bool:
         """Whether its images were MNIST's own, as far as is known."""
         data = self.provenance.data
-        return self.images.spec.same_images(MNIST) and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
+        is_alike = self.images is not None and self.images.spec.same_images(MNIST)
+        return is_alike and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
 
     @property
     def first_loss(self) -> float:
@@ -171,17 +188,19 @@ class RunResult:
 
     @property
     def has_diverged(self) -> bool:
-        return not math.isfinite(self.last_loss)
+        return not math.isfinite(self.last_loss) if self.images else self.collapsed
 
     @property
-    def accuracies(self) -> list[float]:
-        """The accuracy after each epoch, on validation images if there are any; nan where it was not measured."""
-        return [row.get("val/acc", row.get("test/acc", math.nan)) for row in self.epochs]
+    def scores(self) -> list[float]:
+        """The judged metric after each epoch, on validation data if there are any; nan where it was not measured."""
+        return [row.get(self.judge.metric, row.get(self.judge.tested, math.nan)) for row in self.epochs]
 
     @property
     def learned_in(self) -> list[int]:
         """The epochs after which the accuracy was above chance."""
-        return [number for number, one in enumerate(self.accuracies, start=1) if one > self.chance_threshold]
+        if self.chance_threshold is None:
+            return []
+        return [number for number, one in enumerate(self.scores, start=1) if one > self.chance_threshold]
 
     @property
     def died_in(self) -> int | None:
@@ -194,16 +213,18 @@ class RunResult:
         """From which epoch on no evaluation of a collapsed run was above chance; its last one if none shows it."""
         if not self.collapsed:
             return None
+        if (chance := self.chance_threshold) is None:
+            return len(self.epochs)
         rows = sorted((*self.epochs, *self.evaluations), key=lambda row: row["step"])
         evaluated = [(row["epoch"], row.get("val/acc", row.get("test/acc"))) for row in rows]
         measured = [(int(epoch), accuracy) for epoch, accuracy in evaluated if accuracy is not None]
-        since = list(takewhile(lambda one: not one[1] > self.chance_threshold, reversed(measured)))
+        since = list(takewhile(lambda one: not one[1] > chance, reversed(measured)))
         return since[-1][0] if since else len(self.epochs)
 
     def time_to(self, accuracy: float) -> tuple[int, float] | None:
         """After how many epochs and seconds it first reached an accuracy; None if it never did."""
         seconds = 0.0
-        for number, reached in enumerate(self.accuracies, start=1):
+        for number, reached in enumerate(self.scores, start=1):
             seconds += sum(row["seconds"] for row in (*self.epochs, *self.evaluations) if row["epoch"] == number)
             if reached >= accuracy:
                 return number, seconds
@@ -222,6 +243,8 @@ class RunResult:
             return self
         evaluations = tuple(row for row in self.evaluations if row["epoch"] <= epochs)
         cut = replace(self, epochs=self.epochs[:epochs], evaluations=evaluations, diagnosis=None)
+        if self.images is None or self.chance_threshold is None:
+            return cut
         if self.validation is not None or "test/acc" not in cut.epochs[-1]:
             return cut
         classes, last = len(self.images.spec.classes), cut.epochs[-1]
@@ -234,50 +257,11 @@ class RunResult:
         kept = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in skipped}
         values = flatten(msgspec.to_builtins(kept)) | {"overrides": self.options_text}
         scalars = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
-        return scalars | {name: getattr(self, name) for name in DERIVED}
+        return scalars | {name: getattr(self, name) for name in (*DERIVED, *(OF_IMAGES if self.images else ()))}
 
     @property
     def options_text(self) -> str:
         return ",".join(f"{option}={value}" for option, value in self.overrides)
-
-
-def encode(result: RunResult, indent: int | None = None) -> str:
-    """A result as one JSON text; numbers that are not finite are ``"nan"`` and ``"inf"``."""
-    return as_json(msgspec.to_builtins(result), indent) + "\n"
-
-
-def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
-    """The result that ``encode`` has written.
-
-    Raises:
-        UserError: it is damaged; the message ends with the hint.
-    """
-    try:
-        return msgspec.json.decode(text, type=RunResult, strict=False)
-    except (msgspec.MsgspecError, ValueError, UserError, RecursionError) as error:
-        raise UserError(f"cannot read {path} ({error}): {hint}") from error
-
-
-def write_results(path: Path, results: Sequence[RunResult]) -> None:
-    """Write results as JSON Lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, "".join(map(encode, results)))
-
-
-def read_results(path: Path) -> list[RunResult]:
-    """The results that ``write_results`` has written.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror})") from error
-    if not lines:
-        raise UserError(f"cannot read {path} (it is empty)")
-    hint = "write it again with docs/train.py"
-    return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
 
 
 def by_arch(results: Iterable[RunResult]) -> dict[str, list[RunResult]]:

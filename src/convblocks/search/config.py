@@ -9,10 +9,12 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 
 from convblocks.comparison.training import Arm
-from convblocks.comparison.trials import Trial, root_of
+from convblocks.comparison.trials import Trial, choice_of, judge_of, root_of
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.judge import Judge
 from convblocks.runs.result import Overrides
 from convblocks.search.space import Params, Space, as_overrides, describe
 
@@ -57,6 +59,15 @@ class SearchConfig:
     sampler: str
     pruner: str
 
+    @property
+    def judge(self) -> Judge:
+        """The metric by which the trials are judged."""
+        return judge_of(self.overrides)
+
+    @property
+    def direction(self) -> StudyDirection:
+        return StudyDirection.MAXIMIZE if self.judge.sign > 0 else StudyDirection.MINIMIZE
+
     def directory(self) -> RunDirectory:
         return RunDirectory(self.name, root_of(self.overrides))
 
@@ -90,7 +101,8 @@ class SearchConfig:
 
     def as_attributes(self) -> dict[str, str]:
         """The configuration as text, by option."""
+        choice = choice_of("", self.overrides)[0]
         space = {f"--space {option}": describe(one) for option, one in self.space.items()}
-        own = {"--arch": " ".join(self.archs), "--seed": self.seed, "--sampler": self.sampler, "--pruner": self.pruner}
+        own = {choice: " ".join(self.archs), "--seed": self.seed, "--sampler": self.sampler, "--pruner": self.pruner}
         fixed = {f"--{option}": value for option, value in self.overrides}
         return {name: str(value) for name, value in (own | fixed | space).items()}

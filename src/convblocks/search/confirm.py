@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from convblocks.comparison.analysis import ArmSummary, summarise
+from convblocks.comparison.analysis import ArmSummary, summarise, unit_of
 from convblocks.comparison.grid import paired_difference
 from convblocks.comparison.statistics import SIGNIFICANCE, least_p_paired, permutation_test
 from convblocks.comparison.training import Arm, confirm, on_all_images
@@ -27,23 +27,25 @@ class Confirmed:
 
     Args:
         name: Of the trial with this setting, or "default".
-        seen: The validation accuracy by which the search chose it; None for the default setting.
-        summary: Of the runs; its accuracies are on the test set, of the runs that trained.
-        difference: In test accuracy to the default setting; None for that itself, and if either has no run that
+        seen: The score on validation data by which the search chose it; None for the default setting.
+        summary: Of the runs; its scores are on test data, if there are any, of the runs that trained.
+        difference: In score to the default setting; None for that itself, and if either has no run that
             trained.
+        sign: 1 if more is better, else -1.
     """
 
     name: str
     seen: float | None
     summary: ArmSummary
     difference: Estimate | None
+    sign: int = 1
 
     @property
     def optimism(self) -> float | None:
         """By how much the search overestimated the setting."""
-        if self.seen is None or self.summary.accuracy is None:
+        if self.seen is None or self.summary.score is None:
             return None
-        return self.seen - self.summary.accuracy.value
+        return self.sign * (self.seen - self.summary.score.value)
 
 
 def confirm_best(
@@ -68,17 +70,23 @@ def confirm_best(
     directory = RunDirectory(f"{config.name}/confirm", config.directory().logs.parent)
     arms = _best_arms(config, trials, best)
     results = confirm(directory, arms, range(config.seed + 1, config.seed + 1 + seeds), jobs, fit)
-    seen = {f"trial_{one.number}": float(one.values[0]) for one in best_first(trials)}
+    seen = {f"trial_{one.number}": float(one.values[0]) for one in best_first(trials, config.judge)}
     default = results[DEFAULT]
     return [
-        Confirmed(name, seen.get(name), summarise(runs), None if name == DEFAULT else difference(runs, default))
+        Confirmed(
+            name,
+            seen.get(name),
+            summarise(runs),
+            None if name == DEFAULT else difference(runs, default),
+            config.judge.sign,
+        )
         for name, runs in results.items()
         if runs
     ]
 
 
 def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estimate | None:
-    """The difference of two settings in test accuracy, over the runs that trained.
+    """The difference of two settings in score, over the runs that trained.
 
     Paired by seed if both are of one network and there are enough pairs for a test.
     """
@@ -86,14 +94,14 @@ def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estima
         paired = paired_difference(runs, others)
         if paired and least_p_paired(paired.n) < SIGNIFICANCE:
             return paired
-    first, second = ([one.accuracy for one in own if not one.collapsed] for own in (runs, others))
-    return permutation_test(first, second) if first and second else None
+    first, second = ([one.score for one in own if not one.collapsed] for own in (runs, others))
+    return permutation_test(first, second, unit=unit_of(runs, of_difference=True)) if first and second else None
 
 
 def _best_arms(config: SearchConfig, trials: Sequence[FrozenTrial], count: int) -> dict[str, Arm]:
     """The arms of the best trials, all different, and the default setting of the best one's network."""
     found: dict[str, Arm] = {}
-    for one in best_first(trials):
+    for one in best_first(trials, config.judge):
         arch, chosen = config.chosen(one.params)
         arm = Arm(arch, on_all_images(config.overrides, **TEST_ONCE) + chosen)
         if arm not in found.values() and len(found) < count:

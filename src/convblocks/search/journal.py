@@ -11,6 +11,7 @@ from filelock import FileLock
 from optuna import Study
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 
 from convblocks.console import print_error
 from convblocks.errors import UserError
@@ -42,13 +43,16 @@ class JournalLock:
         self.lock.release()
 
 
-def open_journal(path: Path, lock: FileLock, config: Mapping[str, str]) -> tuple[Study, JournalStorage]:
+def open_journal(
+    path: Path, lock: FileLock, config: Mapping[str, str], direction: StudyDirection = StudyDirection.MAXIMIZE
+) -> tuple[Study, JournalStorage]:
     """The study of a journal, new or continued, and its storage.
 
     Args:
         path: The file.
         lock: Held by this process, and by every process that writes.
         config: Everything that must be as it was when the search began.
+        direction: Whether more or less is better.
 
     Raises:
         UserError: the file is damaged, or was begun with another configuration.
@@ -63,14 +67,14 @@ def open_journal(path: Path, lock: FileLock, config: Mapping[str, str]) -> tuple
             json.loads(last)  # Optuna skips an unreadable last line, and fails once more lines follow it
         storage = JournalStorage(journal)
         if not storage.get_all_studies():
-            optuna.create_study(storage=storage, study_name=STUDY, direction="maximize")
+            optuna.create_study(storage=storage, study_name=STUDY, direction=direction)
         study = optuna.load_study(storage=storage, study_name=STUDY)
         began = dict(study.user_attrs.get(CONFIG, {}))
         for trial in study.get_trials(deepcopy=False):
             if trial.params.keys() != trial.distributions.keys():
                 raise ValueError(f"trial {trial.number} lacks some of its settings")
             if not all(map(math.isfinite, [*(trial.values or []), *trial.intermediate_values.values()])):
-                raise ValueError(f"trial {trial.number} has an accuracy that is not a number")
+                raise ValueError(f"trial {trial.number} has a score that is not a number")
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         hint = "restore it, or choose another --name"
         raise UserError(f"{path} is damaged ({' '.join(str(error).split()) or error!r}): {hint}") from error

@@ -17,16 +17,17 @@ from torch.utils.tensorboard import SummaryWriter
 from convblocks.comparison.options import VAL_SIZE
 from convblocks.comparison.publish import Report, publish
 from convblocks.comparison.statistics import SIGNIFICANCE
-from convblocks.comparison.trials import command_line, overrides_for
+from convblocks.comparison.trials import choice_of, command_line, overrides_for
 from convblocks.comparison.wording import settings_text
 from convblocks.console import command_words
 from convblocks.estimates import NOTHING, cell, p_number, p_text
 from convblocks.figures.page import Chart
 from convblocks.figures.search import Point, search_figure
+from convblocks.runs.judge import ACCURACY, Judge
 from convblocks.search.config import ARCH, SearchConfig
 from convblocks.search.confirm import Confirmed
 from convblocks.search.worker import COLLAPSED, FAILED, best_first, ending_of
-from convblocks.tables import Table, percent
+from convblocks.tables import Table
 from convblocks.training.tensorboard import tag_when_done
 
 BEST = 10
@@ -34,22 +35,22 @@ BEST = 10
 # With fewer complete trials an importance is mostly chance.
 ENOUGH_FOR_IMPORTANCE = 20
 
-WINNER = "The winner is the best by validation accuracy, not by the test set. This writes its config:"
-
 
 def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed], repeat: str = "") -> None:
     """Write the report beside the trials and into TensorBoard, and print its tables and the winner's command."""
     trials = study.get_trials(deepcopy=False)
     importance = importance_of(study)
     command = winner(config, trials)
+    winner_text = f"The winner is the best by {config.judge.name}, not by the test set. This writes its config:"
     tables = [best_table(config, trials), *([confirmed_table(config, confirmed)] if confirmed else [])]
     tables += [importance_table(importance, trials)] if importance else []
-    draw = partial(search_figure, points_of(trials), config.dimensions(), importance)
+    draw = partial(search_figure, points_of(trials), config.dimensions(), importance, config.judge)
+    error = "Validation error" if config.judge == ACCURACY else config.judge.metric
     content = Report(
         name="search",
         tables=tables,
-        sentences=[*(conclusion(one) for one in confirmed[:1] if one.seen is not None), WINNER],
-        figures={"": Chart(draw, "Validation error of each trial: in their order, and against each option")},
+        sentences=[*(conclusion(one, config.judge) for one in confirmed[:1] if one.seen is not None), winner_text],
+        figures={"": Chart(draw, f"{error} of each trial: in their order, and against each option")},
         rows=[_row(one) for one in trials],
         command=command,
         repeat=repeat,
@@ -66,9 +67,9 @@ def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed], r
 
 def winner(config: SearchConfig, trials: Sequence[FrozenTrial]) -> str:
     """The command that writes the config of the best trial, without held-out images."""
-    arch, chosen = config.chosen(best_first(trials)[0].params)
+    arch, chosen = config.chosen(best_first(trials, config.judge)[0].params)
     overrides = [pair for pair in overrides_for(arch, config.overrides + chosen) if pair[0] != VAL_SIZE]
-    arguments = shlex.join(["--arch", arch, *command_line(tuple(overrides))])
+    arguments = shlex.join([*choice_of(arch, config.overrides), *command_line(tuple(overrides))])
     name = shlex.quote(config.name.replace("/", "-"))
     folder = "configs/" if Path("configs").is_dir() else ""
     return f"{' '.join(command_words('fit'))} {arguments} --print_config > {folder}{name}.yaml"
@@ -77,13 +78,13 @@ def winner(config: SearchConfig, trials: Sequence[FrozenTrial]) -> str:
 def best_table(config: SearchConfig, trials: Sequence[FrozenTrial]) -> Table:
     """The best trials, and how all of them ended."""
     rows = []
-    for one in best_first(trials)[:BEST]:
+    for one in best_first(trials, config.judge)[:BEST]:
         arch, chosen = config.chosen(one.params)
         settings = settings_text(overrides_for(arch, chosen), list(config.space))
-        rows.append([f"trial_{one.number}", f"{100 * one.values[0]:.2f}", arch, settings])
+        rows.append([f"trial_{one.number}", config.judge.number(one.values[0]), arch, settings])
     ended = ", ".join(f"{count} {how}" for how, count in Counter(map(ending_of, trials)).items())
     notes = [f"{len(trials)} trials: {ended}. Sampler {config.sampler}, seed {config.seed}, pruner {config.pruner}."]
-    return Table("The best trials", ["trial", "validation %", "network", "settings"], rows, notes)
+    return Table("The best trials", ["trial", score_heading(config), "network", "settings"], rows, notes)
 
 
 def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Table:
@@ -92,25 +93,44 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
         [
             one.name,
             one.summary.arch,
-            NOTHING if one.seen is None else f"{100 * one.seen:.2f}",
+            NOTHING if one.seen is None else config.judge.number(one.seen),
             f"{one.summary.trained_runs}/{one.summary.runs}",
-            cell(one.summary.accuracy),
+            cell(one.summary.score),
             cell(one.difference, "+"),
             p_number(one.difference.p) if one.difference else NOTHING,
-            NOTHING if one.optimism is None else f"{100 * one.optimism:+.2f}",
+            NOTHING if one.optimism is None else optimism_text(config, one.optimism),
         ]
         for one in confirmed
     ]
-    columns = ["setting", "network", "validation %\nin the search", "trained", "test %, fresh seeds\n[95 %]"]
+    of_images = config.judge == ACCURACY
+    fresh = "test %" if of_images else config.judge.tested
+    columns = [
+        "setting",
+        "network",
+        f"{score_heading(config)}\nin the search",
+        "trained",
+        f"{fresh}, fresh seeds\n[95 %]",
+    ]
     columns += ["minus default\n[95 %]", "p", "optimism"]
     default = confirmed[-1].summary
+    how = ", trained on all training images; the test set was read once, at the end of each run" if of_images else ""
+    points = ", in points" if of_images else ""
     notes = [
-        f"Fresh seeds: {default.runs} of each from {config.seed + 1} on, trained on all training images; "
-        "the test set was read once, at the end of each run. Means are of the runs that trained. Default: fit "
-        f"without the options that were searched, with {default.arch}. Optimism: validation accuracy in the search "
-        "minus the mean with fresh seeds, in points; the best of many trials looks better than it is."
+        f"Fresh seeds: {default.runs} of each from {config.seed + 1} on{how}. Means are of the runs that trained. "
+        f"Default: fit without the options that were searched, with {default.arch}. Optimism: by how much the search "
+        f"saw better scores than fresh seeds have on average{points}; the best of many trials looks better than it is."
     ]
     return Table("The best settings with fresh seeds", columns, rows, notes, droppable=("network", "p"))
+
+
+def score_heading(config: SearchConfig) -> str:
+    """Of a column of scores in the search."""
+    return "validation %" if config.judge == ACCURACY else config.judge.metric
+
+
+def optimism_text(config: SearchConfig, optimism: float) -> str:
+    """In points, of accuracies."""
+    return f"{100 * optimism:+.2f}" if config.judge == ACCURACY else f"{optimism:+.4g}"
 
 
 def importance_table(importance: dict[str, float], trials: Sequence[FrozenTrial]) -> Table:
@@ -136,9 +156,9 @@ def importance_of(study: Study) -> dict[str, float]:
 
 
 def points_of(trials: Sequence[FrozenTrial]) -> list[Point]:
-    """The finished trials with a validation accuracy, for the figure."""
+    """The finished trials with a score, for the figure."""
     return [
-        Point(one.number, 100 * (1 - float(one.values[0])), ending_of(one), one.params)
+        Point(one.number, float(one.values[0]), ending_of(one), one.params)
         for one in trials
         if one.values and one.state.is_finished()
     ]
@@ -149,24 +169,26 @@ def write_hparams(config: SearchConfig, trials: Sequence[FrozenTrial], writer: S
     for one in trials:
         if one.values:
             params = {ARCH: config.archs[0]} | one.params | {"ended": ending_of(one)}
-            metrics = {tag_when_done("val/acc"): one.values[0]}
+            metrics = {tag_when_done(config.judge.metric): one.values[0]}
             writer.add_hparams(params, metrics, run_name=f"trial_{one.number}", global_step=one.last_step or 0)
 
 
-def conclusion(best: Confirmed) -> str:
+def conclusion(best: Confirmed, judge: Judge = ACCURACY) -> str:
     """The conclusion on the best setting of the search."""
-    accuracy, result = best.summary.accuracy, best.difference
-    if accuracy is None or best.seen is None:
+    score, result = best.summary.score, best.difference
+    if score is None or best.seen is None:
         runs = best.summary.runs
-        return f"{best.name} collapsed with all of {runs} fresh seeds: its accuracy in the search was luck."
-    fresh = f"{percent(best.seen)} in the search, {percent(accuracy.value)} on the test set with fresh seeds"
+        return f"{best.name} collapsed with all of {runs} fresh seeds: its score in the search was luck."
+    where = " on the test set" if judge == ACCURACY else ""
+    fresh = f"{judge.text(best.seen)} in the search, {judge.text(score.value)}{where} with fresh seeds"
     if result is None:
         return f"{best.name}: {fresh}. No run of the default setting trained to compare it with."
-    points, p = f"{abs(100 * result.value):.2f} points", p_text(result.p)
+    points, p = f"{result.text(abs(result.value))}{result.unit.name}", p_text(result.p)
     if result.p >= SIGNIFICANCE:
         return f"{best.name}: {fresh}. That it differs from the default is not certain (by {points}, {p})."
     return (
-        f"{best.name}: {fresh}. It is {'better' if result.value > 0 else 'worse'} than the default by {points} ({p})."
+        f"{best.name}: {fresh}. It is {'better' if judge.sign * result.value > 0 else 'worse'} than the default by "
+        f"{points} ({p})."
     )
 
 
@@ -175,9 +197,9 @@ def _as_numbers(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "ended": ending_of(trial),
-        "accuracy": trial.values[0] if trial.values else None,
+        "score": trial.values[0] if trial.values else None,
         "params": trial.params,
-        "epochs": {str(epoch): accuracy for epoch, accuracy in sorted(trial.intermediate_values.items())},
+        "epochs": {str(epoch): score for epoch, score in sorted(trial.intermediate_values.items())},
         "attributes": {key: trial.user_attrs[key] for key in (COLLAPSED, FAILED) if key in trial.user_attrs},
     }
 
@@ -186,4 +208,4 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
     """A row of search.csv."""
     seconds = trial.duration.total_seconds() if trial.duration else None
     row = {"trial": trial.number, "ended": ending_of(trial), "epochs": len(trial.intermediate_values)}
-    return row | {"accuracy": trial.values[0] if trial.values else None, "seconds": seconds} | trial.params
+    return row | {"score": trial.values[0] if trial.values else None, "seconds": seconds} | trial.params

@@ -39,6 +39,7 @@ from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
 from convblocks.comparison.options import (
+    chosen,
     config_of,
     default_epochs,
     options_of_fit,
@@ -47,11 +48,11 @@ from convblocks.comparison.options import (
 )
 from convblocks.comparison.progress import Column, Progress
 from convblocks.comparison.publish import repeat_of
-from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
+from convblocks.comparison.trials import Running, Trial, choice_of, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
-from convblocks.data.module import ImageDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.collapse import chance_accuracy
 from convblocks.runs.result import Overrides
 from convblocks.search import space
@@ -59,7 +60,7 @@ from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
 from convblocks.search.worker import FAILED, SearchWorker, best_first, ending_of
-from convblocks.tables import counted, listed, percent, terminal
+from convblocks.tables import counted, listed, terminal
 from convblocks.training import signals, slurm
 from convblocks.training.parser import as_single_words
 from convblocks.training.quiet import quiet_lightning
@@ -98,7 +99,8 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
     parser = Parser()
-    parser.add_argument("--arch", nargs="+", required=True)
+    parser.add_argument("--arch", nargs="+")
+    parser.add_argument("--model", nargs="+")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--space")
@@ -114,6 +116,11 @@ def parse(arguments: list[str]) -> Namespace:
     options, others = parser.parse_known_args(as_single_words(arguments))
     refuse_out_of_range(options, LIMITS)
     given = options_of_fit(others, "search", parser)
+    options.arch = chosen(options, given)
+    if options.arch is None:
+        raise UsageError(f"--arch is required: choose among {', '.join(ARCHITECTURES)}, or give a class as --model")
+    if options.model and options.space is None:
+        raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     if options.seed + options.seeds >= 2**32:
         raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
     epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
@@ -121,7 +128,7 @@ def parse(arguments: list[str]) -> Namespace:
     options.arguments = arguments
     options.config = SearchConfig(
         name=options.name,
-        archs=tuple(dict.fromkeys(options.arch)),
+        archs=tuple(options.arch),
         overrides=overrides,
         space=space_of(options.space, dict(overrides)),
         seed=options.seed,
@@ -152,14 +159,14 @@ def open_search(options: Namespace) -> SearchWorker:
     """
     config: SearchConfig = options.config
     config.directory().refuse_run()
-    data = check(config, confirms=options.confirm > 0)
+    chance, fingerprint = check(config, confirms=options.confirm > 0)
     if options.no_fit and not config.journal().is_file():
         raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
-    return SearchWorker(config, chance_accuracy(data.val.labels), data.files.fingerprint)
+    return SearchWorker(config, chance, fingerprint)
 
 
-def check(config: SearchConfig, confirms: bool) -> ImageDataModule:
-    """Check settings all over the space as fit does; returns the images.
+def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str, str]]:
+    """Check settings all over the space as fit does; returns the accuracy of chance and the MD5s of the images.
 
     Args:
         config: Of the search.
@@ -175,6 +182,10 @@ def check(config: SearchConfig, confirms: bool) -> ImageDataModule:
             of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
     settings = of_fit.settings
     slurm.check_settings(settings["trainer"])
+    if not of_fit.is_of_images:
+        if config.judge.is_of_test:
+            raise UsageError(f"a search chooses by validation data, but {config.judge.metric} is of the test")
+        return None, {}
     if not settings["data"]["val_size"] or settings["trainer"].get("limit_val_batches") == 0:
         raise UsageError("a search chooses by held-out training images: give, for example, --data.val_size 5000")
     data = of_fit.make_data()
@@ -182,7 +193,7 @@ def check(config: SearchConfig, confirms: bool) -> ImageDataModule:
     data.setup()
     if confirms and not len(data.files.test.labels):
         raise UsageError(f"{data.files.folder} has no test images to judge the best settings by: give --confirm 0")
-    return data
+    return chance_accuracy(data.val.labels), data.files.fingerprint
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int) -> None:
@@ -209,15 +220,16 @@ def columns_of(config: SearchConfig, wanted: int) -> tuple[list[Column], Overrid
         *([Column("network", lambda trial: trial.arch, width)] if len(config.archs) > 1 else []),
         Column("setting", lambda trial: settings_text(trial.overrides, list(config.space)), stays=False),
     ]
-    arch = () if len(config.archs) > 1 else (("arch", config.archs[0]),)
+    option = choice_of("", config.overrides)[0].removeprefix("--")
+    arch = () if len(config.archs) > 1 else ((option, config.archs[0]),)
     return columns, (*arch, ("seed", str(config.seed)), *config.overrides)
 
 
 def status_line(worker: SearchWorker) -> str:
     """The best trial so far, and the numbers of those without a result."""
     trials = worker.trials()
-    best, ends = best_first(trials), Counter(map(ending_of, trials))
-    parts = [f"best {percent(best[0].values[0])} (trial_{best[0].number})"] if best else []
+    best, ends = best_first(trials, worker.config.judge), Counter(map(ending_of, trials))
+    parts = [f"best {worker.config.judge.text(best[0].values[0])} (trial_{best[0].number})"] if best else []
     parts += [f"{ends[how]} {how}" for how in ("pruned", "collapsed", "failed") if ends[how]]
     return ", ".join(parts)
 
@@ -236,7 +248,7 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
     if running and not options.no_fit:
         echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
         return
-    if not best_first(trials):
+    if not best_first(trials, config.judge):
         raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
     failed = [one for one in trials if one.state == TrialState.FAIL]
     try:

@@ -1,5 +1,6 @@
 """The trials of a search: which exist, which process runs them, how they ended, and which comes next."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import optuna
@@ -9,10 +10,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from convblocks.errors import UsageError
 from convblocks.runs.collapse import has_dead_layer
 from convblocks.runs.directory import is_epoch
+from convblocks.runs.judge import ACCURACY, Judge
 from convblocks.runs.result import Row
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.journal import open_journal
-from convblocks.tables import percent
 
 # Keys of a trial's user attributes: the epoch in which it collapsed, and the reason why it has no result.
 COLLAPSED, FAILED = "collapsed", "failed"
@@ -35,14 +36,14 @@ class SearchWorker:
 
     Args:
         config: Of the search.
-        chance_threshold: The validation accuracy up to which a network has learned nothing.
+        chance_threshold: The validation accuracy up to which a network has learned nothing; None for other scores.
         data: The MD5 of each part of the images' data, by its name.
 
     Raises:
         UserError: the journal is damaged, or of another configuration or other images.
     """
 
-    def __init__(self, config: SearchConfig, chance_threshold: float, data: Mapping[str, str]) -> None:
+    def __init__(self, config: SearchConfig, chance_threshold: float | None, data: Mapping[str, str]) -> None:
         self.config = config
         self.chance_threshold = chance_threshold
         directory = config.directory()
@@ -51,7 +52,7 @@ class SearchWorker:
         self._lock = FileLock(directory.path / ".journal.lock")
         with self._lock:
             began = config.as_attributes() | {f"{part} of MD5": md5 for part, md5 in data.items()}
-            self.study, self._storage = open_journal(config.journal(), self._lock, began)
+            self.study, self._storage = open_journal(config.journal(), self._lock, began, config.direction)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
         self._pruner = config.make_pruner()
         self._owned: dict[int, FileLock] = {}
@@ -91,7 +92,7 @@ class SearchWorker:
         for row in trial.metrics():
             if trial.number in self._stopped:
                 return True
-            if is_epoch(row) and "val/acc" in row and row["epoch"] > self._judged.get(trial.number, 0):
+            if is_epoch(row) and self.config.judge.metric in row and row["epoch"] > self._judged.get(trial.number, 0):
                 self._judge(trial, row)
         return trial.number in self._stopped
 
@@ -125,7 +126,7 @@ class SearchWorker:
     def _choose(self, trials: list[FrozenTrial]) -> SearchTrial:
         """A new trial, recorded at once with all of its settings: a kill leaves no part of it."""
         number = len(trials)
-        memory = optuna.create_study(direction="maximize", sampler=self.config.sampler_for(number))
+        memory = optuna.create_study(direction=self.config.direction, sampler=self.config.sampler_for(number))
         memory.add_trials(trials)
         dimensions = self.config.dimensions()
         params = memory.ask(dict(dimensions)).params
@@ -160,14 +161,15 @@ class SearchWorker:
     def _judge(self, trial: SearchTrial, row: Row) -> None:
         """Record an epoch, and decide by it and earlier ones alone, however far the run has got meanwhile."""
         number, storage = trial.number, self._storage
-        epoch, accuracy = int(row["epoch"]), row["val/acc"]
-        if epoch not in storage.get_trial(self._id(number)).intermediate_values:
-            storage.set_trial_intermediate_value(self._id(number), epoch, accuracy)
+        epoch, score, judge = int(row["epoch"]), row[self.config.judge.metric], self.config.judge
+        if math.isfinite(score) and epoch not in storage.get_trial(self._id(number)).intermediate_values:
+            storage.set_trial_intermediate_value(self._id(number), epoch, score)
         self._judged[number] = epoch
-        if not accuracy > self.chance_threshold and has_dead_layer(row):
+        chance = self.chance_threshold
+        if not math.isfinite(score) or (chance is not None and not score > chance and has_dead_layer(row)):
             self._note_collapse(trial, epoch)
         elif epoch != trial.epochs and self._pruner.prune(self.study, storage.get_trial(self._id(number))):
-            self._stop(trial, f"pruned in epoch {epoch} at validation accuracy {percent(accuracy)}")
+            self._stop(trial, f"pruned in epoch {epoch} at {judge.name} {judge.text(score)}")
 
     def _note_end(self, trial: SearchTrial, status: int) -> None:
         result = None if status else trial.result()
@@ -176,7 +178,7 @@ class SearchWorker:
         elif result.collapsed:
             self._note_collapse(trial, result.collapsed_in)
         elif result.validation is None:
-            self._note_failure(trial, "it was never evaluated on validation images")
+            self._note_failure(trial, "it was never evaluated on validation data")
         else:
             self.study.tell(trial.number, result.validation)
 
@@ -201,16 +203,16 @@ class SearchWorker:
         found = self.trials()[trial.number]
         if found.state == TrialState.FAIL:
             return f"FAILED, {found.user_attrs[FAILED]}"
-        return f"validation accuracy {percent(found.values[0])}"
+        return f"{self.config.judge.name} {self.config.judge.text(found.values[0])}"
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
 
-def best_first(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The complete trials, the best validation accuracy first, the earlier of equals first."""
+def best_first(trials: Sequence[FrozenTrial], judge: Judge = ACCURACY) -> list[FrozenTrial]:
+    """The complete trials, the best score on validation data first, the earlier of equals first."""
     ended = [one for one in trials if one.state == TrialState.COMPLETE]
-    return sorted(ended, key=lambda one: (-one.values[0], one.number))
+    return sorted(ended, key=lambda one: (-judge.sign * one.values[0], one.number))
 
 
 def ending_of(trial: FrozenTrial) -> str:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from rich.live import Live
 
 from convblocks.tables import bar, terminal
-from convblocks.training.metrics_log import epoch_label
+from convblocks.training.printed_rows import epoch_label
 
 # Between two updates.
 SECONDS = 0.25

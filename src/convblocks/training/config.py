@@ -1,9 +1,9 @@
 """The configuration of a run: parsed once and checked, then made into data, classifier and Trainer."""
 
+import io
 import logging
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -14,43 +14,22 @@ import jsonargparse
 import torch
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ProgressBar, Timer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 
 from convblocks.data import mnist
 from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
-from convblocks.model.class_specs import KINDS, full_name, spans_the_run
+from convblocks.model.class_specs import KINDS, full_name, short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import check_name
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.bar import Bar
+from convblocks.training.checks import NAME_IS_NEEDED, NO_LIMIT, check
 from convblocks.training.fast import FastClassifier, NoProfiler
-from convblocks.training.parser import EPOCHS, Settings, class_spec, parse_words, parser, plain_settings
-
-# Lightning's value for no limit.
-NO_LIMIT = -1
-
-# Lower bounds that neither jsonargparse nor Lightning checks, and whether the bound itself is allowed.
-RANGES = {
-    "threads": (1, True),
-    "trainer.log_every_n_steps": (1, True),
-    "trainer.accumulate_grad_batches": (1, True),
-    "trainer.check_val_every_n_epoch": (1, True),
-    "trainer.gradient_clip_val": (0, True),
-    "trainer.min_epochs": (0, True),
-    "trainer.min_steps": (0, True),
-    "trainer.limit_train_batches": (0, False),  # every run trains, and ends with a test
-    "trainer.limit_test_batches": (0, False),
-    "trainer.val_check_interval": (0, False),
-}
-
-# More than any machine has. Beyond the C library's limit the process would die without a message.
-MOST_THREADS = 1024
-
-NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpool/version_0"
+from convblocks.training.parser import EPOCHS, OWN, Settings, parse_words, parser, plain_settings
 
 
 @dataclass(frozen=True)
@@ -91,8 +70,7 @@ class Config:
             parsed.trainer.max_epochs = parsed.epochs
         if parsed.threads is None:
             parsed.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
-        _check_ranges(parsed)
-        _check_combinations(parsed)
+        check(parsed)
         return cls(
             settings=plain_settings(parsed),
             name=parsed.name,
@@ -102,6 +80,11 @@ class Config:
             parsed=parsed,
         )
 
+    @property
+    def is_of_images(self) -> bool:
+        """Whether it trains a network that classifies images, not a LightningModule of the user's own."""
+        return "arch" in self.settings
+
     def import_classes(self) -> None:
         """Import the classes that the settings name.
 
@@ -109,6 +92,11 @@ class Config:
             UsageError: one does not exist.
         """
         settings = self.settings
+        if not self.is_of_images:
+            for option in OWN:
+                if option in settings:
+                    class_specs.import_class(short_name(settings[option]))
+            return
         check_name(settings["arch"])
         for name in (
             *(full_name(option, settings[option]) for option in KINDS),
@@ -146,6 +134,22 @@ class Config:
             image_spec,
         )
 
+    def make_own_parts(self) -> tuple[LightningModule, LightningDataModule | None]:
+        """The user's own module and data; weights are drawn from the global generators.
+
+        Raises:
+            UsageError: they do not take their arguments, or are no such classes, or could not be resumed.
+        """
+        specs = {option: self.settings[option] for option in OWN if option in self.settings}
+        kinds = {"model": LightningModule, "datamodule": LightningDataModule}
+        made = {
+            option: class_specs.instantiate(kinds[option], short_name(spec), **class_specs.arguments_of(spec))
+            for option, spec in specs.items()
+        }
+        for one in made.values():
+            _refuse_objects(type(one).__qualname__, dict(one.hparams))
+        return made["model"], made.get("datamodule")
+
     def make_trainer(
         self, root: Path, callbacks: Sequence[Callback] = (), plugins: Sequence[Any] = (), logger: Any = False
     ) -> Trainer:
@@ -172,7 +176,8 @@ class Config:
                 "enable_progress_bar": show_bar or own_bar,
                 "enable_model_summary": False,  # fit prints its own
                 "profiler": given["profiler"] or NoProfiler(),
-                "sync_batchnorm": False,  # the classifier does it itself, on any device
+                "sync_batchnorm": False,  # done without Lightning, on any device
+                "use_distributed_sampler": given["use_distributed_sampler"] and not self.is_of_images,
                 "callbacks": [*callbacks, *bar, *own_callbacks],
                 "plugins": [*plugins, *_as_list(given["plugins"])],
             }
@@ -184,9 +189,24 @@ class Config:
         return trainer
 
 
+def _refuse_objects(name: str, hyperparameters: dict[str, Any]) -> None:
+    """Refuse what a checkpoint would hold, but which is read without running code: found now, not by a resume."""
+    content = io.BytesIO()
+    try:
+        torch.save(hyperparameters, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception as error:  # a pickle's errors are of many types
+        raise UsageError(
+            f"{name}: save_hyperparameters keeps more than numbers, texts, lists and tensors, which a resume would "
+            "refuse: name the others in its ignore=[...]"
+        ) from error
+
+
 def _saved_config(arguments: Sequence[str]) -> list[str]:
     """On a resume, the run's saved settings as a first config, so that they need not be given again."""
-    name, may_begin = _last("--name", arguments), _last("--arch", arguments) or _last("--config", arguments)
+    name = _last("--name", arguments)
+    may_begin = any(_last(option, arguments) for option in ("--arch", "--model", "--config"))
     if "--resume" not in arguments:
         return []
     if not name:
@@ -216,42 +236,6 @@ def _last(option: str, arguments: Sequence[str]) -> str | None:
         elif word.startswith(f"{option}="):
             last = word.removeprefix(f"{option}=")
     return last
-
-
-def _check_ranges(parsed: jsonargparse.Namespace) -> None:
-    """Raise a UsageError for a number out of range."""
-    if parsed.trainer.log_every_n_steps is None:
-        raise UsageError("--trainer.log_every_n_steps must be at least 1, but is null")
-    numbers = {option: parsed[option] for option in RANGES if isinstance(parsed[option], int | float)}
-    for option, number in numbers.items():
-        bound, is_allowed = RANGES[option]
-        if not (number > bound or (is_allowed and number == bound)):
-            raise UsageError(f"--{option} must be {'at least' if is_allowed else 'above'} {bound}, but is {number}")
-    if parsed.threads > MOST_THREADS:
-        raise UsageError(f"--threads must be at most {MOST_THREADS:,}, but is {parsed.threads:,}")
-    if not 0 <= parsed.seed < 2**32:
-        raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
-    with suppress(MisconfigurationException, TypeError):  # Lightning itself refuses what is not a time
-        if parsed.trainer.max_time is not None and not (Timer(parsed.trainer.max_time).time_remaining() or 0) > 0:
-            raise UsageError("--trainer.max_time must be above 0")
-
-
-def _check_combinations(parsed: jsonargparse.Namespace) -> None:
-    """Raise a UsageError for incompatible options, and for those that this project does not support."""
-    is_limited = parsed.trainer.max_steps > 0 or parsed.trainer.max_time is not None
-    if parsed.epochs < 1 and not (parsed.epochs == NO_LIMIT and is_limited):
-        raise UsageError(f"--epochs must be at least 1, but is {parsed.epochs}")
-    steps_are_unknown = parsed.epochs == NO_LIMIT and parsed.trainer.max_steps == -1
-    if steps_are_unknown and spans_the_run(class_spec("lr_scheduler", parsed)):
-        raise UsageError(
-            "a schedule over the whole run needs --epochs or --trainer.max_steps: with max_time its steps are unknown"
-        )
-    if parsed.trainer.max_steps == 0:
-        raise UsageError("--trainer.max_steps must be at least 1, or -1 for no limit")
-    if parsed.resume and parsed.name is None:
-        raise UsageError(NAME_IS_NEEDED)
-    if parsed.trainer.barebones:
-        raise UsageError("--trainer.barebones is not supported: it turns off all that a run directory holds")
 
 
 def _as_list(given: Any) -> list[Any]:

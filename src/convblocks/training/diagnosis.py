@@ -12,7 +12,7 @@ from convblocks.runs.collapse import chance_accuracy, has_enough_steps, is_falli
 from convblocks.runs.result import Diagnosis, Row, RunResult
 from convblocks.tables import counted, listed
 from convblocks.training.diagnostics import dead_units_in, whole_percent
-from convblocks.training.run import Run
+from convblocks.training.image_run import ImageRun
 
 # Accuracies on training and other images that are so far apart, and by so many standard errors, are a finding.
 LEAST_GAP, STANDARD_ERRORS = 0.1, 3
@@ -27,7 +27,7 @@ HALF_DEAD = 0.5
 IMAGES = 1000
 
 
-def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
+def diagnose(run: ImageRun, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
     """The first of these that a run shows: it diverged, collapsed, was too short, overfitted, or has dead units.
 
     Args:
@@ -35,13 +35,15 @@ def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis 
         result: Its result.
         diverged_at: The step after which its loss was no longer finite, if any.
     """
-    lr = result.lr or 0
+    lr, images = result.lr or 0, result.images
+    assert images is not None
+    assert result.chance_threshold is not None
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):
         where = "its loss on the test images is not finite"
         if diverged_at is not None:
             where = f"after step {diverged_at} its loss was not finite"
         return Diagnosis(f"This run diverged: {where}, and its last weights are useless.", option("--lr", lr / 10))
-    epoch, accuracy = best_epoch(result), result.accuracy
+    epoch, accuracy = best_epoch(result), result.score
     trained_on = epoch.get("train/acc", math.nan)
     shares = {"training": trained_on, "test": accuracy}
     both = listed([f"{whole_percent(one)} of the {name} images" for name, one in shares.items() if not math.isnan(one)])
@@ -53,7 +55,7 @@ def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis 
         sentence = f"This run collapsed in epoch {result.collapsed_in}: {units if whole else nothing}"
         return Diagnosis(sentence, option("--lr", lr / 3))
     steps = int(epoch["step"])
-    is_short = not has_enough_steps(steps, len(result.images.spec.classes))
+    is_short = not has_enough_steps(steps, len(images.spec.classes))
     after = f"after {counted(steps, 'step')} it classifies {both}"
     if not accuracy > result.chance_threshold and not trained_on > chance_accuracy(run.data.train.labels):
         if most := [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share > MANY_DEAD]:
@@ -63,7 +65,7 @@ def diagnose(run: Run, result: RunResult, diverged_at: int | None) -> Diagnosis 
         if is_falling([row["train/loss"] for row in result.epochs]):
             return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", option("--lr", 10 * lr))
         return Diagnosis(f"It has learned next to nothing: {after}.", option("--lr", lr / 3))
-    standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(result.images.test, 1))
+    standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(images.test, 1))
     if not trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
         return half_dead_layers(dead, lr)
     if (known := accuracy_on_training_images(run)) is not None and trained_on - known > LEAST_GAP:
@@ -94,7 +96,7 @@ def option(name: str, value: float) -> tuple[str, str]:
     return name, f"{value:.1g}" if isinstance(value, float) else str(value)
 
 
-def movements(run: Run) -> tuple[str, ...]:
+def movements(run: ImageRun) -> tuple[str, ...]:
     """Options that move the training images at random, unless they are moved already."""
     if run.data.augmentation:
         return ()
@@ -102,7 +104,7 @@ def movements(run: Run) -> tuple[str, ...]:
     return ("--data.shift", str(pixels), "--data.rotation", "10")
 
 
-def accuracy_on_training_images(run: Run) -> float | None:
+def accuracy_on_training_images(run: ImageRun) -> float | None:
     """The accuracy of the final weights in evaluation mode; None without averages of batch normalisation."""
     module = run.module
     if not any(isinstance(one, _BatchNorm) and one.track_running_stats for one in module.network.modules()):

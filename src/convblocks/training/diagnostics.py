@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from convblocks.data.module import ImageDataModule
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.dead_units import dead_shares
 from convblocks.runs.collapse import DEAD
-from convblocks.training.metrics_log import ends_logged_step
+from convblocks.training.metrics_log import ends_logged_step, steps_done
 
 # A unit is dead if it outputs 0 for each of this many images: the first of those that the run is evaluated on.
 IMAGES = 1000
@@ -21,10 +22,7 @@ BATCH_SIZE = 100
 
 
 class Divergence(Callback):
-    """Finds the step after which the loss was infinite or nan, and ends the run soon after.
-
-    Checks only when the loss is read anyway, at the steps that the Trainer logs, and at the end of an epoch: checking
-    every step would make the CPU wait for the device.
+    """Ends a run whose loss, at a step that the Trainer logs, or weights, at the end of an epoch, are infinite or nan.
 
     Args:
         every_n_steps: The Trainer's ``log_every_n_steps``.
@@ -38,12 +36,41 @@ class Divergence(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
-            self._stop_if(not _are_finite(trainer, "train/loss_step"), trainer, pl_module)
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs  # None with manual optimization
+            self._stop_if(isinstance(loss, Tensor) and not bool(loss.isfinite().all()), trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop_if(not all(bool(weights.isfinite().all()) for weights in pl_module.parameters()), trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self.step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.step = state_dict["step"]
+
+    def _stop_if(self, diverged: bool, trainer: Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(diverged, all=False) and self.step is None:
+            self.step = steps_done(trainer)
+            trainer.should_stop = True
+
+
+class LossDivergence(Divergence):
+    """Finds the step after which a classifier's loss was infinite or nan, and ends the run soon after.
+
+    Checks only when the loss is read anyway, at the steps that the Trainer logs, and at the end of an epoch: checking
+    every step would make the CPU wait for the device.
+    """
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if ends_logged_step(trainer, batch_idx, self.every_n_steps):
+            self._note_if(not _are_finite(trainer, "train/loss_step"), trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
         diverged = bool(~torch.isfinite(pl_module.train_metrics.loss_sum))
-        self._stop_if(trainer.strategy.reduce_boolean_decision(diverged, all=False), trainer, pl_module)
+        self._note_if(trainer.strategy.reduce_boolean_decision(diverged, all=False), trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking or _are_finite(trainer, "val/loss", "test/loss"):
@@ -53,13 +80,7 @@ class Divergence(Callback):
             self.step = trainer.global_step
             trainer.should_stop = True
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"step": self.step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.step = state_dict["step"]
-
-    def _stop_if(self, diverged: bool, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _note_if(self, diverged: bool, trainer: Trainer, pl_module: LightningModule) -> None:
         if not diverged or self.step is not None:
             return
         assert isinstance(pl_module, ImageClassifier)

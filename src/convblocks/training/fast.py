@@ -90,13 +90,13 @@ class NoProfiler(Profiler):
         return NOTHING
 
 
-def skip_idle_hooks(trainer: Trainer, classifier: ImageClassifier) -> None:
-    """Set to None the step hooks that callbacks and classifier do not override, so that Lightning skips them.
+def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:
+    """Set to None the step hooks that callbacks and module do not override, so that Lightning skips them.
 
     Lightning calls every hook that is callable, with some bookkeeping around it.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
-    for owner, base in [(classifier, LightningModule), *((callback, Callback) for callback in callbacks)]:
+    for owner, base in [(module, LightningModule), *((callback, Callback) for callback in callbacks)]:
         for hook in STEP_HOOKS:
             if getattr(type(owner), hook) is getattr(base, hook) and hook not in vars(owner):
                 object.__setattr__(owner, hook, None)  # works for frozen dataclasses too

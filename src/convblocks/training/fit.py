@@ -1,9 +1,9 @@
-"""Train one network on MNIST or your own pictures.
+"""Train one network on MNIST or your own pictures, or any LightningModule.
 
 usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
 
-  --arch NAME          the network: mlp, maxpool, batchnorm, or a class of your own (required)
-  --network.KEY X      an argument of your own network's class
+  --arch NAME          mlp, maxpool, batchnorm, or a network's class; its arguments: --network.KEY X
+  --model NAME         or any LightningModule, with --datamodule NAME and, say, --judge val/iou:max
   --epochs N           passes over the training images (default: 5)
   --batch_size N       images per optimizer step (default: 64)
   --lr X               learning rate (default: 0.01)
@@ -19,8 +19,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --config FILE        read options from a YAML file; the command line overrides them
   --help_all           list all options (Trainer and data too); --print_config: with their values
 
-Examples:
-  convblocks fit --arch mlp --lr 1e-3 --epochs 10 --name mlp/slow
+Example:
   convblocks fit --arch batchnorm --data.root flowers --data.size 32 32 --data.flip true
 """
 
@@ -32,15 +31,14 @@ from lightning.pytorch import Callback
 from convblocks.console import echo
 from convblocks.data.images import MNIST
 from convblocks.model.distributed import new_process_group_ends_at_exit
-from convblocks.model.summary import describe, parameters_of
+from convblocks.model.summary import parameters_of
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import EPOCHS, RunResult
 from convblocks.tables import as_shown, counted
-from convblocks.training import slurm
+from convblocks.training import finish_images, finish_own, slurm
 from convblocks.training.config import Config
-from convblocks.training.diagnostics import DeadUnits
-from convblocks.training.finish import final_metrics, print_result, run_result, write_result
 from convblocks.training.friendly_errors import friendly_errors, rank_zero_errors
+from convblocks.training.image_run import ImageRun
 from convblocks.training.quiet import quiet_further_processes, quiet_lightning
 from convblocks.training.run import Run
 
@@ -57,7 +55,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         quiet_further_processes()
     with rank_zero_errors():
         config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
-        run = Run(config, [DeadUnits(), *callbacks])
+        make_run = ImageRun if config.is_of_images else Run
+        run = make_run(config, callbacks)
     if run.is_dev_run:
         try_out(run)
         return
@@ -73,7 +72,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         complete(run)
         return
     while not run.directory.create(exist_ok=config.name is not None):
-        run = Run(config, [DeadUnits(), *callbacks])  # another run has taken the free version
+        run = make_run(config, callbacks)  # another run has taken the free version
         run.prepare()
     with run.directory.lock():
         complete(run)
@@ -83,7 +82,8 @@ def try_out(run: Run) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
     with rank_zero_errors(run.is_rank_zero), friendly_errors(run.trainer, run.directory, run.resume_hint):
         run.trainer.fit(run.module, datamodule=run.data)
-        run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        if finish_own.has_test(run):
+            run.trainer.test(run.module, datamodule=run.data, verbose=False)
     if run.is_rank_zero:
         echo("fast_dev_run: training, evaluation and test work; no run directory was written.")
 
@@ -96,29 +96,36 @@ def complete(run: Run) -> None:
         if run.is_rank_zero:
             introduce(run)
         run.train()
-        metrics = final_metrics(run)
-        if run.is_rank_zero:
-            result = write_result(run, run_result(run, metrics))
-            print_result(run, result)
+        if isinstance(run, ImageRun):
+            finish_images.finish(run)
+        else:
+            finish_own.finish(run)
         run.trainer.strategy.barrier()  # when one process ends, launchers may kill the others, still writing
 
 
 def introduce(run: Run) -> None:
-    """Print the data, unless it is MNIST, and the network."""
-    files, settings, network = run.data.files, run.settings, run.module.network
+    """Print the images, unless they are MNIST's, and what is trained."""
+    if isinstance(run, ImageRun):
+        introduce_images(run)
+    settings, module = run.settings, run.module
+    if settings["threads"] > (cpus := os.cpu_count() or 1):
+        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs, which will be slow.")
+    if settings["trainer"]["enable_model_summary"]:
+        echo(run.describe())
+    parameters, device = parameters_of(module), run.trainer.strategy.root_device
+    line = f"{run.arch} · {parameters:,} parameters · {device} · seed {settings['seed']}"
+    echo(f"{line} -> {as_shown(run.directory.path)}")
+
+
+def introduce_images(run: ImageRun) -> None:
+    """Print the images, unless they are MNIST's."""
+    files, settings = run.data.files, run.settings
     if not files.original:
         images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
         note = " (not the original MNIST)" if files.image_spec == MNIST else ""
         echo(f"{settings['data'].get('source', files.folder)}: {images}{note}, {files.image_spec}")
     if not len(files.test.labels):
         echo(f"Without test images, 'test' below means the {len(run.data.val.labels):,} held-out images.")
-    if settings["threads"] > (cpus := os.cpu_count() or 1):
-        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs, which will be slow.")
-    if settings["trainer"]["enable_model_summary"]:
-        echo(describe(network, settings["batch_size"], files.image_spec))
-    parameters, device = parameters_of(network), run.trainer.strategy.root_device
-    line = f"{settings['arch']} · {parameters:,} parameters · {device} · seed {settings['seed']}"
-    echo(f"{line} -> {as_shown(run.directory.path)}")
 
 
 def finished(directory: RunDirectory, result: RunResult) -> str:

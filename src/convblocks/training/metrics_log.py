@@ -1,7 +1,7 @@
 """The metrics of a run: in ``metrics.csv``, in the loggers, on the terminal."""
 
-import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,15 @@ from convblocks.atomic import write
 from convblocks.console import echo
 from convblocks.runs.collapse import DEAD
 from convblocks.runs.directory import SPEED, TRAINING, is_epoch
-from convblocks.tables import as_csv, percent
-
-Row = dict[str, float]
+from convblocks.runs.result import Row
+from convblocks.tables import as_csv
+from convblocks.training.printed_rows import Column, format_row, heading
 
 # The suffix of the metrics of a step, as opposed to those of an epoch.
 STEP = "_step"
 
-# Widths of the printed columns, which fit into a terminal of 80 columns.
-LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 10, 8, 9
-
-# Losses above this are printed in scientific notation.
-HUGE = 10_000
+# That of the metrics of an epoch that are logged at each step too, as well as without it.
+EPOCH = "_epoch"
 
 
 class MetricsLog(Callback):
@@ -37,14 +34,18 @@ class MetricsLog(Callback):
 
     Args:
         path: The CSV file.
-        evaluated: The split that the run is evaluated on: test or val.
+        columns: Those that are printed.
         every_n_steps: The Trainer's ``log_every_n_steps``.
         running_loss: Also print the loss of the current batch that often, as the course's notebook does.
+        of_images: Whether batches are (images, targets), whose speed is measured.
     """
 
-    def __init__(self, path: Path, evaluated: str, every_n_steps: int, running_loss: bool) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[Column], every_n_steps: int, running_loss: bool, of_images: bool = False
+    ) -> None:
         self.path = path
-        self.evaluated = evaluated
+        self.columns = columns
+        self.of_images = of_images
         self.every_n_steps = every_n_steps
         self.running_loss = running_loss
         self.rows: list[Row] = []
@@ -56,6 +57,8 @@ class MetricsLog(Callback):
         self._ended: set[str] = set()  # "evaluation" or "epoch", if they have ended but have no row yet
         self._place: Row = {}  # epoch and step at that end, and the speed
         self.trains = False
+        self._has_heading = False
+        self._names_in_training: set[str] = set()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._trainer = trainer
@@ -63,8 +66,8 @@ class MetricsLog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
         self.trains = True
-        if trainer.is_global_zero:
-            show(trainer, heading(self.evaluated, trainer.max_epochs))
+        if trainer.fit_loop.restarted_mid_epoch:  # otherwise when the epoch starts, below what others print before
+            self._show_heading(trainer)
         self._log_last_epoch_again(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,6 +75,7 @@ class MetricsLog(Callback):
             self._log_last_epoch_again(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._show_heading(trainer)
         self._finish_row()
         self._begin_row()
 
@@ -83,7 +87,8 @@ class MetricsLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._images += len(batch[1]) * trainer.world_size
+        if self.of_images:
+            self._images += len(batch[1]) * trainer.world_size
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
             learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
             _log(trainer, learning_rate)
@@ -91,7 +96,8 @@ class MetricsLog(Callback):
             self._of_last_step = learning_rate | {
                 name: shortest_float(value) for name, value in logged if name.endswith(STEP)
             }
-        if self.running_loss and trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
+        shows_loss = self.running_loss and outputs and (batch_idx + 1) % self.every_n_steps == 0
+        if shows_loss and trainer.is_global_zero:
             batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
             show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {outputs['loss']:.4f}")
 
@@ -108,7 +114,7 @@ class MetricsLog(Callback):
         if "evaluation" not in self._ended:
             self._training_seconds = self._seconds()
         self._end("epoch")
-        _log(trainer, {name: self._place[name] for name in SPEED})
+        _log(trainer, {name: self._place[name] for name in SPEED if name in self._place})
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._finish_row()
@@ -116,10 +122,13 @@ class MetricsLog(Callback):
     def state_dict(self) -> dict[str, Any]:
         if "epoch" in self._ended:
             self._finish_row()
+        self._note_names()
         between = bool(self._ended)  # after an evaluation in the middle of an epoch, before its row is written
         return {
             "rows": [*self.rows, self._row()] if between else self.rows,
             "of_last_step": self._of_last_step,
+            "steps": steps_done(self._trainer),
+            "names_in_training": sorted(self._names_in_training),
             "seconds": 0.0 if between else self._seconds(),
             "images": 0 if between else self._images,
         }
@@ -127,6 +136,7 @@ class MetricsLog(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
         self._of_last_step = state_dict["of_last_step"]
+        self._names_in_training = set(state_dict["names_in_training"])
         self._seconds_before = state_dict["seconds"]
         self._images = state_dict["images"]
 
@@ -137,9 +147,9 @@ class MetricsLog(Callback):
 
     def _log_last_epoch_again(self, trainer: Trainer) -> None:
         """Log the metrics of the last epoch again if the run is resumed from its end."""
-        if self.rows and self.rows[-1]["step"] == trainer.global_step and is_epoch(self.rows[-1]):
+        if self.rows and self.rows[-1]["step"] == steps_done(trainer) and is_epoch(self.rows[-1]):
             metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
-            if trainer.global_step % self.every_n_steps == 0:
+            if steps_done(trainer) % self.every_n_steps == 0:
                 metrics |= self._of_last_step
             _log(trainer, metrics | {"epoch": self.rows[-1]["epoch"] - 1})
 
@@ -153,10 +163,13 @@ class MetricsLog(Callback):
         self._ended.add(what)
         self._place = {
             "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
+            "step": steps_done(trainer),
             "seconds": round(self._seconds(), 3),
-            "images_per_second": round(self._images / self._training_seconds),
         }
+        if self.of_images:
+            self._place["images_per_second"] = round(self._images / self._training_seconds)
+        elif what == "epoch":
+            self._place["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]  # marks the row as an epoch's
 
     def _finish_row(self) -> None:
         """Add, write and print the row of an ended evaluation or epoch, if any."""
@@ -166,17 +179,32 @@ class MetricsLog(Callback):
         self._ended = set()
         if self._trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            show(self._trainer, format_row(self.rows[-1], self.evaluated, self._trainer.max_epochs))
+            show(self._trainer, format_row(self.rows[-1], self.columns, self._trainer.max_epochs))
 
     def _row(self) -> Row:
+        self._note_names()
         logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: _place_in_row(metric[0]))
         metrics = {
             name: shortest_float(value)
             for name, value in logged
-            if not name.endswith(STEP) and ("epoch" if name.startswith(TRAINING) else "evaluation") in self._ended
+            if not name.endswith((STEP, EPOCH)) and self._kind_of(name) in self._ended
         }
         place = {name: value for name, value in self._place.items() if name not in SPEED}
-        return place | metrics | {name: self._place[name] for name in SPEED}
+        return place | metrics | {name: value for name, value in self._place.items() if name in SPEED}
+
+    def _note_names(self) -> None:
+        """Note which metrics are logged in training; in a checkpoint, since a resume does not know at first."""
+        results = self._trainer.fit_loop.epoch_loop._results.result_metrics
+        self._names_in_training |= {one.meta.name for one in results}
+
+    def _kind_of(self, name: str) -> str:
+        is_of_training = name.startswith(TRAINING) or name in self._names_in_training
+        return "epoch" if is_of_training else "evaluation"
+
+    def _show_heading(self, trainer: Trainer) -> None:
+        if trainer.is_global_zero and not self._has_heading:
+            show(trainer, heading(self.columns, trainer.max_epochs))
+        self._has_heading = True
 
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._start
@@ -188,9 +216,21 @@ def first_step_to_log(checkpoint: dict[str, Any]) -> int:
     All steps before the checkpoint have been logged, but at the end of an epoch the epoch's own metrics have not: they
     belong to its last step.
     """
-    step: int = checkpoint["global_step"]
-    rows = checkpoint["callbacks"]["MetricsLog"]["rows"]
+    step, rows = steps_before(checkpoint), checkpoint["callbacks"]["MetricsLog"]["rows"]
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
+
+
+def steps_before(checkpoint: dict[str, Any]) -> int:
+    """The steps that were done before a checkpoint, as ``steps_done`` counts them."""
+    steps: int = checkpoint["callbacks"]["MetricsLog"].get("steps", checkpoint["global_step"])
+    return steps
+
+
+def steps_done(trainer: Trainer) -> int:
+    """The steps so far as loggers count them: with manual optimization a batch, however often optimizers step."""
+    if trainer.lightning_module.automatic_optimization:
+        return trainer.global_step
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
 
 def _place_in_row(metric: str) -> int:
@@ -201,41 +241,7 @@ def _place_in_row(metric: str) -> int:
 def ends_logged_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:
     """Whether the optimizer has stepped with this batch (gradients may accumulate), and the step is logged."""
     has_stepped = trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-    return has_stepped and trainer.global_step % every_n_steps == 0
-
-
-def heading(evaluated: str, epochs: int | None) -> str:
-    """The heading of the printed rows of a run that is evaluated on this split."""
-    splits = "".join(f"  {f'{split} loss':>{LOSS_WIDTH}} {'acc':>{SHARE_WIDTH}}" for split in ("train", evaluated))
-    return f"{'epoch':<{_epoch_width(epochs)}}{splits}  {'time':>{TIME_WIDTH}}"
-
-
-def format_row(row: Row, evaluated: str, epochs: int | None) -> str:
-    """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
-    parts = [f"{epoch_label(int(row['epoch']), epochs):<{_epoch_width(epochs)}}"]
-    for split in ("train", evaluated):
-        loss, share = "", ""
-        if f"{split}/loss" in row:
-            loss, share = loss_text(row[f"{split}/loss"]), percent(row[f"{split}/acc"])
-        elif split == "train":
-            loss = f"step {row['step']}"
-        parts.append(f"  {loss:>{LOSS_WIDTH}} {share:>{SHARE_WIDTH}}")
-    seconds = f"{row['seconds']:.1f} s"
-    return "".join([*parts, f"  {seconds:>{TIME_WIDTH}}"])
-
-
-def epoch_label(epoch: int, epochs: int | None) -> str:
-    """An epoch, counted from 1: ``3/5``, or ``3`` without a limit."""
-    return str(epoch) if epochs in (None, -1) else f"{epoch}/{epochs}"
-
-
-def loss_text(loss: float) -> str:
-    """A loss with four decimals, or in scientific notation if it is huge."""
-    return f"{loss:.4f}" if abs(loss) < HUGE or not math.isfinite(loss) else f"{loss:.3g}"
-
-
-def _epoch_width(epochs: int | None) -> int:
-    return max(len("epoch"), len(epoch_label(epochs or 0, epochs)))
+    return has_stepped and steps_done(trainer) % every_n_steps == 0
 
 
 def show(trainer: Trainer, line: str) -> None:
@@ -254,4 +260,4 @@ def shortest_float(value: Tensor) -> float:
 def _log(trainer: Trainer, metrics: Row) -> None:
     """Log metrics to all loggers, at the last step."""
     for logger in trainer.loggers:
-        logger.log_metrics(metrics, step=trainer.global_step - 1)
+        logger.log_metrics(metrics, step=steps_done(trainer) - 1)

@@ -20,7 +20,6 @@ from convblocks.errors import UsageError
 from convblocks.model import class_specs
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.networks import ARCHITECTURES
 
 EPOCHS = 5
 
@@ -29,7 +28,6 @@ TRAINER_DEFAULTS = {
     "log_every_n_steps": 50,
     "num_sanity_val_steps": 0,
     "sync_batchnorm": True,
-    "use_distributed_sampler": False,
 }
 
 # Short options, and the options that they set. The latter cannot be given themselves.
@@ -39,8 +37,12 @@ LINKS = {"epochs": "trainer.max_epochs", "batch_size": "data.batch_size", "seed"
 # their own, so that they can be added to a class that a config names.
 CLASSES = ("optimizer", "lr_scheduler", "loss")
 
+# The same for a LightningModule of the user's own and its data; then the options of images do not apply.
+OWN = ("model", "datamodule")
+OF_IMAGES = ("arch", "network", "batch_size", "lr", *CLASSES, "data")
+
 # Options of where a run is kept and what it prints, not of what it computes.
-NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in CLASSES))
+NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in (*CLASSES, *OWN)))
 
 # Options that name folders.
 FOLDERS = ("--data.root", "--trainer.default_root_dir")
@@ -63,8 +65,6 @@ class FitParser(jsonargparse.ArgumentParser):
                 raise UsageError(f"{target} is set with --{option}") from ex
         if '"data.size"' in message:
             raise UsageError("--data.size takes a height and a width in pixels, such as 32 40") from ex
-        if "required: arch" in message:
-            raise UsageError(f"--arch is required: choose one of {', '.join(ARCHITECTURES)}") from ex
         if message.startswith("Unexpected config: "):
             found = " ".join(message.split()[2:]) or "nothing"
             raise UsageError(f"--config: expected lines such as lr: 0.01, but found {found[:80]}") from ex
@@ -78,7 +78,7 @@ class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, m
 
     def __call__(self, parser: FitParser, cfg: jsonargparse.Namespace, values: str, option_string: Any = None) -> None:
         """Override earlier options by the config's; jsonargparse alone does not know the class of a short name."""
-        if earlier := [option for option in CLASSES if not isinstance(cfg.get(option), str | None)]:
+        if earlier := [option for option in (*CLASSES, *OWN) if not isinstance(cfg.get(option), str | None)]:
             chosen = type(cfg)()
             self.apply_config(parser, chosen, self.dest, values)
             for option in earlier:
@@ -92,7 +92,7 @@ def parser() -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
     options = FitParser(prog="convblocks fit", allow_abbrev=False)
     options.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
-    options.add_argument("--arch", type=str, required=True, help="The network to train, or its class.")
+    options.add_argument("--arch", type=str, help="The network to train, or its class.")
     options.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
     help_text = f"Passes over the training images (default: {EPOCHS}, or without limit if there is another one)."
     options.add_argument("--epochs", type=int | None, help=help_text)
@@ -103,6 +103,11 @@ def parser() -> FitParser:
         help_text = f"A short name or a class; its arguments as --{option}.KEY."
         options.add_argument(f"--{option}", type=ClassSpec, default=_default(ImageClassifier, option), help=help_text)
         options.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
+    for option, what in (("model", "LightningModule"), ("datamodule", "LightningDataModule")):
+        help_text = f"A {what} of your own instead of --arch; its arguments as --{option}.KEY."
+        options.add_argument(f"--{option}", type=ClassSpec | None, help=help_text)
+        options.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
+    options.add_argument("--judge", type=str, help="The metric to judge the model by, such as val/loss:min.")
     help_text = "Seed of the weights, and of the order and movements of the images."
     options.add_argument("--seed", type=int, default=0, help=help_text)
     options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
@@ -158,8 +163,9 @@ def parse_words(arguments: Sequence[str]) -> jsonargparse.Namespace:
     Raises:
         UsageError: an unknown option, or a value of another type.
     """
-    apart = re.compile(rf"--({'|'.join(CLASSES)})\.(init_args\.)?(?!class_path)")
-    classes = re.compile(rf"--({'|'.join(CLASSES)})\.class_path")
+    options = "|".join((*CLASSES, *OWN))
+    apart = re.compile(rf"--({options})\.(init_args\.)?(?!class_path)")
+    classes = re.compile(rf"--({options})\.class_path")
     words = [classes.sub(r"--\1", apart.sub(r"--\1_arguments.", word)) for word in as_single_words(arguments)]
     try:
         return parser().parse_args(words)
@@ -176,7 +182,10 @@ def plain_settings(parsed: jsonargparse.Namespace) -> Settings:
     settings["trainer"].pop("default_root_dir", None)
     for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
         settings["trainer"].setdefault(option, None)
-    return settings | {option: class_spec(option, parsed) for option in CLASSES}
+    if parsed.model is None:
+        return settings | {option: class_spec(option, parsed) for option in CLASSES}
+    general = {option: value for option, value in settings.items() if option not in OF_IMAGES}
+    return general | {option: class_spec(option, parsed) for option in OWN if parsed[option] is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -7,26 +7,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import seed_everything
-from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelCheckpoint, ModelPruning
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from torchinfo import summary
 
 from convblocks.console import echo
-from convblocks.errors import DataError, UsageError, UserError
-from convblocks.model.class_specs import spans_the_run
+from convblocks.errors import UsageError, UserError
+from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
+from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.runs.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
 from convblocks.runs.directory import RunDirectory, first_change, next_version
-from convblocks.runs.provenance import note_start, read_origin
+from convblocks.runs.judge import Judge
+from convblocks.runs.provenance import note_start
 from convblocks.tables import flatten
 from convblocks.training import loggers, signals, slurm
 from convblocks.training.averaging import follow_until_averaging_starts
 from convblocks.training.config import Config
 from convblocks.training.diagnostics import Divergence
-from convblocks.training.fast import keep_freed_memory, skip_idle_hooks, speed_up_gradients
-from convblocks.training.fast_network import speed_up_network
-from convblocks.training.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
-from convblocks.training.metrics_log import MetricsLog, first_step_to_log
+from convblocks.training.fast import skip_idle_hooks
+from convblocks.training.friendly_errors import find_disk_error, friendly_errors
+from convblocks.training.metrics_log import MetricsLog, first_step_to_log, steps_before
 from convblocks.training.parser import Settings
+from convblocks.training.printed_rows import columns_of_own
 from convblocks.training.quiet import quiet_tensorboard_thread
 from convblocks.training.rank_failure import RankFailureMonitor
 from convblocks.training.resume import ExactResume, callbacks_of
@@ -36,10 +39,21 @@ from convblocks.training.tensorboard import RunTensorBoardLogger
 class BestCheckpoint(ModelCheckpoint):
     """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
 
-    def __init__(self, path: Path, monitor: str) -> None:
+    def __init__(self, path: Path, judge: Judge) -> None:
         super().__init__(
-            path.parent, path.stem, monitor=monitor, enable_version_counter=False, save_on_train_epoch_end=False
+            path.parent,
+            path.stem,
+            monitor=judge.metric,
+            mode=judge.direction,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
         )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and self.monitor not in trainer.callback_metrics:
+            logged = ", ".join(trainer.callback_metrics) or "nothing"
+            raise UsageError(f"{type(pl_module).__name__} logs no {self.monitor} when it is evaluated, but {logged}")
+        super().on_validation_end(trainer, pl_module)
 
 
 class RunSettings(Callback):
@@ -53,7 +67,7 @@ class RunSettings(Callback):
 
 
 class Run:
-    """A run: ``prepare``, ``start`` (which resumes if there is a checkpoint) and ``train``.
+    """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a checkpoint) and ``train``.
 
     Making one builds all parts and writes nothing. ``is_rank_zero`` is true in the process that prints and writes.
 
@@ -65,22 +79,21 @@ class Run:
         UsageError: invalid or incompatible options.
     """
 
+    module: LightningModule
+    data: LightningDataModule | None
+
     def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
         self.config, self.settings = config, config.settings
         trainer_settings = self.settings["trainer"]
         slurm.check_settings(trainer_settings)
         torch.set_num_threads(self.settings["threads"])
         config.import_classes()
-        self.data = config.make_data()
-        image_spec = self.data.image_spec
-        seed_everything(self.settings["seed"], verbose=False)
-        self.module = config.make_classifier(image_spec)
+        self._make_parts()
         self.directory = self._next_directory()
         self.is_dev_run = bool(trainer_settings["fast_dev_run"])
         self.resumable = trainer_settings.get("enable_checkpointing", True)
-        every_n_steps = trainer_settings["log_every_n_steps"]
-        self.log = MetricsLog(self.directory.metrics, self.data.evaluation_split, every_n_steps, config.running_loss)
-        own = [RunSettings(self.settings), self.log, *callbacks, Divergence(every_n_steps), *self._checkpoints()]
+        self.log = self._metrics_log()
+        own = [RunSettings(self.settings), self.log, *callbacks, *self._diagnostics(), *self._checkpoints()]
         checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=self.directory.last_checkpoint)
         plugins = [checkpoint_io, *slurm.cluster_environments(trainer_settings)]
         logger = self._logger()
@@ -92,16 +105,43 @@ class Run:
             os.environ["OMP_NUM_THREADS"] = str(self.settings["threads"])
         self.is_rank_zero = self.trainer.is_global_zero
         self._checkpoint: Path | None = None  # to resume from
-        self._adapt_to_callbacks()
+        self._adapt()
         if self.is_dev_run or not self.resumable:
             signals.uninstall()
-        speed_up_gradients(self.trainer, self.module)
-        speed_up_network(self.module.network)
+
+    @property
+    def arch(self) -> str:
+        """The name of what is trained."""
+        return str(short_name(self.settings["model"]))
+
+    @property
+    def judge(self) -> Judge:
+        """The metric that the run is judged by."""
+        return Judge.parse(self.settings["judge"])
+
+    @property
+    def best_by(self) -> Judge | None:
+        """The metric of evaluations whose best checkpoint is kept, if any."""
+        return None if self.judge.is_of_test else self.judge
+
+    @property
+    def tests_once(self) -> bool:
+        """Whether test metrics are measured at the end only."""
+        return True
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """The MD5 of each part of the data, where it is known."""
+        return {}
 
     @property
     def resume_hint(self) -> str:
         """The advice for a run that has ended early."""
         return "carry on with --resume" if self.resumable else "it kept no checkpoint"
+
+    def describe(self) -> str:
+        """Torchinfo's table of the layers."""
+        return str(summary(self.module, depth=2, verbose=0))
 
     @contextmanager
     def reporting_failures(self) -> Iterator[None]:
@@ -124,17 +164,14 @@ class Run:
             return
         if not directory.config.is_file():
             raise UsageError(f"{directory.path} is not a run that can be resumed: it has no {directory.config.name}")
-        longer = settings["epochs"] > directory.read_config()["epochs"] and not spans_the_run(settings["lr_scheduler"])
+        schedule = settings.get("lr_scheduler", CONSTANT)
+        longer = settings["epochs"] > directory.read_config()["epochs"] and not spans_the_run(schedule)
         # The same images may lie elsewhere now: `start` compares their MD5s.
         if changed := directory.changed_settings(settings, ignored=("data.root", *(("epochs",) if longer else ()))):
             raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
     def prepare(self) -> None:
-        """Read the data, before anything is written."""
-        with rank_zero_errors():
-            self.data.prepare_data()
-            self.data.setup()
-        keep_freed_memory()
+        """Read the data, before anything is written; with a user's own module Lightning does so later."""
 
     def start(self) -> None:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
@@ -150,10 +187,10 @@ class Run:
             if self._checkpoint != self.directory.last_checkpoint and self.is_rank_zero:
                 last = self.directory.last_checkpoint
                 echo(f"{last} is missing or damaged: carrying on from {self._checkpoint.name}")
-            steps, first_logged = checkpoint["global_step"], first_step_to_log(checkpoint)
+            steps, first_logged = steps_before(checkpoint), first_step_to_log(checkpoint)
         if self.is_rank_zero:
             self._note_settings(steps)
-            for line in note_start(self.directory.provenance, self.settings["seed"], self.data.files.fingerprint):
+            for line in note_start(self.directory.provenance, self.settings["seed"], self.fingerprint):
                 echo(f"changed since the run began: {line}")
         self._start_loggers(first_logged)
 
@@ -173,14 +210,26 @@ class Run:
 
     def _next_directory(self) -> RunDirectory:
         name, root = self.config.name, self.config.root
-        return next_version(self.settings["arch"], root) if name is None else RunDirectory(name, root)
+        return next_version(self.arch, root) if name is None else RunDirectory(name, root)
+
+    def _make_parts(self) -> None:
+        seed_everything(self.settings["seed"], verbose=False)
+        self.module, self.data = self.config.make_own_parts()
+
+    def _metrics_log(self) -> MetricsLog:
+        columns = columns_of_own(self.judge)
+        every_n_steps = self.settings["trainer"]["log_every_n_steps"]
+        return MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.running_loss)
+
+    def _diagnostics(self) -> list[Callback]:
+        return [Divergence(self.settings["trainer"]["log_every_n_steps"])]
 
     def _checkpoints(self) -> list[Callback]:
         """The callbacks that write checkpoints, in the order in which Lightning must call them."""
         if not self.resumable:
             return []
         best, last = self.directory.best_checkpoint, self.directory.last_checkpoint
-        of_best = [BestCheckpoint(best, monitor="val/loss")] if self.data.val_size else []
+        of_best = [BestCheckpoint(best, self.best_by)] if self.best_by else []
         return [*of_best, ExactResume(last, hint="carry on with --resume")]
 
     def _logger(self) -> Any:
@@ -188,57 +237,26 @@ class Run:
         given = self.config.parsed.trainer.logger
         return loggers.with_runs(given, loggers.read_runs(self.directory.loggers)) if self.config.resume else given
 
-    def _adapt_to_callbacks(self) -> None:
+    def _adapt(self) -> None:
         """Do what some of a user's callbacks need, and refuse combinations that cannot work."""
-        if callbacks_of(self.trainer, LearningRateFinder) and self.settings["lr_scheduler"] == "onecycle":
-            raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
             if not isinstance(checkpoint, BestCheckpoint | ExactResume) and checkpoint.dirpath is None:
                 # Apart from the checkpoints that a resume needs.
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
         follow_until_averaging_starts(self.trainer)
-        if callbacks_of(self.trainer, ModelPruning):
-            self.module.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last lacks
+        if self.trainer.world_size > 1 and self.settings["trainer"]["sync_batchnorm"]:
+            synchronize_batch_norm(self.module)
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
-        try:
-            return newest_checkpoint(self.directory.last_checkpoint, self.module)
-        except UserError:  # perhaps because other classes or shapes of images have changed the shapes of the weights
-            began = (read_origin(self.directory.provenance) or {}).get("data", {})
-            if began and (changed := _changed_parts(began, self.data.files.fingerprint)):
-                raise self._other_data(changed) from None
-            raise
+        return newest_checkpoint(self.directory.last_checkpoint, self.module, of_images=False)
 
     def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume with other data or from another run's checkpoint; take over what finders found."""
-        files, state = self.data.files, checkpoint[type(self.data).__qualname__]
+        """Refuse to resume from another run's checkpoint."""
         if other := first_change(checkpoint["callbacks"][SETTINGS], self.settings, ("data.root", "epochs")):
             raise UserError(
                 f"{self._checkpoint} is of a run with {other}: put the right one there, undo the change of "
                 f"{self.directory.config.name}, or choose another --name"
             )
-        changed = _changed_parts(state["fingerprint"], files.fingerprint)
-        if checkpoint["hyper_parameters"]["image_spec"]["classes"] != list(files.image_spec.classes):
-            changed.append("list of classes")
-        if changed:
-            raise self._other_data(changed)
-        self._restore_found_values(checkpoint)
-
-    def _restore_found_values(self, checkpoint: dict[str, Any]) -> None:
-        """Use the values that LearningRateFinder and BatchSizeFinder found when the run began, without a new search."""
-        finders = (LearningRateFinder, BatchSizeFinder)
-        if callbacks_of(self.trainer, *finders):
-            others = [one for one in callbacks_of(self.trainer, Callback) if not isinstance(one, finders)]
-            self.trainer.callbacks = others  # type: ignore[attr-defined]  # Lightning sets it at run time
-            self.module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-            self.data.batch_size = checkpoint[type(self.data).__qualname__]["batch_size"]
-
-    def _other_data(self, changed: Sequence[str]) -> DataError:
-        """The error for parts of the data that have changed since the run began."""
-        return DataError(
-            f"{self.directory.path} was begun with another {' and '.join(changed)} than {self.data.files.folder} "
-            "holds: restore the data, or choose another --name"
-        )
 
     def _note_settings(self, steps: int) -> None:
         """Write ``config.yaml``; on a resume with another layout of processes, print and note the earlier one."""
@@ -259,10 +277,5 @@ class Run:
         elif self.is_rank_zero and added:
             loggers.begin(added, directory.loggers, flatten(self.settings))
         if self.settings["trainer"].get("logger") is not False:
-            board = RunTensorBoardLogger(directory, purge_step=first_step, tests_once=bool(self.data.val_size))
+            board = RunTensorBoardLogger(directory, purge_step=first_step, tests_once=self.tests_once)
             trainer.loggers = [board, *added]
-
-
-def _changed_parts(began: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The names of the parts of the data that were changed, removed or added since the run began."""
-    return [name for name in dict.fromkeys([*began, *now]) if began.get(name) != now.get(name)]

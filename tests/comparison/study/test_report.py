@@ -15,7 +15,6 @@ from convblocks.comparison.study.dead_units import dead_unit_sentences
 from convblocks.comparison.study.decision import Decision, decide
 from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose
 from convblocks.comparison.study.report import conclusions, differences_of, winner_sentences, winner_titles
-from convblocks.comparison.wording import MEASURES
 from convblocks.figures.intervals import intervals_figure
 from convblocks.runs.result import RunResult
 from tests.comparison.made_up import CHANCE, assert_expected, course, result
@@ -96,7 +95,7 @@ def test_the_figure_has_the_intervals_of_the_tables() -> None:
     notebook, best = intervals_figure(differences_of(decision), "points").axes
     for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
         (table,) = differences_tables(comparison)
-        rows = [row for row in table.rows if row[0] == MEASURES["accuracy"]]
+        rows = [row for row in table.rows if row[0] == "test accuracy"]
         drawn = [text.get_text() for text in (*panel.get_yticklabels(), *panel.texts)]
         assert drawn == [row[1] for row in rows] + [row[3].replace("-", "\N{MINUS SIGN}") for row in rows]
 

@@ -68,7 +68,7 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
     best = [one for one in results if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
     first, second = (runs.get(arch, []) for arch in PRIMARY)
-    primary = difference("accuracy", first, second) if first and second else None
+    primary = difference("score", first, second) if first and second else None
     ruling = judge(primary) if primary else "undecided"
     by_means = primary is not None and primary.runs == primary.trained_runs
     return Decision(
@@ -132,7 +132,7 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
 
 
 def _trained(results: Sequence[RunResult]) -> list[float]:
-    return [one.accuracy for one in results if not one.collapsed]
+    return [one.score for one in results if not one.collapsed]
 
 
 def _place(arch: str) -> int:
@@ -141,6 +141,7 @@ def _place(arch: str) -> int:
 
 def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:
     """Which test images each run got right, of shape (runs, images)."""
+    assert results[0].images is not None
     right = np.ones((len(results), results[0].images.test), dtype=np.bool_)
     for row, result in zip(right, results, strict=True):
         row[list(result.mistakes or ())] = False

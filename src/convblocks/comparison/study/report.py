@@ -160,7 +160,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
-    return {f"{one.first} - {one.second}": one.means for one in comparison.of_accuracy() if one.means}
+    return {f"{one.first} - {one.second}": one.means for one in comparison.of_score() if one.means}
 
 
 def _primary(decision: Decision, primary: Difference) -> str:

@@ -1,0 +1,71 @@
+"""The metric by which runs are judged, and its direction."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from convblocks.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The metric of evaluations by which the best checkpoint, the settings and the networks are chosen.
+
+    Args:
+        metric: Its name as it is logged, such as ``val/iou``. If the same name with ``test`` is logged too, at the end
+            of a run, then runs are compared by that.
+        direction: Whether more or less of it is better.
+    """
+
+    metric: str
+    direction: Literal["max", "min"]
+
+    @classmethod
+    def parse(cls, text: str) -> "Judge":
+        """Read ``val/iou:max``.
+
+        Raises:
+            UsageError: it is written differently.
+        """
+        metric, _, direction = text.rpartition(":")
+        if not metric or direction not in ("max", "min"):
+            raise UsageError(f"--judge {text}: give a metric and its direction, such as val/loss:min or val/acc:max")
+        return cls(metric, "max" if direction == "max" else "min")
+
+    @property
+    def tested(self) -> str:
+        """The same metric on test data: ``test/iou``."""
+        return re.sub(r"^val(id(ation)?)?(?=[/_.-])", "test", self.metric)
+
+    @property
+    def is_of_test(self) -> bool:
+        """Whether it is known at the end only."""
+        return self.metric == self.tested and self.metric.startswith("test")
+
+    @property
+    def sign(self) -> int:
+        """1 if more is better, else -1."""
+        return 1 if self.direction == "max" else -1
+
+    @property
+    def name(self) -> str:
+        """Of the metric on validation data, in a sentence."""
+        return "validation accuracy" if self == ACCURACY else self.metric
+
+    @property
+    def title(self) -> str:
+        """The heading of a column of such values."""
+        return "accuracy %" if self == ACCURACY else self.metric
+
+    def number(self, value: float) -> str:
+        """A value in a table: ``97.01`` per cent of accuracy, ``0.8123`` of anything else."""
+        return f"{100 * value:.2f}" if self == ACCURACY else f"{value:.4g}"
+
+    def text(self, value: float) -> str:
+        """A value in a sentence: ``97.01 %``."""
+        return f"{self.number(value)} %" if self == ACCURACY else self.number(value)
+
+
+# The judge of image classifiers, whose best checkpoint is that of the lowest loss.
+ACCURACY = Judge("val/acc", "max")
+LOSS = Judge("val/loss", "min")
