@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.model.classifier import DigitClassifier, ImageClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
+    from convblocks.training.resume import ExactResume
 
 __all__ = [
     "ARCHITECTURES",
     "ConvBatchNormNetwork",
     "ConvMaxPoolNetwork",
     "DigitClassifier",
+    "ExactResume",
     "ImageClassifier",
     "ImageDataModule",
     "ImageSets",
@@ -36,6 +38,7 @@ __all__ = [
 # Where each is, unless among the networks.
 ROOMS = {
     "DigitClassifier": "model.classifier",
+    "ExactResume": "training.resume",
     "ImageClassifier": "model.classifier",
     "ImageDataModule": "data.module",
     "ImageSpec": "data.images",

@@ -56,6 +56,13 @@ class Tagged(Dataset[Pair]):
         numbers = self.numbers[index]
         return numbers + 0.1 * torch.randn(8), (numbers.view(LABELS, 2).sum(dim=1) > 0).long()
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Of the worker process: torchdata asks it after each batch."""
+        return {"generator": torch.get_rng_state()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        torch.set_rng_state(state["generator"])
+
 
 class Tags(LightningDataModule):
     """Training data from a worker process."""

@@ -6,6 +6,7 @@ Runs are trained in parallel; the report says by how much a network is better, a
 command any time: finished runs are reused, interrupted ones resume.
 
   --arch NAME ...      the networks to compare, as fit takes them (default: mlp, maxpool, batchnorm)
+  --model NAME ...     or any LightningModules, with --datamodule NAME and, say, --judge val/iou:max
   --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
   --epochs N           passes over the training images (default: the config's, else 5)
   --grid KEY=V1,V2     sweep an option of fit, such as lr=1e-3,1e-2; may be repeated
@@ -15,6 +16,7 @@ command any time: finished runs are reused, interrupted ones resume.
   --name NAME          runs and report go to lightning_logs/NAME (default: compare)
   --trial I            train only trial number I, without a report: for a task of a job array
   --no-fit             only report on existing runs
+  --from FILE          only report on runs from anywhere: a CSV file with arm, seed and a score, as --judge score:max
 
 Any other option is passed to fit for all trials. With --data.val_size and a grid, each network is tested at the
 setting that is best for it on held-out training images.
@@ -38,6 +40,7 @@ from convblocks.comparison.more_runs import more_runs
 from convblocks.comparison.options import MOST_TRIALS, parse
 from convblocks.comparison.publish import publish, repeat_of
 from convblocks.comparison.report import report_of
+from convblocks.comparison.scores_file import report_on_file
 from convblocks.comparison.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
 from convblocks.comparison.trials import Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
@@ -59,6 +62,9 @@ def main(arguments: list[str]) -> None:
         UsageError: options or a grid that fit does not take.
         UserError: a run with other settings in the way, or trials that are missing at the end.
     """
+    if any(word.partition("=")[0] == "--from" for word in arguments):
+        report_on_file(arguments)
+        return
     quiet_lightning()
     launched = dict(os.environ)
     with rank_zero_errors():

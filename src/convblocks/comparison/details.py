@@ -37,6 +37,8 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
         lambda one: (one.machine, one.device, f"{one.processes} x {one.threads}", one.commit or NOTHING),
     )
     seeds = [[*setting, ", ".join(str(one.seed) for one in own), str(len(own))] for setting, own in settings.items()]
+    if not any(one.machine for one in (run.provenance for run in results)):
+        return []
     return [
         Table("Settings", ["network", "options", "batch size", "seeds", "runs"], seeds),
         Table(

@@ -12,7 +12,7 @@ from convblocks.comparison.grid import Analysis, as_numbers
 from convblocks.comparison.publish import Report
 from convblocks.comparison.ranking import ranking, winner
 from convblocks.comparison.trials import ROOT
-from convblocks.comparison.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, sentence, settings_text
+from convblocks.comparison.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
 from convblocks.data.images import MNIST
 from convblocks.estimates import NOTHING, SHARE, cell, p_text
 from convblocks.figures.curves import comparison_figure
@@ -34,7 +34,7 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
     swept, cells = tuple(analysis.swept), list(analysis.at_settings.values())
     every_setting = [results_table(titled("Every setting", analysis.results, swept), cells, swept)] if cells else []
     if analysis.main:
-        title = "Each network at its own best setting" if swept else "Results"
+        title = f"Each {noun_of(analysis.main)} at its own best setting" if swept else "Results"
         title = titled(title, analysis.main.results, swept)
         tables = [results_table(title, [analysis.main], swept, _choice_notes(analysis), winner(analysis.main))]
         tables += claims_tables({"verdict": analysis.main})
@@ -86,7 +86,7 @@ def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> st
     """A title with the settings that all runs share."""
     overrides = results[0].overrides
     common = [option for option, _ in overrides if option not in swept and option != ROOT]
-    return f"{title}: {settings_text(overrides, common)}"
+    return f"{title}: {settings_text(overrides, common)}" if common else title
 
 
 def results_table(
@@ -104,10 +104,10 @@ def results_table(
     validated = bool(swept) and all(arm.validation is not None for one in comparisons for arm in one.arms)
     alone = all(len(one.arms) == 1 for one in comparisons)
     columns = {
-        "network": True,
+        noun_of(comparisons[0]): True,
         "setting": bool(swept),
-        "parameters": True,
-        "s a\nrun": True,
+        "parameters": any(one.parameters for one in results),
+        "s a\nrun": any(one.seconds for one in results),
         "trained": True,
         "validation": validated,
         f"{results[0].score_name.removeprefix('test ')}\nif trained": True,
@@ -261,9 +261,9 @@ def _meaning_of_collapse(comparison: Comparison) -> str:
 
 def _meaning(comparison: Comparison) -> str:
     baseline = comparison.baseline
-    network, difference = ("network", "points of accuracy") if comparison.images else ("model", "the difference")
+    noun, difference = noun_of(comparison), "points of accuracy" if comparison.images else "the difference"
     return (
-        f"P(beats {baseline}): the probability that a run of this {network} is better than one of {baseline}, "
+        f"P(beats {baseline}): the probability that a run of this {noun} is better than one of {baseline}, "
         f"collapsed runs coming last. minus {baseline}: {difference} between the means of the runs that trained."
     )
 

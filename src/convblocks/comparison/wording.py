@@ -44,9 +44,15 @@ def measure_name(comparison: Comparison, measure: Measure) -> str:
     return MEASURES.get(measure, comparison.results[0].score_name)
 
 
+def noun_of(comparison: Comparison) -> str:
+    """What is compared."""
+    return "network" if comparison.images else "model"
+
+
 def sentence(text: str) -> str:
-    """A text with a capital letter and a full stop."""
-    return f"{text[0].upper()}{text[1:]}."
+    """A text with a capital letter, unless it begins with the name of a class, and a full stop."""
+    is_name = "." in text.split()[0].rstrip(".")
+    return f"{text if is_name else text[0].upper() + text[1:]}."
 
 
 def lead_text(lead: Estimate) -> str:

@@ -35,6 +35,10 @@ def comparison_figure(results: Sequence[RunResult]) -> Figure:
     """Training loss, if it is known, and error or score by epoch, and the final one of every run."""
     curves, scale = curves_of_networks(results), Scale(results[0].judge)
     heights = (4.0, 0.9 + 0.45 * len(curves))
+    if not any(math.isfinite(score) for run in results for score in run.scores):  # of runs from elsewhere
+        figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
+        _final_scores(figure.subplots(), curves, scale)
+        return figure
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     has_loss = all("train/loss" in row for run in results for row in run.epochs)

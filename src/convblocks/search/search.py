@@ -7,6 +7,7 @@ trials early. Then retrains the best settings with fresh seeds, and reports thei
 kill; start it again in parallel, here or on another machine, to share the trials.
 
   --arch NAME ...      the network; if several, the choice among them is searched too
+  --model NAME ...     or any LightningModules, with --datamodule NAME and, say, --judge val/iou:max
   --data.val_size N    number of training images held out for the score
   --trials N           number of trials, of all processes together (default: 40)
   --epochs N           passes over the training images (default: the config's, else 5)

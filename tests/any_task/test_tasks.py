@@ -1,0 +1,141 @@
+"""Each of four tasks is run, killed and resumed, compared over seeds and searched."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning import Callback, LightningModule, Trainer
+
+from convblocks.comparison import compare
+from convblocks.errors import Stopped, UserError
+from convblocks.runs.directory import RunDirectory
+from convblocks.search import search
+from convblocks.training import fit, signals
+from tests.training.test_fit import assert_same_weights, metric_rows
+
+HERE = "tests.any_task"
+# The options of each task, the steps of an epoch, and the score that three epochs reach at least, or at most.
+TASKS = {
+    "regression": ("Curve", "Points", "val/rmse:min", 16, 0.4),
+    "labels": ("Tagger", "Tags", "val/MultilabelF1Score:max", 20, 0.8),
+    "shapes": ("Segmenter", "Shapes", "val/iou:max", 20, 0.7),
+    "characters": ("Characters", "Text", "val/bits:min", 20, 1.0),
+}
+# torchdata calls what torch 2.13 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+
+
+def options_of(task: str, epochs: int = 3) -> list[str]:
+    model, data, judge, _, _ = TASKS[task]
+    model, data = (f"{HERE}.{task}.{name}" for name in (model, data))
+    return ["--model", model, "--datamodule", data, "--judge", judge, "--epochs", str(epochs)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_learns(task: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit.main([*options_of(task), "--name", "run"])
+    result = RunDirectory("run").read_result()
+    *_, steps, limit = TASKS[task]
+    assert result.judge.sign * (result.score - limit) > 0
+    assert [row["step"] for row in result.epochs] == [steps, 2 * steps, 3 * steps]
+    assert f"{result.score_name} {result.judge.text(result.score)}, 3 epochs" in capsys.readouterr().out
+
+
+class Signal(Callback):
+    """Sends SIGTERM to this process after a batch."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.parametrize("task", TASKS)
+def test_killed_and_resumed_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
+    flags, steps = options_of(task), TASKS[task][3]
+    fit.main([*flags, "--name", "whole"])
+    with pytest.raises(Stopped):
+        fit.main([*flags, "--name", "stopped"], [Signal(steps + 7 if within else steps)])
+    signals.forget()
+    fit.main(["--name", "stopped", "--resume"])
+    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
+    assert whole.read_result().final == stopped.read_result().final
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_seeds_are_compared_by_the_judge(task: str, workspace: Path) -> None:
+    compare.main([*options_of(task, epochs=1), "--seeds", "3", "--jobs", "2", "--name", "seeds"])
+    (arm,) = json.loads(Path("lightning_logs/seeds/comparison.json").read_text())["comparison"]["arms"]
+    runs = sorted(Path("lightning_logs/seeds").rglob("summary.json"))
+    scores = [RunDirectory(str(run.parent.relative_to("lightning_logs"))).read_result().score for run in runs]
+    assert len(set(scores)) == 3
+    assert arm["score"]["value"] == pytest.approx(sum(scores) / 3)
+    assert arm["collapsed_at"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_a_search_chooses_by_the_judge(task: str, workspace: Path) -> None:
+    flags = ["--trials", "4", "--confirm", "1", "--seeds", "2", "--jobs", "2", "--name", "search"]
+    search.main([*options_of(task, epochs=1), "--space", "model.lr=1e-4..1e-1:log", *flags])
+    found = json.loads(Path("lightning_logs/search/search.json").read_text())
+    sign = 1 if TASKS[task][2].endswith("max") else -1
+    best = max((one for one in found["trials"] if one["score"] is not None), key=lambda one: sign * one["score"])
+    assert f"--model.lr={best['params']['model.lr']:.4g}" in found["winner"]
+    assert [one["name"] for one in found["confirmed"]] == [f"trial_{best['number']}", "default"]
+
+
+def test_models_are_arms_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = options_of("regression")
+    flags.insert(2, f"{HERE}.regression.Line")
+    compare.main([*flags, "--seeds", "5", "--name", "models"])
+    printed = capsys.readouterr().out
+    assert "Curve is better than tests.any_task.regression.Line by 0." in printed
+    assert "notebook" not in printed + Path("lightning_logs/models/comparison.md").read_text()
+
+
+def test_a_run_that_diverges_has_collapsed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit.main([*options_of("shapes"), "--model.lr", "1e30", "--name", "run"])
+    result = RunDirectory("run").read_result()
+    assert (result.collapsed, result.has_diverged, len(result.epochs)) == (True, True, 1)
+    assert "ended by divergence: the loss was not finite after step 20" in capsys.readouterr().out
+
+
+def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
+    fit.main([*options_of("shapes", epochs=1), "--name", "run"])
+    run = RunDirectory("run")
+    assert not run.mistakes.exists()
+    assert {"arch", "data", "optimizer", "lr", "batch_size", "loss"}.isdisjoint(run.read_config())
+    columns = ["epoch", "step", "train/lr", "train/loss", "val/iou", "seconds"]
+    assert run.metrics.read_text().splitlines()[0].split(",") == columns
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--model", f"{HERE}.shapes.Segmenter"], "--model needs the metric to judge it by"),
+        ([*options_of("shapes"), "--arch", "mlp"], "give one of them"),
+        (["--arch", "mlp", "--judge", "val/loss:min"], "are for a LightningModule of your own: give it as --model"),
+        ([*options_of("shapes"), "--lr", "0.1"], "--lr has no effect on --model: give its own argument"),
+        ([*options_of("shapes"), "--data.val_size", "9"], "--data.val_size has no effect on --model"),
+        ([*options_of("shapes"), "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
+        ([*options_of("shapes"), "--judge", "val/dice:max"], "Segmenter logs no val/dice when it is evaluated, but"),
+        ([*options_of("shapes"), "--model.depth", "2"], "cannot be made with depth=2: .*unexpected keyword"),
+        ([*options_of("shapes"), "--datamodule", f"{HERE}.shapes.Drawn"], "is not a subclass of LightningDataModule"),
+        (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),
+    ],
+)
+def test_wrong_usage_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        fit.main(flags)
+    assert "\n" not in str(caught.value)
