@@ -30,7 +30,10 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
-MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
+# Without the files of `convblocks new`, which import each other from the current folder.
+TEMPLATE = PACKAGE / "training" / "template"
+PATHS = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != TEMPLATE and path != PACKAGE / "__init__.py"]
+MODULES = {name_of(path): path for path in PATHS}
 
 
 def imported(path: Path) -> set[str]:

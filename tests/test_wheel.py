@@ -81,8 +81,9 @@ def test_every_command_works_in_an_empty_folder(run: Run, workspace: Path, digit
     assert "convblocks fit --arch mlp" in run(f"convblocks search {search} {SHORT}")
     assert "convblocks fit --arch mlp" in run("convblocks benchmark --arch mlp --seconds 1")
     assert "Conv2d" in run("convblocks summary")
+    assert "flowers_data.py, flowers_model.py" in run("convblocks new flowers")
     assert {path.name for path in workspace.iterdir()} == {
-        *("home", "lightning_logs", "seven.png", "digits.onnx", "digits.pt2")
+        *("home", "lightning_logs", "seven.png", "digits.onnx", "digits.pt2", "flowers")
     }
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "evaluation.export",
     "summary": "model.summary",
     "benchmark": "comparison.benchmark",
+    "new": "training.new",
 }
 
 
