@@ -1,5 +1,7 @@
 """A curve through noisy points, from torch's own DataLoader, which keeps no position."""
 
+from typing import Any
+
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
@@ -56,11 +58,11 @@ class Points(LightningDataModule):
         x = 6 * torch.rand(256, 1, generator=random) - 3
         return TensorDataset(x, x.sin() + self.noise * torch.randn(256, 1, generator=random))
 
-    def train_dataloader(self) -> DataLoader[Pair]:
+    def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.points(0), 16, shuffle=True)
 
-    def val_dataloader(self) -> DataLoader[Pair]:
+    def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.points(1), 64)
 
-    def test_dataloader(self) -> DataLoader[Pair]:
+    def test_dataloader(self) -> DataLoader[Any]:
         return DataLoader(self.points(2), 64)

@@ -23,6 +23,8 @@ TASKS = {
     "shapes": ("Segmenter", "Shapes", "val/iou:max", 20, 0.7),
     "characters": ("Characters", "Text", "val/bits:min", 20, 1.0),
 }
+# Two of them without -m slow: one with torch's own loader, one with one that keeps its position.
+QUICK = [task if task in ("regression", "shapes") else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
 # torchdata calls what torch 2.13 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
@@ -33,7 +35,7 @@ def options_of(task: str, epochs: int = 3) -> list[str]:
     return ["--model", model, "--datamodule", data, "--judge", judge, "--epochs", str(epochs)]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", QUICK)
 def test_it_learns(task: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit.main([*options_of(task), "--name", "run"])
     result = RunDirectory("run").read_result()
@@ -57,7 +59,7 @@ class Signal(Callback):
 
 
 @pytest.mark.parametrize("within", [True, False])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", QUICK)
 def test_killed_and_resumed_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
     flags, steps = options_of(task), TASKS[task][3]
     fit.main([*flags, "--name", "whole"])

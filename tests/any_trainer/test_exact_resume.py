@@ -11,7 +11,7 @@ from convblocks import ExactResume
 from convblocks.errors import Stopped
 from convblocks.training import signals
 from tests.any_task import characters, labels, regression, shapes
-from tests.any_task.test_tasks import Signal
+from tests.any_task.test_tasks import QUICK, Signal
 
 TASKS = {
     "regression": (regression.Curve, regression.Points, 16),
@@ -37,7 +37,7 @@ def train(model: type[LightningModule], data: type[LightningDataModule], path: P
 
 
 @pytest.mark.parametrize("within", [True, False])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", QUICK)
 def test_killed_and_run_again_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
     model, data, steps = TASKS[task]
     whole = train(model, data, Path("whole/last.ckpt"))

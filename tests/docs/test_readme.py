@@ -35,6 +35,7 @@ PROGRAMS = [one for one in blocks("python", README + OWN) if one not in FILES.va
 # One after the other: some take what another has left.
 PICTURES, *_ = blocks("bash", README.partition("**Build.**")[2])
 CLASSES, *_ = blocks("bash", OWN.partition("## A data set, a network and a loss")[2])
+TASK, *_ = blocks("bash", OWN.partition("## Any other task")[2])
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "commands"),
-    [*(("python -c", program) for program in PROGRAMS), ("bash -ec", PICTURES), ("bash -ec", CLASSES)],
+    [*(("python -c", program) for program in PROGRAMS), *(("bash -ec", one) for one in (PICTURES, CLASSES, TASK))],
 )
 def test_what_is_shown_runs(shell: str, commands: str, folder: Path) -> None:
     finished = subprocess.run(

@@ -63,7 +63,7 @@ def test_what_its_readme_shows_runs(project: Path) -> None:
         finished = run_quickly(*words[1:], cwd=project)
         assert finished.returncode == 0, finished.stdout + finished.stderr
     run = RunDirectory("wild_flowers_model.WildFlowersNetwork/version_0", project)
-    assert run.read_result().accuracy > 0.9
+    assert run.read_result().score > 0.9
     assert (project / "lightning_logs" / "compare" / "comparison.md").is_file()
 
 
