@@ -65,8 +65,10 @@ class LazyImages(Tensor):
 
     def __getitem__(self, chosen: Any) -> Tensor:
         """A slice or a tensor of indices chooses pictures; an index decodes one, (C, H, W)."""
-        if isinstance(chosen, int):  # in this thread: worker processes of torch's DataLoader have no others
-            return torch.from_numpy(read_pixels(self.paths[chosen], self.shape[1:])).to(self.device)
+        if isinstance(chosen, int):  # in this thread, as worker processes of torch's DataLoader have no others
+            image = torch.empty(self.shape[1:], dtype=torch.uint8)
+            _decode_into(image.numpy(), self.paths[chosen])
+            return image.to(self.device)
         indices = torch.arange(len(self))[chosen.cpu() if isinstance(chosen, Tensor) else chosen]
         return LazyImages([self.paths[index] for index in indices.tolist()], self.shape[1:], self.device)
 
