@@ -146,7 +146,8 @@ def test_a_damaged_picture_is_refused_when_the_folder_is_read(root: Path, monkey
 
 
 def test_pictures_are_measured_once_and_again_after_a_change(root: Path, lazy: ImageSets, decoded: list[Path]) -> None:
-    assert PictureFolder(root).load().fingerprint == lazy.fingerprint
+    for size in (None, (16, 16)):
+        assert PictureFolder(root, size).load().fingerprint == lazy.fingerprint
     assert not decoded
     (root / "train" / "disc" / "8.png").unlink()
     assert PictureFolder(root).load().fingerprint != lazy.fingerprint
@@ -155,7 +156,7 @@ def test_pictures_are_measured_once_and_again_after_a_change(root: Path, lazy: I
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "\x00", "cut"])
 def test_damaged_measurements_are_replaced(content: str, root: Path, lazy: ImageSets, decoded: list[Path]) -> None:
-    path = root / ".pictures.json"
+    path = root / ".pictures-16x16.json"
     path.write_text(path.read_text()[:-40] if content == "cut" else content)
     for _ in range(2):
         assert PictureFolder(root).load().fingerprint == lazy.fingerprint

@@ -129,7 +129,7 @@ class PictureFolder(ImageSource):
     ) -> ImageSets:
         """The pictures, not in memory. All are decoded once for image spec and fingerprint, which are kept."""
         train, test = _labelled(splits, {name: LazyImages(split.paths, shape) for name, split in splits.items()})
-        path, key = kept_file(self.root, self.size).with_suffix(".json"), [FORMAT, _state(splits)]
+        path, key = kept_file(self.root, shape[1:]).with_suffix(".json"), [FORMAT, _state(splits)]
         try:
             kept = json.loads(path.read_bytes())
             if kept["key"] == key:
