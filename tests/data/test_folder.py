@@ -18,6 +18,7 @@ from PIL import Image
 from convblocks.data import folder as folder_module
 from convblocks.data.folder import PictureFolder, kept_file
 from convblocks.data.images import ImageSets
+from convblocks.data.lazy import LazyImages
 from convblocks.data.mnist import MNISTFiles
 from convblocks.data.module import find_source
 from convblocks.data.pictures import decode, to_picture
@@ -128,15 +129,19 @@ def test_errors_are_one_line_and_name_the_file(command: str, message: str, root:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_more_pictures_than_fit_into_memory_are_refused(
+def test_more_pictures_than_fit_into_memory_are_decoded_as_they_are_needed(
     kept: bool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kept:
         PictureFolder(root).load()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=50_000))
-    with pytest.raises(DataError, match=r"the 60 pictures in .* would take .* GB of memory at 16 x 16 .* --data\.size"):
-        PictureFolder(root).load()
-    assert PictureFolder(root, size=(8, 8)).load().image_spec.shape == (3, 8, 8)
+    sets = PictureFolder(root).load()
+    assert isinstance(sets.train.images, LazyImages)
+    assert sets.note == (
+        "60 pictures of 16 x 16 pixels need 0.0 GB decoded, 0.0 GB are free: they are decoded as they are needed, "
+        "which is slower."
+    )
+    assert not isinstance(PictureFolder(root, size=(8, 8)).load().train.images, LazyImages)
 
 
 # The kind of a data set.

@@ -1,15 +1,19 @@
 """Folders of pictures, from the command that trains on them to the resume that notices a change."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
 from convblocks import ImageClassifier, MNISTDataModule
+from convblocks.data import folder
 from convblocks.errors import DataError, UsageError
+from convblocks.evaluation import evaluate
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from tests.any_trainer.plain import trainer
@@ -61,6 +65,50 @@ def test_a_stopped_run_goes_on_to_the_same_end_with_copied_pictures(
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
+
+
+def test_a_run_beyond_memory_that_is_stopped_goes_on_to_the_end_of_one_in_memory(
+    pictures: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2", "--data.val_size", "40"]
+    within, beyond = quick_run(*flags, name="within"), RunDirectory("beyond")
+    assert "as they are needed" not in capsys.readouterr().out
+    monkeypatch.setattr(folder, "memory_for_pictures", lambda: 1000)
+    fit_until(22, [*DEBUG, *QUICK, *flags, "--name", "beyond"], monkeypatch)
+    assert capsys.readouterr().out.count("GB are free: they are decoded as they are needed, which is slower.\n") == 1
+    fit.main(["--name", "beyond", "--resume"])
+    assert_same_weights(within, beyond)
+    assert metric_rows(within) == metric_rows(beyond)
+    assert within.mistakes.read_bytes() == beyond.mistakes.read_bytes()
+
+
+def test_pictures_beyond_memory_are_evaluated_as_those_in_memory(
+    pictures: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = quick_run(*SHORT)
+    capsys.readouterr()
+    command = [str(run.last_checkpoint), "--data.root", "pictures", "--show"]
+    evaluate.main([*command, "within.png", "--json"])
+    within = capsys.readouterr().out
+    monkeypatch.setattr(folder, "memory_for_pictures", lambda: 1000)
+    evaluate.main([*command, "beyond.png", "--json"])
+    assert capsys.readouterr().out == within
+    assert Path("beyond.png").read_bytes() == Path("within.png").read_bytes()
+
+
+class Damage(Callback):
+    """Cuts a picture off once training has begun."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        os.truncate("pictures/train/disc/8.png", 300)
+
+
+def test_a_picture_that_is_damaged_while_a_run_trains_ends_it_with_one_line(
+    pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder, "memory_for_pictures", lambda: 1000)
+    with pytest.raises(DataError, match=r"^cannot use the picture pictures/train/disc/8\.png: it cannot be read \(.*$"):
+        fit.main([*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--name", "run"], [Damage()])
 
 
 def of_discs(change: Callable[[Path, Path], object]) -> None:

@@ -1,29 +1,33 @@
 """A folder of pictures, ``train/<class>/*.png`` and ``test/<class>/*.png``, as for torchvision's ImageFolder.
 
 The pictures are decoded once, on all cores, and kept in one file beside ``train`` and ``test``. It is valid as long as
-no picture's name, size or modification time changes.
+no picture's name, size or modification time changes. Pictures that do not fit into memory are decoded batch by batch.
 """
 
 import hashlib
+import json
+import math
 import os
 import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import torch
 from filelock import FileLock
+from rich.console import Console
 from torch import Tensor
 
-from convblocks.atomic import atomic_write
-from convblocks.data.images import ImageSets, ImageSource, LabelledImages
-from convblocks.data.pictures import Header, decode, read_headers
-from convblocks.errors import DataError
+from convblocks.atomic import atomic_write, write
+from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
+from convblocks.data.lazy import LazyImages
+from convblocks.data.pictures import FEW, Header, decode, read_headers
+from convblocks.errors import DataError, UsageError
 
 # Files with other endings are ignored.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
@@ -55,6 +59,7 @@ class PictureFolder(ImageSource):
     def __init__(self, root: Path, size: tuple[int, int] | None = None) -> None:
         super().__init__(root)
         self.size = size
+        self.copies = 1  # how many times the pictures must fit into memory
         self._prepared: ImageSets | None = None
 
     def prepare(self) -> None:
@@ -67,11 +72,10 @@ class PictureFolder(ImageSource):
             self._prepared = self.load()
 
     def load(self) -> ImageSets:
-        """Read all pictures into memory, from the kept file if it is valid.
+        """Read all pictures into memory, from the kept file if it is valid; where they do not fit, they stay lazy.
 
         Raises:
-            DataError: there are no classes or no pictures, or some cannot be read, differ in size, or do not fit into
-                memory.
+            DataError: there are no classes or no pictures, or some cannot be read or differ in size.
         """
         if self._prepared:
             prepared, self._prepared = self._prepared, None
@@ -80,36 +84,28 @@ class PictureFolder(ImageSource):
         splits = {"train": list_pictures(self.root / "train", classes)}
         if (self.root / "test").is_dir():
             splits["test"] = list_pictures(self.root / "test", classes)
-        images = self._images(splits)
-        parts = {name: LabelledImages(images[name], torch.tensor(split.labels)) for name, split in splits.items()}
-        return ImageSets.of(parts["train"], parts.get("test"), classes, self.root)
+        if (images := self._kept(splits)) is None:
+            with _lock(self.root) if os.access(self.root, os.W_OK) else nullcontext():
+                if (images := self._kept(splits)) is None:
+                    paths = [path for split in splits.values() for path in split.paths]
+                    shape = self._shape(paths)
+                    if note := self._beyond_memory(len(paths), shape):
+                        return self._lazy(splits, classes, shape, note)
+                    images = self._decoded(splits, paths, shape)
+        train, test = _labelled(splits, images)
+        return ImageSets.of(train, test, classes, self.root)
 
-    def _images(self, splits: dict[str, Listing]) -> dict[str, Tensor]:
-        """The pictures of each split: (N, C, H, W) uint8."""
-        state = {name: split.state for name, split in splits.items()}
-        if (images := self._kept(state)) is not None:
-            return images
-        if not os.access(self.root, os.W_OK):
-            return self._decoded(splits)
-        with _lock(self.root):
-            if (images := self._kept(state)) is None:
-                images = self._decoded(splits)
-                # If this fails, the next run decodes again.
-                with suppress(OSError, RuntimeError), atomic_write(kept_file(self.root, self.size)) as file:
-                    torch.save({"format": FORMAT, "state": state, "crc": _crc(images), "images": images}, file)
-        return images
-
-    def _kept(self, state: dict[str, str]) -> dict[str, Tensor] | None:
-        """The kept pictures of each split; None if there are none or they are not up to date."""
+    def _kept(self, splits: dict[str, Listing]) -> dict[str, Tensor] | None:
+        """The kept pictures of each split, (N, C, H, W) uint8; None if there are none or they are not up to date."""
         for size in dict.fromkeys([self.size, None]):
             try:
                 path = kept_file(self.root, size)
-                if not path.is_file() or path.stat().st_size > memory_for_pictures():
-                    continue  # decoding will report it
+                if not path.is_file() or self.copies * path.stat().st_size > memory_for_pictures():
+                    continue
                 kept = torch.load(path, weights_only=True, mmap=True)  # pixels are read lazily
                 images: dict[str, Tensor] = kept["images"]
                 fits = self.size in (None, tuple(images["train"].shape[2:]))
-                if fits and (kept["format"], kept["state"]) == (FORMAT, state):
+                if fits and (kept["format"], kept["state"]) == (FORMAT, _state(splits)):
                     images = {name: part.clone() for name, part in images.items()}
                     if kept["crc"] == _crc(images):
                         return images
@@ -117,19 +113,54 @@ class PictureFolder(ImageSource):
                 continue
         return None
 
-    def _decoded(self, splits: dict[str, Listing]) -> dict[str, Tensor]:
-        paths = [path for split in splits.values() for path in split.paths]
+    def _decoded(self, splits: dict[str, Listing], paths: list[Path], shape: tuple[int, int, int]) -> dict[str, Tensor]:
+        """The pictures of each split, decoded, and kept if the folder is writable."""
+        parts = decode(paths, shape).split([len(split.paths) for split in splits.values()])
+        images = dict(zip(splits, parts, strict=True))
+        if os.access(self.root, os.W_OK):
+            # If this fails, the next run decodes again.
+            with suppress(OSError, RuntimeError), atomic_write(kept_file(self.root, self.size)) as file:
+                kept = {"format": FORMAT, "state": _state(splits), "crc": _crc(images), "images": images}
+                torch.save(kept, file)
+        return images
+
+    def _lazy(
+        self, splits: dict[str, Listing], classes: Sequence[str], shape: tuple[int, int, int], note: str
+    ) -> ImageSets:
+        """The pictures, not in memory. All are decoded once for image spec and fingerprint, which are kept."""
+        train, test = _labelled(splits, {name: LazyImages(split.paths, shape) for name, split in splits.items()})
+        path, key = kept_file(self.root, shape[1:]).with_suffix(".json"), [FORMAT, _state(splits)]
+        try:
+            kept = json.loads(path.read_bytes())
+            if kept["key"] == key:
+                image_spec = ImageSpec.from_dict(kept["image_spec"])
+                return ImageSets(train, test or train[:0], image_spec, kept["fingerprint"], self.root, note=note)
+        except (OSError, ValueError, KeyError, TypeError, UsageError):  # missing or damaged
+            pass
+        if (count := sum(len(split.paths) for split in splits.values())) > FEW:
+            Console(stderr=True).print(f"Decoding {count:,} pictures for their mean and standard deviation")
+        sets = ImageSets.of(train, test, classes, self.root)
+        if os.access(self.root, os.W_OK):
+            facts = {"key": key, "image_spec": sets.image_spec.as_dict(), "fingerprint": sets.fingerprint}
+            with suppress(OSError):
+                write(path, json.dumps(facts))
+        return replace(sets, note=note)
+
+    def _shape(self, paths: list[Path]) -> tuple[int, int, int]:
+        """(C, H, W) of the decoded pictures, from their headers."""
         headers = read_headers(paths)
         height, width = self.size or self._one_size(paths, headers)
-        channels = 1 if all(header.grey for header in headers) else 3
-        needed, free = len(paths) * channels * height * width, memory_for_pictures()
-        if needed > free:
-            raise DataError(
-                f"the {len(paths):,} pictures in {self.root} would take {needed / 1e9:,.1f} GB of memory at {height} x "
-                f"{width} pixels, and {free / 1e9:,.1f} GB are free for them: give a smaller --data.size HEIGHT WIDTH"
-            )
-        images = decode(paths, (channels, height, width))
-        return dict(zip(splits, images.split([len(split.paths) for split in splits.values()]), strict=True))
+        return 1 if all(header.grey for header in headers) else 3, height, width
+
+    def _beyond_memory(self, count: int, shape: tuple[int, int, int]) -> str:
+        """Why so many pictures of a shape stay lazy; empty if they fit into memory."""
+        needed, free = self.copies * count * math.prod(shape), memory_for_pictures()
+        if needed <= free:
+            return ""
+        return (
+            f"{count:,} pictures of {shape[1]} x {shape[2]} pixels need {needed / 1e9:,.1f} GB decoded, "
+            f"{free / 1e9:,.1f} GB are free: they are decoded as they are needed, which is slower."
+        )
 
     def _one_size(self, paths: list[Path], headers: list[Header]) -> tuple[int, int]:
         """The height and width that all pictures share, or a DataError that names one that differs from most."""
@@ -147,6 +178,16 @@ class PictureFolder(ImageSource):
 def kept_file(root: Path, size: tuple[int, int] | None) -> Path:
     """The file for decoded pictures of a size; None is their original size."""
     return root / f".pictures{'-{}x{}'.format(*size) if size else ''}.pt"
+
+
+def _labelled(splits: dict[str, Listing], images: Mapping[str, Tensor]) -> tuple[LabelledImages, LabelledImages | None]:
+    """The training images and, if there are any, the test images."""
+    parts = {name: LabelledImages(images[name], torch.tensor(split.labels)) for name, split in splits.items()}
+    return parts["train"], parts.get("test")
+
+
+def _state(splits: dict[str, Listing]) -> dict[str, str]:
+    return {name: split.state for name, split in splits.items()}
 
 
 def memory_for_pictures() -> float:

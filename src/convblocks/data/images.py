@@ -22,7 +22,7 @@ MOST_PIXELS = 10**8
 DIGITS = 4
 
 # Images counted at a time.
-PART = 1000
+PART = 100
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class LabelledImages:
     images: Tensor
     labels: Tensor
 
-    def __getitem__(self, indices: Tensor) -> "LabelledImages":
+    def __getitem__(self, indices: Tensor | slice) -> "LabelledImages":
         return LabelledImages(self.images[indices], self.labels[indices])
 
     def to(self, device: torch.device) -> "LabelledImages":
@@ -136,6 +136,7 @@ class ImageSets:
         fingerprint: The MD5 of each part of the data, by which a resumed run recognises its data.
         folder: The folder they were read from.
         original: Whether they are MNIST's own files.
+        note: What ``fit`` says about them.
     """
 
     train: LabelledImages
@@ -144,6 +145,7 @@ class ImageSets:
     fingerprint: dict[str, str]
     folder: Path = Path()
     original: bool = False
+    note: str = ""
 
     @classmethod
     def of(
@@ -158,11 +160,10 @@ class ImageSets:
         channels, height, width = train.images.shape[1:] if train.images.ndim == 4 else (0, 0, 0)
         for name, part in parts.items():
             _check(name, part, (channels, height, width), len(classes))
-        mean, std = mean_and_std(train.images)
+        seen = {name: count(part) for name, part in parts.items()}
+        mean, std = mean_and_std(seen["training set"][0])
         image_spec = ImageSpec(channels, height, width, tuple(classes), mean, std)
-        none = LabelledImages(train.images[:0], train.labels[:0])
-        fingerprint = {name: md5(part) for name, part in parts.items()}
-        return cls(train, test or none, image_spec, fingerprint, folder)
+        return cls(train, test or train[:0], image_spec, {name: md5 for name, (_, md5) in seen.items()}, folder)
 
 
 class ImageSource(ABC):
@@ -197,30 +198,33 @@ def load_images(source: ImageSource) -> ImageSets:
     return read if read.folder != Path() else replace(read, folder=source.root)
 
 
-def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of images (N, C, H, W) uint8, scaled to [0, 1], to four digits.
+def count(part: LabelledImages) -> tuple[Tensor, str]:
+    """How often each channel has each of the 256 values, (C, 256) int64, and the MD5 of shape, pixels and labels.
 
-    Computed from the counts of the 256 values, so that no sum is rounded. A constant channel gets a standard deviation
-    of 1, and is 0 after normalisation.
+    In one go, as the images may have to be decoded for it.
+    """
+    content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
+    counts = torch.zeros(part.images.shape[1], 256, dtype=torch.int64)
+    for images in part.images.split(PART):
+        content.update(images.contiguous().numpy().data)
+        # Flattening copies.
+        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(dim=1)])
+    content.update(part.labels.contiguous().numpy().data)
+    return counts, content.hexdigest()
+
+
+def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, scaled to [0, 1], to four digits, from the counts (C, 256) int64.
+
+    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0 after normalisation.
     """
     means, deviations = [], []
     values = torch.arange(256, dtype=torch.float64) / 255
-    for channel in images.unbind(dim=1):
-        parts = channel.split(PART)  # flattening copies
-        counts = torch.stack([torch.bincount(part.flatten(), minlength=256) for part in parts]).sum(dim=0)
-        shares = counts.double() / channel.numel()
+    for shares in counts.double() / counts.sum(dim=1, keepdim=True):
         mean = (shares * values).sum()
         means.append(round(float(mean), DIGITS))
         deviations.append(round(float((shares * (values - mean) ** 2).sum().sqrt()), DIGITS) or 1.0)
     return tuple(means), tuple(deviations)
-
-
-def md5(part: LabelledImages) -> str:
-    """MD5 of shape, pixels and labels."""
-    content = hashlib.md5(str(tuple(part.images.shape)).encode(), usedforsecurity=False)
-    for tensor in (part.images, part.labels):
-        content.update(tensor.contiguous().numpy().data)
-    return content.hexdigest()
 
 
 def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:

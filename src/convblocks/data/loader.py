@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset, IterableDataset, SequentialSampler
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
+from convblocks.data.lazy import batches
 
 Batch = tuple[Tensor, Tensor]
 
@@ -116,9 +117,10 @@ class EpochSampler(SequentialSampler):
 class ImageLoader(IterableDataset[Batch]):
     """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64, on the device of the data.
 
-    All images are in memory, so a batch is fetched by one index operation, then augmented and normalised as a whole:
-    worker processes would have nothing to do. With ``shuffle`` the order is a function of (seed, epoch). Each iteration
-    is an epoch: the one that Lightning sets with ``set_epoch``, or else the next.
+    A batch is fetched by one index operation from images in memory, or decoded in threads while the batch before it is
+    used; then it is augmented and normalised as a whole. Worker processes would have nothing to do. With ``shuffle``
+    the order is a function of (seed, epoch). Each iteration is an epoch: the one that Lightning sets with
+    ``set_epoch``, or else the next.
 
     ``dataset`` holds the same images one by one, in the order of the files and without augmentation. Lightning Fabric
     accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``. There a loader for
@@ -182,11 +184,13 @@ class ImageLoader(IterableDataset[Batch]):
         # Batches done before a resume in the middle of this epoch; 0 without one.
         done = resume["position"] if resume.get("epoch") == epoch else 0
         order, draws = self._order(epoch), self._draws(epoch)
-        for position, indices in enumerate(order.split(self.batch_size)[done:], start=done + 1):
+        parts = order.split(self.batch_size)[done:]
+        if self.processes > 1:
+            parts = [part.tensor_split(self.processes)[self.process] for part in parts]
+        fetched = batches(self.data.images, parts)  # lazy ones a batch ahead, which the state does not count
+        for position, (indices, images) in enumerate(zip(parts, fetched, strict=True), start=done + 1):
             self._state = {"epoch": epoch, "position": position}
-            if self.processes > 1:
-                indices = indices.tensor_split(self.processes)[self.process]
-            yield self._batch(indices, draws)
+            yield self._batch(images, indices, draws)
 
     def state_dict(self) -> dict[str, int]:
         """The current epoch, and how many of its batches were yielded."""
@@ -207,9 +211,7 @@ class ImageLoader(IterableDataset[Batch]):
             return None
         return epoch_draws(len(self.data.labels), self.seed, epoch).to(self.data.labels.device)
 
-    def _batch(self, indices: Tensor, draws: Tensor | None) -> Batch:
-        # index_select is faster than images[indices].
-        images, targets = self.data.images.index_select(0, indices), self.data.labels.index_select(0, indices)
+    def _batch(self, images: Tensor, indices: Tensor, draws: Tensor | None) -> Batch:
         if self.augmentation and draws is not None:
             images = self.augmentation(images, draws.index_select(0, indices))
-        return self.image_spec.normalize(images), targets
+        return self.image_spec.normalize(images), self.data.labels.index_select(0, indices)

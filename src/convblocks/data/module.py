@@ -27,6 +27,8 @@ SPLIT_SEED = 1998
 class ImageDataModule(LightningDataModule):
     """A folder of pictures or a data set in MNIST's format, held in memory on the device that trains.
 
+    Pictures that do not fit into this machine's memory are decoded batch by batch instead.
+
     The batches of all loaders are (images, targets): normalised float32 (B, C, H, W) and int64 (B,). By default a
     run trains on all training images and is evaluated on the test images after every epoch. With ``val_size`` it is
     evaluated on held-out training images instead, and on the test images only once, at the end.
@@ -104,7 +106,12 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def source(self) -> ImageSource:
         """The source of the data."""
-        return self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
+        if self._make_source:
+            return self._make_source(self.root)
+        source = find_source(self.root, self.size)
+        if isinstance(source, PictureFolder) and self.val_size:
+            source.copies = 2  # the held-out images and the others are copies
+        return source
 
     @property
     def image_spec(self) -> ImageSpec:

@@ -52,6 +52,9 @@ CHUNK = 32
 
 Result = TypeVar("Result")
 
+# Of Pillow's lower size limit and of odd metadata. Not with catch_warnings, which threads must not use.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 
 class Header(NamedTuple):
     """Height and width of a picture when upright, and whether it is grey."""
@@ -117,18 +120,34 @@ def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> N
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
+def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
+    """The pixels of a picture file, scaled to the shape (C, H, W): uint8.
+
+    Raises:
+        UserError: see ``read_picture``.
+    """
+    return to_pixels(read_picture(path), *shape)
+
+
 def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     """Pixels (C, H, W) uint8 as a picture."""
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 @contextmanager
-def _friendly_errors() -> Iterator[None]:
-    """Turn any error into a one-line UserError, and suppress warnings."""
+def naming(path: Path) -> Iterator[None]:
+    """Turn a UserError into a DataError that names the picture."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow's lower size limit and of odd metadata
-            yield
+        yield
+    except UserError as error:
+        raise DataError(f"cannot use the picture {path}: {error}") from error
+
+
+@contextmanager
+def _friendly_errors() -> Iterator[None]:
+    """Turn any error into a one-line UserError."""
+    try:
+        yield
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -195,7 +214,7 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
     pixels = images.numpy()
 
     def read(index: int, path: Path) -> None:
-        pixels[index] = to_pixels(read_picture(path), *shape)
+        pixels[index] = read_pixels(path, shape)
 
     _for_all(paths, read, f"Decoding {len(paths):,} pictures")
     return images
@@ -218,9 +237,10 @@ class _Chunks(Dataset[tuple[list[Result], str]]):
         results = []
         for index, path in enumerate(self.paths[chunk * CHUNK :][:CHUNK], chunk * CHUNK):
             try:
-                results.append(self.read(index, path))
-            except UserError as error:
-                return [], f"cannot use the picture {path}: {error}"
+                with naming(path):
+                    results.append(self.read(index, path))
+            except DataError as error:
+                return [], str(error)
         return results, ""
 
 

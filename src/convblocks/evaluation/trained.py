@@ -2,7 +2,7 @@
 
 import math
 from argparse import Namespace
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,9 @@ class TrainedNetwork:
         return Evaluation(self.logits(test.images), test.labels, self.image_spec.classes)
 
 
-def in_batches(images: Tensor) -> tuple[Tensor, ...]:
+def in_batches(images: Tensor) -> Iterable[Tensor]:
     """Split images (N, C, H, W) into batches that fit into memory at any image size."""
-    batches: tuple[Tensor, ...] = images.split(max(1, BATCH_PIXELS // math.prod(images.shape[1:])))
+    batches: Iterable[Tensor] = images.split(max(1, BATCH_PIXELS // math.prod(images.shape[1:])))
     return batches
 
 

@@ -124,6 +124,8 @@ def introduce_images(run: ImageRun) -> None:
         images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
         note = " (not the original MNIST)" if files.image_spec == MNIST else ""
         echo(f"{settings['data'].get('source', files.folder)}: {images}{note}, {files.image_spec}")
+    if files.note:
+        echo(files.note)
     if not len(files.test.labels):
         echo(f"Without test images, 'test' below means the {len(run.data.val.labels):,} held-out images.")
 
