@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, DistributedSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchmetrics.classification import BinaryJaccardIndex
 
@@ -79,3 +79,11 @@ class Shapes(LightningDataModule):
 
     def test_dataloader(self) -> StatefulDataLoader[Pair]:
         return StatefulDataLoader(Drawn(64, 2, moves=False), 32)
+
+
+class Shared(Shapes):
+    """More of them, which the processes share: Lightning cannot give torchdata's loader a sampler."""
+
+    def train_dataloader(self) -> StatefulDataLoader[Pair]:
+        drawn = Drawn(800, 0, moves=True)
+        return StatefulDataLoader(drawn, 8, sampler=DistributedSampler(drawn))

@@ -1,18 +1,18 @@
 """Each of four tasks is run, killed and resumed, compared over seeds and searched."""
 
 import json
-import signal
+import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lightning import Callback, LightningModule, Trainer
 
 from convblocks.comparison import compare
 from convblocks.errors import Stopped, UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.search import search
 from convblocks.training import fit, signals
+from tests.any_task.stop import Signal
+from tests.scripts import run_script
 from tests.training.test_fit import assert_same_weights, metric_rows
 
 HERE = "tests.any_task"
@@ -45,19 +45,6 @@ def test_it_learns(task: str, workspace: Path, capsys: pytest.CaptureFixture[str
     assert f"{result.score_name} {result.judge.text(result.score)}, 3 epochs" in capsys.readouterr().out
 
 
-class Signal(Callback):
-    """Sends SIGTERM to this process after a batch."""
-
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches:
-            signal.raise_signal(signal.SIGTERM)
-
-
 @pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("task", QUICK)
 def test_killed_and_resumed_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
@@ -71,6 +58,22 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(task: str, within: bool, 
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
     assert whole.read_result().final == stopped.read_result().final
+
+
+@pytest.mark.slow
+def test_two_processes_killed_within_an_epoch_end_with_the_same_bits(workspace: Path) -> None:
+    for module in ("shapes", "stop"):
+        shutil.copy(Path(__file__).with_name(f"{module}.py"), f"own_{module}.py")
+    flags = ["--model", "own_shapes.Segmenter", "--datamodule", "own_shapes.Shared", "--judge", "val/iou:max"]
+    flags += ["--epochs", "3", "--threads", "1", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    flags += ["--trainer.devices", "2", "--trainer.use_distributed_sampler", "false"]
+    stop = ["--trainer.callbacks", "own_stop.Signal", "--trainer.callbacks.batches"]
+    run_script("fit", *flags, *stop, "1000", "--name", "whole", cwd=workspace)
+    assert run_script("fit", *flags, *stop, "65", "--name", "stopped", cwd=workspace).returncode == 143
+    run_script("fit", "--name", "stopped", "--resume", cwd=workspace)
+    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
 
 
 @pytest.mark.slow

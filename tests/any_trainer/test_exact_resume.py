@@ -11,7 +11,8 @@ from convblocks import ExactResume
 from convblocks.errors import Stopped
 from convblocks.training import signals
 from tests.any_task import characters, labels, regression, shapes
-from tests.any_task.test_tasks import QUICK, Signal
+from tests.any_task.stop import Signal
+from tests.any_task.test_tasks import QUICK
 
 TASKS = {
     "regression": (regression.Curve, regression.Points, 16),

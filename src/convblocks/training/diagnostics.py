@@ -12,7 +12,8 @@ from convblocks.data.module import ImageDataModule
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.dead_units import dead_shares
 from convblocks.runs.collapse import DEAD
-from convblocks.training.metrics_log import ends_logged_step, steps_done
+from convblocks.training.metrics_log import ends_logged_step
+from convblocks.training.process_state import steps_done
 
 # A unit is dead if it outputs 0 for each of this many images: the first of those that the run is evaluated on.
 IMAGES = 1000

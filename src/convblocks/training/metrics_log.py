@@ -15,6 +15,7 @@ from convblocks.runs.directory import SPEED, TRAINING, is_epoch
 from convblocks.runs.result import Row
 from convblocks.tables import as_csv
 from convblocks.training.printed_rows import Column, format_row, heading
+from convblocks.training.process_state import steps_done
 
 # The suffix of the metrics of a step, as opposed to those of an epoch.
 STEP = "_step"
@@ -224,13 +225,6 @@ def steps_before(checkpoint: dict[str, Any]) -> int:
     """The steps that were done before a checkpoint, as ``steps_done`` counts them."""
     steps: int = checkpoint["callbacks"]["MetricsLog"].get("steps", checkpoint["global_step"])
     return steps
-
-
-def steps_done(trainer: Trainer) -> int:
-    """The steps so far as loggers count them: with manual optimization a batch, however often optimizers step."""
-    if trainer.lightning_module.automatic_optimization:
-        return trainer.global_step
-    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
 
 def _place_in_row(metric: str) -> int:

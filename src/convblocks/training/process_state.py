@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import Trainer
 from torch import distributed, nn
@@ -41,7 +42,9 @@ def restore_generators(states: Sequence[State], rank: int) -> None:
     torch.set_rng_state(state["torch"].clone())  # a copy, since torch 2.13 crashes with a view
     random.setstate(state["python"])
     numpy = state["numpy"]
-    np.random.set_state(numpy | {"state": {"key": numpy["state"]["key"].numpy(), "pos": numpy["state"]["pos"]}})
+    np.random.set_state(
+        numpy | {"state": {"key": numpy["state"]["key"].numpy().astype(np.uint32), "pos": numpy["state"]["pos"]}}
+    )
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
 
@@ -54,9 +57,17 @@ def restore_epoch(trainer: Trainer, states: Sequence[State]) -> None:
     _restore_logged(trainer, [one["logged"] for one in states])
     own = states[rank if len(states) == world_size() else 0]
     for loader, state in zip(loaders_of(trainer), own["loaders"], strict=True):
+        _set_sampler_epoch(loader, trainer.current_epoch)  # Lightning does so after it has begun to iterate
         loader.load_state_dict(state)
     assert loop._data_fetcher is not None
     iter(loop._data_fetcher)  # the one that Lightning has begun may lack these states
+
+
+def steps_done(trainer: Trainer) -> int:
+    """The steps so far as loggers count them: with manual optimization a batch, however often optimizers step."""
+    if trainer.lightning_module.automatic_optimization:
+        return trainer.global_step
+    return trainer.fit_loop.epoch_loop.batch_progress.total.ready
 
 
 def loaders_of(trainer: Trainer) -> list[Any]:
@@ -72,7 +83,7 @@ def keeps_position(trainer: Trainer) -> bool:
 
 def _generators() -> State:
     numpy: State = np.random.get_state(legacy=False)
-    key = torch.from_numpy(numpy["state"]["key"])  # checkpoints hold no arrays
+    key = torch.from_numpy(numpy["state"]["key"].astype(np.int64))  # checkpoints hold no arrays, messages no uint32
     state: State = {
         "torch": torch.get_rng_state(),
         "python": random.getstate(),

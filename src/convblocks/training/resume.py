@@ -11,7 +11,14 @@ from convblocks.errors import Stopped
 from convblocks.runs.checkpoints import AtomicCheckpointIO, previous
 from convblocks.training import signals, slurm
 from convblocks.training.preemption import AgreedSignal
-from convblocks.training.process_state import State, keeps_position, restore_epoch, restore_generators, state_of_all
+from convblocks.training.process_state import (
+    State,
+    keeps_position,
+    restore_epoch,
+    restore_generators,
+    state_of_all,
+    steps_done,
+)
 
 
 class ExactResume(ModelCheckpoint):
@@ -174,7 +181,7 @@ class ExactResume(ModelCheckpoint):
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
-        message = f"stopped after step {trainer.global_step}: {self.hint}"
+        message = f"stopped after step {steps_done(trainer)}: {self.hint}"
         raise Stopped(number, message if trainer.is_global_zero else "")
 
 
