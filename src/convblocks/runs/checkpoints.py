@@ -84,7 +84,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     parts = read_any_checkpoint(path)
     hyper_parameters = parts.get("hyper_parameters")
     if not (isinstance(hyper_parameters, dict) and "arch" in hyper_parameters):
-        raise UserError(f"{path} is not a checkpoint of this project")
+        raise UserError(f"{path} is not a checkpoint of this project's networks")
     if not isinstance(hyper_parameters.get("network", {}), dict | str | None):
         raise UserError(f"{path} is not a checkpoint of this project: it lacks the network's arguments")
     try:

@@ -80,6 +80,8 @@ class ImageRun(Run):
             raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
         if callbacks_of(self.trainer, ModelPruning):
             self.module.to(memory_format=torch.contiguous_format)  # torch prunes flat views, which channels_last lacks
+
+    def _adapt_module(self) -> None:
         speed_up_gradients(self.trainer, self.module)
         speed_up_network(self.module.network)
 

@@ -9,6 +9,7 @@ import torch
 from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultMetric
 from torch import distributed, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_max, dim_zero_min, dim_zero_sum
@@ -18,18 +19,18 @@ from convblocks.model.distributed import world_size
 State = dict[str, Any]
 
 
-def state_of_all(trainer: Trainer) -> list[State]:
+def state_of_all(trainer: Trainer, within_epoch: bool) -> list[State]:
     """The state of every process; each must call this.
 
-    Random generators, the sums over the unfinished epoch (of torchmetrics in the module, and of what it logs), and the
-    position of the training loaders.
+    Random generators and, within an epoch, the sums over it (of torchmetrics in the module, and of what it logs) and
+    the position of the training loaders.
     """
-    own = {
-        "generators": _generators(),
-        "metrics": {name: _sums(one) for name, one in _metrics(trainer.lightning_module).items()},
-        "logged": {key: _sums(one) for key, one in trainer.fit_loop.epoch_loop._results.items() if one.is_tensor},
-        "loaders": [one.state_dict() for one in loaders_of(trainer)] if keeps_position(trainer) else [],
-    }
+    own: State = {"generators": _generators()}
+    if within_epoch:
+        logged = trainer.fit_loop.epoch_loop._results
+        own["metrics"] = {name: _sums(one) for name, one in _metrics(trainer.lightning_module).items()}
+        own["logged"] = {key: _sums(one) for key, one in logged.items() if one.is_tensor}
+        own["loaders"] = [one.state_dict() for one in loaders_of(trainer)] if keeps_position(trainer) else []
     states = [own] * world_size()
     if len(states) > 1:
         distributed.all_gather_object(states, own)
@@ -115,12 +116,19 @@ def _restore_sums(metric: Metric, saved: Sequence[State], rank: int) -> None:
     """
     if not all(saved):
         return
-    for name, reduction in metric._reductions.items():
+    for name in metric._defaults:
         values = [one["states"][name] for one in saved]
-        value = values[rank] if len(values) == world_size() else _combined(values, reduction, rank)
+        value = values[rank] if len(values) == world_size() else _combined(values, _reduction_of(metric, name), rank)
         device = metric.device
         setattr(metric, name, [one.to(device) for one in value] if isinstance(value, list) else value.to(device))
     metric._update_count, metric._computed = max(one["updates"] for one in saved), None
+
+
+def _reduction_of(metric: Metric, state: str) -> Any:
+    """How the values of a state in several processes become one; of a value that is logged by its ``reduce_fx``."""
+    if isinstance(metric, _ResultMetric) and (metric.meta.is_max_reduction or metric.meta.is_min_reduction):
+        return dim_zero_max if metric.meta.is_max_reduction else dim_zero_min
+    return dim_zero_sum if isinstance(metric, _ResultMetric) else metric._reductions[state]
 
 
 def _combined(values: Sequence[Any], reduction: Any, rank: int) -> Any:

@@ -136,7 +136,7 @@ class ExactResume(ModelCheckpoint):
         if trainer is None:  # OnExceptionCheckpoint may save before setup
             return super().state_dict()
         return super().state_dict() | {
-            "processes": state_of_all(trainer),
+            "processes": state_of_all(trainer, within_epoch=self._due != "epoch"),
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
@@ -181,7 +181,8 @@ class ExactResume(ModelCheckpoint):
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
-        message = f"stopped after step {steps_done(trainer)}: {self.hint}"
+        where = "" if keeps_position(trainer) else ", from the end of an epoch"
+        message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")
 
 

@@ -106,6 +106,7 @@ class Run:
         self.is_rank_zero = self.trainer.is_global_zero
         self._checkpoint: Path | None = None  # to resume from
         self._adapt()
+        self._adapt_module()
         if self.is_dev_run or not self.resumable:
             signals.uninstall()
 
@@ -244,6 +245,9 @@ class Run:
                 # Apart from the checkpoints that a resume needs.
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
         follow_until_averaging_starts(self.trainer)
+
+    def _adapt_module(self) -> None:
+        """Change the module for the processes that train it; Lightning's own batch norm for this is for GPUs only."""
         if self.trainer.world_size > 1 and self.settings["trainer"]["sync_batchnorm"]:
             synchronize_batch_norm(self.module)
 
