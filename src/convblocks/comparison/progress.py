@@ -105,13 +105,14 @@ class Progress:
             epochs = len([row for row in rows if is_epoch(row)])
             course = [row.get("val/acc", row.get("test/acc")) for row in rows]
             accuracies = [f"{100 * accuracy:.2f}" for accuracy in course if accuracy is not None]
+            share = epochs / max(one.trial.epochs, epochs, 1) if one.done is None else one.done.value
             table.add_row(
                 *(column.cell(one.trial) for column in self.columns),
                 f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
-                f"{100 * one.done.value:.0f} %",
+                f"{100 * share:.0f} %",
                 " ".join(accuracies[-SHOWN_EPOCHS:]) or "-",
             )
-            partly += MOST_DONE * one.done.value
+            partly += MOST_DONE * share
         done = self.ended + partly
         here = done - self.ended_before
         pace = (time.monotonic() - self.start) / here if here else 0.0
