@@ -19,6 +19,7 @@ kill; start it again in parallel, here or on another machine, to share the trial
   --confirm N          number of best settings to retrain, beside the default (default: 3)
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
+  --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
   --no-fit             only report on existing trials
@@ -39,15 +40,17 @@ from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
 from convblocks.comparison.options import (
+    LAUNCHERS,
     config_of,
     default_epochs,
+    launch,
     options_of_fit,
     refuse_arguments_of_networks,
     refuse_out_of_range,
 )
 from convblocks.comparison.progress import Column, Progress
 from convblocks.comparison.publish import repeat_of
-from convblocks.comparison.trials import Running, Trial, fit_all, friendly_stops
+from convblocks.comparison.trials import Running, Start, Trial, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
 from convblocks.data.module import ImageDataModule
@@ -84,11 +87,12 @@ def main(arguments: list[str]) -> None:
     slurm.hide_launcher()
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
     worker = open_search(options)
+    start = launch(options, options.config.overrides)
     try:
         with friendly_stops():
             if not options.no_fit:
-                train_trials(worker, options.trials, options.jobs)
-            finish(worker, options)
+                train_trials(worker, options.trials, options.jobs, start)
+            finish(worker, options, start)
     except Stopped:
         if signals.received() == signals.REQUEUE:
             slurm.requeue(launched)
@@ -108,7 +112,8 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--confirm", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="local")
     parser.add_argument("--name", default="search")
     parser.add_argument("--no-fit", action="store_true")
     options, others = parser.parse_known_args(as_single_words(arguments))
@@ -185,8 +190,11 @@ def check(config: SearchConfig, confirms: bool) -> ImageDataModule:
     return data
 
 
-def train_trials(worker: SearchWorker, wanted: int, jobs: int) -> None:
-    """Train trials until there are as many as wanted, including those of other processes."""
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
+    """Train trials until there are as many as wanted, including those of other processes.
+
+    ``start`` is that of ``fit_all``.
+    """
 
     def watch(running: list[Running[SearchTrial]]) -> None:
         for one in running:
@@ -196,7 +204,7 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int) -> None:
 
     columns, common = columns_of(worker.config, wanted)
     with Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker)) as progress:
-        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch):
+        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch, start):
             if (result := worker.tell(trial, status)) is not None:
                 progress.finish(trial, result, worker.ended())
 
@@ -222,7 +230,7 @@ def status_line(worker: SearchWorker) -> str:
     return ", ".join(parts)
 
 
-def finish(worker: SearchWorker, options: Namespace) -> None:
+def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
     """Confirm and report if all trials have ended; otherwise print which have not."""
     config, trials = worker.config, worker.trials()
     if lost := worker.lost():
@@ -240,7 +248,9 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
         raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
     failed = [one for one in trials if one.state == TrialState.FAIL]
     try:
-        confirmed = confirm_best(config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit)
+        confirmed = confirm_best(
+            config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit, start=start
+        )
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
