@@ -20,6 +20,8 @@ kill; start it again in parallel, here or on another machine, to share the trial
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
   --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
+  --storage URL        keep the choices in a database of Optuna instead of a file: postgresql+psycopg://HOST/DB, or
+                       grpc://HOST:PORT of its proxy
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
   --no-fit             only report on existing trials
@@ -61,6 +63,7 @@ from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
+from convblocks.search.storage import storage_errors, without_password
 from convblocks.search.worker import FAILED, SearchWorker, best_first, ending_of
 from convblocks.tables import counted, listed, percent, terminal
 from convblocks.training import signals, slurm
@@ -71,13 +74,15 @@ from convblocks.training.quiet import quiet_lightning
 LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
 
 
+@storage_errors()
 def main(arguments: list[str]) -> None:
     """Train trials until there are as many as wanted, confirm the best, and report.
 
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit does not take.
-        UserError: the journal is damaged or of another search, or a trial failed, or none has a result.
+        UserError: the journal or storage cannot be used or is of another search, or a trial failed, or none has a
+            result.
     """
     quiet_lightning()
     launched = dict(os.environ)
@@ -114,6 +119,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--launcher", choices=LAUNCHERS, default="local")
+    parser.add_argument("--storage", default="")
     parser.add_argument("--name", default="search")
     parser.add_argument("--no-fit", action="store_true")
     options, others = parser.parse_known_args(as_single_words(arguments))
@@ -132,6 +138,7 @@ def parse(arguments: list[str]) -> Namespace:
         seed=options.seed,
         sampler=options.sampler,
         pruner=options.pruner,
+        storage=options.storage,
     )
     return options
 
@@ -158,7 +165,7 @@ def open_search(options: Namespace) -> SearchWorker:
     config: SearchConfig = options.config
     config.directory().refuse_run()
     data = check(config, confirms=options.confirm > 0)
-    if options.no_fit and not config.journal().is_file():
+    if options.no_fit and not (config.storage_mark() if config.storage else config.journal()).is_file():
         raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
     return SearchWorker(config, chance_accuracy(data.val.labels), data.files.fingerprint)
 
@@ -254,7 +261,7 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    report(config, worker.study, confirmed, repeat_of("search", options.arguments))
+    report(config, worker.study, confirmed, repeat_of("search", [without_password(word) for word in options.arguments]))
     if failed:
         example = failed[0]
         reason = f"trial_{example.number}: {example.user_attrs.get(FAILED)}"
