@@ -102,7 +102,8 @@ class _Task(Process):
 
     def join(self) -> None:
         """Wait until the trial has saved its state; what takes too long is killed with the end of this process."""
-        ray.wait([self._reference], timeout=max(self._deadline - time.monotonic(), 0))
+        if ray.wait([self._reference], timeout=max(self._deadline - time.monotonic(), 0))[0]:
+            self._stop.unlink(missing_ok=True)
 
 
 def _run(trial: Trial, folder: str, environment: dict[str, str], stop: Path) -> int:
