@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -25,8 +26,10 @@ def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
 
     def kill_one(running: list[trials.Running[Trial]]) -> None:
         if not killed:
-            killed.append(running[0].process.pid)
-            running[0].process.kill()
+            process = running[0].process
+            assert isinstance(process, BaseProcess)
+            killed.append(process.pid)
+            process.kill()
 
     queue = iter(wanted)
     ended = list(trials.fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))

@@ -12,6 +12,7 @@ command any time: finished runs are reused, interrupted ones resume.
   --grid KEY=V1,V2     sweep an option of fit, such as lr=1e-3,1e-2; may be repeated
   --confirm N          train each network's best setting of the grid again with N fresh seeds, on all training images
   --jobs N             parallel trials (default: as many as CPUs)
+  --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          runs and report go to lightning_logs/NAME (default: compare)
   --trial I            train only trial number I, without a report: for a task of a job array
@@ -37,12 +38,12 @@ from typing import NoReturn
 
 from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.more_runs import more_runs
-from convblocks.comparison.options import MOST_TRIALS, parse
+from convblocks.comparison.options import MOST_TRIALS, launch, parse
 from convblocks.comparison.publish import publish, repeat_of
 from convblocks.comparison.report import report_of
 from convblocks.comparison.scores_file import report_on_file
 from convblocks.comparison.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
-from convblocks.comparison.trials import Trial, all_trials
+from convblocks.comparison.trials import Start, Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
@@ -86,11 +87,12 @@ def main(arguments: list[str]) -> None:
         if options.trial is not None:
             become(trials, options.trial, launched)
     directory = RunDirectory(options.name, options.root)
-    results = finish(directory, trials, options.jobs, fit=not options.no_fit, configs=configs)
+    start = launch(options, options.overrides)
+    results = finish(directory, trials, options.jobs, fit=not options.no_fit, configs=configs, start=start)
     repeat, confirmed = repeat_of("compare", arguments), list[RunResult]()
     try:
         if options.confirm and len(results) == len(trials):
-            confirmed = confirm_best(options, list(results.values()))
+            confirmed = confirm_best(options, list(results.values()), start)
     except UserError as error:
         if results and not isinstance(error, Stopped):
             publish(report_of(analyse(list(results.values())), repeat=repeat), directory)
@@ -114,8 +116,8 @@ def trials_of(options: Namespace) -> list[Trial]:
     return trials
 
 
-def confirm_best(options: Namespace, results: Sequence[RunResult]) -> list[RunResult]:
-    """The runs with ``--confirm`` fresh seeds of each network's best setting.
+def confirm_best(options: Namespace, results: Sequence[RunResult], start: Start | None = None) -> list[RunResult]:
+    """The runs with ``--confirm`` fresh seeds of each network's best setting; ``start`` is that of ``fit_all``.
 
     Raises:
         UserError: some failed or, with ``--no-fit``, are missing.
@@ -124,7 +126,8 @@ def confirm_best(options: Namespace, results: Sequence[RunResult]) -> list[RunRe
     best = by_arch(best_settings(results))
     arms = {arch: Arm(arch, on_all_images(runs[0].overrides)) for arch, runs in best.items()}
     directory = RunDirectory(f"{options.name}/confirm", options.root)
-    found = confirm(directory, arms, range(first, first + options.confirm), options.jobs, fit=not options.no_fit)
+    seeds = range(first, first + options.confirm)
+    found = confirm(directory, arms, seeds, options.jobs, fit=not options.no_fit, start=start)
     if missing := sum(options.confirm - len(runs) for runs in found.values()):
         raise UserError(f"{missing} runs with fresh seeds are not done: leave out --no-fit to train them")
     return [result for runs in found.values() for result in runs]

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
-from convblocks.comparison.trials import JUDGE, Trial, choice_of, command_line, root_of
+from convblocks.comparison.trials import JUDGE, Start, Trial, choice_of, command_line, root_of
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
@@ -24,6 +24,9 @@ OF_IMAGES = ("data.root", "data.size", "data.source")
 # The option that holds training images out.
 VAL_SIZE = "data.val_size"
 
+# Where trials run.
+LAUNCHERS = ("local", "ray")
+
 # More are a typing error.
 MOST_TRIALS = 100_000
 LIMITS = {"jobs": (1, 1000), "confirm": (0, 1000)}
@@ -37,7 +40,8 @@ def parse(arguments: list[str]) -> Namespace:
     own.add_argument("--seeds", type=seeds, default=seeds("10"))
     own.add_argument("--epochs", type=int)
     own.add_argument("--threads", type=int, default=1)
-    own.add_argument("--jobs", type=int, default=os.cpu_count())
+    own.add_argument("--jobs", type=int)
+    own.add_argument("--launcher", choices=LAUNCHERS, default="local")
     own.add_argument("--name", default="compare")
     own.add_argument("--grid", type=_grid, action="append", default=[])
     own.add_argument("--confirm", type=int, default=0)
@@ -82,8 +86,25 @@ def chosen(options: Namespace, given: Overrides) -> list[str] | None:
 def refuse_out_of_range(options: Namespace, limits: Mapping[str, tuple[int, int]]) -> None:
     """Raise a UsageError unless each of these options is from its least to its largest value."""
     for name, (least, most) in limits.items():
-        if not least <= getattr(options, name) <= most:
-            raise UsageError(f"--{name} must be {least} to {most:,}, but is {getattr(options, name)}")
+        value = getattr(options, name)
+        if value is not None and not least <= value <= most:
+            raise UsageError(f"--{name} must be {least} to {most:,}, but is {value}")
+
+
+def launch(options: Namespace, overrides: Overrides) -> Start | None:
+    """What starts the trials with ``--launcher``, None for this machine; chooses ``jobs`` if that is not given.
+
+    Raises:
+        UserError: there is no Ray, or no cluster with a node for a trial.
+    """
+    start = None
+    if options.launcher == "ray" and not options.no_fit:
+        from convblocks.comparison import on_ray  # only it needs Ray
+
+        start, places = on_ray.connect(overrides)
+        options.jobs = options.jobs or places
+    options.jobs = options.jobs or os.cpu_count()
+    return start
 
 
 def options_of_fit(others: Sequence[str], command: str, own: Parser) -> Overrides:

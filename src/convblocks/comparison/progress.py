@@ -108,13 +108,14 @@ class Progress:
             judge = one.trial.judge
             course = [row.get(judge.metric, row.get(judge.tested)) for row in rows]
             scores = [judge.number(score) for score in course if score is not None]
+            share = epochs / max(one.trial.epochs, epochs, 1) if one.done is None else one.done.value
             table.add_row(
                 *(column.cell(one.trial) for column in self.columns),
                 f"{epochs}/{one.trial.epochs}" if one.trial.epochs > 0 else str(epochs),
-                f"{100 * one.done.value:.0f} %",
+                f"{100 * share:.0f} %",
                 " ".join(scores[-SHOWN_EPOCHS:]) or "-",
             )
-            partly += MOST_DONE * one.done.value
+            partly += MOST_DONE * share
         done = self.ended + partly
         here = done - self.ended_before
         pace = (time.monotonic() - self.start) / here if here else 0.0

@@ -7,7 +7,7 @@ from torchinfo import summary as torchinfo_summary
 
 from convblocks.comparison.options import VAL_SIZE, config_of, image_spec_of
 from convblocks.comparison.progress import Progress, columns_of
-from convblocks.comparison.trials import JUDGE, Trial, fit_all, friendly_stops
+from convblocks.comparison.trials import JUDGE, Start, Trial, fit_all, friendly_stops
 from convblocks.errors import UserError
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import Overrides, RunResult
@@ -27,7 +27,12 @@ class Arm(NamedTuple):
 
 
 def confirm(
-    directory: RunDirectory, arms: Mapping[str, Arm], seeds: Sequence[int], jobs: int, fit: bool = True
+    directory: RunDirectory,
+    arms: Mapping[str, Arm],
+    seeds: Sequence[int],
+    jobs: int,
+    fit: bool = True,
+    start: Start | None = None,
 ) -> dict[str, list[RunResult]]:
     """Train chosen settings with fresh seeds, which their choice has not seen; the results by the names of the arms.
 
@@ -37,7 +42,7 @@ def confirm(
     """
     trials = {name: [Trial(directory.name, *arm, seed) for seed in seeds] for name, arm in arms.items()}
     everything = list(dict.fromkeys(trial for own in trials.values() for trial in own))
-    results = finish(directory, everything, jobs, fit=fit, configs=refuse_conflict(everything))
+    results = finish(directory, everything, jobs, fit=fit, configs=refuse_conflict(everything), start=start)
     if fit:
         refuse_missing(everything, results)
     return {name: [results[trial] for trial in own if trial in results] for name, own in trials.items()}
@@ -57,10 +62,11 @@ def finish(
     jobs: int,
     fit: bool = True,
     configs: Mapping[Arm, Config] | None = None,
+    start: Start | None = None,
 ) -> dict[Trial, RunResult]:
     """Train or resume the trials that are not done, the most work first; returns the results of those that are.
 
-    ``configs`` are those of the arms, if they are known already.
+    ``configs`` are those of the arms, if they are known already; ``start`` is that of ``fit_all``.
 
     Raises:
         BusyError: another process is working on the comparison.
@@ -73,7 +79,7 @@ def finish(
     if fit and missing:
         if configs is None:
             configs = {arm: Config.parse(trial.arguments()) for arm, trial in _one_per_arm(missing).items()}
-        results |= _train(directory, missing, jobs, trials, configs)
+        results |= _train(directory, missing, jobs, trials, configs, start)
     _refuse_other_data(results)
     return {trial: results[trial] for trial in trials if trial in results}
 
@@ -99,7 +105,12 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
 
 
 def _train(
-    directory: RunDirectory, missing: Sequence[Trial], jobs: int, trials: Sequence[Trial], configs: Mapping[Arm, Config]
+    directory: RunDirectory,
+    missing: Sequence[Trial],
+    jobs: int,
+    trials: Sequence[Trial],
+    configs: Mapping[Arm, Config],
+    start: Start | None,
 ) -> dict[Trial, RunResult]:
     work = {}
     for arm in _one_per_arm(missing):
@@ -110,7 +121,8 @@ def _train(
     directory.create()
     columns, common = columns_of(trials)
     with directory.lock(), friendly_stops(), Progress(len(missing), terminal(), columns, common) as progress:
-        for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, progress.update), start=1):
+        ends = fit_all(lambda: next(queue, None), jobs, progress.update, start)
+        for ended, (trial, status) in enumerate(ends, start=1):
             text = f"FAILED, see {trial.log}"
             if result := trial.result():
                 results[trial] = result

@@ -13,10 +13,9 @@ from ctypes import c_double
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
@@ -150,44 +149,64 @@ def all_trials(
 AnyTrial = TypeVar("AnyTrial", bound=Trial)
 
 
+class Process(Protocol):
+    """What ``fit_all`` needs of a process of multiprocessing, or of something that stands for one elsewhere."""
+
+    @property
+    def sentinel(self) -> int | Connection:
+        """What is ready to be read once the process has ended."""
+
+    @property
+    def exitcode(self) -> int | None: ...
+
+    def terminate(self) -> None: ...
+
+    def join(self) -> None: ...
+
+
+# Starts a trial; the second value is the share of its steps that are done, None if it cannot be known.
+Start = Callable[[Trial], tuple[Process, c_double | None]]
+
+
 @dataclass
 class Running(Generic[AnyTrial]):
-    """A trial, the process that runs it, and the share of its steps that are done."""
+    """A trial, the process that runs it, and the share of its steps that are done, if known."""
 
     trial: AnyTrial
-    process: BaseProcess
-    done: c_double
+    process: Process
+    done: c_double | None
 
 
 def fit_all(
-    next_trial: Callable[[], AnyTrial | None], jobs: int, watch: Callable[[list[Running[AnyTrial]]], None]
+    next_trial: Callable[[], AnyTrial | None],
+    jobs: int,
+    watch: Callable[[list[Running[AnyTrial]]], None],
+    start: Start | None = None,
 ) -> Iterator[tuple[AnyTrial, int]]:
     """Run trials side by side, and yield each when it ends, with its exit status: below 0 the signal that killed it.
 
     ``next_trial`` is asked for a trial whenever one can start; it returns None if there is none for now. Every trial
-    has its own process, forked from a server that has done the imports. ``watch`` is called twice a second with the
-    running trials. When the generator is closed, for example by Ctrl-C, they are terminated.
+    has its own process, which ``start`` starts; by default it is forked from a server that has done the imports.
+    ``watch`` is called twice a second with the running trials. When the generator is closed, for example by Ctrl-C,
+    they are terminated.
 
     Raises:
         Stopped: this process received one of the signals of ``signals``.
     """
-    context = fork_server(fit)
+    start = start or _forks()
     running: list[Running[AnyTrial]] = []
     try:
         while True:
             while len(running) < jobs and (trial := next_trial()):
                 trial.log.parent.mkdir(parents=True, exist_ok=True)
-                done = context.RawValue(c_double, 0.0)
-                process = context.Process(target=_fit, args=(trial, done))
-                process.start()
-                running.append(Running(trial, process, done))
+                running.append(Running(trial, *start(trial)))
             if not running:
                 return
             wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
             if number := signals.received():
                 raise Stopped(number, STOPPED)
             watch(running)
-            for one in [one for one in running if not one.process.is_alive()]:
+            for one in [one for one in running if one.process.exitcode is not None]:
                 running.remove(one)
                 yield one.trial, one.process.exitcode or 0
     finally:
@@ -209,6 +228,19 @@ def friendly_stops() -> Iterator[None]:
             yield
         except KeyboardInterrupt as error:
             raise Stopped(signal.SIGINT, STOPPED) from error
+
+
+def _forks() -> Start:
+    """Starts trials on this machine."""
+    context = fork_server(fit)
+
+    def start(trial: Trial) -> tuple[Process, c_double]:
+        done = context.RawValue(c_double, 0.0)
+        process = context.Process(target=_fit, args=(trial, done))
+        process.start()
+        return process, done
+
+    return start
 
 
 def _fit(trial: Trial, done: c_double) -> None:

@@ -49,6 +49,8 @@ class SearchConfig:
         seed: Of the sampler, and of every trial.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
+        storage: The URL of a storage of Optuna; without one the choices are kept in a journal. The trials do not depend
+            on it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class SearchConfig:
     seed: int
     sampler: str
     pruner: str
+    storage: str = ""
 
     @property
     def judge(self) -> Judge:
@@ -73,6 +76,10 @@ class SearchConfig:
 
     def journal(self) -> Path:
         return self.directory().path / "journal.log"
+
+    def storage_mark(self) -> Path:
+        """A file that stands for the journal where a storage takes its place."""
+        return self.directory().path / ".storage"
 
     def dimensions(self) -> Space:
         return ({ARCH: CategoricalDistribution(self.archs)} if len(self.archs) > 1 else {}) | self.space

@@ -9,6 +9,7 @@ from convblocks.comparison.analysis import ArmSummary, summarise, unit_of
 from convblocks.comparison.grid import paired_difference
 from convblocks.comparison.statistics import SIGNIFICANCE, least_p_paired, permutation_test
 from convblocks.comparison.training import Arm, confirm, on_all_images
+from convblocks.comparison.trials import Start
 from convblocks.estimates import Estimate
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import RunResult
@@ -49,7 +50,13 @@ class Confirmed:
 
 
 def confirm_best(
-    config: SearchConfig, trials: Sequence[FrozenTrial], best: int, seeds: int, jobs: int, fit: bool
+    config: SearchConfig,
+    trials: Sequence[FrozenTrial],
+    best: int,
+    seeds: int,
+    jobs: int,
+    fit: bool,
+    start: Start | None = None,
 ) -> list[Confirmed]:
     """Train the best settings and the default one with fresh seeds, if that is not done; the best validation first.
 
@@ -60,6 +67,7 @@ def confirm_best(
         seeds: The number of runs of each, with the seeds after that of the search.
         jobs: Runs side by side.
         fit: Whether to train missing runs; otherwise only finished ones are reported.
+        start: Of ``fit_all``.
 
     Raises:
         BusyError: another process is training them.
@@ -69,7 +77,7 @@ def confirm_best(
         return []
     directory = RunDirectory(f"{config.name}/confirm", config.directory().logs.parent)
     arms = _best_arms(config, trials, best)
-    results = confirm(directory, arms, range(config.seed + 1, config.seed + 1 + seeds), jobs, fit)
+    results = confirm(directory, arms, range(config.seed + 1, config.seed + 1 + seeds), jobs, fit, start)
     seen = {f"trial_{one.number}": float(one.values[0]) for one in best_first(trials, config.judge)}
     default = results[DEFAULT]
     return [

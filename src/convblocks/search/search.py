@@ -20,6 +20,9 @@ kill; start it again in parallel, here or on another machine, to share the trial
   --confirm N          number of best settings to retrain, beside the default (default: 3)
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
+  --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
+  --storage URL        keep the choices in a database of Optuna instead of a file: postgresql+psycopg://HOST/DB, or
+                       grpc://HOST:PORT of its proxy
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
   --no-fit             only report on existing trials
@@ -40,16 +43,18 @@ from optuna.trial import TrialState
 
 from convblocks.command_line import Parser
 from convblocks.comparison.options import (
+    LAUNCHERS,
     chosen,
     config_of,
     default_epochs,
+    launch,
     options_of_fit,
     refuse_arguments_of_networks,
     refuse_out_of_range,
 )
 from convblocks.comparison.progress import Column, Progress
 from convblocks.comparison.publish import repeat_of
-from convblocks.comparison.trials import Running, Trial, choice_of, fit_all, friendly_stops
+from convblocks.comparison.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
 from convblocks.comparison.wording import settings_text
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
@@ -60,6 +65,7 @@ from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
+from convblocks.search.storage import storage_errors, without_password
 from convblocks.search.worker import FAILED, SearchWorker, best_first, ending_of
 from convblocks.tables import counted, listed, terminal
 from convblocks.training import signals, slurm
@@ -70,13 +76,15 @@ from convblocks.training.quiet import quiet_lightning
 LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
 
 
+@storage_errors()
 def main(arguments: list[str]) -> None:
     """Train trials until there are as many as wanted, confirm the best, and report.
 
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit does not take.
-        UserError: the journal is damaged or of another search, or a trial failed, or none has a result.
+        UserError: the journal or storage cannot be used or is of another search, or a trial failed, or none has a
+            result.
     """
     quiet_lightning()
     launched = dict(os.environ)
@@ -86,11 +94,12 @@ def main(arguments: list[str]) -> None:
     slurm.hide_launcher()
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
     worker = open_search(options)
+    start = launch(options, options.config.overrides)
     try:
         with friendly_stops():
             if not options.no_fit:
-                train_trials(worker, options.trials, options.jobs)
-            finish(worker, options)
+                train_trials(worker, options.trials, options.jobs, start)
+            finish(worker, options, start)
     except Stopped:
         if signals.received() == signals.REQUEUE:
             slurm.requeue(launched)
@@ -111,7 +120,9 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--confirm", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="local")
+    parser.add_argument("--storage", default="")
     parser.add_argument("--name", default="search")
     parser.add_argument("--no-fit", action="store_true")
     options, others = parser.parse_known_args(as_single_words(arguments))
@@ -135,6 +146,7 @@ def parse(arguments: list[str]) -> Namespace:
         seed=options.seed,
         sampler=options.sampler,
         pruner=options.pruner,
+        storage=options.storage,
     )
     return options
 
@@ -161,7 +173,7 @@ def open_search(options: Namespace) -> SearchWorker:
     config: SearchConfig = options.config
     config.directory().refuse_run()
     chance, fingerprint = check(config, confirms=options.confirm > 0)
-    if options.no_fit and not config.journal().is_file():
+    if options.no_fit and not (config.storage_mark() if config.storage else config.journal()).is_file():
         raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
     return SearchWorker(config, chance, fingerprint)
 
@@ -197,8 +209,11 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
     return chance_accuracy(data.val.labels), data.files.fingerprint
 
 
-def train_trials(worker: SearchWorker, wanted: int, jobs: int) -> None:
-    """Train trials until there are as many as wanted, including those of other processes."""
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
+    """Train trials until there are as many as wanted, including those of other processes.
+
+    ``start`` is that of ``fit_all``.
+    """
 
     def watch(running: list[Running[SearchTrial]]) -> None:
         for one in running:
@@ -208,7 +223,7 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int) -> None:
 
     columns, common = columns_of(worker.config, wanted)
     with Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker)) as progress:
-        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch):
+        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch, start):
             if (result := worker.tell(trial, status)) is not None:
                 progress.finish(trial, result, worker.ended())
 
@@ -235,7 +250,7 @@ def status_line(worker: SearchWorker) -> str:
     return ", ".join(parts)
 
 
-def finish(worker: SearchWorker, options: Namespace) -> None:
+def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
     """Confirm and report if all trials have ended; otherwise print which have not."""
     config, trials = worker.config, worker.trials()
     if lost := worker.lost():
@@ -253,11 +268,13 @@ def finish(worker: SearchWorker, options: Namespace) -> None:
         raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
     failed = [one for one in trials if one.state == TrialState.FAIL]
     try:
-        confirmed = confirm_best(config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit)
+        confirmed = confirm_best(
+            config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit, start=start
+        )
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    report(config, worker.study, confirmed, repeat_of("search", options.arguments))
+    report(config, worker.study, confirmed, repeat_of("search", [without_password(word) for word in options.arguments]))
     if failed:
         example = failed[0]
         reason = f"trial_{example.number}: {example.user_attrs.get(FAILED)}"

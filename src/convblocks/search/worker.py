@@ -13,7 +13,7 @@ from convblocks.runs.directory import is_epoch
 from convblocks.runs.judge import ACCURACY, Judge
 from convblocks.runs.result import Row
 from convblocks.search.config import SearchConfig, SearchTrial
-from convblocks.search.journal import open_journal
+from convblocks.search.storage import open_search
 
 # Keys of a trial's user attributes: the epoch in which it collapsed, and the reason why it has no result.
 COLLAPSED, FAILED = "collapsed", "failed"
@@ -29,7 +29,7 @@ ENDS = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState
 
 
 class SearchWorker:
-    """One of any number of processes, on any number of machines, that work on a study in Optuna's journal.
+    """One of any number of processes, on any number of machines, that work on a study of Optuna.
 
     A trial belongs to the process that holds the lock in its directory. A running trial with a free lock has lost its
     process, and the next process that is looking for work carries it on.
@@ -40,7 +40,7 @@ class SearchWorker:
         data: The MD5 of each part of the images' data, by its name.
 
     Raises:
-        UserError: the journal is damaged, or of another configuration or other images.
+        UserError: the journal or storage cannot be used, or is of another configuration or other images.
     """
 
     def __init__(self, config: SearchConfig, chance_threshold: float | None, data: Mapping[str, str]) -> None:
@@ -48,11 +48,12 @@ class SearchWorker:
         self.chance_threshold = chance_threshold
         directory = config.directory()
         directory.create()
-        # One process at a time writes, and a process that chooses sees what the others have chosen.
+        # One process at a time writes, and a process that chooses sees what the others have chosen; with a storage
+        # too, since the trials are in this directory anyway.
         self._lock = FileLock(directory.path / ".journal.lock")
         with self._lock:
             began = config.as_attributes() | {f"{part} of MD5": md5 for part, md5 in data.items()}
-            self.study, self._storage = open_journal(config.journal(), self._lock, began, config.direction)
+            self.study, self._storage = open_search(config, self._lock, began)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
         self._pruner = config.make_pruner()
         self._owned: dict[int, FileLock] = {}
