@@ -48,16 +48,29 @@ def test_it_learns(task: str, workspace: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("task", QUICK)
 def test_killed_and_resumed_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
-    flags, steps = options_of(task), TASKS[task][3]
+    steps = TASKS[task][3]
+    assert_same_bits_after_a_kill(options_of(task), steps + 7 if within else 2 * steps)
+
+
+def assert_same_bits_after_a_kill(flags: list[str], batches: int) -> None:
+    """Compare a run that is stopped after so many batches, and resumed, to one that is not."""
     fit.main([*flags, "--name", "whole"])
     with pytest.raises(Stopped):
-        fit.main([*flags, "--name", "stopped"], [Signal(steps + 7 if within else steps)])
+        fit.main([*flags, "--name", "stopped"], [Signal(batches)])
     signals.forget()
     fit.main(["--name", "stopped", "--resume"])
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
     assert whole.read_result().final == stopped.read_result().final
+
+
+@pytest.mark.parametrize(("stateful", "batches"), [(True, 28), (True, 40), (False, 40)])
+def test_what_is_unusual_is_kept_too(stateful: bool, batches: int, workspace: Path) -> None:
+    """Pending gradients, values logged now and then, and loaders left in the middle, within epoch 2 and after it."""
+    flags = ["--model", f"{HERE}.odd.Seldom", "--datamodule", f"{HERE}.odd.Cut", "--judge", "val/size:min"]
+    flags += ["--datamodule.stateful", str(stateful), "--trainer.limit_train_batches", "20", "--epochs", "4"]
+    assert_same_bits_after_a_kill(flags, batches)
 
 
 @pytest.mark.slow

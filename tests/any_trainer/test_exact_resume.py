@@ -43,13 +43,19 @@ def test_killed_and_run_again_it_ends_with_the_same_bits(task: str, within: bool
     model, data, steps = TASKS[task]
     whole = train(model, data, Path("whole/last.ckpt"))
     with pytest.raises(Stopped, match="run it again to carry on") as caught:
-        train(model, data, Path("stopped/last.ckpt"), stop_after=steps + 7 if within else steps)
+        train(model, data, Path("stopped/last.ckpt"), stop_after=steps + 7 if within else 2 * steps)
     assert caught.value.exit_status == 128 + signal.SIGTERM
     signals.forget()
     stopped = train(model, data, Path("stopped/last.ckpt"))
     one, other = (trainer.lightning_module.state_dict() for trainer in (whole, stopped))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert whole.callback_metrics == stopped.callback_metrics
+
+
+def test_the_checkpoint_may_have_any_name(workspace: Path) -> None:
+    model, data, _ = TASKS["regression"]
+    train(model, data, Path("any/state.pt"))
+    assert ExactResume("any/state.pt").ckpt_path
 
 
 def test_a_damaged_checkpoint_is_no_loss(workspace: Path) -> None:

@@ -10,12 +10,13 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks.errors import Stopped
 from convblocks.runs.checkpoints import AtomicCheckpointIO, previous
 from convblocks.training import signals, slurm
+from convblocks.training.metric_state import State
 from convblocks.training.preemption import AgreedSignal
 from convblocks.training.process_state import (
-    State,
     keeps_position,
-    restore_epoch,
+    restore_between_epochs,
     restore_generators,
+    restore_within_epoch,
     state_of_all,
     steps_done,
 )
@@ -29,8 +30,8 @@ class ExactResume(ModelCheckpoint):
         trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
 
     It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of a batch, then ends the training
-    (of all processes after the same batch); after SIGUSR1 it also requeues a Slurm job. A kill while it saves leaves
-    the checkpoint before. In every checkpoint it keeps, beyond what Lightning does:
+    (of all processes after the same batch); after SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the
+    previous checkpoint intact. In every checkpoint it keeps, beyond what Lightning does:
 
     - The random generators of torch, NumPy and Python in each process.
     - The sums of each process over the unfinished epoch: of torchmetrics, and of what the module logs.
@@ -40,7 +41,7 @@ class ExactResume(ModelCheckpoint):
     - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
     - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
 
-    Anything else that your module accumulates belongs into its ``on_save_checkpoint``.
+    Anything else that your module accumulates belongs in its ``on_save_checkpoint``.
 
     Args:
         path: The checkpoint. The one before is ``previous-<name>`` beside it.
@@ -54,6 +55,7 @@ class ExactResume(ModelCheckpoint):
         self.path = Path(path).absolute()
         super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
         self.hint = hint
+        self.FILE_EXTENSION = self.path.suffix
         self._trainer: Trainer | None = None
         self._state: State = {}
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
@@ -150,12 +152,11 @@ class ExactResume(ModelCheckpoint):
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
         state, self._state = self._state, {}
         if trainer.fit_loop.restarted_mid_epoch:
-            restore_epoch(trainer, state["processes"])
+            restore_within_epoch(trainer, state["processes"])
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
         else:
-            # Otherwise Lightning takes the iterator that it has begun already, with other random numbers.
-            trainer.fit_loop._resuming_from_checkpoint = False
+            restore_between_epochs(trainer, state["processes"])
         restore_generators(state["processes"], trainer.global_rank)
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
