@@ -111,7 +111,8 @@ class Estimate:
 
     def text(self, value: float, spec: str = "") -> str:
         """Another value in the same unit, without its name."""
-        return f"{self.unit.scale * value:{'+' if '+' in spec else ''}.{self.unit.digits}f}"
+        shown = round(self.unit.scale * value, self.unit.digits) + 0.0  # no -0.0
+        return f"{shown:{'+' if '+' in spec else ''}.{self.unit.digits}f}"
 
 
 def unit_for(values: Sequence[float]) -> Unit:

@@ -9,8 +9,10 @@ import pytest
 from convblocks.comparison import compare
 from convblocks.errors import Stopped, UserError
 from convblocks.runs.directory import RunDirectory
+from convblocks.runs.judge import ACCURACY, Judge
 from convblocks.search import search
 from convblocks.training import fit, signals
+from convblocks.training.config import Config
 from tests.any_task.stop import Signal
 from tests.scripts import run_script
 from tests.training.test_fit import assert_same_weights, metric_rows
@@ -122,11 +124,24 @@ def test_models_are_arms_and_the_better_one_is_found(workspace: Path, capsys: py
     assert "notebook" not in printed + Path("lightning_logs/models/comparison.md").read_text()
 
 
+def test_a_printed_config_trains_the_same_model(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [*options_of("shapes"), "--model.channels", "4", "--model.lr", "0.1"]
+    with pytest.raises(SystemExit):
+        fit.main([*flags, "--print_config"])
+    Path("printed.yaml").write_text(capsys.readouterr().out)
+    assert Config.parse(["--config", "printed.yaml"]) == Config.parse(flags)
+
+
+def test_an_accuracy_of_another_task_is_written_as_it_is() -> None:
+    judge = Judge.parse("val/acc:max")
+    assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == ("97.5", "0.975", "97.50 %")
+
+
 def test_a_run_that_diverges_has_collapsed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit.main([*options_of("shapes"), "--model.lr", "1e30", "--name", "run"])
     result = RunDirectory("run").read_result()
     assert (result.collapsed, result.has_diverged, len(result.epochs)) == (True, True, 1)
-    assert "ended by divergence: the loss was not finite after step 20" in capsys.readouterr().out
+    assert "ended by divergence: the loss or a weight was not finite after step 20" in capsys.readouterr().out
 
 
 def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
@@ -144,10 +159,14 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
         (["--model", f"{HERE}.shapes.Segmenter"], "--model needs the metric to judge it by"),
         ([*options_of("shapes"), "--arch", "mlp"], "give one of them"),
         (["--arch", "mlp", "--judge", "val/loss:min"], "are for a LightningModule of your own: give it as --model"),
-        ([*options_of("shapes"), "--lr", "0.1"], "--lr has no effect on --model: give its own argument"),
-        ([*options_of("shapes"), "--data.val_size", "9"], "--data.val_size has no effect on --model"),
+        ([*options_of("shapes"), "--lr", "0.1"], "--lr has no effect with --model, whose own arguments"),
+        ([*options_of("shapes"), "--data.val_size", "9"], "--data.val_size has no effect with --model"),
         ([*options_of("shapes"), "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
         ([*options_of("shapes"), "--judge", "val/dice:max"], "Segmenter logs no val/dice when it is evaluated, but"),
+        ([*options_of("shapes"), "--judge", "train/loss:min"], "a metric of validation or test, not of training"),
+        ([*options_of("labels"), "--judge", "test/loss:min"], "is of the test, but this run has none"),
+        (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it a --datamodule"),
+        (["--arch", "mlp", "--model.channels", "3"], "--model.channels needs the class, --model"),
         ([*options_of("shapes"), "--model.depth", "2"], "cannot be made with depth=2: .*unexpected keyword"),
         ([*options_of("shapes"), "--datamodule", f"{HERE}.shapes.Drawn"], "is not a subclass of LightningDataModule"),
         (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),

@@ -19,7 +19,7 @@ def test_scores_from_anywhere_are_tested_in_their_direction(
 ) -> None:
     Path("runs.csv").write_text("\n".join(LINES))
     compare.main(["--from", "runs.csv", "--judge", "error:min"])
-    assert "Ours is better than theirs by" in capsys.readouterr().out
+    assert "ours is better than theirs by" in capsys.readouterr().out
     (difference,) = json.loads(Path("lightning_logs/runs/comparison.json").read_text())["comparison"]["differences"]
     expected = permutation_test(THEIRS, OURS)
     assert (difference["first"], difference["second"], difference["sign"]) == ("theirs", "ours", -1)
@@ -35,12 +35,18 @@ def test_a_run_without_a_score_diverged(workspace: Path) -> None:
     assert (theirs["runs"], theirs["diverged"], theirs["score"]["n"]) == (5, 1, 4)
 
 
+def test_an_arm_of_which_every_run_diverged_is_reported(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("runs.csv").write_text("\n".join([*LINES, "wild,0,", "wild,1,nan"]))
+    compare.main(["--from", "runs.csv", "--judge", "error:min"])
+    assert "wild collapsed in 2 of 2 runs" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("lines", "options", "message"),
     [
         (LINES, [], "give, for example, --judge score:max"),
         (LINES, ["--judge", "error"], "--judge error: give a metric and its direction, such as val/loss:min"),
-        (LINES, ["--judge", "acc:max"], "has no column acc: it needs arm, seed and acc"),
+        (LINES, ["--judge", "acc:max"], "has no column acc, but arm, seed, error: it needs arm, seed and acc"),
         (LINES, ["--judge", "error:min", "--seeds", "3"], "unrecognized arguments: --seeds 3"),
         ([*LINES, "ours,0,0.3"], ["--judge", "error:min"], "has a seed of one arm twice"),
         ([*LINES, "ours,x,0.3"], ["--judge", "error:min"], "it needs lines such as `mine,0,0.93`"),

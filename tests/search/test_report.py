@@ -36,8 +36,8 @@ def fresh(accuracy: float, seeds: int = 6) -> list[RunResult]:
 
 
 def confirmed(runs: Sequence[RunResult], default: Sequence[RunResult] = DEFAULT) -> list[Confirmed]:
-    best = Confirmed("trial_3", 0.98, summarise(runs), difference(runs, default))
-    return [best, Confirmed("default", None, summarise(default), None)]
+    best = Confirmed("trial_3", 0.98, summarise(runs), difference(runs, default), 1, "test accuracy")
+    return [best, Confirmed("default", None, summarise(default), None, 1, "test accuracy")]
 
 
 def study() -> optuna.Study:

@@ -102,6 +102,7 @@ def test_the_command_line_wins_over_a_configs_arguments_of_a_class(workspace: Pa
 
 def test_a_printed_config_parses_to_the_same_config(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
+    flags += ["--optimizer", "sgd", "--optimizer.momentum", "0.5"]
     with pytest.raises(SystemExit) as caught:
         Config.parse([*flags, "--print_config"])
     assert caught.value.code in (None, 0)

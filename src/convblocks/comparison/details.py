@@ -39,8 +39,9 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     seeds = [[*setting, ", ".join(str(one.seed) for one in own), str(len(own))] for setting, own in settings.items()]
     if not any(one.machine for one in (run.provenance for run in results)):
         return []
+    noun = "network" if results[0].images else "model"
     return [
-        Table("Settings", ["network", "options", "batch size", "seeds", "runs"], seeds),
+        Table("Settings", [noun, "options", "batch size", "seeds", "runs"], seeds),
         Table(
             "Where the runs come from",
             ["machine and versions", "device", "processes x threads", "commit", "runs"],
@@ -117,7 +118,8 @@ def pairs_table(analysis: Analysis) -> Table:
         ]
         for pair in analysis.pairs
     ]
-    columns = ["network", "settings", "trained", "pairs", "difference [95 %]", "p"]
+    noun = "network" if analysis.results[0].images else "model"
+    columns = [noun, "settings", "trained", "pairs", "difference [95 %]", "p"]
     score = "test accuracy in points" if analysis.results[0].images else analysis.results[0].score_name
     notes = [
         f"Neighbours in the grid: {score}, paired by seed, over the seeds with which both trained; "

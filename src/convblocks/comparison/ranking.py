@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from convblocks.comparison.analysis import ArmSummary, Comparison, Difference, Reading
 from convblocks.comparison.statistics import SIGNIFICANCE, holm
-from convblocks.comparison.wording import lead_text, name_of, sentence
+from convblocks.comparison.wording import lead_text, name_of, own_names, sentence
 from convblocks.estimates import Estimate, count_text
 
 
@@ -12,7 +12,8 @@ def ranking(comparison: Comparison) -> list[str]:
     """The order of the networks, and which of them collapsed how often."""
     arms = comparison.arms
     collapsed = [f"{name_of(arm.arch)} collapsed in {_collapses(arm)}" for arm in arms if arm.collapsed_at]
-    return [*([_order(comparison)] if len(arms) > 1 else []), *([sentence("; ".join(collapsed))] if collapsed else [])]
+    order = [_order(comparison)] if len(arms) > 1 else []
+    return [*order, *([sentence("; ".join(collapsed), own_names(comparison))] if collapsed else [])]
 
 
 def undecided(comparison: Comparison) -> list[tuple[str, str, Difference]]:
@@ -46,7 +47,7 @@ def _order(comparison: Comparison) -> str:
         return "Too few networks trained to compare them."
     of_all = over_all_runs(comparison)
     order = f"among the runs that trained, {', and '.join(found)}" if of_all else ", and ".join(found)
-    return " ".join([sentence(order), *of_all])
+    return " ".join([sentence(order, own_names(comparison)), *of_all])
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:

@@ -204,8 +204,8 @@ def test_set_note(comparison: Comparison, images: int) -> str:
 def _choice_notes(analysis: Analysis) -> list[str]:
     if not analysis.swept:
         return []
-    of_images = analysis.results[0].images is not None
-    by = "its mean accuracy on validation images, not on test images" if of_images else "its mean on validation data"
+    of_images, judge = analysis.results[0].images is not None, analysis.results[0].judge
+    by = "its mean accuracy on validation images, not on test images" if of_images else f"its mean {judge.metric}"
     chosen = f"Each setting was chosen by {by}."
     on_all = ", on all training images" if of_images else ""
     fresh = [f"These are runs with fresh seeds{on_all}."] if analysis.confirmed else []

@@ -44,13 +44,16 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         UserError: the file cannot be read, lacks a column or any line, or has a run twice.
     """
     try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), reader.fieldnames or []
         runs = [_result(row["arm"], int(row["seed"]), float(row[judge.metric] or "nan"), judge) for row in rows]
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except KeyError as error:
-        raise UserError(f"{path} has no column {error.args[0]}: it needs arm, seed and {judge.metric}") from error
+        raise UserError(
+            f"{path} has no column {error.args[0]}, but {', '.join(columns)}: it needs arm, seed and {judge.metric}"
+        ) from error
     except (ValueError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {path} ({error}): it needs lines such as `mine,0,0.93`") from error
     if not runs:

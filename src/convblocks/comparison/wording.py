@@ -49,10 +49,15 @@ def noun_of(comparison: Comparison) -> str:
     return "network" if comparison.images else "model"
 
 
-def sentence(text: str) -> str:
-    """A text with a capital letter, unless it begins with the name of a class, and a full stop."""
-    is_name = "." in text.split()[0].rstrip(".")
-    return f"{text if is_name else text[0].upper() + text[1:]}."
+def sentence(text: str, names: Sequence[str] = ()) -> str:
+    """A text with a capital letter, unless it begins with one of these names, and a full stop."""
+    begins_with_name = any(text.startswith(name) for name in names)
+    return f"{text if begins_with_name else text[0].upper() + text[1:]}."
+
+
+def own_names(comparison: Comparison) -> list[str]:
+    """The names that users gave, which stay as they are."""
+    return [arm.arch for arm in comparison.arms if arm.arch not in NAMES]
 
 
 def lead_text(lead: Estimate) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES, places_of
 from convblocks.runs.collapse import DEAD
-from convblocks.runs.judge import ACCURACY, Judge
+from convblocks.runs.judge import Judge
 from convblocks.runs.result import RunResult, by_arch
 
 LONGEST_NAME = 22
@@ -104,16 +104,16 @@ class Scale(NamedTuple):
     judge: Judge
 
     def drawn(self, score: float) -> float:
-        return 100 * (1 - score) if self.judge == ACCURACY else score
+        return 100 * (1 - score) if self.judge.in_percent else score
 
     def name(self, split: str) -> str:
         """Of a drawn score on validation (``val``) or test data."""
-        if self.judge == ACCURACY:
+        if self.judge.in_percent:
             return "validation error" if split == "val" else "test error"
         return self.judge.metric if split == "val" else self.judge.tested
 
     def set_axis(self, axes: Axes, which: Literal["x", "y"], found: Sequence[float]) -> None:
-        if self.judge == ACCURACY:
+        if self.judge.in_percent:
             error_axis(axes, which, found)
 
 
@@ -150,7 +150,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     drawn = [[scale.drawn(run.score) for run in curve.runs if math.isfinite(run.score)] for curve in curves]
     scale.set_axis(axes, "x", [one for own in drawn for one in own])
     for row, (curve, found) in enumerate(zip(curves, drawn, strict=True)):
-        beside = np.linspace(-0.25, 0.25, len(found)) if len(found) > 1 else np.zeros(1)
+        beside = np.linspace(-0.25, 0.25, len(found)) if len(found) > 1 else np.zeros(len(found))
         draw_dots(axes, found, row + beside, curve.style)
         if found:
             stroke = [row - 0.38, row + 0.38]
@@ -160,7 +160,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
-    title = "final test error" if scale.judge == ACCURACY else f"final {curves[0].runs[0].score_name}"
+    title = "final test error" if scale.judge.in_percent else f"final {curves[0].runs[0].score_name}"
     axes.set(ylim=(len(curves) - 0.5, -0.5), title=f"{title} of every run; strokes are medians")
     axes.tick_params(axis="y", length=0)
 

@@ -47,18 +47,26 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     Args:
         run: The run directory.
         keep_previous: The checkpoint whose predecessor is kept too, as ``previous-<name>``.
+        check_first: Whether to check that the first one can be read back.
+
+    Raises:
+        UserError: the first one holds more than weights and plain values.
     """
 
-    def __init__(self, run: Path, keep_previous: Path) -> None:
+    def __init__(self, run: Path, keep_previous: Path, check_first: bool = False) -> None:
         super().__init__()
         self.run = run
         self.keep_previous = keep_previous
+        self.check_first = check_first
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # first into memory: torch's file writer hides the reason of a disk error
         torch.save(relocated(checkpoint, str(self.run.resolve()), RUN), content)
+        if self.check_first:
+            refuse_objects(checkpoint)
+            self.check_first = False
         complete = path.with_name(f".{path.name}.tmp")
         write(complete, content.getbuffer())
         if path.resolve() == self.keep_previous.resolve() and path.is_file():
@@ -68,6 +76,21 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(self, path: str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
         checkpoint = super().load_checkpoint(path, *arguments, **options)
         return relocated(checkpoint, RUN, str(self.run.resolve()))
+
+
+def refuse_objects(parts: Mapping[str, Any], owner: str = "the checkpoint's") -> None:
+    """Raise a UsageError for a part that cannot be read without running code: found now, not by a resume."""
+    for name, part in parts.items():
+        content = io.BytesIO()
+        try:
+            torch.save(part, content)
+            content.seek(0)
+            torch.load(content, weights_only=True)
+        except Exception as error:  # a pickle's errors are of many types
+            raise UsageError(
+                f"{owner} {name} holds a {type(part).__name__} that a resume would refuse, since only plain values and "
+                "tensors are safe to read: leave it out (save_hyperparameters has ignore=[...])"
+            ) from error
 
 
 def previous(path: Path) -> Path:

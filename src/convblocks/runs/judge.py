@@ -15,10 +15,12 @@ class Judge:
         metric: Its name as it is logged, such as ``val/iou``. If the same name with ``test`` is logged too, at the end
             of a run, then runs are compared by that.
         direction: Whether more or less of it is better.
+        in_percent: Whether it is the accuracy of image classifiers, which is written in per cent and drawn as an error.
     """
 
     metric: str
     direction: Literal["max", "min"]
+    in_percent: bool = False
 
     @classmethod
     def parse(cls, text: str) -> "Judge":
@@ -30,6 +32,8 @@ class Judge:
         metric, _, direction = text.rpartition(":")
         if not metric or direction not in ("max", "min"):
             raise UsageError(f"--judge {text}: give a metric and its direction, such as val/loss:min or val/acc:max")
+        if metric.startswith("train"):
+            raise UsageError(f"--judge {text}: give a metric of validation or test, not of training")
         return cls(metric, "max" if direction == "max" else "min")
 
     @property
@@ -50,22 +54,22 @@ class Judge:
     @property
     def name(self) -> str:
         """Of the metric on validation data, in a sentence."""
-        return "validation accuracy" if self == ACCURACY else self.metric
+        return "validation accuracy" if self.in_percent else self.metric
 
     @property
     def title(self) -> str:
         """The heading of a column of such values."""
-        return "accuracy %" if self == ACCURACY else self.metric
+        return "accuracy %" if self.in_percent else self.metric
 
     def number(self, value: float) -> str:
         """A value in a table: ``97.01`` per cent of accuracy, ``0.8123`` of anything else."""
-        return f"{100 * value:.2f}" if self == ACCURACY else f"{value:.4g}"
+        return f"{100 * value:.2f}" if self.in_percent else f"{value:.4g}"
 
     def text(self, value: float) -> str:
         """A value in a sentence: ``97.01 %``."""
-        return f"{self.number(value)} %" if self == ACCURACY else self.number(value)
+        return f"{self.number(value)} %" if self.in_percent else self.number(value)
 
 
 # The judge of image classifiers, whose best checkpoint is that of the lowest loss.
-ACCURACY = Judge("val/acc", "max")
+ACCURACY = Judge("val/acc", "max", in_percent=True)
 LOSS = Judge("val/loss", "min")

@@ -33,13 +33,15 @@ class Confirmed:
         difference: In score to the default setting; None for that itself, and if either has no run that
             trained.
         sign: 1 if more is better, else -1.
+        measured: The name of the score of the fresh runs.
     """
 
     name: str
     seen: float | None
     summary: ArmSummary
     difference: Estimate | None
-    sign: int = 1
+    sign: int
+    measured: str
 
     @property
     def optimism(self) -> float | None:
@@ -87,6 +89,7 @@ def confirm_best(
             summarise(runs),
             None if name == DEFAULT else difference(runs, default),
             config.judge.sign,
+            runs[0].score_name,
         )
         for name, runs in results.items()
         if runs

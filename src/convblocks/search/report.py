@@ -41,11 +41,12 @@ def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed], r
     trials = study.get_trials(deepcopy=False)
     importance = importance_of(study)
     command = winner(config, trials)
-    winner_text = f"The winner is the best by {config.judge.name}, not by the test set. This writes its config:"
+    by = f"{config.judge.name}{', not by the test set' if config.judge.in_percent else ''}"
+    winner_text = f"The winner is the best by {by}. This writes its config:"
     tables = [best_table(config, trials), *([confirmed_table(config, confirmed)] if confirmed else [])]
     tables += [importance_table(importance, trials)] if importance else []
     draw = partial(search_figure, points_of(trials), config.dimensions(), importance, config.judge)
-    error = "Validation error" if config.judge == ACCURACY else config.judge.metric
+    error = "Validation error" if config.judge.in_percent else config.judge.metric
     content = Report(
         name="search",
         tables=tables,
@@ -102,8 +103,8 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
         ]
         for one in confirmed
     ]
-    of_images = config.judge == ACCURACY
-    fresh = "test %" if of_images else config.judge.tested
+    of_images = config.judge.in_percent
+    fresh = "test %" if of_images else confirmed[0].measured
     columns = [
         "setting",
         "network",
@@ -125,12 +126,12 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
 
 def score_heading(config: SearchConfig) -> str:
     """Of a column of scores in the search."""
-    return "validation %" if config.judge == ACCURACY else config.judge.metric
+    return "validation %" if config.judge.in_percent else config.judge.metric
 
 
 def optimism_text(config: SearchConfig, optimism: float) -> str:
     """In points, of accuracies."""
-    return f"{100 * optimism:+.2f}" if config.judge == ACCURACY else f"{optimism:+.4g}"
+    return f"{100 * optimism:+.2f}" if config.judge.in_percent else f"{optimism:+.4g}"
 
 
 def importance_table(importance: dict[str, float], trials: Sequence[FrozenTrial]) -> Table:
@@ -179,7 +180,7 @@ def conclusion(best: Confirmed, judge: Judge = ACCURACY) -> str:
     if score is None or best.seen is None:
         runs = best.summary.runs
         return f"{best.name} collapsed with all of {runs} fresh seeds: its score in the search was luck."
-    where = " on the test set" if judge == ACCURACY else ""
+    where = " on the test set" if judge.in_percent else ""
     fresh = f"{judge.text(best.seen)} in the search, {judge.text(score.value)}{where} with fresh seeds"
     if result is None:
         return f"{best.name}: {fresh}. No run of the default setting trained to compare it with."

@@ -12,8 +12,8 @@ kill; start it again in parallel, here or on another machine, to share the trial
   --trials N           number of trials, of all processes together (default: 40)
   --epochs N           passes over the training images (default: the config's, else 5)
   --space SPACE        the search space: lr=1e-4..3e-2:log,batch_size=32|64|128 or a YAML file of such lines, over any
-                       option of fit (default: learning rate and schedule, optimizer and weight decay, batch size,
-                       augmentation, except options given for all trials)
+                       option of fit; may be repeated (default: learning rate and schedule, optimizer and weight
+                       decay, batch size, augmentation, except options given for all trials)
   --seed N             seed of the choices and of every trial (default: 0)
   --sampler NAME       tpe, or random (default: tpe)
   --pruner NAME        median stops a trial that is worse than half of the earlier ones, none lets all run
@@ -38,6 +38,7 @@ Examples:
 import os
 from argparse import Namespace
 from collections import Counter
+from collections.abc import Sequence
 
 from optuna.trial import TrialState
 
@@ -113,7 +114,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--model", nargs="+")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--space")
+    parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
@@ -131,7 +132,7 @@ def parse(arguments: list[str]) -> Namespace:
     options.arch = chosen(options, given)
     if options.arch is None:
         raise UsageError(f"--arch is required: choose among {', '.join(ARCHITECTURES)}, or give a class as --model")
-    if options.model and options.space is None:
+    if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     if options.seed + options.seeds >= 2**32:
         raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
@@ -151,12 +152,15 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def space_of(text: str | None, overrides: dict[str, str]) -> space.Space:
-    """The given space, or the default one without the options that are set for all trials."""
-    if text is None:
-        found = {option: one for option, one in space.parse(space.DEFAULT).items() if option not in overrides}
-    else:
-        found = space.parse(text)
+def space_of(texts: Sequence[str], overrides: dict[str, str]) -> space.Space:
+    """The given spaces as one, or the default one without the options that are set for all trials."""
+    if not texts:
+        return {option: one for option, one in space.parse(space.DEFAULT).items() if option not in overrides}
+    found: space.Space = {}
+    for one in map(space.parse, texts):
+        if twice := found.keys() & one.keys():
+            raise UsageError(f"--space {min(twice)}: this option is there twice")
+        found |= one
     for option in found:
         if option in overrides:
             raise UsageError(f"--space {option}: this option is set for all trials already")

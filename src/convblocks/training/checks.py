@@ -10,7 +10,7 @@ from convblocks.errors import UsageError
 from convblocks.model.class_specs import spans_the_run
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.judge import Judge
-from convblocks.training.parser import LINKS, OF_IMAGES, class_spec, parser
+from convblocks.training.parser import LINKS, OF_IMAGES, OWN, class_spec, parser
 
 # Lightning's value for no limit.
 NO_LIMIT = -1
@@ -81,6 +81,9 @@ def _check_combinations(parsed: jsonargparse.Namespace) -> None:
         raise UsageError(ONE_OF_BOTH)
     if parsed.model is None and (parsed.judge is not None or parsed.datamodule is not None):
         raise UsageError(NEEDS_MODEL)
+    for option in OWN:
+        if parsed[option] is None and parsed[f"{option}_arguments"]:
+            raise UsageError(f"--{option}.{min(parsed[f'{option}_arguments'])} needs the class, --{option}")
     if parsed.model is not None:
         _check_own_model(parsed)
     if parsed.resume and parsed.name is None:
@@ -97,8 +100,8 @@ def _check_own_model(parsed: jsonargparse.Namespace) -> None:
     defaults = parser().get_defaults()
     for option in OF_IMAGES:
         if option != "data" and parsed[option] != defaults[option]:
-            raise UsageError(f"--{option} has no effect on --model: give its own argument, such as --model.{option}")
+            raise UsageError(f"--{option} has no effect with --model, whose own arguments are --model.KEY")
     links = {target.removeprefix("data.") for target in LINKS.values()}
     for option, value in vars(parsed.data).items():
         if option not in links and value != defaults.data.get(option):
-            raise UsageError(f"--data.{option} has no effect on --model: give --datamodule.{option}")
+            raise UsageError(f"--data.{option} has no effect with --model: arguments of its data are --datamodule.KEY")

@@ -1,6 +1,5 @@
 """The configuration of a run: parsed once and checked, then made into data, classifier and Trainer."""
 
-import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks.data import mnist
 from convblocks.data.images import ImageSource, ImageSpec
@@ -25,6 +25,7 @@ from convblocks.model import class_specs
 from convblocks.model.class_specs import KINDS, full_name, short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import check_name
+from convblocks.runs.checkpoints import refuse_objects
 from convblocks.runs.directory import RunDirectory
 from convblocks.training.bar import Bar
 from convblocks.training.checks import NAME_IS_NEEDED, NO_LIMIT, check
@@ -138,7 +139,7 @@ class Config:
         """The user's own module and data; weights are drawn from the global generators.
 
         Raises:
-            UsageError: they do not take their arguments, or are no such classes, or could not be resumed.
+            UsageError: they do not take their arguments, or are not such classes, or could not be resumed.
         """
         specs = {option: self.settings[option] for option in OWN if option in self.settings}
         kinds = {"model": LightningModule, "datamodule": LightningDataModule}
@@ -147,7 +148,9 @@ class Config:
             for option, spec in specs.items()
         }
         for one in made.values():
-            _refuse_objects(type(one).__qualname__, dict(one.hparams))
+            refuse_objects(one.hparams, f"{type(one).__qualname__}'s")
+        if not is_overridden("train_dataloader", made.get("datamodule", made["model"])):
+            raise UsageError(f"{short_name(specs['model'])} has no training data: give it a --datamodule")
         return made["model"], made.get("datamodule")
 
     def make_trainer(
@@ -189,20 +192,6 @@ class Config:
         return trainer
 
 
-def _refuse_objects(name: str, hyperparameters: dict[str, Any]) -> None:
-    """Refuse what a checkpoint would hold, but which is read without running code: found now, not by a resume."""
-    content = io.BytesIO()
-    try:
-        torch.save(hyperparameters, content)
-        content.seek(0)
-        torch.load(content, weights_only=True)
-    except Exception as error:  # a pickle's errors are of many types
-        raise UsageError(
-            f"{name}: save_hyperparameters keeps more than numbers, texts, lists and tensors, which a resume would "
-            "refuse: name the others in its ignore=[...]"
-        ) from error
-
-
 def _saved_config(arguments: Sequence[str]) -> list[str]:
     """On a resume, the run's saved settings as a first config, so that they need not be given again."""
     name = _last("--name", arguments)
@@ -219,7 +208,7 @@ def _saved_config(arguments: Sequence[str]) -> list[str]:
             return []  # comparisons also pass --resume to new runs
         if directory.exists():
             raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
-        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch")
+        raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
     saved = directory.read_config()
     for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
         if any(word.startswith(f"--trainer.{option}+") for word in arguments):

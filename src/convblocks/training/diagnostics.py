@@ -29,6 +29,8 @@ class Divergence(Callback):
         every_n_steps: The Trainer's ``log_every_n_steps``.
     """
 
+    what = "the loss or a weight"
+
     def __init__(self, every_n_steps: int) -> None:
         self.every_n_steps = every_n_steps
         self.step: int | None = None
@@ -61,6 +63,8 @@ class LossDivergence(Divergence):
     Checks only when the loss is read anyway, at the steps that the Trainer logs, and at the end of an epoch: checking
     every step would make the CPU wait for the device.
     """
+
+    what = "the loss"
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

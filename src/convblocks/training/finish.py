@@ -66,8 +66,9 @@ def diverged_at(trainer: Trainer) -> int | None:
 
 def ended_by(trainer: Trainer, step: int) -> str:
     """Why a run ended at that step."""
-    if (lost := diverged_at(trainer)) is not None:
-        return f"divergence: the loss was not finite after step {lost}"
+    for callback in callbacks_of(trainer, Divergence):
+        if callback.step is not None:
+            return f"divergence: {callback.what} was not finite after step {callback.step}"
     if 0 < trainer.max_steps <= step:
         return f"max_steps={trainer.max_steps}"
     if is_out_of_time(trainer):

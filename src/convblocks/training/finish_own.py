@@ -2,8 +2,6 @@
 
 import math
 
-from lightning.pytorch.utilities.model_helpers import is_overridden
-
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.model.summary import parameters_of
@@ -39,23 +37,19 @@ def final_metrics(run: Run) -> Row:
     trainer, judge = run.trainer, run.judge
     row = run.log.rows[-1]
     save_averaged_weights(run)
-    if run.best_by and run.resumable:
+    if run.best_by and run.directory.best_checkpoint.is_file():
         evaluated = [one for one in run.log.rows if judge.metric in one]
         finite = [one for one in evaluated if math.isfinite(one[judge.metric])]
         row = max(finite or evaluated, key=lambda one: judge.sign * one[judge.metric], default=row)
+    if run.best_by and run.resumable:
         load_best(run)
     final = {name: value for name, value in row.items() if name not in ("epoch", "step", *SPEED)}
-    if has_test(run):
+    if run.has("test"):
         trainer.test(run.module, datamodule=run.data, verbose=False)
         final |= {name: shortest_float(value) for name, value in trainer.callback_metrics.items()}
     if not {judge.metric, judge.tested} & final.keys():
         raise UserError(f"{run.arch} logs no {judge.metric}, but {', '.join(final) or 'nothing'}: give one as --judge")
     return final
-
-
-def has_test(run: Run) -> bool:
-    """Whether the module and its data have a test."""
-    return is_overridden("test_step", run.module) and is_overridden("test_dataloader", run.data or run.module)
 
 
 def run_result(run: Run, metrics: Row) -> RunResult:

@@ -30,11 +30,12 @@ from lightning.pytorch import Callback
 
 from convblocks.console import echo
 from convblocks.data.images import MNIST
+from convblocks.errors import UserError
 from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.model.summary import parameters_of
 from convblocks.runs.directory import RunDirectory
 from convblocks.runs.result import EPOCHS, RunResult
-from convblocks.tables import as_shown, counted
+from convblocks.tables import as_shown, counted, listed
 from convblocks.training import finish_images, finish_own, slurm
 from convblocks.training.config import Config
 from convblocks.training.friendly_errors import friendly_errors, rank_zero_errors
@@ -80,12 +81,17 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 
 def try_out(run: Run) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
+    worked = ["training", *(split for split in ("validation", "test") if run.has(split))]
     with rank_zero_errors(run.is_rank_zero), friendly_errors(run.trainer, run.directory, run.resume_hint):
         run.trainer.fit(run.module, datamodule=run.data)
-        if finish_own.has_test(run):
+        logged = dict(run.trainer.callback_metrics)
+        if run.has("test"):
             run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        logged |= run.trainer.callback_metrics
+        if not run.config.is_of_images and run.judge.metric not in logged:
+            raise UserError(f"{run.arch} logs no {run.judge.metric}, but {', '.join(logged) or 'nothing'}")
     if run.is_rank_zero:
-        echo("fast_dev_run: training, evaluation and test work; no run directory was written.")
+        echo(f"fast_dev_run: {listed(worked)} work; no run directory was written.")
 
 
 @new_process_group_ends_at_exit()
@@ -134,5 +140,5 @@ def finished(directory: RunDirectory, result: RunResult) -> str:
     """The message for a run that is done."""
     epochs = f"{directory.path} is finished: it has {counted(len(result.epochs), 'epoch')}"
     if result.ended_by != EPOCHS:
-        return f"{epochs} and was ended by {result.ended_by}."
+        return f"{epochs} and was ended by {result.ended_by.rstrip('.')}."
     return f"{epochs}. To extend it, give more --epochs."

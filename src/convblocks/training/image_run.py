@@ -66,6 +66,12 @@ class ImageRun(Run):
         seed_everything(self.settings["seed"], verbose=False)
         self.module = self.config.make_classifier(image_spec)
 
+    def has(self, split: str) -> bool:
+        return True
+
+    def _check_judge(self) -> None:
+        """It is always there."""
+
     def _metrics_log(self) -> MetricsLog:
         columns = columns_of_images(self.data.evaluation_split)
         every_n_steps = self.settings["trainer"]["log_every_n_steps"]

@@ -91,16 +91,16 @@ class MetricsLog(Callback):
         if self.of_images:
             self._images += len(batch[1]) * trainer.world_size
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
-            learning_rate = {"train/lr": trainer.optimizers[0].param_groups[0]["lr"]}
+            learning_rate = learning_rate_of(trainer)
             _log(trainer, learning_rate)
             logged = trainer.callback_metrics.items()
             self._of_last_step = learning_rate | {
                 name: shortest_float(value) for name, value in logged if name.endswith(STEP)
             }
-        shows_loss = self.running_loss and outputs and (batch_idx + 1) % self.every_n_steps == 0
-        if shows_loss and trainer.is_global_zero:
+        loss = outputs.get("loss") if self.running_loss and isinstance(outputs, dict) else None
+        if loss is not None and trainer.is_global_zero and (batch_idx + 1) % self.every_n_steps == 0:
             batch_of = f"batch {batch_idx + 1}/{trainer.num_training_batches}"
-            show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {outputs['loss']:.4f}")
+            show(trainer, f"epoch {trainer.current_epoch + 1}  {batch_of}  loss {loss:.4f}")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training_seconds = self._seconds()
@@ -170,7 +170,7 @@ class MetricsLog(Callback):
         if self.of_images:
             self._place["images_per_second"] = round(self._images / self._training_seconds)
         elif what == "epoch":
-            self._place["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]  # marks the row as an epoch's
+            self._place |= learning_rate_of(trainer)  # marks the row as an epoch's
 
     def _finish_row(self) -> None:
         """Add, write and print the row of an ended evaluation or epoch, if any."""
@@ -188,7 +188,7 @@ class MetricsLog(Callback):
         metrics = {
             name: shortest_float(value)
             for name, value in logged
-            if not name.endswith((STEP, EPOCH)) and self._kind_of(name) in self._ended
+            if not _is_forked(name, self._trainer) and self._kind_of(name) in self._ended
         }
         place = {name: value for name, value in self._place.items() if name not in SPEED}
         return place | metrics | {name: value for name, value in self._place.items() if name in SPEED}
@@ -221,10 +221,21 @@ def first_step_to_log(checkpoint: dict[str, Any]) -> int:
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
 
 
+def learning_rate_of(trainer: Trainer) -> Row:
+    """Of the first optimizer; 0 where there is none."""
+    return {"train/lr": trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else 0.0}
+
+
 def steps_before(checkpoint: dict[str, Any]) -> int:
     """The steps that were done before a checkpoint, as ``steps_done`` counts them."""
     steps: int = checkpoint["callbacks"]["MetricsLog"].get("steps", checkpoint["global_step"])
     return steps
+
+
+def _is_forked(name: str, trainer: Trainer) -> bool:
+    """Whether it is of a step, or the second name of a metric that is logged at each step and epoch."""
+    stem = name.removesuffix(STEP).removesuffix(EPOCH)
+    return stem != name and stem in trainer.callback_metrics
 
 
 def _place_in_row(metric: str) -> int:

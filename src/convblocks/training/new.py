@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     """Make a project.
 
     Raises:
-        UsageError: the name is no name of a module, or is taken.
+        UsageError: it is not a valid module name, or is taken.
     """
     parser = Parser()
     parser.add_argument("name", metavar="NAME")

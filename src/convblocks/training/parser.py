@@ -3,6 +3,7 @@
 import inspect
 import os
 import re
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from enum import Enum
@@ -46,6 +47,9 @@ NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_argumen
 
 # Options that name folders.
 FOLDERS = ("--data.root", "--trainer.default_root_dir")
+
+# The option that prints all options with their values, for ``--config``.
+PRINT = "--print_config"
 
 # Endings of the options that jsonargparse adds to others.
 VARIANTS = ("+", ".help")
@@ -168,9 +172,18 @@ def parse_words(arguments: Sequence[str]) -> jsonargparse.Namespace:
     classes = re.compile(rf"--({options})\.class_path")
     words = [classes.sub(r"--\1", apart.sub(r"--\1_arguments.", word)) for word in as_single_words(arguments)]
     try:
-        return parser().parse_args(words)
+        if PRINT not in words:
+            return parser().parse_args(words)
+        # Not by jsonargparse, which would leave out the arguments of classes.
+        parsed = parser().parse_args([word for word in words if word != PRINT])
     except UnicodeDecodeError as error:
         raise UsageError(f"--config: the file is not text ({error})") from error
+    for option in (*CLASSES, *OWN):
+        if parsed[option] is not None:
+            parsed[option] = class_spec(option, parsed)
+        del parsed[f"{option}_arguments"]
+    print(parser().dump(parsed, skip_none=False, skip_validation=True), end="")
+    sys.exit()
 
 
 def plain_settings(parsed: jsonargparse.Namespace) -> Settings:

@@ -39,10 +39,8 @@ def columns_of_images(evaluated: str) -> list[Column]:
 def columns_of_own(judge: Judge) -> list[Column]:
     """The training loss, for a module that logs it as ``train/loss``, and the metric that it is judged by."""
     width = max(LOSS_WIDTH, len(judge.metric)) + 1
-    return [
-        Column("train loss", "train/loss", LOSS_WIDTH + 1, loss_text),
-        Column(judge.metric, judge.metric, width, loss_text),
-    ]
+    loss = Column("train loss", "train/loss", LOSS_WIDTH + 1, loss_text)
+    return [loss, *([] if judge.is_of_test else [Column(judge.metric, judge.metric, width, loss_text)])]
 
 
 def heading(columns: Sequence[Column], epochs: int | None) -> str:

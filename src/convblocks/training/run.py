@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torchinfo import summary
 
 from convblocks.console import echo
@@ -28,42 +29,12 @@ from convblocks.training.diagnostics import Divergence
 from convblocks.training.fast import skip_idle_hooks
 from convblocks.training.friendly_errors import find_disk_error, friendly_errors
 from convblocks.training.metrics_log import MetricsLog, first_step_to_log, steps_before
-from convblocks.training.parser import Settings
 from convblocks.training.printed_rows import columns_of_own
 from convblocks.training.quiet import quiet_tensorboard_thread
 from convblocks.training.rank_failure import RankFailureMonitor
 from convblocks.training.resume import ExactResume, callbacks_of
+from convblocks.training.run_callbacks import BestCheckpoint, RunSettings
 from convblocks.training.tensorboard import RunTensorBoardLogger
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
-
-    def __init__(self, path: Path, judge: Judge) -> None:
-        super().__init__(
-            path.parent,
-            path.stem,
-            monitor=judge.metric,
-            mode=judge.direction,
-            enable_version_counter=False,
-            save_on_train_epoch_end=False,
-        )
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking and self.monitor not in trainer.callback_metrics:
-            logged = ", ".join(trainer.callback_metrics) or "nothing"
-            raise UsageError(f"{type(pl_module).__name__} logs no {self.monitor} when it is evaluated, but {logged}")
-        super().on_validation_end(trainer, pl_module)
-
-
-class RunSettings(Callback):
-    """Keeps the settings in every checkpoint: a resume recognises that of another run, or an edited config."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.settings
 
 
 class Run:
@@ -89,12 +60,14 @@ class Run:
         torch.set_num_threads(self.settings["threads"])
         config.import_classes()
         self._make_parts()
+        self._check_judge()
         self.directory = self._next_directory()
         self.is_dev_run = bool(trainer_settings["fast_dev_run"])
         self.resumable = trainer_settings.get("enable_checkpointing", True)
         self.log = self._metrics_log()
         own = [RunSettings(self.settings), self.log, *callbacks, *self._diagnostics(), *self._checkpoints()]
-        checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=self.directory.last_checkpoint)
+        last, is_own = self.directory.last_checkpoint, not config.is_of_images
+        checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=last, check_first=is_own)
         plugins = [checkpoint_io, *slurm.cluster_environments(trainer_settings)]
         logger = self._logger()
         with loggers.one_at_a_time() if logger else nullcontext():
@@ -216,6 +189,18 @@ class Run:
     def _make_parts(self) -> None:
         seed_everything(self.settings["seed"], verbose=False)
         self.module, self.data = self.config.make_own_parts()
+
+    def has(self, split: str) -> bool:
+        """Whether module and data have a loop, of ``validation`` or ``test``, that the Trainer does not skip."""
+        short = split[:3] if split == "validation" else split
+        limit = self.settings["trainer"].get(f"limit_{short}_batches")
+        loader = is_overridden(f"{short}_dataloader", self.data or self.module)
+        return loader and is_overridden(f"{split}_step", self.module) and limit != 0
+
+    def _check_judge(self) -> None:
+        split = "test" if self.judge.is_of_test else "validation"
+        if not self.has(split):
+            raise UsageError(f"--judge {self.judge.metric} is of the {split}, but this run has none")
 
     def _metrics_log(self) -> MetricsLog:
         columns = columns_of_own(self.judge)
