@@ -31,9 +31,8 @@ from convblocks.model.networks import ARCHITECTURES
 from convblocks.tables import Table, terminal, to_console
 from convblocks.training import fit
 from convblocks.training.config import Config
-from convblocks.training.diagnostics import DeadUnits
 from convblocks.training.fork import apart, imported
-from convblocks.training.run import Run
+from convblocks.training.image_run import ImageRun
 
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
@@ -264,7 +263,7 @@ def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
     flags += ["--arch", arch, "--name", "measured", "--epochs", "1", "--threads", str(setting.threads)]
     try:
         with apart():
-            run = Run(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [DeadUnits(), stopwatch])
+            run = ImageRun(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [stopwatch])
             run.prepare()
             run.directory.create(exist_ok=True)
             fit.complete(run)

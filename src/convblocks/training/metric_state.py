@@ -19,7 +19,6 @@ State = dict[str, Any]
 # The reductions of ``LightningModule.log``, by names for checkpoints, and as torchmetrics has them.
 LOGGED = {"mean": torch.mean, "sum": torch.sum, "max": torch.max, "min": torch.min}
 LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
-OVER_PROCESSES = {torch.max: dim_zero_max, max: dim_zero_max, torch.min: dim_zero_min, min: dim_zero_min}
 
 # What a logged value is, in plain values; ``reduce_fx`` and the way to synchronise are functions.
 PLAIN = [one.name for one in fields(_Metadata) if one.name not in ("reduce_fx", "_sync")]
@@ -37,20 +36,20 @@ def sums_of(trainer: Trainer) -> State:
 def restore_sums(trainer: Trainer, states: Sequence[State]) -> None:
     """Restore the sums of this process from those of all.
 
-    If the number of processes has changed, the first gets the sums of all, and the others go on from nothing.
+    If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing;
+    what is logged is then averaged over the rest of the epoch, since it may be synchronised otherwise.
     """
     module, rank = trainer.lightning_module, trainer.global_rank
     for name, metric in _metrics(module).items():
         if all(name in one["metrics"] for one in states):
-            _restore(metric, metric._reductions, [one["metrics"][name] for one in states], rank)
-    results = trainer.fit_loop.epoch_loop._results
+            _restore(metric, _of_process(metric, [one["metrics"][name] for one in states], rank))
+    if len(states) != world_size():
+        return
     trainer._logger_connector._first_loop_iter = True  # the next batch is not the first, at which sums are reset
-    for key in states[0]["logged"]:
-        saved = [one["logged"][key] for one in states if key in one["logged"]]
-        if (value := _logged(trainer, module, saved[0])) is not None and len(saved) == len(states):
-            results[key] = value
-            reduction = OVER_PROCESSES.get(value.meta.reduce_fx, dim_zero_sum)
-            _restore(value, dict.fromkeys(value._defaults, reduction), saved, rank)
+    for key, saved in states[rank]["logged"].items():
+        if (value := _logged(trainer, module, saved)) is not None:
+            trainer.fit_loop.epoch_loop._results[key] = value
+            _restore(value, saved)
 
 
 def _metrics(module: nn.Module) -> dict[str, Metric]:
@@ -94,13 +93,21 @@ def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultM
     return logged
 
 
-def _restore(metric: Metric, reductions: dict[str, Any], saved: Sequence[State], rank: int) -> None:
-    for name in metric._defaults:
-        values = [one["states"][name] for one in saved]
-        value = values[rank] if len(values) == world_size() else _combined(values, reductions[name], rank)
-        device = metric.device
-        setattr(metric, name, [one.to(device) for one in value] if isinstance(value, list) else value.to(device))
-    metric._update_count, metric._computed = max(one["updates"] for one in saved), None
+def _restore(metric: Metric, saved: State) -> None:
+    for name, value in saved["states"].items():
+        moved = [one.to(metric.device) for one in value] if isinstance(value, list) else value.to(metric.device)
+        setattr(metric, name, moved)
+    metric._update_count, metric._computed = saved["updates"], None
+
+
+def _of_process(metric: Metric, saved: Sequence[State], rank: int) -> State:
+    if len(saved) == world_size():
+        return saved[rank]
+    states = {
+        name: _combined([one["states"][name] for one in saved], reduction, rank)
+        for name, reduction in metric._reductions.items()
+    }
+    return {"states": states, "updates": max(one["updates"] for one in saved)}
 
 
 def _combined(values: Sequence[Any], reduction: Any, rank: int) -> Any:

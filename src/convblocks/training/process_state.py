@@ -106,7 +106,7 @@ def _of_loaders(trainer: Trainer) -> list[torch.Generator]:
 
 
 def _restore_of_loaders(trainer: Trainer, own: State) -> None:
-    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=True):
+    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=False):  # another layout has others
         generator.set_state(state.clone())
 
 

@@ -30,7 +30,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from convblocks.comparison.details import origin_tables
-from convblocks.comparison.options import VAL_SIZE
+from convblocks.comparison.options import VAL_SIZE, launch
 from convblocks.comparison.options import parse as parse_comparison
 from convblocks.comparison.publish import Report, publish, repeat_of
 from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
@@ -77,6 +77,7 @@ def main(arguments: list[str]) -> None:
         options = parse(arguments[1:])
         slurm.hide_launcher()
         RunDirectory(options.name, options.root).refuse_run()
+        options.start = launch(options, options.overrides)
         STAGES[arguments[0]](options)
 
 
@@ -144,7 +145,8 @@ def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
     results: dict[Trial, RunResult] = {}
     while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
         fits = fit and not options.no_fit
-        found = finish(_directory(options, "choose"), new, options.jobs, fit=fits, configs=refuse_conflict(new))
+        directory, configs = _directory(options, "choose"), refuse_conflict(new)
+        found = finish(directory, new, options.jobs, fit=fits, configs=configs, start=options.start)
         if fits:
             refuse_missing(new, found)
         _refuse_missing("choose", len(new) - len(found))
@@ -163,7 +165,8 @@ def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> lis
         for arch, choice in choices.items()
         for cell in dict.fromkeys((NOTEBOOK, choice))
     }
-    found = confirm(_directory(options, "confirm"), arms, CONFIRMING_SEEDS, options.jobs, fit=not options.no_fit)
+    directory, fits = _directory(options, "confirm"), not options.no_fit
+    found = confirm(directory, arms, CONFIRMING_SEEDS, options.jobs, fit=fits, start=options.start)
     _refuse_missing("confirm", sum(len(CONFIRMING_SEEDS) - len(own) for own in found.values()))
     return [result for own in found.values() for result in own]
 
