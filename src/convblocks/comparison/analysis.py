@@ -193,7 +193,7 @@ def difference(
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
     """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are."""
-    if results[0].images:
+    if results[0].judge.in_percent:
         return POINTS if of_difference else PERCENT
     return unit_for([one.score for one in results])
 

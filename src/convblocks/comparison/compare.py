@@ -38,7 +38,7 @@ from typing import NoReturn
 
 from convblocks.comparison.grid import analyse, best_settings
 from convblocks.comparison.more_runs import more_runs
-from convblocks.comparison.options import MOST_TRIALS, launch, parse
+from convblocks.comparison.options import MOST_TRIALS, is_validated, launch, parse
 from convblocks.comparison.publish import publish, repeat_of
 from convblocks.comparison.report import report_of
 from convblocks.comparison.scores_file import report_on_file
@@ -47,12 +47,10 @@ from convblocks.comparison.trials import Start, Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import RunDirectory
-from convblocks.runs.judge import Judge
 from convblocks.runs.result import RunResult, by_arch
 from convblocks.tables import as_json
 from convblocks.training import slurm
 from convblocks.training.friendly_errors import rank_zero_errors
-from convblocks.training.parser import Settings
 from convblocks.training.quiet import quiet_lightning
 
 
@@ -131,13 +129,6 @@ def confirm_best(options: Namespace, results: Sequence[RunResult], start: Start 
     if missing := sum(options.confirm - len(runs) for runs in found.values()):
         raise UserError(f"{missing} runs with fresh seeds are not done: leave out --no-fit to train them")
     return [result for runs in found.values() for result in runs]
-
-
-def is_validated(settings: Settings) -> bool:
-    """Whether runs with these settings are evaluated on held-out images or other validation data."""
-    of_images = "data" in settings
-    validates = settings["data"]["val_size"] if of_images else not Judge.parse(settings["judge"]).is_of_test
-    return bool(validates) and settings["trainer"].get("limit_val_batches") != 0
 
 
 def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str]) -> NoReturn:

@@ -6,7 +6,15 @@ from statistics import median
 
 from convblocks.comparison.analysis import GOAL, Comparison, Difference
 from convblocks.comparison.grid import Analysis
-from convblocks.comparison.wording import MEASURES, NOTEBOOK, NOTEBOOK_MLP, is_notebooks, measure_name, settings_text
+from convblocks.comparison.wording import (
+    MEASURES,
+    NOTEBOOK,
+    NOTEBOOK_MLP,
+    is_notebooks,
+    measure_name,
+    noun_of,
+    settings_text,
+)
 from convblocks.estimates import NOTHING, SHARE, Estimate, cell, p_number
 from convblocks.runs.result import RunResult, by_arch, grouped
 from convblocks.tables import Table
@@ -39,9 +47,8 @@ def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     seeds = [[*setting, ", ".join(str(one.seed) for one in own), str(len(own))] for setting, own in settings.items()]
     if not any(one.machine for one in (run.provenance for run in results)):
         return []
-    noun = "network" if results[0].images else "model"
     return [
-        Table("Settings", [noun, "options", "batch size", "seeds", "runs"], seeds),
+        Table("Settings", [noun_of(results), "options", "batch size", "seeds", "runs"], seeds),
         Table(
             "Where the runs come from",
             ["machine and versions", "device", "processes x threads", "commit", "runs"],
@@ -118,8 +125,7 @@ def pairs_table(analysis: Analysis) -> Table:
         ]
         for pair in analysis.pairs
     ]
-    noun = "network" if analysis.results[0].images else "model"
-    columns = [noun, "settings", "trained", "pairs", "difference [95 %]", "p"]
+    columns = [noun_of(analysis.results), "settings", "trained", "pairs", "difference [95 %]", "p"]
     score = "test accuracy in points" if analysis.results[0].images else analysis.results[0].score_name
     notes = [
         f"Neighbours in the grid: {score}, paired by seed, over the seeds with which both trained; "

@@ -9,11 +9,12 @@ from convblocks.comparison.trials import JUDGE, Start, Trial, choice_of, command
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.runs.judge import Judge
 from convblocks.runs.result import Overrides
 from convblocks.tables import as_json
 from convblocks.training.checks import NEEDS_JUDGE, NEEDS_MODEL, ONE_OF_BOTH
 from convblocks.training.config import Config
-from convblocks.training.parser import as_single_words, known_options, parser
+from convblocks.training.parser import Settings, as_single_words, known_options, parser
 
 # Set by the commands themselves for every trial.
 OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "epochs", "threads")
@@ -81,6 +82,13 @@ def chosen(options: Namespace, given: Overrides) -> list[str] | None:
         raise UsageError(NEEDS_JUDGE if options.model else NEEDS_MODEL)
     names: list[str] | None = options.model or options.arch
     return names and list(dict.fromkeys(names))
+
+
+def is_validated(settings: Settings) -> bool:
+    """Whether runs with these settings are evaluated on held-out images or other validation data."""
+    of_images = "data" in settings
+    validates = settings["data"]["val_size"] if of_images else not Judge.parse(settings["judge"]).is_of_test
+    return bool(validates) and settings["trainer"].get("limit_val_batches") != 0
 
 
 def refuse_out_of_range(options: Namespace, limits: Mapping[str, tuple[int, int]]) -> None:

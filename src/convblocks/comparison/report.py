@@ -34,7 +34,7 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
     swept, cells = tuple(analysis.swept), list(analysis.at_settings.values())
     every_setting = [results_table(titled("Every setting", analysis.results, swept), cells, swept)] if cells else []
     if analysis.main:
-        title = f"Each {noun_of(analysis.main)} at its own best setting" if swept else "Results"
+        title = f"Each {noun_of(analysis.results)} at its own best setting" if swept else "Results"
         title = titled(title, analysis.main.results, swept)
         tables = [results_table(title, [analysis.main], swept, _choice_notes(analysis), winner(analysis.main))]
         tables += claims_tables({"verdict": analysis.main})
@@ -104,7 +104,7 @@ def results_table(
     validated = bool(swept) and all(arm.validation is not None for one in comparisons for arm in one.arms)
     alone = all(len(one.arms) == 1 for one in comparisons)
     columns = {
-        noun_of(comparisons[0]): True,
+        noun_of(results): True,
         "setting": bool(swept),
         "parameters": any(one.parameters for one in results),
         "s a\nrun": any(one.seconds for one in results),
@@ -261,7 +261,7 @@ def _meaning_of_collapse(comparison: Comparison) -> str:
 
 def _meaning(comparison: Comparison) -> str:
     baseline = comparison.baseline
-    noun, difference = noun_of(comparison), "points of accuracy" if comparison.images else "the difference"
+    noun, difference = noun_of(comparison.results), "points of accuracy" if comparison.images else "the difference"
     return (
         f"P(beats {baseline}): the probability that a run of this {noun} is better than one of {baseline}, "
         f"collapsed runs coming last. minus {baseline}: {difference} between the means of the runs that trained."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from convblocks.comparison.analysis import GOAL, Comparison, Measure
 from convblocks.comparison.trials import PATHS, ROOT
 from convblocks.estimates import Estimate
-from convblocks.runs.result import Overrides
+from convblocks.runs.result import Overrides, RunResult
 from convblocks.tables import is_number
 
 NOTEBOOK = "notebook's mlp"
@@ -44,9 +44,9 @@ def measure_name(comparison: Comparison, measure: Measure) -> str:
     return MEASURES.get(measure, comparison.results[0].score_name)
 
 
-def noun_of(comparison: Comparison) -> str:
+def noun_of(results: Sequence[RunResult]) -> str:
     """What is compared."""
-    return "network" if comparison.images else "model"
+    return "network" if results[0].images else "model"
 
 
 def sentence(text: str, names: Sequence[str] = ()) -> str:

@@ -1,7 +1,9 @@
 """The metric by which runs are judged, and its direction."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from convblocks.errors import UsageError
@@ -50,6 +52,16 @@ class Judge:
     def sign(self) -> int:
         """1 if more is better, else -1."""
         return 1 if self.direction == "max" else -1
+
+    def measured_in(self, final: Mapping[str, float]) -> str:
+        """The name of the metric by which runs with these final metrics are compared: on test data, if it is there."""
+        return self.tested if self.tested in final else self.metric
+
+    def best(self, rows: Iterable[Mapping[str, float]]) -> Mapping[str, float] | None:
+        """The best of the rows that have the metric, a finite one if there is any; None without such rows."""
+        evaluated = [row for row in rows if self.metric in row]
+        finite = [row for row in evaluated if isfinite(row[self.metric])]
+        return max(finite or evaluated, key=lambda row: self.sign * row[self.metric], default=None)
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """The result of a finished run."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import takewhile
 from typing import Any, TypeVar
@@ -144,22 +144,17 @@ class RunResult:
     @property
     def score(self) -> float:
         """The judged metric at the end: on test data, where it is measured on these."""
-        return self.final[self.judge.tested if self.judge.tested in self.final else self.judge.metric]
+        return self.final[self.judge.measured_in(self.final)]
 
     @property
     def score_name(self) -> str:
         """Of the metric that ``score`` is."""
-        if self.images:
-            return "test accuracy"
-        return self.judge.tested if self.judge.tested in self.final else self.judge.metric
+        return "test accuracy" if self.images else self.judge.measured_in(self.final)
 
     @property
-    def best_evaluation(self) -> Row | None:
+    def best_evaluation(self) -> Mapping[str, float] | None:
         """The evaluation whose checkpoint is kept; None where there are no validation data."""
-        judge = LOSS if self.images else self.judge
-        evaluated = [row for row in (*self.epochs, *self.evaluations) if judge.metric in row]
-        finite = [row for row in evaluated if math.isfinite(row[judge.metric])]
-        return max(finite or evaluated, key=lambda row: judge.sign * row[judge.metric], default=None)
+        return (LOSS if self.images else self.judge).best((*self.epochs, *self.evaluations))
 
     @property
     def validation(self) -> float | None:

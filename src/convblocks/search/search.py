@@ -48,6 +48,7 @@ from convblocks.comparison.options import (
     chosen,
     config_of,
     default_epochs,
+    is_validated,
     launch,
     options_of_fit,
     refuse_arguments_of_networks,
@@ -199,12 +200,11 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
             of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
     settings = of_fit.settings
     slurm.check_settings(settings["trainer"])
+    if not is_validated(settings):
+        wanted = "held-out training images: give, for example, --data.val_size 5000"
+        raise UsageError(f"a search chooses by {wanted if of_fit.is_of_images else 'a metric of validation data'}")
     if not of_fit.is_of_images:
-        if config.judge.is_of_test:
-            raise UsageError(f"a search chooses by validation data, but {config.judge.metric} is of the test")
         return None, {}
-    if not settings["data"]["val_size"] or settings["trainer"].get("limit_val_batches") == 0:
-        raise UsageError("a search chooses by held-out training images: give, for example, --data.val_size 5000")
     data = of_fit.make_data()
     data.prepare_data()
     data.setup()

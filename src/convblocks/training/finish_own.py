@@ -34,13 +34,10 @@ def final_metrics(run: Run) -> Row:
     Raises:
         UserError: the metric that the run is judged by is not among them.
     """
-    trainer, judge = run.trainer, run.judge
-    row = run.log.rows[-1]
+    trainer, judge, last = run.trainer, run.judge, run.log.rows[-1]
     save_averaged_weights(run)
-    if run.best_by and run.directory.best_checkpoint.is_file():
-        evaluated = [one for one in run.log.rows if judge.metric in one]
-        finite = [one for one in evaluated if math.isfinite(one[judge.metric])]
-        row = max(finite or evaluated, key=lambda one: judge.sign * one[judge.metric], default=row)
+    has_best = run.best_by and run.directory.best_checkpoint.is_file()
+    row = (judge.best(run.log.rows) if has_best else None) or last
     if run.best_by and run.resumable:
         load_best(run)
     final = {name: value for name, value in row.items() if name not in ("epoch", "step", *SPEED)}
@@ -55,7 +52,6 @@ def final_metrics(run: Run) -> Row:
 def run_result(run: Run, metrics: Row) -> RunResult:
     """The result of a finished run."""
     rows, judge = run.log.rows, run.judge
-    score = metrics[judge.tested if judge.tested in metrics else judge.metric]
     return RunResult(
         arch=run.arch,
         seed=run.settings["seed"],
@@ -65,7 +61,7 @@ def run_result(run: Run, metrics: Row) -> RunResult:
         evaluations=tuple(row for row in rows if not is_epoch(row)),
         final=metrics,
         ended_by=ended_by(run.trainer, run.trainer.global_step),
-        collapsed=diverged_at(run.trainer) is not None or not math.isfinite(score),
+        collapsed=diverged_at(run.trainer) is not None or not math.isfinite(metrics[judge.measured_in(metrics)]),
         judge=judge,
         provenance=provenance_of(run),
     )

@@ -69,9 +69,6 @@ class ImageRun(Run):
     def has(self, split: str) -> bool:
         return True
 
-    def _check_judge(self) -> None:
-        """It is always there."""
-
     def _metrics_log(self) -> MetricsLog:
         columns = columns_of_images(self.data.evaluation_split)
         every_n_steps = self.settings["trainer"]["log_every_n_steps"]
