@@ -1,19 +1,112 @@
-"""Fresh processes in which benchmarks measure, and the options that they share."""
+"""Processes in which benchmarks measure, one turn at a time, and the options that benchmarks share."""
 
+import gc
 import multiprocessing
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
+from benchmarks.rows import Row
 from convblocks.command_line import Parser, at_least
+from convblocks.errors import UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.runs.directory import LOGS
-from convblocks.training.fork import apart, imported
+from convblocks.training.fork import apart, discard_output, imported
 
 T = TypeVar("T")
+
+# What a ratio needs for a verdict. Its interval, of order statistics, is infinite below 6 rounds.
+ROUNDS = 12
+
+
+class Turns:
+    """What a process measures: the same again and again, whenever it is its turn.
+
+    It waits in between, so that processes with everything built and warm can alternate every second.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def wait(self) -> None:
+        """Block until the next turn."""
+        self._connection.recv()
+
+    def report(self, rows: list[Row]) -> None:
+        """Say what was measured, and so end the turn."""
+        self._connection.send(rows)
+
+
+@contextmanager
+def in_turns(
+    threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1
+) -> Iterator[Callable[[], list[Row]]]:
+    """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
+
+    They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
+    Several ranks are a process group for Lightning; the first one's rows count.
+    """
+    context = imported(function)
+    port = find_free_network_port()
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
+        connections = []
+        for rank in range(ranks):
+            connection, theirs = context.Pipe()
+            group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": 0, "LOCAL_RANK": rank}
+            environment = {"WORLD_SIZE": ranks, **group} if ranks > 1 else {}
+            process = context.Process(
+                target=_take_turns, args=(threads, environment, Path(folder), function, arguments, theirs)
+            )
+            process.start()
+            theirs.close()
+            stack.callback(process.join)
+            stack.callback(process.kill)
+            connections.append(connection)
+
+        def take_turn() -> list[Row]:
+            for connection in connections:
+                connection.send(None)
+            return [_received(connection) for connection in connections][0]
+
+        yield take_turn
+
+
+def _received(connection: Connection) -> list[Row]:
+    try:
+        answer = connection.recv()
+    except EOFError:
+        raise UserError("a process that measures was killed, perhaps for want of memory") from None
+    if isinstance(answer, Exception):
+        raise answer
+    rows: list[Row] = answer
+    return rows
+
+
+def _take_turns(
+    threads: int,
+    environment: dict[str, object],
+    folder: Path,
+    function: Callable[..., None],
+    arguments: Sequence[object],
+    connection: Connection,
+) -> None:
+    os.environ |= {name: str(value) for name, value in environment.items()}
+    os.chdir(folder)
+    discard_output(as_terminal=not environment)
+    _settle(threads)
+    try:
+        function(*arguments, Turns(connection))
+    except Exception as error:
+        connection.send(error)
 
 
 def in_fresh_process(threads: int, function: Callable[..., T], *arguments: object) -> T:
@@ -23,14 +116,19 @@ def in_fresh_process(threads: int, function: Callable[..., T], *arguments: objec
 
 
 def _call(threads: int, function: Callable[..., T], arguments: Sequence[object]) -> T:
-    # Processes that load images start as in any script, and not from another server, which would do all imports again.
-    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    torch.set_num_threads(threads)
     with apart():
+        _settle(threads)
         return function(*arguments)
 
 
-def parser(rounds: int | None = None) -> Parser:
+def _settle(threads: int) -> None:
+    # Processes that load images start as in any script, and not from another server, which would do all imports again.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    torch.set_num_threads(threads)
+    gc.collect()
+
+
+def parser(rounds: int = ROUNDS) -> Parser:
     """The options of all benchmarks; ``--rounds`` with this default."""
     made = Parser()
     made.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))

@@ -24,8 +24,8 @@ Results = TypeVar("Results")
 DATA, PAGES = "data", "lab"
 
 RATIOS = (
-    "A ratio is the geometric mean of the rounds' ratios, in brackets its 95 % interval: Student's t of their "
-    "logarithms, n = {rounds} rounds."
+    "A ratio is the median of n = {rounds} rounds' ratios, in brackets its 95 % interval: of order statistics, with no "
+    "assumption on how they are distributed."
 )
 UNDECIDED = "A target is undecided where the interval holds it."
 

@@ -1,16 +1,17 @@
-"""Results as rows with labels and values: measured in alternating rounds, kept as JSON, compared as ratios."""
+"""Results as rows with labels and values: measured in rounds, kept as JSON, compared as ratios within rounds."""
 
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import exp, log
 from pathlib import Path
 from statistics import geometric_mean, median
 
+from scipy.stats import quantile_test
+
 from convblocks.atomic import write
-from convblocks.comparison.statistics import mean_interval
 from convblocks.console import echo
-from convblocks.estimates import RATIO, Estimate
+from convblocks.estimates import CONFIDENCE, RATIO, Estimate
 from convblocks.runs.provenance import describe_machine, git_commit
 from convblocks.tables import as_json
 
@@ -62,10 +63,10 @@ class Results:
         return cls(describe_machine(), git_commit(), arguments, rounds, settings)
 
     def measure(self, tasks: Sequence[Task], rounds: int = 1) -> None:
-        """Measure all of them in each round, every second time in the opposite order; print values as they come in."""
+        """Measure all of them in each round, each time in another random order; print values as they come in."""
         began = time.perf_counter()
         for number in range(rounds):
-            for labels, measure in tasks[:: -1 if number % 2 else 1]:
+            for labels, measure in random.Random(number).sample(tasks, len(tasks)):
                 rows = [Row(labels | row.labels, row.values, number) for row in measure()]
                 self.rows += rows
                 case = " ".join(str(label) for label in labels.values() if label is not None)
@@ -114,7 +115,14 @@ class Results:
 def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estimate:
     """How many times as large one quantity is as another of the same rounds, or as 1.
 
-    The geometric mean of the rounds' ratios, with Student's t interval of their logarithms.
+    The median of the rounds' ratios, with the interval between two of them that covers the true median at 95 % or more
+    whatever their distribution (W. J. Conover, Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
-    interval = mean_interval([log(one / other) for one, other in zip(above, below or [1.0] * len(above), strict=True)])
-    return Estimate(exp(interval.value), exp(interval.low), exp(interval.high), interval.n, unit=RATIO)
+    ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
+    interval = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)
+    return Estimate(median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO)
+
+
+def side(measured: Estimate) -> str:
+    """The verdict on a ratio without a target: whether it is more or less than 1."""
+    return "more" if measured.low > 1 else "less" if measured.high < 1 else "undecided"

@@ -1,5 +1,7 @@
-"""Five ways to train the same network for an epoch, each of which reports its seconds."""
+"""Ways to train the same network, each of which takes its turns: some training steps and an evaluation."""
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from benchmarks.rows import Values
+from benchmarks.harness import Turns
+from benchmarks.rows import Row
 from convblocks.data import mnist
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import LabelledImages
@@ -27,7 +30,7 @@ from convblocks.runs.directory import RunDirectory
 from convblocks.training import fit
 from convblocks.training.fast import keep_freed_memory
 
-Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit"]
+Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit", "torch.compile", "jax"]
 
 # The variants that load and transform image by image.
 LOADING_IMAGES: tuple[Variant, ...] = ("notebook", "lightning-plain")
@@ -38,21 +41,22 @@ LEARNING_RATE = 1e-2
 EVAL_BATCH_SIZE = 1000
 SEED = 0
 
-# Training steps before the clock starts, in every variant.
-WARM_UP_STEPS = 100
+# More than the turns that a run of fit.py is given.
+MANY_EPOCHS = 1000
 
 
 @dataclass(frozen=True)
 class Case:
-    """One epoch of training and its evaluation.
+    """A way to train, and what it does in a turn.
 
     Args:
-        variant: The way to train.
+        variant: The way.
         arch: The network's name.
         precision: As Lightning calls it.
         batch_size: Images per step.
         workers: Processes that load images, for the variants of ``LOADING_IMAGES``.
-        steps: Training steps of the epoch, and batches of its evaluation at most; None for all.
+        steps: Training steps.
+        test_batches: Batches of the evaluation; None for all.
     """
 
     variant: Variant
@@ -61,10 +65,7 @@ class Case:
     batch_size: int = 64
     workers: int = 0
     steps: int | None = None
-
-    @property
-    def warm_up_steps(self) -> int:
-        return WARM_UP_STEPS if self.steps is None else min(self.steps, WARM_UP_STEPS)
+    test_batches: int | None = None
 
     def network(self) -> nn.Module:
         """A fresh network, with the weights that ``fit.py --seed 0`` begins with."""
@@ -77,40 +78,50 @@ class Case:
 
 
 class Stopwatch:
-    """Hooks of a LightningModule that note when its last epoch began, was trained, and was over.
+    """Reports the seconds of a turn's training steps, and of all that follows until the next turn.
 
-    They are called once an epoch, so that they cost the measured loop nothing.
+    Also the memory, in bytes: by how much this process has grown at most.
+
+    It has the names of a LightningModule's hooks, for a Trainer whose epochs are turns. They are called once an epoch,
+    so that they cost the measured loop nothing.
     """
 
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.began: float | None = None
+        self.size = peak_memory()
+
     def on_train_epoch_start(self) -> None:
+        """Begin a turn, and end the one before."""
+        if self.began is not None:
+            values = {"training": self.trained - self.began, "evaluation": time.perf_counter() - self.trained}
+            self.turns.report([Row({}, values | {"memory": peak_memory() - self.size})])
+        self.turns.wait()
         self.began = time.perf_counter()
 
     def on_validation_start(self) -> None:
         self.trained = time.perf_counter()
 
-    def on_train_end(self) -> None:
-        self.ended = time.perf_counter()
 
-    def seconds(self) -> Values:
-        """Of the epoch's training steps, and of all else in it: evaluation, logs, checkpoint."""
-        return timing(self.began, self.trained, self.ended)
-
-
-def timing(began: float, trained: float, ended: float) -> Values:
-    return {"training": trained - began, "evaluation": ended - trained, "epoch": ended - began}
+def peak_memory() -> int:
+    """The largest size that this process has had, in bytes."""
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux
 
 
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The course's loaders for training and test images: each image is transformed on its own."""
     transform = Compose([ToTensor(), Normalize(MNIST_SPEC.mean, MNIST_SPEC.std)])
     train, test = (MNIST(mnist.DEFAULT_ROOT, train=train, transform=transform) for train in (True, False))
+    # Of a short epoch the start of the workers would be a larger part than of a whole one.
+    workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
     return (
-        DataLoader(train, batch_size=case.batch_size, shuffle=True, num_workers=case.workers),
-        DataLoader(test, batch_size=EVAL_BATCH_SIZE, num_workers=case.workers),
+        DataLoader(train, batch_size=case.batch_size, shuffle=True, **workers),
+        DataLoader(test, batch_size=EVAL_BATCH_SIZE, **workers),
     )
 
 
-def notebook(case: Case) -> Values:
+def notebook(case: Case, stopwatch: Stopwatch) -> None:
     """The course's loop: loss and predictions are fetched as Python numbers at every step."""
     train_loader, test_loader = image_loaders(case)
     network = case.network()
@@ -133,13 +144,12 @@ def notebook(case: Case) -> Values:
             predictions += outputs.argmax(dim=1).tolist()
             truth += targets.tolist()
 
-    passed(islice(train_loader, case.warm_up_steps), is_training=True)
-    began = time.perf_counter()
-    passed(islice(train_loader, case.steps), is_training=True)
-    trained = time.perf_counter()
-    with torch.no_grad():
-        passed(islice(test_loader, case.steps), is_training=False)
-    return timing(began, trained, time.perf_counter())
+    while True:
+        stopwatch.on_train_epoch_start()
+        passed(islice(train_loader, case.steps), is_training=True)
+        stopwatch.on_validation_start()
+        with torch.no_grad():
+            passed(islice(test_loader, case.test_batches), is_training=False)
 
 
 class NormalisedLoader:
@@ -185,25 +195,34 @@ class BareLoop:
     def evaluate(self) -> float:
         self.network.eval()
         correct, seen = torch.tensor(0), 0
-        for images, targets in islice(self.test_loader, self.case.steps):
+        for images, targets in islice(self.test_loader, self.case.test_batches):
             with self.case.autocast():
                 correct += (self.network(images).argmax(dim=1) == targets).sum()
             seen += len(targets)
         return correct.item() / seen
 
 
-def bare(case: Case) -> Values:
+def bare(case: Case, stopwatch: Stopwatch) -> None:
     """A loop of torch with nothing around it."""
+    take_turns(BareLoop(case), stopwatch)
+
+
+def compiled(case: Case, stopwatch: Stopwatch) -> None:
+    """The same loop with the network compiled."""
     loop = BareLoop(case)
-    loop.train(case.warm_up_steps)
-    began = time.perf_counter()
-    loop.train(case.steps)
-    trained = time.perf_counter()
-    loop.evaluate()
-    return timing(began, trained, time.perf_counter())
+    loop.network = torch.compile(loop.network)
+    take_turns(loop, stopwatch)
 
 
-class PlainClassifier(Stopwatch, LightningModule):
+def take_turns(loop: BareLoop, stopwatch: Stopwatch) -> None:
+    while True:
+        stopwatch.on_train_epoch_start()
+        loop.train(loop.case.steps)
+        stopwatch.on_validation_start()
+        loop.evaluate()
+
+
+class PlainClassifier(LightningModule):
     """Loss and accuracy logged at every step, as Lightning's own examples do."""
 
     def __init__(self, case: Case) -> None:
@@ -236,28 +255,33 @@ class PlainClassifier(Stopwatch, LightningModule):
         return Adam(self.parameters(), lr=LEARNING_RATE)
 
 
-def lightning_plain(case: Case) -> Values:
+def lightning_plain(case: Case, stopwatch: Stopwatch) -> None:
     """The course's loaders, and a Trainer with its default bar, logger and checkpoints."""
-    return train_twice(case, PlainClassifier(case), *image_loaders(case))
+    train_in_turns(case, stopwatch, PlainClassifier(case), *image_loaders(case))
 
 
-def train_twice(case: Case, module: Any, train: Iterable[Batch], test: Iterable[Batch], **settings: Any) -> Values:
-    """First the steps that are not timed."""
-    for steps in (case.warm_up_steps, case.steps):
-        trainer = Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            precision=case.precision,
-            limit_train_batches=steps,
-            limit_val_batches=case.steps,
-            **settings,
-        )
-        trainer.fit(module, train, test)
-    seconds: Values = module.seconds()
-    return seconds
+def train_in_turns(
+    case: Case,
+    stopwatch: Stopwatch,
+    module: LightningModule,
+    train: Iterable[Batch],
+    test: Iterable[Batch],
+    **settings: Any,
+) -> None:
+    """A Trainer whose epochs are turns."""
+    add_hooks(type(module), stopwatch)
+    trainer = Trainer(
+        max_epochs=-1,
+        accelerator="cpu",
+        precision=case.precision,
+        limit_train_batches=case.steps,
+        limit_val_batches=case.test_batches,
+        **settings,
+    )
+    trainer.fit(module, train, test)
 
 
-class BarebonesClassifier(Stopwatch, LightningModule):
+class BarebonesClassifier(LightningModule):
     """The steps of the bare loop, and nothing else."""
 
     def __init__(self, loop: BareLoop) -> None:
@@ -277,20 +301,21 @@ class BarebonesClassifier(Stopwatch, LightningModule):
         return self.optimizer
 
 
-def barebones(case: Case) -> Values:
+def barebones(case: Case, stopwatch: Stopwatch) -> None:
     """The bare loop's steps in a Trainer with everything off that can be: no bar, logs, checkpoints, or metrics."""
     loop = BareLoop(case)
-    return train_twice(case, BarebonesClassifier(loop), loop.train_loader, loop.test_loader, barebones=True)
+    module = BarebonesClassifier(loop)
+    train_in_turns(case, stopwatch, module, loop.train_loader, loop.test_loader, barebones=True)
 
 
-def fit_command(case: Case, steps: int | None, name: str, *flags: str) -> RunDirectory:
+def fit_command(case: Case, name: str, *flags: str) -> RunDirectory:
     """Train as ``scripts/fit.py`` does, everything on, and return the run's directory; flags of one's own win."""
     arguments = [
         *["--arch", case.arch, "--name", name, "--epochs", "1", "--seed", str(SEED)],
         *["--batch_size", str(case.batch_size), "--lr", str(LEARNING_RATE)],
         *["--trainer.accelerator", "cpu", "--trainer.precision", case.precision],
     ]
-    for images, batches in (("train", steps), ("val", case.steps)):
+    for images, batches in (("train", case.steps), ("val", case.test_batches)):
         if batches is not None:
             arguments += [f"--trainer.limit_{images}_batches", str(batches)]
     fit.main([*arguments, *flags])
@@ -304,19 +329,30 @@ def add_hooks(module: type[LightningModule], hooks: object) -> None:
             setattr(module, name, getattr(hooks, name))
 
 
-def fit_project(case: Case) -> Values:
-    """This project's own command, with hooks that note the times of its epoch."""
-    stopwatch = Stopwatch()
+def fit_project(case: Case, stopwatch: Stopwatch) -> None:
+    """This project's own command, with hooks that note the times of its epochs."""
     add_hooks(ImageClassifier, stopwatch)
-    fit_command(case, case.warm_up_steps, "warm-up")
-    fit_command(case, case.steps, "measured")
-    return stopwatch.seconds()
+    fit_command(case, "measured", "--epochs", str(MANY_EPOCHS))
 
 
-WAYS: dict[Variant, Callable[[Case], Values]] = {
+def jax(case: Case, stopwatch: Stopwatch) -> None:
+    """The same in JAX, which few have installed."""
+    from benchmarks.training import on_jax
+
+    on_jax.train(case, stopwatch)
+
+
+WAYS: dict[Variant, Callable[[Case, Stopwatch], None]] = {
     "notebook": notebook,
     "lightning-plain": lightning_plain,
     "bare": bare,
     "barebones": barebones,
     "fit": fit_project,
+    "torch.compile": compiled,
+    "jax": jax,
 }
+
+
+def train(case: Case, turns: Turns) -> None:
+    """Take turns as long as there are any."""
+    WAYS[case.variant](case, Stopwatch(turns))
