@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,10 +67,14 @@ class ImageSpec:
 
     def normalize(self, images: Tensor) -> Tensor:
         """Scale uint8 images (B, C, H, W) to [0, 1], then each channel to mean 0 and standard deviation 1: float32."""
+        return self.normalizer(images.device)(images)
+
+    def normalizer(self, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """What ``normalize`` does, for many batches on one device."""
         # Tensors on the device: on CUDA torch divides by a Python number as an inexact product with its reciprocal.
-        white = torch.full((), 255.0, device=images.device)
-        mean, std = (_of_each_channel(values, images.device) for values in (self.mean, self.std))
-        return images.to(torch.float32).div_(white).sub_(mean).div_(std)
+        white = torch.full((), 255.0, device=device)
+        mean, std = (_of_each_channel(values, device) for values in (self.mean, self.std))
+        return lambda images: images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
     def same_images(self, other: "ImageSpec") -> bool:
         """Whether shape and classes are the same, so that a network for the one takes the images of the other."""

@@ -187,10 +187,11 @@ class ImageLoader(IterableDataset[Batch]):
         parts = order.split(self.batch_size)[done:]
         if self.processes > 1:
             parts = [part.tensor_split(self.processes)[self.process] for part in parts]
+        normalize = self.image_spec.normalizer(self.data.labels.device)
         fetched = batches(self.data.images, parts)  # lazy ones a batch ahead, which the state does not count
         for position, (indices, images) in enumerate(zip(parts, fetched, strict=True), start=done + 1):
             self._state = {"epoch": epoch, "position": position}
-            yield self._batch(images, indices, draws)
+            yield normalize(self._augmented(images, indices, draws)), self.data.labels.index_select(0, indices)
 
     def state_dict(self) -> dict[str, int]:
         """The current epoch, and how many of its batches were yielded."""
@@ -211,7 +212,7 @@ class ImageLoader(IterableDataset[Batch]):
             return None
         return epoch_draws(len(self.data.labels), self.seed, epoch).to(self.data.labels.device)
 
-    def _batch(self, images: Tensor, indices: Tensor, draws: Tensor | None) -> Batch:
-        if self.augmentation and draws is not None:
-            images = self.augmentation(images, draws.index_select(0, indices))
-        return self.image_spec.normalize(images), self.data.labels.index_select(0, indices)
+    def _augmented(self, images: Tensor, indices: Tensor, draws: Tensor | None) -> Tensor:
+        if self.augmentation is None or draws is None:
+            return images
+        return self.augmentation(images, draws.index_select(0, indices))

@@ -99,8 +99,9 @@ class ImageClassifier(LightningModule):
         if batch_idx == 0:  # when resumed in the middle of an epoch, the sums of the checkpoint are kept
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)
-        # With one process this is the mean over the batch.
-        loss = loss_sum * self.trainer.world_size / self._images_of_all_processes(batch, batch_idx)
+        images = self._images_of_all_processes(batch, batch_idx)
+        processes = self.trainer.world_size
+        loss = loss_sum / images if processes == 1 else loss_sum * processes / images
         if self._is_written(self.trainer.global_step + 1):
             self.log("train/loss_step", loss, prog_bar=True, sync_dist=True)
         return loss

@@ -18,6 +18,7 @@ from convblocks.runs.provenance import read_origin
 from convblocks.training.diagnostics import DeadUnits, LossDivergence
 from convblocks.training.fast import keep_freed_memory, speed_up_gradients
 from convblocks.training.fast_network import speed_up_network
+from convblocks.training.fast_step import speed_up_steps
 from convblocks.training.friendly_errors import rank_zero_errors
 from convblocks.training.metrics_log import MetricsLog
 from convblocks.training.printed_rows import columns_of_images
@@ -87,6 +88,7 @@ class ImageRun(Run):
     def _adapt_module(self) -> None:
         speed_up_gradients(self.trainer, self.module)
         speed_up_network(self.module.network)
+        speed_up_steps(self.trainer)
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
         try:

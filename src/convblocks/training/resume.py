@@ -1,5 +1,6 @@
 """Exact, preemptible resume for any Trainer, with the state that Lightning's checkpoints lack."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ class ExactResume(ModelCheckpoint):
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
         self._saved_on = 0  # the number of the signal that it has saved for
         self._signal: AgreedSignal | None = None  # set while training
+
+    @cached_property
+    def state_key(self) -> str:
+        """Its name in checkpoints, for which Lightning asks at every step."""
+        return super().state_key
 
     @property
     def ckpt_path(self) -> Path | None:
