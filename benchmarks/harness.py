@@ -22,8 +22,9 @@ from convblocks.runs.directory import LOGS
 from convblocks.training.fork import apart, discard_output, imported
 
 T = TypeVar("T")
+TakeTurn = Callable[[], list[Row]]
 
-# What a ratio needs for a verdict. Its interval, of order statistics, is infinite below 6 rounds.
+# A ratio with fewer than 6 rounds has no interval; every page should have 10 or more.
 ROUNDS = 12
 
 
@@ -46,9 +47,7 @@ class Turns:
 
 
 @contextmanager
-def in_turns(
-    threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1
-) -> Iterator[Callable[[], list[Row]]]:
+def in_turns(threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1) -> Iterator[TakeTurn]:
     """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
 
     They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
@@ -75,7 +74,8 @@ def in_turns(
         def take_turn() -> list[Row]:
             for connection in connections:
                 connection.send(None)
-            return [_received(connection) for connection in connections][0]
+            rows, *_ = [_received(connection) for connection in connections]
+            return rows
 
         yield take_turn
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import geometric_mean, median
+from typing import Any
 
 from scipy.stats import quantile_test
 
@@ -119,7 +120,7 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     whatever their distribution (W. J. Conover, Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
     ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
-    interval = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)
+    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)
     return Estimate(median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO)
 
 

@@ -67,9 +67,9 @@ def changes_table(data: Path) -> Table:
     return table("What has changed since the runs", rows, note)
 
 
-def commits_since(commit: str) -> str:
+def commits_since(commit: str, code: Sequence[str] = MEASURED) -> str:
     """How many commits have touched the measured code since; a dash where git knows no such commit, or is missing."""
-    command = ["git", "-C", str(REPOSITORY), "rev-list", "--count", f"{commit}..", "--", *MEASURED]
+    command = ["git", "-C", str(REPOSITORY), "rev-list", "--count", f"{commit}..", "--", *code]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

@@ -19,7 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results
 from benchmarks.search import page as searches
-from benchmarks.training.page import performance_figure
+from benchmarks.training.figure import performance_figure
 from convblocks.data.images import MNIST
 from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.evaluation import Panel, evaluation_panels, figure_of, first_layer

@@ -1,12 +1,13 @@
 """usage: python -m benchmarks.training [options]
 
-Measure what training costs with the course's loop, a typical Lightning project, a bare loop in plain torch, and
-fit.py, in turn, each in its own process. Takes most of an hour on two CPUs, which should be otherwise idle.
+Measure what training costs with the course's loop, a typical Lightning project, a bare loop in plain torch, fit.py, and
+what one might take instead, in turns of a second, each in a process of its own. Takes 25 minutes on two CPUs, which
+should be otherwise idle. JAX is left out where it is not installed, torch.compile where there is no C++ compiler.
 
   --arch NAME ...      the networks (default: all)
-  --rounds N           number of rounds of all measurements (default: 3)
-  --steps N            training steps per epoch and batches per evaluation, for a quick look (default: all)
-  --threads N          CPU threads of each measurement (default: torch's choice)
+  --rounds N           how often everything is measured, in another order each time (default: 12)
+  --steps N            training steps of a turn and batches per evaluation at most, for a quick look
+  --threads N          CPU threads of each measurement but those of one thread (default: torch's choice)
   --out FOLDER         folder for the page, its figure and the raw numbers in data/ (default: lightning_logs/benchmark)
 
 Examples:
@@ -14,40 +15,41 @@ Examples:
   python -m benchmarks.training --out docs
 """
 
+import shutil
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 
-from benchmarks.harness import in_fresh_process, parser
-from benchmarks.rows import Results, Task
+from benchmarks.harness import TakeTurn, in_fresh_process, in_turns, parser
+from benchmarks.rows import Labels, Results, Row, Task
 from benchmarks.training import measure
 from benchmarks.training.page import PAGE
-from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, Case, Variant
+from benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, PRECISIONS, Case, Variant, train
 from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
 from convblocks.data import mnist
 
-EPOCH_VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "fit")
-GROWTH_VARIANTS: tuple[Variant, ...] = ("bare", "barebones", "fit")
+# Training steps of a turn: of the two ways that load images one by one, and of the others a second or less.
+LOADING_STEPS = 40
+STEPS = {"mlp": 400, "maxpool": 40, "batchnorm": 80}
+
+# A step of MaxPool takes JAX so long that a turn has few.
+JAX_STEPS = {"mlp": 400, "maxpool": 2, "batchnorm": 4}
 
 # Numbers of worker processes that are tried with the variants that load image by image, in so many training steps.
 WORKERS = (0, 1, 2)
 WORKER_STEPS = 200
 
-# Growing batch sizes, and the training images of a measurement at each.
-BATCH_SIZES = (64, 256, 1024, 4096)
-BATCH_SIZE_IMAGES = 2**14
+# The networks of which several runs are trained side by side, and the steps of each.
+SIDE_BY_SIDE = {"mlp": 1000, "batchnorm": 100}
 
-# The networks whose steps are also compared in bf16-mixed, at the smallest batch size; those that are profiled.
-BF16_ARCHS = ("maxpool",)
-PROFILED_ARCHS = ("maxpool", "batchnorm")
-
-# How often a round measures the smallest batch size, but for a quick look: the few percent between two variants are
-# less than the error of one measurement.
-SMALLEST_REPEATS = 4
+# The network whose step is taken apart: of the others the arithmetic is nearly all.
+TAKEN_APART = "mlp"
 
 
 def main(arguments: list[str]) -> None:
@@ -61,13 +63,16 @@ def main(arguments: list[str]) -> None:
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
     results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
-    results.measure([*epochs(options), *growth(options), *commands(options)], options.rounds)
-    results.measure(list(profiles(options)))
+    for arch in options.arch:
+        with ExitStack() as processes:
+            results.measure(list(turns(arch, options, processes)), options.rounds)
+    results.measure([*commands(options), *jobs(options)], options.rounds)
+    results.measure(list(once(options)))
     PAGE.publish(out, results)
 
 
 def parse(arguments: list[str]) -> Namespace:
-    made = parser(rounds=3)
+    made = parser()
     made.add_argument("--steps", type=at_least(1))
     made.add_argument("--threads", type=at_least(1), default=torch.get_num_threads())
     options = made.parse_args(arguments)
@@ -75,66 +80,101 @@ def parse(arguments: list[str]) -> Namespace:
     return options
 
 
-def epochs(options: Namespace) -> Iterator[Task]:
-    """Every variant with every network, those that are fast also in bf16-mixed, at the course's batch size."""
-    for arch in options.arch:
-        workers = {variant: best_workers(variant, arch, options) for variant in LOADING_IMAGES}
-        for precision in PRECISIONS:
-            for variant in EPOCH_VARIANTS:
-                if variant not in LOADING_IMAGES or precision == "32-true":
-                    case = Case(variant, arch, precision, workers=workers.get(variant, 0), steps=options.steps)
-                    yield task("epoch", case, options.threads)
+def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]:
+    """All ways to train a network, and what the processor can do at best, next to each other."""
+    counts = {"one": 1, "all": options.threads}
+    for threads, case in cases(arch, options):
+        take_turn = processes.enter_context(in_turns(counts[threads], train, case))
+        yield warm({"part": "training", "threads": threads, **asdict(case)}, partial(timed, take_turn, case))
+    if arch == TAKEN_APART:
+        for variant in ("bare", "fit"):
+            case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
+            take_turn = processes.enter_context(in_turns(1, measure.parts_of_steps, case))
+            yield warm({"part": "of a step", "variant": variant, "steps": case.steps}, take_turn)
+    for threads, count in counts.items():
+        take_turn = processes.enter_context(in_turns(count, measure.multiply))
+        yield warm({"part": "matrices", "beside": arch, "threads": threads}, take_turn)
+
+
+def warm(labels: Labels, take_turn: TakeTurn) -> Task:
+    """A task whose first turn, with all that is done only once, is over."""
+    take_turn()
+    return labels, take_turn
+
+
+def timed(take_turn: TakeTurn, case: Case) -> list[Row]:
+    """Seconds of a step, of an evaluation, and of an epoch with one."""
+    (row,) = take_turn()
+    step = row.values["training"] / (case.steps or 1)
+    return [Row({}, row.values | {"step": step, "epoch": step * EPOCH_STEPS + row.values["evaluation"]})]
+
+
+def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
+    """What is trained with all threads, whole epochs, and what with one, just steps."""
+    epochs = [Case(variant, arch, workers=best_workers(variant, arch, options)) for variant in LOADING_IMAGES]
+    epochs = [replace(case, steps=LOADING_STEPS) for case in epochs]
+    for precision in PRECISIONS:
+        epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
+    epochs.append(Case("barebones", arch, steps=STEPS[arch], test_batches=1))
+    yield from (("all", limited(case, options)) for case in epochs)
+    alone: list[Variant] = ["bare", "barebones", "fit", *alternatives()]
+    for variant in alone:
+        steps = (JAX_STEPS if variant == "jax" else STEPS)[arch]
+        yield "one", limited(Case(variant, arch, steps=steps, test_batches=1), options)
+
+
+def alternatives() -> list[Variant]:
+    """What one might take instead, as far as it is installed."""
+    there: dict[Variant, bool] = {
+        "torch.compile": any(map(shutil.which, ("g++", "clang++"))),
+        "jax": find_spec("jax") is not None,
+    }
+    return [variant for variant, is_there in there.items() if is_there]
+
+
+def limited(case: Case, options: Namespace) -> Case:
+    """A case with no more than the steps of a quick look."""
+    if options.steps is None:
+        return case
+    return replace(case, steps=min(case.steps or options.steps, options.steps), test_batches=options.steps)
 
 
 def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
-    """The number of workers with which a variant trains fastest."""
+    """The number of workers with which a variant trains fastest; a worker has no imports to do."""
     tried = Results.begin([], rounds=1)
-    steps = min(options.steps or WORKER_STEPS, WORKER_STEPS)
-    cases = [Case(variant, arch, workers=workers, steps=steps) for workers in WORKERS]
-    tried.measure([task("workers", case, options.threads) for case in cases])
+    with ExitStack() as processes:
+        tasks: list[Task] = []
+        for workers in WORKERS:
+            case = limited(Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1), options)
+            take_turn = processes.enter_context(in_turns(options.threads, train, case))
+            tasks.append(({"trial": variant, "workers": workers}, take_turn))
+        tried.measure(tasks, rounds=2)
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
-
-
-def growth(options: Namespace) -> Iterator[Task]:
-    """A share of an epoch at growing batch sizes."""
-    repeats = SMALLEST_REPEATS if options.steps is None else 1
-    for arch in options.arch:
-        for batch_size in BATCH_SIZES:
-            steps = BATCH_SIZE_IMAGES // batch_size
-            steps = min(steps, options.steps or steps)
-            is_smallest = batch_size == min(BATCH_SIZES)
-            for variant in GROWTH_VARIANTS * (repeats if is_smallest else 1):
-                yield task("growth", Case(variant, arch, batch_size=batch_size, steps=steps), options.threads)
-            if is_smallest and arch in BF16_ARCHS:
-                for variant in ("bare", "fit") * repeats:
-                    yield task("growth", Case(variant, arch, "bf16-mixed", batch_size, steps=steps), options.threads)
-
-
-def task(part: str, case: Case, threads: int) -> Task:
-    return {"part": part, **asdict(case)}, partial(in_fresh_process, threads, measure.epoch, case)
 
 
 def commands(options: Namespace) -> Iterator[Task]:
     """Whole commands."""
-    names = {arch: ["first step", "one epoch"] for arch in options.arch}
-    for arch in measure.COMPARED_EPOCHS:
-        if arch in names:
-            names[arch] += ["side by side", "one by one"]
-    for arch, own in {"": ["imports"], **names}.items():
-        for name in own:
-            labels = {"part": "command", "command": name, "arch": arch}
-            yield labels, partial(measure.command, name, arch, options.threads, options.steps)
+    for name, arch in [("imports", ""), *(("first step", arch) for arch in options.arch)]:
+        yield {"part": "command", "command": name, "arch": arch}, partial(measure.command, name, arch, options.threads)
 
 
-def profiles(options: Namespace) -> Iterator[Task]:
-    """The operators of the convolutional networks, on one thread and on all."""
-    for arch in PROFILED_ARCHS:
-        for precision in PRECISIONS:
-            for threads in dict.fromkeys((1, options.threads)):
-                if arch in options.arch:
-                    labels = {"part": "operator", "arch": arch, "precision": precision, "threads": threads}
-                    case = Case("bare", arch, precision)
-                    yield labels, partial(in_fresh_process, threads, measure.operators, case)
+def jobs(options: Namespace) -> Iterator[Task]:
+    """One run with all threads, and as many runs as there are threads, of one each."""
+    for arch, steps in SIDE_BY_SIDE.items():
+        for runs, count in {"one": 1, "one a thread": options.threads}.items():
+            if arch in options.arch:
+                labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
+                threads, most = options.threads // count, min(steps, options.steps or steps)
+                yield labels, partial(measure.side_by_side, arch, count, threads, most)
+
+
+def once(options: Namespace) -> Iterator[Task]:
+    """A step's arithmetic, and its operators on one thread."""
+    for arch in options.arch:
+        case = Case("bare", arch)
+        for part, function in {"operator": measure.operators, "arithmetic": measure.arithmetic}.items():
+            labels: Labels = {"part": part, "arch": arch}
+            yield labels, partial(in_fresh_process, 1, function, case)
 
 
 if __name__ == "__main__":

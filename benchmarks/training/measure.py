@@ -1,17 +1,25 @@
-"""Measurements of training: its ways, the operators of a step, and whole commands."""
+"""Further measurements of training: what a step is made of, what the processor can do, and whole commands."""
 
-import resource
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import torch
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.harness import Turns
 from benchmarks.rows import Row
-from benchmarks.training.ways import WARM_UP_STEPS, WAYS, BareLoop, Case
+from benchmarks.training.ways import WAYS, BareLoop, Case, Stopwatch
+from convblocks.comparison.benchmark import Setting, images_per_second
 from convblocks.errors import UserError
 from convblocks.training.fast_network import speed_up_network
 
@@ -20,24 +28,103 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 # The imports of every Lightning project on MNIST.
 IMPORTS = "import lightning, torchvision"
 
-PROFILED_STEPS = 30
+WARM_UP_STEPS, PROFILED_STEPS = 10, 30
 
-# The runs that are trained side by side or one after the other, and the epochs of each.
-COMPARED_RUNS = 4
-COMPARED_EPOCHS = {"mlp": 5, "batchnorm": 1}
+# Seconds between two looks at what a step is doing.
+LOOKS_EVERY = 0.00025
 
-
-def epoch(case: Case) -> list[Row]:
-    """The seconds of an epoch and, in bytes, by how much this process grew at most."""
-    before = _peak_memory()
-    values = WAYS[case.variant](case)
-    return [Row({}, values | {"memory": _peak_memory() - before})]
+# Rows and columns of the matrices whose product tells how fast the processor multiplies.
+MATRIX_SIZE = 2048
 
 
-def _peak_memory() -> int:
-    """The largest size that this process has had, in bytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024  # bytes on macOS, kilobytes on Linux
+@dataclass(frozen=True)
+class Part:
+    """Of a training step: the functions in which it is spent, and what one gets for it."""
+
+    name: str
+    functions: tuple[str, ...]
+    buys: str
+
+
+# A step is in the first of them that has the innermost function.
+PARTS = (
+    Part("batch", ("_DataFetcher.__next__", "NormalisedLoader.__iter__"), "fetched by index; fit also normalises it"),
+    Part("forward", ("Module._wrapped_call_impl", "cross_entropy"), "logits and loss"),
+    Part("backward", ("Tensor.backward",), "gradients"),
+    Part("Adam", ("Optimizer.profile_hook_step.<locals>.wrapper", "Adam.zero_grad", "Optimizer.zero_grad"), "the step"),
+    Part("metrics", ("Metric._wrap_update.<locals>.wrapped_func",), "training loss and accuracy, exact at a resume"),
+    Part(
+        "logs",
+        (
+            "LightningModule.log",
+            "_LoggerConnector.on_batch_start",
+            "_LoggerConnector.on_batch_end",
+            "_LoggerConnector.update_train_step_metrics",
+            "MetricsLog.on_train_batch_end",
+        ),
+        "curves in TensorBoard and metrics.csv, on disk every 50 steps; values for callbacks",
+    ),
+    Part("signals", ("ExactResume.on_train_batch_end",), "a preempted run saves after this step"),
+)
+OTHER = Part("loop", (), "Lightning's loop: counters of batches and steps, hooks, when to evaluate and stop")
+
+
+class Sampler(Stopwatch):
+    """Looks again and again at which part of a step is running, and reports the microseconds of each.
+
+    The clock interrupts between two of Python's instructions; a function in C is its caller's.
+    """
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.seen = Counter[str]()
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, LOOKS_EVERY, LOOKS_EVERY)
+
+    def on_validation_start(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        super().on_validation_start()
+
+    def rows(self) -> list[Row]:
+        (timed,) = super().rows()
+        return [
+            Row({"of": part.name}, {"seconds": timed.values["training"] * self.seen[part.name] / self.seen.total()})
+            for part in (*PARTS, OTHER)
+        ]
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            for part in PARTS:
+                if frame.f_code.co_qualname in part.functions:
+                    self.seen[part.name] += 1
+                    return
+            frame = frame.f_back
+        self.seen[OTHER.name] += 1
+
+
+def parts_of_steps(case: Case, turns: Turns) -> None:
+    """Take turns in which the parts of all steps are timed."""
+    WAYS[case.variant](case, Sampler(turns))
+
+
+def multiply(turns: Turns) -> None:
+    """Take turns in which matrices are multiplied: operations a second, an addition and a multiplication being two."""
+    one, other = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE).unbind()
+    while True:
+        turns.wait()
+        began = time.perf_counter()
+        for _ in range(2):
+            one @ other
+        seconds = (time.perf_counter() - began) / 2
+        turns.report([Row({}, {"per_second": 2 * MATRIX_SIZE**3 / seconds})])
+
+
+def arithmetic(case: Case) -> list[Row]:
+    """Additions and multiplications of a training step's matrix products and convolutions, by torch's count."""
+    loop = BareLoop(case)
+    with FlopCounterMode(display=False) as counter:
+        loop.train(1)
+    return [Row({}, {"operations": counter.get_total_flops()})]
 
 
 def operators(case: Case) -> list[Row]:
@@ -62,24 +149,21 @@ def operators(case: Case) -> list[Row]:
     ]
 
 
-def command(name: str, arch: str, threads: int, steps: int | None) -> Iterator[Row]:
+def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
+    """Runs of ``fit`` that train at the same time: seconds for each image of all of them together."""
+    return [Row({}, {"seconds": 1 / images_per_second(arch, Setting("cpu", "32-true", jobs, threads), steps)})]
+
+
+def command(name: str, arch: str, threads: int) -> Iterator[Row]:
     """How long one of the commands takes.
 
     Raises:
         UserError: it failed.
     """
-    limits = [f"--trainer.limit_{split}_batches={steps}" for split in ("train", "val") if steps is not None]
-    compared = ["--arch", arch, "--seeds", str(COMPARED_RUNS), "--epochs", str(COMPARED_EPOCHS.get(arch))]
-    fit = ["--arch", arch, "--epochs", "1", "--threads", str(threads)]
     first = ["--trainer.limit_train_batches", "1", "--running_loss", "--trainer.log_every_n_steps", "1"]
-    commands = {
-        "imports": ["-c", IMPORTS],
-        "first step": [str(SCRIPTS / "fit.py"), *fit, *first],
-        "one epoch": [str(SCRIPTS / "fit.py"), *fit, *limits],
-        "side by side": [str(SCRIPTS / "compare.py"), *compared, "--jobs", str(threads), "--threads", "1", *limits],
-        "one by one": [str(SCRIPTS / "compare.py"), *compared, "--jobs", "1", "--threads", str(threads), *limits],
-    }
-    yield Row({}, {"seconds": seconds_of(commands[name], until="batch 1/1" if name == "first step" else "")})
+    fit = [str(SCRIPTS / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
+    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "batch 1/1")}
+    yield Row({}, {"seconds": seconds_of(*commands[name])})
 
 
 def seconds_of(command: list[str], until: str) -> float:

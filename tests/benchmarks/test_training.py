@@ -1,5 +1,6 @@
 """The benchmark measures the same arithmetic in all ways, and its tables hold medians and ratios."""
 
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,24 +9,33 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.harness import in_turns
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results, Row
-from benchmarks.training.__main__ import EPOCH_VARIANTS, GROWTH_VARIANTS, commands, growth, parse, profiles
-from benchmarks.training.measure import command, operators
+from benchmarks.training.__main__ import alternatives, commands, jobs, parse
+from benchmarks.training.figure import performance_figure
+from benchmarks.training.measure import OTHER, PARTS, arithmetic, command, operators, parts_of_steps
 from benchmarks.training.page import (
     PAGE,
+    alternatives_table,
+    epochs_table,
     gain,
     gain_table,
-    growth_table,
-    operator_tables,
-    performance_figure,
+    limits_table,
+    operator_table,
+    parts_table,
     steps_table,
     targets_table,
     wait_table,
 )
-from benchmarks.training.ways import LOADING_IMAGES, PRECISIONS, BareLoop, Case, fit_command
+from benchmarks.training.ways import BareLoop, Case, Variant, fit_command, train
 from convblocks.errors import UserError
 from tests.scripts import run_benchmark
+
+ROUNDS = 6
+
+# How many times as long as in the second way a step takes in each.
+STEPS: dict[Variant, int] = {"fit": 1, "bare": 2, "barebones": 3, "lightning-plain": 4, "notebook": 8}
 
 
 @pytest.mark.slow
@@ -41,48 +51,80 @@ def test_fit_ends_with_the_weights_of_the_bare_loop(workspace: Path, arch: str, 
     """Bit for bit; the whole epoch for the MLP."""
     loop = BareLoop(Case("bare", arch))
     loop.train(steps)
-    run = fit_command(Case("fit", arch), steps, "run", "--trainer.limit_val_batches", "1")
+    run = fit_command(Case("fit", arch, steps=steps, test_batches=1), "run")
     weights = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
     for name, value in loop.network.state_dict().items():
         assert torch.equal(weights[f"network.{name}"], value), name
 
 
-def test_a_round_has_every_variant_at_every_batch_size() -> None:
-    """The smallest several times, in bf16-mixed too."""
-    options = parse(["--arch", "maxpool"])
-    labels = [labels for labels, _ in growth(options)]
-    smallest = Counter((one["variant"], one["precision"]) for one in labels if one["batch_size"] == 64)
-    variants = [*((variant, "32-true") for variant in GROWTH_VARIANTS), ("bare", "bf16-mixed"), ("fit", "bf16-mixed")]
-    assert smallest == dict.fromkeys(variants, 4)
-    assert Counter(one["batch_size"] for one in labels) == {64: 20, 256: 3, 1024: 3, 4096: 3}
-    assert [one["command"] for one, _ in commands(options)] == ["imports", "first step", "one epoch"]
-    assert len(list(profiles(options))) == len(PRECISIONS) * len({1, options.threads})
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["notebook", "lightning-plain", "bare", "barebones", "fit"])
+def test_every_way_takes_one_turn_after_the_other(variant: Variant) -> None:
+    case = Case(variant, "mlp", steps=2, test_batches=1)
+    with in_turns(1, train, case) as take_turn:
+        for _ in range(3):
+            (row,) = take_turn()
+            assert min(row.values.values()) >= 0, row
+            assert set(row.values) == {"training", "evaluation", "memory"}
 
 
-def results_of(notebook: tuple[float, float] = (8.0, 24.0)) -> Results:
-    """Two rounds in which every variant took twice as long as the one after it, but for the notebook's loop."""
-    made = Results("a machine", "abc1234", ["--out", "docs"], 2, {"threads": 2, "steps": None}, minutes=12.3)
+@pytest.mark.slow
+def test_the_parts_of_a_step_are_all_of_it() -> None:
+    """Of fit's, each is seen: forward and backward are most."""
+    with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400, test_batches=1)) as take_turn:
+        take_turn()
+        rows = {str(row.labels["of"]): row.values["seconds"] for row in take_turn()}
+    assert list(rows) == [part.name for part in (*PARTS, OTHER)]
+    assert rows["forward"] + rows["backward"] > 0.3 * sum(rows.values())
+    assert [name for name, seconds in rows.items() if seconds == 0] == []
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+
+
+def test_operations_are_twice_the_multiply_adds_forward_and_twice_that_backward() -> None:
+    """But for the first layer's inputs, which need no gradient: of the MLP, 64 images a step."""
+    (row,) = arithmetic(Case("bare", "mlp"))
+    first, second = 784 * 100, 100 * 10
+    assert row.values["operations"] == 2 * 64 * (2 * first + 3 * second)
+
+
+def test_commands_and_jobs_are_measured_where_their_networks_are() -> None:
+    options = parse(["--arch", "maxpool", "--threads", "2"])
+    assert [(one["command"], one["arch"]) for one, _ in commands(options)] == [
+        ("imports", ""),
+        ("first step", "maxpool"),
+    ]
+    assert list(jobs(options)) == []
+    options = parse(["--threads", "2"])
+    assert Counter(one["runs"] for one, _ in jobs(options)) == {"one": 2, "one a thread": 2}
+
+
+def results_of(notebook: float | None = None) -> Results:
+    """Rounds in which a step of each way took so many times as long as one of the first, or the notebook's varied."""
+    made = Results("a machine", "abc1234", ["--out", "docs"], ROUNDS, {"threads": 2, "steps": None}, minutes=12.3)
 
     def row(number: int, values: dict[str, float], part: str, **labels: Any) -> None:
-        made.rows.append(Row({"part": part, "arch": "mlp", **labels}, values, number))
+        made.rows.append(Row({"part": part, **labels}, values, number))
 
-    for number, seconds in enumerate((1.0, 3.0)):
-        for precision in PRECISIONS:
-            for power, variant in enumerate(reversed(EPOCH_VARIANTS)):
-                if variant not in LOADING_IMAGES or precision == "32-true":
-                    own = notebook[number] if variant == "notebook" else seconds * 2**power
-                    values = {"training": own, "evaluation": 0.0, "epoch": own, "memory": 1e6}
-                    row(number, values, "epoch", variant=variant, precision=precision, workers=0)
-        for variant, share in zip(GROWTH_VARIANTS, (2, 3, 1), strict=True):
-            labels = {"variant": variant, "precision": "32-true", "batch_size": 64, "steps": 10}
-            row(number, {"training": share * seconds}, "growth", **labels)
-        row(number, {"seconds": seconds}, "command", command="imports", arch="")
-        for name, share in {"first step": 2, "one epoch": 4, "one by one": 1, "side by side": 1}.items():
-            row(number, {"seconds": share * seconds}, "command", command=name)
-    for threads in (1, 2):
-        for operator, microseconds in (("relu_", 100.0), ("mkldnn_convolution", 300.0)):
-            labels = {"arch": "maxpool", "precision": "32-true", "threads": threads, "operator": operator}
-            row(0, {"microseconds": microseconds / threads}, "operator", **labels, shape="64x32")
+    for number in range(ROUNDS):
+        seconds = 0.001 * (1 + number % 3)
+        for threads in ("one", "all"):
+            for variant, times in STEPS.items():
+                step = notebook ** (number - 2) if notebook and variant == "notebook" else seconds * times
+                labels = {"arch": "mlp", "variant": variant, "threads": threads, "workers": 0, "steps": 100}
+                values = {"step": step, "evaluation": seconds, "epoch": 938 * step, "memory": 1e6}
+                for precision in ("32-true", "bf16-mixed"):
+                    row(number, values, "training", precision=precision, **labels)
+            row(number, {"per_second": 1e9 / (1 + number % 3)}, "matrices", beside="mlp", threads=threads)
+        for part in (*PARTS, OTHER):
+            row(number, {"seconds": 0.1}, "of a step", variant="bare", steps=100, of=part.name)
+            row(number, {"seconds": 0.2}, "of a step", variant="fit", steps=100, of=part.name)
+        row(number, {"seconds": 1000 * seconds}, "command", command="imports", arch="")
+        row(number, {"seconds": 2000 * seconds}, "command", command="first step", arch="mlp")
+        for runs in ("one", "one a thread"):
+            row(number, {"seconds": seconds}, "jobs", arch="mlp", runs=runs)
+    for operator, microseconds in (("relu_", 100.0), ("addmm", 300.0)):
+        row(0, {"microseconds": microseconds}, "operator", arch="mlp", operator=operator, shape="64x32")
+    row(0, {"operations": 500_000}, "arithmetic", arch="mlp")
     return made
 
 
@@ -93,45 +135,58 @@ def test_targets_are_met_or_missed_or_undecided() -> None:
     verdicts = {row[0]: row[1] for row in targets_table(RESULTS).rows}
     assert verdicts["epoch: lightning-plain / fit"] == "4.00 [4.00, 4.00], at least 10: missed"
     assert verdicts["epoch: notebook / fit"] == "8.00 [8.00, 8.00], at least 3.5: met"
-    assert verdicts["training steps: fit / bare"] == "0.50 [0.50, 0.50], at most 1.6: met"
+    assert verdicts["training steps on one thread: fit / bare"] == "0.50 [0.50, 0.50], at most 1.3: met"
     assert verdicts["start: fit.py to its first step / import lightning, torchvision"].endswith("at most 1.25: missed")
-    page = PAGE.markdown(RESULTS)
-    assert "Of 6 targets: 3 met, 3 missed, 0 undecided." in page
-    assert "The training steps of `fit` and `bare` are measured\n1 times a round, 10 steps each" in page
+    assert "Of 7 targets: 4 met, 3 missed, 0 undecided." in PAGE.markdown(RESULTS)
 
 
 def test_a_ratio_is_undecided_and_a_gain_uncertain_where_the_rounds_differ_too_much() -> None:
-    """Ratios of 0.5 and 40 in the two rounds, and a target of 3.5."""
-    results = results_of(notebook=(0.5, 120.0))
+    results = results_of(notebook=10.0)
     assert targets_table(results).rows[1][1].endswith("at least 3.5: undecided")
+    results = results_of(notebook=0.1)
     assert "Not certain, since the interval holds 1: mlp against the notebook's loop." in gain(results)
 
 
 def test_the_tables_hold_medians() -> None:
-    """Milliseconds of bare, added by loop and project, in all; a run has a start of 4 s and 5 epochs of 2 s."""
-    assert gain_table(RESULTS).rows == [["mlp", "2.0", "16.0", "8.0", "8.00 [8.00, 8.00]", "4.00 [4.00, 4.00]"]]
-    assert steps_table(RESULTS).rows == [["mlp", "400.00", "200.00", "-400.00", "200.00"]]
-    assert wait_table(RESULTS).rows == [["mlp", "4.0 (29%)", "10.0 (71%)", "0.0 (0%)", "14.0"]]
+    """Milliseconds of bare, added by loop and project, in all; a run has a start of 4 s and 5 epochs of 938 steps."""
+    ratios = ["8.00 [8.00, 8.00]", "4.00 [4.00, 4.00]"]
+    assert gain_table(RESULTS).rows == [["mlp", "1.9", "15.0", "7.5", *ratios]]
+    numbers = ["4.00", "2.00", "-4.00", "2.00", "0.50 [0.50, 0.50]", "less"]
+    assert steps_table(RESULTS).rows == [["mlp", "1", *numbers], ["mlp", "2", *numbers]]
+    assert wait_table(RESULTS).rows == [["mlp", "4.0 (30%)", "9.4 (70%)", "0.0 (0%)", "13.4"]]
+    assert epochs_table(RESULTS).rows[1] == ["mlp", "bf16-mixed", "fit", "", "1.88 + 0.00", "1"]
+
+
+def test_the_parts_of_a_step_are_compared() -> None:
+    assert [row[1:4] for row in parts_table(RESULTS).rows] == [["1000", "2000", "1000"]] * (len(PARTS) + 1)
+
+
+def test_a_step_is_held_against_the_rate_of_matrices() -> None:
+    """500,000 operations take 1 ms at 0.5 billion a second: of 4 ms a quarter, of 2 ms the half."""
+    numbers = ["0", "0", "1.00", "0.25 [0.25, 0.25]", "0.50 [0.50, 0.50]", "less"]
+    assert [row[2:] for row in limits_table(RESULTS).rows] == [numbers] * 2
+
+
+def test_alternatives_are_multiples_of_the_bare_loop() -> None:
+    rows = {row[1]: row[2:] for row in alternatives_table(RESULTS).rows}
+    assert rows["notebook"] == ["16.00", "4.00 [4.00, 4.00]", "more"]
+    assert "bare" not in rows
 
 
 def test_a_profile_begins_with_the_longest_operator() -> None:
-    (table,) = operator_tables(RESULTS)
-    assert table.columns[2:] == ["32-true, 1 thread", "32-true, 2 threads"]
-    assert table.rows == [
-        ["mkldnn_convolution", "64x32", "300 (75%)", "150 (75%)"],
-        ["relu_", "64x32", "100 (25%)", "50 (25%)"],
+    assert operator_table(RESULTS).rows == [
+        ["mlp", "addmm", "64x32", "300", "75%"],
+        ["mlp", "relu_", "64x32", "100", "25%"],
     ]
 
 
-def test_the_picture_has_the_numbers_of_the_tables() -> None:
-    epochs, growth = performance_figure(RESULTS).axes
+def test_the_picture_has_the_numbers_of_the_table() -> None:
+    (epochs,) = performance_figure(RESULTS).axes
     names = [label.get_text() for label in epochs.get_yticklabels()]
     shown = {name: number.get_text() for name, number in zip(names, epochs.texts, strict=True)}
     medians = [float(np.asarray(line.get_xdata())[0]) for line in epochs.lines if line.get_gid() == "medians"]
     assert list(shown.values()) == [f"{seconds:.1f}" for seconds in medians]
     assert [shown[name] for name in ("fit", "notebook", "lightning-plain")] == gain_table(RESULTS).rows[0][1:4]
-    rates = [float(np.asarray(line.get_ydata())[0]) for line in growth.lines if line.get_gid() == "rates"]
-    assert [row[2] for row in growth_table(RESULTS).rows] == [f"{rate / 64:.1f} ({rate:,.0f})" for rate in rates]
 
 
 @pytest.mark.nightly
@@ -144,7 +199,7 @@ def test_a_profile_knows_the_operators_of_a_step() -> None:
 @pytest.mark.slow
 def test_a_command_that_fails_is_an_error_with_its_output() -> None:
     with pytest.raises(UserError, match=r"status 2:\n.*unknown architecture 'resnet'"):
-        next(command("first step", "resnet", threads=1, steps=None))
+        next(command("first step", "resnet", threads=1))
 
 
 @pytest.mark.nightly
@@ -155,9 +210,11 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "out" / "lab").iterdir()}
     assert written == {"performance-dark.png", "performance.md", "performance.png"}
     results = read_raw_numbers(tmp_path / "out" / "data", "performance", Results)
-    assert set(results.different("variant", part="epoch")) == set(EPOCH_VARIANTS)
-    assert results.different("precision", part="epoch") == list(PRECISIONS)
-    assert set(results.different("variant", part="growth")) == set(GROWTH_VARIANTS)
-    assert results.numbers("batch_size", part="growth") == [64, 256, 1024, 4096]
-    measured = {"imports", "first step", "one epoch", "side by side", "one by one"}
-    assert set(results.different("command", part="command")) == measured
+    assert set(results.different("variant", part="training", threads="all")) == set(STEPS)
+    assert set(results.different("variant", part="training", threads="one")) == {
+        *("bare", "barebones", "fit"),
+        *alternatives(),
+    }
+    assert set(results.different("part")) == {
+        *("training", "of a step", "matrices", "command", "jobs", "operator", "arithmetic")
+    }

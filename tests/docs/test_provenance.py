@@ -1,11 +1,14 @@
 """The documentation's records name the commits that their runs were trained at, and those are in the history."""
 
+import shlex
 import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from benchmarks.pages import read_raw_numbers
+from benchmarks.rows import Results
 from convblocks.runs.records import read_results, write_results
 from convblocks.runs.result import RunResult
 from docs import provenance
@@ -26,6 +29,12 @@ UNKNOWN = {
     for rate in ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
     for schedule in ("constant", "onecycle")
 }
+
+# The pages of speed, and the folders of benchmarks/ that measure them.
+PAGES_OF_SPEED = {"performance": "training", "processes": "processes", "pictures": "pictures", "growth": "growth"}
+
+# So many later commits may have touched what a page of speed measures.
+MOST_COMMITS = 20
 
 # Records with runs of code that differed from its commit: to be trained again, and then removed from here.
 TO_BE_RUN_AGAIN = {"long"}
@@ -85,6 +94,18 @@ def test_faults_are_found(history: None) -> None:
     assert fault("long", "0123456789") == "is not in the history of HEAD"
     assert fault("study-choose", "a2fea31") == "has no scripts/study.py"
     assert fault("study-choose", "27c0667") is None
+
+
+@pytest.mark.parametrize("page", PAGES_OF_SPEED)
+def test_speed_was_measured_not_long_ago(page: str, history: None) -> None:
+    """And by the code of a commit: of what is measured, and of the benchmark."""
+    benchmark, measured = PAGES_OF_SPEED[page], read_raw_numbers(DATA, page, Results)
+    command = f"python -m benchmarks.{benchmark} {shlex.join(measured.arguments)}"
+    commit = str(measured.commit)
+    assert provenance.is_committed(measured.commit), f"measure it again, of a commit: {command}"
+    assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0, f"{commit} is not in the history"
+    since = int(commits_since(commit, (*provenance.MEASURED, f"benchmarks/{benchmark}")))
+    assert since <= MOST_COMMITS, f"{since} later commits have touched what it measures. Measure it again: {command}"
 
 
 def test_a_manifest_is_of_the_runs_that_are_kept() -> None:
