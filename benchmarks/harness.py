@@ -5,11 +5,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
@@ -23,7 +23,7 @@ from convblocks.training.fork import apart, discard_output, imported
 
 T = TypeVar("T")
 
-# What a ratio needs for a verdict. Its interval, of order statistics, is infinite below 6 rounds.
+# What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
 ROUNDS = 12
 
 
@@ -74,16 +74,21 @@ def in_turns(
 
         def take_turn() -> list[Row]:
             for connection in connections:
-                connection.send(None)
-            return [_received(connection) for connection in connections][0]
+                with suppress(ConnectionError):  # the process has ended; its answer tells why
+                    connection.send(None)
+            answers: dict[object, list[Row]] = {}
+            while len(answers) < ranks:  # whoever answers first: where one has failed, others wait for it or fail too
+                for ready in wait([connection for connection in connections if connection not in answers]):
+                    answers[ready] = _received(ready)
+            return answers[connections[0]]
 
         yield take_turn
 
 
-def _received(connection: Connection) -> list[Row]:
+def _received(connection: Any) -> list[Row]:
     try:
         answer = connection.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         raise UserError("a process that measures was killed, perhaps for want of memory") from None
     if isinstance(answer, Exception):
         raise answer

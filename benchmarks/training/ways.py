@@ -80,7 +80,7 @@ class Case:
 class Stopwatch:
     """Reports the seconds of a turn's training steps, and of all that follows until the next turn.
 
-    Also the memory, in bytes: by how much this process has grown at most.
+    Also the memory, in bytes: by how much this process has grown at most; and the rows that others have added.
 
     It has the names of a LightningModule's hooks, for a Trainer whose epochs are turns. They are called once an epoch,
     so that they cost the measured loop nothing.
@@ -90,12 +90,14 @@ class Stopwatch:
         self.turns = turns
         self.began: float | None = None
         self.size = peak_memory()
+        self.added: list[Row] = []
 
     def on_train_epoch_start(self) -> None:
         """Begin a turn, and end the one before."""
         if self.began is not None:
             values = {"training": self.trained - self.began, "evaluation": time.perf_counter() - self.trained}
-            self.turns.report([Row({}, values | {"memory": peak_memory() - self.size})])
+            self.turns.report([Row({}, values | {"memory": peak_memory() - self.size}), *self.added])
+            self.added = []
         self.turns.wait()
         self.began = time.perf_counter()
 
