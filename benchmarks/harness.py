@@ -5,11 +5,11 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
-from multiprocessing.connection import Connection
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
@@ -22,9 +22,8 @@ from convblocks.runs.directory import LOGS
 from convblocks.training.fork import apart, discard_output, imported
 
 T = TypeVar("T")
-TakeTurn = Callable[[], list[Row]]
 
-# A ratio with fewer than 6 rounds has no interval; every page should have 10 or more.
+# What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
 ROUNDS = 12
 
 
@@ -47,7 +46,9 @@ class Turns:
 
 
 @contextmanager
-def in_turns(threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1) -> Iterator[TakeTurn]:
+def in_turns(
+    threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1
+) -> Iterator[Callable[[], list[Row]]]:
     """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
 
     They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
@@ -73,17 +74,21 @@ def in_turns(threads: int, function: Callable[..., None], *arguments: object, ra
 
         def take_turn() -> list[Row]:
             for connection in connections:
-                connection.send(None)
-            rows, *_ = [_received(connection) for connection in connections]
-            return rows
+                with suppress(ConnectionError):  # the process has ended; its answer tells why
+                    connection.send(None)
+            answers: dict[object, list[Row]] = {}
+            while len(answers) < ranks:  # whoever answers first: where one has failed, others wait for it or fail too
+                for ready in wait([connection for connection in connections if connection not in answers]):
+                    answers[ready] = _received(ready)
+            return answers[connections[0]]
 
         yield take_turn
 
 
-def _received(connection: Connection) -> list[Row]:
+def _received(connection: Any) -> list[Row]:
     try:
         answer = connection.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         raise UserError("a process that measures was killed, perhaps for want of memory") from None
     if isinstance(answer, Exception):
         raise answer

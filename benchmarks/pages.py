@@ -27,7 +27,7 @@ RATIOS = (
     "A ratio is the median of n = {rounds} rounds' ratios, in brackets its 95 % interval: of order statistics, with no "
     "assumption on how they are distributed."
 )
-UNDECIDED = "A target is undecided where the interval holds it."
+UNDECIDED = "A target is undecided where the interval holds it, a ratio without a target where its interval holds 1."
 
 
 @dataclass(frozen=True)

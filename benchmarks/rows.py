@@ -63,9 +63,15 @@ class Results:
     def begin(cls, arguments: list[str], rounds: int, **settings: Label) -> "Results":
         return cls(describe_machine(), git_commit(), arguments, rounds, settings)
 
-    def measure(self, tasks: Sequence[Task], rounds: int = 1) -> None:
-        """Measure all of them in each round, each time in another random order; print values as they come in."""
+    def measure(self, tasks: Sequence[Task], rounds: int = 1, warm_up: bool = False) -> None:
+        """Measure all of them in each round, each time in another random order; print values as they come in.
+
+        With ``warm_up`` a first time does not count, in which processes build what they measure.
+        """
         began = time.perf_counter()
+        for number, (_, measure) in enumerate(tasks if warm_up else [], start=1):
+            echo(f"warming up {number}/{len(tasks)}")
+            measure()
         for number in range(rounds):
             for labels, measure in random.Random(number).sample(tasks, len(tasks)):
                 rows = [Row(labels | row.labels, row.values, number) for row in measure()]
@@ -120,10 +126,15 @@ def ratio(above: Sequence[float], below: Sequence[float] | None = None) -> Estim
     whatever their distribution (W. J. Conover, Practical Nonparametric Statistics, 3.2). Fewer than 6 rounds have none.
     """
     ratios = [one / other for one, other in zip(above, below or [1.0] * len(above), strict=True)]
-    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)
+    interval: Any = quantile_test(ratios, q=1, p=0.5).confidence_interval(CONFIDENCE)  # a float in scipy-stubs
     return Estimate(median(ratios), float(interval.low), float(interval.high), len(ratios), unit=RATIO)
 
 
 def side(measured: Estimate) -> str:
     """The verdict on a ratio without a target: whether it is more or less than 1."""
     return "more" if measured.low > 1 else "less" if measured.high < 1 else "undecided"
+
+
+def judged(measured: Estimate) -> str:
+    """A ratio without a target, and its verdict."""
+    return f"{measured}: {side(measured)}"

@@ -5,45 +5,47 @@ pictures, both against MNIST's own files, and how long the files take to decode.
 on which nothing else should run.
 
   --arch NAME ...      the networks (default: all)
-  --rounds N           how often everything is measured (default: 3)
+  --rounds N           how often everything is measured (default: 12; fewer than 6 decide nothing)
   --pictures N         at most so many training pictures in the folder, to see that it works (default: 60000)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default: docs)
 
 Example:
-  python -m benchmarks.pictures --rounds 5
+  python -m benchmarks.pictures --arch mlp --out lightning_logs
 """
 
 import tempfile
-from argparse import Namespace
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
 
-from benchmarks.harness import in_fresh_process, parser
+from benchmarks.harness import in_fresh_process, in_turns, parser
 from benchmarks.pictures import measure
-from benchmarks.pictures.data import DESCRIPTIONS, TRAINING_PICTURES, Data, keep_decoded, write_pictures
-from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case, Part
+from benchmarks.pictures.data import (
+    DECODED,
+    DECODED_PICTURES,
+    DESCRIPTIONS,
+    TRAINING_PICTURES,
+    Data,
+    keep_decoded,
+    write_pictures,
+)
+from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case
 from benchmarks.pictures.page import PAGE
-from benchmarks.rows import Results, Row, Task
+from benchmarks.rows import Results, Row, Values
 from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, echo, end
 from convblocks.data import mnist
 from convblocks.errors import UsageError
 
-# Training steps of a measurement: each of its repeats takes about a second.
+# Training steps of a turn, which takes about a second.
 STEPS = {"mlp": 600, "maxpool": 60, "batchnorm": 120}
 
-# Those that are compared are next to each other.
-MEASURED: tuple[tuple[Part, Data], ...] = (
-    ("epoch", "folder"),
-    ("epoch", "MNIST"),
-    ("epoch", "colour"),
-    ("bare", "colour"),
-    ("bare", "MNIST"),
-)
+# Of the folder the bare steps are MNIST's.
+BARE: tuple[Data, ...] = ("MNIST", "colour")
 
 
 def main(arguments: list[str]) -> None:
@@ -53,7 +55,7 @@ def main(arguments: list[str]) -> None:
         UsageError: options that are unknown or out of range.
         UserError: the folder cannot be written to, or the disk has no room for the pictures.
     """
-    made = parser(rounds=3)
+    made = parser()
     made.add_argument("--pictures", type=at_least(BATCH_SIZE), default=TRAINING_PICTURES)
     made.set_defaults(out=Path("docs"))
     options = made.parse_args(arguments)
@@ -63,26 +65,32 @@ def main(arguments: list[str]) -> None:
     mnist.prepare(mnist.DEFAULT_ROOT)
     threads = torch.get_num_threads()
     results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
-    for arch in options.arch:
-        for data in DESCRIPTIONS:
-            labels = {"part": "arithmetic", "arch": arch, "data": data}
-            results.rows.append(Row(labels, {"multiply_adds": measure.multiply_adds(arch, data)}))
-    with tempfile.TemporaryDirectory() as folder:
+    for arch, data in product(options.arch, DESCRIPTIONS):
+        values: Values = {"multiply_adds": measure.multiply_adds(arch, data)}
+        results.rows.append(Row({"part": "arithmetic", "arch": arch, "data": data}, values))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         echo(f"writing and decoding {options.pictures:,} pictures")
-        write_pictures(Path(folder), options.pictures)
-        keep_decoded(Path(folder))
-        results.measure(list(cases(options, Path(folder), threads)), options.rounds)
+        write_pictures(folder, options.pictures)
+        keep_decoded(folder)
+        write_pictures(folder / DECODED, min(DECODED_PICTURES, options.pictures))
+        for arch in options.arch:
+            with ExitStack() as stack:
+                turns = [
+                    (asdict(case), stack.enter_context(in_turns(threads, measure.train, case, folder)))
+                    for case in cases(arch, options.pictures)
+                ]
+                results.measure(turns, options.rounds, warm_up=True)
+        readings = [(way, partial(in_fresh_process, threads, measure.reading, way, folder)) for way in WAYS]
+        results.measure([({"part": "reading", "way": way}, read) for way, read in readings], options.rounds)
     PAGE.publish(out, results)
 
 
-def cases(options: Namespace, folder: Path, threads: int) -> Iterator[Task]:
-    """The measurements of a round."""
-    for arch in options.arch:
-        for part, data in MEASURED:
-            case = Case(part, arch, data, min(STEPS[arch], options.pictures // BATCH_SIZE))
-            yield asdict(case), partial(in_fresh_process, threads, measure.trained, case, folder)
-    for way in WAYS:
-        yield {"part": "reading", "way": way}, partial(in_fresh_process, threads, measure.reading, way, folder)
+def cases(arch: str, pictures: int) -> list[Case]:
+    """What takes turns."""
+    steps = min(STEPS[arch], pictures // BATCH_SIZE)
+    epochs = [Case("epoch", arch, data, steps) for data in DESCRIPTIONS]
+    return [*epochs, *(Case("bare", arch, data, steps) for data in BARE)]
 
 
 if __name__ == "__main__":

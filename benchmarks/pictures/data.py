@@ -17,6 +17,9 @@ Data = Literal["MNIST", "folder", "colour"]
 # As many as MNIST has.
 TRAINING_PICTURES, TEST_PICTURES = 60_000, 10_000
 
+# So many are decoded in each round, in a second or two. They lie in a folder beside ``train`` and ``test``.
+DECODED_PICTURES, DECODED = 6000, "decoded"
+
 CLASSES = MNIST_SPEC.classes
 
 # Speed depends on the shape alone.

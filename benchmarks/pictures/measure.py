@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +13,11 @@ from torch.nn import functional
 from torch.optim import Adam
 from torchinfo import summary
 
-from benchmarks.pictures.data import DESCRIPTIONS, Data, data_flags
+from benchmarks.harness import Turns
+from benchmarks.pictures.data import DECODED, DESCRIPTIONS, Data, data_flags
 from benchmarks.rows import Row
 from benchmarks.training import ways
-from benchmarks.training.ways import LEARNING_RATE, SEED, Stopwatch, add_hooks, fit_command
+from benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, SEED, Stopwatch, add_hooks, fit_command
 from convblocks.data import mnist
 from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.data.images import MNIST as MNIST_SPEC
@@ -30,19 +30,16 @@ Part = Literal["epoch", "bare"]
 
 BATCH_SIZE = 64
 
-# How often the steps of a measurement are made; the first time is not timed.
-REPEATS = 4
-
 # Training steps to a batch of evaluation, as in a whole epoch of MNIST: 938 to 10.
 STEPS_PER_EVALUATION = 94
 
 
 @dataclass(frozen=True)
 class Case:
-    """The same steps several times.
+    """What is done in a turn.
 
     Args:
-        part: "epoch" for epochs of fit.py with so many steps and as large a share of the evaluation, "bare" for the
+        part: "epoch" for an epoch of fit.py with so many steps and as large a share of the evaluation, "bare" for the
             steps of the network and its optimizer alone.
         arch: The network's name.
         data: The data set.
@@ -55,43 +52,27 @@ class Case:
     steps: int
 
 
-class EpochTimes(Stopwatch):
-    """Keeps when each epoch began."""
-
-    def __init__(self) -> None:
-        self.starts: list[float] = []
-
-    def on_train_epoch_start(self) -> None:
-        super().on_train_epoch_start()
-        self.starts.append(self.began)
-
-    def of_epochs(self) -> list[float]:
-        """The seconds of each epoch but the first, with its evaluation, logs and checkpoint."""
-        return [end - start for start, end in pairwise([*self.starts, self.ended])][1:]
+def train(case: Case, folder: Path, turns: Turns) -> None:
+    """Take turns as long as there are any."""
+    stopwatch = Stopwatch(turns)
+    if case.part == "epoch":
+        epochs(case, folder, stopwatch)
+    else:
+        bare_steps(case, stopwatch)
 
 
-def trained(case: Case, folder: Path) -> list[Row]:
-    """The seconds of each repeat but the first; the pictures lie in ``folder``."""
-    seconds = epochs(case, folder) if case.part == "epoch" else bare_steps(case)
-    return [Row({}, {"seconds": one}) for one in seconds]
-
-
-def epochs(case: Case, folder: Path) -> list[float]:
+def epochs(case: Case, folder: Path, stopwatch: Stopwatch) -> None:
     """``scripts/fit.py``, with everything on."""
-    times = EpochTimes()
-    add_hooks(ImageClassifier, times)
+    add_hooks(ImageClassifier, stopwatch)
     evaluated = max(1, round(case.steps / STEPS_PER_EVALUATION))
     fit_command(
-        ways.Case("fit", case.arch, batch_size=BATCH_SIZE),
-        case.steps,
+        ways.Case("fit", case.arch, batch_size=BATCH_SIZE, steps=case.steps, test_batches=evaluated),
         "measured",
-        *["--epochs", str(REPEATS), "--trainer.limit_val_batches", str(evaluated)],
-        *data_flags(case.data, folder),
+        *["--epochs", str(MANY_EPOCHS), *data_flags(case.data, folder)],
     )
-    return times.of_epochs()
 
 
-def bare_steps(case: Case) -> list[float]:
+def bare_steps(case: Case, stopwatch: Stopwatch) -> None:
     """A plain loop over one batch, again and again: nothing is fetched, normalised or logged."""
     keep_freed_memory()
     torch.manual_seed(SEED)
@@ -100,15 +81,13 @@ def bare_steps(case: Case) -> list[float]:
     optimizer = Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     images = torch.randn(BATCH_SIZE, *images_are.shape)
     targets = torch.randint(len(images_are.classes), (BATCH_SIZE,))
-    seconds = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
+    while True:
+        stopwatch.on_train_epoch_start()
         for _ in range(case.steps):
             optimizer.zero_grad()
             functional.cross_entropy(network(images), targets).backward()
             optimizer.step()
-        seconds.append(time.perf_counter() - began)
-    return seconds[1:]
+        stopwatch.on_validation_start()
 
 
 def multiply_adds(arch: str, data: Data) -> int:
@@ -118,8 +97,9 @@ def multiply_adds(arch: str, data: Data) -> int:
 
 
 def decode_on_all_cores(folder: Path) -> int:
-    """List, look at and decode the training pictures, whatever was kept of them."""
-    paths = list_pictures(folder / "train", find_classes(folder / "train")).paths
+    """List, look at and decode training pictures, of which nothing was kept."""
+    train = folder / DECODED / "train"
+    paths = list_pictures(train, find_classes(train)).paths
     read_headers(paths)
     return len(decode(paths, MNIST_SPEC.shape))
 

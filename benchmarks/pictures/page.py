@@ -5,8 +5,8 @@ from statistics import median
 
 from benchmarks.pages import Page
 from benchmarks.pictures.data import COLOUR, as_many_for_testing
-from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, REPEATS, WAYS
-from benchmarks.rows import Results, ratio
+from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, WAYS
+from benchmarks.rows import Results, judged, ratio
 from convblocks.estimates import Estimate
 from convblocks.tables import Table
 
@@ -21,15 +21,16 @@ def texts(results: Results) -> dict[str, object]:
     return {
         "test_pictures": as_many_for_testing(int(results.settings["pictures"] or 0)),
         "shape": " x ".join(map(str, COLOUR.shape)),
-        "repeats": REPEATS,
         "batch_size": BATCH_SIZE,
-        "cores": results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading"),
+        "decoded": int(results.median("images", way=ALL_CORES)),
+        "cores": judged(results.ratio("seconds", {"way": ALL_CORES}, {"way": ONE_CORE}, part="reading")),
     }
 
 
 def seconds(results: Results, part: str, arch: str, data: str) -> list[float]:
-    """Of epochs or of bare steps: the median of a measurement's repeats, one a round."""
-    return results.by_round("seconds", median, part=part, arch=arch, data=data)
+    """Of an epoch with its evaluation, logs and checkpoint, or of bare steps, which have none; one a round."""
+    parts = (results.by_round(value, sum, part=part, arch=arch, data=data) for value in ("training", "evaluation"))
+    return [sum(both) for both in zip(*parts, strict=True)]
 
 
 def growth(results: Results, part: str, arch: str, data: str) -> list[float]:
@@ -59,7 +60,7 @@ def colour_table(results: Results) -> Table:
             results.median("multiply_adds", part="arithmetic", arch=arch, data=data) for data in ("MNIST", "colour")
         )
         bare, epochs = (growth(results, part, arch, "colour") for part in ("bare", "epoch"))
-        growths, proportion = [str(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
+        growths, proportion = [judged(ratio(own)) for own in (bare, epochs)], ratio(epochs, bare)
         rows.append([arch, *times, f"{larger / own:.2f}", *growths, str(proportion), _held(proportion, COLOUR_TARGET)])
     columns = ["network", "MNIST, seconds", "colour, seconds", "multiply-adds", "bare", "epochs", "epochs / bare"]
     return Table("An epoch on colour pictures", [*columns, "target"], rows)

@@ -1,32 +1,34 @@
 """usage: python -m benchmarks.processes [options]
 
-Measure what several processes cost on this machine, one thread each: fit.py and plain Lightning DDP, alternating, with
-1 and 2 processes; and what 1 to 8 processes send each other in a step. Takes about eight minutes on two CPUs, on which
-nothing else should run.
+Measure what several processes cost on this machine, one thread each: fit.py and plain Lightning DDP, with 1 and 2
+processes, taking turns; and what 1 to 8 processes send each other in a step. Takes about ten minutes on two CPUs,
+on which nothing else should run, and 8 GB of memory.
 
   --arch NAME ...      the networks (default: all)
-  --rounds N           how often fit.py and plain Lightning are compared (default: 3)
-  --steps N            at most so many training steps a measurement, for a quick look (default: no limit)
+  --rounds N           how often each case has its turn (default: 12; fewer than 6 decide nothing)
+  --steps N            at most so many training steps a turn, for a quick look (default: 200)
   --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
 
 Example:
   python -m benchmarks.processes --out docs
 """
 
-from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 
 from benchmarks.harness import parser
-from benchmarks.processes.measure import Case, measure
+from benchmarks.processes import measure
+from benchmarks.processes.measure import WAYS, Case, turns_of
 from benchmarks.processes.page import PAGE
-from benchmarks.rows import Results, Task
+from benchmarks.rows import Labels, Results
 from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
 from convblocks.data import mnist
 
-# Training steps of a comparison's measurement by the global batch size: one or two seconds each.
-STEPS = {64: {"mlp": 400, "maxpool": 40, "batchnorm": 100}, 256: {"mlp": 250, "maxpool": 15, "batchnorm": 40}}
+# Training steps of a turn by the global batch size: half a second to a second each.
+STEPS = {64: {"mlp": 200, "maxpool": 20, "batchnorm": 40}, 256: {"mlp": 120, "maxpool": 6, "batchnorm": 15}}
 
 PROCESSES = (1, 2, 4, 8)
 
@@ -42,40 +44,42 @@ def main(arguments: list[str]) -> None:
 
     Raises:
         UsageError: options that are unknown or out of range.
-        UserError: the folder cannot be written to.
+        UserError: the folder cannot be written to, or a process was killed.
     """
-    made = parser(rounds=3)
-    made.add_argument("--steps", type=at_least(3), default=400)  # of fewer steps none is an inner one
+    made = parser()
+    made.add_argument("--steps", type=at_least(3), default=200)  # of fewer steps none is an inner one
     options = made.parse_args(arguments)
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
     results = Results.begin(arguments, options.rounds)
-    results.measure(list(compared(options)), options.rounds)
-    results.measure(list(recorded(options)))
+    for arch in options.arch:
+        with ExitStack() as stack:
+            cases = compared(arch, options.steps)
+            tasks = [(labels("compared", case), stack.enter_context(turns_of(case))) for case in cases]
+            results.measure(tasks, options.rounds, warm_up=True)
+        for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
+            results.measure([(labels("recorded", case), partial(measure.recorded, case))])
     PAGE.publish(out, results)
 
 
-def compared(options: Namespace) -> Iterator[Task]:
-    """Both variants next to each other, with 1 and 2 processes, at each batch size."""
+def labels(part: str, case: Case) -> Labels:
+    return {"part": part, **asdict(case)}
+
+
+def compared(arch: str, most_steps: int) -> Iterator[Case]:
+    """Both variants with 1 and 2 processes, at each batch size."""
     for batch_size, steps in STEPS.items():
-        for arch in options.arch:
-            for processes in (1, 2):
-                for variant in ("fit", "plain"):
-                    yield task("compared", Case(variant, arch, batch_size, processes, min(steps[arch], options.steps)))
+        for processes in (1, 2):
+            for variant in WAYS:
+                yield Case(variant, arch, batch_size, processes, min(steps[arch], most_steps))
 
 
-def recorded(options: Namespace) -> Iterator[Task]:
+def recorded(arch: str, steps: int) -> Iterator[Case]:
     """This project at strong and at weak scaling, and plain Lightning with 2 processes to hold it against."""
-    steps = min(RECORDED_STEPS, options.steps)
-    for arch in options.arch:
-        yield task("recorded", Case("plain", arch, BATCH_SIZE, 2, steps))
-        for processes in PROCESSES:
-            for batch_size in sorted({BATCH_SIZE, BATCH_SIZE * processes}):
-                yield task("recorded", Case("fit", arch, batch_size, processes, steps))
-
-
-def task(part: str, case: Case) -> Task:
-    return {"part": part, **asdict(case)}, lambda: measure(case, record=part == "recorded").rows()
+    yield Case("plain", arch, BATCH_SIZE, 2, steps)
+    for processes in PROCESSES:
+        for batch_size in sorted({BATCH_SIZE, BATCH_SIZE * processes}):
+            yield Case("fit", arch, batch_size, processes, steps)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,10 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.harness import Turns
+from benchmarks.rows import Row
+from benchmarks.training.ways import Stopwatch
+
 # Where torch's collective operations have the tensor or tensors that a process gives.
 GIVEN = {"allreduce_": 0, "broadcast_": 0, "barrier": 0, "allgather_": 1, "_allgather_base_": 1}
 GATHERING = ("allgather_", "_allgather_base_")
@@ -33,30 +37,42 @@ class Collective:
     def gathers(self) -> bool:
         return self.operation in GATHERING
 
+    def row(self) -> Row:
+        return Row({"part": "collective", "operation": self.operation, "size": self.size}, {"per_step": self.per_step})
 
-class Recorder:
-    """Records the collective operations of one process over the inner steps of the first epoch, which is not timed.
+
+class Recorder(Stopwatch):
+    """Reports the collective operations of one process too, those of the inner steps of its first turn.
 
     Not the first steps, in which DistributedDataParallel finds out what to send together, nor the last one, which
     knows nothing of a next.
 
     Args:
-        steps: Training steps of the epoch, at least 3.
+        turns: The turns.
+        steps: Training steps of each, at least 3.
     """
 
     FIRST_STEPS = 10
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, turns: Turns, steps: int) -> None:
+        super().__init__(turns)
         self.first, self.last = min(self.FIRST_STEPS, max(1, steps // 3)), steps - 1
-        self.collectives: list[Collective] | None = None
+        self.is_over = False
+        self.collectives: list[Row] = []
         self._profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        if self.collectives is None and batch_idx == self.first:
+        if not self.is_over and batch_idx == self.first:
             self._profiler.start()
-        elif self.collectives is None and batch_idx == self.last:
+        elif not self.is_over and batch_idx == self.last:
             self._profiler.stop()
-            self.collectives = _per_step(_events(self._profiler), self.last - self.first)
+            self.collectives = [one.row() for one in _per_step(_events(self._profiler), self.last - self.first)]
+            self.is_over = True
+
+    def rows(self) -> list[Row]:
+        """The seconds, and in the first turn the collectives."""
+        collectives, self.collectives = self.collectives, []
+        return [*super().rows(), *collectives]
 
 
 def _events(profiler: profile) -> Iterator[Any]:

@@ -1,44 +1,45 @@
 """Training in several processes: this project's way, and the way of a usual Lightning project."""
 
 import os
-import tempfile
-from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing import active_children
-from pathlib import Path
 from typing import Literal
 
 import torch
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
-from lightning.pytorch import Trainer
 from torch import Tensor
 from torch.utils.data import DistributedSampler, TensorDataset
 
-from benchmarks.processes.communication import Collective, Recorder
+from benchmarks.harness import Turns, in_turns
+from benchmarks.processes.communication import Recorder
 from benchmarks.rows import Row
 from benchmarks.training import ways
-from benchmarks.training.ways import SEED, BarebonesClassifier, BareLoop, Stopwatch, add_hooks, fit_command
+from benchmarks.training.ways import (
+    MANY_EPOCHS,
+    SEED,
+    BarebonesClassifier,
+    BareLoop,
+    Stopwatch,
+    add_hooks,
+    fit_command,
+    train_in_turns,
+)
 from convblocks.data.loader import Batch
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.distributed import end_process_group
-from convblocks.training.fork import discard_output, imported
 
 Variant = Literal["fit", "plain"]
-
-# The first is not timed.
-EPOCHS = 2
 
 
 @dataclass(frozen=True)
 class Case:
-    """Two epochs of a few steps and one batch of evaluation.
+    """A way to train, and what it does in a turn: a few steps, and one batch of evaluation.
 
     Args:
-        variant: The way to train.
+        variant: The way.
         arch: The network's name.
         batch_size: Images per step, over all processes together.
         processes: How many train together, with one thread each.
-        steps: Training steps of each epoch.
+        steps: Training steps.
     """
 
     variant: Variant
@@ -47,15 +48,18 @@ class Case:
     processes: int
     steps: int
 
+    def of_training(self) -> ways.Case:
+        return ways.Case("fit", self.arch, batch_size=self.batch_size, steps=self.steps, test_batches=1)
 
-def fit(case: Case) -> None:
+
+def fit(case: Case, stopwatch: Stopwatch) -> None:
     """``scripts/fit.py``."""
     several = ["--trainer.strategy", "ddp"] if case.processes > 1 else []
+    add_hooks(ImageClassifier, stopwatch)
     fit_command(
-        ways.Case("fit", case.arch, batch_size=case.batch_size),
-        case.steps,
+        case.of_training(),
         "measured",
-        *["--epochs", str(EPOCHS), "--threads", "1", "--trainer.limit_val_batches", "1"],
+        *["--epochs", str(MANY_EPOCHS), "--threads", "1", "--trainer.enable_progress_bar", "false"],
         *["--trainer.devices", str(case.processes), *several],
     )
 
@@ -69,74 +73,38 @@ class PlainClassifier(BarebonesClassifier):
         return loss
 
 
-def plain(case: Case) -> None:
+def plain(case: Case, stopwatch: Stopwatch) -> None:
     """Lightning's Trainer with its default logger and checkpoints, and each process's share of images in memory."""
-    loop = BareLoop(ways.Case("bare", case.arch))
-    trainer = Trainer(
-        max_epochs=EPOCHS,
-        accelerator="cpu",
+    loop = BareLoop(case.of_training())
+    loader = loop.train_loader
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    images = TensorDataset(loader.images, loader.targets)
+    sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(images, case.processes, rank, seed=SEED)
+    loader.order, loader.batch_size = torch.tensor(list(sampler)), case.batch_size // case.processes
+    train_in_turns(
+        *(loop.case, stopwatch, PlainClassifier(loop), loader, loop.test_loader),
         devices=case.processes,
         strategy="ddp" if case.processes > 1 else "auto",
-        limit_train_batches=case.steps,
-        limit_val_batches=1,
         use_distributed_sampler=False,  # it is there already
-        enable_progress_bar=False,  # no more than fit.py has without a terminal
+        enable_progress_bar=False,
     )
-    loader = loop.train_loader
-    images = TensorDataset(loader.images, loader.targets)
-    sampler: DistributedSampler[tuple[Tensor, ...]] = DistributedSampler(
-        images, case.processes, trainer.global_rank, seed=SEED
-    )
-    loader.order, loader.batch_size = torch.tensor(list(sampler)), case.batch_size // case.processes
-    trainer.fit(PlainClassifier(loop), loader, loop.test_loader)
 
 
-VARIANTS = {"fit": (fit, ImageClassifier), "plain": (plain, PlainClassifier)}
+WAYS: dict[Variant, Callable[[Case, Stopwatch], None]] = {"fit": fit, "plain": plain}
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """The seconds of the timed epoch's steps, and the collectives of a step, where these were recorded."""
-
-    seconds: float
-    collectives: list[Collective]
-
-    def rows(self) -> list[Row]:
-        recorded = [
-            Row({"part": "collective", "operation": one.operation, "size": one.size}, {"per_step": one.per_step})
-            for one in self.collectives
-        ]
-        return [Row({}, {"seconds": self.seconds}), *recorded]
+def train(case: Case, record: bool, turns: Turns) -> None:
+    """Take turns as long as there are any."""
+    WAYS[case.variant](case, Recorder(turns, case.steps) if record else Stopwatch(turns))
 
 
-def measure(case: Case, record: bool = False) -> Measurement:
-    """Train in processes that have done their imports, in an empty folder; the first of them reports."""
-    context = imported(measure)
-    port = find_free_network_port()
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(case.processes, mp_context=context) as pool:
-        ranks = [pool.submit(_measure_here, case, rank, port, Path(folder), record) for rank in range(case.processes)]
-        done, waiting = wait(ranks, return_when=FIRST_EXCEPTION)
-        if waiting:  # for one that has failed; they would give up after half an hour
-            for process in active_children():
-                process.kill()
-        for rank in done:
-            rank.result()
-        return ranks[0].result()
+def turns_of(case: Case, record: bool = False) -> AbstractContextManager[Callable[[], list[Row]]]:
+    """Processes that train together whenever it is their turn."""
+    return in_turns(1, train, case, record, ranks=case.processes)
 
 
-def _measure_here(case: Case, rank: int, port: int, folder: Path, record: bool) -> Measurement:
-    torch.set_num_threads(1)
-    discard_output(as_terminal=False)
-    if case.processes > 1:  # as Lightning sets it in the processes that it starts itself
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": 0}
-        environment = address | {"WORLD_SIZE": case.processes, "LOCAL_RANK": rank}
-        os.environ |= {name: str(value) for name, value in environment.items()}
-    os.chdir(folder)
-    train, module = VARIANTS[case.variant]
-    stopwatch, recorder = Stopwatch(), Recorder(case.steps)
-    add_hooks(module, stopwatch)
-    if record and rank == 0:
-        add_hooks(module, recorder)
-    train(case)
-    end_process_group()
-    return Measurement(stopwatch.seconds()["training"], recorder.collectives or [])
+def recorded(case: Case) -> list[Row]:
+    """The seconds of a turn, and the collectives of the one before."""
+    with turns_of(case, record=True) as take_turn:
+        _, *collectives = take_turn()
+        return [*take_turn(), *collectives]

@@ -5,7 +5,7 @@ from pathlib import Path
 from benchmarks.pages import Page
 from benchmarks.processes import communication
 from benchmarks.processes.communication import Cluster, Collective, ring_bytes, ring_messages
-from benchmarks.rows import Labels, Results, Row, ratio
+from benchmarks.rows import Labels, Results, Row, judged, ratio
 from convblocks.estimates import Estimate
 from convblocks.tables import Table
 
@@ -20,6 +20,7 @@ PLACE = ("network", "processes", "scaling")
 def texts(results: Results) -> dict[str, object]:
     return {
         "batch_size": shared(results),
+        "recorded_steps": max(results.numbers("steps", part="recorded")),
         "start": f"{1e6 * communication.START:.1f}",
         "nvlink": f"{1e6 * communication.NVLINK_LATENCY:.1f}",
         "network": f"{1e6 * communication.NETWORK_LATENCY:.1f}",
@@ -37,7 +38,7 @@ def places(results: Results) -> list[tuple[str, int]]:
 def pace(results: Results, arch: str, batch_size: int, processes: int) -> Estimate:
     """Steps a second of fit, as a share of plain's: the ratio of the seconds, the other way around."""
     common: Labels = {"part": "compared", "arch": arch, "batch_size": batch_size, "processes": processes}
-    return results.ratio("seconds", {"variant": "plain"}, {"variant": "fit"}, **common)
+    return results.ratio("training", {"variant": "plain"}, {"variant": "fit"}, **common)
 
 
 def verdict(results: Results, arch: str, batch_size: int) -> str:
@@ -49,7 +50,7 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     paces = []
     for size in (batch_size, smallest):
         plain, fit = (
-            results.by_round("seconds", **common, batch_size=size, variant=variant) for variant in ("plain", "fit")
+            results.by_round("training", **common, batch_size=size, variant=variant) for variant in ("plain", "fit")
         )
         paces.append([one / other for one, other in zip(plain, fit, strict=True)])
     return f"more than at {smallest}: {ratio(*paces).at_least(1)}"
@@ -59,8 +60,8 @@ def pace_table(results: Results) -> Table:
     """The targets."""
     rows = []
     for arch, size in places(results):
-        one, two = (str(pace(results, arch, size, processes)) for processes in (1, 2))
-        rows.append([arch, str(size), one, two, verdict(results, arch, size)])
+        one, two = (pace(results, arch, size, processes) for processes in (1, 2))
+        rows.append([arch, str(size), judged(one), str(two), verdict(results, arch, size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
     return Table("Steps a second: fit / plain", header, rows)
 
@@ -69,14 +70,20 @@ def rates_table(results: Results) -> Table:
     """Steps a second by the median time of the rounds, and the gain from the second process."""
     rows = []
     for arch, size in places(results):
-        row = [arch, str(size)]
+        place: Labels = {"part": "compared", "arch": arch, "batch_size": size}
+        (steps,) = results.numbers("steps", **place)
+        row = [arch, str(size), str(steps)]
         for variant in ("fit", "plain"):
-            own: Labels = {"part": "compared", "arch": arch, "batch_size": size, "variant": variant}
-            (steps,) = results.numbers("steps", **own)
-            row += [f"{steps / results.median('seconds', **own, processes=processes):.1f}" for processes in (1, 2)]
-            row.append(str(results.ratio("seconds", {"processes": 1}, {"processes": 2}, **own)))
+            own = place | {"variant": variant}
+            row += [f"{steps / results.median('training', **own, processes=processes):.1f}" for processes in (1, 2)]
+            row.append(judged(results.ratio("training", {"processes": 1}, {"processes": 2}, **own)))
         rows.append(row)
-    header = ["network", "batch", *(f"{name}, {what}" for name in ("fit", "plain") for what in ("1", "2", "2 / 1"))]
+    header = [
+        "network",
+        "batch",
+        "steps",
+        *(f"{name}, {what}" for name in ("fit", "plain") for what in ("1", "2", "2 / 1")),
+    ]
     return Table("Steps a second, of 1 and of 2 processes", header, rows)
 
 
@@ -84,7 +91,7 @@ def scaling_table(results: Results) -> Table:
     """The pace of 1 to 8 processes on this machine."""
     rows = []
     for one in results.of(part="recorded", variant="fit"):
-        rate = _number(one, "steps") / one.values["seconds"]
+        rate = _number(one, "steps") / one.values["training"]
         rows.append([*_place(results, one), f"{rate:.1f}", f"{rate * _number(one, 'batch_size'):,.0f}"])
     return Table("Scaling of fit on this machine", [*PLACE, "steps a second", "images a second"], rows)
 
@@ -113,9 +120,8 @@ def calculation_table(results: Results) -> Table:
     rows = []
     for arch in results.different("arch", part="compared"):
         for variant in ("fit", "plain"):
-            most = max(
-                results.of(part="recorded", arch=arch, variant=variant), key=lambda one: _number(one, "processes")
-            )
+            cases = results.of(part="recorded", arch=arch, variant=variant)
+            most = max(cases, key=lambda one: _number(one, "processes"))
             row = [arch, variant, str(most.labels["processes"])]
             for cluster in CLUSTERS.values():
                 sent = collectives(results, most)
@@ -126,11 +132,11 @@ def calculation_table(results: Results) -> Table:
     return Table("What that means on GPUs", ["network", "variant", "recorded with", *header], rows)
 
 
-def collectives(results: Results, recorded: Row) -> list[Collective]:
+def collectives(results: Results, case: Row) -> list[Collective]:
     """The collectives of a recorded case."""
     return [
         Collective(str(row.labels["operation"]), _number(row, "size"), row.values["per_step"])
-        for row in results.of(**recorded.labels | {"part": "collective"})
+        for row in results.of(**case.labels | {"part": "collective"})
     ]
 
 

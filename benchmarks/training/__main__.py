@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
     results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
     for arch in options.arch:
         with ExitStack() as processes:
-            results.measure(list(turns(arch, options, processes)), options.rounds)
+            results.measure(list(turns(arch, options, processes)), options.rounds, warm_up=True)
     results.measure([*commands(options), *jobs(options)], options.rounds)
     results.measure(list(once(options)))
     PAGE.publish(out, results)
@@ -85,21 +85,15 @@ def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]
     counts = {"one": 1, "all": options.threads}
     for threads, case in cases(arch, options):
         take_turn = processes.enter_context(in_turns(counts[threads], train, case))
-        yield warm({"part": "training", "threads": threads, **asdict(case)}, partial(timed, take_turn, case))
+        yield {"part": "training", "threads": threads, **asdict(case)}, partial(timed, take_turn, case)
     if arch == TAKEN_APART:
         for variant in ("bare", "fit"):
             case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
             take_turn = processes.enter_context(in_turns(1, measure.parts_of_steps, case))
-            yield warm({"part": "of a step", "variant": variant, "steps": case.steps}, take_turn)
+            yield {"part": "of a step", "variant": variant, "steps": case.steps}, take_turn
     for threads, count in counts.items():
         take_turn = processes.enter_context(in_turns(count, measure.multiply))
-        yield warm({"part": "matrices", "beside": arch, "threads": threads}, take_turn)
-
-
-def warm(labels: Labels, take_turn: TakeTurn) -> Task:
-    """A task whose first turn, with all that is done only once, is over."""
-    take_turn()
-    return labels, take_turn
+        yield {"part": "matrices", "beside": arch, "threads": threads}, take_turn
 
 
 def timed(take_turn: TakeTurn, case: Case) -> list[Row]:

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal
 
 from benchmarks.pages import Page
-from benchmarks.rows import Label, Labels, Results, ratio, side
+from benchmarks.rows import Label, Labels, Results, judged, ratio
 from benchmarks.training.figure import archs_of, performance_figure, training
 from benchmarks.training.measure import LOOKS_EVERY, MATRIX_SIZE, OTHER, PARTS
 from benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Variant
@@ -157,11 +157,10 @@ def steps_table(results: Results) -> Table:
         for name, threads in sorted(threads_of(results).items(), key=lambda item: item[1]):
             ways = [training(variant, threads=name) | {"arch": arch} for variant in ("bare", "barebones", "fit")]
             bare, loop, project = (1000 * results.median("step", **way) for way in ways)
-            ratio = results.ratio("step", ways[2], ways[0])
             numbers = [f"{one:.2f}" for one in (bare, loop - bare, project - loop, project)]
-            rows.append([arch, str(threads), *numbers, str(ratio), side(ratio)])
+            rows.append([arch, str(threads), *numbers, judged(results.ratio("step", ways[2], ways[0]))])
     header = ["network", "threads", "bare", "the Trainer's loop adds", "this project adds or saves", "fit"]
-    return Table("Where a training step's milliseconds go", [*header, "fit / bare", "than 1"], rows)
+    return Table("Where a training step's milliseconds go", [*header, "fit / bare"], rows)
 
 
 def parts_table(results: Results) -> Table:
@@ -193,9 +192,9 @@ def limits_table(results: Results) -> Table:
                 steps = results.by_round("step", **training(variant, threads=name), arch=arch)
                 shares.append(ratio(at_least, steps))
             numbers = [f"{operations / 1e6:,.0f}", f"{median(rates) / 1e9:.0f}", f"{1000 * median(at_least):.2f}"]
-            rows.append([arch, str(threads), *numbers, *map(str, shares), side(shares[1])])
+            rows.append([arch, str(threads), *numbers, *map(judged, shares)])
     header = ["network", "threads", "million operations", "matrices: billion a second", "ms at that rate"]
-    return Table("How near that is to what the processor can do", [*header, "bare", "fit", "fit than 1"], rows)
+    return Table("How near that is to what the processor can do", [*header, "bare", "fit"], rows)
 
 
 def alternatives_table(results: Results) -> Table:
@@ -207,8 +206,8 @@ def alternatives_table(results: Results) -> Table:
             if variant != "bare":
                 to_bare = results.ratio("step", own, BARE_ALONE, arch=arch)
                 shown = f"{1000 * results.median('step', **own, arch=arch):.2f}"
-                rows.append([arch, variant, shown, str(to_bare), side(to_bare)])
-    return Table("What one might take instead", ["network", "", "ms a step", "/ bare", "than 1"], rows)
+                rows.append([arch, variant, shown, judged(to_bare)])
+    return Table("What one might take instead", ["network", "", "ms a step", "/ bare"], rows)
 
 
 def operator_table(results: Results) -> Table:

@@ -1,13 +1,13 @@
 """Several processes: the same work in both variants, all that is sent, and honest sums of it."""
 
-from argparse import Namespace
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks.pages import read_raw_numbers
-from benchmarks.processes.__main__ import compared, recorded
+from benchmarks.processes import __main__ as command
+from benchmarks.processes.__main__ import compared, labels
 from benchmarks.processes.communication import (
     NETWORK_BANDWIDTH,
     NETWORK_LATENCY,
@@ -19,9 +19,9 @@ from benchmarks.processes.communication import (
     ring_bytes,
     ring_messages,
 )
-from benchmarks.processes.measure import Case, Measurement, Variant, measure
+from benchmarks.processes.measure import Case, Variant, recorded
 from benchmarks.processes.page import calculation_table, pace_table, rates_table, scaling_table, sent_table
-from benchmarks.rows import Labels, Results, Row
+from benchmarks.rows import Results, Row
 from tests.scripts import run_benchmark
 
 # The MLP's 79,510 gradients and a gathering of 3 float32 numbers.
@@ -60,59 +60,65 @@ def test_a_collective_counts_as_often_as_it_comes() -> None:
         pytest.param("fit", "mlp", 1, None, marks=pytest.mark.nightly),
     ],
 )
-def test_every_step_sends_its_gradients_once(variant: Variant, arch: str, processes: int, gradients: int) -> None:
+def test_every_step_sends_its_gradients_once(
+    variant: Variant, arch: str, processes: int, gradients: int | None
+) -> None:
     """Those that DistributedDataParallel sends from C++ are recorded too; one process sends nothing."""
-    measured = measure(Case(variant, arch, batch_size=64, processes=processes, steps=6), record=True)
-    assert measured.seconds > 0
-    if processes == 1:
-        assert measured.collectives == []
+    timed, *collectives = recorded(Case(variant, arch, batch_size=64, processes=processes, steps=6))
+    assert timed.values["training"] > 0
+    if gradients is None:
+        assert collectives == []
     else:
-        sent = [one for one in measured.collectives if one.size == 4 * gradients]
-        assert sent == [Collective("allreduce_", 4 * gradients, per_step=1.0)]
+        sent = [one for one in collectives if one.labels["size"] == 4 * gradients]
+        assert sent == [Collective("allreduce_", 4 * gradients, per_step=1.0).row()]
 
 
 def test_both_variants_are_compared_and_all_numbers_of_processes_are_recorded() -> None:
-    options = Namespace(arch=["mlp"], steps=400)
-    assert len({tuple(labels.values()) for labels, _ in compared(options)}) == 2 * 2 * 2
-    cases = {(labels["variant"], labels["processes"], labels["batch_size"]) for labels, _ in recorded(options)}
+    assert len(set(compared("mlp", most_steps=400))) == 2 * 2 * 2
+    cases = {(case.variant, case.processes, case.batch_size) for case in command.recorded("mlp", steps=31)}
     fit = {("fit", processes, size) for processes in (1, 2, 4, 8) for size in (64, 64 * processes)}
     assert cases == {("plain", 2, 64), *fit}
 
 
-def results_of(paces: tuple[float, float]) -> Results:
+def results_of(paces: Sequence[float]) -> Results:
     """With 2 processes fit is as fast as plain at batch 64, and at 256 so many times as fast in each round."""
-    made = Results("a machine", "abc1234", ["--out", "docs"], rounds=2)
+    made = Results("a machine", "abc1234", ["--out", "docs"], len(paces))
     for number, pace in enumerate(paces):
-        seconds = {("fit", 64): 4, ("plain", 64): 4, ("fit", 256): 8, ("plain", 256): 8 * pace}
-        for (variant, batch_size), of_two in seconds.items():
+        seconds: dict[tuple[Variant, int], float] = {("fit", 64): 4, ("plain", 64): 4, ("fit", 256): 8}
+        for (variant, batch_size), of_two in (seconds | {("plain", 256): 8 * pace}).items():
             for processes in (1, 2):
-                labels: Labels = {"part": "compared", "variant": variant, "arch": "mlp", "batch_size": batch_size}
-                labels |= {"processes": processes, "steps": 10}
-                made.rows.append(Row(labels, {"seconds": (1 + 2 * number) * of_two / processes}, number))
-    for case, one in [
-        (Case("plain", "mlp", 64, 2, steps=10), Measurement(1.0, [GRADIENTS])),
-        (Case("fit", "mlp", 64, 1, steps=10), Measurement(1.0, [])),
-        (Case("fit", "mlp", 64, 8, steps=10), Measurement(2.0, [GRADIENTS, GATHERING])),
-        (Case("fit", "mlp", 512, 8, steps=10), Measurement(4.0, [GRADIENTS, GATHERING])),
+                case = Case(variant, "mlp", batch_size, processes, steps=10)
+                values = {"training": (1 + number) * of_two / processes}
+                made.rows.append(Row(labels("compared", case), values, number))
+    for case, seconds_of_turn, sent in [
+        (Case("plain", "mlp", 64, 2, steps=10), 1.0, [GRADIENTS]),
+        (Case("fit", "mlp", 64, 1, steps=10), 1.0, []),
+        (Case("fit", "mlp", 64, 8, steps=10), 2.0, [GRADIENTS, GATHERING]),
+        (Case("fit", "mlp", 512, 8, steps=10), 4.0, [GRADIENTS, GATHERING]),
     ]:
-        made.rows += [Row({"part": "recorded", **asdict(case)} | row.labels, row.values) for row in one.rows()]
+        own = labels("recorded", case)
+        made.rows += [
+            Row(own, {"training": seconds_of_turn}),
+            *(Row(own | one.row().labels, one.row().values) for one in sent),
+        ]
     return made
 
 
-RESULTS = results_of((2.0, 2.0))
+RESULTS = results_of(6 * [2.0])
 
 
 def test_targets_are_met_or_missed_or_undecided() -> None:
     assert pace_table(RESULTS).rows == [
-        ["mlp", "64", "1.00 [1.00, 1.00]", "1.00 [1.00, 1.00]", "at least 1.2: missed"],
-        ["mlp", "256", "2.00 [2.00, 2.00]", "2.00 [2.00, 2.00]", "more than at 64: met"],
+        ["mlp", "64", "1.00 [1.00, 1.00]: undecided", "1.00 [1.00, 1.00]", "at least 1.2: missed"],
+        ["mlp", "256", "2.00 [2.00, 2.00]: more", "2.00 [2.00, 2.00]", "more than at 64: met"],
     ]
-    assert pace_table(results_of((2.0, 0.5))).rows[1][-1] == "more than at 64: undecided"
+    assert pace_table(results_of(3 * [2.0, 0.5])).rows[1][-1] == "more than at 64: undecided"
 
 
-def test_steps_a_second_are_medians() -> None:
-    numbers = ["1.2", "2.5", "2.00 [2.00, 2.00]"]
-    assert rates_table(RESULTS).rows[0] == ["mlp", "64", *numbers, *numbers]
+def test_steps_a_second_are_those_of_the_median_time() -> None:
+    """Of 10 steps in 4 to 24 seconds, or half of that."""
+    numbers = ["0.7", "1.4", "2.00 [2.00, 2.00]: more"]
+    assert rates_table(RESULTS).rows[0] == ["mlp", "64", "10", *numbers, *numbers]
 
 
 def test_scaling_is_strong_where_a_batch_is_shared_and_weak_where_it_grows() -> None:

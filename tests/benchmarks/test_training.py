@@ -150,7 +150,7 @@ def test_the_tables_hold_medians() -> None:
     """Milliseconds of bare, added by loop and project, in all; a run has a start of 4 s and 5 epochs of 938 steps."""
     ratios = ["8.00 [8.00, 8.00]", "4.00 [4.00, 4.00]"]
     assert gain_table(RESULTS).rows == [["mlp", "1.9", "15.0", "7.5", *ratios]]
-    numbers = ["4.00", "2.00", "-4.00", "2.00", "0.50 [0.50, 0.50]", "less"]
+    numbers = ["4.00", "2.00", "-4.00", "2.00", "0.50 [0.50, 0.50]: less"]
     assert steps_table(RESULTS).rows == [["mlp", "1", *numbers], ["mlp", "2", *numbers]]
     assert wait_table(RESULTS).rows == [["mlp", "4.0 (30%)", "9.4 (70%)", "0.0 (0%)", "13.4"]]
     assert epochs_table(RESULTS).rows[1] == ["mlp", "bf16-mixed", "fit", "", "1.88 + 0.00", "1"]
@@ -162,13 +162,13 @@ def test_the_parts_of_a_step_are_compared() -> None:
 
 def test_a_step_is_held_against_the_rate_of_matrices() -> None:
     """50 million operations take 1 ms at 50 billion a second: of 4 ms a quarter, of 2 ms the half."""
-    numbers = ["50", "50", "1.00", "0.25 [0.25, 0.25]", "0.50 [0.50, 0.50]", "less"]
+    numbers = ["50", "50", "1.00", "0.25 [0.25, 0.25]: less", "0.50 [0.50, 0.50]: less"]
     assert [row[2:] for row in limits_table(RESULTS).rows] == [numbers] * 2
 
 
 def test_alternatives_are_multiples_of_the_bare_loop() -> None:
     rows = {row[1]: row[2:] for row in alternatives_table(RESULTS).rows}
-    assert rows["notebook"] == ["16.00", "4.00 [4.00, 4.00]", "more"]
+    assert rows["notebook"] == ["16.00", "4.00 [4.00, 4.00]: more"]
     assert "bare" not in rows
 
 

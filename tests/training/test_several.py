@@ -16,7 +16,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch import distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.processes.measure import Case, measure
+from benchmarks.processes.measure import Case, recorded
 from convblocks.data.images import ImageSets
 from convblocks.runs.directory import RunDirectory
 from convblocks.training import preemption, signals
@@ -157,8 +157,8 @@ def test_so_many_collectives_a_step(arch: str, most: float) -> None:
 
     Not counted is what asks for signals: one in ten steps, but more where a step takes more than 0.1 s here.
     """
-    measured = measure(Case("fit", arch, batch_size=64, processes=2, steps=115), record=True)
-    assert sum(one.per_step for one in measured.collectives if one.size != SIGNALS_SIZE) <= most
+    _, *collectives = recorded(Case("fit", arch, batch_size=64, processes=2, steps=115))
+    assert sum(one.values["per_step"] for one in collectives if one.labels["size"] != SIGNALS_SIZE) <= most
 
 
 @pytest.mark.slow
