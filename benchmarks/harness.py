@@ -23,6 +23,9 @@ from convblocks.training.fork import apart, discard_output, imported
 
 T = TypeVar("T")
 
+# Gives a process its next turn, and returns what it measured.
+TakeTurn = Callable[[], list[Row]]
+
 # What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
 ROUNDS = 12
 
@@ -46,9 +49,7 @@ class Turns:
 
 
 @contextmanager
-def in_turns(
-    threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1
-) -> Iterator[Callable[[], list[Row]]]:
+def in_turns(threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1) -> Iterator[TakeTurn]:
     """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
 
     They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DistributedSampler, TensorDataset
 
-from benchmarks.harness import Turns, in_turns
+from benchmarks.harness import TakeTurn, Turns, in_turns
 from benchmarks.processes.communication import Recorder
 from benchmarks.rows import Row
 from benchmarks.training import ways
@@ -98,7 +98,7 @@ def train(case: Case, record: bool, turns: Turns) -> None:
     WAYS[case.variant](case, Recorder(turns, case.steps) if record else Stopwatch(turns))
 
 
-def turns_of(case: Case, record: bool = False) -> AbstractContextManager[Callable[[], list[Row]]]:
+def turns_of(case: Case, record: bool = False) -> AbstractContextManager[TakeTurn]:
     """Processes that train together whenever it is their turn."""
     return in_turns(1, train, case, record, ranks=case.processes)
 
