@@ -39,6 +39,14 @@ def test_a_process_ends_without_unloading_its_modules(start: list[str], tmp_path
     assert (ended.returncode, ended.stderr) == (0, "at once")
 
 
+def test_garbage_is_searched_for_after_the_imports_only(tmp_path: Path) -> None:
+    module = "import gc\nfound = gc.isenabled()\ndef main(_): print(found, gc.isenabled(), gc.get_freeze_count() > 0)"
+    (tmp_path / "command.py").write_text(module)
+    run = [sys.executable, "-c", "from convblocks.console import answer\nanswer('command', '')"]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("False True True\n", "")
+
+
 @pytest.mark.slow
 def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None:
     command = [*FIT, *DEBUG, "--arch", "mlp", "--epochs", "10000", "--name", "run"]

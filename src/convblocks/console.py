@@ -5,6 +5,7 @@ Imports little, so that Ctrl-C is handled almost from the start.
 
 import atexit
 import errno
+import gc
 import os
 import shlex
 import signal
@@ -68,7 +69,7 @@ def answer(
             signal.signal(signal.SIGINT, _exit_now)
         # Without a home folder that it can write to, matplotlib would announce at length where it keeps its cache.
         import_module("logging").getLogger("matplotlib").setLevel("ERROR")
-        with _loading():
+        with _loading(), _no_search_for_garbage():
             found: Command = import_module(command).main if isinstance(command, str) else command
         if accepts_ctrl_c:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -222,6 +223,20 @@ def _loading() -> Iterator[None]:
         yield
     finally:
         print("\r" + " " * len(shown), end="\r", flush=True)
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """Import PyTorch without Python's searches for garbage, which would find little and take half a second or more."""
+    if "torch" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # later searches skip what was imported
+        gc.enable()
 
 
 def _exit_now(number: int, frame: FrameType | None) -> None:

@@ -45,6 +45,20 @@ def test_the_initial_scale_is_that_of_the_convolutions() -> None:
         assert torch.equal(values * (0.5 if name.startswith("blocks") else 1), networks[1][name])
 
 
+def test_channels_set_the_number_and_width_of_the_blocks() -> None:
+    network = BlockNetwork(channels=[4, 6])
+    assert [one.out_channels for one in network.modules() if isinstance(one, nn.Conv2d)] == [4, 6]
+    assert network(torch.rand(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_the_cropped_edges_of_an_image_have_no_effect() -> None:
+    torch.manual_seed(0)
+    cropped, images = BlockNetwork(crop=2), torch.rand(3, 1, 28, 28)
+    whole = BlockNetwork(image_spec=replace(MNIST, height=24, width=24))
+    whole.load_state_dict(cropped.state_dict())
+    assert torch.equal(cropped(images), whole(images[..., 2:-2, 2:-2]))
+
+
 def test_centring_is_batch_normalisation_without_the_division() -> None:
     centring, normalisation = Centring2d(4), nn.BatchNorm2d(4, affine=False, eps=1e-12)
     for _ in range(3):
@@ -61,3 +75,7 @@ def test_unknown_choices_and_small_images_are_refused() -> None:
         BlockNetwork(head="pool")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="7 x 28 are too small"):
         BlockNetwork(image_spec=replace(MNIST, height=7))
+    with pytest.raises(UsageError, match="6 x 6 are too small for 3 blocks: 8 x 8 are needed"):
+        BlockNetwork(crop=11)
+    with pytest.raises(UsageError, match="crop must be at least 0, but is -1"):
+        BlockNetwork(crop=-1)

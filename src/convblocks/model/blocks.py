@@ -5,7 +5,7 @@ and what the head does with the last block's images. ``BlockNetwork`` combines t
 tell which of them matters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -54,7 +54,7 @@ class Centring2d(nn.Module):
 
 
 class BlockNetwork(nn.Module):
-    """Three blocks of Conv, activation, downsampling and normalisation, and a linear layer.
+    """Blocks of Conv, activation, downsampling and normalisation, three by default, and a linear layer.
 
     Input (B, C, H, W), output logits (B, classes). The course's MaxPool network is ``maxpool, none, flatten``, its
     BatchNorm network ``stride, batch, average``, weight for weight.
@@ -67,9 +67,11 @@ class BlockNetwork(nn.Module):
         activation: ``relu`` or ``leaky_relu``, which passes 1 % of negative values.
         initial_scale: A factor on the initial weights and biases of the convolutions.
         image_spec: The images that it must take.
+        channels: The output channels of each block; the course's are the default.
+        crop: The number of pixels at each edge that it does not see.
 
     Raises:
-        UsageError: an unknown choice, or images smaller than 8 x 8.
+        UsageError: an unknown choice, or images that are too small: for three blocks, smaller than 8 x 8.
     """
 
     def __init__(
@@ -80,27 +82,34 @@ class BlockNetwork(nn.Module):
         activation: Activation = "relu",
         initial_scale: float = 1.0,
         image_spec: ImageSpec = MNIST,
+        *,
+        channels: Sequence[int] = CHANNELS,
+        crop: int = 0,
     ) -> None:
         super().__init__()
         given = {"downsampling": downsampling, "normalisation": normalisation, "head": head, "activation": activation}
         for name, choice in given.items():
             if choice not in CHOICES[name]:
                 raise UsageError(f"{name} must be one of {', '.join(CHOICES[name])}, but is {choice!r}")
-        channels, height, width = image_spec.shape
-        if min(height, width) < 8:
-            raise UsageError(f"images of {height} x {width} are too small for three blocks: 8 x 8 are needed")
-        inputs = (channels, *CHANNELS[:-1])
+        if crop < 0:
+            raise UsageError(f"crop must be at least 0, but is {crop}")
+        self.crop = crop
+        height, width = (size - 2 * crop for size in (image_spec.height, image_spec.width))
+        if min(height, width) < (least := 2 ** len(channels)):
+            blocks = f"{len(channels)} blocks: {least} x {least} are needed"
+            raise UsageError(f"images of {height} x {width} are too small for {blocks}")
+        inputs = (image_spec.channels, *channels[:-1])
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(*_layers(one, other, downsampling, normalisation, activation))
-                for one, other in zip(inputs, CHANNELS, strict=True)
+                for one, other in zip(inputs, channels, strict=True)
             )
         )
-        for _ in CHANNELS:
+        for _ in channels:
             height, width = (size // 2 if downsampling == "maxpool" else -(-size // 2) for size in (height, width))
         positions = height * width if head == "flatten" else 1
         average = [nn.AdaptiveAvgPool2d(1)] if head == "average" else []
-        linear = nn.Linear(CHANNELS[-1] * positions, len(image_spec.classes))
+        linear = nn.Linear(channels[-1] * positions, len(image_spec.classes))
         self.head = nn.Sequential(*average, nn.Flatten(), linear)
         with torch.no_grad():
             for convolution in (layer for layer in self.modules() if isinstance(layer, nn.Conv2d)):
@@ -108,7 +117,8 @@ class BlockNetwork(nn.Module):
                     parameter.mul_(initial_scale)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.blocks(images))
+        inside = slice(self.crop, -self.crop or None)
+        logits: Tensor = self.head(self.blocks(images[..., inside, inside]))
         return logits
 
 
