@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 
 import torch
 
@@ -48,6 +49,9 @@ WORKER_STEPS = 200
 # The networks of which several runs are trained side by side, and the steps of each.
 SIDE_BY_SIDE = {"mlp": 1000, "batchnorm": 100}
 
+# The networks that are also trained in bf16-mixed, which is of no use to the MLP.
+MIXED = ("maxpool", "batchnorm")
+
 # The network whose step is taken apart: of the others the arithmetic is nearly all.
 TAKEN_APART = "mlp"
 
@@ -66,7 +70,7 @@ def main(arguments: list[str]) -> None:
     for arch in options.arch:
         with ExitStack() as processes:
             results.measure(list(turns(arch, options, processes)), options.rounds, warm_up=True)
-    results.measure([*commands(options), *jobs(options)], options.rounds)
+    results.measure([*commands(options), *sprints(options), *jobs(options)], options.rounds)
     results.measure(list(once(options)))
     PAGE.publish(out, results)
 
@@ -82,17 +86,17 @@ def parse(arguments: list[str]) -> Namespace:
 
 def turns(arch: str, options: Namespace, processes: ExitStack) -> Iterator[Task]:
     """All ways to train a network, and what the processor can do at best, next to each other."""
-    counts = {"one": 1, "all": options.threads}
+    threads_of = {"one": 1, "all": options.threads}
     for threads, case in cases(arch, options):
-        take_turn = processes.enter_context(in_turns(counts[threads], train, case))
+        take_turn = processes.enter_context(in_turns(threads_of[threads], train, case))
         yield {"part": "training", "threads": threads, **asdict(case)}, partial(timed, take_turn, case)
     if arch == TAKEN_APART:
         for variant in ("bare", "fit"):
             case = limited(Case(variant, arch, steps=STEPS[arch], test_batches=1), options)
             take_turn = processes.enter_context(in_turns(1, measure.parts_of_steps, case))
             yield {"part": "of a step", "variant": variant, "steps": case.steps}, take_turn
-    for threads, count in counts.items():
-        take_turn = processes.enter_context(in_turns(count, measure.multiply))
+    for threads, number in threads_of.items():
+        take_turn = processes.enter_context(in_turns(number, measure.multiply))
         yield {"part": "matrices", "beside": arch, "threads": threads}, take_turn
 
 
@@ -107,7 +111,7 @@ def cases(arch: str, options: Namespace) -> Iterator[tuple[str, Case]]:
     """What is trained with all threads, whole epochs, and what with one, just steps."""
     epochs = [Case(variant, arch, workers=best_workers(variant, arch, options)) for variant in LOADING_IMAGES]
     epochs = [replace(case, steps=LOADING_STEPS) for case in epochs]
-    for precision in PRECISIONS:
+    for precision in PRECISIONS if arch in MIXED else PRECISIONS[:1]:
         epochs += [Case(variant, arch, precision, steps=STEPS[arch]) for variant in ("bare", "fit")]
     epochs.append(Case("barebones", arch, steps=STEPS[arch], test_batches=1))
     yield from (("all", limited(case, options)) for case in epochs)
@@ -142,7 +146,7 @@ def best_workers(variant: Variant, arch: str, options: Namespace) -> int:
             case = limited(Case(variant, arch, workers=workers, steps=WORKER_STEPS, test_batches=1), options)
             take_turn = processes.enter_context(in_turns(options.threads, train, case))
             tasks.append(({"trial": variant, "workers": workers}, take_turn))
-        tried.measure(tasks, rounds=2)
+        tried.measure(tasks, warm_up=True)
     return min(WORKERS, key=lambda workers: tried.median("training", workers=workers))
 
 
@@ -152,14 +156,21 @@ def commands(options: Namespace) -> Iterator[Task]:
         yield {"part": "command", "command": name, "arch": arch}, partial(measure.command, name, arch, options.threads)
 
 
+def sprints(options: Namespace) -> Iterator[Task]:
+    """The shortest way to 99 %, with another seed each time."""
+    for precision in PRECISIONS:
+        labels: Labels = {"part": "sprint", "precision": precision}
+        yield labels, partial(measure.sprint, precision, options.threads, count())
+
+
 def jobs(options: Namespace) -> Iterator[Task]:
     """One run with all threads, and as many runs as there are threads, of one each."""
     for arch, steps in SIDE_BY_SIDE.items():
-        for runs, count in {"one": 1, "one a thread": options.threads}.items():
+        for runs, together in {"one": 1, "one a thread": options.threads}.items():
             if arch in options.arch:
                 labels: Labels = {"part": "jobs", "arch": arch, "runs": runs}
-                threads, most = options.threads // count, min(steps, options.steps or steps)
-                yield labels, partial(measure.side_by_side, arch, count, threads, most)
+                threads, most = options.threads // together, min(steps, options.steps or steps)
+                yield labels, partial(measure.side_by_side, arch, together, threads, most)
 
 
 def once(options: Namespace) -> Iterator[Task]:

@@ -1,5 +1,6 @@
 """Further measurements of training: what a step is made of, what the processor can do, and whole commands."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from convblocks.comparison.benchmark import Setting, images_per_second
 from convblocks.errors import UserError
 from convblocks.training.fast_network import speed_up_network
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The imports of every Lightning project on MNIST.
 IMPORTS = "import lightning, torchvision"
@@ -161,13 +162,27 @@ def command(name: str, arch: str, threads: int) -> Iterator[Row]:
         UserError: it failed.
     """
     first = ["--trainer.limit_train_batches", "1", "--running_loss", "--trainer.log_every_n_steps", "1"]
-    fit = [str(SCRIPTS / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
+    fit = [str(REPOSITORY / "scripts" / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
     commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "batch 1/1")}
-    yield Row({}, {"seconds": seconds_of(*commands[name])})
+    seconds, _ = time_command(*commands[name])
+    yield Row({}, {"seconds": seconds})
 
 
-def seconds_of(command: list[str], until: str) -> float:
-    """From the start of a Python command to the last line that holds a text, or to its end.
+def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
+    """``configs/sprint.yaml`` with the next seed: seconds from the command to the line with the test accuracy.
+
+    Raises:
+        UserError: it failed.
+    """
+    command = [str(REPOSITORY / "scripts" / "fit.py"), "--config", str(REPOSITORY / "configs" / "sprint.yaml")]
+    flags = ["--trainer.precision", precision, "--threads", str(threads), "--seed", str(next(seeds))]
+    seconds, output = time_command([*command, *flags], until="1/1 ")
+    (accuracy,) = re.findall(r"^test accuracy (.*?) %", output, re.MULTILINE)
+    yield Row({}, {"seconds": seconds, "accuracy": float(accuracy) / 100})
+
+
+def time_command(command: list[str], until: str) -> tuple[float, str]:
+    """Seconds from the start of a Python command to the last line that holds a text, or to its end; all lines.
 
     Raises:
         UserError: it failed.
@@ -186,4 +201,4 @@ def seconds_of(command: list[str], until: str) -> float:
                     seconds = time.perf_counter() - began
         if run.returncode != 0:
             raise UserError(f"{' '.join(command)} ended with status {run.returncode}:\n{''.join(lines)}")
-        return seconds if until else time.perf_counter() - began
+        return seconds if until else time.perf_counter() - began, "".join(lines)

@@ -12,8 +12,10 @@ from benchmarks.rows import Label, Labels, Results, judged, ratio
 from benchmarks.training.figure import archs_of, performance_figure, training
 from benchmarks.training.measure import LOOKS_EVERY, MATRIX_SIZE, OTHER, PARTS
 from benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Variant
-from convblocks.estimates import Estimate
+from convblocks.comparison.statistics import mean_interval
+from convblocks.estimates import PERCENT, SECONDS, Estimate
 from convblocks.tables import Table, listed
+from convblocks.training.diagnostics import whole_percent
 from convblocks.training.parser import EPOCHS
 
 # The names of the ways to train in a sentence that says how long they take.
@@ -21,6 +23,10 @@ SLOWER: dict[Variant, str] = {"notebook": "the notebook's loop", "lightning-plai
 
 # The networks that have targets.
 NETWORKS = ("mlp", "maxpool", "batchnorm")
+
+# At 99 %, the most seconds from the command on two CPUs.
+FAST = 0.99
+SPRINT_TARGETS = {"bf16-mixed": 12, "32-true": 20}
 
 # Of a network's profile, the operators that take longest.
 OPERATORS = 6
@@ -249,6 +255,20 @@ def commands_table(results: Results) -> Table:
     return Table("Commands", ["command", "network", "seconds"], rows)
 
 
+def sprints_table(results: Results) -> Table:
+    """How soon the shortest way to 99 % gets there, with everything that a user waits for."""
+    rows = []
+    for precision, limit in SPRINT_TARGETS.items():
+        labels: Labels = {"part": "sprint", "precision": precision}
+        seconds = mean_interval(results.values("seconds", **labels), SECONDS)
+        accuracies = results.values("accuracy", **labels)
+        reached = f"{sum(one >= FAST for one in accuracies)} of {len(accuracies)}"
+        verdict = f"at most {limit}: {seconds.at_most(limit)}"
+        rows.append([precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict])
+    header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
+    return Table(f"From the command to {whole_percent(FAST)}", header, rows)
+
+
 def targets_table(results: Results) -> Table:
     """A ratio, how it varied, and whether the target is met; empty where there is none."""
     archs = archs_of(results)
@@ -279,6 +299,7 @@ PAGE = Page(
         "operators": operator_table,
         "epochs": epochs_table,
         "commands": commands_table,
+        "sprints": sprints_table,
         "targets": targets_table,
     },
     texts,

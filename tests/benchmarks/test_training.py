@@ -24,6 +24,7 @@ from benchmarks.training.page import (
     limits_table,
     operator_table,
     parts_table,
+    sprints_table,
     steps_table,
     targets_table,
     wait_table,
@@ -122,6 +123,8 @@ def results_of(notebook: float | None = None) -> Results:
         row(number, {"seconds": 2000 * seconds}, "command", command="first step", arch="mlp")
         for runs in ("one", "one a thread"):
             row(number, {"seconds": seconds}, "jobs", arch="mlp", runs=runs)
+        row(number, {"seconds": 12 + number, "accuracy": 0.99}, "sprint", precision="bf16-mixed")
+        row(number, {"seconds": 9 + 0.1 * number, "accuracy": 0.988 + 0.001 * number}, "sprint", precision="32-true")
     for operator, microseconds in (("relu_", 100.0), ("addmm", 300.0)):
         row(0, {"microseconds": microseconds}, "operator", arch="mlp", operator=operator, shape="64x32")
     row(0, {"operations": 50_000_000}, "arithmetic", arch="mlp")
@@ -172,6 +175,12 @@ def test_alternatives_are_multiples_of_the_bare_loop() -> None:
     assert "bare" not in rows
 
 
+def test_a_sprint_is_timed_and_counted_where_it_gets_to_99_percent() -> None:
+    bf16, single = sprints_table(RESULTS).rows
+    assert bf16 == ["bf16-mixed", "14.5 [12.5, 16.5]", "6 of 6", "99.00 [99.00, 99.00]", "at most 12: missed"]
+    assert single[2] == "4 of 6"
+
+
 def test_a_profile_begins_with_the_longest_operator() -> None:
     assert operator_table(RESULTS).rows == [
         ["mlp", "addmm", "64x32", "300", "75%"],
@@ -215,5 +224,5 @@ def test_the_command_measures_everything_once(tmp_path: Path) -> None:
         *alternatives(),
     }
     assert set(results.different("part")) == {
-        *("training", "of a step", "matrices", "command", "jobs", "operator", "arithmetic")
+        *("training", "of a step", "matrices", "command", "sprint", "jobs", "operator", "arithmetic")
     }

@@ -8,7 +8,7 @@ import pytest
 from convblocks.comparison import compare
 from convblocks.comparison.options import parse
 from convblocks.runs.records import read_results
-from docs.experiments import EXPERIMENTS, channels_tables, command_of, sources, sprint_tables
+from docs.experiments import EXPERIMENTS, channels_tables, command_of, sources, time_tables
 from docs.writing import DATA
 from tests.comparison.made_up import MACHINE, course, provenance, result
 
@@ -49,16 +49,16 @@ def test_a_run_is_repeated_alone_with_the_options_of_its_record() -> None:
     )
 
 
-def test_a_sprint_ends_with_the_first_epoch_above_99_percent() -> None:
+def test_the_time_to_an_accuracy_ends_with_the_first_epoch_above_it() -> None:
     precision = (("trainer.precision", "32-true"),)
     runs = [
         result("maxpool", seed, accuracies[-1], precision, course(*accuracies, seconds=4.0))
-        for seed, accuracies in enumerate([(0.98, 0.991, 0.989), (0.98, 0.985, 0.987), (0.99,)])
+        for seed, accuracies in enumerate([(0.98, 0.991, 0.989), (0.98, 0.985, 0.989), (0.99,)])
     ]
     runs[2] = replace(runs[2], provenance=provenance("1 CPU (Other), Linux, python 3.11.2"))
-    here, elsewhere = sprint_tables(runs)
-    assert here.rows == [["32-true", "0", "8.0", "98.90 %"], ["32-true", "1", "never", "98.70 %"]]
-    assert elsewhere.rows == [["32-true", "2", "4.0", "99.00 %"]]
+    here, elsewhere = time_tables(runs, 0.99)
+    assert here.rows == [["32-true", "1 of 2", "8.0", "98.90 [98.90, 98.90]"]]
+    assert elsewhere.rows == [["32-true", "1 of 1", "4.0", "99.00"]]
     assert (here.title, elsewhere.title) == ("2 CPUs (AMD EPYC 9R45), Linux", "1 CPU (Other), Linux")
 
 
