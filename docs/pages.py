@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchmarks/ are no part of the package
 
+from benchmarks.growth import page as growth
 from benchmarks.handwriting import page as handwriting
 from benchmarks.handwriting.results import Results as HandwritingResults
 from benchmarks.pages import Page, read_raw_numbers
@@ -81,6 +82,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "experiments": ("docs/train.py", write_experiments),
     "board": ("docs/train.py", write_board),
     "performance": ("-m benchmarks.training --out docs", benchmark(performance.PAGE)),
+    "growth": ("-m benchmarks.growth --out docs", benchmark(growth.PAGE)),
     "processes": ("-m benchmarks.processes --out docs", benchmark(processes.PAGE)),
     "pictures": ("-m benchmarks.pictures --out docs", benchmark(pictures.PAGE)),
     "search": ("docs/train.py search", benchmark(search.PAGE)),

@@ -137,7 +137,7 @@ def test_damage_is_an_error_of_one_line(tmp_path: Path, content: str | None, rea
 
 
 @pytest.mark.parametrize(
-    "benchmark", ["training.__main__", "processes.__main__", "pictures.__main__", "search.__main__"]
+    "benchmark", ["training.__main__", "processes.__main__", "pictures.__main__", "search.__main__", "growth.__main__"]
 )
 def test_wrong_options_are_an_error_before_anything_is_measured(benchmark: str) -> None:
     main = import_module(f"benchmarks.{benchmark}").main
@@ -152,6 +152,7 @@ def test_wrong_options_are_an_error_before_anything_is_measured(benchmark: str) 
     [
         ("training.__main__", ["--arch", "resnet"], "invalid choice: 'resnet'"),
         ("processes.__main__", ["--steps", "2"], "must be at least 3, but is 2"),
+        ("growth.__main__", ["--sizes", "1"], "must be at least 2, but is 1"),
         ("pictures.__main__", ["--pictures", "63"], "must be at least 64, but is 63"),
         ("pictures.__main__", ["--pictures", "60001"], "must be at most 60000, but is 60001"),
     ],
