@@ -24,7 +24,7 @@ from convblocks.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.style import save_in_both_themes
 from convblocks.runs.records import read_results
 from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped
-from convblocks.tables import Table, counted, listed, percent
+from convblocks.tables import Table, counted, listed
 from docs import operations
 from docs.provenance import CHANGES
 from docs.writing import table, write_page, write_sections

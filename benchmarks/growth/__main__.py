@@ -14,8 +14,6 @@ Example:
 """
 
 import os
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -23,7 +21,7 @@ import torch
 
 from benchmarks.growth.page import PAGE
 from benchmarks.growth.sizes import Point, groups
-from benchmarks.harness import in_turns, parser
+from benchmarks.harness import TakeTurn, in_turns, parser
 from benchmarks.rows import Labels, Results, Row, Task
 from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
@@ -45,15 +43,10 @@ def main(arguments: list[str]) -> None:
     options = made.parse_args(arguments)
     out = output_folder(options.out)
     mnist.prepare(mnist.DEFAULT_ROOT)
-    began = time.perf_counter()
     results = Results.begin(arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count())
     for points in groups(options.arch, options.sizes):
         with ExitStack() as stack:
-            tasks = [task(stack, point) for point in points]
-            for _, warm_up in tasks:
-                warm_up()
-            results.measure(tasks, options.rounds)
-    results.minutes = (time.perf_counter() - began) / 60  # with the processes' starts
+            results.measure([task(stack, point) for point in points], options.rounds, warm_up=True)
     PAGE.publish(out, results)
 
 
@@ -65,7 +58,7 @@ def task(stack: ExitStack, point: Point) -> Task:
     return labels, partial(measured, turn, point.steps)
 
 
-def measured(take_turn: Callable[[], list[Row]], steps: int | None) -> list[Row]:
+def measured(take_turn: TakeTurn, steps: int | None) -> list[Row]:
     """A turn, with the seconds that count: of the function, of a training step, or of the epoch."""
     values = take_turn()[0].values
     if "seconds" not in values:
