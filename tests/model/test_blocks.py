@@ -70,6 +70,12 @@ def test_centring_is_batch_normalisation_without_the_division() -> None:
     torch.testing.assert_close(centring.eval()(images), images - centring.running_mean[:, None, None])
 
 
+def test_centring_takes_the_images_of_mixed_precision() -> None:
+    centring = Centring2d(1)
+    centring(torch.full((2, 1, 2, 2), 3.0, dtype=torch.bfloat16))
+    assert centring.running_mean.item() == pytest.approx(0.3)
+
+
 def test_unknown_choices_and_small_images_are_refused() -> None:
     with pytest.raises(UsageError, match="head must be one of flatten, average, but is 'pool'"):
         BlockNetwork(head="pool")  # type: ignore[arg-type]

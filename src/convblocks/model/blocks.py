@@ -49,7 +49,7 @@ class Centring2d(nn.Module):
         mean = self.running_mean
         if self.training:
             mean = images.mean(dim=(0, 2, 3))
-            self.running_mean.lerp_(mean.detach(), self.momentum)
+            self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), self.momentum)  # of bfloat16, perhaps
         return images + (self.bias - mean)[:, None, None]
 
 
