@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from statistics import mean
 from typing import Literal
 
 import yaml
 
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results
+from benchmarks.training.page import FAST
 from convblocks.comparison.analysis import summarise
 from convblocks.comparison.statistics import mean_interval
 from convblocks.comparison.study.decision import at_notebooks, cell_of
@@ -20,7 +22,7 @@ from convblocks.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
 from convblocks.runs.records import read_results
 from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped
 from convblocks.tables import Table, percent
-from docs.experiments import ACCURATE, BLOCKS, FAST, hardware, share_text, sources, without_versions
+from docs.experiments import ACCURATE, BLOCKS, hardware, share_text, sources, without_versions
 from docs.provenance import CHANGES
 from docs.writing import REPOSITORY, table, write_page, write_sections
 
@@ -65,12 +67,13 @@ def write_board(data: Path, out: Path) -> None:
     """Make the page."""
     entries = read_entries(data)
     records = grouped(entries, lambda entry: entry.records)
-    write_sections(out, "README.md", {"best": best_sentence(entries)})
+    commands = read_raw_numbers(data, "performance", Results)
+    write_sections(out, "README.md", {"best": best_sentence(entries, commands)})
     write_page(
         out / "docs" / "lab" / "board.md",
         "# The board: accuracy against cost",
         "All settings of this repository, and figures of others for comparison. How the runs came about is below.",
-        [goals_table(entries), entries_table(entries, first_steps(data)), public_table(data)],
+        [goals_table(entries), entries_table(entries, first_steps(commands)), public_table(data)],
         "## Where the numbers come from",
         CHANGES,
         *(sources(name, [run for entry in own for run in entry.runs]) for name, own in records.items()),
@@ -94,21 +97,21 @@ def read_entries(data: Path) -> list[Entry]:
     ]
 
 
-def best_sentence(entries: Sequence[Entry]) -> str:
+def best_sentence(entries: Sequence[Entry], commands: Results) -> str:
     """The README's: the shortest way to 99 % and the best accuracy, each with its machine or its cost."""
-    seconds = min(entry.seconds.value for entry in entries if entry.seconds)
+    precisions = commands.different("precision", part="sprint")
+    seconds = min(mean(commands.values("seconds", part="sprint", precision=one)) for one in precisions)
     accuracy, best = max(((one.accuracy.value, one.runs[0]) for one in entries if one.accuracy), key=itemgetter(0))
     return (
-        f"**{share_text(FAST)} of MNIST's test images after {seconds:.0f} s of training on two CPU cores; "
+        f"**{share_text(FAST)} of MNIST's test images {seconds:.0f} s after the command, on two CPU cores; "
         f"{percent(accuracy)} after {len(best.epochs)} epochs, with {best.parameters:,} parameters** ([all "
         "records](docs/lab/board.md))."
     )
 
 
-def first_steps(data: Path) -> dict[str, float]:
+def first_steps(commands: Results) -> dict[str, float]:
     """The median seconds from the start of fit.py to its first step, of all networks, by the machine's hardware."""
-    starts = read_raw_numbers(data, "performance", Results)
-    return {without_versions(starts.machine): starts.median("seconds", part="command", command="first step")}
+    return {without_versions(commands.machine): commands.median("seconds", part="command", command="first step")}
 
 
 def entries_table(entries: Sequence[Entry], first_steps: Mapping[str, float]) -> Table:

@@ -13,6 +13,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from benchmarks.pages import picture
+from benchmarks.training.page import FAST
 from convblocks.comparison.analysis import compare, summarise
 from convblocks.comparison.grid import paired_difference
 from convblocks.comparison.report import results_table
@@ -29,8 +30,8 @@ from docs import operations
 from docs.provenance import CHANGES
 from docs.writing import table, write_page, write_sections
 
-# The accuracies that sprint.yaml and quick.yaml are to reach, and to which the board counts seconds.
-FAST, ACCURATE = 0.99, 0.995
+# The accuracy that quick.yaml is to reach; that of sprint.yaml is FAST. The board counts the seconds to both.
+ACCURATE = 0.995
 
 ALONE = "Any run can be repeated alone, by a command like that given for the first one: its record holds its options."
 
@@ -332,28 +333,29 @@ EXPERIMENTS = {
     ),
     "sprint": Experiment(
         "Sprint",
-        f"How soon `configs/sprint.yaml` gets to {share_text(FAST)}, in one epoch. [performance.md](performance.md) has "
-        "the seconds from the command.",
+        f"How soon `configs/sprint.yaml` gets to {share_text(FAST)}, in one epoch; "
+        "[performance.md](performance.md) has the seconds from the command.",
         f"--name sprint --config configs/sprint.yaml --arch {BLOCKS} --seeds 10 --jobs 1 --threads 2 "
         "--grid trainer.precision=bf16-mixed,32-true",
         partial(time_tables, goal=FAST),
     ),
     "candidates-sprint": Experiment(
         "Candidates for the sprint",
-        "Chosen in the same way, in float32, since its runs were to be compared on any machine; first for the MaxPool "
-        "network, then for one that does not see the edges of the images, which are black, and has fewer channels.",
-        "\n".join(
-            [
-                _candidates(
-                    "sprint --arch maxpool --epochs 1",
-                    "sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5 sprint-betas-64-0.5",
-                ),
-                _candidates(
-                    f"sprint-cropped --arch {BLOCKS} --epochs 1",
-                    "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
-                    "sprint-cropped-narrow-batch-smoothed sprint-cropped-narrow-batch-smoothed-0.75",
-                ),
-            ]
+        "Chosen in the same way, in float32, since its runs were to be compared on any machine.",
+        _candidates(
+            "sprint --arch maxpool --epochs 1",
+            "sprint sprint-betas sprint-betas-0.75 sprint-betas-0.6 sprint-betas-0.5 sprint-betas-64-0.5",
+        ),
+        candidates_tables,
+    ),
+    "candidates-cropped": Experiment(
+        "Candidates for a shorter sprint",
+        "The choice before, sprint-betas, takes the MaxPool network; these do not see the images' edges, which are "
+        "black, and most have half as many channels. `sprint.yaml` is sprint-cropped-narrow-batch-smoothed.",
+        _candidates(
+            f"cropped --arch {BLOCKS} --epochs 1",
+            "sprint-cropped sprint-cropped-narrow sprint-cropped-narrow-batch sprint-cropped-stride-batch "
+            "sprint-cropped-narrow-batch-smoothed sprint-cropped-narrow-batch-smoothed-0.75",
         ),
         candidates_tables,
     ),
