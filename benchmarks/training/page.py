@@ -24,7 +24,7 @@ SLOWER: dict[Variant, str] = {"notebook": "the notebook's loop", "lightning-plai
 # The networks that have targets.
 NETWORKS = ("mlp", "maxpool", "batchnorm")
 
-# At 99 %, the most seconds from the command on two CPUs.
+# The accuracy that a sprint is to reach, and the most seconds that it may take from the command, on two CPUs.
 FAST = 0.99
 SPRINT_TARGETS = {"bf16-mixed": 12, "32-true": 20}
 

@@ -1,6 +1,5 @@
 """The benchmark measures the same arithmetic in all ways, and its tables hold medians and ratios."""
 
-import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -71,14 +70,13 @@ def test_every_way_takes_one_turn_after_the_other(variant: Variant) -> None:
 
 @pytest.mark.slow
 def test_the_parts_of_a_step_are_all_of_it() -> None:
-    """Of fit's, each is seen: forward and backward are most."""
+    """Of fit's, each is seen but for the signals, a few looks of a thousand: forward and backward are most."""
     with in_turns(1, parts_of_steps, Case("fit", "mlp", steps=400, test_batches=1)) as take_turn:
         take_turn()
         rows = {str(row.labels["of"]): row.values["seconds"] for row in take_turn()}
     assert list(rows) == [part.name for part in (*PARTS, OTHER)]
     assert rows["forward"] + rows["backward"] > 0.3 * sum(rows.values())
-    assert [name for name, seconds in rows.items() if seconds == 0] == []
-    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert [name for name, seconds in rows.items() if seconds == 0 and name != "signals"] == []
 
 
 def test_operations_are_twice_the_multiply_adds_forward_and_twice_that_backward() -> None:
