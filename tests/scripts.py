@@ -55,8 +55,19 @@ def run_script(
 
 
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m benchmarks.<name>`` and wait for it."""
-    return run(["-m", f"benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, timeout=600)
+    """Run ``python -m benchmarks.<name>`` in a new Python and wait for it.
+
+    It starts processes after it has computed with several threads, which a process that was forked itself cannot.
+    """
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": python_path()},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
 
 
 def run(
