@@ -108,6 +108,7 @@ def _take_turns(
     os.environ |= {name: str(value) for name, value in environment.items()}
     os.chdir(folder)
     discard_output(as_terminal=not environment)
+    gc.collect()  # or it would be done in the middle of a measurement, as in apart()
     _settle(threads)
     try:
         function(*arguments, Turns(connection))
@@ -131,7 +132,6 @@ def _settle(threads: int) -> None:
     # Processes that load images start as in any script, and not from another server, which would do all imports again.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     torch.set_num_threads(threads)
-    gc.collect()
 
 
 def parser(rounds: int = ROUNDS) -> Parser:
