@@ -16,10 +16,10 @@ from lightning.fabric.plugins.environments.lightning import find_free_network_po
 
 from benchmarks.rows import Row
 from convblocks.command_line import Parser, at_least
+from convblocks.compare.fork import apart, discard_output, imported
 from convblocks.errors import UserError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.directory import LOGS
-from convblocks.training.fork import apart, discard_output, imported
+from convblocks.run.directory import LOGS
 
 T = TypeVar("T")
 

@@ -11,12 +11,14 @@ import msgspec
 from matplotlib.figure import Figure
 
 from benchmarks.rows import Results as Rows
-from convblocks.atomic import write
 from convblocks.command_line import output_folder
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.style import save_in_both_themes
-from convblocks.tables import Table, as_json, terminal, to_console, to_markdown
+from convblocks.figures.tables import Table, to_console, to_markdown
+from convblocks.files import write
+from convblocks.run.progress import terminal
+from convblocks.text import as_json
 
 Results = TypeVar("Results")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from scipy.stats import quantile_test
 
-from convblocks.atomic import write
 from convblocks.console import echo
-from convblocks.estimates import CONFIDENCE, RATIO, Estimate
-from convblocks.runs.provenance import describe_machine, git_commit
-from convblocks.tables import as_json
+from convblocks.figures.estimates import CONFIDENCE, RATIO, Estimate
+from convblocks.files import write
+from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.text import as_json
 
 Label = str | int | None
 Labels = dict[str, Label]

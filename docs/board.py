@@ -13,15 +13,16 @@ import yaml
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results
 from benchmarks.training.page import FAST
-from convblocks.comparison.analysis import summarise
-from convblocks.comparison.statistics import mean_interval
-from convblocks.comparison.study.decision import at_notebooks, cell_of
-from convblocks.comparison.study.report import cell_text
-from convblocks.comparison.study.stages import choices_of
-from convblocks.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
-from convblocks.runs.records import read_results
-from convblocks.runs.result import Overrides, RunResult, by_arch, by_overrides, grouped
-from convblocks.tables import Table, percent
+from convblocks.compare.analysis import summarise
+from convblocks.compare.results import by_overrides, read_results, time_to
+from convblocks.compare.statistics import mean_interval
+from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
+from convblocks.figures.tables import Table
+from convblocks.run.result import Overrides, RunResult, by_arch, grouped
+from convblocks.study.decision import at_notebooks, cell_of
+from convblocks.study.report import cell_text
+from convblocks.study.stages import choices_of
+from convblocks.text import percent
 from docs.experiments import ACCURATE, BLOCKS, hardware, share_text, sources, without_versions
 from docs.provenance import CHANGES
 from docs.writing import REPOSITORY, table, write_page, write_sections
@@ -45,7 +46,7 @@ class Entry:
 
     def seconds_to(self, goal: float) -> Estimate | None:
         """From the first step to an accuracy; None unless all runs got there."""
-        found = [reached[1] for run in self.runs if (reached := run.time_to(goal))]
+        found = [reached[1] for run in self.runs if (reached := time_to(run, goal))]
         return mean_interval(found, SECONDS) if len(found) == len(self.runs) else None
 
 

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks.pages import read_raw_numbers
-from convblocks.atomic import write
-from convblocks.comparison.analysis import ArmSummary
-from convblocks.comparison.statistics import SIGNIFICANCE, permutation_test
-from convblocks.comparison.study.decision import PRIMARY, decide
-from convblocks.comparison.study.stages import choices_of
-from convblocks.estimates import share
-from convblocks.runs.records import read_results
-from convblocks.tables import Table, as_json
+from convblocks.compare.analysis import ArmSummary
+from convblocks.compare.results import read_results
+from convblocks.compare.statistics import SIGNIFICANCE, permutation_test
+from convblocks.figures.estimates import share
+from convblocks.figures.tables import Table
+from convblocks.files import write
+from convblocks.study.decision import PRIMARY, decide
+from convblocks.study.stages import choices_of
+from convblocks.text import as_json
 from docs.writing import table
 
 STUDIES, PERMUTATIONS = 1000, 999

@@ -14,18 +14,19 @@ from matplotlib.figure import Figure
 
 from benchmarks.pages import picture
 from benchmarks.training.page import FAST
-from convblocks.comparison.analysis import compare, summarise
-from convblocks.comparison.grid import paired_difference
-from convblocks.comparison.report import results_table
-from convblocks.comparison.statistics import SIGNIFICANCE, mean_interval
-from convblocks.comparison.study.decision import EQUIVALENT, cell_of
-from convblocks.comparison.study.plan import CONFIRMING_SEEDS, NOTEBOOK
-from convblocks.comparison.trials import command_line, overrides_for
-from convblocks.estimates import PERCENT, SECONDS, Estimate, cell, p_text
+from convblocks.compare.analysis import compare, summarise
+from convblocks.compare.grid import paired_difference
+from convblocks.compare.report import results_table
+from convblocks.compare.results import by_overrides, read_results, time_to
+from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
+from convblocks.compare.trials import command_line, overrides_for
+from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.style import save_in_both_themes
-from convblocks.runs.records import read_results
-from convblocks.runs.result import RunResult, by_arch, by_overrides, grouped
-from convblocks.tables import Table, counted, listed
+from convblocks.figures.tables import Table
+from convblocks.run.result import RunResult, by_arch, grouped
+from convblocks.study.decision import EQUIVALENT, cell_of
+from convblocks.study.plan import CONFIRMING_SEEDS, NOTEBOOK
+from convblocks.text import counted, listed
 from docs import operations
 from docs.provenance import CHANGES
 from docs.writing import table, write_page, write_sections
@@ -177,7 +178,7 @@ def time_tables(results: Sequence[RunResult], goal: float) -> list[Table]:
     for machine, own in grouped(results, hardware).items():
         rows = []
         for precision, runs in grouped(own, lambda run: dict(run.overrides)["trainer.precision"]).items():
-            seconds = [reached[1] for run in runs if (reached := run.time_to(goal))]
+            seconds = [reached[1] for run in runs if (reached := time_to(run, goal))]
             rows.append(
                 {
                     "precision": precision,

@@ -11,19 +11,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from convblocks.comparison.analysis import compare, summarise
-from convblocks.comparison.ranking import ranking
-from convblocks.comparison.report import results_table
-from convblocks.comparison.statistics import SIGNIFICANCE, holm, mean_interval
-from convblocks.comparison.wording import name_of
-from convblocks.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.compare.analysis import compare, summarise
+from convblocks.compare.intervals import intervals_figure
+from convblocks.compare.ranking import ranking
+from convblocks.compare.report import results_table
+from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
+from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
-from convblocks.figures.intervals import intervals_figure
+from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.figures.tables import Table
 from convblocks.model.blocks import BlockNetwork
 from convblocks.model.summary import multiply_adds
-from convblocks.runs.collapse import DEAD
-from convblocks.runs.result import RunResult, grouped
-from convblocks.tables import Table, listed, percent
+from convblocks.run.directory import DEAD
+from convblocks.run.result import RunResult, grouped
+from convblocks.text import listed, percent
 from docs.writing import millions, table
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.

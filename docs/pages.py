@@ -27,7 +27,8 @@ from benchmarks.training import page as performance
 from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
 from convblocks.errors import UserError
-from convblocks.tables import terminal, to_console
+from convblocks.figures.tables import to_console
+from convblocks.run.progress import terminal
 from docs import play
 from docs.board import write_board
 from docs.experiments import write_experiments, write_operations

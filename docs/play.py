@@ -16,18 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.pages import read_raw_numbers
-from convblocks.atomic import write
 from convblocks.command_line import output_folder
 from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
+from convblocks.demo.server import PAGE
 from convblocks.errors import UserError
-from convblocks.evaluation.trained import load_network
-from convblocks.handwriting.demo.server import PAGE
-from convblocks.model.dead_units import watch_relus
+from convblocks.files import write
 from convblocks.model.networks import build_network, evaluating
-from convblocks.runs.directory import RunDirectory
-from convblocks.runs.provenance import read_origin
-from convblocks.tables import as_json
+from convblocks.model.relus import watch_relus
+from convblocks.model.restore import load_network
+from convblocks.run.directory import RunDirectory
+from convblocks.run.provenance import read_origin
+from convblocks.text import as_json
 from docs.provenance import is_committed, manifest
 from docs.snapshots import FILE, STEPS
 from docs.writing import REPOSITORY

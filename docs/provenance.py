@@ -5,12 +5,13 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from convblocks.atomic import write
-from convblocks.estimates import NOTHING
-from convblocks.runs.provenance import Origin
-from convblocks.runs.records import read_results
-from convblocks.runs.result import grouped
-from convblocks.tables import Table, as_json
+from convblocks.compare.results import read_results
+from convblocks.figures.estimates import NOTHING
+from convblocks.figures.tables import Table
+from convblocks.files import write
+from convblocks.run.provenance import Origin
+from convblocks.run.result import grouped
+from convblocks.text import as_json
 from docs.writing import REPOSITORY, table
 
 # Beside the records.

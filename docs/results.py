@@ -9,25 +9,26 @@ from statistics import median
 from torch import nn
 
 from benchmarks.pages import picture
-from convblocks.comparison.analysis import ArmSummary, Comparison, compare, mean_validation
-from convblocks.comparison.details import differences_tables, notebook_table, times_table
-from convblocks.comparison.ranking import over_all_runs, winner
-from convblocks.comparison.study import report
-from convblocks.comparison.study.dead_units import dead_unit_sentences, dead_units_table
-from convblocks.comparison.study.decision import PRIMARY, Decision, cell_of, decide
-from convblocks.comparison.study.stages import choices_of
-from convblocks.comparison.wording import name_of, settings_text
-from convblocks.estimates import cell
+from convblocks.compare.analysis import ArmSummary, Comparison, compare, mean_validation
+from convblocks.compare.details import differences_tables, notebook_table, times_table
+from convblocks.compare.intervals import intervals_figure
+from convblocks.compare.ranking import over_all_runs, winner
+from convblocks.compare.results import by_overrides, read_results
+from convblocks.compare.sweep import sweep_figure
+from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
-from convblocks.figures.intervals import intervals_figure
+from convblocks.figures.estimates import cell
 from convblocks.figures.style import save_in_both_themes
-from convblocks.figures.sweep import sweep_figure
+from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.model.summary import multiply_adds
-from convblocks.runs.collapse import DEAD
-from convblocks.runs.records import read_results
-from convblocks.runs.result import RunResult, by_arch, by_overrides
-from convblocks.tables import Table, listed, percent, to_markdown
+from convblocks.run.directory import DEAD
+from convblocks.run.result import RunResult, by_arch
+from convblocks.study import report
+from convblocks.study.dead_units import dead_unit_sentences, dead_units_table
+from convblocks.study.decision import PRIMARY, Decision, cell_of, decide
+from convblocks.study.stages import choices_of
+from convblocks.text import listed, percent
 from docs.errors import errors_table
 from docs.experiments import ALONE, sources
 from docs.provenance import CHANGES

@@ -27,20 +27,20 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from benchmarks.handwriting.shapes import SHAPES, Shape
-from convblocks.atomic import write
 from convblocks.console import answer, end
+from convblocks.demo.server import Server
 from convblocks.errors import UsageError
-from convblocks.evaluation.trained import load_network
-from convblocks.handwriting.demo.server import Server
-from convblocks.runs.directory import RunDirectory
-from convblocks.training import fit
+from convblocks.files import write
+from convblocks.model.restore import load_network
+from convblocks.run import fit
+from convblocks.run.directory import RunDirectory
 from docs.snapshots import STEPS
-from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
-from tests.data.pictures import write_pictures
+from tests.demo.browser import chromium
+from tests.demo.pages import Form, Page, serving
 from tests.docs.test_play import PlayPage, visit
-from tests.evaluation import board
-from tests.handwriting.browser import chromium
-from tests.handwriting.pages import Form, Page, serving
+from tests.evaluate import board
+from tests.pictures.drawn import SHAPES as SHAPES_IN_COLOUR
+from tests.pictures.drawn import write_pictures
 
 MANUAL, PLAY = (Path(__file__).resolve().parent / name for name in ("manual", "play"))
 

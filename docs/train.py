@@ -39,16 +39,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchm
 
 from benchmarks.handwriting import __main__ as handwriting
 from benchmarks.search import __main__ as search
-from convblocks.comparison import compare
-from convblocks.comparison.options import parse
-from convblocks.comparison.study import stages
-from convblocks.comparison.trials import Trial
+from convblocks.compare import command as compare
+from convblocks.compare.options import parse
+from convblocks.compare.results import read_results, write_results
+from convblocks.compare.trials import Trial
 from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.runs.provenance import Origin, git_commit, read_origin
-from convblocks.runs.records import read_results, write_results
-from convblocks.runs.result import RunResult, grouped
+from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.provenance import Origin, git_commit, read_origin
+from convblocks.run.result import RunResult, grouped
+from convblocks.study import stages
 from docs import errors, play, sessions
 from docs.experiments import EXPERIMENTS, hardware
 from docs.provenance import is_committed, manifest, read_manifest, write_manifest

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convblocks.atomic import write
-from convblocks.tables import Table, to_markdown
+from convblocks.figures.tables import Table, to_markdown
+from convblocks.files import write
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY / "docs" / "data"

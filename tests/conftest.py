@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 import convblocks.__main__  # noqa: F401  # it lets Ctrl-C end the process at once, which is undone below
-from tests.data.pictures import SHAPES, write_pictures
+from tests.pictures.drawn import SHAPES, write_pictures
 from tests.scripts import run_script
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def digits(mnist_is_read_once: None) -> "ImageSets":
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a BatchNorm network that is good after two epochs; only for reading, since workers share it."""
-    from convblocks.runs.directory import RunDirectory
+    from convblocks.run.directory import RunDirectory
 
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if IS_WORKER else base) / "trained"

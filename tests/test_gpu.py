@@ -10,12 +10,12 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from convblocks.runs.directory import LOGS, RunDirectory
-from convblocks.training import fit
+from convblocks.run import fit
+from convblocks.run.directory import LOGS, RunDirectory
 from tests.conftest import REPOSITORY
+from tests.core.run.test_distributed import assert_same_numbers
+from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
-from tests.training.test_distributed import assert_same_numbers
-from tests.training.test_fit import assert_same_weights, metric_rows
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 

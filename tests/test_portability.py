@@ -54,7 +54,7 @@ def test_every_module_is_imported_and_a_run_trains(tmp_path: Path) -> None:
 from importlib import import_module
 for name in {modules}:
     import_module(name)
-from convblocks.training import fit, signals
+from convblocks.run import fit, signals
 signals.install()
 fit.main([*{DEBUG}, "--arch", "batchnorm", "--name", "run"])
 """
@@ -65,7 +65,7 @@ fit.main([*{DEBUG}, "--arch", "batchnorm", "--name", "run"])
 @pytest.mark.nightly
 def test_a_comparison_trains_in_processes_that_are_spawned(tmp_path: Path) -> None:
     program = f"""
-from convblocks.comparison.compare import main
+from convblocks.compare.command import main
 main([*{DEBUG}, "--arch", "mlp", "--seeds", "2", "--name", "two"])
 """
     run(program, tmp_path)

@@ -12,23 +12,23 @@ import torch
 import yaml
 from selenium.webdriver import Chrome
 
-from convblocks.comparison.analysis import compare
-from convblocks.comparison.grid import analyse
-from convblocks.comparison.publish import Report, repeat_of
-from convblocks.comparison.ranking import winner
-from convblocks.comparison.report import report_of
+from convblocks.compare.analysis import compare
+from convblocks.compare.grid import analyse
+from convblocks.compare.publish import Report, repeat_of
+from convblocks.compare.ranking import winner
+from convblocks.compare.report import report_of
 from convblocks.data.images import ImageSpec
-from convblocks.evaluation import evaluate
-from convblocks.evaluation.report import run_report
-from convblocks.figures.evaluation import evaluation_panels
-from convblocks.runs.directory import RunDirectory
-from convblocks.runs.result import Diagnosis, Images, RunResult
-from convblocks.tables import Table, to_html
-from tests.comparison.made_up import as_claimed, course, result
-from tests.comparison.test_report import ANALYSES
-from tests.evaluation.test_evaluate import guesses
-from tests.handwriting.browser import chromium
-from tests.training.test_fit import quick_run
+from convblocks.evaluate import command as evaluate
+from convblocks.evaluate.report import run_report
+from convblocks.figures.panels import evaluation_panels
+from convblocks.figures.tables import Table, to_html
+from convblocks.run.directory import RunDirectory
+from convblocks.run.result import Diagnosis, Images, RunResult
+from tests.compare.test_report import ANALYSES
+from tests.core.run.test_fit import quick_run
+from tests.demo.browser import chromium
+from tests.evaluate.test_evaluate import guesses
+from tests.made_up import as_claimed, course, result
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 

@@ -13,7 +13,8 @@ from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError
-from convblocks.tables import bar, duration
+from convblocks.run.progress import bar
+from convblocks.text import duration
 from tests.conftest import DEBUG, needs
 from tests.search.made_up import SHORT
 from tests.terminal import Screen, in_terminal, script_in_terminal

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from convblocks.__main__ import COMMANDS
 from convblocks.data.images import ImageSets
+from convblocks.wings import commands
 from tests.conftest import REPOSITORY
 
 SHORT = (
@@ -117,8 +117,8 @@ def test_help_of_all_commands_names_them_as_they_were_started() -> None:
     overview = subprocess.run(
         [sys.executable, "-m", "convblocks"], capture_output=True, text=True, timeout=60, check=True
     ).stdout
-    assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(COMMANDS)
-    for name in COMMANDS:
+    assert re.findall(r"^  (\w+)  ", overview, re.MULTILINE) == list(commands())
+    for name in commands():
         command = [sys.executable, "-m", "convblocks", name, "--help"]
         shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         assert f"usage: python -m convblocks {name}" in shown

@@ -12,10 +12,10 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, create_trial
 from torch import Tensor, nn
 
+from convblocks.compare.results import read_results
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.runs.records import read_results
-from convblocks.runs.result import RunResult
+from convblocks.run.result import RunResult
 from convblocks.search import space
 from convblocks.search.config import SearchConfig
 

@@ -14,12 +14,12 @@ from benchmarks.harness import Turns
 from benchmarks.rows import Row
 from benchmarks.training import ways
 from benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, BareLoop, Case, Stopwatch, add_hooks, fit_command
-from convblocks.comparison import permutations
-from convblocks.comparison.grid import analyse
-from convblocks.comparison.publish import publish
-from convblocks.comparison.report import report_of
+from convblocks.compare import permutations
+from convblocks.compare.grid import analyse
+from convblocks.compare.publish import publish
+from convblocks.compare.report import report_of
 from convblocks.model.classifier import ImageClassifier
-from convblocks.runs.directory import RunDirectory
+from convblocks.run.directory import RunDirectory
 from convblocks.search.worker import SearchWorker
 
 # A turn lasts at least so many seconds, and short calls of it are repeated.

@@ -12,8 +12,9 @@ from scipy.stats import linregress
 from benchmarks.growth.sizes import BATCH_SIZE
 from benchmarks.pages import Page
 from benchmarks.rows import Results, ratio
-from convblocks.estimates import Estimate
-from convblocks.tables import Table, listed
+from convblocks.figures.estimates import Estimate
+from convblocks.figures.tables import Table
+from convblocks.text import listed
 
 FASTER = "faster than proportional"
 

@@ -24,13 +24,14 @@ from convblocks.command_line import Parser, output_folder
 from convblocks.console import answer, end
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
-from convblocks.evaluation.trained import load_network
+from convblocks.figures.tables import to_console
 from convblocks.handwriting.sight import look
-from convblocks.runs.directory import LOGS
-from convblocks.runs.provenance import describe_machine, git_commit
-from convblocks.runs.records import decode
-from convblocks.runs.result import RunResult
-from convblocks.tables import terminal, to_console
+from convblocks.model.restore import load_network
+from convblocks.run.directory import LOGS
+from convblocks.run.progress import terminal
+from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.run.records import decode
+from convblocks.run.result import RunResult
 
 DRAWS = ("pillow", "matplotlib")
 

@@ -10,9 +10,10 @@ from PIL import Image, ImageOps
 
 from benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
 from benchmarks.handwriting.results import Results
-from convblocks.atomic import write
+from convblocks.figures.tables import Table, to_markdown
+from convblocks.files import write
 from convblocks.handwriting.ink import STROKE_WIDTHS
-from convblocks.tables import Table, counted, percent, to_markdown
+from convblocks.text import counted, percent
 
 TEMPLATE = Path(__file__).with_name("handwriting.md")
 

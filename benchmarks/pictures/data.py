@@ -6,11 +6,11 @@ from typing import Literal
 import torch
 
 from convblocks.data import mnist
-from convblocks.data.folder import PictureFolder, kept_file
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
-from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError
+from convblocks.pictures.decoding import to_picture
+from convblocks.pictures.source import PictureFolder, kept_file
 
 Data = Literal["MNIST", "folder", "colour"]
 

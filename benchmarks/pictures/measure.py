@@ -19,12 +19,12 @@ from benchmarks.rows import Row
 from benchmarks.training import ways
 from benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, SEED, Stopwatch, add_hooks, fit_command
 from convblocks.data import mnist
-from convblocks.data.folder import PictureFolder, find_classes, list_pictures
 from convblocks.data.images import MNIST as MNIST_SPEC
-from convblocks.data.pictures import decode, read_headers
+from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
-from convblocks.training.fast import keep_freed_memory
+from convblocks.pictures.decoding import decode, read_headers
+from convblocks.pictures.source import PictureFolder, find_classes, list_pictures
 
 Part = Literal["epoch", "bare"]
 

@@ -7,8 +7,8 @@ from benchmarks.pages import Page
 from benchmarks.pictures.data import COLOUR, as_many_for_testing
 from benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, WAYS
 from benchmarks.rows import Results, judged, ratio
-from convblocks.estimates import Estimate
-from convblocks.tables import Table
+from convblocks.figures.estimates import Estimate
+from convblocks.figures.tables import Table
 
 # The most that an epoch on a folder of pictures may take of one on MNIST's own files.
 FOLDER_TARGET = 1.05

@@ -6,8 +6,8 @@ from benchmarks.pages import Page
 from benchmarks.processes import communication
 from benchmarks.processes.communication import Cluster, Collective, ring_bytes, ring_messages
 from benchmarks.rows import Labels, Results, Row, judged, ratio
-from convblocks.estimates import Estimate
-from convblocks.tables import Table
+from convblocks.figures.estimates import Estimate
+from convblocks.figures.tables import Table
 
 # The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
 TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}

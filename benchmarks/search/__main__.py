@@ -30,10 +30,10 @@ from benchmarks.rows import Labels, Results, Row
 from benchmarks.search.measure import started, trials
 from benchmarks.search.page import PAGE, VARIANTS, answer_text
 from convblocks.command_line import Parser, at_least, output_folder
-from convblocks.comparison.options import VAL_SIZE, options_of_fit
-from convblocks.comparison.study.plan import HELD_OUT
+from convblocks.compare.options import VAL_SIZE, options_of_fit
 from convblocks.console import answer, echo, end
-from convblocks.runs.directory import LOGS
+from convblocks.run.directory import LOGS
+from convblocks.study.plan import HELD_OUT
 
 COUNTS = {"trials": 40, "epochs": 3, "repeats": 3, "rounds": 6, "runs": 10, "jobs": 1}
 

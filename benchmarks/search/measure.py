@@ -5,15 +5,16 @@ from argparse import Namespace
 from pathlib import Path
 
 from benchmarks.rows import Row
-from convblocks.comparison.study.plan import FIRST_RATES, SCHEDULES
-from convblocks.comparison.training import finish, refuse_missing
-from convblocks.comparison.trials import ROOT, all_trials, command_line
-from convblocks.runs.directory import RunDirectory
-from convblocks.runs.result import Overrides
-from convblocks.search import search, space
+from convblocks.compare.training import finish, refuse_missing
+from convblocks.compare.trials import ROOT, all_trials, command_line
+from convblocks.run.directory import RunDirectory
+from convblocks.run.result import Overrides
+from convblocks.search import command as search
+from convblocks.search import space
+from convblocks.search.command import train_trials
 from convblocks.search.config import SearchConfig
-from convblocks.search.search import train_trials
 from convblocks.search.worker import SearchWorker, best_first
+from convblocks.study.plan import FIRST_RATES, SCHEDULES
 
 NAME = "benchmark-search"
 

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.pages import Page
 from benchmarks.rows import Results
-from convblocks.comparison.statistics import mean_interval
-from convblocks.estimates import NOTHING, POINTS, RATIO
+from convblocks.compare.statistics import mean_interval
+from convblocks.figures.estimates import NOTHING, POINTS, RATIO
 from convblocks.figures.style import WIDTH, log_axis, style
-from convblocks.tables import Table
+from convblocks.figures.tables import Table
 
 # The variants, in the order of the tables.
 VARIANTS = {

@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.harness import Turns
 from benchmarks.rows import Row
 from benchmarks.training.ways import WAYS, BareLoop, Case, Stopwatch
-from convblocks.comparison.benchmark import Setting, images_per_second
+from convblocks.compare.benchmark import Setting, images_per_second
 from convblocks.errors import UserError
-from convblocks.training.fast_network import speed_up_network
+from convblocks.fast.network import speed_up_network
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -12,11 +12,12 @@ from benchmarks.rows import Label, Labels, Results, judged, ratio
 from benchmarks.training.figure import archs_of, performance_figure, training
 from benchmarks.training.measure import LOOKS_EVERY, MATRIX_SIZE, OTHER, PARTS
 from benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Variant
-from convblocks.comparison.statistics import mean_interval
-from convblocks.estimates import PERCENT, SECONDS, Estimate
-from convblocks.tables import Table, listed
-from convblocks.training.diagnostics import whole_percent
-from convblocks.training.parser import EPOCHS
+from convblocks.compare.statistics import mean_interval
+from convblocks.diagnosis.advice import whole_percent
+from convblocks.figures.estimates import PERCENT, SECONDS, Estimate
+from convblocks.figures.tables import Table
+from convblocks.run.parser import EPOCHS
+from convblocks.text import listed
 
 # The names of the ways to train in a sentence that says how long they take.
 SLOWER: dict[Variant, str] = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}

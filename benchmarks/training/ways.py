@@ -24,11 +24,11 @@ from convblocks.data import mnist
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import LabelledImages
 from convblocks.data.loader import Batch, epoch_generator
+from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
-from convblocks.runs.directory import RunDirectory
-from convblocks.training import fit
-from convblocks.training.fast import keep_freed_memory
+from convblocks.run import fit
+from convblocks.run.directory import RunDirectory
 
 Variant = Literal["notebook", "lightning-plain", "bare", "barebones", "fit", "torch.compile", "jax"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.model.classifier import DigitClassifier, ImageClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
-    from convblocks.training.resume import ExactResume
+    from convblocks.run.resume import ExactResume
 
 __all__ = [
     "ARCHITECTURES",
@@ -38,7 +38,7 @@ __all__ = [
 # Where each is, unless among the networks.
 ROOMS = {
     "DigitClassifier": "model.classifier",
-    "ExactResume": "training.resume",
+    "ExactResume": "run.resume",
     "ImageClassifier": "model.classifier",
     "ImageDataModule": "data.module",
     "ImageSpec": "data.images",
@@ -57,6 +57,8 @@ def __getattr__(name: str) -> Any:
             return metadata.version("convblocks")
         except metadata.PackageNotFoundError as error:
             raise AttributeError("convblocks is not installed, and has no version") from error
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{ROOMS.get(name, 'model.networks')}"), name)
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{ROOMS.get(name, 'model.networks')}"), name)
+    if module := import_module(f"{__name__}.wings").public().get(name):
+        return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

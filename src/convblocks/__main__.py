@@ -12,41 +12,27 @@ import os
 import sys
 from typing import NoReturn
 
+from convblocks import wings
 from convblocks.console import answer, command_words, end
 from convblocks.errors import UsageError
-
-# The module of each command, which has its ``main``, and its help as docstring.
-COMMANDS = {
-    "fit": "training.fit",
-    "compare": "comparison.compare",
-    "search": "search.search",
-    "study": "comparison.study.stages",
-    "evaluate": "evaluation.evaluate",
-    "predict": "handwriting.predict",
-    "demo": "handwriting.demo.server",
-    "export": "evaluation.export",
-    "summary": "model.summary",
-    "benchmark": "comparison.benchmark",
-    "new": "training.new",
-}
 
 
 def main() -> NoReturn:
     """Run the command that the first word names, and end the process."""
     name, *arguments = sys.argv[1:] or ["--help"]
-    if name in COMMANDS:
-        run(name, arguments)
-    end(answer(refuse, overview, [name]))
+    run(name, arguments)
 
 
 def run(name: str, arguments: list[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default all of this process's, and end the process."""
+    if (module := wings.commands().get(name)) is None:
+        end(answer(refuse, overview, [name]))
     os.environ["PYTHONSAFEPATH"] = "1"  # no further process may take a random.py of the user's for Python's own
     if name == "fit":
-        from convblocks.training import signals
+        from convblocks.run import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
-    end(answer(f"convblocks.{COMMANDS[name]}", lambda: help_of(name), arguments, name))
+    end(answer(module, lambda: help_of(name), arguments, name))
 
 
 def refuse(arguments: list[str]) -> None:
@@ -62,14 +48,15 @@ def refuse(arguments: list[str]) -> None:
         return
     from difflib import get_close_matches
 
-    nearest = get_close_matches(arguments[0], COMMANDS, 1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(COMMANDS)}"
+    commands = wings.commands()
+    nearest = get_close_matches(arguments[0], commands, 1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(commands)}"
     raise UsageError(f"there is no command {arguments[0]}: {hint}")
 
 
 def overview() -> str:
     """The help of ``convblocks`` itself."""
-    lines = [f"  {name:<12}{_docstring(module).partition(chr(10))[0]}" for name, module in COMMANDS.items()]
+    lines = [f"  {name:<12}{_docstring(module).partition(chr(10))[0]}" for name, module in wings.commands().items()]
     return "\n".join([str(__doc__), *lines, "", "convblocks COMMAND --help lists the options of a command."])
 
 
@@ -77,10 +64,11 @@ def help_of(name: str) -> str:
     """A command's help: its module's docstring, with commands as this process was started."""
     import re
 
+    commands = wings.commands()
     return re.sub(
-        rf"\bconvblocks ({'|'.join(COMMANDS)})\b",
+        rf"\bconvblocks ({'|'.join(commands)})\b",
         lambda found: " ".join(command_words(found[1])),
-        _docstring(COMMANDS[name]),
+        _docstring(commands[name]),
     )
 
 
@@ -88,8 +76,15 @@ def _docstring(module: str) -> str:
     """A module's docstring, without importing it."""
     import ast
 
-    path = os.path.join(os.path.dirname(__file__), *module.split("."))  # pathlib is slow to load
-    with open(f"{path}.py", encoding="utf-8") as file:
+    package, *names = module.split(".")
+    if package == "convblocks":
+        path = os.path.join(os.path.dirname(__file__), *names) + ".py"  # pathlib is slow to load
+    else:
+        from importlib.util import find_spec
+
+        spec = find_spec(module)
+        path = (spec and spec.origin) or os.devnull
+    with open(path, encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 
 

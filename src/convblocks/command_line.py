@@ -9,8 +9,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from convblocks.atomic import atomic_write
 from convblocks.errors import UsageError, UserError
+from convblocks.files import atomic_write
 
 # The beginning of argparse's and jsonargparse's message for unknown options.
 UNKNOWN = "unrecognized arguments: "

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from convblocks.errors import UsageError, UserError, printable
 
@@ -137,6 +137,13 @@ def echo(line: str = "") -> None:
         UserError: standard output goes to a file on a full disk.
     """
     _print(wrapped(line, _width()) if sys.stdout.isatty() else line)
+
+
+class CommandLine(NamedTuple):
+    """A command to copy: the text before it, and its words, quoted for a shell."""
+
+    label: str
+    words: Sequence[str]
 
 
 def echo_command(words: Sequence[str], label: str = "") -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.comparison import compare
+from convblocks.compare import command as compare
 from convblocks.errors import Stopped, UserError
-from convblocks.runs.directory import RunDirectory
-from convblocks.runs.judge import ACCURACY, Judge
-from convblocks.search import search
-from convblocks.training import fit, signals
-from convblocks.training.config import Config
+from convblocks.run import fit, signals
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from convblocks.run.judge import ACCURACY, Judge
+from convblocks.search import command as search
 from tests.any_task.stop import Signal
+from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
-from tests.training.test_fit import assert_same_weights, metric_rows
 
 HERE = "tests.any_task"
 # The options of each task, the steps of an epoch, and the score that three epochs reach at least, or at most.

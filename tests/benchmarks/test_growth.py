@@ -10,7 +10,7 @@ from benchmarks.growth.page import PAGE, QUANTITIES, exponent, number, table, te
 from benchmarks.growth.sizes import PROCESSES, groups
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results, Row
-from convblocks.estimates import Estimate
+from convblocks.figures.estimates import Estimate
 from convblocks.model.networks import MultiLayerPerceptron, build_network
 from tests.scripts import run_benchmark
 

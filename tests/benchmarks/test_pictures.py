@@ -10,8 +10,8 @@ from benchmarks.pictures.data import COLOUR, ColourNoise, as_many_for_testing, k
 from benchmarks.pictures.measure import ALL_CORES, KEPT, ONE_CORE, ORIGINAL, multiply_adds
 from benchmarks.pictures.page import colour_table, folder_table, reading_table, texts
 from benchmarks.rows import Labels, Results, Row
-from convblocks.data.folder import PictureFolder, kept_file
 from convblocks.data.images import ImageSets
+from convblocks.pictures.source import PictureFolder, kept_file
 from tests.scripts import run_benchmark
 
 

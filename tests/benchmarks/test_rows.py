@@ -13,7 +13,7 @@ import pytest
 from benchmarks.pages import Page, read_raw_numbers
 from benchmarks.rows import Labels, Results, Row, judged, ratio, side
 from convblocks.errors import UsageError, UserError
-from convblocks.tables import Table
+from convblocks.figures.tables import Table
 
 FAST: Labels = {"arch": "mlp", "way": "fast"}
 SLOW: Labels = {"arch": "mlp", "way": "slow"}

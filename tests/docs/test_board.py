@@ -6,7 +6,7 @@ import pytest
 
 from docs.board import Entry, entries_table, goals_table
 from docs.experiments import BLOCKS
-from tests.comparison.made_up import MACHINE, course, provenance, result
+from tests.made_up import MACHINE, course, provenance, result
 
 GOALS = {"long": 0, "onecycle": 1, "sprint": 2}
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from convblocks.comparison import compare
-from convblocks.comparison.options import parse
-from convblocks.runs.records import read_results
+from convblocks.compare import command as compare
+from convblocks.compare.options import parse
+from convblocks.compare.results import read_results
 from docs.experiments import EXPERIMENTS, channels_tables, command_of, sources, time_tables
 from docs.writing import DATA
-from tests.comparison.made_up import MACHINE, course, provenance, result
+from tests.made_up import MACHINE, course, provenance, result
 
 
 def test_the_origins_count_the_runs_of_each_machine() -> None:

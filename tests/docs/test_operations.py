@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convblocks.runs.result import RunResult
+from convblocks.run.result import RunResult
 from docs.operations import (
     contrast,
     effects_of,
@@ -20,7 +20,7 @@ from docs.operations import (
     prevention,
     split,
 )
-from tests.comparison.made_up import CHANCE, course, result
+from tests.made_up import CHANCE, course, result
 
 BLOCKS = "convblocks.model.blocks.BlockNetwork"
 

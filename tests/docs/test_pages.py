@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from convblocks.compare.results import read_results, write_results
 from convblocks.errors import UserError
-from convblocks.runs.records import read_results, write_results
 from docs import pages, results
 from docs.writing import DATA, SECTION
 from tests.conftest import REPOSITORY

@@ -24,8 +24,8 @@ from docs import play
 from docs.provenance import is_committed
 from docs.snapshots import FILE, STEPS, Snapshots
 from docs.writing import DATA
-from tests.handwriting.browser import chromium
-from tests.handwriting.pages import COUNT_SHIFTS, DESKTOP, SCREENS, Form, Page
+from tests.demo.browser import chromium
+from tests.demo.pages import COUNT_SHIFTS, DESKTOP, SCREENS, Form, Page
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,14 @@ import pytest
 
 from benchmarks.pages import read_raw_numbers
 from benchmarks.rows import Results
-from convblocks.runs.records import read_results, write_results
-from convblocks.runs.result import RunResult
+from convblocks.compare.results import read_results, write_results
+from convblocks.run.result import RunResult
 from docs import provenance
 from docs.provenance import changes_table, commits_since, manifest, read_manifest
 from docs.writing import DATA
-from tests.comparison.made_up import provenance as made_up
-from tests.comparison.made_up import result
 from tests.conftest import REPOSITORY
+from tests.made_up import provenance as made_up
+from tests.made_up import result
 
 RECORDS = [path.stem for path in sorted(DATA.glob("*.jsonl"))]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.data.pictures import write_pictures
+from tests.pictures.drawn import write_pictures
 from tests.quick_python import quick_python
 
 README, OWN, CODE = (

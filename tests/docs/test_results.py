@@ -2,12 +2,12 @@
 
 import pytest
 
-from convblocks.comparison.study.decision import decide
-from convblocks.comparison.study.plan import NOTEBOOK
-from convblocks.comparison.study.report import conclusions
+from convblocks.study.decision import decide
+from convblocks.study.plan import NOTEBOOK
+from convblocks.study.report import conclusions
 from docs.errors import simulate
 from docs.results import answer, living_units, networks_table, widths
-from tests.comparison.study.test_report import BEST, choosing, confirming, decided, dying
+from tests.study.test_report import BEST, choosing, confirming, decided, dying
 
 
 def test_the_answer_names_the_winner_at_both_settings_the_cost_and_the_collapses() -> None:

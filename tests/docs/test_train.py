@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from convblocks.compare.results import read_results
 from convblocks.errors import UsageError, UserError
-from convblocks.runs.records import read_results
-from convblocks.runs.result import RunResult
+from convblocks.run.result import RunResult
 from docs import experiments, train
 from docs.experiments import hardware
 from docs.provenance import read_manifest
 from docs.train import Records, runs_of
-from tests.comparison.made_up import provenance, result
 from tests.conftest import DEBUG, REPOSITORY
+from tests.made_up import provenance, result
 
 
 def trained(name: str, results: Sequence[RunResult]) -> Records:

@@ -14,11 +14,11 @@ from scipy import ndimage
 
 from benchmarks.handwriting.drawing import draw_all
 from convblocks.data.images import MNIST, ImageSets
-from convblocks.data.pictures import read_picture
 from convblocks.errors import UserError
-from convblocks.evaluation.trained import load_network
 from convblocks.handwriting.ink import STROKE_WIDTHS, stroke_width, to_mnist
 from convblocks.handwriting.sight import doubt, look
+from convblocks.model.restore import load_network
+from convblocks.pictures.decoding import read_picture
 
 
 def digit_picture(digits: ImageSets, index: int = 0) -> Image.Image:

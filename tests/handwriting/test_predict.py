@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image, ImageFont
 
-from convblocks.data.folder import PictureFolder, list_pictures
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UserError
-from convblocks.evaluation.trained import load_network
 from convblocks.handwriting import predict
-from tests.data.pictures import SHAPES
+from convblocks.model.restore import load_network
+from convblocks.pictures.source import PictureFolder, list_pictures
+from tests.pictures.drawn import SHAPES
 from tests.scripts import run_script
 
 MLP = {"arch": "mlp", "image_spec": MNIST.as_dict()}

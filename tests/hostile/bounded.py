@@ -26,7 +26,7 @@ def run_bounded(
 
 def bound(prepare: Callable[[], None] | None = None) -> None:
     """Set these limits for this process."""
-    from convblocks.training import finish_images
+    from convblocks.run import finish_images
 
     limit_memory(MEMORY)
     patch.object(finish_images, "write_evaluation").start()

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from convblocks.data.images import ImageSets
-from convblocks.training import finish_images, fit, signals
+from convblocks.run import finish_images, fit, signals
 from tests.conftest import REPOSITORY, write_digits
-from tests.data.pictures import write_pictures
 from tests.hostile.bounded import limit_memory
+from tests.pictures.drawn import write_pictures
 
 # Settings of a run that takes next to no time.
 SHORT = """

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import torch
 
-from convblocks.runs.directory import RunDirectory
+from convblocks.run.directory import RunDirectory
+from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
 from tests.hostile.bounded import run_bounded
-from tests.training.test_fit import assert_same_weights, curves, metric_rows
 
 Fault = Literal["kill", "full disk", "denied"]
 NEVER = sys.maxsize

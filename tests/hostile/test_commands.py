@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from convblocks.runs.directory import RunDirectory
+from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
+from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.hostile.bounded import run_bounded
 from tests.hostile.cases import LAST
 from tests.hostile.spoil import flipped
 from tests.scripts import run_script, start_script, wait_until
-from tests.training.test_fit import assert_same_weights, metric_rows
 
 SHORT = ["--config", "short.yaml", "--arch", "mlp"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.runs.directory import RunDirectory
+from convblocks.run.directory import RunDirectory
 from tests.hostile.bounded import run_bounded
 from tests.hostile.faults import Fault, hit
 

@@ -25,15 +25,16 @@ from torch import nn
 
 from convblocks.data import idx
 from convblocks.data.images import MNIST, ImageSets
-from convblocks.data.pictures import read_picture
 from convblocks.errors import DataError, UserError
 from convblocks.handwriting.ink import to_mnist
-from convblocks.runs.checkpoints import newest_checkpoint, read_checkpoint
-from convblocks.runs.directory import GROUPS, SETTINGS, RunDirectory
-from convblocks.runs.records import decode, encode
-from tests.comparison.made_up import result
+from convblocks.model.checkpoints import read_checkpoint
+from convblocks.pictures.decoding import read_picture
+from convblocks.run.checkpoints import newest_checkpoint
+from convblocks.run.directory import GROUPS, SETTINGS, RunDirectory
+from convblocks.run.records import decode, encode
 from tests.hostile.bounded import limit_memory
 from tests.hostile.spoil import Spoiler, cut, flipped, holds, removed, with_values
+from tests.made_up import result
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")
 
@@ -186,7 +187,7 @@ WRONG_VALUES: tuple[dict[str, Any], ...] = (
     "spoil", [removed, *map(cut, (0, 50)), flipped(0), holds("[" * 100_000), *map(with_values, WRONG_VALUES)]
 )
 def test_a_damaged_summary_is_refused_in_one_line_and_its_run_can_be_resumed(spoil: Spoiler, tmp_path: Path) -> None:
-    """Beside the damages of tests/runs/test_result.py."""
+    """Beside the damages of tests/core/run/test_result.py."""
     run = RunDirectory("run", tmp_path)
     holds("")(run.config)
     run.write_result(result("mlp", 0, 0.98))

@@ -15,8 +15,8 @@ from torch import nn
 from torchinfo import summary
 
 from convblocks import ARCHITECTURES
-from convblocks.runs.records import read_results
-from convblocks.runs.result import RunResult
+from convblocks.compare.results import read_results
+from convblocks.run.result import RunResult
 from docs.writing import DATA
 from tests.conftest import REPOSITORY
 
@@ -146,8 +146,8 @@ def test_it_is_stored_without_outputs_and_reads_well(notebook: Any, cells: list[
 
 def test_it_needs_no_more_of_the_project_than_any_user_of_lightning(cells: list[Any]) -> None:
     imported = re.findall(r"^from (convblocks\S*) import (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE)
-    assert dict(imported).keys() == {"convblocks", "convblocks.training.diagnostics"}
-    assert dict(imported)["convblocks.training.diagnostics"] == "DeadUnits"
+    assert dict(imported).keys() == {"convblocks", "convblocks.diagnosis.callback"}
+    assert dict(imported)["convblocks.diagnosis.callback"] == "DeadUnits"
 
 
 def test_each_result_comes_after_its_guess_and_each_question_has_its_answer(notebook: Any, prose: str) -> None:

@@ -25,19 +25,12 @@ from typing import Any, NamedTuple, NoReturn
 
 import torch
 
+from convblocks import wings
 from convblocks.errors import UserError
-from convblocks.runs.provenance import packages
-from convblocks.training.parser import parser
+from convblocks.run.parser import parser
+from convblocks.run.provenance import packages
 
-IMPORTS = [
-    "convblocks.comparison.study.stages",
-    "convblocks.evaluation.evaluate",
-    "convblocks.evaluation.export",
-    "convblocks.handwriting.demo.server",
-    "convblocks.handwriting.predict",
-    "convblocks.search.search",
-    "torch.distributed.launcher.api",
-]
+IMPORTS = [*wings.commands().values(), *wings.modules(), "torch.distributed.launcher.api"]
 REPOSITORY = str(Path(__file__).resolve().parents[2])
 MOST_FILES = 200  # open ones of a process, here as there
 

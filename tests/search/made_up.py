@@ -6,13 +6,13 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from convblocks.runs.directory import LOGS
-from convblocks.runs.result import Row
+from convblocks.run.directory import LOGS
+from convblocks.run.result import Row
 from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.worker import SearchWorker
-from convblocks.tables import as_csv
-from tests.comparison.made_up import result
+from convblocks.text import as_csv
+from tests.made_up import result
 
 # Options of searches that are trained, each run for a second or so.
 SPACE = "lr=1e-4..1e-1:log,batch_size=32|64"

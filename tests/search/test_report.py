@@ -1,4 +1,4 @@
-"""The report of a search, of trials that were not trained (tests/comparison/test_report.py says how to update it)."""
+"""The report of a search, of trials that were not trained (tests/compare/test_report.py says how to update it)."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ import pytest
 from matplotlib.container import BarContainer
 from optuna.trial import TrialState
 
-from convblocks.comparison.analysis import summarise
-from convblocks.comparison.publish import Report
-from convblocks.comparison.statistics import permutation_test, sign_flip_test
+from convblocks.compare.analysis import summarise
+from convblocks.compare.publish import Report
+from convblocks.compare.statistics import permutation_test, sign_flip_test
 from convblocks.errors import UserError
-from convblocks.figures.search import search_figure
 from convblocks.figures.style import render
-from convblocks.runs.result import RunResult
+from convblocks.run.result import RunResult
 from convblocks.search import report as reporting
 from convblocks.search import space
+from convblocks.search.command import finish
 from convblocks.search.confirm import Confirmed, difference
+from convblocks.search.figure import search_figure
 from convblocks.search.report import best_table, conclusion, importance_of, importance_table, points_of, report, winner
-from convblocks.search.search import finish
 from convblocks.search.worker import MOST_KILLS, best_first
-from tests.comparison.made_up import assert_expected, result
+from tests.made_up import assert_expected, result
 from tests.search.made_up import config, next_of, run_next, search, trial_of, write_run
 
 DEFAULT = [result("mlp", seed, 0.95 + 0.001 * seed) for seed in range(1, 7)]

@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from convblocks.errors import UsageError
-from convblocks.search import search, space
+from convblocks.search import command as search
+from convblocks.search import space
 from tests.conftest import REPOSITORY
 
 

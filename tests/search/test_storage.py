@@ -14,8 +14,8 @@ import optuna
 import pytest
 
 from convblocks.errors import UserError
-from convblocks.runs.directory import LOGS
-from convblocks.search import search as command
+from convblocks.run.directory import LOGS
+from convblocks.search import command
 from convblocks.search.storage import connect, without_password
 from tests.conftest import needs
 from tests.scripts import run_script, start_script, wait_until

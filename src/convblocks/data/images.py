@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -23,6 +24,9 @@ DIGITS = 4
 
 # Images counted at a time.
 PART = 100
+
+# The share of the free memory that images may take; the rest is for training.
+SHARE_OF_MEMORY = 0.8
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,10 @@ class ImageSource(ABC):
         root: The folder that ``--data.root`` names.
     """
 
+    # Height and width to scale pictures to, for sources that scale; and how many times all images must fit into memory.
+    size: tuple[int, int] | None = None
+    copies: int = 1
+
     def __init__(self, root: Path) -> None:
         self.root = root
 
@@ -200,6 +208,11 @@ def load_images(source: ImageSource) -> ImageSets:
         name = f"{type(source).__module__}.{type(source).__qualname__}"
         raise UsageError(f"the source {name} loads a {type(read).__name__}, not ImageSets: make them with ImageSets.of")
     return read if read.folder != Path() else replace(read, folder=source.root)
+
+
+def memory_for_images() -> float:
+    """Memory that images may take, in bytes."""
+    return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
 def count(part: LabelledImages) -> tuple[Tensor, str]:

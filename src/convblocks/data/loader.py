@@ -1,6 +1,6 @@
 """From images in memory to the batches that a network takes: order, augmentation, normalisation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ from torch.nn import functional
 from torch.utils.data import Dataset, IterableDataset, SequentialSampler
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
-from convblocks.data.lazy import batches
 
 Batch = tuple[Tensor, Tensor]
 
@@ -86,6 +85,15 @@ def epoch_draws(size: int, seed: int, epoch: int) -> Tensor:
     movements = torch.rand(size, 4, generator=epoch_generator(seed, epoch, STREAM))
     flips = torch.rand(size, 1, generator=epoch_generator(seed, epoch, FLIP_STREAM))
     return torch.cat([movements, flips], dim=1).mul_(2).sub_(1)
+
+
+def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The images of each part, which holds indices.
+
+    Images that are decoded when they are needed have a method ``batches`` for it, which may be a part ahead.
+    """
+    batches = getattr(images, "batches", None)
+    return batches(parts) if batches else (images.index_select(0, part) for part in parts)  # faster than images[part]
 
 
 class NormalizedImages(Dataset[tuple[Tensor, Tensor]]):
@@ -188,7 +196,7 @@ class ImageLoader(IterableDataset[Batch]):
         if self.processes > 1:
             parts = [part.tensor_split(self.processes)[self.process] for part in parts]
         normalize = self.image_spec.normalizer(self.data.labels.device)
-        fetched = batches(self.data.images, parts)  # lazy ones a batch ahead, which the state does not count
+        fetched = fetch(self.data.images, parts)
         for position, (indices, images) in enumerate(zip(parts, fetched, strict=True), start=done + 1):
             self._state = {"epoch": epoch, "position": position}
             yield normalize(self._augmented(images, indices, draws)), self.data.labels.index_select(0, indices)

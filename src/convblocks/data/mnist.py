@@ -15,10 +15,10 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from torchvision import datasets
 
-from convblocks.atomic import machine_lock, write
 from convblocks.data.idx import parse, read_bytes
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
-from convblocks.errors import DataError
+from convblocks.errors import DataError, UsageError
+from convblocks.files import machine_lock, write
 
 # The environment variable that names another folder for MNIST than the default.
 FOLDER_VARIABLE = "CONVBLOCKS_DATA"
@@ -64,6 +64,19 @@ class MNISTFiles(ImageSource):
 
     def load(self) -> ImageSets:
         return load(self.root)
+
+
+def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
+    """The files in a folder, if it holds MNIST's or is where they are put.
+
+    Raises:
+        UsageError: a size was given, which only pictures have.
+    """
+    if find_folder(root) is None and (root != DEFAULT_ROOT or (root / "train").is_dir()):
+        return None
+    if size:
+        raise UsageError(f"--data.size is for folders of pictures: {root} holds MNIST's files")
+    return MNISTFiles(root)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,21 @@ import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 
-from convblocks.atomic import machine_lock
+from convblocks import wings
 from convblocks.data import mnist
-from convblocks.data.folder import PictureFolder, memory_for_pictures
-from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
+from convblocks.data.images import (
+    MNIST,
+    ImageSets,
+    ImageSource,
+    ImageSpec,
+    LabelledImages,
+    load_images,
+    memory_for_images,
+)
 from convblocks.data.loader import Augmentation, ImageLoader
 from convblocks.data.mnist import MNISTFiles
 from convblocks.errors import DataError, UsageError
+from convblocks.files import machine_lock
 
 # Independent of the run's seed: otherwise runs would be compared on different held-out images.
 SPLIT_SEED = 1998
@@ -109,8 +117,7 @@ class ImageDataModule(LightningDataModule):
         if self._make_source:
             return self._make_source(self.root)
         source = find_source(self.root, self.size)
-        if isinstance(source, PictureFolder) and self.val_size:
-            source.copies = 2  # the held-out images and the others are copies
+        source.copies = 2 if self.val_size else 1  # the held-out images and the others are copies
         return source
 
     @property
@@ -142,7 +149,7 @@ class ImageDataModule(LightningDataModule):
         size = len(self.files.train.labels)
         if self.val_size >= size:
             raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
-        needed, free = self.files.train.images.nbytes, memory_for_pictures()
+        needed, free = self.files.train.images.nbytes, memory_for_images()
         if self.val_size and needed > free:
             raise DataError(
                 f"holding out training images takes another {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB "
@@ -237,9 +244,5 @@ def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
     Raises:
         UsageError: a size was given, but these are not pictures.
     """
-    folder = mnist.find_folder(root)
-    if folder is None and (root / "train").is_dir():
-        return PictureFolder(root, size)
-    if size and (folder or root == mnist.DEFAULT_ROOT):
-        raise UsageError(f"--data.size is for folders of pictures: {root} holds MNIST's files")
-    return MNISTFiles(root)
+    found = (find(root, size) for find in wings.sources())
+    return next((source for source in found if source), None) or MNISTFiles(root)  # which says what is missing

@@ -1,1 +1,1 @@
-"""Figures: one style, and a function for each panel."""
+"""A library for other wings: figures and pages in one style, tables, numbers with their intervals."""

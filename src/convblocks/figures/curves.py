@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES, places_of
-from convblocks.runs.collapse import DEAD
-from convblocks.runs.judge import Judge
-from convblocks.runs.result import RunResult, by_arch
+from convblocks.run.directory import DEAD
+from convblocks.run.judge import Judge
+from convblocks.run.result import RunResult, by_arch
 
 LONGEST_NAME = 22
 

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from convblocks.figures.style import DARK, LIGHT, WIDTH, Theme, render
-from convblocks.tables import as_html
+from convblocks.figures.tables import as_html
 
 PAGE = Path(__file__).with_name("page.html")
 STYLE = Path(__file__).with_name("page.css")

@@ -1,1 +1,1 @@
-"""Predictions for a user's own pictures: from files on the command line, or drawn in a browser."""
+"""``predict``: recognises digits in your own pictures."""

@@ -29,12 +29,15 @@ from rich.table import Table
 
 from convblocks.command_line import Parser, output_file, refuse_to_overwrite
 from convblocks.console import echo
-from convblocks.data.folder import is_picture
-from convblocks.data.pictures import to_picture
 from convblocks.errors import UserError, printable
-from convblocks.evaluation.trained import TrainedNetwork, load_network
 from convblocks.handwriting.sight import Pixels, look
-from convblocks.tables import as_json, as_shown, light_table, terminal
+from convblocks.model.restore import TrainedNetwork, load_network
+from convblocks.pictures.decoding import to_picture
+from convblocks.pictures.source import is_picture
+
+# The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
+from convblocks.run.progress import light_table, terminal
+from convblocks.text import as_json, as_shown
 
 # The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
 CELL = 168

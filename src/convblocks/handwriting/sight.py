@@ -8,8 +8,8 @@ from PIL import Image
 from scipy import ndimage
 
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.data.pictures import LARGEST_PICTURE, read_picture, to_pixels
 from convblocks.handwriting.ink import EVERY_NEIGHBOUR, WORKING_SIDE, to_mnist
+from convblocks.pictures.decoding import LARGEST_PICTURE, read_picture, to_pixels
 
 Pixels = NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""Searches for better settings, with Optuna, on the trials of a comparison."""
+"""``search``: looks for better settings with Optuna, and confirms them with fresh seeds."""
 
 from importlib.util import find_spec
 

@@ -11,11 +11,11 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 
-from convblocks.comparison.training import Arm
-from convblocks.comparison.trials import Trial, choice_of, judge_of, root_of
-from convblocks.runs.directory import RunDirectory
-from convblocks.runs.judge import Judge
-from convblocks.runs.result import Overrides
+from convblocks.compare.training import Arm
+from convblocks.compare.trials import Trial, choice_of, judge_of, root_of
+from convblocks.run.directory import RunDirectory
+from convblocks.run.judge import Judge
+from convblocks.run.result import Overrides
 from convblocks.search.space import Params, Space, as_overrides, describe
 
 # Random trials before the sampler learns from them, and finished trials before the pruner compares.

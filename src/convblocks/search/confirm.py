@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from convblocks.comparison.analysis import ArmSummary, summarise, unit_of
-from convblocks.comparison.grid import paired_difference
-from convblocks.comparison.statistics import SIGNIFICANCE, least_p_paired, permutation_test
-from convblocks.comparison.training import Arm, confirm, on_all_images
-from convblocks.comparison.trials import Start
-from convblocks.estimates import Estimate
-from convblocks.runs.directory import RunDirectory
-from convblocks.runs.result import RunResult
+from convblocks.compare.analysis import ArmSummary, summarise, unit_of
+from convblocks.compare.grid import paired_difference
+from convblocks.compare.statistics import SIGNIFICANCE, least_p_paired, permutation_test
+from convblocks.compare.training import Arm, confirm, on_all_images
+from convblocks.compare.trials import Start
+from convblocks.figures.estimates import Estimate
+from convblocks.run.directory import RunDirectory
+from convblocks.run.result import RunResult
 from convblocks.search.config import SearchConfig
 from convblocks.search.worker import best_first
 

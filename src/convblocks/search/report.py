@@ -14,21 +14,21 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.comparison.options import VAL_SIZE
-from convblocks.comparison.publish import Report, publish
-from convblocks.comparison.statistics import SIGNIFICANCE
-from convblocks.comparison.trials import choice_of, command_line, overrides_for
-from convblocks.comparison.wording import settings_text
+from convblocks.compare.options import VAL_SIZE
+from convblocks.compare.publish import Report, publish
+from convblocks.compare.statistics import SIGNIFICANCE
+from convblocks.compare.trials import choice_of, command_line, overrides_for
+from convblocks.compare.wording import settings_text
 from convblocks.console import command_words
-from convblocks.estimates import NOTHING, cell, p_number, p_text
+from convblocks.figures.estimates import NOTHING, cell, p_number, p_text
 from convblocks.figures.page import Chart
-from convblocks.figures.search import Point, search_figure
-from convblocks.runs.judge import ACCURACY, Judge
+from convblocks.figures.tables import Table
+from convblocks.figures.tensorboard import tag_when_done
+from convblocks.run.judge import ACCURACY, Judge
 from convblocks.search.config import ARCH, SearchConfig
 from convblocks.search.confirm import Confirmed
+from convblocks.search.figure import Point, search_figure
 from convblocks.search.worker import COLLAPSED, FAILED, best_first, ending_of
-from convblocks.tables import Table
-from convblocks.training.tensorboard import tag_when_done
 
 BEST = 10
 

@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from convblocks.comparison.options import OF_IMAGES, OWN_OPTIONS, VAL_SIZE
-from convblocks.comparison.trials import ROOT
+from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, VAL_SIZE
+from convblocks.compare.trials import ROOT
 from convblocks.errors import UsageError
-from convblocks.runs.result import Overrides
-from convblocks.tables import is_number
+from convblocks.run.result import Overrides
+from convblocks.text import is_number
 
 DEFAULT = (
     "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,optimizer.weight_decay=1e-6..1e-2:log,"

@@ -7,11 +7,11 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from convblocks.diagnosis.collapse import has_dead_layer
 from convblocks.errors import UsageError
-from convblocks.runs.collapse import has_dead_layer
-from convblocks.runs.directory import is_epoch
-from convblocks.runs.judge import ACCURACY, Judge
-from convblocks.runs.result import Row
+from convblocks.run.directory import is_epoch
+from convblocks.run.judge import ACCURACY, Judge
+from convblocks.run.result import Row
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.storage import open_search
 

@@ -1,0 +1,1 @@
+"""Slurm and torchrun: wrong layouts of processes are refused, and a lost process is named."""

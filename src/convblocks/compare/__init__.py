@@ -1,0 +1,1 @@
+"""``compare`` and ``benchmark``: several runs, their statistics, and one report."""

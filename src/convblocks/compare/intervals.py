@@ -1,0 +1,64 @@
+"""The figure of estimates with their intervals."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from convblocks.figures.estimates import SHARE, Estimate
+from convblocks.figures.style import WIDTH, foreground
+
+# Estimates by the title of their panel and their own name.
+Groups = Mapping[str, Mapping[str, Estimate]]
+
+
+def intervals_figure(groups: Groups, label: str) -> Figure:
+    """A panel for each group of estimates, in per cent or points, on one scale that is named by ``label``."""
+    heights = [0.5 + 0.38 * len(own) for own in groups.values()]
+    figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, squeeze=False, sharex=True, height_ratios=heights)
+    limits = _limits(groups)
+    for panel, (title, own) in zip(np.ravel(axes), groups.items(), strict=True):
+        _intervals(panel, own, limits)
+        panel.set_title(title, fontweight="bold")
+    panel.set_xlabel(label)
+    return figure
+
+
+def _limits(groups: Groups) -> tuple[float, float]:
+    """Of an axis that holds 0 and all finite values."""
+    found = [100 * end for own in groups.values() for one in own.values() for end in (one.value, one.low, one.high)]
+    finite = [value for value in found if math.isfinite(value)]
+    low, high = min(0.0, *finite), max(0.0, *finite)
+    margin = 0.04 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[float, float]) -> None:
+    """A row for each estimate: its name, a dot, hollow if the interval of a difference has 0, and the numbers."""
+    left, right = limits
+    axes.set(xlim=limits, ylim=(len(estimates) - 0.4, -0.6))
+    axes.axvline(0, color=foreground(), linewidth=1)
+    for row, one in enumerate(estimates.values()):
+        low, high = 100 * one.low, 100 * one.high
+        if not math.isnan(low):
+            axes.plot([max(low, left), min(high, right)], [row, row], color=foreground(), linewidth=2, gid="interval")
+        if low == -math.inf:
+            axes.plot(left, row, "<", color=foreground(), clip_on=False)
+        if high == math.inf:
+            axes.plot(right, row, ">", color=foreground(), clip_on=False)
+        inside = foreground() if one.unit == SHARE or one.excludes_zero else rcParams["axes.facecolor"]
+        axes.plot(100 * one.value, row, "o", color=foreground(), markerfacecolor=inside, markersize=7, gid="estimate")
+        axes.text(1.01, row, _numbers(one), va="center", transform=axes.get_yaxis_transform())
+    axes.set_yticks(range(len(estimates)), list(estimates))
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+
+
+def _numbers(one: Estimate) -> str:
+    return str(one) if one.unit == SHARE else f"{one:+}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,120 @@
+"""Trials as tasks of a Ray cluster, whose nodes see the same folder: a trial whose node dies resumes on another."""
+
+import os
+import signal
+import socket
+import time
+from importlib.util import find_spec
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from convblocks.compare.trials import Process, Running, Start, Trial, fit_all
+from convblocks.errors import UserError
+from convblocks.run.result import Overrides
+
+if find_spec("ray") is None:
+    raise UserError("ray not found: pip install ray")
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+# Seconds to wait for the cluster, and for a stopped trial to save its state.
+CONNECT_SECONDS = 5
+STOP_SECONDS = 30
+
+
+def connect(overrides: Overrides) -> tuple[Start, int]:
+    """What starts trials with these overrides on the cluster, and how many it has room for.
+
+    A trial takes ``--threads`` CPUs, and one GPU where the cluster has some and the trial may use them.
+
+    Raises:
+        UserError: there is no cluster, or none of its nodes has so many CPUs.
+    """
+    address = os.environ.get("RAY_ADDRESS") or "auto"
+    host, _, port = address.rpartition(":")
+    try:
+        if host.count(":") == 0 and port.isdigit():  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, ValueError, RuntimeError) as error:
+        where = "on this machine" if address == "auto" else f"at RAY_ADDRESS={address}"
+        hint = "start one with ray start --head, and on each other node ray start --address HOST:6379"
+        raise UserError(f"there is no Ray cluster {where}: {hint}") from error
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    given = dict(overrides)
+    needs = {"CPU": int(given["threads"])}
+    if any("GPU" in node for node in nodes) and given.get("trainer.accelerator") != "cpu":
+        needs["GPU"] = 1
+    places = sum(min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes)
+    if not places:
+        wanted = " and ".join(f"{count} {kind}" for kind, count in needs.items())
+        raise UserError(f"no node of the Ray cluster has {wanted} for a trial: give other --threads")
+    own = {name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")}
+    # The cluster may have been started within a Slurm job, which is none of the trials' business.
+    environment = own | {"CONVBLOCKS_SLURM": "0"}
+    task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0))(_run)
+    folder = str(Path.cwd())
+
+    def start(trial: Trial) -> tuple[Process, None]:
+        stop = trial.log.with_suffix(".stop")
+        stop.unlink(missing_ok=True)
+        return _Task(task.remote(trial, folder, environment, stop), stop), None
+
+    return start, places
+
+
+class _Task(Process):
+    """The process that a task of the cluster stands for.
+
+    A file asks it to stop: ``ray.cancel`` at an unlucky moment ends the caller with a failed check within Ray.
+    """
+
+    def __init__(self, reference: "ray.ObjectRef[int]", stop: Path) -> None:
+        self._reference = reference
+        self._stop = stop
+        self._deadline = 0.0
+        self._sentinel, ended = Pipe(duplex=False)
+        reference.future().add_done_callback(lambda _: ended.close())
+
+    @property
+    def sentinel(self) -> Connection:
+        return self._sentinel
+
+    @property
+    def exitcode(self) -> int | None:
+        """That of the trial; None while Ray runs it again since its node has died."""
+        if not ray.wait([self._reference], timeout=0)[0]:
+            return None
+        self._stop.unlink(missing_ok=True)
+        try:
+            status: int = ray.get(self._reference)
+        except RayTaskError as error:
+            raise UserError(f"a node of the Ray cluster cannot run trials: {str(error).splitlines()[-1]}") from error
+        except RayError:  # killed, with its node or for its memory, more often than Ray tries again
+            return -signal.SIGKILL
+        return status
+
+    def terminate(self) -> None:
+        if not self._stop.exists():
+            self._stop.touch()
+            self._deadline = time.monotonic() + STOP_SECONDS
+
+    def join(self) -> None:
+        """Wait until the trial has saved its state; what takes too long is killed with the end of this process."""
+        if ray.wait([self._reference], timeout=max(self._deadline - time.monotonic(), 0))[0]:
+            self._stop.unlink(missing_ok=True)
+
+
+def _run(trial: Trial, folder: str, environment: dict[str, str], stop: Path) -> int:
+    """Run a trial on a node of the cluster as on one machine: killed, its own process ends too."""
+    os.chdir(folder)
+    os.environ.update(environment)
+
+    def watch(running: list[Running[Trial]]) -> None:
+        if stop.exists():
+            running[0].process.terminate()
+
+    queue = iter([] if stop.exists() else [trial])
+    ended = list(fit_all(lambda: next(queue, None), 1, watch))
+    return ended[0][1] if ended else -signal.SIGTERM

@@ -1,0 +1,108 @@
+"""The one way in which results of several runs are reported: printed, kept as files, and shown in TensorBoard."""
+
+import shlex
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from filelock import FileLock
+from torch.utils.tensorboard import SummaryWriter
+
+from convblocks.console import command_words, echo, echo_command
+from convblocks.figures.page import Chart, charts, listing, page, paragraphs
+from convblocks.figures.style import save
+from convblocks.figures.tables import Table, to_console, to_html, to_markdown, without_html
+from convblocks.figures.tensorboard import VISUALS, add_png
+from convblocks.files import write
+from convblocks.run.directory import RunDirectory
+from convblocks.run.progress import terminal
+from convblocks.text import as_csv, as_json, as_shown
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of a report.
+
+    Args:
+        name: Of its files, without their endings.
+        tables: For the screen, and first in the Markdown file.
+        sentences: The conclusions, which follow the tables.
+        figures: By the end of their names; that of the main one is empty.
+        rows: For the CSV file.
+        details: Tables for the Markdown and HTML files only.
+        numbers: For the JSON file, if any.
+        command: A command to copy, of which the last sentence speaks.
+        repeat: The command that makes the report again, and trains what it needs.
+    """
+
+    name: str
+    tables: Sequence[Table]
+    sentences: Sequence[str]
+    figures: Mapping[str, Chart]
+    rows: Sequence[Mapping[str, Any]]
+    details: Sequence[Table] = ()
+    numbers: Any = None
+    command: str = ""
+    repeat: str = ""
+
+    def to_markdown(self) -> str:
+        sentences = "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
+        details = [to_markdown(self.details)] if self.details else []
+        command = [f"```bash\n{self.command}\n```\n"] if self.command else []
+        return "\n".join([to_markdown(self.tables), sentences, *details, *command])
+
+    def to_html(self, title: str) -> str:
+        """A page of its own: conclusions, the first table and the figures, then everything else folded."""
+        main, *others = self.tables
+        return page(
+            title,
+            [
+                paragraphs(self.sentences),
+                listing("", self.command),
+                to_html(main),
+                charts(list(self.figures.values())),
+                *(to_html(table, folded=True) for table in (*others, *self.details)),
+                listing("Repeat it", self.repeat),
+            ],
+        )
+
+
+def repeat_of(command: str, arguments: Sequence[str]) -> str:
+    """The command line that makes a report again, and trains what is missing."""
+    return " ".join([*command_words(command), shlex.join(one for one in arguments if one != "--no-fit")])
+
+
+def publish(
+    report: Report, directory: RunDirectory, write_more: Callable[[SummaryWriter], None] = lambda writer: None
+) -> None:
+    """Write a report into a directory and into TensorBoard, and print its tables, sentences and command.
+
+    Args:
+        report: The content.
+        directory: Of the runs. A former report is replaced.
+        write_more: Writes more to TensorBoard.
+    """
+    directory.create()
+    path, markdown = directory.path / report.name, report.to_markdown()
+    page_title = f"{report.name.capitalize()} {directory.name}"
+    files = {".html": report.to_html(page_title), ".md": markdown, ".csv": as_csv(report.rows)}
+    if report.numbers is not None:
+        files[".json"] = as_json(report.numbers)
+    with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
+        for suffix, text in files.items():
+            write(path.with_suffix(suffix), text)
+        shutil.rmtree(path, ignore_errors=True)
+        with SummaryWriter(str(path)) as writer:
+            writer.add_text(report.name, markdown)
+            for end, chart in report.figures.items():
+                name = f"{report.name}-{end}" if end else report.name
+                save(chart.draw, directory.path / f"{name}.png")
+                add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
+            write_more(writer)
+    echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")
+    to_console(report.tables, terminal())
+    for line in report.sentences:
+        echo(line)
+    if report.command:
+        echo_command(shlex.split(report.command, posix=False))

@@ -1,0 +1,97 @@
+"""The order of the networks in sentences: over the runs that trained, and over all runs where some did not."""
+
+from itertools import pairwise
+
+from convblocks.compare.analysis import ArmSummary, Comparison, Difference, Reading
+from convblocks.compare.statistics import SIGNIFICANCE, holm
+from convblocks.compare.wording import lead_text, name_of, own_names, sentence
+from convblocks.figures.estimates import Estimate, count_text
+
+
+def ranking(comparison: Comparison) -> list[str]:
+    """The order of the networks, and which of them collapsed how often."""
+    arms = comparison.arms
+    collapsed = [f"{name_of(arm.arch)} collapsed in {_collapses(arm)}" for arm in arms if arm.collapsed_at]
+    order = [_order(comparison)] if len(arms) > 1 else []
+    return [*order, *([sentence("; ".join(collapsed), own_names(comparison))] if collapsed else [])]
+
+
+def undecided(comparison: Comparison) -> list[tuple[str, str, Difference]]:
+    """Those of the three best networks that are not certainly better than the next one, over the runs that trained."""
+    adjusted = _adjusted(comparison, "trained")
+    return [step for step in _neighbours(comparison) if not adjusted[step[-1]] < SIGNIFICANCE]
+
+
+def winner(comparison: Comparison) -> str | None:
+    """The network that is certainly better than every other one, over all runs too; None without one."""
+    leads: dict[str, list[bool]] = {}
+    readings: tuple[Reading, Reading] = ("trained", "all")
+    for reading in readings:
+        for one, p in _adjusted(comparison, reading).items():
+            better, worse = (one.first, one.second) if one.is_better(reading) else (one.second, one.first)
+            leads.setdefault(better, []).append(p < SIGNIFICANCE)
+            leads.setdefault(worse, []).append(False)
+    return next((arch for arch, certain in leads.items() if all(certain)), None)
+
+
+def _order(comparison: Comparison) -> str:
+    """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
+    adjusted = _adjusted(comparison, "trained")
+    pairs = _neighbours(comparison)
+    found = [
+        _follows(_lead(one, better, one.means), better, worse, adjusted[one] < SIGNIFICANCE)
+        for better, worse, one in pairs
+        if one.means
+    ]
+    if not found:
+        return "Too few networks trained to compare them."
+    of_all = over_all_runs(comparison)
+    order = f"among the runs that trained, {', and '.join(found)}" if of_all else ", and ".join(found)
+    return " ".join([sentence(order, own_names(comparison)), *of_all])
+
+
+def over_all_runs(comparison: Comparison) -> list[str]:
+    """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
+    adjusted = _adjusted(comparison, "all")
+    parts = []
+    for better, worse, one in _neighbours(comparison):
+        if one.runs != one.trained_runs:
+            chance = one.all_runs if one.first == better else one.all_runs.complement()
+            one_name, other_name = name_of(better), name_of(worse)
+            if adjusted[one] < SIGNIFICANCE:
+                parts.append(f"a run of {one_name} beats one of {other_name} with probability {chance}")
+            else:
+                parts.append(f"it is undecided whether {one_name} beats {other_name} ({chance})")
+    return [f"Over all runs, {', and '.join(parts)}."] if parts else []
+
+
+def _adjusted(comparison: Comparison, reading: Reading) -> dict[Difference, float]:
+    """The p-values of the differences in score after Holm's correction."""
+    differences = comparison.of_score()
+    return dict(zip(differences, holm([one.p(reading) for one in differences]), strict=True))
+
+
+def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
+    """The better, the worse and the difference of networks that follow each other, of the three best."""
+    sign = comparison.judge.sign
+    means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
+    order = sorted(means, key=lambda arch: -means[arch])[:3]
+    by_names = {frozenset((one.first, one.second)): one for one in comparison.of_score()}
+    return [(better, worse, by_names[frozenset((better, worse))]) for better, worse in pairwise(order)]
+
+
+def _lead(one: Difference, better: str, means: Estimate) -> Estimate:
+    """By how much the better one is ahead, whichever direction is better."""
+    return means if (one.first == better) == (one.sign > 0) else -means
+
+
+def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
+    names = f"{name_of(better)} is better than {name_of(worse)}"
+    return f"{names} by {lead_text(lead)}" if is_certain else f"it is not certain that {names} ({lead_text(lead)})"
+
+
+def _collapses(arm: ArmSummary) -> str:
+    """How many runs collapsed, of which some may have diverged."""
+    count = len(arm.collapsed_at)
+    diverged = f", {'all' if arm.diverged == count else arm.diverged} of which diverged" if arm.diverged else ""
+    return f"{count_text(count, arm.runs).replace(f' of {arm.runs}', f' of {arm.runs} runs')}{diverged}"

@@ -1,0 +1,110 @@
+"""The results of several runs: in files, as rows, and what a comparison reads from them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from convblocks.data.images import MNIST
+from convblocks.data.mnist import ORIGINAL_MD5
+from convblocks.errors import UserError
+from convblocks.files import write
+from convblocks.run.records import decode, encode
+from convblocks.run.result import Overrides, RunResult, grouped
+from convblocks.text import flatten
+
+# Fields that are no single value, and derived numbers that a row has beside the others; those of image classifiers.
+NO_COLUMNS = ("epochs", "evaluations", "mistakes", "overrides", "diagnosis")
+DERIVED = ("score", "validation", "collapsed_in", "seconds")
+OF_IMAGES = ("first_loss", "last_loss")
+
+
+def by_overrides(results: Iterable[RunResult]) -> dict[Overrides, list[RunResult]]:
+    """The runs at each setting, in their order."""
+    return grouped(results, lambda result: result.overrides)
+
+
+def options_text(result: RunResult) -> str:
+    """The options by which it differs from other runs, as text."""
+    return ",".join(f"{option}={value}" for option, value in result.overrides)
+
+
+def as_row(result: RunResult) -> dict[str, Any]:
+    """A row of comparison.csv: everything that is a single value."""
+    kept = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in NO_COLUMNS}
+    values = flatten(msgspec.to_builtins(kept)) | {"overrides": options_text(result)}
+    scalars = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
+    return scalars | {name: getattr(result, name) for name in (*DERIVED, *(OF_IMAGES if result.images else ()))}
+
+
+def is_of_mnist(result: RunResult) -> bool:
+    """Whether its images were MNIST's own, as far as is known."""
+    data = result.provenance.data
+    is_alike = result.images is not None and result.images.spec.same_images(MNIST)
+    return is_alike and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
+
+
+def learned_in(result: RunResult) -> list[int]:
+    """The epochs after which the accuracy was above chance."""
+    if result.chance_threshold is None:
+        return []
+    return [epoch for epoch, score in enumerate(result.scores, start=1) if score > result.chance_threshold]
+
+
+def died_in(result: RunResult) -> int | None:
+    """The epoch in which a collapsed run lost for good what it had learned; None of any other."""
+    learned = learned_in(result)
+    return learned[-1] + 1 if result.collapsed and learned and learned[-1] < len(result.epochs) else None
+
+
+def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
+    """After how many epochs and seconds it first reached an accuracy; None if it never did."""
+    seconds = 0.0
+    for epoch, reached in enumerate(result.scores, start=1):
+        seconds += sum(row["seconds"] for row in (*result.epochs, *result.evaluations) if row["epoch"] == epoch)
+        if reached >= accuracy:
+            return epoch, seconds
+    return None
+
+
+def after(result: RunResult, epochs: int) -> RunResult:
+    """The result as it was after that many epochs, if the run was extended since; -1 stands for all.
+
+    With validation images its final metrics remain those of the best evaluation of all. Whether it had collapsed by
+    then is known from what came later: a collapsed run does not recover.
+    """
+    if epochs < 0 or len(result.epochs) <= epochs:
+        return result
+    evaluations = tuple(row for row in result.evaluations if row["epoch"] <= epochs)
+    cut = replace(result, epochs=result.epochs[:epochs], evaluations=evaluations, diagnosis=None)
+    if result.images is None or result.chance_threshold is None:
+        return cut
+    if result.validation is not None or "test/acc" not in cut.epochs[-1]:
+        return cut
+    since = result.collapsed_in
+    collapsed = cut.has_diverged or (since is not None and since <= epochs)
+    return replace(cut, final=cut.epochs[-1], collapsed=collapsed, mistakes=None)
+
+
+def write_results(path: Path, results: Sequence[RunResult]) -> None:
+    """Write results as JSON Lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, "".join(map(encode, results)))
+
+
+def read_results(path: Path) -> list[RunResult]:
+    """The results that ``write_results`` has written.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from error
+    if not lines:
+        raise UserError(f"cannot read {path} (it is empty)")
+    hint = "write it again with docs/train.py"
+    return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]

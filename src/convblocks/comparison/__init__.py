@@ -1,1 +1,0 @@
-"""Several runs: which network is better, and how sure that is."""

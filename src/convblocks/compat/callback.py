@@ -1,0 +1,73 @@
+"""What LearningRateFinder, BatchSizeFinder, ModelPruning and WeightAveraging need in a run."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning, WeightAveraging
+
+from convblocks.errors import UsageError
+from convblocks.model import class_specs
+from convblocks.run.callbacks import RunCallback
+from convblocks.run.image_run import ImageRun
+from convblocks.run.resume import callbacks_of
+from convblocks.run.run import Run
+
+
+def make(run: Run) -> "Compatibility":
+    """For every run.
+
+    Raises:
+        UsageError: LearningRateFinder with a schedule on which it has no effect.
+    """
+    if run.settings.get("lr_scheduler") == "onecycle" and _has(run, LearningRateFinder):
+        raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
+    return Compatibility()
+
+
+class Compatibility(RunCallback):
+    """Lets averages follow the weights until they start, and takes over what finders found before a resume.
+
+    Until WeightAveraging starts its average holds the untrained weights, which Lightning would evaluate and save, and
+    keep if it never starts (pytorch-lightning's issue 21724).
+    """
+
+    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
+        """Use the values that finders found when the run began, without a new search."""
+        finders = (LearningRateFinder, BatchSizeFinder)
+        if checkpoint is None or not isinstance(run, ImageRun) or not callbacks_of(run.trainer, *finders):
+            return
+        others = [callback for callback in callbacks_of(run.trainer, Callback) if not isinstance(callback, finders)]
+        run.trainer.callbacks = others  # type: ignore[attr-defined]  # Lightning sets it at run time
+        run.module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+        run.data.batch_size = checkpoint[type(run.data).__qualname__]["batch_size"]
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if callbacks_of(trainer, ModelPruning):
+            # torch prunes flat views, which channels_last lacks.
+            pl_module.to(memory_format=torch.contiguous_format)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _follow(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        _follow(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _follow(trainer, pl_module)
+
+
+def _follow(trainer: Trainer, module: LightningModule) -> None:
+    """Copy the weights to each average that has not started."""
+    for averaging in callbacks_of(trainer, WeightAveraging):
+        average = averaging._average_model
+        if average is not None and average.n_averaged == 0:
+            average.update_parameters(module)  # a first update only copies
+            average.n_averaged.zero_()
+
+
+def _has(run: Run, kind: type) -> bool:
+    """Whether the user's callbacks, which are not made yet, have one of this kind."""
+    given = run.settings["trainer"].get("callbacks") or []
+    found = [class_specs.import_class(spec["class_path"]) for spec in (given if isinstance(given, list) else [given])]
+    return any(isinstance(one, type) and issubclass(one, kind) for one in found)

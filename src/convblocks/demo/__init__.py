@@ -1,0 +1,1 @@
+"""``demo``: recognises digits that you draw in a browser."""

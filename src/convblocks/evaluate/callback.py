@@ -1,0 +1,66 @@
+"""The final network's mistakes, in a file and in the result, and the commands that show more."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from shlex import quote
+
+import torch
+
+from convblocks import wings
+from convblocks.console import CommandLine, command_words
+from convblocks.files import write
+from convblocks.model.evaluation import Evaluation
+from convblocks.run.callbacks import RunCallback
+from convblocks.run.divergence import diverged_at
+from convblocks.run.image_run import ImageRun
+from convblocks.run.result import RunResult
+from convblocks.run.run import Run
+from convblocks.text import as_csv, as_shown
+
+# A test image that the final network gets wrong: its number, and the numbers of its class and of the predicted one.
+MISTAKE = ("image", "label", "predicted")
+
+
+def make(run: Run) -> "Mistakes | None":
+    """For runs of image classifiers."""
+    return Mistakes() if isinstance(run, ImageRun) else None
+
+
+class Mistakes(RunCallback):
+    """Writes ``mistakes.csv``, and prints the commands that show more of the run."""
+
+    def on_result(self, run: Run, result: RunResult) -> RunResult:
+        """The result with the numbers of the images that the final network gets wrong."""
+        assert isinstance(run, ImageRun)
+        run.directory.mistakes.unlink(missing_ok=True)
+        if run.evaluation is None:
+            return result
+        rows = mistakes_of(run.evaluation)
+        write(run.directory.mistakes, as_csv(rows, MISTAKE))
+        return replace(result, mistakes=tuple(row["image"] for row in rows))
+
+    def last_lines(self, run: Run, result: RunResult) -> Sequence[CommandLine]:
+        """The commands that are there for a checkpoint, unless its weights are useless."""
+        assert isinstance(run, ImageRun)
+        directory, settings = run.directory, run.settings
+        if not run.resumable or diverged_at(run.trainer) is not None:
+            return ()
+        of_best = run.data.val_size and directory.best_checkpoint.is_file()
+        checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
+        own = ["--arch", settings["arch"]] if "." in settings["arch"] else []
+        data = [f"--data.{name}={settings['data'][name]}" for name in ("root", "source") if settings["data"].get(name)]
+        lines = {"evaluate": CommandLine("look closer   ", [checkpoint, *own, *data])}
+        lines["demo"] = CommandLine("try it        ", [checkpoint, *own])
+        return [
+            CommandLine(line.label, [*command_words(name), *map(quote, line.words)])
+            for name, line in lines.items()
+            if name in wings.commands()
+        ]
+
+
+def mistakes_of(evaluation: Evaluation) -> list[dict[str, int]]:
+    """The rows of ``mistakes.csv``."""
+    targets, predicted = evaluation.targets, evaluation.predicted
+    wrong = (predicted != targets).nonzero().flatten()
+    rows = torch.stack([wrong, targets[wrong], predicted[wrong]], dim=1).tolist()
+    return [dict(zip(MISTAKE, row, strict=True)) for row in rows]

@@ -1,0 +1,182 @@
+"""Evaluate a checkpoint on test images.
+
+usage: convblocks evaluate CHECKPOINT [options]
+
+Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix. Of a
+finished run it also writes report.html into the run's folder: one file to open in a browser, or to send.
+
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
+  --data.source NAME   a class of your own that reads the data
+  --json               print machine-readable results
+  --show FILE          write a figure: confusion matrix, hardest images, calibration, errors per class
+
+Example:
+  convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from convblocks.command_line import output_file, refuse_to_overwrite
+from convblocks.console import echo
+from convblocks.data.images import ImageSets
+from convblocks.errors import UserError
+from convblocks.evaluate.report import run_report
+from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.figures.panels import evaluation_panels, figure_of
+from convblocks.figures.style import render
+
+# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
+from convblocks.figures.tables import Table, to_console
+from convblocks.files import write
+from convblocks.model.evaluation import Evaluation
+from convblocks.model.restore import TrainedNetwork
+from convblocks.run.directory import RunDirectory
+
+# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
+from convblocks.run.progress import terminal
+from convblocks.text import as_json, as_shown, percent
+
+# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
+NAMES_WIDTH, COUNT_COLUMNS = 76, 12
+
+# The kinds of mistakes that are named in a line, and in a table if the confusion matrix is too wide.
+MISTAKES, MOST_ROWS = 5, 20
+
+
+def main(arguments: list[str]) -> None:
+    """Evaluate a checkpoint on the test images and print the measures.
+
+    Raises:
+        UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
+    """
+    options = parse(arguments)
+    if options.show:
+        refuse_to_overwrite(options.show, [options.checkpoint, options.root])
+    trained, data = load_network_and_data(options)
+    evaluation = trained.evaluate(data.test)
+    if options.show:
+        write_figure(evaluation, data.test.images, options.show)
+    if options.json:
+        print(as_json(as_record(trained, data.folder, evaluation)))
+        return
+    echo(as_shown(trained.path))
+    echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(data.folder)}\n")
+    to_console(tables(evaluation), terminal())
+    if options.show:
+        echo(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
+    if report := write_report(trained, data, evaluation):
+        echo(f"{as_shown(report)}: all of this, curves and settings on one page")
+    if confused := most_confused(evaluation):
+        echo(f"most confused: {confused}")
+    echo(summary(evaluation))
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = checkpoint_parser()
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    return parser.parse_args(arguments)
+
+
+def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:
+    draw = partial(figure_of, *evaluation_panels(evaluation, images).values())
+    try:
+        with output_file(path) as file:
+            render(draw).savefig(file, format=path.suffix.lstrip(".") or "png")
+    except ValueError as error:  # a format that matplotlib does not know
+        raise UserError(f"cannot write {path}: {error}") from error
+
+
+def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> Path | None:
+    """Write the report of the run that a checkpoint belongs to.
+
+    None without one: the run is not finished, these are other images, or its folder cannot be written.
+    """
+    directory = RunDirectory.of(trained.path)
+    result = directory and directory.result_after(0)
+    if not (directory and result and result.provenance.data in (None, data.fingerprint)):
+        return None
+    panels = evaluation_panels(evaluation, data.test.images)
+    try:
+        write(directory.report, run_report(directory, result, evaluation, panels, tables(evaluation)))
+    except (OSError, UserError) as error:
+        echo(f"cannot write {as_shown(directory.report)}: {error}")
+        return None
+    return directory.report
+
+
+def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
+    """The results as ``--json`` prints them."""
+    measures = zip(evaluation.classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
+    return {
+        "checkpoint": str(trained.path),
+        "arch": trained.arch,
+        "data": str(folder),
+        "n": len(evaluation.targets),
+        "loss": evaluation.loss,
+        "accuracy": evaluation.accuracy,
+        "expected_calibration_error": evaluation.calibration_error,
+        "classes": [
+            {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1)}
+            for name, precision, recall, f1 in measures
+        ],
+        "confusion": evaluation.confusion.tolist(),
+    }
+
+
+def tables(evaluation: Evaluation) -> Sequence[Table]:
+    """The measures of each class, and the confusion matrix or, if that is too wide, the most frequent mistakes."""
+    is_wide = len(evaluation.classes) > COUNT_COLUMNS
+    return [classes_table(evaluation), mistakes_table(evaluation) if is_wide else confusion_table(evaluation)]
+
+
+def classes_table(evaluation: Evaluation) -> Table:
+    columns = zip(evaluation.confusion.sum(dim=1), evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
+    rows = [
+        [name, f"{n:,}", *(percent(float(value)) if n else "-" for value in values)]
+        for name, (n, *values) in zip(evaluation.classes, columns, strict=True)
+    ]
+    return Table("Classes", ["class", "n", "precision", "recall", "F1"], rows)
+
+
+def confusion_table(evaluation: Evaluation) -> Table:
+    """How often each class is predicted as each class; names that do not fit side by side are numbered."""
+    names = heads = evaluation.classes
+    if max(map(len, names)) + sum(len(name) + 3 for name in names) > NAMES_WIDTH:
+        heads = tuple(str(number) for number in range(1, len(names) + 1))
+        names = tuple(f"{head} {name}" for head, name in zip(heads, names, strict=True))
+    rows = [
+        [name, *(str(count) if count else "" for count in counts)]
+        for name, counts in zip(names, evaluation.confusion.tolist(), strict=True)
+    ]
+    return Table("Confusion: true classes down, predicted ones across", ["", *heads], rows)
+
+
+def summary(evaluation: Evaluation) -> str:
+    images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
+    measures = f"loss {evaluation.loss:.4f}, calibration error {percent(evaluation.calibration_error)}"
+    return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
+
+
+def mistakes_table(evaluation: Evaluation) -> Table:
+    rows = [[true, predicted, f"{count:,}"] for true, predicted, count in mistakes(evaluation)[:MOST_ROWS]]
+    return Table("Most frequent mistakes", ["true class", "predicted", "n"], rows)
+
+
+def most_confused(evaluation: Evaluation) -> str:
+    """The most frequent mistakes, such as ``4 as 9 (5), 9 as 7 (5)``; empty if there are none."""
+    return ", ".join(f"{true} as {predicted} ({n:,})" for true, predicted, n in mistakes(evaluation)[:MISTAKES])
+
+
+def mistakes(evaluation: Evaluation) -> list[tuple[str, str, int]]:
+    """True class, predicted class and number of images of each kind of mistake, the most frequent first."""
+    classes, counts = evaluation.classes, evaluation.confusion.fill_diagonal_(0)
+    places = counts.flatten().argsort(descending=True, stable=True).tolist()
+    pairs = [divmod(place, len(classes)) for place in places]
+    return [(classes[true], classes[one], int(counts[true, one])) for true, one in pairs if counts[true, one]]

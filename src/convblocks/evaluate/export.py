@@ -1,0 +1,157 @@
+"""Export a checkpoint to ONNX and torch.export.
+
+usage: convblocks export CHECKPOINT [options]
+
+The two files, .onnx and .pt2, do not need this project, and are checked against the checkpoint on all test images. They
+take any number of uint8 images, for MNIST (B, 1, 28, 28), and return one logit per class: normalisation is part of
+them. Needs onnx, onnxscript and onnxruntime.
+
+  --arch NAME          allow a network of your own to be imported, such as mynets.Rows
+  --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)
+  --data.root DIR      the data the network was trained on (default: MNIST)
+  --data.source NAME   a class of your own that reads the data
+
+Example:
+  convblocks export lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool
+"""
+
+import io
+import json
+from argparse import Namespace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from warnings import catch_warnings
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from convblocks.command_line import output_file, refuse_to_overwrite
+from convblocks.console import echo
+from convblocks.data.images import ImageSpec
+from convblocks.errors import UsageError, UserError
+from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.model.restore import in_batches
+from convblocks.run.provenance import git_commit
+from convblocks.text import as_shown, percent
+
+# The largest difference between a logit of an exported network and of the checkpoint.
+TOLERANCE = 1e-4
+
+# The packages of the extra [export]. They are imported where they are needed.
+REQUIRED = ("onnx", "onnxscript", "onnxruntime")
+
+# The file in a torch.export archive that holds the metadata.
+METADATA = "metadata.json"
+
+
+class ImageNetwork(nn.Module):
+    """A network with its normalisation: uint8 images (B, C, H, W) -> logits (B, classes)."""
+
+    def __init__(self, network: nn.Module, image_spec: ImageSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.image_spec = image_spec
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(self.image_spec.normalize(images))
+        return logits
+
+
+def main(arguments: list[str]) -> None:
+    """Export a checkpoint, and check both files against it on the test images.
+
+    Raises:
+        UserError: the extra is not installed, the checkpoint or the data cannot be used, or a file cannot be written.
+    """
+    options = parse(arguments)
+    if options.output and options.output.name in ("", ".."):
+        raise UsageError("--output must name a file, without a suffix")
+    if missing := [package for package in REQUIRED if find_spec(package) is None]:
+        raise UserError(f"{' '.join(missing)} not found: pip install {' '.join(missing)}")
+    base = options.output or options.checkpoint.with_suffix("")
+    onnx_file, program_file = (base.with_name(f"{base.name}{suffix}") for suffix in (".onnx", ".pt2"))
+    for file in (onnx_file, program_file):
+        refuse_to_overwrite(file, [options.checkpoint, options.root])
+    trained, data = load_network_and_data(options)
+    images, evaluation = data.test.images, trained.evaluate(data.test)
+    metadata = {
+        "arch": trained.arch,
+        "accuracy": f"{evaluation.accuracy:.4f}",
+        "test_images": str(len(images)),
+        "classes": json.dumps(trained.image_spec.classes),
+        "commit": git_commit() or "unknown",
+    }
+    network = ImageNetwork(trained.network, trained.image_spec).eval()
+    example = images[:1].repeat(2, 1, 1, 1)  # the exporters would specialise on a batch of 1
+    write_onnx(network, example, metadata, onnx_file)
+    check(onnx_file, onnx_logits(onnx_file, images), evaluation.logits)
+    write_program(network, example, metadata, program_file)
+    check(program_file, program_logits(program_file, images), evaluation.logits)
+    echo(f"Both make the same predictions for all {len(images):,} test images as the checkpoint.")
+    echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = checkpoint_parser()
+    parser.add_argument("--output", type=Path)
+    return parser.parse_args(arguments)
+
+
+def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
+    """Export to ONNX, with the metadata as properties of the model."""
+    import onnx
+
+    with catch_warnings(action="ignore"), TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        to_onnx = partial(torch.onnx.export, network, (images,), file, input_names=["images"], output_names=["logits"])
+        if torch.__version__ >= "2.7":  # a TorchVersion, which compares as one
+            to_onnx(dynamic_shapes=({0: "batch"},), dynamo=True, external_data=False, verbose=False)
+        else:  # its dynamo exporter has no named dimensions, and fails at normalize's in-place operations
+            to_onnx(dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, dynamo=False)
+        model = onnx.load(file)
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    with output_file(path) as output:
+        output.write(model.SerializeToString())
+
+
+def onnx_logits(path: Path, images: Tensor) -> Tensor:
+    """The logits (N, classes) of an ONNX file for images (N, C, H, W) uint8."""
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+    logits = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in in_batches(images)]
+    return torch.from_numpy(np.concatenate(logits))
+
+
+def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
+    """Export with torch.export, with the metadata as a file in the archive."""
+    content = io.BytesIO()
+    with catch_warnings(action="ignore"):
+        program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
+    with output_file(path) as file:
+        file.write(content.getvalue())
+
+
+def program_logits(path: Path, images: Tensor) -> Tensor:
+    """The logits (N, classes) of a torch.export archive for images (N, C, H, W) uint8."""
+    with catch_warnings(action="ignore"), torch.inference_mode():
+        network = torch.export.load(path).module()
+        return torch.cat([network(batch) for batch in in_batches(images)])
+
+
+def check(path: Path, logits: Tensor, expected: Tensor) -> None:
+    """Compare the logits (N, classes) of an exported file with the checkpoint's, and print the largest difference.
+
+    Raises:
+        RuntimeError: a prediction differs, or a logit differs by more than the tolerance.
+    """
+    difference = float((logits - expected).abs().max())
+    changed = int((logits.argmax(dim=1) != expected.argmax(dim=1)).sum())
+    if changed or not difference <= TOLERANCE:  # nan is not
+        raise RuntimeError(f"{path} is wrong: {changed} predictions differ, and logits by up to {difference:.2g}")
+    echo(f"{as_shown(path)}: logits within {difference:.1e}")

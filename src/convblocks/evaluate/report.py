@@ -1,0 +1,94 @@
+"""``report.html`` of a run: its result, curves, mistakes, settings and origin on one page."""
+
+from collections.abc import Sequence
+from functools import partial
+from shlex import quote
+
+import yaml
+
+from convblocks.console import command_words
+from convblocks.figures.curves import dead_units_figure, layers, metric_figure
+from convblocks.figures.page import Chart, charts, facts, listing, page, paragraphs
+from convblocks.figures.panels import Panel, figure_of
+from convblocks.figures.tables import Table, to_html
+from convblocks.model.evaluation import Evaluation
+from convblocks.run.directory import RunDirectory
+from convblocks.run.provenance import read_origin
+from convblocks.run.result import EPOCHS, Diagnosis, RunResult
+from convblocks.text import as_shown, counted, percent
+
+CAPTIONS = {
+    "confusion": "Confusion: true classes down, predicted ones across",
+    "hardest_images": "The images with the highest loss",
+    "calibration": "How often answers of each probability are right",
+    "class_errors": "Errors of each class",
+}
+
+
+def run_report(
+    directory: RunDirectory,
+    result: RunResult,
+    evaluation: Evaluation,
+    panels: dict[str, Panel],
+    tables: Sequence[Table],
+) -> str:
+    """The page of a finished run, as HTML; evaluation, panels and tables are of its network's answers to test images.
+
+    Raises:
+        UserError: its config is damaged.
+    """
+    config = as_shown(directory.config)
+    curves = [Chart(partial(metric_figure, result, "loss"), "Loss by epoch")]
+    curves.append(Chart(partial(metric_figure, result, "acc"), "Error by epoch"))
+    if layers([result]):
+        curves.append(Chart(partial(dead_units_figure, [result]), "Dead units of each layer by epoch"))
+    answers = [Chart(partial(figure_of, panel), CAPTIONS[name]) for name, panel in panels.items()]
+    settings = yaml.safe_dump(directory.read_config(), sort_keys=False)
+    again = [*command_words("fit"), "--config", quote(config)]
+    found = result.diagnosis or Diagnosis("")
+    early = "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}."
+    return page(
+        f"{result.arch}: {directory.name}",
+        [
+            _numbers(result, evaluation),
+            paragraphs([one for one in (found.sentence, early) if one]),
+            listing("Try next", " ".join([*again, *found.options]) if found.options else ""),
+            *("<h2>Training</h2>", charts(curves)),
+            *("<h2>Answers to the test images</h2>", charts(answers)),
+            *(to_html(table, folded=True) for table in (*tables, _origin(directory, result))),
+            listing(f"Settings, as in {config}", settings, folded=True),
+            listing("Repeat it", " ".join(again)),
+        ],
+    )
+
+
+def _numbers(result: RunResult, evaluation: Evaluation) -> str:
+    wrong = int((evaluation.predicted != evaluation.targets).sum())
+    return facts(
+        {
+            "test accuracy": percent(evaluation.accuracy),
+            "wrong": f"{wrong:,} of {len(evaluation.targets):,}",
+            "loss": f"{evaluation.loss:.4f}",
+            "parameters": f"{result.parameters:,}",
+            "trained": counted(len(result.epochs), "epoch"),
+            "training time": f"{result.seconds:.1f} s",
+        }
+    )
+
+
+def _origin(directory: RunDirectory, result: RunResult) -> Table:
+    """Machine, versions, code and data."""
+    known, began = result.provenance, read_origin(directory.provenance) or {}
+    images = result.images
+    assert images is not None
+    rows = {
+        "machine and versions": known.machine,
+        "device": known.device,
+        "processes x threads": f"{known.processes} x {known.threads}",
+        "commit": known.commit or "unknown",
+        "seed": str(result.seed),
+        "images": f"{images.train:,} training and {images.test:,} test images, {images.spec}",
+        **{f"MD5 of {name}": md5 for name, md5 in (known.data or {}).items()},
+        "started with": str(began.get("command", "unknown")),
+    }
+    return Table("Where it comes from", ["", "value"], [[name, value] for name, value in rows.items()])

@@ -1,0 +1,51 @@
+"""What is evaluated and exported: a network from a checkpoint, and the data that it is tried on."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from convblocks.command_line import Parser
+from convblocks.data import mnist
+from convblocks.data.images import MNIST, ImageSets, ImageSource, load_images
+from convblocks.data.module import find_source
+from convblocks.errors import DataError
+from convblocks.model import class_specs
+from convblocks.model.restore import TrainedNetwork, load_network
+
+
+def checkpoint_parser() -> Parser:
+    """A parser with the options that name them."""
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("--data.root", type=Path, dest="root", default=mnist.DEFAULT_ROOT)
+    parser.add_argument("--data.source", dest="source")
+    return parser
+
+
+def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets]:
+    """Load both; pictures are scaled to the size that the network takes.
+
+    Raises:
+        UserError: the checkpoint cannot be used.
+        DataError: the data cannot be read, has no test images, or is not of the kind that the network was trained on.
+    """
+    trained, root = load_network(options.checkpoint, options.arch), options.root
+    expected = trained.image_spec
+    if options.source:
+        class_specs.import_class(options.source)
+        source = class_specs.instantiate(ImageSource, options.source, root)
+    elif root.is_dir() or expected.same_images(MNIST):
+        source = find_source(root)
+        source.size = (expected.height, expected.width)  # pictures are scaled to it
+    else:  # a missing folder would be filled with MNIST
+        raise DataError(f"there is no folder {root}: give the data that {trained.path} was trained on")
+    source.prepare()
+    data = load_images(source)
+    if not expected.same_images(data.image_spec):
+        raise DataError(
+            f"{trained.path} was trained on {expected}, but {root} holds {data.image_spec}: give the data that it was "
+            "trained on as --data.root"
+        )
+    if not len(data.test.labels):
+        raise DataError(f"{root} has no test images: add some, in a folder of pictures as test/<class>/*")
+    return trained, data

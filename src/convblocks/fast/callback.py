@@ -1,0 +1,61 @@
+"""Training without needless work: one callback, which ``--fast false`` leaves out. No bit of a result depends on it.
+
+It goes around Lightning and torch where they spend time on what nobody asked for, and goes their way wherever somebody
+has:
+
+- All runs: hooks that no callback or module overrides are not called (``lightning.py``).
+- Image classifiers: a step of automatic optimization is four calls (``step.py``), Adam passes its tensors to the fused
+  kernel directly and freed memory stays in the process (``lightning.py``), ReLU follows MaxPool instead of the other
+  way round (``network.py``), and several processes send each gradient without copies (``lightning.py``).
+"""
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from convblocks.data.module import ImageDataModule
+from convblocks.fast.lightning import FastClassifier, NoProfiler, keep_freed_memory, skip_idle_hooks, speed_up_gradients
+from convblocks.fast.network import speed_up_network
+from convblocks.fast.step import speed_up_steps
+from convblocks.model.classifier import ImageClassifier
+from convblocks.run.callbacks import RunCallback
+from convblocks.run.run import Run
+
+# The hooks of a data module that change batches after the loader.
+TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+
+
+def add_option(parser: ArgumentParser) -> None:
+    """Add ``--fast`` to the options of fit."""
+    help_text = "Skip needless work in Lightning and torch; changes no bit of the result."
+    parser.add_argument("--fast", type=bool, default=True, help=help_text)
+
+
+def make(run: Run) -> "Fast | None":
+    """For every run, unless it is turned off."""
+    if not run.config.options["fast"]:
+        return None
+    run.trainer_arguments["profiler"] = NoProfiler()
+    return Fast()
+
+
+class Fast(RunCallback):
+    """Swaps classes of the module, its network and its optimizer for faster ones before training."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit" or type(pl_module) is not ImageClassifier or not _feeds_as_it_is(trainer):
+            return
+        keep_freed_memory()
+        speed_up_gradients(trainer, pl_module)
+        speed_up_network(pl_module.network)
+        speed_up_steps(trainer)
+        pl_module.__class__ = FastClassifier
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        skip_idle_hooks(trainer, pl_module)
+
+
+def _feeds_as_it_is(trainer: Trainer) -> bool:
+    """Whether batches come from this project's loaders, and no hook changes them on the way to the device."""
+    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
+    return isinstance(data, ImageDataModule) and not any(is_overridden(hook, data) for hook in TRANSFERS)

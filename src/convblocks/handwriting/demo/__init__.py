@@ -1,1 +1,0 @@
-"""A page to draw on, and its server."""

@@ -1,0 +1,104 @@
+"""Networks restored from checkpoints."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convblocks.data.images import MNIST, ImageSpec, LabelledImages
+from convblocks.errors import NotFiniteError, UserError
+from convblocks.model import class_specs
+from convblocks.model.checkpoints import kinds_of, read_checkpoint
+from convblocks.model.evaluation import Evaluation
+from convblocks.model.networks import ARCHITECTURES, build_network
+
+# Pixels in a batch: those of a thousand MNIST images.
+BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network in evaluation mode, with the weights of a checkpoint."""
+
+    path: Path
+    arch: str
+    network: nn.Module
+    image_spec: ImageSpec = MNIST
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) uint8 -> logits (N, classes) float32.
+
+        Raises:
+            NotFiniteError: some logits are infinite or nan.
+        """
+        logits = torch.cat([self.network(self.image_spec.normalize(batch)) for batch in in_batches(images)])
+        if not logits.isfinite().all():
+            raise NotFiniteError(f"the logits of {self.path} are not finite: its training diverged")
+        return logits
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W) uint8 -> probabilities (N, classes) float32."""
+        return self.logits(images).softmax(dim=1)
+
+    def evaluate(self, test: LabelledImages) -> Evaluation:
+        return Evaluation(self.logits(test.images), test.labels, self.image_spec.classes)
+
+
+def in_batches(images: Tensor) -> Iterable[Tensor]:
+    """Split images (N, C, H, W) into batches that fit into memory at any image size."""
+    batches: Iterable[Tensor] = images.split(max(1, BATCH_PIXELS // math.prod(images.shape[1:])))
+    return batches
+
+
+def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
+    """Restore the network of a checkpoint, which may come from a stranger.
+
+    Args:
+        path: The checkpoint.
+        allowed: Network classes outside this project that may be imported. The checkpoint alone must not decide that.
+
+    Raises:
+        UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
+        NotFiniteError: some weights are infinite or nan.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint {path}")
+    checkpoint = read_checkpoint(path)
+    arch = checkpoint["hyper_parameters"]["arch"]
+    if not isinstance(arch, str) or not (arch in ARCHITECTURES or class_specs.is_dotted(arch)):
+        raise UserError(f"{path} holds a network {arch!r}, which is not one of {', '.join(ARCHITECTURES)}")
+    if arch not in ARCHITECTURES:
+        if arch not in allowed:
+            raise UserError(f"{path} holds a network of the class {arch}: allow its import with --arch {arch}")
+        class_specs.import_class(arch)
+    trained = restore_network(path, checkpoint["hyper_parameters"], checkpoint["state_dict"])
+    if not all(weights.isfinite().all() for weights in trained.network.state_dict().values()):
+        raise NotFiniteError(f"the weights in {path} are not finite: training diverged, use another checkpoint")
+    return trained
+
+
+def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:
+    """The network of a classifier with these hyper-parameters and weights.
+
+    Raises:
+        UserError: the weights belong to another network.
+    """
+    arch = hyper_parameters["arch"]
+    image_spec = ImageSpec.from_dict(hyper_parameters["image_spec"])
+    own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
+    if arch in ARCHITECTURES:
+        with torch.device("meta"):  # takes no memory: a forged image spec may ask for more than there is
+            expected = kinds_of(ARCHITECTURES[arch](image_spec).state_dict())
+        if expected != kinds_of(own):
+            raise UserError(f"{path} does not hold the weights of the network {arch}")
+    network = build_network(arch, hyper_parameters.get("network"), image_spec)
+    try:
+        network.load_state_dict(own)
+    except (RuntimeError, AttributeError) as error:
+        raise UserError(f"{path} does not hold the weights of the network {arch}") from error
+    return TrainedNetwork(path, arch, network.eval(), image_spec)

@@ -1,0 +1,1 @@
+"""``new``: makes a project of your own."""

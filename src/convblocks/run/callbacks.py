@@ -1,0 +1,76 @@
+"""Callbacks of every run, and what a callback of a wing may do beyond Lightning's hooks."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from convblocks.console import CommandLine
+from convblocks.errors import UsageError
+from convblocks.run.judge import Judge
+from convblocks.run.result import RunResult
+
+if TYPE_CHECKING:
+    from convblocks.run.parser import Settings
+    from convblocks.run.run import Run
+
+
+class RunCallback(Callback):
+    """A callback that takes part in the start and the end of a run, in the order of the tables in ``wings.py``."""
+
+    def around(self, run: "Run") -> AbstractContextManager[None]:
+        """A context in which the run starts, trains and ends, in every process."""
+        return nullcontext()
+
+    def on_start(self, run: "Run", checkpoint: dict[str, Any] | None) -> None:
+        """Called in every process when the run directory is there, before the Trainer trains.
+
+        Args:
+            run: The run, whose loggers may be changed.
+            checkpoint: What it resumes from; None of a new run.
+        """
+
+    def on_result(self, run: "Run", result: RunResult) -> RunResult:
+        """The result with what this callback knows of the run.
+
+        Called in process 0, where no collective may be used. An error is raised once summary.json is written.
+        """
+        return result
+
+    def last_lines(self, run: "Run", result: RunResult) -> Sequence[str | CommandLine]:
+        """Lines and commands to print below the result, in process 0."""
+        return ()
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
+
+    def __init__(self, path: Path, judge: Judge) -> None:
+        super().__init__(
+            path.parent,
+            path.stem,
+            monitor=judge.metric,
+            mode=judge.direction,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking and self.monitor not in trainer.callback_metrics:
+            logged = ", ".join(trainer.callback_metrics) or "nothing"
+            who = f"{type(pl_module).__name__} logs no {self.monitor} when it is evaluated, but {logged}"
+            raise UsageError(f"{who}: correct --judge, with another --name")
+        super().on_validation_end(trainer, pl_module)
+
+
+class RunSettings(Callback):
+    """Keeps the settings in every checkpoint: a resume recognises that of another run, or an edited config."""
+
+    def __init__(self, settings: "Settings") -> None:
+        self.settings = settings
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.settings

@@ -1,0 +1,127 @@
+"""Train one network on MNIST or your own pictures, or any LightningModule.
+
+usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
+
+  --arch NAME          mlp, maxpool, batchnorm, or a network's class; its arguments: --network.KEY X
+  --model NAME         or any LightningModule, with --datamodule NAME and, say, --judge val/iou:max
+  --epochs N           passes over the training images (default: 5)
+  --batch_size N       images per optimizer step (default: 64)
+  --lr X               learning rate (default: 0.01)
+  --optimizer NAME     adam, adamw, sgd, or a class; its arguments: --optimizer.KEY X
+  --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
+  --loss NAME          cross_entropy, or a class; its arguments: --loss.KEY X
+  --data.root DIR      pictures as train/CLASS/* and test/CLASS/*, or MNIST's files (default: MNIST)
+  --seed N             seed of weights, image order and augmentation (default: 0)
+  --threads N          CPU threads; their number changes how sums round (default: torch's choice)
+  --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
+  --resume             continue the run of that name, or extend it with more --epochs
+  --running_loss       also print the loss every few batches, as the course's notebook does
+  --config FILE        read options from a YAML file; the command line overrides them
+  --help_all           list all options (Trainer and data too); --print_config: with their values
+
+Example:
+  convblocks fit --arch batchnorm --data.root flowers --data.size 32 32 --data.flip true
+"""
+
+import os
+from collections.abc import Sequence
+
+from lightning.pytorch import Callback
+
+from convblocks.console import echo
+from convblocks.errors import UserError
+from convblocks.model.distributed import new_process_group_ends_at_exit
+from convblocks.model.summary import parameters_of
+from convblocks.run import slurm
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from convblocks.run.finish import finish
+from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
+from convblocks.run.image_run import ImageRun
+from convblocks.run.quiet import quiet_further_processes, quiet_lightning
+from convblocks.run.result import EPOCHS, RunResult
+from convblocks.run.run import Run
+from convblocks.text import as_shown, counted, listed
+
+
+def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
+    """Train a run, with further callbacks.
+
+    Raises:
+        UserError: anything that the user can fix.
+        KeyboardInterrupt: Ctrl-C; finished epochs are in the run directory.
+    """
+    quiet_lightning()
+    if slurm.is_further_process():
+        quiet_further_processes()
+    with rank_zero_errors():
+        config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
+        make_run = ImageRun if config.is_of_images else Run
+        run = make_run(config, callbacks)
+    if run.is_dev_run:
+        try_out(run)
+        return
+    if config.name is not None:
+        with rank_zero_errors(run.is_rank_zero):
+            run.refuse_conflict()
+    if config.resume and (result := run.directory.result_after(config.settings["epochs"])):
+        if run.is_rank_zero:
+            echo(finished(run.directory, result))
+        return
+    run.prepare()
+    if not run.is_rank_zero:
+        complete(run)
+        return
+    while not run.directory.create(exist_ok=config.name is not None):
+        run = make_run(config, callbacks)  # another run has taken the free version
+        run.prepare()
+    with run.directory.lock():
+        complete(run)
+
+
+def try_out(run: Run) -> None:
+    """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
+    worked = ["training", *(split for split in ("validation", "test") if run.has(split))]
+    with rank_zero_errors(run.is_rank_zero), friendly_errors(run.trainer, run.directory, run.resume_hint):
+        run.trainer.fit(run.module, datamodule=run.data)
+        logged = dict(run.trainer.callback_metrics)
+        if run.has("test"):
+            run.trainer.test(run.module, datamodule=run.data, verbose=False)
+        logged |= run.trainer.callback_metrics
+        if not run.config.is_of_images and run.judge.metric not in logged:
+            raise UserError(f"{run.arch} logs no {run.judge.metric}, but {', '.join(logged) or 'nothing'}")
+    if run.is_rank_zero:
+        echo(f"fast_dev_run: {listed(worked)} work; no run directory was written.")
+
+
+@new_process_group_ends_at_exit()
+def complete(run: Run) -> None:
+    """Train, and write all files of the run directory, which exists already."""
+    with run.reporting_failures():
+        run.start()
+        if run.is_rank_zero:
+            introduce(run)
+        run.train()
+        finish(run)
+        run.trainer.strategy.barrier()  # when one process ends, launchers may kill the others, still writing
+
+
+def introduce(run: Run) -> None:
+    """Print what is special about the data, and what is trained."""
+    run.introduce()
+    settings, module = run.settings, run.module
+    if settings["threads"] > (cpus := os.cpu_count() or 1):
+        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs, which will be slow.")
+    if settings["trainer"]["enable_model_summary"]:
+        echo(run.describe())
+    parameters, device = parameters_of(module), run.trainer.strategy.root_device
+    line = f"{run.arch} · {parameters:,} parameters · {device} · seed {settings['seed']}"
+    echo(f"{line} -> {as_shown(run.directory.path)}")
+
+
+def finished(directory: RunDirectory, result: RunResult) -> str:
+    """The message for a run that is done."""
+    epochs = f"{directory.path} is finished: it has {counted(len(result.epochs), 'epoch')}"
+    if result.ended_by != EPOCHS:
+        return f"{epochs} and was ended by {result.ended_by.rstrip('.')}."
+    return f"{epochs}. To extend it, give more --epochs."

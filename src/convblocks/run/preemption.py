@@ -1,0 +1,71 @@
+"""A signal that any process received, known to all of them after the same step."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed import ReduceOp
+
+from convblocks.model.distributed import world_size
+from convblocks.run import signals
+
+# Steps, and about how many seconds, between two exchanges of received signals; a result is read at the next exchange.
+MOST_STEPS = 10
+SECONDS = 1.0
+
+
+class AgreedSignal:
+    """A signal that any process received, known to all processes after the same step, without waiting in any step.
+
+    Every few steps they start an asynchronous all_reduce of the received signals, and read its result before the next
+    one. It runs on CPU (gloo) even if the network trains on GPUs.
+    """
+
+    def __init__(self) -> None:
+        self._group: Any = None
+        if world_size() > 1 and distributed.get_backend() != "gloo":
+            self._group = distributed.new_group(backend="gloo")
+        self._sent: tuple[distributed.Work, Tensor] | None = None
+        self._number = 0
+        self._steps, self._interval, self._since = 0, 1, time.perf_counter()
+
+    def after_step(self) -> int:
+        """The signal's number, or 0; every process must call this after every step."""
+        if world_size() == 1:
+            return signals.received()
+        self._steps += 1
+        if not self._number and self._steps >= self._interval:
+            seconds = (time.perf_counter() - self._since) / self._steps
+            self._read()
+            if not self._number:
+                self._send(seconds)
+        return self._number
+
+    def now(self) -> int:
+        """The signal's number, or 0, including one just received; every process must call this."""
+        if world_size() == 1:
+            return signals.received()
+        self._read()
+        if not self._number:
+            self._send(SECONDS / self._interval)  # keeps the interval
+            self._read()
+        return self._number
+
+    def _send(self, seconds_a_step: float) -> None:
+        sent = torch.tensor([signals.received(), seconds_a_step], dtype=torch.float64)
+        work = distributed.all_reduce(sent, op=ReduceOp.MAX, group=self._group, async_op=True)
+        assert work is not None
+        self._sent = work, sent
+        self._steps, self._since = 0, time.perf_counter()
+
+    def _read(self) -> None:
+        if self._sent is None:
+            return
+        work, received = self._sent
+        work.wait()
+        number, seconds_a_step = received.tolist()
+        self._number = int(number)
+        # Fewer steps if they take long: by default Slurm kills a job 30 s after its SIGTERM.
+        self._interval = max(1, min(MOST_STEPS, int(SECONDS / seconds_a_step)))
+        self._sent = None

@@ -1,0 +1,212 @@
+"""Exact, preemptible resume for any Trainer, with the state that Lightning's checkpoints lack."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, StochasticWeightAveraging, Timer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from convblocks.errors import Stopped
+from convblocks.run import signals, slurm
+from convblocks.run.checkpoints import AtomicCheckpointIO, previous
+from convblocks.run.metric_state import State
+from convblocks.run.preemption import AgreedSignal
+from convblocks.run.process_state import (
+    keeps_position,
+    restore_between_epochs,
+    restore_generators,
+    restore_within_epoch,
+    state_of_all,
+    steps_done,
+)
+
+
+class ExactResume(ModelCheckpoint):
+    """Lets a training that is killed at any moment be resumed with bit-identical weights and metrics.
+
+        resume = ExactResume("run/last.ckpt")
+        trainer = Trainer(max_epochs=10, callbacks=[resume])
+        trainer.fit(model, datamodule=data, ckpt_path=resume.ckpt_path)
+
+    It saves at the end of every epoch and, soon after SIGTERM or SIGUSR1, at the end of a batch, then ends the training
+    (of all processes after the same batch); after SIGUSR1 it also requeues a Slurm job. A kill during a save leaves the
+    previous checkpoint intact. In every checkpoint it keeps, beyond what Lightning does:
+
+    - The random generators of torch, NumPy and Python in each process.
+    - The sums of each process over the unfinished epoch: of torchmetrics, and of what the module logs.
+    - The position of training loaders that have ``state_dict`` and ``load_state_dict``, as torchdata's
+      StatefulDataLoader has. With others, such as torch's own DataLoader, a training resumes from an epoch's end.
+    - State that some callbacks set up at the start of an epoch, which a resume in the middle of it would skip.
+    - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
+    - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
+
+    Anything else that your module accumulates belongs in its ``on_save_checkpoint``.
+
+    Args:
+        path: The checkpoint. The one before is ``previous-<name>`` beside it.
+        hint: The end of the message after a signal.
+
+    Raises:
+        Stopped: in ``fit``, after a signal.
+    """
+
+    def __init__(self, path: str | Path, hint: str = "run it again to carry on") -> None:
+        self.path = Path(path).absolute()
+        super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
+        self.hint = hint
+        self.FILE_EXTENSION = self.path.suffix
+        self._trainer: Trainer | None = None
+        self._state: State = {}
+        self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
+        self._saved_on = 0  # the number of the signal that it has saved for
+        self._signal: AgreedSignal | None = None  # set while training
+
+    @cached_property
+    def state_key(self) -> str:
+        """Its name in checkpoints, for which Lightning asks at every step."""
+        return super().state_key
+
+    @property
+    def ckpt_path(self) -> Path | None:
+        """The newest checkpoint; None if there is none yet."""
+        return next((path for path in (self.path, previous(self.path)) if path.is_file()), None)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        self._trainer = trainer
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path.parent, keep_previous=self.path)
+        # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
+        trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
+        # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._state.get("stopping"):
+            trainer.should_stop = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        # Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock.
+        signals.install()
+        self._signal = AgreedSignal()
+        if not keeps_position(trainer) and trainer.is_global_zero:
+            print("The training loader has no state_dict: this run can be resumed at the ends of epochs only.")
+        if self._state:
+            self._restore(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
+        assert self._signal is not None
+        if trainer.current_epoch > 0 and (number := self._signal.now()):
+            self._stop(trainer, number)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        # Not right after saving: Lightning logs the metrics of a step after on_train_batch_end.
+        if self._saved_on:
+            self._stop(trainer, self._saved_on)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._due = "step"
+        if trainer.fit_loop.restarting:
+            # Otherwise Lightning skips the update of a ReduceLROnPlateau at the end of a resumed epoch.
+            trainer.fit_loop.restarting = False
+        # Not after an epoch's last batch: its evaluation and its checkpoint follow, and the run stops after these. Not
+        # while gradients accumulate: they are not part of a checkpoint.
+        assert self._signal is not None
+        number = self._signal.after_step()
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if number and stepped and not trainer.is_last_batch:
+            self._saved_on = number
+            self._save_within_epoch(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._due = ""  # on a resume from here Lightning itself makes the update of a step
+        # In the middle of an epoch: save again, with the evaluation, which Lightning would skip on a resume.
+        if self._saved_on:
+            self._save_within_epoch(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._due = "epoch"
+        super().on_train_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        assert self._signal is not None
+        self._signal.now()  # completes the pending all_reduce before the processes end
+
+    def state_dict(self) -> State:
+        trainer = self._trainer
+        if trainer is None:  # OnExceptionCheckpoint may save before setup
+            return super().state_dict()
+        return super().state_dict() | {
+            "processes": state_of_all(trainer, within_epoch=self._due != "epoch"),
+            "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
+            "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
+            "plateaus": self._updates_due(trainer),
+        }
+
+    def load_state_dict(self, state_dict: State) -> None:
+        super().load_state_dict(state_dict)
+        self._state = state_dict if "processes" in state_dict else {}
+
+    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
+        state, self._state = self._state, {}
+        if trainer.fit_loop.restarted_mid_epoch:
+            restore_within_epoch(trainer, state["processes"])
+            for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
+                callback.on_train_epoch_start(trainer, pl_module)
+        else:
+            restore_between_epochs(trainer, state["processes"])
+        restore_generators(state["processes"], trainer.global_rank)
+        trainer.callback_metrics.update(state["logged_metrics"])
+        for number in state["plateaus"]:
+            config = trainer.lr_scheduler_configs[number]
+            pl_module.lr_scheduler_step(config.scheduler, trainer.callback_metrics[config.monitor])
+
+    def _updates_due(self, trainer: Trainer) -> list[int]:
+        """The indices of the schedules that Lightning will update by a metric right after the checkpoint."""
+        done = trainer.current_epoch if self._due == "epoch" else trainer.fit_loop.epoch_loop.batch_idx
+        return [
+            number
+            for number, config in enumerate(trainer.lr_scheduler_configs)
+            if config.reduce_on_plateau
+            and config.interval == self._due
+            and (done + 1) % config.frequency == 0
+            and config.monitor in trainer.callback_metrics
+        ]
+
+    def _save_within_epoch(self, trainer: Trainer) -> None:
+        if keeps_position(trainer):
+            trainer.save_checkpoint(self.path)
+
+    def _stop(self, trainer: Trainer, number: int) -> None:
+        if number == signals.REQUEUE and trainer.is_global_zero:
+            slurm.requeue()
+        where = "" if keeps_position(trainer) else ", from the end of an epoch"
+        message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
+        raise Stopped(number, message if trainer.is_global_zero else "")
+
+
+def is_out_of_time(trainer: Trainer) -> bool:
+    """Whether the time of max_time or of a Timer is up."""
+    return any((left := timer.time_remaining()) is not None and left <= 0 for timer in callbacks_of(trainer, Timer))
+
+
+def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
+    """A Trainer's callbacks of these classes."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
+    return [callback for callback in callbacks if isinstance(callback, classes)]
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing() -> None:
+    """Do nothing."""

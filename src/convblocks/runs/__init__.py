@@ -1,1 +1,0 @@
-"""Run directories: results, checkpoints and provenance."""

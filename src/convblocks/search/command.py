@@ -1,0 +1,287 @@
+"""Search for better settings, and confirm the best with fresh seeds.
+
+usage: convblocks search --arch NAME [options] [options of fit]
+
+Trains, scores on held-out training images, chooses the next settings from the results so far, and stops unpromising
+trials early. Then retrains the best settings with fresh seeds, and reports their accuracy. Rerun it to continue after a
+kill; start it again in parallel, here or on another machine, to share the trials.
+
+  --arch NAME ...      the network; if several, the choice among them is searched too
+  --model NAME ...     or any LightningModules, with --datamodule NAME and, say, --judge val/iou:max
+  --data.val_size N    number of training images held out for the score
+  --trials N           number of trials, of all processes together (default: 40)
+  --epochs N           passes over the training images (default: the config's, else 5)
+  --space SPACE        the search space: lr=1e-4..3e-2:log,batch_size=32|64|128 or a YAML file of such lines, over any
+                       option of fit; may be repeated (default: learning rate and schedule, optimizer and weight
+                       decay, batch size, augmentation, except options given for all trials)
+  --seed N             seed of the choices and of every trial (default: 0)
+  --sampler NAME       tpe, or random (default: tpe)
+  --pruner NAME        median stops a trial that is worse than half of the earlier ones, none lets all run
+  --confirm N          number of best settings to retrain, beside the default (default: 3)
+  --seeds N            number of fresh seeds for each (default: 5)
+  --jobs N             parallel trials (default: as many as CPUs)
+  --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
+  --storage URL        keep the choices in a database of Optuna instead of a file: postgresql+psycopg://HOST/DB, or
+                       grpc://HOST:PORT of its proxy
+  --threads N          CPU threads of each trial, part of its settings (default: 1)
+  --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
+  --no-fit             only report on existing trials
+
+Any other option is passed to fit for all trials. Each trial is a run, which convblocks fit --name NAME/trial_7
+--resume continues. With one job the same command makes the same choices, interrupted or not.
+
+Examples:
+  convblocks search --arch maxpool --trials 40 --epochs 3 --data.val_size 5000
+  convblocks search --arch mlp maxpool --space "lr=1e-4..3e-2:log,batch_size=32|64" --data.val_size 5000
+"""
+
+import os
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+
+from optuna.trial import TrialState
+
+from convblocks import wings
+from convblocks.command_line import Parser
+from convblocks.compare.options import (
+    LAUNCHERS,
+    chosen,
+    config_of,
+    default_epochs,
+    is_validated,
+    launch,
+    options_of_fit,
+    refuse_arguments_of_networks,
+    refuse_out_of_range,
+)
+from convblocks.compare.progress import Column, Progress
+from convblocks.compare.publish import repeat_of
+from convblocks.compare.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
+from convblocks.compare.wording import settings_text
+from convblocks.console import echo
+from convblocks.diagnosis.collapse import chance_accuracy
+from convblocks.errors import BusyError, Stopped, UsageError, UserError
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.run import signals, slurm
+from convblocks.run.parser import as_single_words
+from convblocks.run.progress import terminal
+from convblocks.run.quiet import quiet_lightning
+from convblocks.run.result import Overrides
+from convblocks.search import space
+from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.confirm import confirm_best
+from convblocks.search.report import report
+from convblocks.search.storage import storage_errors, without_password
+from convblocks.search.worker import FAILED, SearchWorker, best_first, ending_of
+from convblocks.text import counted, listed
+
+# Larger numbers are typing errors.
+LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
+
+
+@storage_errors()
+def main(arguments: list[str]) -> None:
+    """Train trials until there are as many as wanted, confirm the best, and report.
+
+    Raises:
+        Stopped: a signal came, or Ctrl-C; the same command carries on.
+        UsageError: options or a space that fit does not take.
+        UserError: the journal or storage cannot be used or is of another search, or a trial failed, or none has a
+            result.
+    """
+    quiet_lightning()
+    launched = dict(os.environ)
+    options = parse(arguments)
+    if launcher := slurm.launcher_of_several():
+        raise UsageError(f"{launcher} is for the processes of one run: start this command several times, without it")
+    slurm.hide_launcher()
+    os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
+    worker = open_search(options)
+    start = launch(options, options.config.overrides)
+    try:
+        with friendly_stops():
+            if not options.no_fit:
+                train_trials(worker, options.trials, options.jobs, start)
+            finish(worker, options, start)
+    except Stopped:
+        if signals.received() == signals.REQUEUE:
+            slurm.requeue(launched)
+        raise
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """The options, with the ``config`` of the search."""
+    parser = Parser()
+    parser.add_argument("--arch", nargs="+")
+    parser.add_argument("--model", nargs="+")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--space", action="append", default=[])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
+    parser.add_argument("--pruner", choices=("median", "none"), default="median")
+    parser.add_argument("--confirm", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="local")
+    parser.add_argument("--storage", default="")
+    parser.add_argument("--name", default="search")
+    parser.add_argument("--no-fit", action="store_true")
+    options, others = parser.parse_known_args(as_single_words(arguments))
+    refuse_out_of_range(options, LIMITS)
+    given = options_of_fit(others, "search", parser)
+    options.arch = chosen(options, given)
+    if options.arch is None:
+        raise UsageError(f"--arch is required: choose among {', '.join(ARCHITECTURES)}, or give a class as --model")
+    if options.model and not options.space:
+        raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
+    if options.seed + options.seeds >= 2**32:
+        raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
+    epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
+    overrides = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
+    options.arguments = arguments
+    options.config = SearchConfig(
+        name=options.name,
+        archs=tuple(options.arch),
+        overrides=overrides,
+        space=space_of(options.space, dict(overrides)),
+        seed=options.seed,
+        sampler=options.sampler,
+        pruner=options.pruner,
+        storage=options.storage,
+    )
+    return options
+
+
+def space_of(texts: Sequence[str], overrides: dict[str, str]) -> space.Space:
+    """The given spaces as one, or the default one without the options that are set for all trials."""
+    if not texts:
+        return {option: one for option, one in space.parse(space.DEFAULT).items() if option not in overrides}
+    found: space.Space = {}
+    for one in map(space.parse, texts):
+        if twice := found.keys() & one.keys():
+            raise UsageError(f"--space {min(twice)}: this option is there twice")
+        found |= one
+    for option in found:
+        if option in overrides:
+            raise UsageError(f"--space {option}: this option is set for all trials already")
+    return found
+
+
+def open_search(options: Namespace) -> SearchWorker:
+    """A worker for the search, new or continued.
+
+    Raises:
+        UsageError: options or a space that fit does not take.
+        UserError: the journal is damaged or of another search, or there is none to report on.
+    """
+    config: SearchConfig = options.config
+    config.directory().refuse_run()
+    chance, fingerprint = check(config, confirms=options.confirm > 0)
+    if options.no_fit and not (config.storage_mark() if config.storage else config.journal()).is_file():
+        raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
+    return SearchWorker(config, chance, fingerprint)
+
+
+def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str, str]]:
+    """Check settings all over the space as fit does; returns the accuracy of chance and the MD5s of the images.
+
+    Args:
+        config: Of the search.
+        confirms: Whether the best settings are to be judged by test images.
+
+    Raises:
+        UsageError: settings that fit refuses, or no validation images.
+    """
+    refuse_arguments_of_networks(config.archs, [*dict(config.overrides), *config.space])
+    for arch in config.archs:
+        for point in space.corners(config.space):
+            overrides = config.overrides + space.as_overrides(point)
+            of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
+    settings = of_fit.settings
+    wings.check(settings)
+    if not is_validated(settings):
+        wanted = "held-out training images: give, for example, --data.val_size 5000"
+        raise UsageError(f"a search chooses by {wanted if of_fit.is_of_images else 'a metric of validation data'}")
+    if not of_fit.is_of_images:
+        return None, {}
+    data = of_fit.make_data()
+    data.prepare_data()
+    data.setup()
+    if confirms and not len(data.files.test.labels):
+        raise UsageError(f"{data.files.folder} has no test images to judge the best settings by: give --confirm 0")
+    return chance_accuracy(data.val.labels), data.files.fingerprint
+
+
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
+    """Train trials until there are as many as wanted, including those of other processes.
+
+    ``start`` is that of ``fit_all``.
+    """
+
+    def watch(running: list[Running[SearchTrial]]) -> None:
+        for one in running:
+            if worker.should_stop_early(one.trial):
+                one.process.terminate()
+        progress.update(running)
+
+    columns, common = columns_of(worker.config, wanted)
+    with Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker)) as progress:
+        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch, start):
+            if (result := worker.tell(trial, status)) is not None:
+                progress.finish(trial, result, worker.ended())
+
+
+def columns_of(config: SearchConfig, wanted: int) -> tuple[list[Column], Overrides]:
+    """The columns that distinguish the trials, and the settings that they share."""
+    width = max(map(len, config.archs))
+    columns = [
+        Column("trial", lambda trial: trial.name.rpartition("/")[2], len(f"trial_{wanted - 1}")),
+        *([Column("network", lambda trial: trial.arch, width)] if len(config.archs) > 1 else []),
+        Column("setting", lambda trial: settings_text(trial.overrides, list(config.space)), stays=False),
+    ]
+    option = choice_of("", config.overrides)[0].removeprefix("--")
+    arch = () if len(config.archs) > 1 else ((option, config.archs[0]),)
+    return columns, (*arch, ("seed", str(config.seed)), *config.overrides)
+
+
+def status_line(worker: SearchWorker) -> str:
+    """The best trial so far, and the numbers of those without a result."""
+    trials = worker.trials()
+    best, ends = best_first(trials, worker.config.judge), Counter(map(ending_of, trials))
+    parts = [f"best {worker.config.judge.text(best[0].values[0])} (trial_{best[0].number})"] if best else []
+    parts += [f"{ends[how]} {how}" for how in ("pruned", "collapsed", "failed") if ends[how]]
+    return ", ".join(parts)
+
+
+def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
+    """Confirm and report if all trials have ended; otherwise print which have not."""
+    config, trials = worker.config, worker.trials()
+    if lost := worker.lost():
+        names = ", ".join(f"{config.name}/trial_{number}" for number in lost)
+        logs = config.trial(lost[0], {}).log.parent
+        raise UserError(f"killed or failed again and again: {names}; see {logs}; the same command carries on")
+    if failing := worker.failing():
+        names = listed(list(dict.fromkeys(f"trial_{one.number}" for one in failing)))
+        raise UserError(f"{names} of {config.name} failed: see {failing[-1].log}; the same command carries on")
+    running = [f"trial_{one.number}" for one in trials if one.state == TrialState.RUNNING]
+    if running and not options.no_fit:
+        echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
+        return
+    if not best_first(trials, config.judge):
+        raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
+    failed = [one for one in trials if one.state == TrialState.FAIL]
+    try:
+        confirmed = confirm_best(
+            config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit, start=start
+        )
+    except BusyError:
+        echo("Another process confirms the best settings, and reports.")
+        return
+    report(config, worker.study, confirmed, repeat_of("search", [without_password(word) for word in options.arguments]))
+    if failed:
+        example = failed[0]
+        reason = f"trial_{example.number}: {example.user_attrs.get(FAILED)}"
+        raise UserError(f"{counted(len(failed), 'trial')} of {len(trials)} failed; {reason}")

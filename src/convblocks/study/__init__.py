@@ -1,0 +1,1 @@
+"""``study``: the study of the notebook's question."""

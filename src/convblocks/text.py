@@ -1,0 +1,75 @@
+"""Values as text: counts, durations, shares, CSV, JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def duration(seconds: float) -> str:
+    """A readable duration: ``9 s``, ``3 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def as_shown(path: Path) -> str:
+    """A path relative to the current folder if it lies there, otherwise as given."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f} %"
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ()) -> str:
+    """Rows as CSV text, with a column for each of ``first_columns`` and every key of any row."""
+    columns = list(dict.fromkeys([*first_columns, *(key for row in rows for key in row)]))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_json(value: Any, indent: int | None = 2) -> str:
+    """A value as JSON text, which has no number for infinity and nan: they become ``"inf"`` and ``"nan"``."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted options: ``{"data": {"shift": 1}}`` becomes ``{"data.shift": 1}``."""
+    flat: dict[str, Any] = {}
+    for option, value in nested.items():
+        flat |= flatten(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
+    return flat
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

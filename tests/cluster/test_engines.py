@@ -1,0 +1,151 @@
+"""Runs within other engines: in a thread, with a foreign cluster environment or process group, without Slurm."""
+
+import atexit
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment, find_free_network_port
+from lightning.pytorch.utilities import rank_zero_only
+from torch import distributed
+
+from convblocks.cluster import layout
+from convblocks.data.images import ImageSets
+from convblocks.errors import UsageError
+from convblocks.model.distributed import end_process_group
+from convblocks.run import signals, slurm
+from convblocks.run.directory import RunDirectory
+from tests.cluster.test_layout import srun
+from tests.conftest import write_digits
+from tests.core.run.test_fit import QUICK, assert_same_weights, train
+
+RUN = ["--arch", "mlp", "--epochs", "1", "--threads", "1", "--trainer.accelerator", "cpu", "--data.root", "digits"]
+ENGINE = ["--trainer.plugins", "engine.Engine"]
+IN_STRATEGY = ["--trainer.strategy.cluster_environment", "engine.Engine"]
+TOGETHER = [*ENGINE, "--trainer.strategy", "ddp", "--trainer.devices", "1"]
+
+# The last of four tasks on two nodes, started by something else than srun, which check_layout refuses.
+TASK = {
+    **{"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "7"},
+    **{"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURMD_NODENAME": "node2"},
+}
+OFF = {"CONVBLOCKS_SLURM": "0"}
+
+
+@pytest.fixture
+def folder(workspace: Path, digits: ImageSets) -> Path:
+    """A current folder with a few digits, and the cluster environment of an engine that starts its own processes."""
+    write_digits(workspace / "digits", digits)
+    (workspace / "engine.py").write_text(
+        "from lightning.fabric.plugins.environments import LightningEnvironment\n"
+        "class Engine(LightningEnvironment):\n"
+        "    creates_processes_externally = True\n"
+    )
+    return workspace
+
+
+@pytest.fixture(autouse=True)
+def clean_up(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what Lightning sets in the environment, and end the process group."""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(find_free_network_port()))
+    yield
+    end_process_group()
+
+
+@pytest.fixture
+def exit_python(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """A function that does everything that was to be done at exit."""
+    at_exit = ExitStack()
+    monkeypatch.setattr(atexit, "register", at_exit.callback)
+    return at_exit.close
+
+
+def test_a_run_in_a_thread_has_the_weights_of_one_in_the_main_thread(folder: Path) -> None:
+    train(*RUN, *QUICK, "--name", "main")
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(train, *RUN, *QUICK, "--name", "thread").result()
+    assert_same_weights(RunDirectory("thread"), RunDirectory("main"))
+
+
+def test_a_run_that_handles_no_signals_leaves_the_handlers_of_its_engine() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        signals.uninstall()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def set_all(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags"),
+    [
+        (TASK, ENGINE),
+        (srun(1), [*ENGINE, "--trainer.devices", "1"]),
+        (srun(1), ["--trainer.strategy", "DDPStrategy", "--trainer.devices", "1", *IN_STRATEGY]),
+        (TASK | OFF, []),
+    ],
+    ids=["plugin and tasks", "plugin", "strategy", "off"],
+)
+def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], flags: list[str]
+) -> None:
+    set_all(variables, monkeypatch)
+    train(*RUN, *QUICK, *flags, "--name", "own")
+    assert RunDirectory("own").read_result().provenance.processes == 1
+    with pytest.raises(UsageError, match="a batch size must be at least 1"):  # reported, as by a first process
+        train(*RUN, *QUICK, *flags, "--batch_size", "0")
+
+
+def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_zero_only, "rank", 3)  # as from SLURM_PROCID, when Lightning is imported
+    train(*RUN, *ENGINE, "--name", "own")
+    assert list(RunDirectory("own").path.glob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize("is_begun_before", [True, False])
+def test_a_run_leaves_a_process_group_that_it_did_not_begin(
+    folder: Path, exit_python: Callable[[], None], is_begun_before: bool
+) -> None:
+    if not is_begun_before:
+        train(*RUN, *QUICK, "--name", "alone")
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=0, world_size=1)
+    if is_begun_before:
+        train(*RUN, *QUICK, *TOGETHER, "--name", "within")
+    exit_python()
+    assert distributed.is_initialized()
+
+
+def test_a_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Callable[[], None]) -> None:
+    """Otherwise its threads sometimes abort the process."""
+    train(*RUN, *QUICK, *TOGETHER, "--name", "own")
+    assert distributed.is_initialized()
+    exit_python()
+    assert not distributed.is_initialized()
+
+
+def test_without_slurm_nothing_is_read_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    scontrol = Mock()
+    monkeypatch.setattr(subprocess, "run", scontrol)
+    layout.check_layout(1, 1, TASK | OFF)
+    assert not slurm.is_further_process(TASK | OFF, of_all_machines=True)
+    assert slurm.launcher_of_several(srun(4, SLURM_STEP_NUM_TASKS="4") | OFF) is None
+    assert layout.host(TASK | OFF) == socket.gethostname()
+    slurm.requeue(TASK | OFF)
+    scontrol.assert_not_called()
+    set_all(srun(1) | OFF, monkeypatch)
+    (used,) = layout.cluster_environments({})
+    assert type(used) is LightningEnvironment

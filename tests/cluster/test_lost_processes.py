@@ -1,0 +1,163 @@
+"""If one of several processes is killed or fails, the others stop, and one line reports it."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from convblocks.cluster.layout import host
+from convblocks.run.directory import RunDirectory
+from tests.core.run.several import COMMON, TORCHRUN
+from tests.core.run.test_distributed import FIT
+from tests.core.run.test_fit import assert_same_weights
+from tests.quick_python import run_quickly
+
+pytestmark = pytest.mark.slow
+
+NIGHTLY = pytest.mark.nightly
+
+# What befalls it is in the environment and not in the run's settings, so that a resume has the same.
+MORTAL = """
+import os, signal, time, warnings
+from pathlib import Path
+
+from torch import nn
+
+RANK = int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK") or 0)
+
+
+class Mortal(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(784, 10))
+        self.steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        for fate in os.environ.get("FATES", "").split():
+            what, rank, step = fate.split(":")
+            if self.training and self.steps == int(step) and rank in (str(RANK), "all"):
+                Path(f"{what}_at").write_text(str(time.time()))
+                globals()[what]()
+        return super().forward(images)
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail():
+    raise IndexError("a mistake of the user's own")
+
+
+def sleep():
+    time.sleep(60)
+
+
+def warn():
+    warnings.warn("a warning of the user's own")
+"""
+
+FLAGS = ["--arch", "mortal.Mortal", "--epochs", "2", *COMMON, "--trainer.strategy", "ddp"]
+FLAGS += ["--trainer.limit_train_batches", "100", "--trainer.limit_val_batches", "2"]
+
+
+@pytest.fixture
+def mortal(workspace: Path) -> Path:
+    """A folder with a network that fails as the environment asks."""
+    (workspace / "mortal.py").write_text(MORTAL)
+    return workspace
+
+
+def train(
+    folder: Path, *more: str, launcher: str = "Lightning", fates: str = "", processes: int = 2
+) -> CompletedProcess[str]:
+    """Train the network; returns when the last process has closed its output."""
+    start = [*TORCHRUN, "--standalone", f"--nproc_per_node={processes}"] if launcher == "torchrun" else []
+    layout = ["--trainer.devices", str(processes), "--batch_size", str(30 * processes)]
+    return run_quickly(*start, FIT, *FLAGS, *layout, *more, cwd=folder, FATES=fates)
+
+
+def lines_of(launcher: str, stderr: str) -> list[str]:
+    """The lines of the processes themselves, without torchrun's own report."""
+    if launcher == "torchrun":
+        stderr, *_ = re.split(r"^E.* failed \(exitcode", stderr, flags=re.MULTILINE)
+        stderr = re.sub(r"^(W\d{4} .*|\*+|Setting OMP_NUM_THREADS.*|)\n", "", stderr, flags=re.MULTILINE)
+    return stderr.splitlines()
+
+
+def seconds_since(what: str, folder: Path) -> float:
+    return time.time() - float((folder / f"{what}_at").read_text())
+
+
+def lost(*ranks: int) -> str:
+    """The line that reports them."""
+    processes = " and ".join(f"process {rank} on {host()}" for rank in ranks)
+    return f"fit.py: {processes} {'was' if len(ranks) == 1 else 'were'} lost after step 149: carry on with --resume"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "fates", "ranks"),
+    [
+        ("Lightning", "sleep:0:150 kill:1:150", [1]),  # one that is outside any collective ends too
+        ("Lightning", "kill:1:150 kill:2:150", [1, 2]),
+        ("torchrun", "kill:0:150", [0]),
+        pytest.param("Lightning", "kill:0:150", [0], marks=NIGHTLY),
+        pytest.param("torchrun", "kill:1:150", [1], marks=NIGHTLY),
+    ],
+)
+def test_killed_processes_of_three_are_named_in_one_line_within_ten_seconds(
+    mortal: Path, launcher: str, fates: str, ranks: list[int]
+) -> None:
+    finished = train(mortal, launcher=launcher, fates=fates, processes=3)
+    assert seconds_since("kill", mortal) < 10
+    assert finished.returncode != 0
+    assert lines_of(launcher, finished.stderr) == [lost(*ranks)]
+
+
+def test_a_run_that_lost_a_process_resumes_to_the_same_end(mortal: Path) -> None:
+    assert train(mortal, "--name", "killed", fates="kill:1:150").stderr.splitlines() == [lost(1)]
+    resumed = train(mortal, "--name", "killed", "--resume")
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    train(mortal, "--name", "whole")
+    assert_same_weights(RunDirectory("whole", mortal), RunDirectory("killed", mortal))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "rank"),
+    [
+        ("Lightning", "1"),
+        ("torchrun", "all"),
+        *[pytest.param("Lightning", rank, marks=NIGHTLY) for rank in ("0", "all")],
+        *[pytest.param("torchrun", rank, marks=NIGHTLY) for rank in ("0", "1")],
+    ],
+)
+def test_a_users_own_error_has_one_traceback(launcher: str, rank: str, mortal: Path) -> None:
+    finished = train(mortal, launcher=launcher, fates=f"fail:{rank}:150")
+    assert seconds_since("fail", mortal) < 10
+    assert finished.returncode == 1
+    errors = "\n".join(lines_of(launcher, finished.stderr))
+    assert errors.count("Traceback (most recent call last)") == 1
+    assert errors.count("IndexError: a mistake of the user's own") == 1
+    assert "was lost" not in errors
+
+
+@pytest.mark.parametrize("rank", ["all", pytest.param("1", marks=NIGHTLY)])
+def test_a_warning_is_shown_once(mortal: Path, rank: str) -> None:
+    finished = train(mortal, fates=f"warn:{rank}:10")
+    assert finished.stderr.count("a warning of the user's own") == 2  # the message, and the line of code below it
+
+
+@NIGHTLY
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_command_ends_within_a_second_of_its_last_line(processes: int, mortal: Path) -> None:
+    command = [sys.executable, FIT, *FLAGS, "--trainer.devices", str(processes)]
+    with subprocess.Popen([*command, "--batch_size", "60"], cwd=mortal, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in process.stdout:  # ends when all of them have
+            last_line = time.monotonic()
+        assert process.wait() == 0
+    assert time.monotonic() - last_line < 1

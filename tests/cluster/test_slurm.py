@@ -1,0 +1,230 @@
+"""The project's own job scripts on a real Slurm of two nodes on this machine."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import gettempdir
+
+import pytest
+from filelock import FileLock
+
+from convblocks.data.images import ImageSets
+from convblocks.run.directory import LOGS, RunDirectory
+from tests.cluster.test_lost_processes import MORTAL, seconds_since
+from tests.conftest import REPOSITORY, write_digits
+from tests.core.run.several import COMMON, Run, fit_on, on
+from tests.core.run.test_distributed import assert_same_numbers
+from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
+from tests.quick_python import environment_of
+
+pytestmark = pytest.mark.slow
+
+NIGHTLY = pytest.mark.nightly
+
+PATH_OF_PYTHON = os.environ["PATH"]  # not the quick one
+
+FIT, COMPARE, SEARCH = (
+    str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "compare", "search")
+)
+CLUSTER = REPOSITORY / "tests" / "cluster" / "slurm"
+
+SHORT = [*COMMON, "--data.root", "digits", "--epochs", "1"]
+MLP = [*SHORT, "--arch", "mlp", "--trainer.limit_train_batches", "20"]
+BATCHNORM = [*SHORT, "--arch", "batchnorm", "--trainer.precision", "64-true", "--trainer.logger", "false"]
+ARMS = [*MLP, "--seeds", "2"]
+SPACE = ["--space", "lr=1e-4..1e-1:log", "--data.val_size", "500"]
+
+# Long enough to be stopped.
+LONG = [*COMMON, "--arch", "mlp", "--epochs", "4", "--trainer.limit_train_batches", "500"]
+LONG += ["--trainer.limit_val_batches", "2"]
+
+ONE_TASK_A_NODE = ["--nodes=2", "--ntasks-per-node=1", "--cpus-per-task=1"]
+ON_NODES = ["--trainer.strategy", "ddp", "--trainer.devices", "1", "--trainer.num_nodes", "2"]
+TWO_TASKS = ["--nodes=1", "--ntasks-per-node=2", "--cpus-per-task=1"]
+TWO_TASKS_A_NODE = ["--nodes=2", "--ntasks-per-node=2", "--cpus-per-task=1"]
+
+TORCHRUN = "torchrun --nnodes 2 --rdzv_backend c10d --rdzv_endpoint 127.0.0.1:29400 scripts/fit.py"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[Path]:
+    """A folder to submit from, with the scripts and a few digits in it, while a cluster is up."""
+    if shutil.which("slurmctld") is None or os.geteuid() != 0:
+        reason = "needs root and Slurm: apt-get install slurmctld slurmd slurm-client"
+        if "CI" in os.environ:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    state = tmp_path_factory.mktemp("slurm")
+    folder = tmp_path_factory.mktemp("submitted")
+    (folder / "scripts").symlink_to(REPOSITORY / "scripts")
+    write_digits(folder / "digits", digits, train=50 * 64, test=200)
+    # Its ports are the same in every checkout, and the sockets by which its commands prove who they are always.
+    with FileLock(Path(gettempdir()) / "slurm-of-tests.lock"), pytest.MonkeyPatch.context() as patch:
+        subprocess.run([CLUSTER / "up.sh", state], check=True)
+        for name, value in environment_of(SLURM_CONF=str(state / "slurm.conf")).items():
+            patch.setenv(name, value)  # which sbatch hands on
+        patch.chdir(folder)
+        yield folder
+        subprocess.run([CLUSTER / "down.sh", state], check=False)
+
+
+def submit(*command: str) -> str:
+    """Submit a job script of the project, or with --wrap a command, and return the job's number."""
+    launch = ["sbatch", "--parsable", *command]
+    return subprocess.run(launch, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def srun(*command: str) -> str:
+    return f"exec srun {' '.join(command)}"
+
+
+def output(job: str) -> str:
+    return "\n".join(path.read_text() for path in sorted(Path().glob(f"slurm-{job}*.out")))
+
+
+def wait_for(is_there: Callable[[], object], job: str) -> None:
+    deadline = time.monotonic() + 180
+    while not is_there():
+        assert time.monotonic() < deadline, output(job)
+        time.sleep(0.2)
+
+
+def states(job: str) -> set[str]:
+    """Those of the job, or of all jobs of an array."""
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
+    return set(re.findall(r"JobState=(\w+)", shown))
+
+
+def end_of(job: str) -> str:
+    wait_for(lambda: states(job) and states(job) <= {"COMPLETED", "FAILED", "CANCELLED"}, job)
+    return " and ".join(states(job))
+
+
+def assert_completes(job: str) -> None:
+    assert end_of(job) == "COMPLETED", output(job)
+
+
+def requeue(job: str) -> None:
+    """Send what Slurm sends when the time is nearly up, and skip the two minutes for which it holds a requeued job."""
+    subprocess.run(["scancel", "--signal=USR1", job], check=True)
+    wait_for(lambda: states(job) == {"PENDING"}, job)
+    time.sleep(3)  # earlier, it would be killed
+    subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
+
+
+def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
+    assert_completes(submit(*TWO_TASKS_A_NODE, FIT, *BATCHNORM, "--name", "four"))
+    fit_on(1, Run([*BATCHNORM, "--name", "one"]))
+    assert_same_numbers(LOGS / "one", LOGS / "four")
+    assert RunDirectory("four").read_result().provenance.processes == 4
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(cluster: Path) -> RunDirectory:
+    fit_on(2, Run([*LONG, *on(2), "--name", "uninterrupted"]))
+    return RunDirectory("uninterrupted")
+
+
+def assert_same_record(run: RunDirectory, expected: RunDirectory) -> None:
+    """The weights, and every number of ``metrics.csv`` and of the curves but the times."""
+    assert_same_weights(run, expected)
+    assert metric_rows(run) == metric_rows(expected)
+    for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
+        assert curves(run)[tag] == curves(expected)[tag]
+
+
+def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted: RunDirectory) -> None:
+    run = RunDirectory("requeued")
+    job = submit(*TWO_TASKS, FIT, *LONG, "--name", run.name)
+    wait_for(run.read_metrics, job)
+    requeue(job)
+    assert_completes(job)
+    assert output(job).count("carry on with --resume") == 1
+    assert_same_record(run, uninterrupted)
+
+
+@NIGHTLY
+def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) -> None:
+    """Also if Slurm starts Python directly."""
+    run = RunDirectory("cancelled")
+    job = submit(*TWO_TASKS, f"--export=ALL,PATH={PATH_OF_PYTHON}", FIT, *LONG, "--name", run.name)
+    wait_for(run.read_metrics, job)
+    subprocess.run(["scancel", job], check=True)
+    assert end_of(job) == "CANCELLED"
+    assert run.last_checkpoint.is_file()
+    assert_completes(submit(*TWO_TASKS, FIT, *LONG, "--name", run.name))
+    assert_same_record(run, uninterrupted)
+
+
+@NIGHTLY
+@pytest.mark.parametrize(
+    ("command", "file", "text"),
+    [
+        (["--array=0-1", COMPARE, *ARMS, "--name", "array"], "array/comparison.md", "| 2 of 2 |"),
+        (
+            ["--array=0-1", *ONE_TASK_A_NODE, COMPARE, *ARMS, *ON_NODES, "--name", "nodes"],
+            *["nodes/comparison.md", "| 2 of 2 |"],
+        ),
+        (
+            ["--array=0-1", SEARCH, *MLP, *SPACE, "--trials", "6", "--confirm", "1", "--seeds", "1", "--name", "both"],
+            *["both/search.md", "## The best settings with fresh seeds"],
+        ),
+        (
+            ["--cpus-per-task=4", "--wrap", srun("python scripts/compare.py", *ARMS, *on(2), "--jobs 2 --name within")],
+            *["within/comparison.md", "| 2 of 2 |"],
+        ),
+        ([*ONE_TASK_A_NODE, "--wrap", srun(TORCHRUN, *MLP, *ON_NODES, "--name torchrun")], "torchrun/summary.json", ""),
+    ],
+    ids=["array", "array of two nodes", "search", "comparison within", "torchrun"],
+)
+def test_jobs_of_several_processes_complete(cluster: Path, command: list[str], file: str, text: str) -> None:
+    job = submit(*command)
+    assert_completes(job)
+    wait_for((LOGS / file).is_file, job)  # of an array, by a job that waits for its end
+    assert text in (LOGS / file).read_text()
+
+
+@NIGHTLY
+def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> None:
+    flags = [*LONG, *SPACE, "--epochs", "2", "--trials", "3", "--confirm", "0", "--name", "late"]
+    job = submit("--array=0", SEARCH, *flags)
+    wait_for(RunDirectory("late/trial_0").read_metrics, job)
+    requeue(job)
+    assert_completes(job)
+    assert "search.py: stopped: the same command carries on" in output(job)
+    assert len(list((LOGS / "late").glob("trial_*"))) == 3
+    assert (LOGS / "late" / "search.md").is_file()
+
+
+def test_a_wrong_layout_ends_in_a_clear_line(cluster: Path) -> None:
+    command = srun("python scripts/fit.py --arch mlp --trainer.devices 2 --trainer.accelerator cpu --name wrong")
+    job = submit(*TWO_TASKS_A_NODE, "--wrap", command)
+    assert end_of(job) == "FAILED"
+    assert "srun started 4 tasks, but" in output(job)
+    assert "Traceback" not in output(job)
+    assert not RunDirectory("wrong").exists()
+
+
+@NIGHTLY
+def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
+    assert end_of(submit("--wrap", "kill -USR1 $$; exec srun python scripts/fit.py --arch mlp")) == "FAILED"
+
+
+@NIGHTLY
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_task_that_is_killed_is_named_by_those_left(
+    cluster: Path, rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cluster / "mortal.py").write_text(MORTAL)
+    monkeypatch.setenv("FATES", f"kill:{rank}:60")  # which sbatch hands on
+    flags = [*COMMON, "--arch", "mortal.Mortal", "--epochs", "2", "--trainer.limit_train_batches", "100"]
+    job = submit(*ONE_TASK_A_NODE, FIT, *flags, "--name", f"lost{rank}")
+    assert end_of(job) == "FAILED"
+    assert seconds_since("kill", cluster) < 10
+    shown = [line for line in output(job).splitlines() if line.startswith("fit.py:")]
+    assert shown == [f"fit.py: process {rank} on node{rank + 1} was lost after step 59: carry on with --resume"]
+    assert "Traceback" not in output(job)

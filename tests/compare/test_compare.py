@@ -1,0 +1,248 @@
+"""A comparison: what it trains, what it skips, what it leaves, what it refuses."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from convblocks.compare import command as compare
+from convblocks.compare.options import config_of, parse
+from convblocks.compare.trials import Trial
+from convblocks.errors import UsageError, UserError
+from convblocks.run import fit
+from convblocks.run.directory import LOGS
+
+SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
+SHORT_NAME = "epochs=2,threads=1,trainer.limit_train_batches=30,trainer.limit_val_batches=2"
+
+
+def trial(name: str, arch: str, seed: int) -> Trial:
+    settings = tuple(part.split("=") for part in SHORT_NAME.split(","))
+    return Trial(name, arch, tuple((option, value) for option, value in settings), seed)
+
+
+def weights(one: Trial) -> list[torch.Tensor]:
+    return list(torch.load(one.run.last_checkpoint, weights_only=True)["state_dict"].values())
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    with (LOGS / name / "comparison.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the mlp was compared over two seeds; only for reading."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small", "--jobs", "1"])
+    return folder
+
+
+@pytest.fixture
+def small(finished: Path, workspace: Path) -> Path:
+    """A finished comparison of the mlp over two seeds, in an empty current directory."""
+    shutil.copytree(finished / LOGS, LOGS)
+    return LOGS / "small"
+
+
+@pytest.mark.slow
+def test_a_comparison_leaves_its_files(small: Path) -> None:
+    assert {path.suffix for path in small.glob("comparison.*")} == {".html", ".md", ".csv", ".json", ".png"}
+    accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
+    assert [(row["seed"], row["overrides"]) for row in rows_of("small")] == [("0", SHORT_NAME), ("1", SHORT_NAME)]
+    for column in ("score", "final.test/acc"):
+        assert [float(row[column]) for row in rows_of("small")] == accuracies
+    numbers = json.loads((small / "comparison.json").read_text())
+    assert numbers["comparison"]["arms"][0]["score"]["value"] == pytest.approx(sum(accuracies) / 2)
+    events = EventAccumulator(str(small / "comparison")).Reload()
+    assert events.Tags()["images"] == ["visuals/comparison"]
+    assert events.Tags()["tensors"] == ["comparison/text_summary"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("archs", [["mlp"], pytest.param(["maxpool", "batchnorm"], marks=pytest.mark.nightly)])
+def test_two_jobs_equal_one_bit_for_bit(archs: list[str], workspace: Path) -> None:
+    for jobs in ("1", "2"):
+        compare.main([*SHORT, "--arch", *archs, "--seeds", "2", "--name", f"jobs{jobs}", "--jobs", jobs])
+    for arch in archs:
+        for seed in (0, 1):
+            one, two = (weights(trial(name, arch, seed)) for name in ("jobs1", "jobs2"))
+            torch.testing.assert_close(one, two, rtol=0, atol=0)
+    tables = [(LOGS / name / "comparison.json").read_text() for name in ("jobs1", "jobs2")]
+    assert tables[0] == tables[1]
+
+
+def test_a_config_sets_neither_epochs_nor_seeds_and_is_overridden_and_swept(workspace: Path) -> None:
+    for number in (2, 3):
+        Path(f"{number}.yaml").write_text(f"{{epochs: 9, seed: 7, lr: 0.1, trainer: {{max_steps: {number}}}}}")
+    flags = ["--grid", "config=2.yaml,3.yaml", "--lr", "0.2", "--epochs", "1", "--arch", "mlp", "--seeds", "2"]
+    trials = compare.trials_of(parse([*flags, "--name", "swept"]))
+    assert [one.run.name for one in trials] == [
+        f"swept/mlp/epochs=1,threads=1,lr=0.2,config={number}.yaml/seed_{seed}" for number in (2, 3) for seed in (0, 1)
+    ]
+    settings = [config_of(one).settings for one in trials]
+    assert [(one["epochs"], one["seed"], one["lr"], one["trainer"]["max_steps"]) for one in settings] == [
+        (1, seed, 0.2, number) for number in (2, 3) for seed in (0, 1)
+    ]
+    Path("4.yaml").write_text("{epochs: 4}")
+    assert parse(["--config", "4.yaml"]).epochs == 4
+
+
+@pytest.mark.slow
+def test_runs_that_are_done_are_reported_and_not_trained_again(small: Path) -> None:
+    """Missing ones are named, and those with other settings never mixed in."""
+    (small / "comparison.md").unlink()
+    before = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
+    command = [*SHORT, "--arch", "mlp", "--seeds", "3", "--name", "small"]
+    with pytest.raises(UserError, match=f"1 of 3 trials are not done: small/mlp/{SHORT_NAME}/seed_2"):
+        compare.main([*command, "--no-fit"])
+    assert "| 2 of 2 |" in (small / "comparison.md").read_text()
+    compare.main(command)
+    after = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
+    assert len(after) == 3
+    assert before.items() < after.items()
+    config = trial("small", "mlp", 0).run.config
+    config.write_text(config.read_text().replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(UserError, match=r"seed_0 was begun with lr=0\.02, not 0\.01: choose another --name"):
+        compare.main(command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spoil", [Path.unlink, lambda path: path.write_text(path.read_text()[:100])], ids=["missing", "cut off"]
+)
+def test_an_incomplete_trial_is_resumed_to_the_same_end(spoil: Callable[[Path], object], small: Path) -> None:
+    interrupted = trial("small", "mlp", 1)
+    expected, table = weights(interrupted), (small / "comparison.json").read_text()
+    spoil(interrupted.run.summary)
+    compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "small"])
+    torch.testing.assert_close(weights(interrupted), expected, rtol=0, atol=0)
+    assert (small / "comparison.json").read_text() == table
+
+
+@pytest.mark.slow
+def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
+    blocked = trial("crash", "mlp", 0).run
+    blocked.path.mkdir(parents=True)
+    (blocked.path / "stray").touch()
+    with pytest.raises(UserError, match=r"1 of 2 trials are not done: crash/mlp/.*/seed_0; see .*seed_0\.log"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
+    assert trial("crash", "mlp", 1).result()
+    assert "is not a run that can be resumed" in trial("crash", "mlp", 0).log.read_text()
+
+
+@pytest.mark.slow
+def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: Path) -> None:
+    """A second call trains nothing; if a fresh run is missing, the report is of the grid."""
+    flags = ["--arch", "mlp", "--seeds", "0,2", "--data.val_size", "2000", "--grid", "lr=1e-3,1e-2", "--confirm", "2"]
+    command = [*SHORT, *flags, "--trainer.limit_test_batches", "2", "--name", "grid"]
+    compare.main(command)
+    confirmed = sorted((LOGS / "grid" / "confirm").rglob("summary.json"))
+    results = [json.loads(path.read_text()) for path in confirmed]
+    assert [(one["seed"], one["images"]["train"]) for one in results] == [(3, 60_000), (4, 60_000)]
+    assert not any("val/acc" in row for one in results for row in one["epochs"])
+    rows = rows_of("grid")
+    assert [row["seed"] for row in rows] == ["0", "2", "0", "2", "3", "4"]
+    best = max(rows[:4], key=lambda row: sum(float(one["validation"]) for one in rows[:4] if one["lr"] == row["lr"]))
+    assert {row["lr"] for row in rows[4:]} == {best["lr"]}
+    (arm,) = json.loads((LOGS / "grid" / "comparison.json").read_text())["comparison"]["arms"]
+    assert arm["runs"] == 2
+    assert sorted([arm["worst"], arm["best"]]) == sorted(one["final"]["test/acc"] for one in results)
+    report, before = (LOGS / "grid" / "comparison.md").read_text(), confirmed[0].stat().st_mtime_ns
+    compare.main([*command, "--no-fit"])
+    assert (LOGS / "grid" / "comparison.md").read_text() == report
+    assert confirmed[0].stat().st_mtime_ns == before
+    confirmed[0].unlink()
+    with pytest.raises(UserError, match="1 runs with fresh seeds are not done: leave out --no-fit"):
+        compare.main([*command, "--no-fit"])
+    assert "fresh seeds" not in (LOGS / "grid" / "comparison.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--grid", "speed=1,2"], "unrecognized arguments: --speed"),
+        (["--grid", "lr=fast,slow"], "lr.*fast"),
+        (["--grid", "lr=1e-3,1e-3"], "different values"),
+        (["--grid", "lr="], "different values"),
+        (["--grid", "lr"], "different values"),
+        (["--grid", "seed=1,2"], "--grid seed"),
+        (["--grid", "optimizer=a/x,a_x"], "two of its values would be kept under the same name"),
+        (["--grid", "batch_size=64,0"], "a batch size must be at least 1"),
+        (["--seeds", "0"], "number of seeds above 0"),
+        (["--seeds", "1,1"], "different seeds"),
+        (["--seeds", "-1"], "number of seeds above 0"),
+        (["--seeds", "many"], "invalid"),
+        (["--arch", "resnet"], "unknown architecture 'resnet'"),
+        (["--trainer.fast_dev_run", "true"], "fast_dev_run leaves no runs to compare"),
+        (["--arch", "mlp", "--network.hidden", "3"], "--network.hidden: none of these networks takes arguments"),
+        (["--jobs", "0"], "--jobs must be 1 to 1,000"),
+        (["--resume", "true"], "--resume is set by the comparison itself"),
+        (["--unknown", "1"], "unrecognized arguments: --unknown"),
+        (["--seedz", "1"], "--seedz: did you mean --seeds?"),
+        (["--trainer.max_stepz", "1"], "--trainer.max_stepz=1: did you mean --trainer.max_steps?"),
+        (["--lr"], "--lr needs a value"),
+        (["stray"], "unrecognized argument: stray"),
+        (["--name", "../elsewhere"], "below lightning_logs"),
+        (["--confirm", "3"], "--confirm trains the best settings of a grid with fresh seeds: give --grid"),
+        (["--confirm", "3", "--grid", "lr=1e-3,1e-2"], "--confirm .* add --data.val_size 5000"),
+        (
+            ["--confirm", "3", "--grid", "lr=1e-3,1e-2", "--data.val_size", "9", "--trainer.limit_val_batches", "0"],
+            "--confirm .* held-out images",
+        ),
+        (["--confirm", "-1", "--grid", "lr=1e-3,1e-2", "--data.val_size", "9"], "--confirm must be 0 to 1,000"),
+        (["--trainer.num_nodes", "2"], r"--trainer.num_nodes 2, but this was started on one: leave it out"),
+    ],
+)
+def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        compare.main(flags)
+    assert "\n" not in str(caught.value)
+    assert list(workspace.iterdir()) == []
+
+
+def test_under_torchrun_it_runs_one_trial(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "7")
+    with pytest.raises(UsageError, match="torchrun is for the processes of one trial: write --trial NUMBER"):
+        compare.main([*SHORT, "--arch", "mlp", "--seeds", "1"])
+
+
+@pytest.mark.slow
+def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks: Path) -> None:
+    """Runs that ended themselves are done, and count; epochs that are not evaluated have no point in the figure.
+
+    The arguments of a network are for those that take any.
+    """
+    stopping = ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=train/loss"]
+    never_better = ["--trainer.callbacks.patience=1", "--trainer.callbacks.min_delta=9"]
+    stopping += ["--trainer.callbacks.check_on_train_epoch_end=true", "--trainer.check_val_every_n_epoch", "2"]
+    options = ["--optimizer", "RAdam", "--network.hidden", "24", "--trainer.default_root_dir", "scratch"]
+    flags = [*SHORT[2:], *stopping, *never_better, *options, "--epochs", "5", "--seeds", "1", "--name", "own"]
+    compare.main([*flags, "--arch", "own_networks.Rows", "mlp"])
+    report = Path("scratch") / LOGS / "own" / "comparison.md"
+    before = report.read_text()
+    assert "| own_networks.Rows |" in before
+    summaries = [json.loads(path.read_text()) for path in report.parent.rglob("summary.json")]
+    assert [len(summary["epochs"]) for summary in summaries] == [2, 2]
+    assert {one["parameters"] for one in summaries} == {3 * 24 * (28 + 24 + 2) + 10 * 25, 79_510}
+    compare.main([*flags, "--arch", "own_networks.Rows", "mlp", "--no-fit"])
+    assert report.read_text() == before
+
+
+def test_a_trial_that_was_extended_has_no_mistakes_of_its_own_epochs(workspace: Path) -> None:
+    trial = Trial("few", "mlp", (("epochs", "1"), ("trainer.limit_train_batches", "20")), seed=0)
+    fit.main([*trial.arguments(), "--trainer.logger", "false"])
+    result = trial.result()
+    assert result
+    assert 1 - len(result.mistakes or ()) / 10_000 == pytest.approx(result.score)
+    fit.main(["--name", trial.run.name, "--resume", "--epochs", "2"])
+    extended = trial.result()
+    assert extended
+    assert (len(extended.epochs), extended.mistakes) == (1, None)

@@ -1,0 +1,82 @@
+"""A comparison that is not certain says how many runs would decide it, and the command that trains them."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+import pytest
+
+from convblocks.compare.grid import analyse
+from convblocks.compare.more_runs import extended, more_runs, without
+from convblocks.compare.ranking import winner
+from convblocks.compare.report import report_of
+from convblocks.run.result import RunResult
+from tests.made_up import as_claimed, short
+
+
+def pair(runs: int, lead: float, collapsed: int = 0) -> list[RunResult]:
+    """Runs of two networks that vary by 0.001, of which one leads."""
+    return [
+        short(arch, seed, 0.1 if seed < collapsed else 0.95 + 0.001 * (seed % 3) + ahead)
+        for arch, ahead in (("mlp", 0.0), ("maxpool", lead))
+        for seed in range(runs)
+    ]
+
+
+def proposed(runs: Sequence[RunResult], count: int, *arguments: str, confirm: int = 0) -> tuple[str, str]:
+    options = Namespace(seeds=list(range(count)), jobs=2, confirm=confirm)
+    return more_runs(analyse(runs), options, arguments)
+
+
+def test_too_few_runs_are_completed_by_the_same_command() -> None:
+    sentence, command = proposed(as_claimed(2), 2, "--seeds", "2", "--name", "my runs", "--no-fit")
+    assert sentence == ("2 runs of each cannot decide this: it takes at least 5, in about 90 s more.")
+    assert command == "convblocks compare --name 'my runs' --seeds 5"
+    report = report_of(analyse(as_claimed(2)), (sentence, command))
+    assert report.sentences[-1] == sentence
+    assert command in report.to_markdown()
+
+
+def test_a_small_difference_takes_as_many_runs_as_would_find_it() -> None:
+    sentence, command = proposed(pair(6, 0.0005), 6)
+    assert "6 runs of each cannot decide this: about 68 would, if the others are like these" in sentence
+    assert command == "convblocks compare --seeds 68"
+    assert proposed(pair(6, 0.0002), 6) == (
+        "To be certain of so small a difference would take about 421 runs of each.",
+        "",
+    )
+
+
+def test_runs_that_collapse_are_counted_in() -> None:
+    _, command = proposed(pair(4, 0.01, collapsed=2), 4, "--epochs=2", "--seeds=4")
+    assert command == "convblocks compare --epochs=2 --seeds 8"
+
+
+def test_of_confirmed_settings_more_are_confirmed() -> None:
+    _, command = proposed(as_claimed(2), 7, "--confirm", "2", "--seeds", "7", confirm=2)
+    assert command == "convblocks compare --seeds 7 --confirm 5"
+
+
+@pytest.mark.parametrize("runs", [as_claimed(5), pair(5, 0.0), pair(3, 0.0)[:3]], ids=["clear", "equal", "alone"])
+def test_nothing_is_proposed_where_more_runs_would_not_help(runs: list[RunResult]) -> None:
+    assert proposed(runs, 5) == ("", "")
+
+
+def test_nothing_is_proposed_while_runs_that_were_asked_for_are_missing() -> None:
+    assert proposed(as_claimed(2), 10) == ("", "")
+
+
+def test_seeds_go_on_after_the_given_ones() -> None:
+    assert extended([0, 1], 5) == "5"
+    assert extended([0, 4, 7], 5) == "0,4,7,8,9"
+    assert without("--seeds", ["--seeds=2", "--seed", "2", "--seeds", "3"]) == ["--seed", "2"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "best"),
+    [(as_claimed(5), "batchnorm"), (as_claimed(4), None), (pair(8, 0.01, collapsed=4), None), (pair(5, 0.0)[:5], None)],
+)
+def test_the_best_network_is_marked_if_that_is_certain(runs: list[RunResult], best: str | None) -> None:
+    analysis = analyse(runs)
+    assert analysis.main
+    assert winner(analysis.main) == best
+    assert ("(best)" in report_of(analysis).to_markdown()) == bool(best)

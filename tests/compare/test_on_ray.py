@@ -1,0 +1,129 @@
+"""Trials on a real Ray cluster of two nodes, both on this machine, one of which dies."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import torch
+
+import convblocks.compare
+from convblocks.compare import command as compare
+from convblocks.compare.options import parse
+from convblocks.compare.trials import Trial
+from convblocks.errors import UserError
+from convblocks.run.directory import LOGS
+from convblocks.search import command as search
+from tests.compare.test_compare import SHORT, weights
+from tests.conftest import needs
+from tests.scripts import run_script, start_script, wait_until
+from tests.search.made_up import ONE_JOB, numbers
+from tests.search.made_up import SHORT as SEARCH
+
+ON_RAY = ["--launcher", "ray"]
+MEMORY = {"object_store_memory": 80 * 2**20}  # the least; nothing is kept there
+
+# Of a comparison in which much is left to do after the first epoch.
+LONG = ["--epochs", "3", "--trainer.limit_train_batches", "100", "--trainer.limit_val_batches", "2"]
+LONG += ["--arch", "mlp", "batchnorm", "--seeds", "2"]
+
+
+def trials_of(*flags: str) -> list[Trial]:
+    return compare.trials_of(parse([*flags]))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster of one node with one CPU, to which commands connect."""
+    needs("ray")
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:  # pytest's own is too long for a socket
+        head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, **MEMORY}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> None:
+    compare.main([*LONG, "--name", "local"])
+    node = cluster.add_node(num_cpus=1, **MEMORY)
+    with start_script("compare", *LONG, *ON_RAY, "--name", "ray", cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or len(list((LOGS / "ray").rglob("last.ckpt"))) == 2)
+        cluster.remove_node(node, allow_graceful=False)
+        _, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (0, "")
+    local, on_ray = (trials_of(*LONG, "--name", name) for name in ("local", "ray"))
+    begun = [one.log.read_text().count("parameters") for one in on_ray]
+    assert sorted(begun) == [1, 1, 1, 2]  # one resumed
+    for one, other in zip(local, on_ray, strict=True):
+        torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
+    tables = [(LOGS / name / "comparison.json").read_text() for name in ("local", "ray")]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.nightly
+def test_a_search_makes_the_same_choices_as_on_this_machine(cluster: Any, workspace: Path) -> None:
+    """And prunes as it does."""
+    flags = [*SEARCH, *ONE_JOB, "--trials", "8"]
+    search.main([*flags, "--name", "local"])
+    finished = run_script("search", *flags, *ON_RAY, "--name", "ray", cwd=workspace)
+    assert finished.returncode == 0, finished.stderr
+    assert numbers("ray")["trials"] == numbers("local")["trials"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_lets_the_trials_save_and_one_that_fails_leaves_the_others(cluster: Any, workspace: Path) -> None:
+    """The first trial is the one that fails."""
+    flags = [*LONG, *ON_RAY, "--arch", "batchnorm", "--name", "stopped"]
+    failing, stopped = trials_of(*flags)
+    failing.run.path.mkdir(parents=True)
+    (failing.run.path / "stray").touch()
+    with start_script("compare", *flags, cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or list((LOGS / "stopped").rglob("last.ckpt")))
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
+    assert "is not a run that can be resumed" in failing.log.read_text()
+    assert "carry on with --resume" in stopped.log.read_text()
+    assert not list(stopped.log.parent.glob("*.stop"))
+    finished = run_script("compare", *flags, cwd=workspace)
+    assert finished.returncode == 1
+    assert f"1 of 2 trials are not done: {failing.name}" in finished.stderr
+
+
+@pytest.mark.slow
+def test_a_trial_that_fits_no_node_is_refused(cluster: Any, workspace: Path) -> None:
+    finished = run_script("compare", *SHORT, *ON_RAY, "--threads", "9", cwd=workspace)
+    line = "compare.py: no node of the Ray cluster has 9 CPU for a trial: give other --threads\n"
+    assert (finished.returncode, finished.stderr) == (1, line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", ["127.0.0.1:{port}", "nonsense"])
+def test_without_a_cluster_it_says_how_to_start_one(
+    wrong: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("ray")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))  # and nobody listens there
+        monkeypatch.setenv("RAY_ADDRESS", wrong.format(port=one.getsockname()[1]))
+        with pytest.raises(
+            UserError, match=r"there is no Ray cluster at RAY_ADDRESS=.*: start one with ray start --head"
+        ):
+            compare.main([*SHORT, *ON_RAY])
+
+
+def test_without_ray_it_says_what_to_install(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "convblocks.compare.on_ray", raising=False)
+    monkeypatch.delattr(convblocks.compare, "on_ray", raising=False)
+    with pytest.raises(UserError, match="ray not found: pip install ray"):
+        compare.main([*SHORT, *ON_RAY, "--arch", "mlp", "--seeds", "1"])

@@ -1,0 +1,128 @@
+"""comparison.md as a whole, from made-up runs, and how it looks on a terminal.
+
+Any change of a table, a note, a sentence or a number fails here. After an intended change, update the expected files
+and read the difference:
+
+    REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected && git diff tests/expected
+"""
+
+import io
+import math
+from collections.abc import Sequence
+
+import pytest
+from rich.console import Console
+
+from convblocks.compare.grid import Analysis, analyse
+from convblocks.compare.report import conclusions, report_of
+from convblocks.data.images import ImageSpec
+from convblocks.figures.tables import to_console
+from convblocks.run.result import Images, Overrides, RunResult
+from tests.compare.test_analysis import BEST, grid
+from tests.made_up import COURSES, as_claimed, assert_expected, course, result, short
+
+SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
+
+# Of eight runs of MaxPool three collapse, one of them after it had learned something; of the MLP's one diverges.
+DIED = short("maxpool", 2, 0.098, epochs=course(0.95, 0.098))
+DIVERGED = short("mlp", 7, 0.098, loss=math.nan)
+COLLAPSES = [{("maxpool", 2): DIED, ("mlp", 7): DIVERGED}.get((one.arch, one.seed), one) for one in as_claimed(8, 3)]
+
+FRESH = [
+    short(arch, seed, 0.9 + 0.001 * seed, overrides=(("lr", rate), ("lr_scheduler", schedule)))
+    for arch, (rate, schedule) in BEST.items()
+    for seed in (5, 6)
+]
+
+ANALYSES = {
+    "setting": analyse(COLLAPSES),
+    "few-runs": analyse(
+        [
+            result(arch, seed, epochs[-1]["test/acc"], epochs=epochs, lr_scheduler="onecycle")
+            for arch, epochs in (COURSES | {"mlp": course(0.9, 0.975)}).items()
+            for seed in range(3)
+        ]
+    ),
+    "pictures": analyse(
+        [
+            short("mlp", seed, 0.9, images=Images(SHAPES, train=1200, test=240), chance_threshold=0.52)
+            for seed in range(3)
+        ]
+    ),
+    "grid": analyse(grid(BEST), FRESH),
+    "grid-without-validation": analyse(
+        [one for one in grid(COURSES, best={}, seeds=2) if ("lr", "1e-3") in one.overrides]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_the_report_is_the_expected_one(name: str) -> None:
+    text = report_of(ANALYSES[name]).to_markdown()
+    assert "nan" not in text
+    assert "inf" not in text
+    assert_expected(f"comparison-{name}.md", text)
+
+
+def near(seeds: int) -> list[RunResult]:
+    return [short(arch, seed, 0.95 + 0.001 * seed) for arch in ("mlp", "maxpool") for seed in range(seeds)]
+
+
+def lost(loss: float) -> list[RunResult]:
+    return [short(arch, seed, 0.1, loss) for arch in ("mlp", "maxpool") for seed in range(3)]
+
+
+OTHERS = {
+    "a clear order": as_claimed(8),
+    "equal networks": near(5),
+    "one run of each": as_claimed(1),
+    "one network": near(3)[:3],
+    "no trained runs": lost(0.1),
+    "diverged runs": lost(math.nan),
+}
+
+
+def test_the_conclusions_are_the_expected_ones() -> None:
+    found = {case: conclusions(analyse(runs)) for case, runs in OTHERS.items()}
+    assert_expected("conclusions.md", "\n".join(f"## {case}\n" + "\n".join(found[case]) + "\n" for case in found))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_shown"),
+    [
+        ((("epochs", "5"), ("threads", "2")), True),
+        ((("epochs", "5"), ("lr", "1e-2"), ("lr_scheduler", "constant")), True),
+        ((("epochs", "5"), ("lr", "1e-3")), False),
+        ((("epochs", "4"),), False),
+        ((("epochs", "5"), ("lr_scheduler", "onecycle")), False),
+        ((("epochs", "5"), ("config", "configs/onecycle.yaml")), False),
+        ((("epochs", "5"), ("data.val_size", "5000")), False),
+        ((("epochs", "5"), ("trainer.limit_train_batches", "30")), False),
+    ],
+)
+def test_the_notebooks_own_run_is_shown_beside_runs_of_its_settings_only(overrides: Overrides, is_shown: bool) -> None:
+    text = report_of(analyse(as_claimed(2, overrides=overrides))).to_markdown()
+    assert text.count("| notebook's mlp |") == (2 if is_shown else 0)
+
+
+def printed(analysis: Analysis, width: int) -> Sequence[str]:
+    console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
+    report = report_of(analysis)
+    to_console(report.tables, console)
+    for line in report.sentences:
+        console.print(line)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("width", "dropped"), [(80, "sd, s a run, parameters, worst - best."), (120, None)])
+@pytest.mark.parametrize("name", ["setting", "grid"])
+def test_a_terminal_shows_all_that_fits_and_names_the_columns_that_do_not(
+    name: str, width: int, dropped: str | None
+) -> None:
+    lines = printed(ANALYSES[name], width)
+    assert max(map(len, lines)) <= width
+    assert not any("…" in line for line in lines)
+    if name == "setting":
+        assert (f"Columns dropped: {dropped}" in lines) == bool(dropped)
+        assert len(lines) <= 50 or width == 80  # one screen

@@ -1,0 +1,105 @@
+"""A comparison that is stopped or killed, and trials of several processes."""
+
+import os
+import signal
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from convblocks.compare import command as compare
+from convblocks.compare import trials
+from convblocks.compare.trials import Trial, all_trials
+from convblocks.run.directory import LOGS
+from tests.compare.test_compare import SHORT, rows_of, trial
+from tests.scripts import is_alive, run_script, start_script, wait_until
+
+pytestmark = pytest.mark.slow
+
+PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
+
+
+def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
+    wanted = all_trials("killed", ["mlp"], [0, 1], trial("killed", "mlp", 0).overrides, {})
+    killed: list[int | None] = []
+
+    def kill_one(running: list[trials.Running[Trial]]) -> None:
+        if not killed:
+            process = running[0].process
+            assert isinstance(process, BaseProcess)
+            killed.append(process.pid)
+            process.kill()
+
+    queue = iter(wanted)
+    ended = list(trials.fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
+    assert ended == [(wanted[0], -signal.SIGKILL), (wanted[1], 0)]
+
+
+@pytest.mark.nightly
+def test_a_trial_may_have_several_processes(workspace: Path) -> None:
+    for name, processes in (("one", []), ("two", PROCESSES)):
+        command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
+        command += ["--jobs", "2"]  # whose processes meet at ports of their own
+        finished = run_script("compare", *command, "--name", name, cwd=workspace, timeout=300)
+        assert finished.returncode == 0, finished.stderr
+    losses = {name: [float(row["last_loss"]) for row in rows_of(name)] for name in ("one", "two")}
+    assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
+
+
+def imports_torch_to_fork_from(comparison: int) -> bool:
+    """Whether the server from which trials will be forked is in the midst of its imports."""
+    servers = psutil.Process(comparison).children()
+    return any("libtorch" in mapped.path for server in servers for mapped in server.memory_maps())
+
+
+def trains(comparison: int) -> bool:
+    return bool(list((LOGS / "stopped").rglob("last.ckpt")))
+
+
+@pytest.mark.parametrize("moment", [pytest.param(imports_torch_to_fork_from, marks=pytest.mark.nightly), trains])
+def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[int], bool], workspace: Path) -> None:
+    flags = ["--epochs", "50", "--arch", "mlp", "--seeds", "1", "--name", "stopped", *PROCESSES]
+    with start_script("compare", *flags, cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or moment(process.pid))
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
+    wait_until(lambda: not is_alive(process.pid))
+
+
+# Of a comparison in which much is left to do after the first epoch.
+LONG = ["--epochs", "3", "--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2"]
+LONG += ["--arch", "mlp", "--seeds", "2", "--jobs", "2"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its numbers if nothing stops it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("long"))
+        compare.main([*LONG, "--name", "whole"])
+        return (LOGS / "whole" / "comparison.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("send", "kind", "status"),
+    [
+        (os.kill, signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(os.kill, signal.SIGTERM, 128 + signal.SIGTERM, marks=pytest.mark.nightly),
+        # As a terminal's Ctrl-C does.
+        pytest.param(os.killpg, signal.SIGINT, 128 + signal.SIGINT, marks=pytest.mark.nightly),
+    ],
+)
+def test_a_killed_comparison_carries_on_to_the_same_table(
+    workspace: Path, table: str, send: Callable[[int, int], None], kind: int, status: int
+) -> None:
+    with start_script("compare", *LONG, "--name", "killed", cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or list((LOGS / "killed").rglob("last.ckpt")))
+        send(process.pid, kind)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == status
+        assert errors == ("compare.py: stopped: the same command carries on\n" if status > 0 else "")
+    compare.main([*LONG, "--name", "killed"])
+    assert (LOGS / "killed" / "comparison.json").read_text() == table

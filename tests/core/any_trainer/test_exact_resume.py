@@ -1,0 +1,70 @@
+"""The README's five lines, with a Trainer, module and data that know nothing of this project."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
+
+from convblocks import ExactResume
+from convblocks.errors import Stopped
+from convblocks.run import signals
+from tests.any_task import characters, labels, regression, shapes
+from tests.any_task.stop import Signal
+from tests.any_task.test_tasks import QUICK
+
+TASKS = {
+    "regression": (regression.Curve, regression.Points, 16),
+    "labels": (labels.Tagger, labels.Tags, 20),
+    "shapes": (shapes.Segmenter, shapes.Shapes, 20),
+    "characters": (characters.Characters, characters.Text, 20),
+}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+]
+
+
+def train(model: type[LightningModule], data: type[LightningDataModule], path: Path, stop_after: int = 0) -> Trainer:
+    """Three epochs, from the checkpoint if there is one; a signal stops them after so many batches."""
+    seed_everything(0, verbose=False)
+    resume = ExactResume(path)
+    callbacks = [resume, *([Signal(stop_after)] if stop_after else [])]
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = Trainer(max_epochs=3, callbacks=callbacks, **quiet)  # type: ignore[arg-type]  # of several types
+    trainer.fit(model(), datamodule=data(), ckpt_path=resume.ckpt_path)
+    return trainer
+
+
+@pytest.mark.parametrize("within", [True, False])
+@pytest.mark.parametrize("task", QUICK)
+def test_killed_and_run_again_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
+    model, data, steps = TASKS[task]
+    whole = train(model, data, Path("whole/last.ckpt"))
+    with pytest.raises(Stopped, match="run it again to carry on") as caught:
+        train(model, data, Path("stopped/last.ckpt"), stop_after=steps + 7 if within else 2 * steps)
+    assert caught.value.exit_status == 128 + signal.SIGTERM
+    signals.forget()
+    stopped = train(model, data, Path("stopped/last.ckpt"))
+    one, other = (trainer.lightning_module.state_dict() for trainer in (whole, stopped))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.callback_metrics == stopped.callback_metrics
+
+
+def test_the_checkpoint_may_have_any_name(workspace: Path) -> None:
+    model, data, _ = TASKS["regression"]
+    train(model, data, Path("any/state.pt"))
+    assert ExactResume("any/state.pt").ckpt_path
+
+
+def test_a_damaged_checkpoint_is_no_loss(workspace: Path) -> None:
+    """A kill between two files leaves the one before."""
+    model, data, _ = TASKS["regression"]
+    whole = train(model, data, Path("whole/last.ckpt"))
+    with pytest.raises(Stopped):
+        train(model, data, Path("stopped/last.ckpt"), stop_after=40)
+    signals.forget()
+    Path("stopped/last.ckpt").rename("stopped/previous-last.ckpt")
+    stopped = train(model, data, Path("stopped/last.ckpt"))
+    assert whole.callback_metrics == stopped.callback_metrics

@@ -1,0 +1,146 @@
+"""The data module: images in memory become normalised batches."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
+from convblocks.data.module import MNISTDataModule
+from convblocks.errors import DataError, UsageError
+from tests.pictures.drawn import write_pictures
+
+
+def ready(*arguments: Any, **settings: Any) -> MNISTDataModule:
+    module = MNISTDataModule(*arguments, **settings)
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+class Halves(ImageSource):
+    """Images that are light on the left or on the right, as many as a file in the root says."""
+
+    def load(self) -> ImageSets:
+        count = int((self.root / "count").read_text())
+        images = torch.zeros(count, 1, 6, 8, dtype=torch.uint8)
+        images[::2, ..., :4] = images[1::2, ..., 4:] = 255
+        halves = LabelledImages(images, torch.arange(count) % 2)
+        return ImageSets.of(halves, halves, ["left", "right"], self.root)
+
+
+def test_by_default_training_uses_all_images_and_evaluation_the_test_set(digits: ImageSets) -> None:
+    module = MNISTDataModule()
+    assert module.image_spec == MNIST
+    assert not hasattr(module, "files")  # nothing was read for it
+    module = ready()
+    loader, train = module.train_dataloader(), module.train
+    module.setup("fit")
+    assert module.train is train
+    assert [len(targets) for _, targets in loader] == [64] * 937 + [32]
+    assert len(loader) == 938
+    assert module.evaluation_split == "test"
+    for loader in (module.val_dataloader(), module.test_dataloader(), module.predict_dataloader()):
+        images, targets = (torch.cat(parts) for parts in zip(*loader, strict=True))
+        assert torch.equal(images, MNIST.normalize(digits.test.images))
+        assert torch.equal(targets, digits.test.labels)
+    assert next(iter(loader))[0].shape == (1000, 1, 28, 28)
+
+
+def test_held_out_images_are_the_same_for_every_seed_and_not_trained_on(digits: ImageSets) -> None:
+    module, other = (ready(val_size=5000, seed=seed) for seed in (0, 1))
+    assert module.evaluation_split == "val"
+    assert torch.equal(module.val.images, other.val.images)
+    assert len(module.val.labels) == sum(len(targets) for _, targets in module.val_dataloader()) == 5000
+    together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2, 3)).sort().values
+    assert torch.equal(together, digits.train.images.sum(dim=(1, 2, 3)).sort().values)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "at least 1"),
+        ({"eval_batch_size": 0}, "at least 1"),
+        ({"batch_size": 60_001}, "above the 60,000 training images"),
+        ({"val_size": -1}, "must not be negative"),
+        ({"val_size": 60_000}, "leaves none"),
+        ({"shift": -1.0}, "--data.shift must be 0 pixels or more"),
+        ({"shift": 28.5}, "--data.shift must be 0 to 28 pixels"),
+        ({"size": (0, 8)}, "--data.size must be at least 1 x 1, but is 0 x 8"),
+        ({"size": (8, 8), "source": Halves}, "--data.size is for folders of pictures"),
+        ({"scale": 1.0}, "below 1"),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        MNISTDataModule(**settings).setup("fit")
+
+
+# Pictures.
+
+
+def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> None:
+    write_pictures(tmp_path, size=(12, 20))
+    module = MNISTDataModule(str(tmp_path), batch_size=16)
+    image_spec = module.image_spec
+    assert (image_spec.shape, image_spec.classes) == ((3, 12, 20), ("disc", "square"))
+    batches = list(module.train_dataloader())
+    assert [images.shape for images, _ in batches] == [(16, 3, 12, 20), (16, 3, 12, 20), (8, 3, 12, 20)]
+    everything = torch.cat([images for images, _ in batches])
+    assert everything.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+    assert (everything.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
+    assert sum(len(targets) for _, targets in module.test_dataloader()) == 20
+    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).image_spec.shape == (3, 10, 14)
+    ready(str(tmp_path), batch_size=8, shift=20)
+    with pytest.raises(UsageError, match=r"--data\.shift must be 0 to 20 pixels"):
+        ready(str(tmp_path), batch_size=8, shift=21)
+
+
+def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path, test=0)
+    module = ready(str(tmp_path), batch_size=8, val_size=10)
+    assert (len(module.train.labels), len(module.val.labels)) == (30, 10)
+    assert module.test is module.val
+    with pytest.raises(DataError, match=r"has no test images: add some .* --data\.val_size"):
+        ready(str(tmp_path), batch_size=8)
+
+
+def test_held_out_images_that_do_not_fit_into_memory_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = MNISTDataModule(str(root), batch_size=8, val_size=10)
+    module.prepare_data()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
+    with pytest.raises(DataError, match="holding out training images takes another"):
+        module.setup()
+
+
+# A source of one's own.
+
+
+def test_a_source_is_a_class_with_load(tmp_path: Path) -> None:
+    (tmp_path / "count").write_text("12")
+    module = MNISTDataModule(str(tmp_path), batch_size=4, source=Halves)
+    assert (module.image_spec.shape, module.image_spec.classes) == ((1, 6, 8), ("left", "right"))
+    images, targets = next(iter(module.val_dataloader()))
+    assert torch.equal(images[:, 0, 0, 0] > 0, targets == 0)
+
+
+def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
+    """Threads here: the lock is of a file, which either opens for itself."""
+    notes = []
+
+    class Slow(Halves):
+        def prepare(self) -> None:
+            notes.append("begins")
+            time.sleep(0.2)
+            notes.append("ends")
+
+    modules = [MNISTDataModule(str(tmp_path), source=Slow) for _ in range(2)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(MNISTDataModule.prepare_data, modules))
+    assert notes == ["begins", "ends"] * 2

@@ -1,0 +1,205 @@
+"""A run, from the command to its directory: files, resuming, one-line errors."""
+
+import csv
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
+
+from convblocks.data.images import ImageSets
+from convblocks.errors import DataError, UsageError, UserError
+from convblocks.run import fit
+from convblocks.run.directory import LOGS, RunDirectory
+from tests.conftest import DEBUG, write_digits
+
+Curve = list[tuple[int, float]]
+
+# Drawing TensorBoard's pictures takes half of a run of a few batches: for tests that look at something else.
+QUICK = ["--trainer.logger", "false"]
+TENSORBOARD = ["--trainer.logger", "true"]
+
+# TensorBoard reads a run's files in the order of their names, which end in the second and a number of this process.
+# Only here is a run resumed within that second, and its file number 10 would be read before number 9.
+event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)
+
+
+def train(*flags: str) -> None:
+    fit.main([*DEBUG, *flags])
+
+
+def quick_run(*flags: str, name: str = "run") -> RunDirectory:
+    """Train for two short epochs, an MLP without TensorBoard unless the flags say otherwise."""
+    train("--arch", "mlp", *QUICK, *flags, "--name", name)
+    return RunDirectory(name)
+
+
+def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
+    return state
+
+
+def metric_rows(run: RunDirectory) -> list[dict[str, str]]:
+    """The rows of ``metrics.csv`` without times."""
+    with run.metrics.open() as file:
+        return [
+            {name: value for name, value in row.items() if name not in ("seconds", "images_per_second")}
+            for row in csv.DictReader(file)
+        ]
+
+
+def curves(run: RunDirectory) -> dict[str, Curve]:
+    """The scalars that TensorBoard shows, by tag, as (step, value)."""
+    events = EventAccumulator(str(run.path)).Reload()
+    return {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def assert_same_weights(one: RunDirectory, other: RunDirectory) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained run of two short epochs; read-only."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train("--arch", "mlp", "--name", "run")
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, workspace: Path) -> RunDirectory:
+    """A copy of that run in the current directory."""
+    shutil.copytree(finished / LOGS, LOGS)
+    return RunDirectory("run")
+
+
+def test_a_run_leaves_its_files(run: RunDirectory) -> None:
+    names = {path.name for path in run.path.iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
+    files = {"config.yaml", "hparams.yaml", "metrics.csv", "mistakes.csv", "provenance.json", "summary.json"}
+    assert names == {"checkpoints", *files}
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
+
+
+def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:
+    rows = metric_rows(run)
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "40")]
+    assert list(rows[0]) == ["epoch", "step", "train/loss", "train/acc", "test/loss", "test/acc", "dead/relu1"]
+    assert float(rows[1]["train/loss"]) < float(rows[0]["train/loss"])
+
+
+def test_the_summary_describes_the_run(run: RunDirectory) -> None:
+    result = run.read_result()
+    assert (result.arch, result.parameters, result.seed, result.lr_scheduler) == ("mlp", 79_510, 0, "constant")
+    assert (result.lr, result.batch_size) == (0.01, 64)
+    assert list(result.epochs) == run.read_metrics()
+    assert result.score == result.epochs[-1]["test/acc"]
+    assert (result.ended_by, result.collapsed) == ("its epochs", False)
+    assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
+    assert result.images
+    assert (result.images.train, result.images.test) == (60_000, 10_000)
+
+
+def test_the_same_command_gives_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
+    assert_same_weights(run, quick_run(name="again"))
+    assert not torch.equal(*(next(iter(weights(r).values())) for r in (run, quick_run("--seed", "1", name="other"))))
+
+
+def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
+    for _ in range(2):
+        train("--arch", "mlp", "--epochs", "1", *QUICK)
+    assert all(RunDirectory(f"mlp/version_{number}").result_after(1) for number in (0, 1))
+
+
+def test_the_saved_config_repeats_the_run(run: RunDirectory) -> None:
+    settings = yaml.safe_load(run.config.read_text())
+    assert (settings["arch"], settings["epochs"], settings["trainer"]["limit_train_batches"]) == ("mlp", 2, 20)
+    assert "name" not in settings
+    fit.main(["--config", str(run.config), "--name", "again", *QUICK])
+    assert_same_weights(run, RunDirectory("again"))
+
+
+def test_a_finished_run_is_left_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    before = run.summary.read_text()
+    with pytest.raises(UsageError, match="exists: carry on with --resume, or choose another --name"):
+        quick_run()
+    fit.main(["--name", "run", "--resume"])
+    assert "lightning_logs/run is finished: it has 2 epochs" in capsys.readouterr().out
+    assert run.summary.read_text() == before
+
+
+def test_more_epochs_extend_a_run_into_the_same_curves(run: RunDirectory) -> None:
+    fit.main(["--name", "run", "--resume", "--epochs", "4"])
+    whole = quick_run("--epochs", "4", *TENSORBOARD, name="whole")
+    assert_same_weights(run, whole)
+    assert metric_rows(run) == metric_rows(whole)
+    resumed, expected = curves(run), curves(whole)
+    for tag in ("train/loss", "test/acc", "train/loss_step", "train/lr"):
+        assert resumed[tag] == expected[tag]
+
+
+@pytest.mark.parametrize("flags", [["--lr", "0.1"], ["--seed", "1"], ["--epochs", "1"], ["--data.val_size", "10"]])
+def test_a_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[str]) -> None:
+    run.summary.unlink()
+    with pytest.raises(UsageError, match=f"was begun with .*{flags[0].lstrip('-')}="):
+        fit.main(["--name", "run", "--resume", *flags])
+
+
+def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
+    quick_run("--lr_scheduler", "onecycle")
+    with pytest.raises(UsageError, match="was begun with epochs=2"):
+        fit.main(["--name", "run", "--resume", "--epochs", "3"])
+
+
+def test_with_a_validation_split_the_best_evaluation_is_kept_and_tested_once(workspace: Path) -> None:
+    run = quick_run("--data.val_size", "2000", "--lr", "0.1", "--trainer.val_check_interval", "0.25", *TENSORBOARD)
+    rows = metric_rows(run)
+    assert rows[0].keys() == {"epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc", "dead/relu1"}
+    lowest = min(rows, key=lambda row: float(row["val/loss"]))
+    assert torch.load(run.best_checkpoint, weights_only=True)["global_step"] == int(lowest["step"]) < 40
+    assert [step for step, _ in curves(run)["when_done/test_acc"]] == [40]
+    assert run.read_result().final.keys() == {"test/loss", "test/acc", "dead/relu1"}
+
+
+def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick_run("--running_loss", "--epochs", "1")
+    assert capsys.readouterr().out.count("epoch 1  batch") == 4
+
+
+def test_a_run_in_a_thread_is_the_same(run: RunDirectory) -> None:
+    """Only the main thread of a program can handle signals."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(quick_run, name="in a thread").result()
+    assert_same_weights(run, RunDirectory("in a thread"))
+
+
+def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
+    write_digits(workspace / "Small" / "raw", digits)
+    quick_run("--data.root", str(workspace))
+    assert "test images (not the original MNIST), 1 x 28 x 28 pixels" in capsys.readouterr().out
+
+
+def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
+    (workspace / "file").touch()
+    with pytest.raises(DataError, match="is a file"):
+        quick_run("--data.root", "file")
+    assert not (workspace / "lightning_logs").exists()
+
+
+def test_an_unwritable_log_directory_is_one_line(workspace: Path) -> None:
+    (workspace / "lightning_logs").touch()
+    with pytest.raises(UserError, match="cannot write to lightning_logs/mlp/version_0"):
+        train("--arch", "mlp")
+
+
+def test_a_folder_that_is_not_a_run_cannot_be_resumed(run: RunDirectory) -> None:
+    shutil.copytree(run.path, RunDirectory("parent/child").path)
+    with pytest.raises(UsageError, match="is not a run that can be resumed"):
+        quick_run("--resume", name="parent")

@@ -1,0 +1,186 @@
+"""Every setting can be given in one way, is saved, and can be read back."""
+
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.profilers import SimpleProfiler
+from lightning.pytorch.strategies import DDPStrategy
+
+from convblocks import wings
+from convblocks.__main__ import help_of
+from convblocks.data.images import MNIST
+from convblocks.errors import UsageError
+from convblocks.run.config import Config
+from convblocks.run.image_run import ImageRun
+from convblocks.run.parser import LINKS, parser
+from tests.conftest import REPOSITORY
+from tests.scripts import run_script
+
+HELP = help_of("fit").replace("python -m convblocks", "convblocks")  # as which pytest may have been started
+
+
+def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path) -> None:
+    lines = HELP.strip().splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    defaults = parser().get_defaults()
+    options = {option for option in vars(defaults) if option not in ("trainer", "data")}
+    options = {option for option in options if not option.endswith("_arguments")} - wings.options().keys()
+    described = set(re.findall(r"--(\w+)", HELP.partition("Example")[0])) - {"help_all", "data", "print_config"}
+    assert described == options
+    for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
+        assert float(default) == Config.parse(["--arch", "mlp"]).settings[option]
+
+
+def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    answer = run_script("fit", "--help", cwd=tmp_path, fresh=True)
+    script = f"python {REPOSITORY / 'scripts' / 'fit.py'}"
+    assert (answer.returncode, answer.stdout.replace(script, "convblocks fit")) == (0, HELP + "\n")
+
+
+def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
+    config = REPOSITORY / "configs" / "notebook.yaml"
+    assert Config.parse(["--arch", "mlp", "--config", str(config)]) == Config.parse(["--arch", "mlp"])
+    assert {"epochs", "batch_size", "lr", "seed"} <= yaml.safe_load(config.read_text()).keys()
+
+
+def test_settings_reach_the_parts(workspace: Path) -> None:
+    flags = ["--lr", "0.003", "--batch_size", "32", "--epochs", "3", "--seed", "5", "--data.val_size", "1000"]
+    config = Config.parse(["--arch", "mlp", *flags, "--trainer.profiler", "simple"])
+    data, trainer = config.make_data(), config.make_trainer(workspace)
+    assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)
+    assert config.make_classifier(MNIST).hparams["lr"] == 0.003
+    assert trainer.max_epochs == 3
+    assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # Lightning sets it at run time
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--lr", "0.003", "--seed", "5", "--data.val_size", "1000", "--threads", "1"],
+        ["--optimizer", "sgd", "--optimizer.momentum", "0.5", "--data.size", "8", "9", "--epochs", "2"],
+        ["--trainer.max_steps", "7", "--trainer.logger+=CSVLogger", "--trainer.logger.save_dir=csv"],
+        ["--trainer.callbacks+=callbacks.Open", "--trainer.callbacks.dict_kwargs.more=3"],
+        ["--trainer.strategy", "ddp", "--trainer.strategy", "DDPStrategy", "--trainer.strategy.timeout", "0:05:00"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_saved_settings_build_what_the_command_line_does(workspace: Path, flags: list[str]) -> None:
+    (workspace / "callbacks.py").write_text(
+        "from lightning.pytorch import Callback\nclass Open(Callback):\n    def __init__(self, fewer=1, **more): pass\n"
+    )
+    config = Config.parse(["--arch", "mlp", *flags])
+    (workspace / "saved.yaml").write_text(yaml.safe_dump(config.settings))
+    again = Config.parse(["--config", "saved.yaml"])
+    assert again.settings == config.settings
+    assert (again.parsed.data, again.parsed.trainer) == (config.parsed.data, config.parsed.trainer)
+
+
+@pytest.mark.parametrize("later", ["AdamW", "Adam"])
+def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(workspace: Path, later: str) -> None:
+    first = {"class_path": "Adam", "init_args": {"betas": [0.7, 0.9]}}
+    second = {"class_path": later, "init_args": {"weight_decay": 0.1}}
+    (workspace / "first.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": first, "lr": 0.003}))
+    (workspace / "second.yaml").write_text(yaml.safe_dump({"optimizer": second}))
+    settings = Config.parse(["--config", "first.yaml", "--config", "second.yaml"]).settings
+    assert (settings["optimizer"], settings["lr"]) == (second, 0.003)
+
+
+def test_the_command_line_wins_over_a_configs_arguments_of_a_class(workspace: Path) -> None:
+    own = {"class_path": "SGD", "init_args": {"momentum": 0.5, "nesterov": True}}
+    (workspace / "own.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": own}))
+    settings = Config.parse(["--config", "own.yaml", "--optimizer.momentum", "0.9"]).settings
+    assert settings["optimizer"]["init_args"] == {"momentum": 0.9, "nesterov": True}
+
+
+def test_a_printed_config_parses_to_the_same_config(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--arch", "maxpool", "--lr", "0.003", "--lr_scheduler", "onecycle"]
+    flags += ["--optimizer", "sgd", "--optimizer.momentum", "0.5"]
+    with pytest.raises(SystemExit) as caught:
+        Config.parse([*flags, "--print_config"])
+    assert caught.value.code in (None, 0)
+    Path("printed.yaml").write_text(capsys.readouterr().out)
+    assert Config.parse(["--config", "printed.yaml"]) == Config.parse(flags)
+
+
+@pytest.mark.slow
+def test_a_number_of_batches_is_an_int_whatever_was_imported_before(tmp_path: Path) -> None:
+    """If any module has written `Union[float, int]` first, Lightning's `Union[int, float]` becomes that."""
+    program = (
+        "import typing; typing.Optional[typing.Union[float, int]]\n"
+        "from convblocks.run.config import Config\n"
+        "flags = ['--arch', 'mlp', '--trainer.limit_train_batches', '1', '--trainer.limit_val_batches', '0.5']\n"
+        "trainer = Config.parse(flags).settings['trainer']\n"
+        "print(repr(trainer['limit_train_batches']), repr(trainer['limit_val_batches']))\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert finished.stdout == "1 0.5\n"
+
+
+def test_parsing_seeds_nothing(workspace: Path) -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    Config.parse(["--arch", "mlp", "--seed", "5"])
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(("option", "target"), LINKS.items())
+def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=f"{re.escape(target)} is set with --{option}"):
+        Config.parse(["--arch", "mlp", f"--{target}", "3"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--arch is required"),
+        (["--arch", "resnet"], "unknown architecture 'resnet'"),
+        (["--arch", "mlp", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--epochs", "-1"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--epochs", "many"], "--epochs must be a whole number, not 'many'"),
+        (["--arch", "mlp", "--lr", "high"], "--lr must be a number, not 'high'"),
+        (["--arch", "mlp", "--data.flip", "perhaps"], "--data.flip must be true or false, not 'perhaps'"),
+        (["--arch", "mlp", "--trainer.deterministic", "x"], "must be true or false or one of 'warn', not 'x'"),
+        (["--arch", "mlp", "--trainer.logger", "x"], "--trainer.logger cannot be 'x'"),
+        (["--arch", "mlp", "--threads", "0"], "--threads must be at least 1"),
+        (["--arch", "mlp", "--seed", "-1"], "--seed must be in"),
+        (["--arch", "mlp", "--batch_size", "0"], "at least 1"),
+        (["--arch", "mlp", "--name", "/tmp/run"], "below lightning_logs"),
+        (["--arch", "mlp", "--name", "../run"], "below lightning_logs"),
+        (["--arch", "mlp", "--resume"], "--resume needs the --name"),
+        (["--arch", "mlp", "--unknown", "1"], "unrecognized arguments: --unknown"),
+        (["--arch", "mlp", "--lrate", "1"], "unrecognized arguments: --lrate 1: did you mean --lr?"),
+        (["--arch", "mlp", "--epoch", "1"], "unrecognized arguments: --epoch 1: did you mean --epochs?"),
+        (["--arch", "mlp", "--val_size", "1"], "did you mean --data.val_size?"),
+        (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
+        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones is not supported: it turns off all that"),
+        (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
+        (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
+        (["--arch", "mlp", "--trainer.strategy", "fsdp", "--trainer.accelerator", "cpu"], "requires a GPU accelerator"),
+        (["--arch", "mlp", "--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
+    ],
+)
+def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        ImageRun(Config.parse(flags))
+    assert "\n" not in str(caught.value)
+    assert list(workspace.iterdir()) == []
+
+
+def test_the_time_that_processes_wait_for_each_other_can_be_given(workspace: Path) -> None:
+    """In a config; on the command line as in docs/manual/cluster.md, see above."""
+    strategy = "class_path: DDPStrategy, init_args: {timeout: '0:05:00'}"
+    Path("own.yaml").write_text(f"{{arch: mlp, trainer: {{accelerator: cpu, strategy: {{{strategy}}}}}}}")
+    trainer = Config.parse(["--config", "own.yaml"]).make_trainer(workspace)
+    assert isinstance(trainer.strategy, DDPStrategy)
+    assert trainer.strategy._timeout == timedelta(minutes=5)

@@ -1,0 +1,286 @@
+"""A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from convblocks.data.images import ImageSets
+from convblocks.errors import DataError, UsageError, UserError
+from convblocks.model.classifier import ImageClassifier
+from convblocks.model.restore import load_network
+from convblocks.run import fit
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from convblocks.run.image_run import ImageRun
+from tests.conftest import DEBUG, needs, write_digits
+from tests.core.run.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
+from tests.core.run.test_resume import fit_until
+from tests.scripts import run_script
+
+OWN_PARTS = """
+import torch
+from torch import nn
+from convblocks import ImageSets, ImageSource, LabelledImages
+
+class Noise(ImageSource):
+    classes = ("lying", "standing", "none")
+
+    def load(self):
+        return ImageSets.of(self.draw(320), self.draw(30), self.classes)
+
+    def draw(self, count):
+        numbers = torch.Generator().manual_seed(count)
+        images = torch.randint(256, (count, 3, 12, 20), generator=numbers, dtype=torch.uint8)
+        return LabelledImages(images, torch.randint(3, (count,), generator=numbers))
+
+class Mislabelled(Noise):
+    classes = ("lying", "standing")
+
+class Nothing(ImageSource):
+    def load(self):
+        return None
+
+def function(root):
+    return root
+
+class Learned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(10))
+
+    def forward(self, logits, targets):
+        return nn.functional.cross_entropy(logits, targets, self.weight, reduction="none")
+
+class Squared(nn.Module):
+    def __init__(self, power=2):
+        super().__init__()
+        self.power = power
+
+    def forward(self, logits, targets):
+        wanted = nn.functional.one_hot(targets, logits.shape[1])
+        return ((logits.softmax(dim=1) - wanted).abs() ** self.power).sum(dim=1)
+
+class Mean(Squared):
+    def forward(self, logits, targets):
+        return super().forward(logits, targets).mean()
+"""
+
+NOISE = ["--data.source", "own_parts.Noise"]
+
+
+@pytest.fixture
+def own_parts(workspace: Path) -> Iterator[None]:
+    """A module of data and losses in the current folder."""
+    (workspace / "own_parts.py").write_text(OWN_PARTS)
+    sys.modules.pop("own_parts", None)
+    yield
+    sys.modules.pop("own_parts", None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "adam"),
+        (["--optimizer", "adamw"], "adamw"),
+        (["--optimizer.weight_decay", "1e-3"], {"class_path": "adam", "init_args": {"weight_decay": 0.001}}),
+        (["--optimizer.eps", "1", "--optimizer", "sgd"], {"class_path": "sgd", "init_args": {"eps": 1}}),
+        (["--optimizer.class_path=SGD", "--optimizer.init_args.eps=1"], {"class_path": "SGD", "init_args": {"eps": 1}}),
+        (["--config", "optimizer: {class_path: sgd, init_args: {momentum: 0.5}}", "--optimizer", "adam"], "adam"),
+        (["--config", "optimizer: sgd", "--optimizer.eps", "1"], {"class_path": "sgd", "init_args": {"eps": 1}}),
+    ],
+)
+def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags: list[str], expected: Any) -> None:
+    assert Config.parse(["--arch", "mlp", *flags]).settings["optimizer"] == expected
+
+
+PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.monitor", "train/loss"]
+NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.99", "--epochs", "3"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--lr_scheduler", "torch.optim.lr_scheduler.StepLR", "--lr_scheduler.step_size", "1"], 0.001),
+        (["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"], 0.001),
+        (["--lr_scheduler", "ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
+        ([*PLATEAU, *NEVER_BETTER], 0.001),
+    ],
+    ids=["epochs", "steps", "defaults", "a metric"],
+)
+def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
+    workspace: Path, flags: list[str], expected: float
+) -> None:
+    short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
+    rates = [value for _, value in curves(quick_run(*TENSORBOARD, *short, *flags))["train/lr"]]
+    assert rates[:4] == pytest.approx(4 * [0.01])
+    assert rates[-2] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or give a class"),
+        (["--optimizer", "own_networks.Lion"], "the class own_networks.Lion is not a subclass of Optimizer"),
+        (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
+        (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
+        (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
+        (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
+        (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
+        (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
+        (["--lr_scheduler", "StepLR"], "LRScheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
+        (["--lr_scheduler", "ReduceLROnPlateau"], "ReduceLROnPlateau needs --lr_scheduler.monitor"),
+        (["--lr_scheduler", "StepLR", "--lr_scheduler.interval", "week"], "must be step or epoch, but is week"),
+        (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
+        (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
+        (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: there is no module nowhere"),
+        (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
+        (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
+        (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
+        (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments, but was given hidden"),
+        (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, maxpool, batchnorm, or a class"),
+        (["--loss", "focal"], "unknown loss 'focal': choose one of cross_entropy, or give a class"),
+        (["--loss", "own_parts.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
+        (["--loss", "own_parts.Squared", "--loss.power", "two"], "Squared does not take logits .*'str'"),
+        (["--loss", "MSELoss"], r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
+        (["--loss", "own_parts.Learned"], "own_parts.Learned has trainable parameters, which"),
+        (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
+        (["--data.source", "Noise"], "Noise is not imported: give its module too, as in module.Name"),
+        (["--data.source", "own_networks.Lion"], "the class own_networks.Lion is not a subclass of ImageSource"),
+        (["--data.source", "own_parts.Nothing"], "own_parts.Nothing loads a NoneType, not ImageSets"),
+        (["--data.source", "own_parts.function"], "own_parts.function returns a PosixPath, not a"),
+        ([*NOISE, "--arch", "own_networks.Rows"], r"does not take images \(B, 3, 12, 20\)"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_classes_that_cannot_be_used_are_one_line_before_anything_is_written(
+    own_networks: Path, own_parts: None, flags: list[str], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        ImageRun(Config.parse(["--arch", "mlp", *flags]))
+    assert "\n" not in str(caught.value)
+    assert not Path("lightning_logs").exists()
+
+
+def test_labels_without_a_class_are_refused(own_parts: None) -> None:
+    with pytest.raises(DataError, match=r"set.s labels must be in 0\.\.1, but go from 0 to 2"):
+        ImageRun(Config.parse(["--arch", "mlp", "--data.source", "own_parts.Mislabelled"]))
+
+
+def test_a_network_and_an_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(
+    own_networks: Path,
+) -> None:
+    optimizer = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
+    run = quick_run("--arch", "own_networks.Rows", "--network.hidden", "24", *optimizer)
+    expected = {
+        "arch": "own_networks.Rows",
+        "network": {"hidden": 24},
+        "optimizer": {"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}},
+    }
+    kept = torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]
+    for saved in (run.read_config(), kept, Config.parse(["--config", str(run.config)]).settings):
+        assert {name: saved[name] for name in expected} == expected
+    assert run.read_result().parameters == 3 * 24 * (28 + 24 + 2) + 10 * 25
+    fit.main(["--config", str(run.config), "--name", "again"])
+    assert_same_weights(run, RunDirectory("again"))
+
+
+def test_a_network_without_filters_and_relus_leaves_a_whole_run(
+    own_networks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = quick_run("--arch", "own_networks.Rows", *TENSORBOARD)
+    assert EventAccumulator(str(run.path)).Reload().Tags()["images"] == ["visuals/evaluation"]
+    assert run.result_after(2)
+    assert not [column for row in run.read_metrics() for column in row if column.startswith("dead/")]
+    assert "dead units" not in capsys.readouterr().out
+
+
+def test_a_function_makes_a_network_too(own_networks: Path) -> None:
+    assert quick_run("--arch", "own_networks.flat", "--network.hidden", "8").result_after(2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]],
+    ids=lambda command: command[0],
+)
+def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, command: list[str]) -> None:
+    name, *arguments = command
+    call = [name, str(quick_run("--arch", "own_networks.Rows").last_checkpoint), *arguments]
+    own_networks.write_text("raise ImportError('imported')")
+    refused = run_script(*call, cwd=own_networks.parent)
+    assert refused.returncode == 1
+    assert refused.stderr.endswith("allow its import with --arch own_networks.Rows\n")
+    allowed = run_script(*call, "--arch", "own_networks.Rows", cwd=own_networks.parent)
+    assert allowed.stderr.endswith("ImportError: imported\n")
+
+
+@pytest.mark.slow
+def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
+    checkpoint = quick_run("--arch", "own_networks.Rows").last_checkpoint
+    call = ["evaluate", str(checkpoint), "--arch", "own_networks.Rows"]
+    finished = run_script(*call, cwd=own_networks.parent)
+    assert finished.returncode == 0, finished.stderr
+    assert "own_networks.Rows on the 10,000 test images" in finished.stdout
+    with pytest.raises(UserError, match=re.escape("of the class own_networks.Rows")):
+        load_network(checkpoint, ["own_networks.Other"])
+
+
+def checkpoint_with(**hyper_parameters: Any) -> Path:
+    """A trained network's checkpoint with other hyper-parameters."""
+    content = torch.load(quick_run().last_checkpoint, weights_only=True)
+    content["hyper_parameters"] |= hyper_parameters
+    torch.save(content, "other.ckpt")
+    return Path("other.ckpt")
+
+
+@pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
+def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(arch)):
+        ImageClassifier.load_from_checkpoint(checkpoint_with(arch=arch, network={"path": "owned"}), weights_only=True)
+    assert not Path("owned").exists()
+
+
+def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
+    checkpoint = checkpoint_with(optimizer="gone.Lion")
+    assert load_network(checkpoint).arch == "mlp"
+    assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
+
+
+@pytest.mark.nightly
+def test_a_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
+    needs("timm")
+    write_digits(workspace / "digits", digits, train=1300)
+    network = ["--network.model_name=resnet10t", "--network.in_chans=1", "--network.num_classes=10"]
+    assert quick_run("--arch", "timm.create_model", *network, "--data.root", "digits").result_after(2)
+
+
+def test_the_default_loss_can_be_named_and_given_arguments(workspace: Path) -> None:
+    plain, named = quick_run(name="plain"), quick_run("--loss", "torch.nn.CrossEntropyLoss", name="named")
+    assert_same_weights(plain, named)
+    run = quick_run("--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1")
+    expected = {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
+    assert run.read_config()["loss"] == expected
+    assert run.read_result().final["test/loss"] > plain.read_result().final["test/loss"]
+    assert run.read_result().score > 0.8
+
+
+def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(
+    own_parts: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared"]
+    whole, stopped = quick_run(*flags, name="whole"), RunDirectory("stopped")
+    assert capsys.readouterr().out.startswith("own_parts.Noise: ")
+    fit_until(27, [*DEBUG, *QUICK, *flags, "--name", "stopped"], monkeypatch)
+    fit.main(["--name", "stopped", "--resume"])
+    assert_same_weights(whole, stopped)
+    assert metric_rows(whole) == metric_rows(stopped)
+    images = stopped.read_result().images
+    assert images
+    assert images.spec.classes == ("lying", "standing", "none")

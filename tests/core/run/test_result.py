@@ -1,0 +1,49 @@
+"""The result of a run: what follows from its epochs."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from convblocks.run.result import Row, RunResult
+from tests.made_up import course, result
+
+
+def of(*accuracies: float, **changed: object) -> RunResult:
+    """A run with these test accuracies, an epoch each, of ten seconds."""
+    return result("maxpool", 0, accuracies[-1], epochs=course(*accuracies), **changed)  # type: ignore[arg-type]
+
+
+def evaluated(step: int, accuracy: float, loss: float) -> Row:
+    """The row of an evaluation on validation images within the first epoch."""
+    return {"epoch": 1, "step": step, "val/acc": accuracy, "val/loss": loss, "seconds": 2.5}
+
+
+def test_losses_and_seconds_are_those_of_the_epochs() -> None:
+    one = of(0.9, 0.95, 0.97, evaluations=(evaluated(100, 0.8, 0.7),))
+    assert (one.first_loss, one.last_loss) == pytest.approx((0.3, 0.1))
+    assert (one.score, one.seconds, one.has_diverged) == (0.97, 32.5, False)
+    assert not of(0.1, 0.1).has_diverged
+    assert result("mlp", 0, 0.1, epochs=course(0.1, loss=math.nan)).has_diverged
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [((0.3, 0.2, 0.25), 0.92), ((0.3, math.nan, 0.4), 0.91), ((math.nan,) * 3, 0.91)]
+)
+def test_the_validation_accuracy_is_that_of_the_lowest_loss(losses: tuple[float, ...], best: float) -> None:
+    """Evaluations within an epoch count too; a loss that is not finite does only if there is no other."""
+    measured = [{"val/loss": loss, "val/acc": 0.91 + index / 100} for index, loss in enumerate(losses)]
+    epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
+    assert replace(of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
+    assert of(0.9).validation is None
+
+
+def test_a_collapse_within_an_epoch_is_that_epochs() -> None:
+    one = replace(of(0.1, 0.1), evaluations=(evaluated(100, 0.8, 0.7), evaluated(900, 0.1, 2.3)))
+    assert one.collapsed_in == 1
+    assert replace(of(0.9, 0.9), collapsed=True).collapsed_in == 2  # no evaluation shows it
+
+
+def test_a_run_is_done_with_its_epochs_or_if_something_ended_it() -> None:
+    assert [of(0.9, 0.95, 0.97).is_done(epochs) for epochs in (2, 3, 4)] == [True, True, False]
+    assert of(0.9, 0.95, 0.97, ended_by="EarlyStopping").is_done(4)

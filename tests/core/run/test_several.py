@@ -1,0 +1,214 @@
+"""Several processes: their communication, and resuming on as many processes or another number."""
+
+import inspect
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from torch import distributed
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.processes.measure import Case, recorded
+from convblocks.data.images import ImageSets
+from convblocks.run import preemption, signals
+from convblocks.run.directory import RunDirectory
+from convblocks.run.preemption import AgreedSignal
+from tests.conftest import write_digits
+from tests.core.run.several import COMMON, Run, fit_on, on
+from tests.core.run.test_distributed import assert_close, weights
+from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
+
+NIGHTLY = pytest.mark.nightly
+
+# Two epochs of 40 steps, on the digits of the current folder.
+SHORT = [
+    *[*COMMON, "--epochs", "2", "--trainer.log_every_n_steps", "5", "--data.root", "digits"],
+    *["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"],
+]
+ELASTIC = [*SHORT, "--arch", "batchnorm", "--batch_size", "16", "--trainer.precision", "64-true"]
+ELASTIC += ["--trainer.logger", "false"]
+
+# The size of AgreedSignal's message: two float64 numbers.
+SIGNALS_SIZE = 16
+
+
+class Recorded(TorchDispatchMode):
+    """Records operations that need a tensor's values outside the device, or make a tensor of Python's numbers there."""
+
+    WAITS = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "unique_dim", "_unique2")
+    COPIES = ("lift_fresh", "scalar_tensor")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # not in torch's types
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        if name in self.WAITS + self.COPIES and not is_the_signals_message(args[0]):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def is_the_signals_message(argument: Any) -> bool:
+    """Whether this is AgreedSignal's message, which stays on the CPU."""
+    return isinstance(argument, torch.Tensor) and argument.dtype == torch.float64 and argument.shape == (2,)
+
+
+class Waiting(Callback):
+    """Writes the operations of the steps from FIRST to LAST, including fetching batches, to a file per process.
+
+    By default the Trainer logs none of these steps, but the 50th.
+    """
+
+    FIRST, LAST = 5, 45
+
+    def __init__(self) -> None:
+        self.recorded = Recorded()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.FIRST:
+            self.recorded.__enter__()  # type: ignore[no-untyped-call]  # nor here
+        elif batch_idx == self.LAST:
+            self.recorded.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # nor here
+            Path(f"waits_of_{trainer.global_rank}.json").write_text(json.dumps(self.recorded.found))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Iterator[Path]:
+    """A current folder with a few digits, and an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("several")
+    write_digits(folder / "digits", digits, train=2560, test=200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        fit_on(1, Run([*ELASTIC, "--name", "whole"]))
+        yield folder
+
+
+@pytest.mark.slow
+def test_a_run_stopped_by_a_signal_to_one_process_resumes_exactly(folder: Path) -> None:
+    """Stopped in the middle of an epoch, shortly before its end, and in its last step."""
+    flags = ["--arch", "mlp", *SHORT, *on(2)]
+    steps = (11, 35, 40)
+    runs = [Run([*flags, "--name", "on_two"])]
+    for step in steps:
+        runs += [Run([*flags, "--name", f"in_{step}"], stopped_in=step), Run(["--name", f"in_{step}", "--resume"])]
+    assert fit_on(2, *runs).count("\n2/2 ") == 1 + len(steps)
+    whole = RunDirectory("on_two")
+    for step in steps:
+        stopped = RunDirectory(f"in_{step}")
+        assert_same_weights(whole, stopped)
+        assert metric_rows(stopped) == metric_rows(whole)
+        for tag in ("train/loss", "train/acc", "train/loss_step"):
+            assert curves(stopped)[tag] == curves(whole)[tag]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("begun", "step", "resumed"),
+    [
+        (1, 15, 2),
+        (2, 15, 1),
+        *[
+            pytest.param(begun, step, resumed, marks=NIGHTLY)
+            for begun, step, resumed in [(2, 40, 1), (1, 40, 2), (2, 15, 2), (2, 40, 2), (2, 15, 4), (1, 40, 4)]
+        ],
+    ],
+)
+def test_a_run_may_go_on_on_other_processes(folder: Path, begun: int, step: int, resumed: int) -> None:
+    """Stopped in the middle of the first epoch, or its last step."""
+    other, whole = RunDirectory(f"from_{begun}_to_{resumed}_in_{step}"), RunDirectory("whole")
+    fit_on(begun, Run([*ELASTIC, *on(begun), "--name", other.name], stopped_in=step))
+    fit_on(resumed, Run(["--name", other.name, "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
+    assert other.notes()  # of the former processes, in config.yaml
+    assert_close(weights(whole.path), weights(other.path), tolerance=1e-9)
+    for row, expected in zip(metric_rows(other), metric_rows(whole), strict=True):
+        assert list(map(float, row.values())) == pytest.approx(list(map(float, expected.values())), rel=1e-9)
+
+
+@NIGHTLY
+def test_layouts_without_a_step_are_not_noted(folder: Path) -> None:
+    """Started on two processes and stopped; refused on three; resumed on two, and finally on one."""
+    run = RunDirectory("noted")
+    fit_on(2, Run(["--arch", "mlp", *SHORT, *on(2), "--name", run.name], stopped_in=40))
+    with pytest.raises(AssertionError, match="UsageError"):
+        fit_on(3, Run(["--name", run.name, "--resume", *on(3)]))
+    fit_on(2, Run(["--name", run.name, "--resume", *on(2)], stopped_in=10))
+    fit_on(1, Run(["--name", run.name, "--resume", *on(1)]))
+    first, second = run.notes()
+    assert first == "up to step 40: trainer.devices=2"
+    assert second.endswith("trainer.devices=2, trainer.strategy=ddp")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "most"),
+    [pytest.param("mlp", 1.1, marks=NIGHTLY), pytest.param("maxpool", 1.1, marks=NIGHTLY), ("batchnorm", 7.1)],
+)
+def test_so_many_collectives_a_step(arch: str, most: float) -> None:
+    """The gradients, two for each of three batch norms, and the metrics logged every 50 steps.
+
+    Not counted is what asks for signals: one in ten steps, but more where a step takes more than 0.1 s here.
+    """
+    _, *collectives = recorded(Case("fit", arch, batch_size=64, processes=2, steps=115))
+    assert sum(one.values["per_step"] for one in collectives if one.labels["size"] != SIGNALS_SIZE) <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "processes"), [("mlp", 1), pytest.param("batchnorm", 1, marks=NIGHTLY), ("batchnorm", 2)]
+)
+def test_no_step_waits_for_the_device_unless_it_is_logged(folder: Path, arch: str, processes: int) -> None:
+    moved = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
+    limits = ["--data.root", "digits", "--epochs", "1", "--batch_size", "32", "--trainer.limit_train_batches", "48"]
+    callback = f"--trainer.callbacks={__name__}.{Waiting.__name__}"
+    name = f"waiting/{arch}_on_{processes}"
+    fit_on(processes, Run(["--arch", arch, *COMMON, *limits, *moved, *on(processes), callback, "--name", name]))
+    for process in range(processes):
+        assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
+
+
+def test_waiting_is_found() -> None:
+    recorded = Recorded()
+    with recorded:
+        bool(torch.ones(3).sum() > torch.tensor(2.0))
+    assert {"lift_fresh", "_local_scalar_dense"} <= set(recorded.found)
+
+
+@pytest.mark.parametrize(("seconds_a_step", "most_steps"), [(0.001, 20), (0.25, 8), (5.0, 2)])
+def test_a_signal_takes_effect_within_twenty_steps_or_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, most_steps: int
+) -> None:
+    """In an epoch after the first, for several durations of a step; within two steps if they take over a second."""
+    clock = 0.0
+    monkeypatch.setattr(preemption, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(distributed, "all_reduce", lambda *_, **__: Mock())
+    monkeypatch.setattr(time, "perf_counter", lambda: clock)
+    agreed = AgreedSignal()
+    for _ in range(100):
+        clock += seconds_a_step
+        assert agreed.after_step() == 0
+    assert agreed.now() == 0
+    clock += seconds_a_step
+    assert agreed.after_step() == 0
+    monkeypatch.setattr(signals, "received", lambda: signal.SIGTERM)
+    steps, number = 0, 0
+    while not number:
+        clock += seconds_a_step
+        number = agreed.after_step()
+        steps += 1
+    assert steps <= most_steps
+
+
+def test_lightning_still_broadcasts_its_signal_where_we_leave_it_out() -> None:
+    """What training/fast.py replaces: if this fails, Lightning has changed, and the patch may be obsolete."""
+    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+    assert "_broadcast_sigterm_tensor" in inspect.getsource(_TrainingEpochLoop.advance)

@@ -1,0 +1,110 @@
+"""Exit statuses, Ctrl-C and pipes, seen from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convblocks.run.directory import RunDirectory
+from tests.conftest import DEBUG, REPOSITORY
+from tests.scripts import run_script, wait_until
+
+FIT = [sys.executable, str(REPOSITORY / "scripts" / "fit.py")]
+
+
+@pytest.mark.slow
+def test_a_run_succeeds_with_status_0_and_shows_the_layers_if_asked_for(workspace: Path) -> None:
+    flags = [*DEBUG, "--arch", "maxpool", "--trainer.enable_model_summary", "true"]
+    finished = run_script("fit", *flags, cwd=workspace, fresh=True)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    layers, heading, epochs = finished.stdout.partition("\nmaxpool · 85,526 parameters · cpu · seed 0 -> ")
+    assert layers.count("ConvMaxPoolNetwork") == 1
+    assert heading
+    assert epochs.startswith("lightning_logs/maxpool/version_0\n")
+    assert "\n2/2 " in epochs
+    assert "tensorboard --logdir lightning_logs" in epochs
+
+
+@pytest.mark.parametrize("start", [FIT, [sys.executable, "-m", "convblocks", "fit"]], ids=["script", "module"])
+def test_a_process_ends_without_unloading_its_modules(start: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nleave = os._exit\nos._exit = lambda status: (os.write(2, b'at once'), leave(status))\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY / "src")])
+    environment = os.environ | {"PYTHONPATH": path}
+    ended = subprocess.run([*start, "--help"], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "at once")
+
+
+def test_garbage_is_searched_for_after_the_imports_only(tmp_path: Path) -> None:
+    module = "import gc\nfound = gc.isenabled()\ndef main(_): print(found, gc.isenabled(), gc.get_freeze_count() > 0)"
+    (tmp_path / "command.py").write_text(module)
+    run = [sys.executable, "-c", "from convblocks.console import answer\nanswer('command', '')"]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("False True True\n", "")
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_status_130_and_keeps_finished_epochs(workspace: Path) -> None:
+    command = [*FIT, *DEBUG, "--arch", "mlp", "--epochs", "10000", "--name", "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = RunDirectory("run")
+    try:
+        wait_until(run.last_checkpoint.exists, seconds=120)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert run.last_checkpoint.exists()
+    assert run.metrics.read_text().startswith("epoch,step")
+    assert not run.summary.exists()
+
+
+LEAVES = """
+import atexit, sys, threading, time
+from convblocks.console import answer, end
+
+class Module:
+    def __del__(self):
+        print("taken apart")
+
+def wait():
+    time.sleep(0.2)
+    print("the thread")
+
+def main(arguments):
+    threading.Thread(target=wait).start()
+    atexit.register(print, "the handler", end="", file=sys.stderr)
+
+if __name__ == "__main__":
+    module = Module()
+    end(answer(main, ""))
+"""
+
+
+@pytest.mark.parametrize("how", ["leaves.py", "-mleaves"])
+def test_a_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path, how: str) -> None:
+    """Threads are waited for, exit handlers called, and streams written."""
+    Path("leaves.py").write_text(LEAVES)
+    ended = subprocess.run([sys.executable, how], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the thread\n", "the handler")
+
+
+def test_a_program_that_runs_a_command_goes_on(workspace: Path) -> None:
+    """A profiler, say, whose table is printed last."""
+    Path("leaves.py").write_text(LEAVES)
+    command = [sys.executable, "-m", "cProfile", "leaves.py"]
+    assert "function calls" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_ends_the_run_quietly(workspace: Path) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    process = subprocess.run([*FIT, *DEBUG, "--arch", "mlp"], stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert (process.returncode, process.stderr) == (1, b"")

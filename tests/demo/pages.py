@@ -1,0 +1,195 @@
+"""Drives the demo's page in a browser, and changes networks to serve it with."""
+
+import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from selenium.webdriver import ActionChains, Chrome
+from selenium.webdriver.common.actions.action_builder import ActionBuilder
+from selenium.webdriver.common.actions.interaction import POINTER_MOUSE
+from selenium.webdriver.common.actions.pointer_input import PointerInput
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from benchmarks.handwriting.drawing import smooth
+from benchmarks.handwriting.shapes import Shape, Stroke
+from convblocks.demo.server import HOST, Server, open_server
+from convblocks.model.restore import TrainedNetwork
+
+
+class Form(NamedTuple):
+    """A screen: width and height in CSS pixels, and the device pixels in one of them."""
+
+    width: int
+    height: int
+    ratio: float = 1
+    is_phone: bool = False
+
+
+DESKTOP, PHONE = Form(1280, 900), Form(390, 844, 2, is_phone=True)
+
+# Forms and themes; the first two have every size and every theme.
+SCREENS = [
+    (DESKTOP, "light"),
+    (PHONE, "dark"),
+    pytest.param(DESKTOP, "dark", marks=pytest.mark.nightly),
+    pytest.param(PHONE, "light", marks=pytest.mark.nightly),
+]
+
+# More parts than any digit has, and more than are accepted; the dots stand left and right of a digit.
+FIVE_LINES: Shape = [[(5, y), (95, y)] for y in (5, 28, 50, 72, 95)]
+TEN_DOTS: Shape = [[(x, y)] * 2 for x in (-30, 130) for y in (0, 25, 50, 75, 100)]
+
+COUNT_SHIFTS = """
+window.shifts = [];
+new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) => shift.value)))
+  .observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@contextmanager
+def serving(*networks: TrainedNetwork) -> Iterator[Server]:
+    """A server that runs in a thread."""
+    with open_server(networks, port=0) as server, running(server):
+        yield server
+
+
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Run a listening server in a thread."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def changed(trained: TrainedNetwork, *, turn: int = 0, certainty: float = 1, dead: int = 0) -> TrainedNetwork:
+    """A copy of the BatchNorm network that adds ``turn`` to its answers and multiplies its logits by ``certainty``.
+
+    So many channels of its second block are dead.
+    """
+    network: Any = copy.deepcopy(trained.network)
+    with torch.no_grad():
+        for values in network.head[-1].parameters():
+            values.copy_(certainty * values.roll(turn, dims=0))
+        convolution = network.blocks[1][0]
+        convolution.weight[:dead] = 0
+        convolution.bias[:dead] = -1
+    return replace(trained, path=Path("changed.ckpt"), network=network)
+
+
+def places(sheet: WebElement, stroke: Stroke) -> list[tuple[int, int]]:
+    """The points of a stroke's curve, in CSS pixels from the centre of the canvas."""
+    width, height = sheet.size["width"], sheet.size["height"]
+    return [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A user's actions on the page, and what the page shows."""
+
+    window: Chrome
+
+    def open(self, server: Server, form: Form = DESKTOP, theme: str = "light", *, cleared: bool = True) -> None:
+        self.visit(f"http://{HOST}:{server.server_port}/", form, theme)
+        if cleared:  # of the example that is drawn to begin with
+            self.press(Keys.ESCAPE)
+
+    def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
+        metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
+        scheme = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        self.window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.window.execute_cdp_cmd("Emulation.setEmulatedMedia", scheme)
+        self.complaints()  # drops those of the last page
+        self.window.get(address)
+        self.wait()
+
+    def find(self, selector: str) -> WebElement:
+        return self.window.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of elements, also of hidden ones."""
+        elements = self.window.find_elements(By.CSS_SELECTOR, selector)
+        return [(element.get_property("textContent") or "").replace("\u00a0", " ") for element in elements]  # type: ignore[union-attr]
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.window.execute_script(script, *arguments)
+
+    def wait(self) -> None:
+        """Wait until the last stroke has been answered."""
+        idle = "const main = document.getElementById('main'); return !main.hidden && main.ariaBusy === 'false'"
+        WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run(idle))
+
+    def draw(self, shape: Shape, pointer: str = POINTER_MOUSE) -> None:
+        """Move the mouse or another pointer along strokes, in the middle of the canvas."""
+        actions = ActionChains(self.window)
+        moved = PointerInput(pointer, pointer)  # type: ignore[no-untyped-call]
+        actions.w3c_actions = ActionBuilder(self.window, mouse=moved, duration=0)
+        for stroke in shape:
+            points = places(self.sheet, stroke)
+            actions.move_to_element_with_offset(self.sheet, *points[0]).click_and_hold()
+            for before, after in pairwise(points):
+                actions.move_by_offset(after[0] - before[0], after[1] - before[1])
+            actions.release()
+        actions.perform()
+        self.wait()
+
+    def press(self, *keys: str) -> None:
+        """Press a key, with those before it held down."""
+        self.window.switch_to.active_element.send_keys(*keys)
+        self.wait()
+
+    def click(self, selector: str) -> None:
+        self.find(selector).click()
+        self.wait()
+
+    def shifts(self) -> list[float]:
+        """The jumps of the layout since the page was opened."""
+        self.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        shifts: list[float] = self.run("return shifts")
+        return shifts
+
+    def corner(self) -> list[int]:
+        """The colour of the canvas near a corner: red, green, blue and opacity."""
+        context = "arguments[0].getContext('2d')"
+        colour: list[int] = self.run(f"return [...{context}.getImageData(9, 9, 1, 1).data]", self.sheet)
+        return colour
+
+    def complaints(self) -> list[str]:
+        """The browser's log since the last call."""
+        return [line["message"] for line in self.window.get_log("browser")]  # type: ignore[no-untyped-call]
+
+    @property
+    def sheet(self) -> WebElement:
+        return self.find("#drawing")
+
+    @property
+    def seen(self) -> str | None:
+        """The address of the image that shows what the network sees."""
+        return self.find("#seen").get_attribute("src")
+
+    @property
+    def message(self) -> str:
+        return self.texts("#message")[0]
+
+    @property
+    def answers(self) -> list[str]:
+        """The predicted class of each network, in large letters."""
+        return self.texts("#cards strong")
+
+    @property
+    def best(self) -> list[str]:
+        """The classes that the chart marks as a network's best."""
+        return self.texts("#shares tr:has(.best) th")

@@ -1,0 +1,157 @@
+"""The short cuts of a network change no bit, and hide nothing from hooks."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convblocks.data.images import MNIST, ImageSets
+from convblocks.fast.network import speed_up_network
+from convblocks.model.networks import ConvBatchNormNetwork, ConvMaxPoolNetwork, build_network
+from convblocks.model.summary import describe
+
+CONV_ARCHS = ["maxpool", "batchnorm"]
+DTYPES = [torch.float64, torch.float32, torch.bfloat16]
+INTEGERS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat16: torch.int16}
+
+# Of these a window may hold any: ties, all negative ones, zeros of both signs, and what is no number.
+VALUES = torch.tensor([-2.0, -1.0, -0.0, 0.0, 1.0, 3.0, float("inf"), float("-inf"), float("nan")])
+
+
+def assert_same_bits(one: Tensor, other: Tensor) -> None:
+    assert one.dtype == other.dtype
+    integers = INTEGERS[one.dtype]
+    assert torch.equal(one.detach().contiguous().view(integers), other.detach().contiguous().view(integers))
+
+
+def fast_copy(plain: nn.Module) -> nn.Module:
+    """The same weights, with the short cuts."""
+    fast = copy.deepcopy(plain)
+    speed_up_network(fast)
+    return fast
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    "pooling",
+    [nn.MaxPool2d(2), nn.MaxPool2d(3, stride=2, padding=1), nn.MaxPool2d(2, ceil_mode=True)],
+    ids=["2x2", "3x3, padded", "rounded up"],
+)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pooling_before_relu_gives_the_same_bits(
+    dtype: torch.dtype, pooling: nn.Module, memory_format: torch.memory_format
+) -> None:
+    """With a different gradient at each position; images are odd, so that a row is left over."""
+    plain = nn.Sequential(nn.ReLU(), pooling)
+    images = VALUES[torch.randint(len(VALUES), (64, 16, 7, 7), generator=torch.Generator().manual_seed(0))].to(dtype)
+    images[:8].clamp_(max=-1)  # windows without a positive value are too rare among nine values
+    images = images.to(memory_format=memory_format).requires_grad_()
+    outputs = [network(images.clone()) for network in (plain, fast_copy(plain))]
+    grad = torch.linspace(-1, 1, outputs[0].numel(), dtype=dtype).reshape(outputs[0].shape)
+    gradients = [torch.autograd.grad(output, images, grad)[0] for output in outputs]
+    torch.testing.assert_close(*outputs, rtol=0, atol=0, equal_nan=True)  # 0 and -0 are equal: no sum tells them apart
+    assert_same_bits(*gradients)
+
+
+@pytest.mark.parametrize("precision", [*DTYPES, "mixed"])
+@pytest.mark.parametrize("arch", CONV_ARCHS)
+def test_a_networks_logits_and_gradients_keep_their_bits(
+    digits: ImageSets, arch: str, precision: torch.dtype | str
+) -> None:
+    dtype = precision if isinstance(precision, torch.dtype) else torch.float32
+    images, targets = MNIST.normalize(digits.train.images[:16]).to(dtype), digits.train.labels[:16]
+    plain = build_network(arch).to(dtype)
+    results = []
+    for network in (plain, fast_copy(plain)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
+            logits = network(images)
+            loss = nn.functional.cross_entropy(logits, targets)
+        results.append((logits, *torch.autograd.grad(loss, list(network.parameters()))))
+    for one, other in zip(*results, strict=True):
+        assert one.abs().sum() > 0
+        assert_same_bits(one, other)
+
+
+@pytest.mark.parametrize(
+    ("network", "sizes"),
+    [(ConvMaxPoolNetwork, [(32, 14), (64, 7), (100, 3)]), (ConvBatchNormNetwork, [(32, 14), (64, 7), (100, 4)])],
+)
+def test_relu_works_in_place_and_after_pooling(
+    network: Callable[[], nn.Module], sizes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relu = Mock(wraps=nn.functional.relu_)
+    monkeypatch.setattr(nn.functional, "relu_", relu)
+    monkeypatch.setattr(nn.ReLU, "forward", Mock(side_effect=AssertionError))
+    fast_copy(network())(torch.rand(2, 1, 28, 28))
+    assert [call.args[0].shape for call in relu.call_args_list] == [(2, n, size, size) for n, size in sizes]
+
+
+HOOKS = ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook"]
+
+
+def seen_by(hook: str, network: nn.Module, layer: int, of_all_modules: bool) -> list[Tensor]:
+    """The tensors that a hook keeps of a layer: its input, its output, or the latter's gradient."""
+    watched, kept = network.get_submodule(f"blocks.1.{layer}"), []
+
+    def keep(module: nn.Module, *values: Any) -> None:
+        if module is watched:
+            kept.append(values[-1][0] if isinstance(values[-1], tuple) else values[-1])
+
+    if of_all_modules:
+        handle = getattr(nn.modules.module, f"register_module_{hook}")(keep)
+    else:
+        handle = getattr(watched, f"register_{hook}")(keep)
+    images = torch.linspace(0, 1, 2 * 784).reshape(2, 1, 28, 28)
+    network(images.requires_grad_()).sum().backward()  # or torch would warn of the first layer's backward hook
+    handle.remove()
+    return kept
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("of_all_modules", [False, True])
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("network", [ConvMaxPoolNetwork, ConvBatchNormNetwork])
+def test_a_hook_sees_the_order_as_written(
+    network: Callable[[], nn.Module], hook: str, of_all_modules: bool, layer: int
+) -> None:
+    """Also tensors that it keeps: nothing overwrites them afterwards."""
+    plain = network()
+    expected, seen = (seen_by(hook, one, layer, of_all_modules) for one in (plain, fast_copy(plain)))
+    assert len(seen) == 1
+    assert_same_bits(*seen, *expected)
+
+
+def test_relu_in_place_overwrites_its_input_as_ever() -> None:
+    images = -torch.ones(1, 1, 2, 2)
+    fast_copy(nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2)))(images)
+    assert images.sum() == 0
+
+
+def test_a_layer_that_somebody_has_changed_is_called() -> None:
+    network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    speed_up_network(network)
+    network[0].forward = torch.neg
+    assert network(torch.ones(1, 1, 2, 2)).item() == -1
+
+
+def test_a_dilated_pooling_keeps_its_place() -> None:
+    """Torch pools a window that lies entirely in the padding to -inf, also after a ReLU."""
+    plain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
+    images = torch.rand(1, 1, 3, 3)
+    assert_same_bits(fast_copy(plain)(images), plain(images))
+
+
+@pytest.mark.parametrize("arch", CONV_ARCHS)
+def test_a_network_can_be_traced_exported_and_shown_as_ever(arch: str) -> None:
+    plain = build_network(arch).eval()
+    network, images = fast_copy(plain), torch.rand(2, 1, 28, 28)
+    layers = [node.target for node in torch.fx.symbolic_trace(network).graph.nodes if node.op == "call_module"]
+    assert layers[:3] == ["blocks.0.0", "blocks.0.1", "blocks.0.2"]
+    assert torch.equal(torch.export.export(network, (images,)).module()(images), network(images))
+    assert repr(network) == repr(plain)
+    assert describe(network, 64) == describe(plain, 64)
+    assert list(network.state_dict()) == list(plain.state_dict())

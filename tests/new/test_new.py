@@ -1,0 +1,129 @@
+"""``convblocks new`` makes a project in which everything that its README shows works, or leaves nothing."""
+
+import re
+import shlex
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from convblocks.errors import UsageError
+from convblocks.new import command as new
+from convblocks.run.directory import RunDirectory
+from tests.pictures.drawn import write_pictures
+from tests.quick_python import run_quickly
+from tests.scripts import run_script
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new project of two words."""
+    folder = tmp_path_factory.mktemp("projects")
+    with chdir(folder):
+        new.main(["wild_flowers"])
+    return folder / "wild_flowers"
+
+
+def test_all_files_have_the_projects_name_and_nothing_else_is_left(project: Path) -> None:
+    assert [path.name for path in project.parent.iterdir()] == ["wild_flowers"]
+    files = {path.name: path.read_text() for path in project.iterdir()}
+    assert files.keys() == {
+        *("README.md", "config.yaml", "notebook.ipynb", "pyproject.toml"),
+        *("test_wild_flowers.py", "wild_flowers_data.py", "wild_flowers_model.py"),
+    }
+    for text in files.values():
+        assert new.NAME not in text
+        assert new.CLASS not in text
+    assert "class WildFlowersNetwork(nn.Module)" in files["wild_flowers_model.py"]
+    assert len(files["README.md"].splitlines()) <= 40
+
+
+def test_the_next_commands_are_printed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new.main(["flowers"])
+    heading, *commands = capsys.readouterr().out.replace("\\\n", "").splitlines()
+    assert heading.startswith("flowers/ has README.md, config.yaml, flowers_data.py, ")
+    assert [shlex.split(command[14:])[:2] for command in commands] == [
+        *(["cd", "flowers"], ["convblocks", "fit"], ["convblocks", "compare"], ["python", "-m"])
+    ]
+
+
+@pytest.mark.slow
+def test_what_its_readme_shows_runs(project: Path) -> None:
+    """Without pip, which needs a network, and with two seeds."""
+    (shown,) = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    install, *commands = [line for line in shown.splitlines() if not line.startswith("#")]
+    assert install == "pip install -e ."
+    assert [command.split()[1] for command in commands] == ["fit", "compare", "-m"]
+    for command in commands:
+        words = command.replace("convblocks", "python -m convblocks", 1).replace("--seeds 5", "--seeds 2").split()
+        finished = run_quickly(*words[1:], cwd=project)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+    run = RunDirectory("wild_flowers_model.WildFlowersNetwork/version_0", project)
+    assert run.read_result().score > 0.9
+    assert (project / "lightning_logs" / "compare" / "comparison.md").is_file()
+
+
+@pytest.mark.slow
+def test_its_notebook_runs(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    notebook: Any = nbformat.read(project / "notebook.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    NotebookClient(notebook, resources={"metadata": {"path": str(project)}}).execute()
+    assert "image/png" in notebook.cells[-1].outputs[-1].data
+
+
+@pytest.mark.slow
+def test_it_reads_pictures_as_a_comment_says(project: Path, workspace: Path) -> None:
+    write_pictures(workspace / "pictures", size=(40, 36))
+    drawn = (project / "wild_flowers_data.py").read_text()
+    (workspace / "own_data.py").write_text(drawn.replace("        #     ", "        "))
+    flags = ["--data.source", "own_data.WildFlowersData", "--data.root", ".", "--epochs", "1", "--batch_size", "8"]
+    finished = run_script("fit", "--arch", "mlp", *flags, cwd=workspace)
+    assert finished.returncode == 0, finished.stderr
+    assert "3 x 32 x 32 pixels" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "../a", ".", "/tmp", "Flowers", "my-flowers", "_a", "a_", "3a", "é", "a b"]
+)
+def test_a_wrong_name_is_refused_in_one_line(name: str, workspace: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"cannot name a project: use lower-case letters.*such as my_flowers"
+    ) as caught:
+        new.main([name])
+    assert "\n" not in str(caught.value)
+    assert list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "required: NAME"), (["a", "b"], "unrecognized arguments: b"), (["a", "--force"], "arguments: --force")],
+)
+def test_other_arguments_are_refused(arguments: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        new.main(arguments)
+    assert list(workspace.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_exists_is_left(make: Callable[[Path], None], workspace: Path) -> None:
+    path = workspace / "flowers"
+    make(path)
+    with pytest.raises(UsageError, match="flowers exists already: give another name, or move it away"):
+        new.main(["flowers"])
+    assert list(workspace.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: str) -> None:
+        if path.name == "notebook.ipynb":
+            raise OSError(28, "No space left on device", str(path))
+        path.write_text(content)
+
+    monkeypatch.setattr(new, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        new.main(["flowers"])
+    assert list(workspace.iterdir()) == []

@@ -1,0 +1,239 @@
+"""A picture file is read as a viewer shows it, or refused in one line; many are decoded on all cores, in order."""
+
+import multiprocessing
+import os
+import shutil
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from convblocks.errors import DataError, UserError
+from convblocks.pictures.decoding import (
+    FEW,
+    LARGEST_FILE,
+    Header,
+    decode,
+    read_header,
+    read_headers,
+    read_picture,
+    to_picture,
+    to_pixels,
+)
+from tests.pictures.drawn import draw
+
+SIZE = 24, 32  # height and width
+
+UNREADABLE = r"it cannot be read|it is damaged"
+
+
+@pytest.fixture
+def picture() -> Image.Image:
+    """In colour, and not square."""
+    return draw("triangle", SIZE, np.random.default_rng(0))
+
+
+def orientation(number: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return exif
+
+
+def saved(picture: Image.Image, path: Path, exif: Image.Exif | None = None) -> Path:
+    picture.save(path, exif=exif or Image.Exif())
+    return path
+
+
+def pixels_of(path: Path, channels: int) -> NDArray[np.uint8]:
+    return to_pixels(read_picture(path), channels, *SIZE)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file."""
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+
+KINDS = "1.png L.png LA.png P.png RGB.png RGBA.png CMYK.jpg YCbCr.jpg L.jpg L.bmp RGB.bmp RGB.webp L.gif"
+
+
+@pytest.mark.parametrize("kind", KINDS.split())
+def test_every_kind_of_pixel_is_read(kind: str, picture: Image.Image, tmp_path: Path) -> None:
+    mode, _, ending = kind.partition(".")
+    converted = picture.convert(mode, dither=Image.Dither.NONE)
+    path = saved(converted, tmp_path / kind)
+    assert read_header(path) == (*SIZE, mode in ("1", "L", "LA") and ending != "gif")
+    lossy = 12 if ending in ("jpg", "webp", "gif") else 0
+    for channels in (1, 3):
+        pixels, expected = pixels_of(path, channels), to_pixels(converted, channels, *SIZE)
+        assert pixels.shape == (channels, *SIZE)
+        assert pixels.dtype == np.uint8
+        assert np.abs(expected.astype(float) - pixels).mean() <= lossy
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_those_of_the_picture(channels: int, picture: Image.Image, tmp_path: Path) -> None:
+    pixels = np.asarray(picture).transpose(2, 0, 1)[:channels]
+    path = saved(to_picture(pixels), tmp_path / "picture.png")
+    assert np.array_equal(pixels_of(path, channels), pixels)
+    assert np.array_equal(to_pixels(read_picture(path.read_bytes()), channels, *SIZE), pixels)
+
+
+def test_sixteen_bits_of_grey_become_eight_and_are_stretched_if_asked_for(tmp_path: Path) -> None:
+    deep = np.linspace(0, 65_535, 24 * 32).reshape(SIZE).round().astype(np.uint16)
+    path = saved(Image.fromarray(deep), tmp_path / "deep.png")
+    assert read_header(path) == (*SIZE, True)
+    assert np.array_equal(pixels_of(path, 1)[0], np.rint(deep / 257))
+    faint = saved(Image.fromarray((deep // 655 + 1000).astype(np.uint16)), tmp_path / "faint.png")
+    stretched = np.asarray(read_picture(faint, stretch=True))
+    assert np.array_equal(stretched, np.rint(255 * (deep // 655) / 100))
+
+
+@pytest.mark.parametrize("mode", ["I", "F", "LAB"])
+def test_pixels_without_a_known_white_are_refused(mode: str, tmp_path: Path) -> None:
+    path = saved(Image.new(mode, SIZE[::-1]), tmp_path / "odd.tif")
+    with pytest.raises(UserError, match=rf"its pixels \(mode {mode}\) are not supported"):
+        read_picture(path)
+
+
+def test_transparent_areas_become_white(tmp_path: Path) -> None:
+    half = Image.new("RGBA", SIZE[::-1], (200, 0, 0, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 16, 24))
+    pixels = pixels_of(saved(half, tmp_path / "half.png"), 3)
+    assert (pixels[:, :, :16] == 255).all()
+    assert (pixels[:, :, 16:] == np.array([200, 0, 0])[:, None, None]).all()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("number", range(1, 9))
+def test_header_and_pixels_agree_on_how_a_photo_is_turned(
+    ending: str, number: int, picture: Image.Image, tmp_path: Path
+) -> None:
+    path = saved(picture, tmp_path / f"photo.{ending}", orientation(number))
+    height, width = SIZE if number < 5 else SIZE[::-1]
+    assert read_header(path) == (height, width, False)
+    assert read_picture(path).size == (width, height)
+
+
+def test_an_orientation_behind_a_pngs_pixels_is_found(picture: Image.Image, tmp_path: Path) -> None:
+    path, exif = saved(picture, tmp_path / "photo.png"), orientation(6).tobytes().removeprefix(b"Exif\0\0")
+    content = path.read_bytes()
+    path.write_bytes(content[:-12] + chunk(b"eXIf", exif) + content[-12:])  # before IEND
+    height, width, _ = read_header(path)
+    assert read_picture(path).size == (width, height) == SIZE
+
+
+def test_one_wrong_bit_of_a_png_is_refused_but_a_header_is_read_without_the_pixels(
+    picture: Image.Image, tmp_path: Path
+) -> None:
+    path = saved(picture, tmp_path / "bit.png")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 100] ^= 1
+    path.write_bytes(content)
+    assert read_header(path) == (*SIZE, False)
+    with pytest.raises(UserError, match=UNREADABLE):
+        read_picture(path)
+
+
+@pytest.mark.parametrize("read", [read_picture, read_header])
+def test_files_that_are_not_pictures_are_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    for name, message in (
+        ("text.png", "not a picture of a known format"),
+        ("empty.png", "not a picture of a known format"),
+        ("folder.png", r"cannot be read \(Is a directory\)"),
+        ("pipe.png", "not a regular file"),
+        ("missing.png", r"cannot be read \(No such file or directory\)"),
+        ("bomb.png", "far too large"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read(tmp_path / name)
+
+
+def test_huge_files_are_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "long.png").touch()
+    os.truncate(tmp_path / "long.png", LARGEST_FILE + 1)  # sparse: it takes no disk space
+    with pytest.raises(UserError, match="too large for a picture"):
+        read_picture(tmp_path / "long.png")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tif"])
+def test_a_truncated_picture_is_refused(ending: str, picture: Image.Image, tmp_path: Path) -> None:
+    path = saved(picture, tmp_path / f"cut.{ending}")
+    os.truncate(path, path.stat().st_size * 2 // 3)
+    with pytest.raises(UserError, match=rf"{UNREADABLE}|not a picture"):
+        read_picture(path)
+
+
+# Many pictures, on all cores.
+
+SHAPE = (3, 4, 5)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Colour pictures whose values are their index."""
+    folder = tmp_path_factory.mktemp("many")
+    paths = [folder / f"{number}.png" for number in range(FEW + 100)]
+    for number, path in enumerate(paths):
+        pixels = np.full((4, 5, 3), (number // 256, number % 256, 7), dtype=np.uint8)
+        Image.fromarray(pixels).save(path, compress_level=1)
+    return paths
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[ForkProcess]:
+    """The processes forked from now on."""
+    processes: list[ForkProcess] = []
+    start = ForkProcess.start
+
+    def noting(self: ForkProcess) -> None:
+        start(self)
+        processes.append(self)
+
+    monkeypatch.setattr(ForkProcess, "start", noting)
+    return processes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
+@pytest.mark.parametrize("count", [FEW, FEW + 100])
+def test_many_pictures_are_read_by_all_cores_in_their_order_with_a_line_for_the_user(
+    count: int, many: list[Path], started: list[ForkProcess], capfd: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("L", (3, 2)).save(grey := many[0].with_name("grey.png"))
+    random_state = torch.get_rng_state()
+    assert read_headers([*many[1:count], grey]) == [Header(4, 5, grey=False)] * (count - 1) + [Header(2, 3, grey=True)]
+    images = decode(many[:count], SHAPE)
+    assert images.shape == (count, *SHAPE)
+    assert (256 * images[:, 0].int() + images[:, 1] == torch.arange(count).view(-1, 1, 1)).all()
+    assert (images[:, 2] == 7).all()
+    assert torch.equal(torch.get_rng_state(), random_state)  # otherwise weights would depend on it
+    cores = len(os.sched_getaffinity(0))
+    assert len(started) == (2 * cores if cores > 1 and count > FEW else 0)
+    assert capfd.readouterr() == ("", "Looking at 600 pictures\nDecoding 600 pictures\n" if count > FEW else "")
+
+
+@pytest.mark.parametrize("read", [read_headers, lambda paths: decode(paths, SHAPE)], ids=["headers", "pixels"])
+def test_of_two_damaged_pictures_the_first_is_named(
+    read: Callable[[list[Path]], object], many: list[Path], tmp_path: Path
+) -> None:
+    """Regardless of which process is faster."""
+    paths = [Path(shutil.copy(path, tmp_path)) for path in many]
+    for index in (70, 400):
+        paths[index].write_text("no picture")
+    with pytest.raises(DataError, match=r"cannot use the picture .*/70\.png: "):
+        read(paths)
+    assert not multiprocessing.active_children()
