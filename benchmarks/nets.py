@@ -107,7 +107,9 @@ def hashes_of(tree: Path, name: str, kind: str, options: list[str], folder: Path
     how = {"stopped": "SIGTERM", "killed": "SIGKILL"}.get(kind.split()[0])
     if how:
         (folder / "stop.py").write_text(STOP)
-        stop = ["--trainer.callbacks", "stop.Stop", "--trainer.callbacks.batches", "31", "--trainer.callbacks.how", how]
+        batches = "19" if name == "own" and "two processes" in kind else "31"  # within the second or third epoch
+        stop = ["--trainer.callbacks", "stop.Stop", "--trainer.callbacks.batches", batches]
+        stop += ["--trainer.callbacks.how", how]
         fit(tree, [*words, *stop], folder, ends=False)
         words = []
     fit(tree, [*words, *(["--resume"] if how else [])], folder)

@@ -1,27 +1,65 @@
-"""Packages have layers: imports only go to the same package or to a lower layer."""
+"""The core imports no wing, imports go one way, and only wings.py names a wing."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
+from convblocks import wings
 from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
-# From the lowest layer up. A package imports from itself and from lower layers.
+# The core, from the lowest floor up: a room imports from itself and from lower floors.
 FLOORS = (
     {"errors"},
-    {"atomic", "tables", "estimates"},
-    {"console", "command_line", "data"},
-    {"runs", "model"},
-    {"figures"},
-    {"evaluation"},
-    {"training", "handwriting"},
-    {"comparison"},
-    {"search"},
+    {"files", "text"},
+    {"console", "command_line"},
+    {"wings"},
+    {"data"},
+    {"model"},
+    {"run"},
     {"__main__"},
 )
+CORE = set[str]().union(*FLOORS)
+
+# Within run/ likewise.
+FLOORS_OF_RUN = (
+    {"judge", "signals", "slurm", "quiet", "metric_state", "provenance", "checkpoints"},
+    {"result", "preemption", "process_state"},
+    {"records", "callbacks", "resume"},
+    {"directory"},
+    {"printed_rows", "friendly_errors"},
+    {"metrics_log", "progress"},
+    {"divergence", "parser"},
+    {"checks"},
+    {"config"},
+    {"run"},
+    {"image_run", "finish"},
+    {"fit"},
+)
+
+# Each wing, and the wings that it may import.
+ARROWS: dict[str, set[str]] = {
+    "fast": set(),
+    "pictures": set(),
+    "diagnosis": set(),
+    "boards": {"figures"},
+    "cluster": set(),
+    "compat": set(),
+    "figures": set(),
+    "evaluate": {"figures"},
+    "handwriting": {"pictures"},
+    "demo": {"handwriting", "pictures"},
+    "compare": {"figures"},
+    "search": {"compare", "figures", "diagnosis"},
+    "new": set(),
+    "study": {"compare", "figures"},
+}
+
+# In lines of Python.
+MOST_IN_CORE, MOST_IN_FILE = 7_200, 350
 
 
 def name_of(path: Path) -> str:
@@ -31,15 +69,26 @@ def name_of(path: Path) -> str:
 
 
 # Without the files of `convblocks new`, which import each other from the current folder.
-TEMPLATE = PACKAGE / "training" / "template"
+TEMPLATE = PACKAGE / "new" / "template"
 PATHS = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != TEMPLATE and path != PACKAGE / "__init__.py"]
 MODULES = {name_of(path): path for path in PATHS}
 
 
+def room_of(module: str) -> str:
+    """The folder or top file that a module is in."""
+    return module.split(".")[1]
+
+
+OF_CORE = [module for module in MODULES if room_of(module) in CORE]
+WINGS = [wing for wing in ARROWS if (PACKAGE / wing).is_dir()]  # one may have been taken off
+
+
 def imported(path: Path) -> set[str]:
-    """The modules of this package that a file imports, in functions too."""
+    """The modules of this package that a file imports, in functions too, but not for types only."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    tree.body = [node for node in tree.body if ast.unparse(node).partition("\n")[0] != "if TYPE_CHECKING:"]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             # In "from a.b import c" either a.b.c is a module or a.b is.
             of_names = {f"{node.module}.{alias.name}" for alias in node.names}
@@ -47,13 +96,55 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_import_runs_up(module: str) -> None:
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-    own = module.split(".")[1]
+def test_the_rooms_are_those_of_the_core_and_the_wings() -> None:
+    rooms = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "__init__", "py"}  # py.typed
+    assert rooms == CORE | set(WINGS)
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_only_wings_py_names_a_wing_outside_of_it(wing: str) -> None:
+    may = {wing, *(other for other, others in ARROWS.items() if wing in others)}
+    for module, path in MODULES.items():
+        if room_of(module) in may or module == "convblocks.wings":
+            continue
+        assert not any(room_of(other) == wing for other in imported(path)), f"{module} imports {wing}"
+        assert not re.search(rf'"(convblocks\.)?{wing}\.\w+"', path.read_text()), f"{module} names {wing}"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) in WINGS])
+def test_a_wing_imports_the_core_and_the_wings_that_are_drawn(module: str) -> None:
+    own = room_of(module)
     for other in imported(MODULES[module]):
-        room = other.split(".")[1]
+        room = room_of(other)
+        assert room in CORE - {"__main__"} | ARROWS[own] | {own}, f"{module} imports {other}"
+
+
+def test_a_wing_without_those_it_needs_is_left_out() -> None:
+    """What wings.py says of needs is what the imports say; ``optional`` needs nothing."""
+    for wing in WINGS:
+        modules = [path for module, path in MODULES.items() if room_of(module) == wing]
+        seen = {room_of(other) for path in modules for other in imported(path)} & set(ARROWS) - {wing}
+        needed, more = set[str](), {wing}
+        while more := {need.partition(".")[0] for one in more for need in wings.NEEDS.get(one, ())} - needed:
+            needed |= more
+        assert seen <= needed <= ARROWS[wing], wing
+
+
+@pytest.mark.parametrize("module", OF_CORE)
+def test_no_import_of_the_core_runs_up(module: str) -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    own = room_of(module)
+    for other in imported(MODULES[module]):
+        room = room_of(other)
         assert room == own or floor[room] < floor[own], f"{module} imports {other}"
+
+
+@pytest.mark.parametrize("module", [module for module in OF_CORE if module.startswith("convblocks.run.")])
+def test_no_import_within_run_runs_up(module: str) -> None:
+    floor = {name: number for number, names in enumerate(FLOORS_OF_RUN) for name in names}
+    own = module.rpartition(".")[2]
+    lower = {other.rpartition(".")[2] for other in imported(MODULES[module]) if other.startswith("convblocks.run.")}
+    assert all(floor[other] < floor[own] for other in lower), f"{module} imports {lower}"
 
 
 def test_no_imports_go_in_a_circle() -> None:
@@ -63,9 +154,14 @@ def test_no_imports_go_in_a_circle() -> None:
     assert not waiting
 
 
-def test_the_house_can_be_overlooked() -> None:
-    names = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "__init__", "py"}  # py.typed
-    assert names == set().union(*FLOORS)
-    assert len(names) <= 16
-    for path in MODULES.values():
-        assert len(path.read_text().splitlines()) <= 300, path
+def lines(paths: list[Path]) -> int:
+    return sum(len(path.read_text().splitlines()) for path in paths)
+
+
+def test_the_core_is_read_in_an_evening() -> None:
+    assert lines([MODULES[module] for module in OF_CORE]) + lines([PACKAGE / "__init__.py"]) <= MOST_IN_CORE
+
+
+def test_a_file_is_read_at_a_stretch() -> None:
+    for path in PATHS:
+        assert lines([path]) <= MOST_IN_FILE, path

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler, LambdaCal
 from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 
 from convblocks.fast import step as fast_step
-from convblocks.fast.lightning import STEP_HOOKS, skip_idle_hooks
+from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hooks
 from convblocks.fast.step import HOOKS_WITHIN, LINES, _is_usual
 from convblocks.run import fit
 from convblocks.run.config import Config
@@ -94,6 +94,7 @@ def test_a_hook_within_the_step_goes_lightnings_way(workspace: Path, long_ways: 
 @pytest.mark.parametrize("line", [*HOOKS_WITHIN, *LINES])
 def test_a_line_of_the_modules_own_goes_lightnings_way(workspace: Path, line: str) -> None:
     run = ImageRun(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
+    run.module.__class__ = FastClassifier
     skip_idle_hooks(run.trainer, run.module)
     assert _is_usual(run.trainer, run.module)
     object.__setattr__(run.module, line, lambda *_: None)

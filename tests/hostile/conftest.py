@@ -15,8 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
+from convblocks.boards import callback
 from convblocks.data.images import ImageSets
-from convblocks.run import finish_images, fit, signals
+from convblocks.run import fit, signals
 from tests.conftest import REPOSITORY, write_digits
 from tests.hostile.bounded import limit_memory
 from tests.pictures.drawn import write_pictures
@@ -84,7 +85,7 @@ def run_here(
         raise TimeoutError
 
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(finish_images, "write_evaluation", lambda *_: None)
+    monkeypatch.setattr(callback, "write_evaluation", lambda *_: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("MPLBACKEND", "PYTHONSAFEPATH"):  # so that they are put back
         monkeypatch.setenv(name, os.environ.get(name, ""))

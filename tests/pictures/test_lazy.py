@@ -29,7 +29,7 @@ def in_memory(root: Path) -> ImageSets:
 @pytest.fixture
 def lazy(root: Path, in_memory: ImageSets, monkeypatch: pytest.MonkeyPatch) -> ImageSets:
     """The same pictures on a machine with too little memory."""
-    monkeypatch.setattr(folder_module, "memory_for_pictures", lambda: 1000)
+    monkeypatch.setattr(folder_module, "memory_for_images", lambda: 1000)
     return PictureFolder(root).load()
 
 
@@ -104,7 +104,7 @@ def test_held_out_pictures_are_those_in_memory_and_take_none(root: Path, lazy: I
     beyond.setup()
     assert isinstance(beyond.train.images, LazyImages)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folder_module, "memory_for_pictures", lambda: 1e9)
+        patch.setattr(folder_module, "memory_for_images", lambda: 1e9)
         within = ImageDataModule(str(root), batch_size=8, val_size=10)
         within.setup()
     assert torch.equal(beyond.train.images, within.train.images)
@@ -115,7 +115,7 @@ def test_pictures_that_fit_once_but_not_with_copies_of_those_held_out_stay_lazy(
     root: Path, in_memory: ImageSets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = folder_module.kept_file(root, None).stat().st_size
-    monkeypatch.setattr(folder_module, "memory_for_pictures", lambda: 1.5 * kept)
+    monkeypatch.setattr(folder_module, "memory_for_images", lambda: 1.5 * kept)
     for val_size, stays_lazy in ((0, False), (10, True)):
         module = ImageDataModule(str(root), batch_size=8, val_size=val_size)
         module.setup()
@@ -138,7 +138,7 @@ def test_a_picture_damaged_since_it_was_measured_is_named(root: Path, lazy: Imag
 
 
 def test_a_damaged_picture_is_refused_when_the_folder_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder_module, "memory_for_pictures", lambda: 1000)
+    monkeypatch.setattr(folder_module, "memory_for_images", lambda: 1000)
     path = root / "train" / "disc" / "8.png"
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(DataError, match=rf"^cannot use the picture {path}: "):

@@ -17,7 +17,7 @@ from PIL import Image
 
 from convblocks.data.images import ImageSets
 from convblocks.data.mnist import MNISTFiles
-from convblocks.data.module import find_source
+from convblocks.data.module import MNISTDataModule, find_source
 from convblocks.errors import DataError, UsageError
 from convblocks.pictures import source as folder_module
 from convblocks.pictures.decoding import decode, to_picture
@@ -282,3 +282,30 @@ def test_each_size_is_kept_for_itself_unless_the_pictures_have_it(root: Path, de
         PictureFolder(root, size).load()
     assert decoded == [60, 60, 60]
     assert {path.name for path in root.glob(".*.pt")} == {".pictures-8x8.pt", ".pictures-8x10.pt", ".pictures.pt"}
+
+
+# Held out.
+
+
+def ready(root: Path, **settings: int) -> MNISTDataModule:
+    module = MNISTDataModule(str(root), batch_size=8, **settings)
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path, test=0)
+    module = ready(tmp_path, val_size=10)
+    assert (len(module.train.labels), len(module.val.labels)) == (30, 10)
+    assert module.test is module.val
+    with pytest.raises(DataError, match=r"has no test images: add some .* --data\.val_size"):
+        ready(tmp_path)
+
+
+def test_held_out_images_that_do_not_fit_into_memory_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = MNISTDataModule(str(root), batch_size=8, val_size=10)
+    module.prepare_data()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
+    with pytest.raises(DataError, match="holding out training images takes another"):
+        module.setup()

@@ -73,7 +73,7 @@ def test_a_run_beyond_memory_that_is_stopped_goes_on_to_the_end_of_one_in_memory
     flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2", "--data.val_size", "40"]
     within, beyond = quick_run(*flags, name="within"), RunDirectory("beyond")
     assert "as they are needed" not in capsys.readouterr().out
-    monkeypatch.setattr(folder, "memory_for_pictures", lambda: 1000)
+    monkeypatch.setattr(folder, "memory_for_images", lambda: 1000)
     fit_until(22, [*DEBUG, *QUICK, *flags, "--name", "beyond"], monkeypatch)
     assert capsys.readouterr().out.count("GB are free: they are decoded as they are needed, which is slower.\n") == 1
     fit.main(["--name", "beyond", "--resume"])
@@ -90,7 +90,7 @@ def test_pictures_beyond_memory_are_evaluated_as_those_in_memory(
     command = [str(run.last_checkpoint), "--data.root", "pictures", "--show"]
     evaluate.main([*command, "within.png", "--json"])
     within = capsys.readouterr().out
-    monkeypatch.setattr(folder, "memory_for_pictures", lambda: 1000)
+    monkeypatch.setattr(folder, "memory_for_images", lambda: 1000)
     evaluate.main([*command, "beyond.png", "--json"])
     assert capsys.readouterr().out == within
     assert Path("beyond.png").read_bytes() == Path("within.png").read_bytes()
@@ -106,7 +106,7 @@ class Damage(Callback):
 def test_a_picture_that_is_damaged_while_a_run_trains_ends_it_with_one_line(
     pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "memory_for_pictures", lambda: 1000)
+    monkeypatch.setattr(folder, "memory_for_images", lambda: 1000)
     with pytest.raises(DataError, match=r"^cannot use the picture pictures/train/disc/8\.png: it cannot be read \(.*$"):
         fit.main([*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--name", "run"], [Damage()])
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor
 from torch.distributions import Categorical
 
-from convblocks.run.directory import DEAD
+from convblocks.run.directory import has_dead_layer
 from convblocks.run.result import ConstantAnswer
 
 # A network has learned something if it gets at least this share of the way from a constant answer to no mistakes.
@@ -60,11 +60,6 @@ def has_collapsed(
     if not has_enough_steps(last["step"], classes) or last.get("train/acc", 1.0) > limit.accuracy:
         return False
     return not (last["train/loss"] < (limit.loss or 0) or is_falling([row["train/loss"] for row in epochs]))
-
-
-def has_dead_layer(row: Mapping[str, float]) -> bool:
-    """Whether all units behind a ReLU output 0 for every image."""
-    return any(share == 1 for name, share in row.items() if name.startswith(DEAD))
 
 
 def has_enough_steps(step: float, classes: int) -> bool:

@@ -231,6 +231,11 @@ def is_epoch(row: Mapping[str, float]) -> bool:
     return any(name.startswith(TRAINING) for name in row)
 
 
+def has_dead_layer(row: Mapping[str, float]) -> bool:
+    """Whether all units behind a ReLU output 0 for every image."""
+    return any(share == 1 for name, share in row.items() if name.startswith(DEAD))
+
+
 def first_change(began: Mapping[str, Any], now: Mapping[str, Any], ignored: Collection[str] = ()) -> str | None:
     """The first setting that differs, as in ``lr=0.1, not 0.2``; None if none does. The layout may differ."""
     saved, current = flatten(began), flatten(now)

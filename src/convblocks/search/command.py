@@ -60,7 +60,6 @@ from convblocks.compare.publish import repeat_of
 from convblocks.compare.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
 from convblocks.compare.wording import settings_text
 from convblocks.console import echo
-from convblocks.diagnosis.collapse import chance_accuracy
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
@@ -212,7 +211,8 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
     data.setup()
     if confirms and not len(data.files.test.labels):
         raise UsageError(f"{data.files.folder} has no test images to judge the best settings by: give --confirm 0")
-    return chance_accuracy(data.val.labels), data.files.fingerprint
+    collapse = wings.optional("diagnosis.collapse")  # without it no dead layer ends a trial early
+    return collapse and collapse.chance_accuracy(data.val.labels), data.files.fingerprint
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:

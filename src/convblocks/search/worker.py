@@ -7,9 +7,8 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from convblocks.diagnosis.collapse import has_dead_layer
 from convblocks.errors import UsageError
-from convblocks.run.directory import is_epoch
+from convblocks.run.directory import has_dead_layer, is_epoch
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import Row
 from convblocks.search.config import SearchConfig, SearchTrial

@@ -3,16 +3,14 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
-from convblocks.errors import DataError, UsageError
+from convblocks.errors import UsageError
 from tests.pictures.drawn import write_pictures
 
 
@@ -100,23 +98,6 @@ def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> Non
     ready(str(tmp_path), batch_size=8, shift=20)
     with pytest.raises(UsageError, match=r"--data\.shift must be 0 to 20 pixels"):
         ready(str(tmp_path), batch_size=8, shift=21)
-
-
-def test_without_test_images_a_run_is_tested_on_those_held_out(tmp_path: Path) -> None:
-    write_pictures(tmp_path, test=0)
-    module = ready(str(tmp_path), batch_size=8, val_size=10)
-    assert (len(module.train.labels), len(module.val.labels)) == (30, 10)
-    assert module.test is module.val
-    with pytest.raises(DataError, match=r"has no test images: add some .* --data\.val_size"):
-        ready(str(tmp_path), batch_size=8)
-
-
-def test_held_out_images_that_do_not_fit_into_memory_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = MNISTDataModule(str(root), batch_size=8, val_size=10)
-    module.prepare_data()
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
-    with pytest.raises(DataError, match="holding out training images takes another"):
-        module.setup()
 
 
 # A source of one's own.
