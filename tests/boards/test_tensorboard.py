@@ -105,3 +105,9 @@ def test_a_class_has_a_column_for_its_name_and_for_each_argument() -> None:
     options = columns_of("--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "2")
     assert options["lr_scheduler.class_path"] == "StepLR"
     assert options["lr_scheduler.init_args.step_size"] == 2
+
+
+def test_a_test_at_the_end_is_a_final_value_and_no_curve(workspace: Path) -> None:
+    shown = curves(quick_run("--data.val_size", "2000", *TENSORBOARD))
+    assert [step for step, _ in shown["when_done/test_acc"]] == [40]
+    assert "test/acc" not in shown

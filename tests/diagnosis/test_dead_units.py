@@ -145,3 +145,9 @@ def test_an_epoch_without_an_evaluation_has_no_shares_but_the_end_has(
     rows = run.read_metrics()
     assert [bool(dead_of(row)) for row in rows] == ["test/acc" in row for row in rows] == evaluated
     assert dead_of(rows[-1]) == shares_of(run.last_checkpoint, digits.test)
+
+
+def test_a_run_has_a_column_for_each_relu_in_each_epoch_and_at_the_end(workspace: Path) -> None:
+    result = quick_run("--data.val_size", "2000").read_result()
+    assert all(list(row)[6] == "dead/relu1" for row in result.epochs)
+    assert list(result.final) == ["test/loss", "test/acc", "dead/relu1"]

@@ -284,7 +284,7 @@ def test_each_size_is_kept_for_itself_unless_the_pictures_have_it(root: Path, de
     assert {path.name for path in root.glob(".*.pt")} == {".pictures-8x8.pt", ".pictures-8x10.pt", ".pictures.pt"}
 
 
-# Held out.
+# In the data module.
 
 
 def ready(root: Path, **settings: int) -> MNISTDataModule:
@@ -309,3 +309,20 @@ def test_held_out_images_that_do_not_fit_into_memory_are_refused(root: Path, mon
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=20_000))
     with pytest.raises(DataError, match="holding out training images takes another"):
         module.setup()
+
+
+def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> None:
+    write_pictures(tmp_path, size=(12, 20))
+    module = MNISTDataModule(str(tmp_path), batch_size=16)
+    image_spec = module.image_spec
+    assert (image_spec.shape, image_spec.classes) == ((3, 12, 20), ("disc", "square"))
+    batches = list(module.train_dataloader())
+    assert [images.shape for images, _ in batches] == [(16, 3, 12, 20), (16, 3, 12, 20), (8, 3, 12, 20)]
+    everything = torch.cat([images for images, _ in batches])
+    assert everything.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+    assert (everything.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
+    assert sum(len(targets) for _, targets in module.test_dataloader()) == 20
+    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).image_spec.shape == (3, 10, 14)
+    ready(tmp_path, shift=20)
+    with pytest.raises(UsageError, match=r"--data\.shift must be 0 to 20 pixels"):
+        ready(tmp_path, shift=21)

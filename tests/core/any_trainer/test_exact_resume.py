@@ -12,7 +12,7 @@ from convblocks.errors import Stopped
 from convblocks.run import signals
 from tests.any_task import characters, labels, regression, shapes
 from tests.any_task.stop import Signal
-from tests.any_task.test_tasks import QUICK
+from tests.any_task.tasks import QUICK
 
 TASKS = {
     "regression": (regression.Curve, regression.Points, 16),

@@ -11,7 +11,6 @@ import torch
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
-from tests.pictures.drawn import write_pictures
 
 
 def ready(*arguments: Any, **settings: Any) -> MNISTDataModule:
@@ -78,26 +77,6 @@ def test_held_out_images_are_the_same_for_every_seed_and_not_trained_on(digits: 
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         MNISTDataModule(**settings).setup("fit")
-
-
-# Pictures.
-
-
-def test_a_folder_of_pictures_is_trained_and_evaluated_on(tmp_path: Path) -> None:
-    write_pictures(tmp_path, size=(12, 20))
-    module = MNISTDataModule(str(tmp_path), batch_size=16)
-    image_spec = module.image_spec
-    assert (image_spec.shape, image_spec.classes) == ((3, 12, 20), ("disc", "square"))
-    batches = list(module.train_dataloader())
-    assert [images.shape for images, _ in batches] == [(16, 3, 12, 20), (16, 3, 12, 20), (8, 3, 12, 20)]
-    everything = torch.cat([images for images, _ in batches])
-    assert everything.mean(dim=(0, 2, 3)).abs().max() < 1e-3
-    assert (everything.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
-    assert sum(len(targets) for _, targets in module.test_dataloader()) == 20
-    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).image_spec.shape == (3, 10, 14)
-    ready(str(tmp_path), batch_size=8, shift=20)
-    with pytest.raises(UsageError, match=r"--data\.shift must be 0 to 20 pixels"):
-        ready(str(tmp_path), batch_size=8, shift=21)
 
 
 # A source of one's own.

@@ -4,19 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UserError
-from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import load_network
 from convblocks.run import fit
-from convblocks.run.checkpoints import previous
-from convblocks.run.directory import RunDirectory
-from tests.conftest import DEBUG
-from tests.core.run.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run, weights
-from tests.core.run.test_resume import fit_until
+from tests.core.run.test_fit import TENSORBOARD, curves, metric_rows, quick_run
 
 
 def with_callback(name: str, option: str = "--trainer.callbacks", **arguments: Any) -> list[str]:
@@ -84,106 +76,15 @@ def test_many_callbacks_work_beside_ours(workspace: Path, capsys: pytest.Capture
     assert "Epoch 1: 100%" in captured.out + captured.err  # of the bar that takes the place of ours
 
 
-@pytest.mark.slow
-def test_weights_are_pruned_and_averaged(workspace: Path) -> None:
-    pruning = added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2)
-    averaging = added("StochasticWeightAveraging", swa_lrs=0.001, swa_epoch_start=1)
-    for name, callback in (("pruned", pruning), ("averaged", averaging)):
-        run = quick_run("--arch", "batchnorm", *callback, name=name)
-        assert run.result_after(2)
-        assert load_network(run.last_checkpoint).arch == "batchnorm"
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (with_callback("EarlyStopping", monitor="val/los"), "conditioned on metric `val/los` which"),
         (with_callback("ModelCheckpoint", monitor="loss"), r"could not find the monitored key in the returned metrics"),
         (["--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "conditioned on metric loss which"),
-        ([*with_callback("LearningRateFinder"), "--lr_scheduler=onecycle"], "Finder has no effect on onecycle"),
     ],
 )
 def test_a_callback_that_cannot_work_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         quick_run(*flags)
     assert "\n" not in str(caught.value)
-
-
-def logged_accuracy(run: RunDirectory) -> float:
-    return float(metric_rows(run)[-1]["test/acc"])
-
-
-def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
-    """The accuracy of the kept weights on the images of the run's evaluations: two batches of 1,000."""
-    test = digits.test[torch.arange(2000)]
-    return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes).accuracy
-
-
-def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
-    """The moving average is recomputed here, from the weights after each of a plain run's 10 steps."""
-    decay, short = 0.9, ["--epochs", "1", "--trainer.limit_train_batches", "10"]
-    each = with_callback("ModelCheckpoint", dirpath="steps", filename="{step}", every_n_train_steps=1, save_top_k=-1)
-    plain = quick_run(*short, *each, name="plain")
-    run = quick_run(*short, *with_callback("EMAWeightAveraging", decay=decay))
-    first, *others = (torch.load(f"steps/step={i}.ckpt", weights_only=True)["state_dict"] for i in range(1, 11))
-    average: dict[str, Tensor] = dict(first)
-    for state in others:
-        average = {name: decay * average[name] + (1 - decay) * state[name] for name in average}
-    kept = weights(run)
-    for name in (name for name in kept if name.startswith("network.")):
-        torch.testing.assert_close(kept[name], average[name], rtol=1e-5, atol=1e-6)
-    assert logged_accuracy(run) == pytest.approx(accuracy_of_checkpoint(run, digits))
-    assert logged_accuracy(run) != logged_accuracy(plain)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("start", [25, 1000], ids=["late", "never"])
-def test_before_its_start_an_average_is_the_weights(workspace: Path, start: int) -> None:
-    """It starts in the second of two epochs, or not at all."""
-    plain = quick_run("--arch", "batchnorm", name="plain")
-    run = quick_run("--arch", "batchnorm", *with_callback("EMAWeightAveraging", update_starting_at_step=start))
-    states = [torch.load(previous(one.last_checkpoint), weights_only=True)["state_dict"] for one in (plain, run)]
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items() if name.startswith("network."))
-    (first, last), expected = metric_rows(run), metric_rows(plain)
-    assert first == expected[0]
-    mistakes = [one.read_result().mistakes for one in (plain, run)]
-    assert (last == expected[1]) == (mistakes[0] == mistakes[1]) == (start == 1000)
-
-
-@pytest.mark.slow
-def test_an_average_that_starts_after_a_resume_ends_alike(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped in the middle of an epoch, where it keeps the weights."""
-    plain = ["--arch", "batchnorm"]
-    late = [*plain, *with_callback("EMAWeightAveraging", update_starting_at_step=25)]
-    whole = quick_run(*late, name="whole")
-    for name, flags in (("plain", plain), ("run", late)):
-        fit_until(12, [*DEBUG, *QUICK, *flags, "--name", name], monkeypatch)
-    kept = weights(RunDirectory("run"))
-    expected = {name: value for name, value in weights(RunDirectory("plain")).items() if name.startswith("network.")}
-    assert all(torch.equal(value, kept[name]) for name, value in expected.items())
-    resume()
-    assert_same_weights(whole, RunDirectory("run"))
-
-
-def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace: Path, digits: ImageSets) -> None:
-    """StochasticWeightAveraging puts its average in place after the last checkpoint."""
-    averaging = with_callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=1)
-    run = quick_run("--epochs", "3", *averaging)
-    assert logged_accuracy(run) == pytest.approx(accuracy_of_checkpoint(run, digits))
-    assert run.read_result().final["test/acc"] == logged_accuracy(run)
-    expected = weights(run)
-    run.summary.unlink()
-    resume()
-    assert all(torch.equal(expected[name], value) for name, value in weights(run).items())
-
-
-def test_values_of_the_finders_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
-    run = quick_run(*added("LearningRateFinder", num_training_steps=60), *added("BatchSizeFinder", max_trials=2))
-    found = run.read_result()
-    assert found.lr != 0.01
-    assert found.batch_size != 64
-    run.summary.unlink()
-    resume("--epochs", "3")
-    again = run.read_result()
-    assert (again.lr, again.batch_size) == (found.lr, found.batch_size)
-    assert list(workspace.glob(".*.ckpt")) == []

@@ -83,15 +83,16 @@ def run(finished: Path, workspace: Path) -> RunDirectory:
 
 def test_a_run_leaves_its_files(run: RunDirectory) -> None:
     names = {path.name for path in run.path.iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
-    files = {"config.yaml", "hparams.yaml", "metrics.csv", "mistakes.csv", "provenance.json", "summary.json"}
-    assert names == {"checkpoints", *files}
+    files = {"config.yaml", "hparams.yaml", "metrics.csv", "provenance.json", "summary.json"}
+    assert names - {"mistakes.csv"} == {"checkpoints", *files}  # which a wing writes
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
 
 
 def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:
     rows = metric_rows(run)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "40")]
-    assert list(rows[0]) == ["epoch", "step", "train/loss", "train/acc", "test/loss", "test/acc", "dead/relu1"]
+    columns = ["epoch", "step", "train/loss", "train/acc", "test/loss", "test/acc"]
+    assert list(rows[0])[:6] == columns  # behind them those of wings
     assert float(rows[1]["train/loss"]) < float(rows[0]["train/loss"])
 
 
@@ -161,11 +162,11 @@ def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
 def test_with_a_validation_split_the_best_evaluation_is_kept_and_tested_once(workspace: Path) -> None:
     run = quick_run("--data.val_size", "2000", "--lr", "0.1", "--trainer.val_check_interval", "0.25", *TENSORBOARD)
     rows = metric_rows(run)
-    assert rows[0].keys() == {"epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc", "dead/relu1"}
+    assert rows[0].keys() >= {"epoch", "step", "train/loss", "train/acc", "val/loss", "val/acc"}
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
     assert torch.load(run.best_checkpoint, weights_only=True)["global_step"] == int(lowest["step"]) < 40
-    assert [step for step, _ in curves(run)["when_done/test_acc"]] == [40]
-    assert run.read_result().final.keys() == {"test/loss", "test/acc", "dead/relu1"}
+    assert run.read_result().final.keys() >= {"test/loss", "test/acc"}
+    assert "test/acc" not in {name for row in rows for name in row}
 
 
 def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,6 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch import distributed
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.processes.measure import Case, recorded
 from convblocks.data.images import ImageSets
 from convblocks.run import preemption, signals
 from convblocks.run.directory import RunDirectory
@@ -35,9 +34,6 @@ SHORT = [
 ]
 ELASTIC = [*SHORT, "--arch", "batchnorm", "--batch_size", "16", "--trainer.precision", "64-true"]
 ELASTIC += ["--trainer.logger", "false"]
-
-# The size of AgreedSignal's message: two float64 numbers.
-SIGNALS_SIZE = 16
 
 
 class Recorded(TorchDispatchMode):
@@ -145,20 +141,6 @@ def test_layouts_without_a_step_are_not_noted(folder: Path) -> None:
     first, second = run.notes()
     assert first == "up to step 40: trainer.devices=2"
     assert second.endswith("trainer.devices=2, trainer.strategy=ddp")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arch", "most"),
-    [pytest.param("mlp", 1.1, marks=NIGHTLY), pytest.param("maxpool", 1.1, marks=NIGHTLY), ("batchnorm", 7.1)],
-)
-def test_so_many_collectives_a_step(arch: str, most: float) -> None:
-    """The gradients, two for each of three batch norms, and the metrics logged every 50 steps.
-
-    Not counted is what asks for signals: one in ten steps, but more where a step takes more than 0.1 s here.
-    """
-    _, *collectives = recorded(Case("fit", arch, batch_size=64, processes=2, steps=115))
-    assert sum(one.values["per_step"] for one in collectives if one.labels["size"] != SIGNALS_SIZE) <= most
 
 
 @pytest.mark.slow

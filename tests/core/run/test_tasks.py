@@ -1,40 +1,23 @@
-"""Each of four tasks is run, killed and resumed, compared over seeds and searched."""
+"""Each of four tasks is run, killed and resumed."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from convblocks.compare import command as compare
 from convblocks.errors import Stopped, UserError
 from convblocks.run import fit, signals
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
-from convblocks.search import command as search
+from tests import any_task
 from tests.any_task.stop import Signal
+from tests.any_task.tasks import HERE, QUICK, TASKS, options_of
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
 
-HERE = "tests.any_task"
-# The options of each task, the steps of an epoch, and the score that three epochs reach at least, or at most.
-TASKS = {
-    "regression": ("Curve", "Points", "val/rmse:min", 16, 0.4),
-    "labels": ("Tagger", "Tags", "val/MultilabelF1Score:max", 20, 0.8),
-    "shapes": ("Segmenter", "Shapes", "val/iou:max", 20, 0.7),
-    "characters": ("Characters", "Text", "val/bits:min", 20, 1.0),
-}
-# Two of them without -m slow: one with torch's own loader, one with one that keeps its position.
-QUICK = [task if task in ("regression", "shapes") else pytest.param(task, marks=pytest.mark.slow) for task in TASKS]
 # torchdata calls what torch 2.13 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
-
-
-def options_of(task: str, epochs: int = 3) -> list[str]:
-    model, data, judge, _, _ = TASKS[task]
-    model, data = (f"{HERE}.{task}.{name}" for name in (model, data))
-    return ["--model", model, "--datamodule", data, "--judge", judge, "--epochs", str(epochs)]
 
 
 @pytest.mark.parametrize("task", QUICK)
@@ -78,7 +61,7 @@ def test_what_is_unusual_is_kept_too(stateful: bool, batches: int, workspace: Pa
 @pytest.mark.slow
 def test_two_processes_killed_within_an_epoch_end_with_the_same_bits(workspace: Path) -> None:
     for module in ("shapes", "stop"):
-        shutil.copy(Path(__file__).with_name(f"{module}.py"), f"own_{module}.py")
+        shutil.copy(Path(any_task.__file__).with_name(f"{module}.py"), f"own_{module}.py")
     flags = ["--model", "own_shapes.Segmenter", "--datamodule", "own_shapes.Shared", "--judge", "val/iou:max"]
     flags += ["--epochs", "3", "--threads", "1", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
     flags += ["--trainer.devices", "2", "--trainer.use_distributed_sampler", "false"]
@@ -89,39 +72,6 @@ def test_two_processes_killed_within_an_epoch_end_with_the_same_bits(workspace: 
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_seeds_are_compared_by_the_judge(task: str, workspace: Path) -> None:
-    compare.main([*options_of(task, epochs=1), "--seeds", "3", "--jobs", "2", "--name", "seeds"])
-    (arm,) = json.loads(Path("lightning_logs/seeds/comparison.json").read_text())["comparison"]["arms"]
-    runs = sorted(Path("lightning_logs/seeds").rglob("summary.json"))
-    scores = [RunDirectory(str(run.parent.relative_to("lightning_logs"))).read_result().score for run in runs]
-    assert len(set(scores)) == 3
-    assert arm["score"]["value"] == pytest.approx(sum(scores) / 3)
-    assert arm["collapsed_at"] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_a_search_chooses_by_the_judge(task: str, workspace: Path) -> None:
-    flags = ["--trials", "4", "--confirm", "1", "--seeds", "2", "--jobs", "2", "--name", "search"]
-    search.main([*options_of(task, epochs=1), "--space", "model.lr=1e-4..1e-1:log", *flags])
-    found = json.loads(Path("lightning_logs/search/search.json").read_text())
-    sign = 1 if TASKS[task][2].endswith("max") else -1
-    best = max((one for one in found["trials"] if one["score"] is not None), key=lambda one: sign * one["score"])
-    assert f"--model.lr={best['params']['model.lr']:.4g}" in found["winner"]
-    assert [one["name"] for one in found["confirmed"]] == [f"trial_{best['number']}", "default"]
-
-
-def test_models_are_arms_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = options_of("regression")
-    flags.insert(2, f"{HERE}.regression.Line")
-    compare.main([*flags, "--seeds", "5", "--name", "models"])
-    printed = capsys.readouterr().out
-    assert "Curve is better than tests.any_task.regression.Line by 0." in printed
-    assert "notebook" not in printed + Path("lightning_logs/models/comparison.md").read_text()
 
 
 def test_a_printed_config_trains_the_same_model(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
