@@ -1,6 +1,7 @@
-"""Wings come off: each alone, and all at once; and another package may bring one."""
+"""Wings come off: each alone, and all at once. Another package may bring one."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from tests.conftest import REPOSITORY
+from tests.scripts import run_script
 from tests.test_house import ARROWS, WINGS
 
 QUICK = ["--epochs", "1", "--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "2", "--threads", "1"]
@@ -130,3 +132,125 @@ def test_without_one_wing_the_others_work(take_off: TakeOff, wing: str) -> None:
     assert ("compare" in commands) == (wing not in ("compare", *ARROWS["compare"]))
     if "compare" in commands:
         assert "mlp" in convblocks(copy, "compare", "--arch", "mlp", "--seeds", "2", "--jobs", "1", *QUICK)
+
+
+def installed(site: Path, **modules: str) -> None:
+    """Install a package with these modules by hand; the first one is its wing."""
+    site.mkdir(exist_ok=True)
+    for name, code in modules.items():
+        (site / f"{name}.py").write_text(code)
+    (name, *_) = modules
+    about = site / f"{name}-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[convblocks.wings]\n{name} = {name}\n")
+
+
+def fit_with(site: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    """A short run beside the packages in a folder."""
+    environment = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(site)])}
+    flags = ("--arch", "mlp", *QUICK, "--trainer.logger", "false", *flags)
+    return run_script("fit", *flags, cwd=site.parent, environment=environment, fresh=True)
+
+
+@pytest.mark.slow
+def test_the_wing_in_own_md_is_installed_and_adds_its_line(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "manual" / "own.md").read_text()
+    for name, content in re.findall(r"```\w+\n# ((?:pyproject|longest_epoch)[\w/.]+)\n(.*?)```", text, flags=re.DOTALL):
+        path = tmp_path / "wing" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    site = tmp_path / "site"
+    install = ["-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
+    subprocess.run([sys.executable, *install, str(tmp_path / "wing")], check=True, timeout=120)
+    done = fit_with(site)
+    assert re.search(r"^longest epoch: 1, \d\.\d s$", done.stdout, flags=re.MULTILINE), done.stdout + done.stderr
+    assert done.stderr == ""
+
+
+WING = "VERSION = 1\nCALLBACKS = ('other_callback',)\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wing", "callback", "reason"),
+    [
+        ("import nothing_of_this_name", "", "other is left out: ModuleNotFoundError: No module named 'nothing_of_"),
+        ("VERSION = 0", "", "other is left out: ValueError: it is made for version 0 of the tables in wings.py, this"),
+        (WING, "def make(", "other_callback is left out: SyntaxError: "),
+        (WING, "", "other_callback is left out: AttributeError: module 'other_callback' has no attribute 'make'"),
+        (
+            WING,
+            "def make(run): return run.mistake",
+            "other_callback is left out: AttributeError: 'ImageRun' object has",
+        ),
+    ],
+    ids=["import", "version", "syntax", "no make", "make"],
+)
+def test_a_broken_wing_is_one_line_and_the_run_goes_on(tmp_path: Path, wing: str, callback: str, reason: str) -> None:
+    installed(tmp_path / "site", other=wing, other_callback=callback)
+    done = fit_with(tmp_path / "site")
+    assert (done.returncode, "test accuracy" in done.stdout) == (0, True), done.stderr
+    assert done.stderr.startswith(f"fit.py: the wing {reason}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_wing_may_add_a_command_an_option_a_source_and_a_name_and_refuse_a_run(tmp_path: Path) -> None:
+    tables = """
+VERSION = 1
+COMMANDS = {"hello": "other_parts", "fit": "other_parts"}
+OPTIONS = {"polite": "other_parts"}
+CALLBACKS = SOURCES = ("other_parts",)
+PUBLIC = {"greeting": "other_parts"}
+"""
+    parts = '''
+"""Greet.
+
+usage: convblocks hello
+"""
+import torch
+from convblocks import ImageSets, ImageSource, LabelledImages
+from convblocks.errors import UsageError
+
+greeting = "hello"
+
+def main(arguments):
+    print(greeting)
+
+def add_option(parser):
+    parser.add_argument("--polite", type=bool, default=True)
+
+def make(run):
+    if not run.config.options["polite"]:
+        raise UsageError("say please")
+
+class Noise(ImageSource):
+    def load(self):
+        images = torch.randint(256, (64, 1, 8, 8), dtype=torch.uint8)
+        part = LabelledImages(images, torch.arange(64) % 2)
+        return ImageSets.of(part, part, ["even", "odd"])
+
+def find(root, size):
+    return Noise(root) if (root / "noise").exists() else None
+'''
+    site = tmp_path / "site"
+    installed(site, other=tables, other_parts=parts)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(site)])}
+
+    def output(*words: str) -> str:
+        command = [sys.executable, *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert "  hello       Greet.\n" in output("-m", "convblocks", "--help")
+    assert output("-m", "convblocks", "hello") == "hello\n"
+    assert output("-m", "convblocks", "hello", "--help") == "Greet.\n\nusage: python -m convblocks hello\n"
+    assert output("-m", "convblocks", "fit", "--help").startswith("Train one network")  # no name is taken away
+    assert output("-c", "from convblocks import greeting; print(greeting)") == "hello\n"
+    refused = fit_with(site, "--polite", "false")
+    assert (refused.returncode, refused.stderr) == (2, "fit.py: say please\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "noise").touch()
+    done = fit_with(site, "--data.root", "data", "--batch_size", "8", "--name", "noise")
+    assert "64 training and 64 test images, 1 x 8 x 8 pixels, 2 classes (even, odd)" in done.stdout, done.stderr
+    assert "polite" not in (tmp_path / "lightning_logs" / "noise" / "config.yaml").read_text()

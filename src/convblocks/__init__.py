@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.model.classifier import DigitClassifier, ImageClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
+    from convblocks.run.callbacks import RunCallback
     from convblocks.run.resume import ExactResume
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LabelledImages",
     "MNISTDataModule",
     "MultiLayerPerceptron",
+    "RunCallback",
     "__version__",
 ]
 
@@ -46,6 +48,7 @@ ROOMS = {
     "ImageSource": "data.images",
     "LabelledImages": "data.images",
     "MNISTDataModule": "data.module",
+    "RunCallback": "run.callbacks",
 }
 
 

@@ -2,7 +2,9 @@
 
 import csv
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,14 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
+from convblocks.console import CommandLine
 from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError, UserError
 from convblocks.run import fit
+from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.result import RunResult
+from convblocks.run.run import Run
 from tests.conftest import DEBUG, write_digits
 
 Curve = list[tuple[int, float]]
@@ -167,6 +173,37 @@ def test_with_a_validation_split_the_best_evaluation_is_kept_and_tested_once(wor
     assert torch.load(run.best_checkpoint, weights_only=True)["global_step"] == int(lowest["step"]) < 40
     assert run.read_result().final.keys() >= {"test/loss", "test/acc"}
     assert "test/acc" not in {name for row in rows for name in row}
+
+
+class Failing(RunCallback):
+    """Fails where a callback may add to the result."""
+
+    def on_result(self, run: Run, result: RunResult) -> RunResult:
+        raise ZeroDivisionError
+
+
+class Judging(RunCallback):
+    """Adds to the result, and to the last lines."""
+
+    def on_result(self, run: Run, result: RunResult) -> RunResult:
+        return replace(result, overrides=(("seen", "yes"),))
+
+    def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
+        return [f"seen: {dict(result.overrides)['seen']}", CommandLine("and then  ", ["convblocks", "fit"])]
+
+
+def test_a_callback_adds_to_the_result_and_to_the_last_lines(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run"], [Judging()])
+    assert RunDirectory("run").read_result().overrides == (("seen", "yes"),)
+    assert "\nseen: yes\nand then  convblocks fit\n" in capsys.readouterr().out
+
+
+def test_a_callback_that_fails_at_the_end_spares_the_others_and_the_summary(workspace: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run"], [Failing(), Judging()])
+    assert RunDirectory("run").read_result().overrides == (("seen", "yes"),)
 
 
 def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
