@@ -35,6 +35,7 @@ from docs.experiments import write_experiments, write_operations
 from docs.provenance import changes_table
 from docs.results import write_results
 from docs.sessions import README, USE, write_transcripts
+from docs.wings import write_wings
 from docs.writing import DATA, REPOSITORY
 
 # What writes a page into a folder, from the numbers in another.
@@ -91,6 +92,7 @@ PAGES: dict[str, tuple[str, Writer]] = {
     "readme": ("docs/train.py sessions", partial(write_transcripts, README)),
     "use": ("docs/train.py sessions", partial(write_transcripts, USE)),
     "play": ("docs/train.py play", play.write_page),
+    "code": ("docs/pages.py", write_wings),
 }
 
 

@@ -18,7 +18,10 @@ from docs.writing import REPOSITORY, table
 MANIFESTS = "provenance"
 
 # The code that determines what is measured.
-MEASURED = ("src/convblocks/data", "src/convblocks/model", "src/convblocks/training")
+MEASURED = (
+    *("src/convblocks/data", "src/convblocks/model", "src/convblocks/run", "src/convblocks/fast"),
+    "src/convblocks/training",  # where run/ and fast/ were until the core was set apart
+)
 
 CHANGES = (
     f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has changed in the measured code since a commit."

@@ -35,12 +35,12 @@ from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from docs.snapshots import STEPS
+from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
+from tests.data.pictures import write_pictures
 from tests.demo.browser import chromium
 from tests.demo.pages import Form, Page, serving
 from tests.docs.test_play import PlayPage, visit
 from tests.evaluate import board
-from tests.pictures.drawn import SHAPES as SHAPES_IN_COLOUR
-from tests.pictures.drawn import write_pictures
 
 MANUAL, PLAY = (Path(__file__).resolve().parent / name for name in ("manual", "play"))
 

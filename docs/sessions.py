@@ -44,7 +44,7 @@ SESSIONS = {
     "fit": "python scripts/fit.py --arch maxpool",
     "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png",
     "predict": f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png",
-    "draw-shapes": "python -c 'from pathlib import Path; from tests.pictures.drawn import SHAPES, write_pictures\n"
+    "draw-shapes": "python -c 'from pathlib import Path; from tests.data.pictures import SHAPES, write_pictures\n"
     'write_pictures(Path("shapes"), classes=tuple(SHAPES), train=1200, test=360, size=(32, 40))\'',
     "fit-shapes": "python scripts/fit.py --data.root shapes --arch batchnorm --epochs 2 --name shapes --threads 1",
     "evaluate-shapes": f"python scripts/evaluate.py {LOGS}/shapes/{LAST} --data.root shapes --show pictures-panels.png",

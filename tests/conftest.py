@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 import convblocks.__main__  # noqa: F401  # it lets Ctrl-C end the process at once, which is undone below
-from tests.pictures.drawn import SHAPES, write_pictures
+from tests.data.pictures import SHAPES, write_pictures
 from tests.scripts import run_script
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from convblocks.demo.server import Server
 from convblocks.handwriting.predict import recognise
 from convblocks.model.restore import load_network
+from tests.data.pictures import SHAPES
 from tests.demo.pages import DESKTOP, SCREENS, Form, Page, serving
-from tests.pictures.drawn import SHAPES
 
 HINT = "Draw with the mouse or a finger, or choose a picture."
 DOT = [[(50.0, 50.0), (51.0, 50.0)]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.pictures.drawn import write_pictures
+from tests.data.pictures import write_pictures
 from tests.quick_python import quick_python
 
 README, OWN, CODE = (
@@ -19,6 +19,7 @@ README, OWN, CODE = (
 )
 
 DOCS = REPOSITORY / "docs"
+PACKAGE = REPOSITORY / "src" / "convblocks"
 
 # Characters that GitHub shows beside each other in a code block.
 WIDEST = 96
@@ -64,9 +65,21 @@ def test_what_is_shown_runs(shell: str, commands: str, folder: Path) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:data|model|training|comparison)/\w+\.py)`", CODE))))
-def test_a_file_that_is_named_is_there(path: str) -> None:
-    assert (REPOSITORY / "src" / "convblocks" / path).is_file()
+SOURCE = {str(path.relative_to(PACKAGE)): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+\.py)`", CODE))))
+def test_a_file_that_code_md_names_is_there(path: str) -> None:
+    assert path in SOURCE or (REPOSITORY / path).is_file()
+
+
+# What code.md names beside this project's own: the notebook's calls, and placeholders.
+OTHERS = {"ToTensor", "Normalize", "DataLoader", "zero_grad", "backward", "step"}
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:\w+\.)?([A-Za-z_]\w+)(?:\([\w, ]*\))?`", CODE)) - OTHERS))
+def test_a_name_that_code_md_uses_is_in_the_code(name: str) -> None:
+    assert any(re.search(rf"\b{name}\b", text) for text in SOURCE.values())
 
 
 PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(REPOSITORY)) for page in sorted(DOCS.glob("*/*.md")))]

@@ -15,7 +15,7 @@ from convblocks.errors import UserError
 from convblocks.evaluate import command as evaluate
 from convblocks.figures.panels import evaluation_panels, figure_of
 from convblocks.model.evaluation import Evaluation
-from tests.pictures.drawn import SHAPES, write_pictures
+from tests.data.pictures import SHAPES, write_pictures
 from tests.scripts import run_script
 
 

@@ -14,7 +14,7 @@ from convblocks.errors import UserError
 from convblocks.evaluate import export
 from convblocks.model.restore import load_network
 from convblocks.pictures.source import PictureFolder
-from tests.pictures.drawn import SHAPES
+from tests.data.pictures import SHAPES
 from tests.scripts import run_script
 
 

@@ -30,11 +30,11 @@ from convblocks.model.networks import build_network
 from convblocks.search.figure import Point, search_figure
 from docs.writing import DATA
 from tests.benchmarks.test_search import RESULTS
+from tests.data.pictures import SHAPES
 from tests.evaluate.test_evaluate import guesses
 from tests.figures.test_runs import DIFFERENCES
 from tests.looks import overlapping, places, shown
 from tests.made_up import result, same_setting, swept
-from tests.pictures.drawn import SHAPES
 
 # What a page may leave a figure, in pixels of its width, and what a letter then needs of them. Figures of runs are
 # drawn for less, as they have no small letters.

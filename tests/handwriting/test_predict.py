@@ -14,7 +14,7 @@ from convblocks.errors import UserError
 from convblocks.handwriting import predict
 from convblocks.model.restore import load_network
 from convblocks.pictures.source import PictureFolder, list_pictures
-from tests.pictures.drawn import SHAPES
+from tests.data.pictures import SHAPES
 from tests.scripts import run_script
 
 MLP = {"arch": "mlp", "image_spec": MNIST.as_dict()}

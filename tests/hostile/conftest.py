@@ -19,8 +19,8 @@ from convblocks.boards import callback
 from convblocks.data.images import ImageSets
 from convblocks.run import fit, signals
 from tests.conftest import REPOSITORY, write_digits
+from tests.data.pictures import write_pictures
 from tests.hostile.bounded import limit_memory
-from tests.pictures.drawn import write_pictures
 
 # Settings of a run that takes next to no time.
 SHORT = """

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 from convblocks.errors import UsageError
 from convblocks.new import command as new
 from convblocks.run.directory import RunDirectory
-from tests.pictures.drawn import write_pictures
+from tests.data.pictures import write_pictures
 from tests.quick_python import run_quickly
 from tests.scripts import run_script
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures.drawn import write_pictures
+from tests.data.pictures import write_pictures
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from convblocks.pictures.decoding import (
     to_picture,
     to_pixels,
 )
-from tests.pictures.drawn import draw
+from tests.data.pictures import draw
 
 SIZE = 24, 32  # height and width
 

@@ -24,8 +24,8 @@ from convblocks.pictures.decoding import decode, to_picture
 from convblocks.pictures.lazy import LazyImages
 from convblocks.pictures.source import PictureFolder, kept_file
 from tests.conftest import write_digits
+from tests.data.pictures import SHAPES, write_pictures
 from tests.hostile.spoil import cut, flipped
-from tests.pictures.drawn import SHAPES, write_pictures
 
 
 def shell(command: str, folder: Path) -> None:

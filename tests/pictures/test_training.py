@@ -20,7 +20,7 @@ from tests.conftest import DEBUG
 from tests.core.any_trainer.plain import trainer
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
-from tests.pictures.drawn import SHAPES, write_pictures
+from tests.data.pictures import SHAPES, write_pictures
 
 # Of 160 training pictures an epoch has 20 steps.
 SHORT = ["--data.root", "pictures", "--batch_size", "8", "--threads", "1"]

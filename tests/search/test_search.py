@@ -15,7 +15,7 @@ from convblocks.compare.options import config_of
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.search import command as search
-from tests.pictures.drawn import write_pictures
+from tests.data.pictures import write_pictures
 from tests.scripts import run_script
 from tests.search.made_up import ONE_JOB, SHORT, numbers
 

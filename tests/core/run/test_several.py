@@ -191,6 +191,6 @@ def test_a_signal_takes_effect_within_twenty_steps_or_two_seconds(
 
 
 def test_lightning_still_broadcasts_its_signal_where_we_leave_it_out() -> None:
-    """What training/fast.py replaces: if this fails, Lightning has changed, and the patch may be obsolete."""
+    """What ExactResume replaces: if this fails, Lightning has changed, and the patch may be obsolete."""
     assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
     assert "_broadcast_sigterm_tensor" in inspect.getsource(_TrainingEpochLoop.advance)
