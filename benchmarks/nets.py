@@ -32,7 +32,7 @@ ARCHS = ("mlp", "maxpool", "batchnorm")
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "24", "--trainer.log_every_n_steps", "5", "--threads", "1"]
 OWN = [
     *("--model", "regression.Curve", "--datamodule", "regression.Points"),
-    *("--judge", "val/rmse:min", "--epochs", "3", "--threads", "1"),
+    *("--judge", "val/rmse:min", "--epochs", "6", "--threads", "1"),
 ]
 
 # Options for each kind of run, and whether they are for images only.
@@ -107,7 +107,7 @@ def hashes_of(tree: Path, name: str, kind: str, options: list[str], folder: Path
     how = {"stopped": "SIGTERM", "killed": "SIGKILL"}.get(kind.split()[0])
     if how:
         (folder / "stop.py").write_text(STOP)
-        batches = "19" if name == "own" and "two processes" in kind else "31"  # within the second or third epoch
+        batches = "19" if name == "own" and "two processes" in kind else "31"  # within an epoch
         stop = ["--trainer.callbacks", "stop.Stop", "--trainer.callbacks.batches", batches]
         stop += ["--trainer.callbacks.how", how]
         fit(tree, [*words, *stop], folder, ends=False)

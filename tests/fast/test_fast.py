@@ -38,8 +38,14 @@ def assert_same_runs() -> None:
     assert fast.read_config() == slow.read_config()  # it is no setting
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize(
+    ("arch", "setting"),
+    [
+        pytest.param(arch, setting, marks=[] if arch == "mlp" or setting == "plain" else pytest.mark.slow)
+        for arch in ARCHS
+        for setting in SETTINGS
+    ],
+)
 def test_no_bit_depends_on_the_speed_ups(workspace: Path, arch: str, setting: str) -> None:
     for name, more in (("fast", []), ("slow", ["--fast", "false"])):
         quick_run("--arch", arch, *SETTINGS[setting], *more, name=name)
