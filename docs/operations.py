@@ -21,11 +21,10 @@ from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
 from convblocks.figures.tables import Table
 from convblocks.model.blocks import BlockNetwork
-from convblocks.model.summary import multiply_adds
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult, grouped
 from convblocks.text import listed, percent
-from docs.writing import millions, table
+from docs.writing import millions, multiply_adds, table
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
 AS_IS = "as-is"

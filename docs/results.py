@@ -21,7 +21,6 @@ from convblocks.figures.estimates import cell
 from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.model.summary import multiply_adds
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult, by_arch
 from convblocks.study import report
@@ -32,7 +31,7 @@ from convblocks.text import listed, percent
 from docs.errors import errors_table
 from docs.experiments import ALONE, sources
 from docs.provenance import CHANGES
-from docs.writing import millions, table, write_page, write_sections
+from docs.writing import millions, multiply_adds, table, write_page, write_sections
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule
+    from convblocks.diagnosis.callback import DeadUnits as DeadUnits
     from convblocks.model.classifier import DigitClassifier, ImageClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
+    from convblocks.pictures.source import PictureFolder as PictureFolder
     from convblocks.run.callbacks import RunCallback
     from convblocks.run.resume import ExactResume
 
@@ -62,6 +64,7 @@ def __getattr__(name: str) -> Any:
             raise AttributeError("convblocks is not installed, and has no version") from error
     if name in __all__:
         return getattr(import_module(f"{__name__}.{ROOMS.get(name, 'model.networks')}"), name)
-    if module := import_module(f"{__name__}.wings").public().get(name):
-        return getattr(import_module(module), name)
+    wings = import_module(f"{__name__}.wings")
+    if wings.is_there(module := wings.PUBLIC.get(name, "")):
+        return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

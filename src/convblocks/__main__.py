@@ -25,13 +25,13 @@ def main() -> NoReturn:
 
 def run(name: str, arguments: list[str] | None = None) -> NoReturn:
     """Run a command with these arguments, by default all of this process's, and end the process."""
-    if (module := wings.commands().get(name)) is None:
-        end(answer(refuse, overview, [name]))
     os.environ["PYTHONSAFEPATH"] = "1"  # no further process may take a random.py of the user's for Python's own
     if name == "fit":
         from convblocks.run import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
+    if (module := wings.command(name)) is None:
+        end(answer(refuse, overview, [name]))
     end(answer(module, lambda: help_of(name), arguments, name))
 
 
@@ -64,11 +64,10 @@ def help_of(name: str) -> str:
     """A command's help: its module's docstring, with commands as this process was started."""
     import re
 
-    commands = wings.commands()
     return re.sub(
-        rf"\bconvblocks ({'|'.join(commands)})\b",
+        rf"\bconvblocks ({'|'.join(wings.COMMANDS)}|{name})\b",
         lambda found: " ".join(command_words(found[1])),
-        _docstring(commands[name]),
+        _docstring(str(wings.command(name))),
     )
 
 

@@ -65,11 +65,3 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for option, value in nested.items():
         flat |= flatten(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
     return flat
-
-
-def is_number(text: str) -> bool:
-    """Whether an option's value is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

@@ -1,16 +1,17 @@
 """What may be taken off: the only file that names a wing, as strings.
 
 The core (the files beside this one, data/, model/ and run/) trains a run and writes its record. A wing is a folder that
-adds a command, an option, a callback or a source of data: delete the folder, and everything else still works. A wing
-imports the core, and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
+adds a command, an option, a callback or a source of data: delete the folder, and what does not need it still works. A
+wing imports the core, and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
 
-A package of your own may bring a wing too: a module with any of the tables below and ``VERSION``, named by an entry
-point of the group ``convblocks.wings``. Its tables hold full names of modules. One that cannot be used is left out,
-with a line that says why.
+Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``COMMANDS``, ``CALLBACKS``,
+``CHECKS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold full
+names of modules. A wing that cannot be used is left out, with a line that says why.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from convblocks.console import print_error
 from convblocks.errors import UserError
 
-# The kind of tables in this file; another package's wing says which it is made for.
+# Of these tables; a wing of another package names the one that it was made for.
 VERSION = 1
 
 # The module of each command, which has its ``main``, and its help as docstring.
@@ -43,8 +44,8 @@ CALLBACKS = (
     "compat.callback",
     "cluster.callback",
     "diagnosis.callback",
-    "boards.callback",
     "evaluate.callback",
+    "boards.callback",
 )
 
 # What refuses a run's settings, by ``check(settings)``, before anything is built.
@@ -53,11 +54,11 @@ CHECKS = ("cluster.layout",)
 # Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the folder holds something else.
 SOURCES = ("data.mnist", "pictures.source")
 
-# Options of ``fit`` that are no settings: they are not saved, nor compared on a resume. ``add_option(parser)`` adds it.
+# Options of ``fit`` that are not settings: neither saved, nor compared on a resume. ``add_option(parser)`` adds one.
 OPTIONS = {"fast": "fast.callback"}
 
-# Names for ``from convblocks import ...``.
-PUBLIC = {"DeadUnits": "diagnosis.callback"}
+# Names of wings for ``from convblocks import ...``.
+PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source"}
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {
@@ -70,7 +71,7 @@ NEEDS = {
     "study": ("compare.command",),
 }
 
-# The group of entry points by which other packages bring wings.
+# The entry points by which other packages bring wings.
 GROUP = "convblocks.wings"
 
 
@@ -86,6 +87,12 @@ def optional(module: str) -> Any:
     return import_module(f"convblocks.{module}") if is_there(module) else None
 
 
+def command(name: str) -> str | None:
+    """The full name of a command's module; other packages are asked for those that this one does not have."""
+    module = COMMANDS.get(name, "")
+    return f"convblocks.{module}" if is_there(module) else commands().get(name)
+
+
 def commands() -> dict[str, str]:
     """The commands that are there, and the full names of their modules."""
     return _named("COMMANDS", COMMANDS)
@@ -96,24 +103,35 @@ def options() -> dict[str, str]:
     return _named("OPTIONS", OPTIONS)
 
 
-def public() -> dict[str, str]:
-    """The names that wings add to ``convblocks``, and the full names of their modules."""
-    return _named("PUBLIC", PUBLIC)
+def add_options(parser: Any) -> None:
+    """Add the options of ``fit`` that wings bring to its parser."""
+    for module in options().values():
+        with _guarded(module):
+            import_module(module).add_option(parser)
 
 
 def check(settings: Mapping[str, Any]) -> None:
     """Let the wings refuse a run's settings.
 
     Raises:
-        UsageError: one does.
+        UsageError: a wing refuses them.
     """
-    for refuse in _functions("CHECKS", CHECKS, "check"):
-        refuse(settings)
+    for module, refuse in _functions("CHECKS", CHECKS, "check"):
+        with _guarded(module):
+            refuse(settings)
 
 
-def sources() -> Iterator[Callable[..., Any]]:
-    """The functions ``find(root, size)`` of the sources that are there."""
-    return _functions("SOURCES", SOURCES, "find")
+def find_source(root: Any, size: tuple[int, int] | None) -> Any:
+    """The first source that recognises the data in a folder; None if nobody does.
+
+    Raises:
+        UserError: a source refuses them.
+    """
+    for module, find in _functions("SOURCES", SOURCES, "find"):
+        with _guarded(module):
+            if (source := find(root, size)) is not None:
+                return source
+    return None
 
 
 def modules() -> list[str]:
@@ -121,22 +139,16 @@ def modules() -> list[str]:
     return [f"convblocks.{module}" for module in CALLBACKS if is_there(module)]
 
 
-def callbacks_of(run: Any) -> list[Any]:
+def make_callbacks(run: Any) -> list[Any]:
     """What the wings add to a run.
 
     Raises:
-        UsageError: one refuses the run.
+        UsageError: a wing refuses it.
     """
     made = []
-    for make in _functions("CALLBACKS", CALLBACKS, "make"):
-        try:
+    for module, make in _functions("CALLBACKS", CALLBACKS, "make"):
+        with _guarded(module):
             made.append(make(run))
-        except UserError:
-            raise
-        except Exception as error:
-            if make.__module__.startswith("convblocks."):
-                raise
-            _leave_out(make.__module__, error)
     return [callback for callback in made if callback is not None]
 
 
@@ -144,20 +156,23 @@ def _named(table: str, own: Mapping[str, str]) -> dict[str, str]:
     """A table's names and modules; this package's names come first, and cannot be taken by others."""
     found = {name: f"convblocks.{module}" for name, module in own.items() if is_there(module)}
     for wing in _of_others():
-        found = found | {name: module for name, module in getattr(wing, table, {}).items() if name not in found}
+        for name, module in getattr(wing, table, {}).items():
+            if name not in own and _can_be_found(module):
+                found.setdefault(name, module)
     return found
 
 
-def _functions(table: str, own: tuple[str, ...], name: str) -> Iterator[Callable[..., Any]]:
-    """The functions of that name in a table's modules."""
-    yield from (getattr(import_module(f"convblocks.{module}"), name) for module in own if is_there(module))
+def _functions(table: str, own: tuple[str, ...], name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """A table's modules, and their functions of that name."""
+    for module in own:
+        if is_there(module):
+            yield f"convblocks.{module}", getattr(import_module(f"convblocks.{module}"), name)
     for module in (module for wing in _of_others() for module in getattr(wing, table, ())):
-        try:
+        function = None
+        with _guarded(module):
             function = getattr(import_module(module), name)
-        except Exception as error:
-            _leave_out(module, error)
-        else:
-            yield function
+        if function:
+            yield module, function
 
 
 @cache
@@ -167,16 +182,46 @@ def _of_others() -> list[Any]:
 
     found = []
     for entry in entry_points(group=GROUP):
-        try:
+        with _guarded(entry.name):
             wing = entry.load()
             if wing.VERSION != VERSION:
                 raise ValueError(f"it is made for version {wing.VERSION} of the tables in wings.py, this is {VERSION}")
+            for table in ("CALLBACKS", "CHECKS", "SOURCES"):
+                if not isinstance(getattr(wing, table, ()), tuple):
+                    raise TypeError(f"{table} must be a tuple, as in {table} = ('{entry.name}.callback',)")
             found.append(wing)
-        except Exception as error:
-            _leave_out(entry.name, error)
     return found
 
 
-def _leave_out(name: str, error: Exception) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one of a run's processes is enough
-        print_error(f"the wing {name} is left out: {type(error).__name__}: {error}")
+@cache
+def _can_be_found(module: str) -> bool:
+    """Whether another package's module is there."""
+    from importlib.util import find_spec
+
+    spec = None
+    with _guarded(module):
+        spec = find_spec(module)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+    return spec is not None
+
+
+@contextmanager
+def _guarded(module: str) -> Iterator[None]:
+    """Leave out what fails in another package's wing, with a line that says why; our own bugs are passed on."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if module.startswith("convblocks."):
+            raise
+        _leave_out(module, f"{type(error).__name__}: {error}")
+
+
+@cache
+def _leave_out(module: str, reason: str) -> None:
+    """Say so once, in one of a run's processes."""
+    slurm = import_module("convblocks.run.slurm")  # imports little
+    if not slurm.is_further_process(of_all_machines=True):
+        print_error(f"the wing {module} is left out: {reason}")

@@ -246,3 +246,13 @@ def test_a_trial_that_was_extended_has_no_mistakes_of_its_own_epochs(workspace: 
     extended = trial.result()
     assert extended
     assert (len(extended.epochs), extended.mistakes) == (1, None)
+
+
+def test_an_option_that_is_no_setting_makes_no_other_trials(workspace: Path) -> None:
+    own = ["--arch", "mlp", "--seeds", "1", *SHORT]
+    plain, slow = (
+        Trial("compare", "mlp", parse(words).overrides, seed=0) for words in (own, [*own, "--fast", "false"])
+    )
+    assert plain.name == slow.name
+    assert "--fast=false" not in plain.arguments()
+    assert "--fast=false" in slow.arguments()

@@ -26,10 +26,10 @@ def run_bounded(
 
 def bound(prepare: Callable[[], None] | None = None) -> None:
     """Set these limits for this process."""
-    from convblocks.run import finish_images
+    from convblocks.boards import callback
 
     limit_memory(MEMORY)
-    patch.object(finish_images, "write_evaluation").start()
+    patch.object(callback, "write_evaluation").start()
     if prepare:
         prepare()
 

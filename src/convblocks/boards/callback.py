@@ -17,6 +17,7 @@ def make(run: Run) -> "Boards":
     if run.config.resume:
         ids = loggers.read_runs(run.directory.loggers)
         run.trainer_arguments["logger"] = loggers.with_runs(run.trainer_arguments["logger"], ids)
+    run.make_board = lambda first_step: RunTensorBoardLogger(run.directory, first_step, run.tests_once)
     return Boards()
 
 
@@ -25,15 +26,12 @@ class Boards(RunCallback):
 
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
         """Start the loggers; those that a user adds continue from the first step that is logged again."""
-        directory, trainer = run.directory, run.trainer
-        added = [logger for logger in trainer.loggers if logger is not run.board]
+        directory = run.directory
+        added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.is_rank_zero and added and directory.loggers.is_file():
             loggers.continue_runs(added, flatten(run.settings), run.first_step)
         elif run.is_rank_zero and added:
             loggers.begin(added, directory.loggers, flatten(run.settings))
-        if run.board:
-            run.board = RunTensorBoardLogger(directory, run.first_step, run.tests_once)
-            trainer.loggers = [run.board, *added]
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values and, of image classifiers, the figures."""

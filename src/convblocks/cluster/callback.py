@@ -1,4 +1,4 @@
-"""Slurm without Lightning's own requeueing, and a word about processes that are lost."""
+"""Slurm without Lightning's own requeueing, and a message that names lost processes."""
 
 from convblocks.cluster.layout import cluster_environments
 from convblocks.cluster.rank_failure import RankFailureMonitor

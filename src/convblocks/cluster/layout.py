@@ -37,7 +37,7 @@ def check(settings: Mapping[str, Any]) -> None:
     """``check_layout`` of a run's settings, unless they contain a cluster environment, which replaces Slurm."""
     trainer = settings["trainer"]
     is_replaced = has_own_environment(trainer)
-    slurm.replace(is_replaced)
+    slurm.set_replaced(is_replaced)
     if not is_replaced:
         check_layout(trainer.get("devices", "auto"), trainer.get("num_nodes", 1))
 

@@ -8,12 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from convblocks.compare.analysis import Comparison, compare, mean_validation, unit_of
-from convblocks.compare.results import by_overrides
+from convblocks.compare.results import by_overrides, is_number
 from convblocks.compare.statistics import sign_flip_test
 from convblocks.compare.trials import settings_name
 from convblocks.figures.estimates import Estimate
 from convblocks.run.result import Overrides, RunResult, by_arch
-from convblocks.text import is_number
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.console import Console, Group
 from rich.live import Live
 
-from convblocks.compare.trials import ROOT, AnyTrial, Running, Trial
+from convblocks.compare.trials import NO_SETTINGS, AnyTrial, Running, Trial
 from convblocks.compare.wording import settings_text
 from convblocks.errors import printable
 from convblocks.run.directory import is_epoch
@@ -76,7 +76,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self.ended < self.total:
-            options = [option for option, _ in self.common if option != ROOT]
+            options = [option for option, _ in self.common if option not in NO_SETTINGS]
             trials = counted(self.total, "trial")
             self._print(f"{trials} with {settings_text(self.common, options)}" if options else trials)
         if self.live:

@@ -13,7 +13,7 @@ from convblocks.compare.publish import Report
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
-from convblocks.compare.trials import ROOT
+from convblocks.compare.trials import NO_SETTINGS
 from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
 from convblocks.data.images import MNIST
 from convblocks.figures.curves import comparison_figure
@@ -86,7 +86,7 @@ def conclusions(analysis: Analysis) -> list[str]:
 def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> str:
     """A title with the settings that all runs share."""
     overrides = results[0].overrides
-    common = [option for option, _ in overrides if option not in swept and option != ROOT]
+    common = [option for option, _ in overrides if option not in swept and option not in NO_SETTINGS]
     return f"{title}: {settings_text(overrides, common)}" if common else title
 
 

@@ -1,5 +1,6 @@
 """The results of several runs: in files, as rows, and what a comparison reads from them."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -108,3 +109,11 @@ def read_results(path: Path) -> list[RunResult]:
         raise UserError(f"cannot read {path} (it is empty)")
     hint = "write it again with docs/train.py"
     return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

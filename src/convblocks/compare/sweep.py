@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from convblocks.compare.results import by_overrides
+from convblocks.compare.results import by_overrides, is_number
 from convblocks.figures.curves import Curve, Scale, curves_of_networks, draw_dots
 from convblocks.figures.style import WIDTH, End, label_ends, style
 from convblocks.run.result import Overrides, RunResult
-from convblocks.text import is_number
 
 # Values that are named along the axes of panels side by side.
 MOST_LABELS = 8

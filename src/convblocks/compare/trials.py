@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from convblocks import wings
 from convblocks.compare.fork import fork_server
 from convblocks.compare.results import after
 from convblocks.compare.shared_progress import SharedProgress
@@ -32,6 +33,9 @@ POLL_SECONDS = 0.5
 
 # The option that sets where a trial is kept, not what it computes.
 ROOT = "trainer.default_root_dir"
+
+# Options of where and how a trial runs, not of what it computes.
+NO_SETTINGS = (ROOT, *wings.options())
 
 # The option that only a user's own module has; it decides which checkpoint is the best, not how it is trained.
 JUDGE = "judge"
@@ -127,7 +131,7 @@ def command_line(overrides: Overrides) -> list[str]:
 def settings_name(overrides: Overrides) -> str:
     """Overrides as the name of a directory: ``epochs=5,lr=0.01``, with the last part of paths only."""
     short = {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in overrides}
-    name = ",".join(f"{option}={value}" for option, value in short.items() if option not in (ROOT, JUDGE))
+    name = ",".join(f"{option}={value}" for option, value in short.items() if option not in (*NO_SETTINGS, JUDGE))
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 11]},{hashlib.sha256(name.encode()).hexdigest()[:10]}"

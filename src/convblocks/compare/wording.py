@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from convblocks.compare.analysis import GOAL, Comparison, Measure
-from convblocks.compare.results import is_of_mnist
-from convblocks.compare.trials import PATHS, ROOT
+from convblocks.compare.results import is_number, is_of_mnist
+from convblocks.compare.trials import NO_SETTINGS, PATHS
 from convblocks.figures.estimates import Estimate
 from convblocks.run.result import Overrides, RunResult
-from convblocks.text import is_number
 
 NOTEBOOK = "notebook's mlp"
 
@@ -23,7 +22,7 @@ NOTEBOOK_SETTINGS = {
     "lr_scheduler": "constant",
     "data.val_size": "0",
 }
-NO_INFLUENCE = ("threads", ROOT)
+NO_INFLUENCE = ("threads", *NO_SETTINGS)
 
 # Networks within a sentence.
 NAMES = {"mlp": "the MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateF
 
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
+from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.image_run import ImageRun
 from convblocks.run.resume import callbacks_of
@@ -26,11 +27,13 @@ def make(run: Run) -> "Compatibility":
 
 
 class Compatibility(RunCallback):
-    """Lets averages follow the weights until they start, and takes over what finders found before a resume.
+    """Lets averages follow the weights until they start, and keeps, on a resume, the values that finders chose.
 
     Until WeightAveraging starts its average holds the untrained weights, which Lightning would evaluate and save, and
     keep if it never starts (pytorch-lightning's issue 21724).
     """
+
+    in_dev_runs = True
 
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
         """Use the values that finders found when the run began, without a new search."""
@@ -43,7 +46,7 @@ class Compatibility(RunCallback):
         run.data.batch_size = checkpoint[type(run.data).__qualname__]["batch_size"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if callbacks_of(trainer, ModelPruning):
+        if stage == "fit" and isinstance(pl_module, ImageClassifier) and callbacks_of(trainer, ModelPruning):
             # torch prunes flat views, which channels_last lacks.
             pl_module.to(memory_format=torch.contiguous_format)
 

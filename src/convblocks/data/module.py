@@ -244,5 +244,5 @@ def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
     Raises:
         UsageError: a size was given, but these are not pictures.
     """
-    found = (find(root, size) for find in wings.sources())
-    return next((source for source in found if source), None) or MNISTFiles(root)  # which says what is missing
+    source: ImageSource | None = wings.find_source(root, size)
+    return MNISTFiles(root) if source is None else source  # which says what is missing

@@ -54,13 +54,15 @@ class DeadUnits(RunCallback):
         # Not logged: as a point of their curves the shares of the final weights would be a false one.
         assert isinstance(pl_module, ImageClassifier)
         data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
+        if data is None:  # of a plain Trainer
+            return
         shares = measure_dead_units(trainer, pl_module, data)
         trainer.callback_metrics.update(
             {name: torch.tensor(share, dtype=torch.float64) for name, share in shares.items()}
         )
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result with the sign of a collapse, if there is one, and what is wrong with the run."""
+        """The result, marked as collapsed if it has, and with what is wrong with the run."""
         assert isinstance(run, ImageRun)
         data, classes = run.data, len(run.data.files.image_spec.classes)
         chance_threshold = chance_accuracy(data.test.labels)

@@ -13,7 +13,7 @@ from convblocks.model.restore import TrainedNetwork, load_network
 
 
 def checkpoint_parser() -> Parser:
-    """A parser with the options that name them."""
+    """A parser with the options that name the checkpoint and the data."""
     parser = Parser()
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--arch", action="append", default=[])

@@ -1,9 +1,8 @@
-"""Training without needless work: one callback, which ``--fast false`` leaves out. No bit of a result depends on it.
+"""Training without needless work: one callback, which ``--fast false`` leaves out. On the CPU no bit depends on it.
 
-It goes around Lightning and torch where they spend time on what nobody asked for, and goes their way wherever somebody
-has:
+It skips what Lightning and torch do that nobody asked for, and leaves it to them wherever somebody has:
 
-- All runs: hooks that no callback or module overrides are not called (``lightning.py``).
+- All runs: hooks that no callback or module overrides are not called, and there is no profiler (``lightning.py``).
 - Image classifiers: a step of automatic optimization is four calls (``step.py``), Adam passes its tensors to the fused
   kernel directly and freed memory stays in the process (``lightning.py``), ReLU follows MaxPool instead of the other
   way round (``network.py``), and several processes send each gradient without copies (``lightning.py``).
@@ -27,7 +26,7 @@ TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_b
 
 def add_option(parser: ArgumentParser) -> None:
     """Add ``--fast`` to the options of fit."""
-    help_text = "Skip needless work in Lightning and torch; changes no bit of the result."
+    help_text = "Skip needless work in Lightning and torch; on the CPU no bit of the result depends on it."
     parser.add_argument("--fast", type=bool, default=True, help=help_text)
 
 
@@ -41,6 +40,8 @@ def make(run: Run) -> "Fast | None":
 
 class Fast(RunCallback):
     """Swaps classes of the module, its network and its optimizer for faster ones before training."""
+
+    in_dev_runs = True
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit" or type(pl_module) is not ImageClassifier or not _feeds_as_it_is(trainer):

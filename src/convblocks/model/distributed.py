@@ -175,12 +175,6 @@ SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def needs_no_broadcast(network: nn.Module, synchronized: bool) -> bool:
-    """Whether the buffers stay equal in all processes anyway: only those of synchronised batch norm do."""
-    with_buffers = [module for module in network.modules() if next(module.buffers(recurse=False), None) is not None]
-    return all(synchronized and type(module) in SYNCHRONIZED for module in with_buffers)
-
-
 def synchronize_batch_norm(network: nn.Module) -> None:
     """Make a network's batch norm layers synchronised ones, with the same parameter and buffer objects."""
     for module in network.modules():

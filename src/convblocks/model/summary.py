@@ -35,12 +35,6 @@ def describe(network: nn.Module, batch_size: int, image_spec: ImageSpec = MNIST)
     return table
 
 
-def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
-    """The multiplications with an addition that a forward pass of one image takes, as torchinfo counts them."""
-    count: int = summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds
-    return count
-
-
 def parameters_of(network: nn.Module) -> int:
     """The number of parameters, trainable or frozen."""
     return sum(parameter.numel() for parameter in network.parameters())

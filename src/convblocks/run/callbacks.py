@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class RunCallback(Callback):
-    """A callback that takes part in the start and the end of a run, in the order of the tables in ``wings.py``."""
+    """A callback that takes part in the start and the end of a run, in the order of ``CALLBACKS`` in ``wings.py``."""
+
+    # Whether it is there in a dev run too, which writes nothing.
+    in_dev_runs = False
 
     def around(self, run: "Run") -> AbstractContextManager[None]:
         """A context in which the run starts, trains and ends, in every process."""
@@ -36,7 +39,8 @@ class RunCallback(Callback):
     def on_result(self, run: "Run", result: RunResult) -> RunResult:
         """The result with what this callback knows of the run.
 
-        Called in process 0, where no collective may be used. An error is raised once summary.json is written.
+        Called in process 0 alone: collectives would hang. An error is raised once the others were called and
+        summary.json is written.
         """
         return result
 

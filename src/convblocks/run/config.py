@@ -80,7 +80,7 @@ class Config:
             root=Path(parsed.trainer.default_root_dir or ""),
             resume=parsed.resume,
             running_loss=parsed.running_loss,
-            options={option: parsed[option] for option in wings.options()},
+            options={option: parsed.get(option) for option in wings.options()},
             parsed=parsed,
         )
 
@@ -164,8 +164,8 @@ class Config:
         Args:
             root: Its folder.
             callbacks: Those before the user's.
-            arguments: Further ``plugins``, a ``profiler`` where the user gives none, and ``logger``, the loggers as
-                parsed, without the one that every run has; none by default.
+            arguments: Further ``plugins``, a ``profiler`` where the user gives none, and ``logger``: the user's loggers
+                as parsed, without the one that every run has. Without ``logger`` there are none.
 
         Raises:
             UsageError: an unknown class, or options that Lightning refuses.

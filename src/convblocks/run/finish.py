@@ -1,5 +1,7 @@
 """The end of a run: its last metrics, its result, its files, and the lines printed last."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from shlex import quote
 
 import torch
@@ -37,23 +39,20 @@ def run_result(run: Run, final: Row) -> RunResult:
         ended_by=ended_by(run.trainer),
         collapsed=diverged_at(run.trainer) is not None or not run.is_finite(final),
         provenance=provenance_of(run),
-        **run.facts(),
+        **run.result_fields(),
     )
 
 
 def write_result(run: Run, result: RunResult) -> RunResult:
-    """Let callbacks add to the result, close the loggers and, whatever fails there, write ``summary.json``."""
+    """Let callbacks add to the result, close the loggers, and write ``summary.json``, whatever fails before."""
     errors: list[Exception] = []
-    try:
-        for callback in run.run_callbacks:
-            try:
-                result = callback.on_result(run, result)
-            except Exception as error:
-                errors.append(error)
-        for logger in run.trainer.loggers:
+    for callback in run.run_callbacks:
+        with _kept(errors):
+            result = callback.on_result(run, result)
+    for logger in run.trainer.loggers:
+        with _kept(errors):
             logger.finalize("success")
-    finally:
-        run.directory.write_result(result)
+    run.directory.write_result(result)
     if errors:
         raise errors[0]
     return result
@@ -61,19 +60,32 @@ def write_result(run: Run, result: RunResult) -> RunResult:
 
 def print_result(run: Run, result: RunResult) -> None:
     """Print the result, what callbacks say of it, and the next commands."""
-    epochs = counted(len(result.epochs), "epoch")
+    epochs, errors = counted(len(result.epochs), "epoch"), list[Exception]()
     echo(f"\n{run.score_text(result)}, {epochs} in {result.seconds:.1f} s")
     if result.ended_by != EPOCHS:
         echo(f"ended by {result.ended_by}")
     if not run.resumable:
         echo("It kept no checkpoint, and cannot be resumed.")
-    for line in (line for callback in run.run_callbacks for line in callback.last_lines(run, result)):
-        if isinstance(line, CommandLine):
-            echo_command(line.words, line.label)
-        else:
-            echo(line)
+    for callback in run.run_callbacks:
+        with _kept(errors):
+            for line in callback.last_lines(run, result):
+                if isinstance(line, CommandLine):
+                    echo_command(line.words, line.label)
+                else:
+                    echo(line)
     if run.board:
         echo_command(["tensorboard", "--logdir", quote(as_shown(run.directory.logs))], "see curves    ")
+    if errors:
+        raise errors[0]
+
+
+@contextmanager
+def _kept(errors: list[Exception]) -> Iterator[None]:
+    """Keep an error of one callback for later, to spare the others."""
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)
 
 
 def provenance_of(run: Run) -> Provenance:

@@ -113,7 +113,7 @@ class ImageRun(Run):
     def is_finite(self, final: Row) -> bool:
         return math.isfinite(final["test/loss"])
 
-    def facts(self) -> dict[str, Any]:
+    def result_fields(self) -> dict[str, Any]:
         data = self.data
         return {
             "arch": self.arch,

@@ -103,6 +103,10 @@ class MetricsLog(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training_seconds = self._seconds()
+        # Those of the last evaluation may be from before a resume, and the wing that logs them taken off since.
+        logged = trainer.callback_metrics
+        for name in [name for name in logged if name.startswith(DEAD)]:
+            del logged[name]
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.sanity_checking:

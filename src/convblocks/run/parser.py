@@ -8,7 +8,6 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from enum import Enum
 from functools import cache, reduce
-from importlib import import_module
 from operator import or_
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin
@@ -120,8 +119,7 @@ def parser() -> FitParser:
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
-    for module in wings.options().values():
-        import_module(module).add_option(options)
+    wings.add_options(options)
     for group, part in (("data", ImageDataModule), ("trainer", Trainer)):
         options.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"root", "source"})
     help_text = "Folder with pictures as train/CLASS/* and test/CLASS/*, or with MNIST's files (default: MNIST)."

@@ -1,4 +1,4 @@
-"""Progress on a terminal: the bar of a run, which is removed when training ends, and the parts it is made of."""
+"""What is shown on a terminal: the bar of a run, which is removed when training ends, other bars and light tables."""
 
 import math
 import time

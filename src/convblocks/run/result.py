@@ -88,12 +88,12 @@ class RunResult:
         ended_by: Why it ended, ``EPOCHS`` where nothing ended it early.
         collapsed: Whether it diverged, or learned nothing and cannot recover.
         provenance: Where its numbers come from.
-        chance_threshold: The test accuracy up to which a network has learned nothing; None without images.
+        chance_threshold: The test accuracy up to which a network has learned nothing; None where nobody has found it.
         images: What it was trained and tested on; None if the user's own module took something else.
         judge: The metric that it is judged by.
         evaluations: The rows of evaluations within an epoch.
-        mistakes: The numbers of the test images that the final network gets wrong; None where its logits are not
-            finite.
+        mistakes: The numbers of the test images that the final network gets wrong; None where nobody has looked, or
+            its logits are not finite.
         constant_answer: The best one to the training images, where it is known.
         lr: The learning rate, which a callback may have chosen.
         batch_size: Of all processes together, which a callback may have chosen.

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ class Run:
 
     Args:
         config: The configuration.
-        callbacks: Further ones, behind the metrics log and before those that end the run or write checkpoints.
+        callbacks: Further ones, behind the metrics log, and before those of wings and those that end the run or write
+            checkpoints.
 
     Raises:
         UsageError: invalid or incompatible options.
@@ -68,14 +69,16 @@ class Run:
         self.log = self._metrics_log()
         last, is_own = self.directory.last_checkpoint, not config.is_of_images
         checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=last, check_first=is_own)
-        # Wings may change them; the loggers are those that the user adds, as parsed.
+        # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {"plugins": [checkpoint_io], "logger": config.parsed.trainer.logger}
-        of_wings = wings.callbacks_of(self)
+        self.make_board: Callable[[int], TensorBoardLogger] = self._plain_board
+        of_wings = wings.make_callbacks(self)
         own = [RunSettings(self.settings), self.log, *callbacks, *of_wings, self._divergence(), *self._checkpoints()]
-        self.callbacks = [] if self.is_dev_run else own
+        if self.is_dev_run:
+            own = [callback for callback in of_wings if getattr(callback, "in_dev_runs", False)]
         # Two runs that start at once would choose the same version for their loggers.
         with machine_lock("loggers") if self.trainer_arguments["logger"] else nullcontext():
-            self.trainer = config.make_trainer(config.root, self.callbacks, self.trainer_arguments)
+            self.trainer = config.make_trainer(config.root, own, self.trainer_arguments)
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         if self.trainer.world_size > 1:  # otherwise Lightning, which starts processes, sets their threads itself
@@ -157,7 +160,7 @@ class Run:
         """Whether the weights with these final metrics are of any use."""
         return math.isfinite(final[self.judge.measured_in(final)])
 
-    def facts(self) -> dict[str, Any]:
+    def result_fields(self) -> dict[str, Any]:
         """The fields of the run's result that depend on the kind of module."""
         return {"arch": self.arch, "lr_scheduler": "", "judge": self.judge}
 
@@ -319,9 +322,12 @@ class Run:
             echo(f"{directory.path} was trained {up_to} with {former}")
         directory.write_config(settings, former and f"{up_to}: {former}")
 
+    def _plain_board(self, first_step: int) -> TensorBoardLogger:
+        logs, name = self.directory.logs, self.directory.name
+        return TensorBoardLogger(logs, "", name, default_hp_metric=False, purge_step=first_step)
+
     def _start_board(self) -> None:
         """Give the Trainer the logger that every run has, for TensorBoard, before those that a user adds."""
         if self.settings["trainer"].get("logger") is not False:
-            logs, name = self.directory.logs, self.directory.name
-            self.board = TensorBoardLogger(logs, "", name, default_hp_metric=False, purge_step=self.first_step)
+            self.board = self.make_board(self.first_step)
             self.trainer.loggers = [self.board, *self.trainer.loggers]

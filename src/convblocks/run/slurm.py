@@ -21,7 +21,7 @@ JOB = "SLURM_JOB_ID"
 _is_replaced = False
 
 
-def replace(is_replaced: bool) -> None:
+def set_replaced(is_replaced: bool) -> None:
     """Ignore Slurm, or do not: the settings of the run have a cluster environment of their own."""
     global _is_replaced
     _is_replaced = is_replaced

@@ -212,7 +212,7 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
     if confirms and not len(data.files.test.labels):
         raise UsageError(f"{data.files.folder} has no test images to judge the best settings by: give --confirm 0")
     collapse = wings.optional("diagnosis.collapse")  # without it no dead layer ends a trial early
-    return collapse and collapse.chance_accuracy(data.val.labels), data.files.fingerprint
+    return collapse.chance_accuracy(data.val.labels) if collapse else None, data.files.fingerprint
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:

@@ -11,6 +11,7 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 
+from convblocks import wings
 from convblocks.compare.training import Arm
 from convblocks.compare.trials import Trial, choice_of, judge_of, root_of
 from convblocks.run.directory import RunDirectory
@@ -111,5 +112,6 @@ class SearchConfig:
         choice = choice_of("", self.overrides)[0]
         space = {f"--space {option}": describe(one) for option, one in self.space.items()}
         own = {choice: " ".join(self.archs), "--seed": self.seed, "--sampler": self.sampler, "--pruner": self.pruner}
-        fixed = {f"--{option}": value for option, value in self.overrides}
+        settings = [pair for pair in self.overrides if pair[0] not in wings.options()]
+        fixed = {f"--{option}": value for option, value in settings}
         return {name: str(value) for name, value in (own | fixed | space).items()}

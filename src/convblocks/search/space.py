@@ -9,10 +9,10 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, VAL_SIZE
-from convblocks.compare.trials import ROOT
+from convblocks.compare.results import is_number
+from convblocks.compare.trials import NO_SETTINGS
 from convblocks.errors import UsageError
 from convblocks.run.result import Overrides
-from convblocks.text import is_number
 
 DEFAULT = (
     "lr=1e-4..3e-2:log,lr_scheduler=constant|onecycle,optimizer=adam|adamw|sgd,optimizer.weight_decay=1e-6..1e-2:log,"
@@ -24,7 +24,7 @@ Space = dict[str, Dimension]  # by the option of fit without its dashes
 Params = Mapping[str, Any]
 
 # Options that must be the same for all trials.
-FIXED = (*OWN_OPTIONS, *OF_IMAGES, VAL_SIZE, ROOT)
+FIXED = (*OWN_OPTIONS, *OF_IMAGES, VAL_SIZE, *NO_SETTINGS)
 
 LOG = ":log"
 

@@ -1,9 +1,8 @@
 """The images: flowers with three, five or seven petals, drawn by this program. Replace them with your own."""
 
 import torch
-from torch import Tensor
-
 from convblocks import ImageSets, ImageSource, LabelledImages
+from torch import Tensor
 
 PETALS = {"three petals": 3, "five petals": 5, "seven petals": 7}
 SIZE = 32  # pixels
@@ -14,7 +13,7 @@ class MyProjectData(ImageSource):
 
     def load(self) -> ImageSets:
         # For your own pictures, in pictures/train/CLASS/* and pictures/test/CLASS/*, delete the rest and write
-        #     from convblocks.pictures.source import PictureFolder
+        #     from convblocks import PictureFolder
         #     return PictureFolder(self.root / "pictures", size=(SIZE, SIZE)).load()
         # Anything else works too: uint8 images (N, C, H, W) with 1 or 3 channels, and int64 labels (N,) from 0.
         return ImageSets.of(draw(2000, seed=0), draw(500, seed=1), classes=list(PETALS))

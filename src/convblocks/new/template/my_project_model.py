@@ -1,8 +1,7 @@
 """The network: images (B, C, H, W) in, one number for each class out."""
 
-from torch import Tensor, nn
-
 from convblocks import ImageSpec
+from torch import Tensor, nn
 
 
 class MyProjectNetwork(nn.Module):

@@ -1,11 +1,11 @@
 """Checks of the data and the network, in seconds: ``python -m pytest``."""
 
 import pytest
+from convblocks import ImageClassifier, ImageDataModule
 from lightning import Trainer, seed_everything
+
 from my_project_data import MyProjectData
 from my_project_model import MyProjectNetwork
-
-from convblocks import ImageClassifier, ImageDataModule
 
 
 @pytest.fixture(scope="module")
