@@ -1,1 +1,1 @@
-"""TensorBoard's tags, final values and figures, and further loggers, whose curves go on after a resume."""
+"""Gives TensorBoard tags, final values and figures, and lets additional loggers continue their curves after a resume."""

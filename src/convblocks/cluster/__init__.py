@@ -1,1 +1,1 @@
-"""Slurm and torchrun: wrong layouts of processes are refused, and a lost process is named."""
+"""Rejects wrong layouts of processes under Slurm and torchrun, and names a process that dies."""

@@ -1,1 +1,1 @@
-"""``compare`` and ``benchmark``: several runs, their statistics, and one report."""
+"""``compare`` trains several runs and reports their statistics; ``benchmark`` finds a machine's fastest settings."""

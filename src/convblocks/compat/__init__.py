@@ -1,1 +1,1 @@
-"""What Lightning's finders, pruning and weight averaging need to work in a run, and to stay exact on a resume."""
+"""Makes Lightning's finders, pruning and weight averaging work in a run and resume exactly."""

@@ -1,1 +1,1 @@
-"""``demo``: recognises digits that you draw in a browser."""
+"""``demo`` recognises digits that you draw in a browser."""

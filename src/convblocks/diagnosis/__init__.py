@@ -1,1 +1,1 @@
-"""Dead units in each epoch, collapse, and at the end what is wrong with a run and what to try next."""
+"""Measures dead units each epoch, detects collapse, and says at the end what went wrong and what to try next."""

@@ -1,1 +1,1 @@
-"""``evaluate`` and ``export``: a checkpoint on a test set, ONNX; and the mistakes of each run."""
+"""``evaluate`` tests a checkpoint, ``export`` writes it as ONNX; each run records its mistakes."""

@@ -1,1 +1,1 @@
-"""Speed: no needless work in Lightning and torch at each step. ``--fast false`` turns it off; no bit depends on it."""
+"""Skips needless work in Lightning and torch at each step. ``--fast false`` turns it off: on the CPU no bit depends on it."""

@@ -1,1 +1,1 @@
-"""A library for other wings: figures and pages in one style, tables, numbers with their intervals."""
+"""Draws figures and pages and writes tables and intervals in one style, for other wings."""

@@ -1,1 +1,1 @@
-"""``new``: makes a project of your own."""
+"""``new`` makes a project of your own."""

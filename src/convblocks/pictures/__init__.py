@@ -1,1 +1,1 @@
-"""Folders of pictures as data: decoded once, or batch by batch where they do not fit into memory."""
+"""Reads folders of pictures: decoded once, or batch by batch if they do not fit in memory."""

@@ -1,4 +1,4 @@
-"""``search``: looks for better settings with Optuna, and confirms them with fresh seeds."""
+"""``search`` looks for better settings with Optuna, and confirms them with fresh seeds."""
 
 from importlib.util import find_spec
 

@@ -1,1 +1,1 @@
-"""``study``: the study of the notebook's question."""
+"""``study`` finds which network is better, each at its own best setting."""
