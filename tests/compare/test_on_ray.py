@@ -43,6 +43,7 @@ def cluster() -> Iterator[Any]:
     needs("ray")
     from ray.cluster_utils import Cluster
 
+    Path("/tmp/ray").mkdir(exist_ok=True)  # where Ray notes a cluster's address, whatever its temp_dir
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:  # pytest's own is too long for a socket
         head = {"num_cpus": 1, "include_dashboard": False, "temp_dir": folder, **MEMORY}
         cluster = Cluster(initialize_head=True, head_node_args=head)
