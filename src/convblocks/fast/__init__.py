@@ -1,1 +1,1 @@
-"""Skips needless work in Lightning and torch at each step; ``--fast false`` does not. On the CPU no bit depends on it."""
+"""Skips needless work in Lightning and torch at each step; ``--fast false`` does not. On the CPU no bit changes."""
