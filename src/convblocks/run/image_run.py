@@ -22,6 +22,7 @@ from convblocks.run.directory import DEAD
 from convblocks.run.divergence import LossDivergence
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.judge import ACCURACY, LOSS, Judge
+from convblocks.run.last_weights import load_best, save_averaged_weights
 from convblocks.run.metrics_log import MetricsLog, shortest_float
 from convblocks.run.printed_rows import columns_of_images, loss_text
 from convblocks.run.provenance import read_origin
@@ -95,9 +96,10 @@ class ImageRun(Run):
         With validation images they are the test metrics of the weights with the best evaluation. Without, they are
         those of the last row; if the Trainer did not evaluate the final weights, they are evaluated here.
         """
-        rows, changed = self.log.rows, self.save_averaged_weights()
+        rows, last = self.log.rows, self.directory.last_checkpoint
+        changed = save_averaged_weights(self.trainer, self.module, last, self.resumable)
         if self.data.val_size:
-            self.load_best()
+            load_best(self.module, self.directory.best_checkpoint, self.is_rank_zero)
         elif "test/acc" in rows[-1] and not changed:
             return {name: value for name, value in rows[-1].items() if "/" in name}
         self.trainer.test(self.module, datamodule=self.data, verbose=False)

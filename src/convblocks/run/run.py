@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -19,9 +19,8 @@ from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import UsageError, UserError
 from convblocks.files import machine_lock
-from convblocks.model.checkpoints import check_weights, read_any_checkpoint
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
-from convblocks.model.distributed import broadcast_state, synchronize_batch_norm
+from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.run import signals
 from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
 from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
@@ -30,6 +29,7 @@ from convblocks.run.directory import SPEED, RunDirectory, first_change, next_ver
 from convblocks.run.divergence import Divergence
 from convblocks.run.friendly_errors import find_disk_error, friendly_errors
 from convblocks.run.judge import Judge
+from convblocks.run.last_weights import load_best, save_averaged_weights
 from convblocks.run.metrics_log import MetricsLog, first_step_to_log, shortest_float, steps_before
 from convblocks.run.printed_rows import columns_of_own
 from convblocks.run.provenance import note_start
@@ -45,8 +45,7 @@ class Run:
 
     Args:
         config: The configuration.
-        callbacks: Further ones, behind the metrics log, and before those of wings and those that end the run or write
-            checkpoints.
+        callbacks: Further ones, called behind the metrics log and before those of wings.
 
     Raises:
         UsageError: invalid or incompatible options.
@@ -67,11 +66,13 @@ class Run:
         self.is_dev_run = bool(trainer_settings["fast_dev_run"])
         self.resumable = trainer_settings.get("enable_checkpointing", True)
         self.log = self._metrics_log()
-        last, is_own = self.directory.last_checkpoint, not config.is_of_images
-        checkpoint_io = AtomicCheckpointIO(self.directory.path, keep_previous=last, check_first=is_own)
+        last = self.directory.last_checkpoint
+        checkpoint_io = AtomicCheckpointIO(self.directory.path, last, check_first=not config.is_of_images)
         # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {"plugins": [checkpoint_io], "logger": config.parsed.trainer.logger}
-        self.make_board: Callable[[int], TensorBoardLogger] = self._plain_board
+        self.make_board: Callable[[int], TensorBoardLogger] = lambda first_step: TensorBoardLogger(
+            self.directory.logs, "", self.directory.name, default_hp_metric=False, purge_step=first_step
+        )
         of_wings = wings.make_callbacks(self)
         own = [RunSettings(self.settings), self.log, *callbacks, *of_wings, self._divergence(), *self._checkpoints()]
         if self.is_dev_run:
@@ -86,7 +87,7 @@ class Run:
         self.is_rank_zero = self.trainer.is_global_zero
         self._checkpoint: Path | None = None  # to resume from
         self.board: TensorBoardLogger | None = None  # the logger that every run has
-        self.first_step = 0  # the first step to be logged, again on a resume
+        self.first_step = 0  # to be logged, again on a resume
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
             if not isinstance(checkpoint, BestCheckpoint | ExactResume) and checkpoint.dirpath is None:
                 # Apart from the checkpoints that a resume needs.
@@ -141,13 +142,12 @@ class Run:
         Raises:
             UserError: the metric that the run is judged by is not among them.
         """
-        judge, last = self.judge, self.log.rows[-1]
-        self.save_averaged_weights()
-        has_best = self.best_by and self.directory.best_checkpoint.is_file()
-        row = (judge.best(self.log.rows) if has_best else None) or last
+        judge, rows = self.judge, self.log.rows
+        save_averaged_weights(self.trainer, self.module, self.directory.last_checkpoint, self.resumable)
+        row = judge.best(rows) if self.best_by and self.directory.best_checkpoint.is_file() else None
         if self.best_by and self.resumable:
-            self.load_best()
-        final = {name: value for name, value in row.items() if name not in ("epoch", "step", *SPEED)}
+            load_best(self.module, self.directory.best_checkpoint, self.is_rank_zero)
+        final = {name: value for name, value in (row or rows[-1]).items() if name not in ("epoch", "step", *SPEED)}
         if self.has("test"):
             self.trainer.test(self.module, datamodule=self.data, verbose=False)
             final |= {name: shortest_float(value) for name, value in self.trainer.callback_metrics.items()}
@@ -167,31 +167,6 @@ class Run:
     def score_text(self, result: RunResult) -> str:
         """The result in words."""
         return f"{result.score_name} {result.judge.text(result.score)}"
-
-    def load_best(self) -> None:
-        """Give the module the weights of the best evaluation, in all processes.
-
-        The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
-        """
-        if self.is_rank_zero and (best := self.directory.best_checkpoint).is_file():
-            checkpoint = read_any_checkpoint(best)
-            check_weights(best, checkpoint, self.module.state_dict())
-            self.module.load_state_dict(checkpoint["state_dict"])
-        broadcast_state(self.module)  # without a --name the others may not know where it is
-
-    def save_averaged_weights(self) -> bool:
-        """Save the weights that StochasticWeightAveraging swaps in after the last checkpoint; whether it has done so.
-
-        With batch normalisation it has not: there another epoch and its checkpoint follow.
-        """
-        trainer, changed = self.trainer, False
-        for averaging in callbacks_of(trainer, StochasticWeightAveraging):
-            if not averaging.pl_module_contains_batch_norm(self.module):
-                averaging.on_train_end(trainer, self.module)  # again: a run killed just before lacks it
-                changed = True
-        if changed and self.resumable:
-            trainer.save_checkpoint(self.directory.last_checkpoint)
-        return changed
 
     @property
     def run_callbacks(self) -> list[RunCallback]:
@@ -247,7 +222,9 @@ class Run:
             self._note_settings(steps)
             for line in note_start(self.directory.provenance, self.settings["seed"], self.fingerprint):
                 echo(f"changed since the run began: {line}")
-        self._start_board()
+        if self.settings["trainer"].get("logger") is not False:
+            self.board = self.make_board(self.first_step)
+            self.trainer.loggers = [self.board, *self.trainer.loggers]
         for callback in self.run_callbacks:
             callback.on_start(self, checkpoint)
 
@@ -321,13 +298,3 @@ class Run:
         if former:
             echo(f"{directory.path} was trained {up_to} with {former}")
         directory.write_config(settings, former and f"{up_to}: {former}")
-
-    def _plain_board(self, first_step: int) -> TensorBoardLogger:
-        logs, name = self.directory.logs, self.directory.name
-        return TensorBoardLogger(logs, "", name, default_hp_metric=False, purge_step=first_step)
-
-    def _start_board(self) -> None:
-        """Give the Trainer the logger that every run has, for TensorBoard, before those that a user adds."""
-        if self.settings["trainer"].get("logger") is not False:
-            self.board = self.make_board(self.first_step)
-            self.trainer.loggers = [self.board, *self.trainer.loggers]
