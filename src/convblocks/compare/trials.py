@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import c_double
 from dataclasses import dataclass, replace
@@ -187,7 +187,7 @@ def fit_all(
     jobs: int,
     watch: Callable[[list[Running[AnyTrial]]], None],
     start: Start | None = None,
-) -> Iterator[tuple[AnyTrial, int]]:
+) -> Generator[tuple[AnyTrial, int], None, None]:
     """Run trials side by side, and yield each when it ends, with its exit status: below 0 the signal that killed it.
 
     ``next_trial`` is asked for a trial whenever one can start; it returns None if there is none for now. Every trial

@@ -39,6 +39,7 @@ import os
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 
 from optuna.trial import TrialState
 
@@ -228,8 +229,10 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | No
         progress.update(running)
 
     columns, common = columns_of(worker.config, wanted)
-    with Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker)) as progress:
-        for trial, status in fit_all(lambda: worker.next_trial(wanted), jobs, watch, start):
+    trials = fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)
+    progress = Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker))
+    with worker.owning(), progress, closing(trials):
+        for trial, status in trials:
             if (result := worker.tell(trial, status)) is not None:
                 progress.finish(trial, result, worker.ended())
 

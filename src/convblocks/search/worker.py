@@ -1,7 +1,8 @@
 """The trials of a search: which exist, which process runs them, how they ended, and which comes next."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import optuna
 from filelock import FileLock, Timeout
@@ -134,6 +135,15 @@ class SearchWorker:
         assert is_free, f"trial {number} has a process, and is not in the journal"
         self.study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=dict(dimensions)))
         return self.config.trial(number, params)
+
+    @contextmanager
+    def owning(self) -> Iterator[None]:
+        """At the end, give up the trials that this process still owns, so that a next search may adopt them."""
+        try:
+            yield
+        finally:
+            while self._owned:
+                self._owned.popitem()[1].release()
 
     def _adopt(self, number: int) -> bool:
         """Take a trial over if no process runs it; it may have ended since its state was read."""
