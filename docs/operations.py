@@ -16,6 +16,9 @@ from convblocks.compare.intervals import intervals_figure
 from convblocks.compare.ranking import ranking
 from convblocks.compare.report import results_table
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
+
+# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
@@ -24,7 +27,7 @@ from convblocks.model.blocks import BlockNetwork
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult, grouped
 from convblocks.text import listed, percent
-from docs.writing import millions, multiply_adds, table
+from docs.writing import millions, table
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
 AS_IS = "as-is"

@@ -15,6 +15,7 @@ from convblocks.compare.intervals import intervals_figure
 from convblocks.compare.ranking import over_all_runs, winner
 from convblocks.compare.results import by_overrides, read_results
 from convblocks.compare.sweep import sweep_figure
+from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
 from convblocks.figures.estimates import cell
@@ -31,7 +32,7 @@ from convblocks.text import listed, percent
 from docs.errors import errors_table
 from docs.experiments import ALONE, sources
 from docs.provenance import CHANGES
-from docs.writing import millions, multiply_adds, table, write_page, write_sections
+from docs.writing import millions, table, write_page, write_sections
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,9 @@ QUICK = ["--epochs", "1", "--trainer.limit_train_batches", "20", "--trainer.limi
 
 # What a copy of the repository has; its data is linked.
 COPIED = ("src", "configs", "scripts", "tests", "pyproject.toml")
+
+# The package with all its wings.
+WHOLE = [REPOSITORY / "src"]
 
 TakeOff = Callable[..., Path]
 
@@ -45,17 +48,17 @@ def take_off(tmp_path: Path) -> TakeOff:
     return take_off
 
 
-def run(copy: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with the package of a copy, in the copy's folder."""
-    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+def run(folder: Path, *words: str, path: Sequence[Path] = ()) -> subprocess.CompletedProcess[str]:
+    """Run Python in a folder, with the package of the copy that the folder is, or with others."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path or [folder / "src"]))}
     return subprocess.run(
-        [sys.executable, *words], cwd=copy, env=environment, capture_output=True, text=True, timeout=1200, check=False
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False
     )
 
 
-def convblocks(copy: Path, *words: str) -> str:
+def convblocks(folder: Path, *words: str, path: Sequence[Path] = ()) -> str:
     """The output of a command, which must succeed."""
-    done = run(copy, "-m", "convblocks", *words)
+    done = run(folder, "-m", "convblocks", *words, path=path)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -71,8 +74,7 @@ def test_without_all_wings_the_weights_are_the_same_bits(take_off: TakeOff, tmp_
     whole, core = tmp_path / "whole", take_off(*WINGS)
     whole.mkdir()
     flags = ["fit", "--arch", arch, *QUICK, "--name", "run"]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
-    subprocess.run([sys.executable, "-m", "convblocks", *flags], cwd=whole, env=environment, check=True, timeout=300)
+    convblocks(whole, *flags, path=WHOLE)
     convblocks(core, *flags)
     expected, found = (weights(folder / "lightning_logs" / "run") for folder in (whole, core))
     assert expected.keys() == found.keys()
@@ -98,14 +100,11 @@ def test_without_all_wings_help_and_fit_offer_what_is_there(take_off: TakeOff) -
 def test_a_run_that_began_with_wings_resumes_without_them_to_the_same_bits(take_off: TakeOff) -> None:
     """And the other way round."""
     core = take_off(*WINGS)
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "src")}
     flags = ["--arch", "batchnorm", *QUICK]
-    command = [sys.executable, "-m", "convblocks", "fit"]
-    subprocess.run([*command, *flags, "--name", "with"], cwd=core, env=environment, check=True, timeout=300)
+    convblocks(core, "fit", *flags, "--name", "with", path=WHOLE)
     convblocks(core, "fit", "--name", "with", "--resume", "--epochs", "2")
     convblocks(core, "fit", *flags, "--name", "without")
-    resume = ["--name", "without", "--resume", "--epochs", "2"]
-    subprocess.run([*command, *resume], cwd=core, env=environment, check=True, timeout=300)
+    convblocks(core, "fit", "--name", "without", "--resume", "--epochs", "2", path=WHOLE)
     convblocks(core, "fit", *flags, "--epochs", "2", "--name", "whole")
     first, *others = (weights(core / "lightning_logs" / name) for name in ("whole", "with", "without"))
     for other in others:
@@ -204,15 +203,10 @@ def test_a_broken_wing_is_one_line_and_the_run_goes_on(tmp_path: Path, wing: str
 def test_a_broken_command_leaves_the_overview(tmp_path: Path) -> None:
     site = tmp_path / "site"
     installed(site, other="VERSION = 1\nCOMMANDS = {'lost': 'nowhere.command'}")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(site)])}
-    shown = subprocess.run(
-        [sys.executable, "-m", "convblocks", "--help"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert "lost" not in shown.stdout
-    assert (
-        shown.stderr
-        == "convblocks: the wing nowhere.command is left out: ModuleNotFoundError: No module named 'nowhere'\n"
-    )
+    shown = run(tmp_path, "-m", "convblocks", "--help", path=[*WHOLE, site])
+    assert (shown.returncode, "lost" in shown.stdout) == (0, False)
+    reason = "the wing nowhere.command is left out: ModuleNotFoundError: No module named 'nowhere'"
+    assert shown.stderr == f"convblocks: {reason}\n"
 
 
 @pytest.mark.slow
@@ -221,10 +215,9 @@ def test_a_wing_is_not_lost_where_it_is_imported_first(tmp_path: Path) -> None:
     site = tmp_path / "site"
     tables = "from convblocks import ImageDataModule\nVERSION = 1\nCALLBACKS = ('other_callback',)\n"
     installed(site, other=tables, other_callback="def make(run): print('made')")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(site)])}
     program = "import other\nfrom convblocks import wings\nwings.CALLBACKS = ()\nwings.make_callbacks(None)"
-    shown = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    assert (shown.stdout, shown.stderr) == ("made\n", "")
+    shown = run(tmp_path, "-c", program, path=[*WHOLE, site])
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, "made\n", "")
 
 
 @pytest.mark.slow
@@ -267,16 +260,14 @@ def find(root, size):
 '''
     site = tmp_path / "site"
     installed(site, other=tables, other_parts=parts)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(site)])}
 
     def output(*words: str) -> str:
-        command = [sys.executable, *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+        return convblocks(tmp_path, *words, path=[*WHOLE, site])
 
-    assert "  hello       Greet.\n" in output("-m", "convblocks", "--help")
-    assert output("-m", "convblocks", "hello") == "hello\n"
-    assert output("-m", "convblocks", "hello", "--help") == "Greet.\n\nusage: python -m convblocks hello\n"
-    assert output("-m", "convblocks", "fit", "--help").startswith("Train one network")  # no name is taken away
+    assert "  hello       Greet.\n" in output("--help")
+    assert output("hello") == "hello\n"
+    assert output("hello", "--help") == "Greet.\n\nusage: python -m convblocks hello\n"
+    assert output("fit", "--help").startswith("Train one network")  # no name is taken away
     refused = fit_with(site, "--polite", "false")
     assert (refused.returncode, refused.stderr) == (2, "fit.py: say please\n")
     (tmp_path / "data").mkdir()

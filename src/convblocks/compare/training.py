@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from torchinfo import summary as torchinfo_summary
+from torch import nn
+from torchinfo import summary
 
 from convblocks import wings
 from convblocks.compare.options import VAL_SIZE, config_of, image_spec_of
 from convblocks.compare.progress import Progress, columns_of
 from convblocks.compare.trials import JUDGE, Start, Trial, fit_all, friendly_stops
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
@@ -116,7 +118,7 @@ def _train(
     work = {}
     for arm in _one_per_arm(missing):
         wings.check(configs[arm].settings)
-        work[arm] = _multiply_adds(configs[arm])
+        work[arm] = _work_of(configs[arm])
     queue = iter(sorted(missing, key=lambda trial: -work[_arm(trial)] * abs(trial.epochs)))
     results = {}
     directory.create()
@@ -151,9 +153,14 @@ def _one_per_arm(trials: Sequence[Trial]) -> dict[Arm, Trial]:
     return {_arm(trial): trial for trial in trials}
 
 
-def _multiply_adds(config: Config) -> int:
+def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
+    """The multiplications with an addition that a forward pass of one image takes, as torchinfo counts them."""
+    count: int = summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds
+    return count
+
+
+def _work_of(config: Config) -> int:
     if not config.is_of_images:
         return 1  # all are of about one size, as far as is known
     image_spec = image_spec_of(config)
-    network = config.make_classifier(image_spec).network
-    return int(torchinfo_summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds)
+    return multiply_adds(config.make_classifier(image_spec).network, image_spec)
