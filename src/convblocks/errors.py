@@ -25,6 +25,10 @@ class UsageError(UserError):
     exit_status = 2
 
 
+class NotImportedError(UsageError):
+    """The name of a class whose module is not imported."""
+
+
 class BusyError(UserError):
     """Another process is working on the same directory."""
 

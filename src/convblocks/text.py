@@ -60,8 +60,17 @@ def _finite(value: Any) -> Any:
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted options: ``{"data": {"shift": 1}}`` becomes ``{"data.shift": 1}``."""
+    """Nested settings as one level of dotted options: ``{"trainer": {"max_epochs": 1}}`` as ``trainer.max_epochs``.
+
+    A class is a value, and its arguments stand below it: ``{"model": {"class_path": "a.B", "init_args": {"lr": 1}}}``
+    as ``model`` and ``model.lr``.
+    """
     flat: dict[str, Any] = {}
     for option, value in nested.items():
-        flat |= flatten(value, f"{prefix}{option}.") if isinstance(value, dict) else {f"{prefix}{option}": value}
+        if option == "class_path" and prefix:
+            flat[prefix.removesuffix(".")] = value
+        elif isinstance(value, dict):
+            flat |= flatten(value, prefix if option == "init_args" else f"{prefix}{option}.")
+        else:
+            flat[f"{prefix}{option}"] = value
     return flat

@@ -4,23 +4,30 @@ import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
+from lightning.pytorch import LightningDataModule
+
 from convblocks.command_line import UNKNOWN, Parser, options_of, with_suggestion
 from convblocks.compare.trials import JUDGE, Start, Trial, choice_of, command_line, root_of
-from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.checks import NEEDS_JUDGE, NEEDS_MODEL, ONE_OF_BOTH
 from convblocks.run.config import Config
 from convblocks.run.judge import Judge
-from convblocks.run.parser import Settings, as_single_words, known_options, parser
+from convblocks.run.parser import SHORT, Settings, by_option, parser
 from convblocks.run.result import Overrides
 from convblocks.text import as_json
 
 # Set by the commands themselves for every trial.
 OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "epochs", "threads")
 
+ONE_OF_BOTH = "--arch is for networks that classify images, --model for LightningModules: give one of them"
+NEEDS_MODEL = "--judge and --data are for LightningModules of your own: give them as --model"
+NEEDS_JUDGE = "--model needs the metric to judge it by, and its direction: give, for example, --judge val/loss:min"
+
 # Options that change the images, and with them what an accuracy means.
 OF_IMAGES = ("data.root", "data.size", "data.source")
+
+# The arguments of the data module on which the image spec depends.
+IMAGES_DEPEND_ON = ("root", "size", "source", "val_size")
 
 # The option that holds training images out.
 VAL_SIZE = "data.val_size"
@@ -48,7 +55,7 @@ def parse(arguments: list[str]) -> Namespace:
     own.add_argument("--confirm", type=int, default=0)
     own.add_argument("--no-fit", action="store_true")
     own.add_argument("--trial", type=int)
-    options, others = own.parse_known_args(as_single_words(arguments))
+    options, others = own.parse_known_args([word for words in by_option(arguments) for word in words])
     refuse_out_of_range(options, LIMITS)
     given = options_of_fit(others, "comparison", own)
     options.arch = chosen(options, given) or list(ARCHITECTURES)
@@ -86,8 +93,8 @@ def chosen(options: Namespace, given: Overrides) -> list[str] | None:
 
 def is_validated(settings: Settings) -> bool:
     """Whether runs with these settings are evaluated on held-out images or other validation data."""
-    of_images = "data" in settings
-    validates = settings["data"]["val_size"] if of_images else not Judge.parse(settings["judge"]).is_of_test
+    data = settings.get("data", {}).get("init_args", {})
+    validates = data["val_size"] if "val_size" in data else not Judge.parse(settings["judge"]).is_of_test
     return bool(validates) and settings["trainer"].get("limit_val_batches") != 0
 
 
@@ -136,7 +143,7 @@ def options_of_fit(others: Sequence[str], command: str, own: Parser) -> Override
         if option in OWN_OPTIONS:
             raise UsageError(f"--{option} is set by the {command} itself")
         if not _may_be_of_fit(option):
-            of_fit = [name for name in known_options(parser()) if name not in OWN_OPTIONS]
+            of_fit = [name for name in _options_of_fit() if name not in OWN_OPTIONS]
             raise UsageError(with_suggestion(f"{UNKNOWN}{word}", [*options_of(own), *of_fit]))
         if not equals and (value := next(words, "")) == "":
             raise UsageError(f"--{option} needs a value")
@@ -163,7 +170,7 @@ def seeds(text: str) -> list[int]:
 
 def default_epochs(arch: str, given: Overrides) -> int:
     """The number of epochs for which fit trains with these options."""
-    epochs: int = Config.parse([*command_line(given), *choice_of(arch, given)]).settings["epochs"]
+    epochs: int = Config.parse([*command_line(given), *choice_of(arch, given)]).settings["trainer"]["max_epochs"]
     return epochs
 
 
@@ -172,31 +179,31 @@ def config_of(trial: Trial) -> Config:
     config = Config.parse(trial.arguments())
     if config.settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
-    config.import_classes()
-    if config.is_of_images:
-        config.make_classifier(image_spec_of(config))
-    else:
-        config.make_own_parts()
+    config.make_module(data_of(config))
     config.make_trainer(trial.run.path)  # an option of the Trainer is refused once, not by each trial
     return config
 
 
-def image_spec_of(config: Config) -> ImageSpec:
-    """The image spec of a trial's data, for which pictures are read: once for all trials."""
-    data, given = config.make_data(), config.settings["data"]  # making data also refuses options out of range
-    of_images = as_json({option: given.get(option) for option in ("root", "size", "source", "val_size")})
-    if of_images not in _image_specs:
-        _image_specs[of_images] = data.image_spec
-    return _image_specs[of_images]
+def data_of(config: Config) -> LightningDataModule | None:
+    """A trial's data; pictures, which may be read for it, are read once for all trials."""
+    settings = config.settings.get("data", {})
+    data = config.make_data()  # also refuses options out of range
+    given = settings.get("init_args", {})
+    of_images = as_json([settings.get("class_path"), {option: given.get(option) for option in IMAGES_DEPEND_ON}])
+    return _data.setdefault(of_images, data)
 
 
-_image_specs: dict[str, ImageSpec] = {}
+_data: dict[str, LightningDataModule | None] = {}
 
 
 def _may_be_of_fit(option: str) -> bool:
     """Whether fit may have an option, by its beginning: its own parser checks arguments of classes."""
-    names = options_of(parser())
+    names = ["model", "data", *_options_of_fit()]
     return any(option.startswith(name) and option[len(name) :][:1] in ("", ".", "+") for name in names)
+
+
+def _options_of_fit() -> list[str]:
+    return [*SHORT, *parser().get_defaults().keys()]
 
 
 def _grid(text: str) -> tuple[str, list[str]]:

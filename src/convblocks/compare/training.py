@@ -7,11 +7,12 @@ from torch import nn
 from torchinfo import summary
 
 from convblocks import wings
-from convblocks.compare.options import VAL_SIZE, config_of, image_spec_of
+from convblocks.compare.options import VAL_SIZE, config_of, data_of
 from convblocks.compare.progress import Progress, columns_of
 from convblocks.compare.trials import JUDGE, Start, Trial, fit_all, friendly_stops
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError
+from convblocks.model.classifier import ImageClassifier
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.progress import terminal
@@ -160,7 +161,7 @@ def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
 
 
 def _work_of(config: Config) -> int:
-    if not config.is_of_images:
-        return 1  # all are of about one size, as far as is known
-    image_spec = image_spec_of(config)
-    return multiply_adds(config.make_classifier(image_spec).network, image_spec)
+    module = config.make_module(data_of(config))
+    if isinstance(module, ImageClassifier):
+        return multiply_adds(module.network, module.image_spec)
+    return 1  # all are of about one size, as far as is known

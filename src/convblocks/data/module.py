@@ -42,8 +42,8 @@ class ImageDataModule(LightningDataModule):
     evaluated on held-out training images instead, and on the test images only once, at the end.
 
     Args:
-        root: Folder with MNIST's four files (in it, in ``raw/`` or in ``<Name>/raw/``), or with pictures as
-            ``train/<class>/*`` and ``test/<class>/*``.
+        root: Folder with pictures as ``train/<class>/*`` and ``test/<class>/*``, or with MNIST's four files (in it, in
+            ``raw/`` or in ``<Name>/raw/``); by default MNIST's that come with the project.
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
         val_size: Number of training images held out for validation; the same images whatever the seed.
@@ -67,7 +67,7 @@ class ImageDataModule(LightningDataModule):
 
     def __init__(
         self,
-        root: str,
+        root: str | None = None,
         batch_size: int = 64,
         eval_batch_size: int = 1000,
         val_size: int = 0,
@@ -94,7 +94,7 @@ class ImageDataModule(LightningDataModule):
             raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
         if root == "":
             raise UsageError("the data root is empty: name a folder, such as . for the current one")
-        self.root = Path(os.path.expanduser(root))
+        self.root = mnist.DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_size = val_size
@@ -228,10 +228,7 @@ class ImageDataModule(LightningDataModule):
 
 
 class MNISTDataModule(ImageDataModule):
-    """MNIST's digits, by default from the files that come with the project; ``options`` are ImageDataModule's."""
-
-    def __init__(self, root: str | None = None, **options: Any) -> None:
-        super().__init__(str(mnist.DEFAULT_ROOT) if root is None else root, **options)
+    """An ImageDataModule by the name of what it holds by default: MNIST's digits."""
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:

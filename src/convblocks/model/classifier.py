@@ -1,23 +1,23 @@
 """The LightningModule: a network with its loss, metrics and optimizer."""
 
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UsageError
+from convblocks.errors import NotImportedError, UsageError
 from convblocks.model.class_specs import (
-    BUILT_OUTSIDE,
     AnySpec,
     Named,
     build_loss,
     build_optimizer,
     build_schedule,
-    check_optimizer,
     plain_spec,
     short_name,
 )
@@ -67,14 +67,13 @@ class ImageClassifier(LightningModule):
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
         self.network = build_network(arch, network, image_spec)
-        self.loss = build_loss(loss, len(image_spec.classes))
-        check_optimizer(optimizer, lr_scheduler, self.network.parameters(), lr)
+        self.loss = build_loss(loss)
         # What hparams, which must be plain values, cannot hold.
         self._optimizer = optimizer if callable(optimizer) else None
         self._lr_scheduler = lr_scheduler if callable(lr_scheduler) else None
         plain = {
             "arch": short_name(arch),
-            "network": BUILT_OUTSIDE if isinstance(arch, nn.Module) else network,
+            "network": network,
             "optimizer": plain_spec(optimizer),
             "lr_scheduler": plain_spec(lr_scheduler),
             "loss": plain_spec(loss),
@@ -82,6 +81,8 @@ class ImageClassifier(LightningModule):
         }
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)
+        with suppress(NotImportedError):  # a checkpoint can be used without its optimizer's class
+            self._optimizer_and_schedule(steps=lambda: 1000)  # refuses wrong arguments now
         self.train_metrics = LossAndAccuracy()
         self.eval_metrics = LossAndAccuracy()
 
@@ -139,11 +140,7 @@ class ImageClassifier(LightningModule):
         return build_optimizer(spec, self.network.parameters(), self.hparams["lr"])
 
     def configure_optimizers(self) -> Any:
-        lr = self.hparams["lr"]
-        optimizer = self.make_optimizer()
-        spec = self._lr_scheduler or self.hparams["lr_scheduler"]
-        schedule = build_schedule(spec, optimizer, lr, steps=lambda: int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+        return self._optimizer_and_schedule(steps=lambda: int(self.trainer.estimated_stepping_batches))
 
     def setup(self, stage: str) -> None:
         seen = getattr(getattr(self.trainer, "datamodule", None), "image_spec", self.image_spec)
@@ -154,11 +151,20 @@ class ImageClassifier(LightningModule):
         if self.trainer.world_size > 1 and self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
 
+    def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
+        optimizer = self.make_optimizer()
+        spec = self._lr_scheduler or self.hparams["lr_scheduler"]
+        schedule = build_schedule(spec, optimizer, self.hparams["lr"], steps)
+        return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
+
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:
         """The sum of the batch's losses: (). Adds the batch to the metrics."""
         images, targets = batch
         logits = self(images)
         losses: Tensor = self.loss(logits, targets)
+        if losses.shape != targets.shape and not hasattr(self.loss, "reduction"):
+            got = f"{tuple(losses.shape)} for {len(targets)} images"
+            raise UsageError(f"the loss {type(self.loss).__name__} returns {got}: it must return one loss per image")
         loss_sum = losses.sum() if losses.ndim else losses
         metrics.update(loss_sum.detach(), logits.detach(), targets)
         return loss_sum

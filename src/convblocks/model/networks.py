@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
-from convblocks.model.class_specs import BUILT_OUTSIDE, Named, accepts, arguments_of, instantiate, short_name
+from convblocks.model.class_specs import Named, accepts, instantiate, short_name
 
 
 class MultiLayerPerceptron(nn.Module):
@@ -125,16 +125,7 @@ def places_of(archs: Iterable[str]) -> dict[str, int]:
     return {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *archs]))}
 
 
-def check_name(arch: str) -> None:
-    """Raise a UsageError for a name that is neither registered nor dotted; does not check that a class exists."""
-    if arch not in ARCHITECTURES and "." not in arch:
-        known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"unknown architecture {arch!r}: choose one of {known}, or a class such as module.Network")
-
-
-def build_network(
-    arch: Named, arguments: Mapping[str, Any] | str | None = None, image_spec: ImageSpec = MNIST
-) -> nn.Module:
+def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST) -> nn.Module:
     """A network, registered or your own, in channels_last.
 
     In this memory format convolutions are fastest; results differ only by rounding. The registered networks get the
@@ -151,11 +142,9 @@ def build_network(
             shape.
     """
     name = short_name(arch)
-    check_name(name)
-    if arguments == BUILT_OUTSIDE:  # in the checkpoint of a network that was passed
-        if name not in ARCHITECTURES and not isinstance(arch, nn.Module):
-            raise UsageError(f"the checkpoint does not say how its network was built: load it with arch={name}(...)")
-        arguments = None
+    if name not in ARCHITECTURES and "." not in name:
+        known = ", ".join(ARCHITECTURES)
+        raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
     if arguments and (name in ARCHITECTURES or isinstance(arch, nn.Module)):
         raise UsageError(f"the network {name} takes no arguments, but was given {', '.join(arguments)}")
     if name in ARCHITECTURES:
@@ -163,10 +152,8 @@ def build_network(
     elif isinstance(arch, nn.Module):
         network = arch
     else:
-        given = arguments_of({"class_path": name, "init_args": arguments or {}})
-        if accepts(arch, "image_spec"):
-            given = {"image_spec": image_spec} | given
-        network = instantiate(nn.Module, arch, **given)
+        given = {"image_spec": image_spec} if accepts(arch, "image_spec") else {}
+        network = instantiate(nn.Module, arch, **(given | dict(arguments or {})))
     if hasattr(network, "training_step"):
         raise UsageError(f"{name} is a LightningModule, whose own steps would be ignored: give it as --model")
     if name not in ARCHITECTURES:

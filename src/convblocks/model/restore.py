@@ -70,7 +70,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         raise UserError(f"there is no checkpoint {path}")
     checkpoint = read_checkpoint(path)
     arch = checkpoint["hyper_parameters"]["arch"]
-    if not isinstance(arch, str) or not (arch in ARCHITECTURES or class_specs.is_dotted(arch)):
+    if not isinstance(arch, str) or not (arch in ARCHITECTURES or "." in arch):
         raise UserError(f"{path} holds a network {arch!r}, which is not one of {', '.join(ARCHITECTURES)}")
     if arch not in ARCHITECTURES:
         if arch not in allowed:

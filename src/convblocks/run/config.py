@@ -1,11 +1,9 @@
-"""The configuration of a run: parsed once and checked, then made into data, classifier and Trainer."""
+"""The configuration of a run: parsed once and checked, then made into data, module and Trainer."""
 
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +11,41 @@ import jsonargparse
 import torch
 import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks import wings
-from convblocks.data import mnist
-from convblocks.data.images import ImageSource, ImageSpec
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
-from convblocks.model.class_specs import KINDS, full_name, short_name
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.networks import check_name
-from convblocks.run.checkpoints import refuse_objects
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import NAME_IS_NEEDED, NO_LIMIT, check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import EPOCHS, OWN, Settings, parse_words, parser, plain_settings
+from convblocks.run.parser import (
+    FitParser,
+    Settings,
+    by_full_names,
+    by_option,
+    class_spec,
+    defaults_of_class_specs,
+    full_name,
+    merged,
+    parser,
+    plain_settings,
+    read_config,
+    take_class,
+)
 from convblocks.run.progress import Bar
+
+# What a run trains, and on what, if nothing else is named.
+MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
+
+EPOCHS = 5
+
+# The option that prints all settings, for ``--config``.
+PRINT = "--print_config"
 
 
 @dataclass(frozen=True)
@@ -38,14 +53,17 @@ class Config:
     """A parsed and checked command line of ``fit``.
 
     Args:
-        settings: Everything that determines the run's results, in plain values; saved in ``config.yaml``, and read by
-            ``--config``.
+        settings: Everything that determines the run's results, in plain values, as LightningCLI writes them: ``model``
+            and ``data`` as ``{"class_path": NAME, "init_args": {...}}``, ``trainer``, ``seed`` and so on. Saved in
+            ``config.yaml``, and read by ``--config``.
         name: The run directory below ``lightning_logs``; None for the next free version.
         root: The parent folder of ``lightning_logs``.
         resume: Whether to resume an existing run.
         running_loss: Whether to print the loss every few batches.
         options: The values of the options that wings add, which are no settings.
-        parsed: The same values in the types of the signatures.
+        parsed: All values in the types of the signatures.
+        parser: The one that parsed them.
+        classes: Those of ``model`` and ``data``.
     """
 
     settings: Settings
@@ -55,106 +73,75 @@ class Config:
     running_loss: bool
     options: Mapping[str, Any]
     parsed: jsonargparse.Namespace = field(repr=False, compare=False)
+    parser: FitParser = field(repr=False, compare=False)
+    classes: dict[str, type] = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, arguments: Sequence[str]) -> "Config":
-        """Parse and check a command line, without building anything.
+        """Parse and check a command line, without building anything; imports the model's and the data's class.
 
         Raises:
-            UsageError: options that are unknown, out of range, or incompatible.
+            UsageError: options that are unknown, out of range, or incompatible, or classes that do not exist.
         """
-        class_specs.see_current_folder()  # for a user's own callbacks and loggers
-        parsed = parse_words([*_saved_config(arguments), *arguments])
-        for group, option in (("data", "val_size"), ("trainer", "max_steps")):
-            if option not in parsed[group]:  # the parser accepts a config in which a group is a single value
-                raise UsageError(f"{group} in a config must hold options, as in `{group}: {{{option}: 1}}`")
-        if parsed.epochs is None:  # Lightning's rule: with another limit, epochs have none
-            parsed.epochs = EPOCHS if parsed.trainer.max_steps == -1 and parsed.trainer.max_time is None else NO_LIMIT
-            parsed.trainer.max_epochs = parsed.epochs
+        settings, words = _given(arguments)
+        names = {group: settings[group].pop("class_path", None) for group in ("model", "data")}
+        classes = _import_classes(names)
+        settings, words = _with_class_specs(classes["model"], settings, words)
+        options = parser(classes["model"], classes.get("data"))
+        others = [part for word in words if word != [PRINT] for part in _joined(word)]
+        parsed = options.parse_args(["--config", yaml.safe_dump(settings), *others])
+        if parsed.trainer.max_epochs is None:  # Lightning's rule: with another limit, epochs have none
+            is_limited = parsed.trainer.max_steps != -1 or parsed.trainer.max_time is not None
+            parsed.trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
         if parsed.threads is None:
             parsed.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
         check(parsed)
+        plain = plain_settings(options, parsed, names)
+        if [PRINT] in words:
+            print(yaml.safe_dump(plain, sort_keys=False), end="")
+            sys.exit()
         return cls(
-            settings=plain_settings(parsed),
+            settings=plain,
             name=parsed.name,
             root=Path(parsed.trainer.default_root_dir or ""),
             resume=parsed.resume,
             running_loss=parsed.running_loss,
             options={option: parsed.get(option) for option in wings.options()},
             parsed=parsed,
+            parser=options,
+            classes=classes,
         )
 
-    @property
-    def is_of_images(self) -> bool:
-        """Whether it trains a network that classifies images, not a LightningModule of the user's own."""
-        return "arch" in self.settings
-
-    def import_classes(self) -> None:
-        """Import the classes that the settings name.
+    def make_data(self) -> LightningDataModule | None:
+        """The data, if they are not the module's own.
 
         Raises:
-            UsageError: one does not exist.
+            UsageError: they do not take their arguments.
         """
-        settings = self.settings
-        if not self.is_of_images:
-            for option in OWN:
-                if option in settings:
-                    class_specs.import_class(short_name(settings[option]))
-            return
-        check_name(settings["arch"])
-        for name in (
-            *(full_name(option, settings[option]) for option in KINDS),
-            settings["arch"],
-            settings["data"].get("source") or "",
-        ):
-            if "." in name:
-                class_specs.import_class(name)
+        seed_everything(self.settings["seed"], verbose=False)
+        return self._make("data") if "data" in self.classes else None
 
-    def make_data(self) -> ImageDataModule:
-        """The data module of these settings, or a UsageError."""
-        given = dict(self.parsed.data)
-        root, source = given.pop("root"), given.pop("source")
-        return ImageDataModule(
-            str(mnist.DEFAULT_ROOT) if root is None else root,
-            **given,
-            source=partial(class_specs.instantiate, ImageSource, source) if source else None,
-        )
+    def make_module(self, data: LightningDataModule | None) -> LightningModule:
+        """The module for these data; its weights are drawn from the global generators, which are seeded.
 
-    def make_classifier(self, image_spec: ImageSpec) -> ImageClassifier:
-        """The classifier of these settings; its weights are drawn from torch's global generator.
+        A module with a parameter ``image_spec`` gets that of its data, for which images may be read.
 
         Raises:
-            UsageError: the network, optimizer, schedule or loss does not take its arguments.
+            UsageError: it does not take its arguments, or there are no training data.
+            DataError: there are no images.
         """
-        settings = self.settings
-        return ImageClassifier(
-            settings["arch"],
-            settings["lr"],
-            settings["optimizer"],
-            settings["lr_scheduler"],
-            settings.get("network"),
-            settings["trainer"]["sync_batchnorm"],
-            settings["loss"],
-            image_spec,
-        )
+        image_spec = getattr(data, "image_spec", None)
+        takes_it = image_spec is not None and class_specs.accepts(self.classes["model"], "image_spec")
+        seed_everything(self.settings["seed"], verbose=False)
+        module = self._make("model", **({"image_spec": image_spec} if takes_it else {}))
+        if not is_overridden("train_dataloader", data or module):
+            raise UsageError(f"{self.settings['model']['class_path']} has no training data: give it --data")
+        return module  # type: ignore[no-any-return]
 
-    def make_own_parts(self) -> tuple[LightningModule, LightningDataModule | None]:
-        """The user's own module and data; weights are drawn from the global generators.
-
-        Raises:
-            UsageError: they do not take their arguments, or are not such classes, or could not be resumed.
-        """
-        specs = {option: self.settings[option] for option in OWN if option in self.settings}
-        kinds = {"model": LightningModule, "datamodule": LightningDataModule}
-        made = {
-            option: class_specs.instantiate(kinds[option], short_name(spec), **class_specs.arguments_of(spec))
-            for option, spec in specs.items()
-        }
-        for one in made.values():
-            refuse_objects(one.hparams, f"{type(one).__qualname__}'s")
-        if not is_overridden("train_dataloader", made.get("datamodule", made["model"])):
-            raise UsageError(f"{short_name(specs['model'])} has no training data: give it a --datamodule")
-        return made["model"], made.get("datamodule")
+    def _make(self, group: str, **more: Any) -> Any:
+        made = self.parser.instantiate(jsonargparse.Namespace({group: self.parsed[group]}))[group]
+        kind = LightningModule if group == "model" else LightningDataModule
+        return class_specs.instantiate(kind, self.classes[group], **made.as_dict(), **more)
 
     def make_trainer(
         self, root: Path, callbacks: Sequence[Callback] = (), arguments: Mapping[str, Any] | None = None
@@ -170,10 +157,10 @@ class Config:
         Raises:
             UsageError: an unknown class, or options that Lightning refuses.
         """
-        parsed, arguments = self.parsed.clone(), arguments or {}
-        parsed.trainer.logger = arguments.get("logger", False)
+        parsed, arguments = self.parsed.trainer.clone(), arguments or {}
+        parsed.logger = arguments.get("logger", False)
         try:
-            given = parser().instantiate(parsed).trainer.as_dict()
+            given = self.parser.instantiate(jsonargparse.Namespace(trainer=parsed)).trainer.as_dict()
             own_callbacks = _as_list(given["callbacks"])
             if given["profiler"]:
                 logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # its report is logged there
@@ -187,7 +174,8 @@ class Config:
                 "enable_model_summary": False,  # fit prints its own
                 "profiler": given["profiler"] or arguments.get("profiler"),
                 "sync_batchnorm": False,  # done without Lightning, on any device
-                "use_distributed_sampler": given["use_distributed_sampler"] and not self.is_of_images,
+                "use_distributed_sampler": given["use_distributed_sampler"]
+                and not issubclass(self.classes.get("data", object), ImageDataModule),
                 "callbacks": [*callbacks, *bar, *own_callbacks],
                 "plugins": [*arguments.get("plugins", ()), *_as_list(given["plugins"])],
             }
@@ -199,39 +187,88 @@ class Config:
         return trainer
 
 
-def _saved_config(arguments: Sequence[str]) -> list[str]:
-    """On a resume, the run's saved settings as a first config, so that they need not be given again."""
-    name = _last("--name", arguments)
-    may_begin = any(_last(option, arguments) for option in ("--arch", "--model", "--config"))
-    if "--resume" not in arguments:
-        return []
-    if not name:
-        if may_begin:
-            return []  # refused later, with what else is wrong
+def _given(arguments: Sequence[str]) -> tuple[Settings, list[list[str]]]:
+    """The settings of configs and the classes that are named, and the other words of a command line."""
+    class_specs.see_current_folder()  # for a user's own classes
+    words = [[full_name(option), *values] for option, *values in by_option(arguments)]
+    settings = _saved_settings(words)
+    for option, *values in words:
+        if option == "--config" and values:
+            settings = merged(settings, read_config(values[0]))
+    words = [word for word in words if word[0] != "--config"]
+    for group in ("model", "data"):
+        settings, words = take_class(group, words, settings)
+    return settings, words
+
+
+def _joined(words: list[str]) -> list[str]:
+    """An option and its value as one word: the value may begin with a dash."""
+    return ["=".join(words)] if len(words) == 2 and words[0].startswith("--") else words
+
+
+def _with_class_specs(model: type, settings: Settings, words: list[list[str]]) -> tuple[Settings, list[list[str]]]:
+    """The settings with a model's class specs, and the words without. What they name is imported: a person named it.
+
+    Raises:
+        UsageError: there is no such class, or an image classifier has no network.
+    """
+    specs = defaults_of_class_specs(model)
+    for option, default in specs.items():
+        settings, words = take_class(f"model.{option}", words, settings)
+        settings["model"][option] = class_spec(option, settings["model"].get(option, default), default)
+    named = [class_specs.short_name(settings["model"][option]) for option in specs]
+    if issubclass(model, ImageClassifier):
+        networks = [settings["model"].get("arch"), *(word[1] for word in words if word[0] == "--model.arch")]
+        named.append(str(networks[-1]))
+        if networks == [None] and ["--help"] not in words:
+            known = ", ".join(ARCHITECTURES)
+            raise UsageError(f"--arch is required: choose one of {known}, or give a LightningModule as --model")
+    for name in named:
+        if "." in name:
+            class_specs.import_class(name)
+    return settings, words
+
+
+def _import_classes(names: dict[str, str | None]) -> dict[str, type]:
+    """The classes of model and data, by their names; an image classifier's data are images, if nothing else is named.
+
+    Raises:
+        UsageError: there is no such class, or it is of another kind.
+    """
+    kinds = {"model": LightningModule, "data": LightningDataModule}
+    names["model"] = names["model"] or MODEL
+    found: dict[str, type] = {}
+    for group, kind in kinds.items():
+        if group == "data" and names["data"] is None and issubclass(found["model"], ImageClassifier):
+            names["data"] = DATA
+        if name := names[group]:
+            named = class_specs.import_class(name)
+            if not (isinstance(named, type) and issubclass(named, kind)):
+                raise UsageError(f"--{group} {name}: it is no {kind.__name__}")
+            found[group] = named
+    return found
+
+
+def _saved_settings(words: Sequence[Sequence[str]]) -> Settings:
+    """On a resume, the run's saved settings, so that they need not be given again."""
+    given = {option: values[0] if values else "" for option, *values in words}
+    begins = given.keys() & {"--model", "--model.arch", "--config"}
+    if "--resume" not in given:
+        return by_full_names({})
+    if not (name := given.get("--name")):
         raise UsageError(NAME_IS_NEEDED)
-    directory = RunDirectory(name, Path(_last("--trainer.default_root_dir", arguments) or ""))
+    directory = RunDirectory(name, Path(given.get("--trainer.default_root_dir", "")))
     if not directory.config.is_file():
-        if may_begin:
-            return []  # comparisons also pass --resume to new runs
+        if begins:
+            return by_full_names({})  # comparisons also pass --resume to new runs
         if directory.exists():
             raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
         raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
-    saved = directory.read_config()
+    settings = by_full_names(directory.read_config())
     for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
-        if any(word.startswith(f"--trainer.{option}+") for word in arguments):
-            saved["trainer"].pop(option, None)
-    return ["--config", yaml.safe_dump(saved)]
-
-
-def _last(option: str, arguments: Sequence[str]) -> str | None:
-    """The last value of an option among words that are not parsed yet."""
-    last = None
-    for word, following in pairwise([*arguments, ""]):
-        if word == option:
-            last = following
-        elif word.startswith(f"{option}="):
-            last = word.removeprefix(f"{option}=")
-    return last
+        if f"--trainer.{option}+" in given:
+            settings["trainer"].pop(option, None)
+    return settings
 
 
 def _as_list(given: Any) -> list[Any]:

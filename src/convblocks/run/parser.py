@@ -1,63 +1,76 @@
-"""The parser of ``fit``: from words and configs to typed values, and from these to plain ones."""
+"""The options of ``fit``: their full names, and the parser for a model, its data and the Trainer.
+
+A setting has one name, that of the argument it sets, as in LightningCLI: ``model.lr``, ``data.batch_size``,
+``trainer.max_epochs``. ``SHORT`` abbreviates some of them, on the command line and in configs.
+"""
 
 import inspect
-import os
 import re
-import sys
-from argparse import ArgumentParser
-from collections.abc import Sequence
-from enum import Enum
-from functools import cache, reduce
-from operator import or_
-from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
 
 import jsonargparse
-from lightning.pytorch import Trainer
+import yaml
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from convblocks import wings
-from convblocks.command_line import options_of, with_suggestion
+from convblocks.command_line import with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
 
-EPOCHS = 5
-
-TRAINER_DEFAULTS = {
-    "enable_model_summary": False,
-    "log_every_n_steps": 50,
-    "num_sanity_val_steps": 0,
-    "sync_batchnorm": True,
+SHORT = {
+    "arch": "model.arch",
+    "network": "model.network",
+    "lr": "model.lr",
+    "optimizer": "model.optimizer",
+    "lr_scheduler": "model.lr_scheduler",
+    "loss": "model.loss",
+    "batch_size": "data.batch_size",
+    "epochs": "trainer.max_epochs",
+    "datamodule": "data",
+    "seed_everything": "seed",
 }
 
-# Short options, and the options that they set. The latter cannot be given themselves.
-LINKS = {"epochs": "trainer.max_epochs", "batch_size": "data.batch_size", "seed": "data.seed"}
+DEFAULTS = {
+    "trainer.enable_model_summary": False,
+    "trainer.log_every_n_steps": 50,
+    "trainer.num_sanity_val_steps": 0,
+    "trainer.sync_batchnorm": True,
+}
 
-# Options that are class specs: --optimizer sgd --optimizer.momentum 0.8. While parsing, the arguments have a key of
-# their own, so that they can be added to a class that a config names.
-CLASSES = ("optimizer", "lr_scheduler", "loss")
+# Options of the Trainer for which 1 is one batch, and 1.0 all of them.
+BATCHES = (
+    "limit_train_batches",
+    "limit_val_batches",
+    "limit_test_batches",
+    "limit_predict_batches",
+    "overfit_batches",
+    "val_check_interval",
+)
 
-# The same for a LightningModule of the user's own and its data; then the options of images do not apply.
-OWN = ("model", "datamodule")
-OF_IMAGES = ("arch", "network", "batch_size", "lr", *CLASSES, "data")
+# LightningCLI's options that have no counterpart, and what takes their place.
+HINTS = {
+    "--ckpt_path": "--ckpt_path is not needed: --resume carries on the run of that --name from its last checkpoint"
+}
 
 # Options of where a run is kept and what it prints, not of what it computes.
-NOT_SETTINGS = ("config", "name", "resume", "running_loss", *(f"{option}_arguments" for option in (*CLASSES, *OWN)))
+NO_SETTINGS = ("config", "name", "resume", "running_loss")
 
-# Options that name folders.
-FOLDERS = ("--data.root", "--trainer.default_root_dir")
+# Lines of jsonargparse's messages that say nothing of what is wrong.
+NOISE = (
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Problem with",
+    "Expected a path",
+    "Expected a <class 'NoneType'>",
+)
 
-# The option that prints all options with their values, for ``--config``.
-PRINT = "--print_config"
-
-# Endings of the options that jsonargparse adds to others.
-VARIANTS = ("+", ".help")
-
-# Types in words. Where several are allowed, the first of them counts.
-TYPES = {"float": "a number", "int": "a whole number", "bool": "true or false"}
-
+# The names of options and their values, in groups.
 Settings = dict[str, Any]
 
 
@@ -65,221 +78,190 @@ class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        for option, target in LINKS.items():
-            if re.search(rf'(--|"|--> ){re.escape(target)}\b', message):
-                raise UsageError(f"{target} is set with --{option}") from ex
-        if '"data.size"' in message:
-            raise UsageError("--data.size takes a height and a width in pixels, such as 32 40") from ex
-        if message.startswith("Unexpected config: "):
-            found = " ".join(message.split()[2:]) or "nothing"
-            raise UsageError(f"--config: expected lines such as lr: 0.01, but found {found[:80]}") from ex
-        if message.startswith("Problems parsing config"):
-            message = f"--config: {message}"
-        raise UsageError(_shortened(with_suggestion(" ".join(message.split()), known_options(self)))) from ex
-
-
-class ConfigFile(jsonargparse.ActionConfigFile):  # type: ignore[name-defined, misc]  # it has no types
-    """A config whose classes replace those of earlier configs, with all their arguments."""
-
-    def __call__(self, parser: FitParser, cfg: jsonargparse.Namespace, values: str, option_string: Any = None) -> None:
-        """Override earlier options by the config's; jsonargparse alone does not know the class of a short name."""
-        if earlier := [option for option in (*CLASSES, *OWN) if not isinstance(cfg.get(option), str | None)]:
-            chosen = type(cfg)()
-            self.apply_config(parser, chosen, self.dest, values)
-            for option in earlier:
-                if chosen.get(option) is not None:
-                    cfg[option] = None
-        super().__call__(parser, cfg, values, option_string)
+        message = _innermost_reason(message)
+        known = list(self.get_defaults().keys())
+        raise UsageError(
+            with_suggestion(message, [*(short for short in SHORT if SHORT[short] in known), *known])
+        ) from ex
 
 
 @cache
-def parser() -> FitParser:
+def parser(
+    model: type[LightningModule] = ImageClassifier, data: type[LightningDataModule] | None = ImageDataModule
+) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
     options = FitParser(prog="convblocks fit", allow_abbrev=False)
-    options.add_argument("--config", action=ConfigFile, help="A YAML file with options.")
-    options.add_argument("--arch", type=str, help="The network to train, or its class.")
-    options.add_argument("--network", type=dict[str, Any] | None, help="Arguments of the network: --network.hidden 64.")
-    help_text = f"Passes over the training images (default: {EPOCHS}, or without limit if there is another one)."
-    options.add_argument("--epochs", type=int | None, help=help_text)
-    batch_size, lr = _default(ImageDataModule, "batch_size"), _default(ImageClassifier, "lr")
-    options.add_argument("--batch_size", type=int, default=batch_size, help="Images per optimizer step.")
-    options.add_argument("--lr", type=float, default=lr, help="Learning rate.")
-    for option in CLASSES:
-        help_text = f"A short name or a class; its arguments as --{option}.KEY."
-        options.add_argument(f"--{option}", type=ClassSpec, default=_default(ImageClassifier, option), help=help_text)
-        options.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
-    for option, what in (("model", "LightningModule"), ("datamodule", "LightningDataModule")):
-        help_text = f"A {what} of your own instead of --arch; its arguments as --{option}.KEY."
-        options.add_argument(f"--{option}", type=ClassSpec | None, help=help_text)
-        options.add_argument(f"--{option}_arguments", type=dict[str, Any] | None, help=jsonargparse.SUPPRESS)
-    options.add_argument("--judge", type=str, help="The metric to judge the model by, such as val/loss:min.")
-    help_text = "Seed of the weights, and of the order and movements of the images."
-    options.add_argument("--seed", type=int, default=0, help=help_text)
+    options.add_argument("--config", action=jsonargparse.ActionConfigFile, help="A YAML file with options.")
+    options.add_argument("--judge", type=str | None, help="The metric to judge the model by, such as val/loss:min.")
+    options.add_argument("--seed", type=int, default=0, help="Seed of the weights, and of the images' order.")
     options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
-    options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
+    options.add_argument("--name", type=str | None, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     wings.add_options(options)
-    for group, part in (("data", ImageDataModule), ("trainer", Trainer)):
-        options.add_class_arguments(part, group, instantiate=False, sub_configs=True, skip={"root", "source"})
-    help_text = "Folder with pictures as train/CLASS/* and test/CLASS/*, or with MNIST's files (default: MNIST)."
-    options.add_argument("--data.root", type=str, help=help_text)
-    options.add_argument(
-        "--data.source", type=str, help="A class that reads a data set of another kind: mydata.Stripes."
-    )
-    actions: list[Any] = options._actions  # jsonargparse has no public way to a type
-    for action in actions:
-        if hasattr(action, "_typehint"):
-            action._typehint = _int_before_float(action._typehint)
-    options.set_defaults({f"trainer.{option}": value for option, value in TRAINER_DEFAULTS.items()})
-    for option, target in LINKS.items():
-        options.link_arguments(option, target)
+    parts: dict[str, tuple[type | None, set[str]]] = {
+        "model": (model, {"image_spec"}),
+        "data": (data, set()),
+        "trainer": (Trainer, {*BATCHES}),
+    }
+    for group, (part, skipped) in parts.items():
+        if part:
+            of_part = {one for one in skipped if one in inspect.signature(part).parameters}
+            options.add_class_arguments(
+                part, group, instantiate=False, fail_untyped=False, sub_configs=True, skip=of_part
+            )
+    for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
+        default, help_text = (
+            inspect.signature(Trainer).parameters[option].default,
+            "Whole: batches. With a point: a share.",
+        )
+        options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
+    options.set_defaults(DEFAULTS)
+    if issubclass(model, ImageClassifier):
+        options.link_arguments("trainer.sync_batchnorm", "model.sync_batchnorm")
+    if data and issubclass(data, ImageDataModule):
+        options.link_arguments("seed", "data.seed")
     return options
 
 
-def known_options(parser: ArgumentParser) -> list[str]:
-    """The options that may be given to ``fit``, without their dashes."""
-    return [option for option in options_of(parser) if option not in LINKS.values() and not option.endswith(VARIANTS)]
-
-
-def as_single_words(arguments: Sequence[str]) -> list[str]:
-    """Replace ``--data.size 32 40`` by ``--data.size=[32, 40]``, and ``~`` by the home folder, as shells do not always.
-
-    YAML would read it as null.
-    """
-    words = list(arguments)
-    for at, word in enumerate(words):
-        option, equals, value = word.partition("=")
-        if option in FOLDERS and equals:
-            words[at] = f"{option}={os.path.expanduser(value)}"
-        elif at and words[at - 1] in FOLDERS and word.startswith("~"):
-            words[at] = os.path.expanduser(word)
-    for at, word in enumerate(words[:-2]):
-        if word == "--data.size" and words[at + 1].isdecimal() and words[at + 2].isdecimal():
-            words[at : at + 3] = [f"--data.size=[{words[at + 1]}, {words[at + 2]}]"]
-            break
-    return words
-
-
-def parse_words(arguments: Sequence[str]) -> jsonargparse.Namespace:
-    """The values of all options.
-
-    ``--optimizer.momentum``, also if written with init_args, is ``optimizer_arguments.momentum``.
+def by_option(arguments: Sequence[str]) -> list[list[str]]:
+    """Each option of a command line with the words behind it; several numbers become a list, as ``--data.size 32 40``.
 
     Raises:
-        UsageError: an unknown option, or a value of another type.
+        UsageError: an option of LightningCLI that has no counterpart.
     """
-    options = "|".join((*CLASSES, *OWN))
-    apart = re.compile(rf"--({options})\.(init_args\.)?(?!class_path)")
-    classes = re.compile(rf"--({options})\.class_path")
-    words = [classes.sub(r"--\1", apart.sub(r"--\1_arguments.", word)) for word in as_single_words(arguments)]
+    found: list[list[str]] = []
+    for word in arguments:
+        if not word.startswith("--") and found:
+            found[-1].append(word)
+        else:
+            option, equals, value = word.partition("=")
+            found.append([option, value] if equals and word.startswith("--") else [word])
+    for words in found:
+        if words[0] in HINTS:
+            raise UsageError(HINTS[words[0]])
+        if len(words) > 2 and all(word.replace(".", "", 1).isdecimal() for word in words[1:]):
+            words[1:] = [f"[{', '.join(words[1:])}]"]
+    return found
+
+
+def full_name(option: str) -> str:
+    """``model.lr`` for ``lr``, and for LightningCLI's ``model.init_args.lr``; with the dashes if there are any."""
+    dashes = "--" if option.startswith("--") else ""
+    head, dot, rest = option.removeprefix(dashes).partition(".")
+    long = f"{SHORT.get(head, head)}{dot}{rest}"
+    return dashes + (long.replace(".init_args", "") if long.startswith(("model.", "data.")) else long)
+
+
+def read_config(text: str) -> Settings:
+    """The settings of a YAML file, or of YAML itself, by their full names.
+
+    Raises:
+        UsageError: it cannot be read, or does not hold settings.
+    """
     try:
-        if PRINT not in words:
-            return parser().parse_args(words)
-        # Not by jsonargparse, which would leave out the arguments of classes.
-        parsed = parser().parse_args([word for word in words if word != PRINT])
-    except UnicodeDecodeError as error:
-        raise UsageError(f"--config: the file is not text ({error})") from error
-    for option in (*CLASSES, *OWN):
-        if parsed[option] is not None:
-            parsed[option] = class_spec(option, parsed)
-        del parsed[f"{option}_arguments"]
-    print(parser().dump(parsed, skip_none=False, skip_validation=True), end="")
-    sys.exit()
+        content = jsonargparse.get_loader("yaml")(text if ": " in text or "\n" in text else Path(text).read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        raise UsageError(f"--config {text[:80]}: {reason}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {str(content)[:80]}")
+    return by_full_names(content)
 
 
-def plain_settings(parsed: jsonargparse.Namespace) -> Settings:
-    """Everything that determines a run's results, in plain values."""
-    links = {target.split(".")[1] for target in LINKS.values()}
-    others = {*NOT_SETTINGS, *wings.options()}
-    settings = {option: value for option, value in _plain(parsed).items() if option not in others}
-    for group in ("data", "trainer"):
-        settings[group] = {option: value for option, value in settings[group].items() if option not in links}
+def by_full_names(content: Mapping[Any, Any]) -> Settings:
+    """Settings as a file has them, by their full names; a class's arguments stand beside its ``class_path``."""
+    settings: Settings = {"model": {}, "data": {}, "trainer": {}}
+    for option, value in content.items():
+        full = full_name(str(option))
+        if full in ("model", "data") and isinstance(value, Mapping) and isinstance(value.get("init_args", {}), Mapping):
+            value = {key: own for key, own in value.items() if key != "init_args"} | value.get("init_args", {})
+        for part in reversed(full.split(".")):
+            value = {part: value}
+        settings = merged(settings, value)
+    for group in ("model", "data", "trainer"):
+        if not isinstance(settings[group], dict):
+            raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
+    return settings
+
+
+def merged(earlier: Any, later: Any) -> Any:
+    """Earlier settings overridden by later ones; a class that replaces another one gets none of its arguments."""
+    if isinstance(earlier, Mapping) and isinstance(later, str):
+        later = {"class_path": later}
+    if isinstance(later, Mapping) and isinstance(earlier, str):
+        earlier = {"class_path": earlier}
+    if not (isinstance(earlier, Mapping) and isinstance(later, Mapping)):
+        return later
+    if "class_path" in earlier and later.get("class_path", earlier["class_path"]) != earlier["class_path"]:
+        return later
+    return {**earlier, **{key: merged(earlier.get(key), value) for key, value in later.items()}}
+
+
+def take_class(group: str, words: list[list[str]], settings: Settings) -> tuple[Settings, list[list[str]]]:
+    """Move the class that a command line names from the words to the settings, with the arguments of a class spec.
+
+    The options of the parser depend on the one, and jsonargparse knows no short names for the other.
+    """
+    load, rest = jsonargparse.get_loader("yaml"), []
+    classes, arguments = list[Any](), list[Any]()
+    for word in words:
+        option = word[0].removeprefix("--")
+        if option not in (group, f"{group}.class_path") and not ("." in group and option.startswith(f"{group}.")):
+            rest.append(word)
+        elif len(word) != 2:
+            raise UsageError(f"{word[0]} needs one value")
+        elif option.removesuffix(".class_path") == group:
+            classes.append(word[1] if not word[1].startswith("{") else load(word[1]))
+        else:
+            arguments.append({"init_args": {option.removeprefix(f"{group}."): load(word[1])}})
+    for change in [*({"class_path": one} if isinstance(one, str) else one for one in classes), *arguments]:
+        for part in reversed(group.split(".")):
+            change = {part: change}
+        settings = merged(settings, change)
+    return settings, rest
+
+
+def class_spec(option: str, given: Any, default: str) -> ClassSpec:
+    """What was given for a class spec: the name alone if there are no arguments.
+
+    Raises:
+        UsageError: it is no class spec.
+    """
+    parts = {"class_path": given} if isinstance(given, str) else given
+    if not isinstance(parts, dict) or parts.keys() - {"class_path", "init_args"}:
+        raise UsageError(f"--{option} must be a name, or a class_path with init_args")
+    name, arguments = parts.get("class_path", default), parts.get("init_args") or {}
+    if not (isinstance(name, str) and isinstance(arguments, dict) and all(isinstance(key, str) for key in arguments)):
+        raise UsageError(f"--{option} must be a name, or a class_path with init_args")
+    return {"class_path": name, "init_args": arguments} if arguments else name
+
+
+def plain_settings(options: FitParser, parsed: jsonargparse.Namespace, names: Mapping[str, str | None]) -> Settings:
+    """Everything that determines a run's results, in plain values, with the names of the model's and data's classes."""
+    values = yaml.safe_load(options.dump(parsed, skip_validation=True))
+    parts = {group: {"class_path": name, "init_args": values.pop(group, {})} for group, name in names.items() if name}
+    settings = parts | {option: value for option, value in values.items() if option not in NO_SETTINGS}
     settings["trainer"].pop("default_root_dir", None)
     for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
         settings["trainer"].setdefault(option, None)
-    if parsed.model is None:
-        return settings | {option: class_spec(option, parsed) for option in CLASSES}
-    general = {option: value for option, value in settings.items() if option not in OF_IMAGES}
-    return general | {option: class_spec(option, parsed) for option in OWN if parsed[option] is not None}
+    return {option: value for option, value in settings.items() if option not in wings.options()}
 
 
-def _plain(value: Any) -> Any:
-    """A parsed value as plain values, without options that are None and without a class's default arguments."""
-    if isinstance(value, jsonargparse.Namespace):
-        parts = vars(value)
-        if "class_path" in parts:
-            more = {"dict_kwargs": _plain(parts["dict_kwargs"])} if parts.get("dict_kwargs") else {}
-            return {"class_path": parts["class_path"], "init_args": _not_defaults(**parts)} | more
-        return {option: _plain(one) for option, one in parts.items() if one is not None}
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, Enum):
-        return value.value
-    return value if isinstance(value, str | int | float | None) else str(value)
+def defaults_of_class_specs(model: type) -> dict[str, str]:
+    """The parameters of a model that are class specs, and their defaults."""
+    parameters = inspect.signature(model).parameters.values()
+    return {one.name: one.default for one in parameters if one.annotation == ClassSpec}
 
 
-def _not_defaults(class_path: str, init_args: jsonargparse.Namespace | None = None, **_: Any) -> dict[str, Any]:
-    """The arguments of a class that are not its defaults."""
-    defaults = inspect.signature(class_specs.import_class(class_path)).parameters
-    arguments = vars(init_args) if init_args else {}
-    return {
-        option: _plain(value)
-        for option, value in arguments.items()
-        if (value is not None if option not in defaults else value != defaults[option].default)
-    }
-
-
-def class_spec(option: str, parsed: jsonargparse.Namespace) -> ClassSpec:
-    """A class with its arguments as one class spec; the name alone if it has none."""
-    given = parsed[option]
-    chosen: dict[str, Any] = {"class_path": given} if isinstance(given, str) else given
-    init_args = chosen.get("init_args") or {}
-    if not (isinstance(chosen.get("class_path"), str) and isinstance(init_args, dict)):
-        raise UsageError(f"--{option} must be a name, or a class_path with init_args")
-    in_config = {key: value for key, value in chosen.items() if key not in ("class_path", "init_args")}
-    arguments = init_args | in_config | (parsed[f"{option}_arguments"] or {})
-    if not all(isinstance(name, str) for name in arguments):
-        raise UsageError(f"--{option}: the names of its arguments must be words")
-    if "lr" in arguments and option == "optimizer":
-        raise UsageError("--optimizer.lr is set with --lr")
-    return {"class_path": chosen["class_path"], "init_args": arguments} if arguments else chosen["class_path"]
-
-
-def _int_before_float(kind: Any) -> Any:
-    """The same type with int tried first, so that 1 means one batch to Lightning, not all of them.
-
-    ``Union[int, float]`` becomes ``Union[float, int]`` if any module wrote that earlier: typing caches the two as one.
-    """
-    members = list(get_args(kind))
-    if get_origin(kind) not in (Union, UnionType) or not {int, float} <= set(members):
-        return kind
-    first, second = sorted((members.index(int), members.index(float)))
-    members[first], members[second] = int, float
-    return reduce(or_, members)
-
-
-def _default(of: type, parameter: str) -> Any:
-    """The default of a setting, which is defined only in the signature of its class."""
-    return inspect.signature(of).parameters[parameter].default
-
-
-def _shortened(message: str) -> str:
-    """Jsonargparse's message about a wrong value, without the list of all types that it tried."""
-    found = re.match(r'(?:Parser key|Key) "([\w.]+)":(.*)', message)
-    if found is None:
-        return message
-    option, problem = found.groups()
-    problem = re.sub(r"- Not a valid subclass of .*? \(implicit class_path\)", "", problem)  # how to write any class
-    reasons = problem.partition(" Given value")[0].strip().removeprefix("- ").split(" - ")
-    if specific := [reason for reason in reasons if not re.match(r"Expected |Does not validate", reason)]:
-        return f"--{option}: {specific[-1]}"
-    value = re.split(r"alue: ?", problem)[-1]
-    expected = [words for name, words in TYPES.items() if re.search(rf"Expected (a )?<class '{name}'>", problem)][:1]
-    if choices := ", ".join(re.findall(r"Expected a typing\.Literal\[(.*?)\]", problem)):
-        expected.append(f"one of {choices}")
-    if not expected or re.search(r"<class '\w+\.", problem):  # a class would do too
-        return f"--{option} cannot be {value!r}"
-    return f"--{option} must be {' or '.join(expected)}, not {value!r}"
+def _innermost_reason(message: str) -> str:
+    """Jsonargparse's message in one line, without all the types that it has tried."""
+    lines = [line.strip().removeprefix("- ") for line in message.partition("Given value type:")[0].splitlines()]
+    keys = re.findall(r'[Kk]ey "([\w.]+)":', message)
+    if not keys:
+        return " ".join(lines)
+    reasons = [line for line in lines if line and '":' not in line and not line.startswith(NOISE)]
+    found = [line for line in reasons if not line.startswith("Expected")][:1] or list(dict.fromkeys(reasons))
+    value = message.partition("Given value: ")[2]
+    option = next((key for key in keys if key != "config"), "config")
+    return f"--{option}: {' or '.join(found)}" + (f", not {value}" if value and "NestedArg" not in value else "")

@@ -59,7 +59,6 @@ class Run:
         trainer_settings = self.settings["trainer"]
         wings.check(self.settings)
         torch.set_num_threads(self.settings["threads"])
-        config.import_classes()
         self._make_parts()
         self._check_judge()
         self.directory = self._next_directory()

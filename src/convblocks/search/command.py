@@ -61,10 +61,11 @@ from convblocks.compare.publish import repeat_of
 from convblocks.compare.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
 from convblocks.compare.wording import settings_text
 from convblocks.console import echo
+from convblocks.data.module import ImageDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
-from convblocks.run.parser import as_single_words
+from convblocks.run.parser import by_option
 from convblocks.run.progress import terminal
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import Overrides
@@ -129,7 +130,7 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--storage", default="")
     parser.add_argument("--name", default="search")
     parser.add_argument("--no-fit", action="store_true")
-    options, others = parser.parse_known_args(as_single_words(arguments))
+    options, others = parser.parse_known_args([word for words in by_option(arguments) for word in words])
     refuse_out_of_range(options, LIMITS)
     given = options_of_fit(others, "search", parser)
     options.arch = chosen(options, given)
@@ -203,11 +204,10 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
     settings = of_fit.settings
     wings.check(settings)
     if not is_validated(settings):
-        wanted = "held-out training images: give, for example, --data.val_size 5000"
-        raise UsageError(f"a search chooses by {wanted if of_fit.is_of_images else 'a metric of validation data'}")
-    if not of_fit.is_of_images:
-        return None, {}
+        raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
     data = of_fit.make_data()
+    if not isinstance(data, ImageDataModule):
+        return None, {}
     data.prepare_data()
     data.setup()
     if confirms and not len(data.files.test.labels):
