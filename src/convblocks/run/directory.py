@@ -27,12 +27,8 @@ YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # File systems allow names of 255 bytes, and files here get endings.
 LONGEST_NAME = 200
 
-# The settings that every config.yaml has; the groups have several settings each.
-SETTINGS = ("arch", "epochs", "batch_size", "lr", "optimizer", "lr_scheduler", "loss", "seed", "threads")
-GROUPS = ("data", "trainer")
-
-# And those of a run of a user's own LightningModule.
-SETTINGS_OF_OWN = ("model", "judge", "epochs", "seed", "threads")
+# The settings that every config.yaml has.
+SETTINGS = {"model", "seed", "threads", "trainer"}
 
 # The layout of processes, which a resume may change: results depend on it only by rounding.
 LAYOUT = ("trainer.devices", "trainer.num_nodes", "trainer.strategy")
@@ -156,8 +152,9 @@ class RunDirectory:
         except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {self.config}, which is missing or damaged: {hint}") from error
         parts: dict[str, Any] = settings if isinstance(settings, dict) else {}
-        expected, groups = (SETTINGS_OF_OWN, GROUPS[1:]) if "model" in parts else (SETTINGS, GROUPS)
-        if all(isinstance(parts.get(group), dict) for group in groups) and parts.keys() >= {*expected}:
+        if "arch" in parts or "epochs" in parts:
+            raise UserError(f"{self.config} was written by an older version of convblocks: choose another --name")
+        if parts.keys() >= SETTINGS and all(isinstance(parts[group], dict) for group in ("model", "trainer")):
             return parts
         raise UserError(f"{self.config} lacks some of the run's settings: {hint}")
 

@@ -264,4 +264,4 @@ def _innermost_reason(message: str) -> str:
     found = [line for line in reasons if not line.startswith("Expected")][:1] or list(dict.fromkeys(reasons))
     value = message.partition("Given value: ")[2]
     option = next((key for key in keys if key != "config"), "config")
-    return f"--{option}: {' or '.join(found)}" + (f", not {value}" if value and "NestedArg" not in value else "")
+    return f"--{option}: {' or '.join(found).replace(' or Expected ', ' or ')}" + (f", not {value}" if value and "NestedArg" not in value else "")
