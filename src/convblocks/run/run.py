@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -176,11 +176,7 @@ class Run:
     @contextmanager
     def reporting_failures(self) -> Iterator[None]:
         """Turn expected failures into one-line errors."""
-        with ExitStack() as stack:
-            for callback in self.run_callbacks:
-                stack.enter_context(callback.around(self))
-            stack.enter_context(friendly_errors(self.trainer, self.directory, self.resume_hint))
-            stack.enter_context(quiet_tensorboard_thread())
+        with friendly_errors(self.trainer, self.directory, self.resume_hint), quiet_tensorboard_thread():
             yield
 
     def refuse_conflict(self) -> None:
