@@ -67,7 +67,7 @@ class Run:
         self.resumable = trainer_settings.get("enable_checkpointing", True)
         self.log = self._metrics_log()
         last = self.directory.last_checkpoint
-        checkpoint_io = AtomicCheckpointIO(self.directory.path, last, check_first=not config.is_of_images)
+        checkpoint_io = AtomicCheckpointIO(self.directory.path, last, check_first=True)
         # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {"plugins": [checkpoint_io], "logger": config.parsed.trainer.logger}
         self.make_board: Callable[[int], TensorBoardLogger] = lambda first_step: TensorBoardLogger(
@@ -274,7 +274,7 @@ class Run:
         return [*of_best, ExactResume(last, hint="carry on with --resume")]
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
-        return newest_checkpoint(self.directory.last_checkpoint, self.module, of_images=False)
+        return newest_checkpoint(self.directory.last_checkpoint, self.module)
 
     def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume from another run's checkpoint."""
