@@ -98,9 +98,9 @@ class Malicious:
     ("content", "message"),
     [
         (MLP | {"more": Malicious()}, "holds more than weights and plain values"),
-        ([1, 2], "is not a checkpoint of this project"),
-        ({"hyper_parameters": None, "state_dict": {}}, "is not a checkpoint of this project"),
-        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "is not a checkpoint of this project"),
+        ([1, 2], "is not a checkpoint of this version"),
+        ({"hyper_parameters": None, "state_dict": {}}, "is not a checkpoint of this version"),
+        ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "is not a checkpoint of this version"),
         ({"hyper_parameters": MLP | {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
         ({"hyper_parameters": MLP | {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
     ],

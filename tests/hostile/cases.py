@@ -6,7 +6,6 @@ a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels
 """
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +54,13 @@ AGAIN = "--name run --resume --epochs 3"
 WRONG = "fit --config short.yaml --config wrong.yaml"
 
 # Parts of a checkpoint that exist, but have senseless content.
-SENSELESS = each(checkpoint_with, ({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}))
+SENSELESS = each(
+    checkpoint_with,
+    (
+        *({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}),
+        *({"optimizer_states/0/state": ...}, {"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)}),
+    ),
+)
 OF_SEED_5 = checkpoint_with({"callbacks/RunSettings/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
@@ -236,12 +241,8 @@ RUN_DIRECTORIES = [
         Case(f"fit {AGAIN}", "last.ckpt is missing or damaged: carrying on from previous-last.ckpt", 0, {LAST: spoiler})
         for spoiler in (
             *(removed, *each(cut, (0, 1000, -1)), flipped(-400), holds("no checkpoint"), WITHOUT_A_BIAS),
-            *(checkpoint_with({part: ...}) for part in ("state_dict", "optimizer_states", "optimizer_states/0/state")),
-            *(checkpoint_with({part: ...}) for part in ("global_step", "loops", "hyper_parameters")),
-            *each(
-                checkpoint_with, ({"state_dict": {0: 1}}, {"optimizer_states": []}, {"callbacks": 3}, {"callbacks": {}})
-            ),
-            checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, device="meta")}),
+            *(checkpoint_with({part: ...}) for part in ("state_dict", "optimizer_states", "global_step", "loops")),
+            *each(checkpoint_with, ({"hyper_parameters": ...}, {"callbacks": 3}, {"callbacks": {}})),
             checkpoint_with({"state_dict/network.layers.1.weight": torch.zeros(3)}),
         )
     ),
@@ -252,10 +253,7 @@ RUN_DIRECTORIES = [
         dict.fromkeys((LAST, PREVIOUS), cut(10)),
     ),
     Case(f"fit {AGAIN}", "last.ckpt: it is damaged.*delete it", 1, {LAST: cut(10), PREVIOUS: removed}),
-    *(
-        Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt .*intact copy", 1, {LAST: spoiler})
-        for spoiler in SENSELESS
-    ),
+    *(Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt.*intact copy", 1, {LAST: spoiler}) for spoiler in SENSELESS),
     Case(f"fit {AGAIN}", "last.ckpt is of a run with seed=5, not 0: put the right one", 1, {LAST: OF_SEED_5}),
     Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     Case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),
@@ -339,7 +337,8 @@ CHECKPOINTS = [
             (flipped(-400), "it is damaged"),
             (holds(""), "it is damaged"),
             (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
-            (checkpoint_with({"state_dict": {0: 1}}), "its state_dict holds more than named tensors"),
+            (checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(7)}), "does not hold the weights"),
+            (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
             (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
             (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), NAN)}), "are not finite"),
@@ -460,25 +459,13 @@ OVERWRITTEN = [
 ]
 
 SPEC = "hyper_parameters/image_spec"
-with warnings.catch_warnings(action="ignore", category=UserWarning):  # such tensors are deprecated
-    QUANTIZED = torch.quantize_per_tensor(torch.zeros(100), 0.1, 0, torch.qint8)
 
 FORGED = [
     Case(f"{command} {LAST} {rest}", says, 1, {LAST: spoiler})
     for command, rest in (("evaluate", "--data.root data"), ("predict", "seven.png"))
     for spoiler, says in (
-        (checkpoint_with({f"{SPEC}/height": 10**9}), "not a checkpoint of this project: .*are the most"),
-        (checkpoint_with({f"{SPEC}/height": 10**4, f"{SPEC}/width": 10**4}), "does not hold the weights"),
-        (
-            checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(1).expand(10**12)}),
-            "more than named tensors",
-        ),
-        (checkpoint_with({"state_dict/network.layers.1.bias": QUANTIZED}), "more than named tensors|damaged"),
-        (
-            checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(100, dtype=torch.complex64)}),
-            "does not hold the weights",
-        ),
-        (checkpoint_with({f"{SPEC}/classes/0": ESCAPE}), r"class name '\\+x1b\[2J' is not plain text"),
+        (checkpoint_with({f"{SPEC}/height": 10**9}), "is not a checkpoint of this version"),
+        (checkpoint_with({f"{SPEC}/classes/0": ESCAPE}), "is not a checkpoint of this version"),
         (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"holds a network 'a\\x1b\[2J.B'"),
     )
 ]
@@ -490,25 +477,9 @@ ESCAPES = [
 ]
 
 POSTSCRIPT = holds("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n")
-GROUPS = "optimizer_states/0/param_groups/0"
 
 # Found by a second list of cases, thought of afresh.
 AFRESH = [
-    *(
-        Case(f"fit {AGAIN}", f"last.ckpt is damaged: it lacks .*{says}", 1, {LAST: spoiler, PREVIOUS: removed})
-        for spoiler, says in (
-            (checkpoint_with({"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)}), "optimizer's state"),
-            (checkpoint_with({f"{GROUPS}/lr": "fast"}), "optimizer's state"),
-            (checkpoint_with({"callbacks/MetricsLog/rows": 7}), "run's metrics"),
-        )
-    ),
-    Case(
-        f"predict {LAST} seven.png",
-        "lacks the network's arguments",
-        1,
-        {LAST: checkpoint_with({"hyper_parameters/network": 7})},
-    ),
-    Case(f"fit {AGAIN}", "last.ckpt: it is not a regular file", 1, {LAST: a_pipe, PREVIOUS: removed}),
     Case(f"predict {LAST} a.png", "a.png: .*not a picture", 1, {"a.png": POSTSCRIPT}),
     Case(f"fit {NEW} --data.root shapes", "0.png.*not a picture", 1, {"shapes/train/disc/0.png": POSTSCRIPT}),
     Case(f"predict {LAST} .", "seven.png", 0, {"._7.png": holds("x"), "a.pdf": a_file, "b.png": a_folder}),

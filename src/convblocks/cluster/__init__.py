@@ -1,1 +1,1 @@
-"""Rejects wrong layouts of processes under Slurm and torchrun, and names a process that dies."""
+"""Rejects wrong layouts of processes under Slurm and torchrun, and lets the first process say why a run ends."""

@@ -1,15 +1,30 @@
-"""Slurm without Lightning's own requeueing, and a message that names lost processes."""
+"""Slurm without Lightning's own requeueing, and time for the first process to report why a run ends."""
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
 
 from convblocks.cluster.layout import cluster_environments
-from convblocks.cluster.rank_failure import RankFailureMonitor
 from convblocks.run.run import Run
 
 
-def make(run: Run) -> RankFailureMonitor:
+class LastWord(Callback):
+    """Lets a process that has started others say why the run ends, instead of being killed first.
+
+    Lightning's launcher checks every five seconds whether one of them has failed, and then kills the rest.
+    """
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        launcher = trainer.strategy.launcher
+        if watched := getattr(launcher, "procs", []):
+            launcher.procs = [*watched]  # type: ignore[union-attr]  # it kills these on Ctrl-C
+            watched.clear()
+
+
+def make(run: Run) -> LastWord:
     """For every run; with one process it does nothing.
 
     Raises:
         UsageError: Lightning cannot use this job's layout.
     """
     run.trainer_arguments["plugins"] += cluster_environments(run.settings["trainer"])
-    return RankFailureMonitor(run.directory.path, run.resume_hint)
+    return LastWord()

@@ -1,7 +1,6 @@
 """Whether Slurm or torchrun has started the processes that the Trainer's settings ask for."""
 
 import os
-import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -160,8 +159,3 @@ def _number(name: str, environment: Mapping[str, str], default: int = 1) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise UsageError(f"{name} is {text!r}, and must be a number: unset it, or let srun or torchrun set it")
     return int(text)
-
-
-def host(environment: Mapping[str, str] = os.environ) -> str:
-    """The name of this machine: Slurm's, if it has one."""
-    return visible(environment).get("SLURMD_NODENAME", socket.gethostname())

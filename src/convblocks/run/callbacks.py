@@ -1,7 +1,6 @@
 """Callbacks of every run, and what a callback of a wing may do beyond Lightning's hooks."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +22,6 @@ class RunCallback(Callback):
 
     # Whether it is there in a dev run too, which writes nothing.
     in_dev_runs = False
-
-    def around(self, run: "Run") -> AbstractContextManager[None]:
-        """A context in which the run starts, trains and ends, in every process."""
-        return nullcontext()
 
     def on_start(self, run: "Run", checkpoint: dict[str, Any] | None) -> None:
         """Called in every process when the run directory is there, before the Trainer trains.

@@ -1,17 +1,19 @@
 """Writes checkpoints so that a kill cannot damage them, and finds the one to resume from."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from convblocks.errors import UnreadableError, UsageError, UserError
 from convblocks.files import write
-from convblocks.model.checkpoints import check_weights, is_plain, read_any_checkpoint, read_checkpoint
+from convblocks.model.checkpoints import check_weights, of_another_version, read_checkpoint
 
 # The parts that a resume needs beyond weights and hyper-parameters, with their types.
 RESUME_PARTS: dict[str, type] = {
@@ -26,8 +28,8 @@ RESUME_PARTS: dict[str, type] = {
 # The callback whose state in a checkpoint is the run's settings.
 SETTINGS = "RunSettings"
 
-# The states of torch's optimizers for a parameter that have its shape, on which its fused kernels rely.
-PARAMETER_SHAPED = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg", "sum")
+# States, for a parameter and in its shape, of those of torch's optimizers that have fused kernels.
+PARAMETER_SHAPED = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum"}
 
 # Stands for the run directory in a checkpoint's paths: it may be renamed and moved, so that absolute ones are wrong.
 RUN = "<run>"
@@ -75,17 +77,25 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 def refuse_objects(parts: Mapping[str, Any], owner: str = "the checkpoint's") -> None:
     """Raise a UsageError for a part that cannot be read without running code: found now, not by a resume."""
+    if _is_readable(dict(parts)):
+        return
     for name, part in parts.items():
-        content = io.BytesIO()
-        try:
-            torch.save(part, content)
-            content.seek(0)
-            torch.load(content, weights_only=True)
-        except Exception as error:  # a pickle's errors are of many types
+        if not _is_readable(part):
             raise UsageError(
                 f"{owner} {name} holds a {type(part).__name__} that a resume would refuse, since only plain values and "
                 "tensors are safe to read: leave it out (save_hyperparameters has ignore=[...])"
-            ) from error
+            )
+
+
+def _is_readable(part: Any) -> bool:
+    content = io.BytesIO()
+    try:
+        torch.save(part, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception:  # a pickle's errors are of many types
+        return False
+    return True
 
 
 def previous(path: Path) -> Path:
@@ -93,7 +103,7 @@ def previous(path: Path) -> Path:
     return path.with_name(f"previous-{path.name}")
 
 
-def newest_checkpoint(path: Path, module: nn.Module, of_images: bool) -> tuple[Path, dict[str, Any]] | None:
+def newest_checkpoint(path: Path, module: LightningModule) -> tuple[Path, dict[str, Any]] | None:
     """The path and content of the checkpoint to resume from: ``path``, or the previous one if it is missing or damaged.
 
     None if there is neither.
@@ -101,7 +111,6 @@ def newest_checkpoint(path: Path, module: nn.Module, of_images: bool) -> tuple[P
     Args:
         path: The newest checkpoint.
         module: Which resumes: the names and shapes of its state must be in the checkpoint.
-        of_images: Whether it is a classifier of this project.
 
     Raises:
         UserError: both are damaged, or one is damaged and the other missing; or one may not be read by this user.
@@ -110,7 +119,7 @@ def newest_checkpoint(path: Path, module: nn.Module, of_images: bool) -> tuple[P
     for candidate in (path, previous(path)):
         if candidate.exists():
             try:
-                return candidate, _read_resumable(candidate, module, of_images)
+                return candidate, _read_resumable(candidate, module)
             except UnreadableError:
                 raise
             except UserError as error:
@@ -120,51 +129,29 @@ def newest_checkpoint(path: Path, module: nn.Module, of_images: bool) -> tuple[P
     return None
 
 
-def _read_resumable(path: Path, module: nn.Module, of_images: bool) -> dict[str, Any]:
+def _read_resumable(path: Path, module: LightningModule) -> dict[str, Any]:
     """Read a checkpoint and check that it has all parts that a resume needs."""
-    checkpoint = read_checkpoint(path) if of_images else read_any_checkpoint(path)
-    for part, kind in RESUME_PARTS.items():
-        if not isinstance(checkpoint.get(part), kind):
-            raise UserError(f"{path} is damaged: it lacks the {part} that a resume needs")
-    shapes = [parameter.shape for parameter in module.parameters()]
-    for state in checkpoint["optimizer_states"] or [None]:
-        if not _is_optimizer_state(state, shapes if of_images and _is_of_torch(checkpoint["hyper_parameters"]) else []):
-            raise UserError(f"{path} is damaged: it lacks an optimizer's state")
-    for part, content in (("MetricsLog", "metrics"), (SETTINGS, "settings")):
-        if not isinstance(checkpoint["callbacks"].get(part), dict):
-            raise UserError(f"{path} is damaged: it lacks the run's {content}")
-    rows = checkpoint["callbacks"]["MetricsLog"].get("rows")
-    if not (isinstance(rows, list) and all(isinstance(row, dict) and "step" in row for row in rows)):
-        raise UserError(f"{path} is damaged: it lacks the run's metrics")
+    checkpoint = read_checkpoint(path)
+    parts = RESUME_PARTS | ({"hyper_parameters": dict} if module.hparams else {})
+    is_complete = all(isinstance(checkpoint.get(part), kind) for part, kind in parts.items())
+    if not (is_complete and checkpoint["callbacks"].keys() >= {"MetricsLog", SETTINGS}):
+        raise of_another_version(path)
     check_weights(path, checkpoint, module.state_dict())
     return checkpoint
 
 
-def _is_of_torch(hyper_parameters: dict[str, Any]) -> bool:
-    """Whether the optimizer is one of torch's own, by a short or a dotted name."""
-    spec = hyper_parameters.get("optimizer")
-    name = str(spec.get("class_path") if isinstance(spec, dict) else spec)
-    return "." not in name or name.startswith("torch.optim.")
-
-
-def _is_optimizer_state(state: Any, shapes: list[torch.Size]) -> bool:
-    """Whether it is an optimizer's state; of torch's own, whose fused kernels trust it, for these parameters."""
-    if not (isinstance(state, dict) and isinstance(state.get("state"), dict)):
-        return False
-    groups = state.get("param_groups")
-    if not (isinstance(groups, list) and all(isinstance(group, dict) for group in groups)):
-        return False
-    if not all(isinstance(group.get("lr", 0.0), float | int | Tensor) for group in groups):
-        return False
-    entries = state["state"]
-    if not all(isinstance(values, dict) for values in entries.values()):
-        return False
-    return all(
-        is_plain(value) and value.shape == shape
-        for number, shape in enumerate(shapes)
-        for name, value in entries.get(number, {}).items()
-        if name in PARAMETER_SHAPED and isinstance(value, Tensor)
-    )
+def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimizer]) -> None:
+    """Raise a UserError unless states from a checkpoint have their parameters' shapes, which fused kernels trust."""
+    for optimizer in optimizers:
+        if not isinstance(optimizer, Adagrad | Adam | AdamW | SGD):
+            continue
+        for parameter, state in optimizer.state.items():
+            held = [state[name] for name in PARAMETER_SHAPED & state.keys()]
+            if any(value.shape != parameter.shape for value in held if isinstance(value, Tensor)):
+                raise UserError(
+                    f"cannot resume from {path}: an optimizer's state is not of its parameter's shape: put an intact "
+                    "copy there"
+                )
 
 
 def relocated(checkpoint: dict[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 def try_out(run: Run) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
     worked = ["training", *(split for split in ("validation", "test") if run.has(split))]
-    with rank_zero_errors(run.is_rank_zero), friendly_errors(run.trainer, run.directory, run.resume_hint):
+    with friendly_errors(run.trainer, run.directory, run.resume_hint):
         run.trainer.fit(run.module, datamodule=run.data)
         logged = dict(run.trainer.callback_metrics)
         if run.has("test"):
@@ -98,7 +98,8 @@ def try_out(run: Run) -> None:
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
     with run.reporting_failures():
-        run.start()
+        with rank_zero_errors(run.is_rank_zero):
+            run.start()
         if run.is_rank_zero:
             introduce(run)
         run.train()

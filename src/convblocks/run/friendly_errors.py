@@ -1,4 +1,4 @@
-"""Turns expected failures into one-line errors, printed once however many processes there are."""
+"""Turns expected failures into one-line errors, printed once if all processes find them."""
 
 import os
 import signal
@@ -10,12 +10,15 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
 from convblocks.console import DISK_ERRORS, FILE_ERRORS
-from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.run import slurm
 from convblocks.run.directory import RunDirectory
 
 # Parts of Lightning's messages about wrong options that are not MisconfigurationExceptions.
 LIGHTNING_MESSAGES = ("Early stopping conditioned on metric", "`val_check_interval`")
+
+# Parts of torch's messages when a process no longer answers.
+LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
 
 
 @contextmanager
@@ -37,6 +40,8 @@ def rank_zero_errors(is_rank_zero: bool | None = None) -> Iterator[None]:
 def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str) -> Iterator[None]:
     """Turn expected exceptions of a Trainer into one-line errors.
 
+    What only some processes may find, such as the end of another one or a damaged picture, each of them reports.
+
     Args:
         trainer: The Trainer.
         directory: Of the run.
@@ -45,10 +50,17 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
     Raises:
         KeyboardInterrupt: Ctrl-C.
         Stopped: a signal came.
-        UserError: incompatible options, a full disk, or a run directory that cannot be written to.
+        UserError: incompatible options, a full disk, a run directory that cannot be written to, or the end of another
+            process.
     """
     try:
         yield
+    except (Stopped, DataError):
+        raise
+    except UserError as error:
+        if trainer.is_global_zero:
+            raise
+        raise type(error) from error
     except SystemExit as exit_of_lightning:
         if trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
             message = f"stopped: {resume_hint}" if trainer.is_global_zero else ""
@@ -63,10 +75,17 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
         if isinstance(error, torch.OutOfMemoryError):
             device = trainer.strategy.root_device
             raise UsageError(f"{device} has too little memory for this run: give a smaller --batch_size") from error
+        if is_lost_process(error):
+            raise UserError(f"another process of this run was lost or has failed: {resume_hint}") from error
         is_expected = isinstance(error, MisconfigurationException)
         if not is_expected and not any(part in str(error) for part in LIGHTNING_MESSAGES):
             raise
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(" ".join(str(error).split()) if trainer.is_global_zero else "") from error
+
+
+def is_lost_process(error: Exception) -> bool:
+    """Whether torch raises this error in a process whose collective lacks another one."""
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in LOST_MESSAGES)
 
 
 def find_disk_error(error: BaseException | None, directory: RunDirectory) -> OSError | None:

@@ -157,7 +157,7 @@ class ImageRun(Run):
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
         try:
-            return newest_checkpoint(self.directory.last_checkpoint, self.module, of_images=True)
+            return newest_checkpoint(self.directory.last_checkpoint, self.module)
         except UserError:  # perhaps because other classes or shapes of images have changed the shapes of the weights
             began = (read_origin(self.directory.provenance) or {}).get("data", {})
             if began and (changed := _changed_parts(began, self.fingerprint)):

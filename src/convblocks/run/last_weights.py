@@ -5,7 +5,7 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 
-from convblocks.model.checkpoints import check_weights, read_any_checkpoint
+from convblocks.model.checkpoints import check_weights, read_checkpoint
 from convblocks.model.distributed import broadcast_state
 from convblocks.run.resume import callbacks_of
 
@@ -16,7 +16,7 @@ def load_best(module: LightningModule, best: Path, is_rank_zero: bool) -> None:
     The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
     """
     if is_rank_zero and best.is_file():
-        checkpoint = read_any_checkpoint(best)
+        checkpoint = read_checkpoint(best)
         check_weights(best, checkpoint, module.state_dict())
         module.load_state_dict(checkpoint["state_dict"])
     broadcast_state(module)  # without a --name the others may not know where it is

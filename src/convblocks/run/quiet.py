@@ -27,7 +27,7 @@ def quiet_lightning() -> None:
 
 
 def quiet_further_processes() -> None:
-    """Drop warnings until the processes have met: ``RankFailureMonitor`` then shows each warning once."""
+    """Drop warnings: the first process on this machine shows them."""
 
     def skip(*_: Any, **__: Any) -> None:
         """Do nothing."""

@@ -10,7 +10,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
-from convblocks.run.checkpoints import AtomicCheckpointIO, previous
+from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
 from convblocks.run.metric_state import State
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
@@ -156,6 +156,7 @@ class ExactResume(ModelCheckpoint):
 
     def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
+        check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
         if trainer.fit_loop.restarted_mid_epoch:
             restore_within_epoch(trainer, state["processes"])

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class Run:
         self.resumable = trainer_settings.get("enable_checkpointing", True)
         self.log = self._metrics_log()
         last = self.directory.last_checkpoint
-        checkpoint_io = AtomicCheckpointIO(self.directory.path, last, check_first=not config.is_of_images)
+        checkpoint_io = AtomicCheckpointIO(self.directory.path, last, check_first=True)
         # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {"plugins": [checkpoint_io], "logger": config.parsed.trainer.logger}
         self.make_board: Callable[[int], TensorBoardLogger] = lambda first_step: TensorBoardLogger(
@@ -175,11 +175,7 @@ class Run:
     @contextmanager
     def reporting_failures(self) -> Iterator[None]:
         """Turn expected failures into one-line errors."""
-        with ExitStack() as stack:
-            for callback in self.run_callbacks:
-                stack.enter_context(callback.around(self))
-            stack.enter_context(friendly_errors(self.trainer, self.directory, self.resume_hint))
-            stack.enter_context(quiet_tensorboard_thread())
+        with friendly_errors(self.trainer, self.directory, self.resume_hint), quiet_tensorboard_thread():
             yield
 
     def refuse_conflict(self) -> None:
@@ -277,7 +273,7 @@ class Run:
         return [*of_best, ExactResume(last, hint="carry on with --resume")]
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
-        return newest_checkpoint(self.directory.last_checkpoint, self.module, of_images=False)
+        return newest_checkpoint(self.directory.last_checkpoint, self.module)
 
     def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume from another run's checkpoint."""

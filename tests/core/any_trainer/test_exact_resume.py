@@ -8,7 +8,7 @@ import torch
 from lightning import LightningDataModule, LightningModule, Trainer, seed_everything
 
 from convblocks import ExactResume
-from convblocks.errors import Stopped
+from convblocks.errors import Stopped, UserError
 from convblocks.run import signals
 from tests.any_task import characters, labels, regression, shapes
 from tests.any_task.stop import Signal
@@ -68,3 +68,21 @@ def test_a_damaged_checkpoint_is_no_loss(workspace: Path) -> None:
     Path("stopped/last.ckpt").rename("stopped/previous-last.ckpt")
     stopped = train(model, data, Path("stopped/last.ckpt"))
     assert whole.callback_metrics == stopped.callback_metrics
+
+
+def test_a_checkpoint_with_an_optimizer_state_of_another_shape_is_refused(workspace: Path) -> None:
+    """Torch's fused kernels would read beyond its end."""
+    model, data, _ = TASKS["regression"]
+    path = Path("stopped/last.ckpt")
+    with pytest.raises(Stopped):
+        train(model, data, path, stop_after=20)
+    signals.forget()
+    content = torch.load(path, weights_only=True)
+    (optimizer,) = content["optimizer_states"]
+    states = optimizer["state"].values()
+    name = next(name for name, value in next(iter(states)).items() if value.ndim)
+    for state in states:
+        state[name] = torch.zeros(1, 1, 1)
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"cannot resume from .*last\.ckpt: an optimizer's state is not of its"):
+        train(model, data, path)

@@ -279,7 +279,7 @@ def replace_by_a_foreign_file(checkpoint: Path) -> None:
     [
         (damage_both, r"cannot load .*previous-last\.ckpt: it is damaged"),
         (replace_by_another_runs, r"is of a run with lr=0\.1, not 0\.01: put the right one there"),
-        (replace_by_a_foreign_file, "is not a checkpoint of this project"),
+        (replace_by_a_foreign_file, "is not a checkpoint of this version of convblocks: train again"),
     ],
 )
 def test_a_resume_from_other_checkpoints_is_refused(
