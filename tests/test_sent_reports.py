@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -132,6 +133,12 @@ def test_the_page_of_a_run_has_its_result_diagnosis_settings_and_origin(workspac
     assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 4
     healthy = Parsed(page_of_a_run(facts={}))
     assert "Try next" not in healthy.text
+
+
+def test_the_page_of_a_run_needs_no_facts(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wings that add them may be off."""
+    monkeypatch.setitem(globals(), "a_run", lambda: replace(result("mlp", 0, 0.95), facts={}))
+    assert "test images," not in Parsed(page_of_a_run()).text
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -9,6 +9,7 @@ and read the difference:
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -123,3 +124,12 @@ def test_a_terminal_shows_all_that_fits_and_names_the_columns_that_do_not(
     if name == "setting":
         assert (f"Columns dropped: {dropped}" in lines) == bool(dropped)
         assert len(lines) <= 50 or width == 80  # one screen
+
+
+def test_a_comparison_needs_no_facts() -> None:
+    """The wings that add them may be off."""
+    report = report_of(analyse([replace(one, facts={}) for one in as_claimed(3, collapsed=1)])).to_markdown()
+    assert "MaxPool collapsed in 1 of 3 runs [6-79 %], all of which diverged" in report
+    assert "A run has collapsed if it diverges;" in report
+    assert "last train loss" in report
+    assert "Images of" not in report

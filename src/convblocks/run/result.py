@@ -111,7 +111,7 @@ class RunResult:
     @property
     def validation(self) -> float | None:
         """The judged metric at the best evaluation; None where there are no validation data."""
-        return self.best_evaluation[self.judge.metric] if self.best_evaluation else None
+        return self.best_evaluation.get(self.judge.metric) if self.best_evaluation else None
 
     @property
     def first_loss(self) -> float:
