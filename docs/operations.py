@@ -100,10 +100,10 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     unclear = [one for one in VARIANTS if one in runs and one not in (*prevent, *worse)]
 
     def named(variants: Sequence[str]) -> str:
-        return listed([f"{VARIANTS[one]} ({sum(run.collapsed for run in runs[one])})" for one in variants])
+        return listed([f"{VARIANTS[one]} ({sum(run.failed for run in runs[one])})" for one in variants])
 
     parts = [
-        f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.collapsed for run in runs[AS_IS])} of MaxPool "
+        f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.failed for run in runs[AS_IS])} of MaxPool "
         "collapse at the notebook's setting within 300 steps.",
         *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
         *([f"Significantly more collapse with {named(worse)}."] if worse else []),
@@ -120,7 +120,7 @@ def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
 
 def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
     """The p of Fisher's exact test of each variant against the network as it is, after Holm's correction."""
-    counts = {variant: (sum(run.collapsed for run in own), len(own)) for variant, own in runs.items()}
+    counts = {variant: (sum(run.failed for run in own), len(own)) for variant, own in runs.items()}
     collapsed, total = counts.pop(AS_IS)
     found = [
         float(stats.fisher_exact(np.array([[collapsed, total - collapsed], [other, of - other]])).pvalue)
@@ -182,7 +182,7 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     _, confirmed = split(results)
     effects = _main_effects(effects_of(confirmed))
     runs = [run for own in confirmed.values() for run in own]
-    collapsed = sum(run.collapsed for run in runs)
+    collapsed = sum(run.failed for run in runs)
     left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
     if not any(effect.excludes_zero for _, effect in effects):
         return f"No operation was shown to matter{left_out}."
@@ -198,7 +198,7 @@ def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]
 
 def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
     """The main effects and interactions of the operations, with simultaneous intervals."""
-    samples = [[run.score for run in own if not run.collapsed] for own in confirmed.values()]
+    samples = [[run.score for run in own if not run.failed] for own in confirmed.values()]
     signs = [
         [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
         for levels in confirmed
@@ -252,7 +252,7 @@ def fashion_sentence(results: Sequence[RunResult]) -> str:
     means = {name_of(arm.arch): arm.score.value for arm in compare(confirmed).arms if arm.score}
     order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
     where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
-    collapsed = sum(run.collapsed for run in confirmed)
+    collapsed = sum(run.failed for run in confirmed)
     return f"On Fashion-MNIST at {where}: {order}; {collapsed or 'none'} of {len(confirmed)} runs collapsed."
 
 
@@ -277,7 +277,7 @@ def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
 
 
 def _collapses(runs: Sequence[RunResult]) -> Estimate:
-    return share(sum(run.collapsed for run in runs), len(runs))
+    return share(sum(run.failed for run in runs), len(runs))
 
 
 def _mean(runs: Sequence[RunResult]) -> float:

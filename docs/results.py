@@ -194,7 +194,7 @@ def living_sentences(decision: Decision) -> list[str]:
 
 def living_units(decision: Decision, arch: str) -> str:
     """``1 to 5 of the 64 units of relu2``: after the last epoch, in the worst layer of the runs that trained."""
-    trained = [run for run in decision.at_notebooks.results if run.arch == arch and not run.collapsed]
+    trained = [run for run in decision.at_notebooks.results if run.arch == arch and not run.failed]
     shares = {name: [run.epochs[-1][name] for run in trained if name in run.epochs[-1]] for name in layers(trained)}
     if not shares:
         return ""

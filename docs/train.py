@@ -149,7 +149,10 @@ def keep(data: Path, records: Records) -> None:
         results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
         origins = [*(one for one in read_manifest(data, records.name) if one["machine"] not in here), *origins]
     if records.name in WITHOUT_MISTAKES:
-        results = [replace(one, mistakes=None) for one in results]
+        results = [
+            replace(one, facts={name: fact for name, fact in one.facts.items() if name != "mistakes"})
+            for one in results
+        ]
     write_results(path, results)
     write_manifest(data, records.name, origins)
     print(f"Written to {path}: {len(results)} runs.")

@@ -2,11 +2,14 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from typing import Any
 
-from convblocks.data.images import MNIST
-from convblocks.run.result import EPOCHS, Images, Overrides, Provenance, Row, RunResult
+from convblocks.data.images import MNIST, ImageSpec
+from convblocks.run.judge import ACCURACY, LOSS
+from convblocks.run.result import EPOCHS, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
 
@@ -37,12 +40,13 @@ def result(
     overrides: Overrides = (),
     epochs: tuple[Row, ...] = (),
     validation: float | None = None,
+    facts: Mapping[str, Any] | None = None,
     **changed: object,
 ) -> RunResult:
     """A run that ends with that accuracy on test images, and has collapsed if that is chance.
 
     It has five epochs unless others, such as those of ``course``, are given; ``validation`` is the accuracy on
-    validation images after the last one, ``changed`` other fields.
+    validation images after the last one; ``facts`` are further ones, ``changed`` other fields.
     """
     overrides = tuple(({"epochs": "5"} | dict(overrides)).items())
     epochs = epochs or _five_epochs(arch, accuracy, Random(f"{arch} {seed} {overrides[1:]}"))
@@ -52,17 +56,23 @@ def result(
         "arch": arch,
         "seed": seed,
         "parameters": PARAMETERS.get(arch, 1000),
-        "lr_scheduler": "constant",
+        "hparams": {"lr_scheduler": "constant"},
         "epochs": epochs,
         "final": {"test/acc": accuracy},
         "ended_by": EPOCHS,
-        "collapsed": accuracy <= 0.15,
-        "chance_threshold": 0.15,
-        "images": Images(MNIST, train=60_000, test=10_000),
+        "judge": ACCURACY,
+        "monitor": LOSS,
+        "failed": accuracy <= 0.15,
+        "facts": {"images": images(MNIST, train=60_000, test=10_000), "chance": 0.15, **(facts or {})},
         "provenance": provenance(),
         "overrides": overrides,
     }
     return RunResult(**(values | changed))  # type: ignore[arg-type]  # the fields of a RunResult
+
+
+def images(spec: ImageSpec, train: int, test: int) -> dict[str, Any]:
+    """The fact of a run's images."""
+    return {"spec": spec.as_dict(), "train": train, "test": test}
 
 
 def provenance(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,12 +24,12 @@ from convblocks.evaluate.report import run_report
 from convblocks.figures.panels import evaluation_panels
 from convblocks.figures.tables import Table, to_html
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Diagnosis, Images, RunResult
+from convblocks.run.result import RunResult
 from tests.compare.test_report import ANALYSES
 from tests.core.run.test_fit import quick_run
 from tests.demo.browser import chromium
 from tests.evaluate.test_evaluate import guesses
-from tests.made_up import as_claimed, course, result
+from tests.made_up import as_claimed, course, images, result
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -81,9 +82,8 @@ def comparison(name: str) -> Report:
 
 def a_run(**changed: Any) -> RunResult:
     epochs = tuple(row | {"train/acc": 0.9, "test/loss": 0.2, "dead/relu1": 0.3} for row in course(0.9, 0.95))
-    return result(
-        "mlp", 0, 0.95, epochs=epochs, **({"diagnosis": Diagnosis("It overfits.", ("--lr", "0.1"))} | changed)
-    )
+    diagnosis = {"sentence": "It overfits.", "options": ["--lr", "0.1"]}
+    return result("mlp", 0, 0.95, epochs=epochs, **({"facts": {"diagnosis": diagnosis}} | changed))
 
 
 def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any) -> str:
@@ -131,8 +131,14 @@ def test_the_page_of_a_run_has_its_result_diagnosis_settings_and_origin(workspac
     for table in evaluate.tables(answers):
         assert {cell for row in table.rows for cell in row} <= set(page.cells)
     assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 4
-    healthy = Parsed(page_of_a_run(diagnosis=None))
+    healthy = Parsed(page_of_a_run(facts={}))
     assert "Try next" not in healthy.text
+
+
+def test_the_page_of_a_run_needs_no_facts(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wings that add them may be off."""
+    monkeypatch.setitem(globals(), "a_run", lambda: replace(result("mlp", 0, 0.95), facts={}))
+    assert "test images," not in Parsed(page_of_a_run()).text
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -155,13 +161,10 @@ def test_a_page_loads_and_runs_nothing_and_names_its_figures_and_tables(name: st
 
 def test_names_and_options_from_elsewhere_are_escaped(workspace: Path) -> None:
     spec = ImageSpec(3, 8, 8, (HOSTILE, "b"), mean=(0.5,) * 3, std=(0.2,) * 3)
-    hostile = {
-        "images": Images(spec, train=9, test=9),
-        "ended_by": HOSTILE + REVERSED,
-        "diagnosis": Diagnosis(HOSTILE, ("--x",)),
-    }
+    facts = {"images": images(spec, train=9, test=9), "diagnosis": {"sentence": HOSTILE, "options": ["--x"]}}
+    hostile = {"ended_by": HOSTILE + REVERSED, "facts": facts}
     overrides = (("optimizer", HOSTILE + REVERSED),)
-    runs = [result(HOSTILE, seed, 0.9, overrides, images=Images(spec, train=9, test=9)) for seed in range(2)]
+    runs = [result(HOSTILE, seed, 0.9, overrides, facts=facts) for seed in range(2)]
     for html in (
         report_of(analyse(runs), repeat=repeat_of("compare", [HOSTILE + REVERSED])).to_html(HOSTILE + REVERSED),
         page_of_a_run((HOSTILE, *"12345678", "9" * 40), **hostile),

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> None:
     networks = [
         Network(
             arch=run.arch,
-            schedule=run.lr_scheduler,
+            schedule=run.hparams["lr_scheduler"],
             epochs=len(run.epochs),
             seed=run.seed,
             threads=run.provenance.threads,

@@ -71,7 +71,7 @@ def test_the_numbers_do_not_depend_on_the_time_of_day() -> None:
 
     def numbers(seconds: float) -> str:
         epochs = course(0.97, 0.985, seconds=seconds)
-        return as_json(as_numbers(analyse(as_claimed(3, lr_scheduler="onecycle", epochs=epochs))))
+        return as_json(as_numbers(analyse(as_claimed(3, hparams={"lr_scheduler": "onecycle"}, epochs=epochs))))
 
     assert numbers(seconds=1.0) == numbers(seconds=99.0)
     assert "seconds" not in numbers(1.0)

@@ -39,7 +39,7 @@ def ahead(points: float) -> list[RunResult]:
 
 def scheduled(of_mlp: tuple[dict[str, float], ...]) -> list[RunResult]:
     return [
-        result(arch, seed, 0.98, epochs=epochs, lr_scheduler="onecycle")
+        result(arch, seed, 0.98, epochs=epochs, hparams={"lr_scheduler": "onecycle"})
         for arch, epochs in (COURSES | {"mlp": of_mlp}).items()
         for seed in range(7)
     ]

@@ -9,6 +9,7 @@ and read the difference:
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -17,9 +18,9 @@ from convblocks.compare.grid import Analysis, analyse
 from convblocks.compare.report import conclusions, report_of
 from convblocks.data.images import ImageSpec
 from convblocks.figures.tables import to_console
-from convblocks.run.result import Images, Overrides, RunResult
+from convblocks.run.result import Overrides, RunResult
 from tests.compare.test_analysis import BEST, grid
-from tests.made_up import COURSES, as_claimed, assert_expected, course, result, short
+from tests.made_up import COURSES, as_claimed, assert_expected, course, images, result, short
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 
@@ -38,16 +39,13 @@ ANALYSES = {
     "setting": analyse(COLLAPSES),
     "few-runs": analyse(
         [
-            result(arch, seed, epochs[-1]["test/acc"], epochs=epochs, lr_scheduler="onecycle")
+            result(arch, seed, epochs[-1]["test/acc"], epochs=epochs, hparams={"lr_scheduler": "onecycle"})
             for arch, epochs in (COURSES | {"mlp": course(0.9, 0.975)}).items()
             for seed in range(3)
         ]
     ),
     "pictures": analyse(
-        [
-            short("mlp", seed, 0.9, images=Images(SHAPES, train=1200, test=240), chance_threshold=0.52)
-            for seed in range(3)
-        ]
+        [short("mlp", seed, 0.9, facts={"images": images(SHAPES, 1200, 240), "chance": 0.52}) for seed in range(3)]
     ),
     "grid": analyse(grid(BEST), FRESH),
     "grid-without-validation": analyse(
@@ -126,3 +124,12 @@ def test_a_terminal_shows_all_that_fits_and_names_the_columns_that_do_not(
     if name == "setting":
         assert (f"Columns dropped: {dropped}" in lines) == bool(dropped)
         assert len(lines) <= 50 or width == 80  # one screen
+
+
+def test_a_comparison_needs_no_facts() -> None:
+    """The wings that add them may be off."""
+    report = report_of(analyse([replace(one, facts={}) for one in as_claimed(3, collapsed=1)])).to_markdown()
+    assert "MaxPool collapsed in 1 of 3 runs [6-79 %], all of which diverged" in report
+    assert "A run has collapsed if it diverges;" in report
+    assert "last train loss" in report
+    assert "Images of" not in report

@@ -79,7 +79,7 @@ def test_before_its_start_an_average_is_the_weights(workspace: Path, start: int)
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items() if name.startswith("network."))
     (first, last), expected = metric_rows(run), metric_rows(plain)
     assert first == expected[0]
-    mistakes = [one.read_result().mistakes for one in (plain, run)]
+    mistakes = [one.read_result().facts["mistakes"] for one in (plain, run)]
     assert (last == expected[1]) == (mistakes[0] == mistakes[1]) == (start == 1000)
 
 
@@ -112,11 +112,10 @@ def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace
 
 def test_values_of_the_finders_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
     run = quick_run(*added("LearningRateFinder", num_training_steps=60), *added("BatchSizeFinder", max_trials=2))
-    found = run.read_result()
-    assert found.lr != 0.01
-    assert found.batch_size != 64
+    found = run.read_result().hparams
+    assert found["lr"] != 0.01
+    assert found["batch_size"] != 64
     run.summary.unlink()
     resume("--epochs", "3")
-    again = run.read_result()
-    assert (again.lr, again.batch_size) == (found.lr, found.batch_size)
+    assert run.read_result().hparams == found
     assert list(workspace.glob(".*.ckpt")) == []

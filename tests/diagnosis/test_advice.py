@@ -27,14 +27,15 @@ def ended(
     """A run of one epoch with these accuracies after so many steps."""
     (row,) = course(test, loss=2.31)
     row = row | {"train/acc": train, "step": steps, "dead/relu1": dead, "test/loss": test_loss}
-    made = result("batchnorm", 0, test, epochs=(row,), lr=0.03, **{"final": row} | changed)
-    return replace(made, collapsed=has_collapsed([row], row, 0.15, None, 10))
+    values: dict[str, Any] = {"final": row, "hparams": {"lr": 0.03}, "facts": {"collapsed_in": 1}}
+    made = result("batchnorm", 0, test, epochs=(row,), **values | changed)
+    return replace(made, failed=has_collapsed([row], row, 0.15, None, 10))
 
 
 def slow() -> RunResult:
     """A run at chance, the loss of which still falls."""
     epochs = tuple(row | {"train/acc": 0.1} for row in course(*[0.1] * 6))
-    return replace(ended(0.1, 0.1), epochs=epochs, collapsed=has_collapsed(epochs, epochs[-1], 0.15, None, 10))
+    return replace(ended(0.1, 0.1), epochs=epochs, failed=has_collapsed(epochs, epochs[-1], 0.15, None, 10))
 
 
 def of_the_best_epoch() -> RunResult:
@@ -64,7 +65,7 @@ MORE, LOWER = ("--epochs", "4"), ("--lr", "0.01")
         (ended(0.1, 0.11, steps=50, dead=0.98), None, None, "Most units .* 98 % of relu1's", ("--lr", "0.003")),
         (ended(0.9, 0.95, test_loss=math.inf), None, None, "on the test images is not finite", ("--lr", "0.003")),
         (slow(), None, None, "It learns slowly: .* its loss still falls", ("--lr", "0.3")),
-        (replace(ended(0.1, 0.1), collapsed=False), None, None, "It has learned next to nothing", LOWER),
+        (replace(ended(0.1, 0.1), failed=False), None, None, "It has learned next to nothing", LOWER),
         (ended(0.1, 0.95), None, 0.12, "The averages of batch normalisation lag .* 95 % .* 12 %", MORE),
         (ended(0.1, 0.95, steps=50), None, 0.12, "The averages of batch normalisation lag", MORE),
         (ended(0.6, 0.95), None, 0.95, "It overfits: it classifies 95 % of the training images and 60 %", MOVED),

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from convblocks.diagnosis.collapse import constant_answer_to, has_collapsed, is_falling
-from convblocks.run.result import ConstantAnswer
+from convblocks.diagnosis.collapse import ConstantAnswer, collapsed_in, constant_answer_to, has_collapsed, is_falling
+from tests.made_up import course, result
 
 CHANCE, CONSTANT = 0.149, ConstantAnswer(0.149, math.log(10))
 
@@ -53,6 +53,25 @@ def test_images_of_other_shares_have_other_chances() -> None:
     assert has_collapsed([row | {"train/acc": 0.51}], row, 0.904, ConstantAnswer(0.52, None), 2)
     row["test/acc"] = 0.5
     assert has_collapsed([row | {"train/acc": 0.95}], row, 0.52, ConstantAnswer(0.952, 0.2), 2)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [
+        ((0.95, 0.96, 0.0980), 3),
+        ((0.95, 0.0980, 0.0980), 2),
+        ((0.95, 0.1, 0.96, 0.1, 0.1), 4),
+        ((0.1135, 0.1135), 1),
+        ((0.9, 0.9), 2),  # no evaluation shows it
+    ],
+)
+def test_a_run_collapsed_in_the_epoch_since_which_it_is_at_chance(accuracies: tuple[float, ...], epoch: int) -> None:
+    assert collapsed_in(result("maxpool", 0, accuracies[-1], epochs=course(*accuracies)), CHANCE) == epoch
+
+
+def test_a_collapse_within_an_epoch_is_that_epochs() -> None:
+    within = [{"epoch": 1, "step": step, "val/acc": score, "seconds": 1.0} for step, score in ((100, 0.8), (900, 0.1))]
+    assert collapsed_in(result("mlp", 0, 0.1, epochs=course(0.1, 0.1), evaluations=tuple(within)), CHANCE) == 1
 
 
 def test_the_loss_of_the_best_constant_answer_is_that_of_the_shares_of_the_classes() -> None:

@@ -29,11 +29,11 @@ def test_a_run_that_dies_late_has_collapsed_then(
     result = quick_run("--epochs", "3").read_result()
     assert result.scores[0] > 0.5
     assert max(result.scores[1:]) < 0.15
-    assert (result.collapsed, result.collapsed_in) == (True, 2)
+    assert (result.failed, result.facts["collapsed_in"]) == (True, 2)
     assert "collapsed in epoch 2: all units of relu1 are dead" in capsys.readouterr().out
-    assert result.diagnosis
-    assert result.diagnosis.sentence.startswith("This run collapsed in epoch 2: all units of relu1 are dead")
-    assert result.diagnosis.options == ("--lr", "0.003")
+    diagnosis = result.facts["diagnosis"]
+    assert diagnosis["sentence"].startswith("This run collapsed in epoch 2: all units of relu1 are dead")
+    assert diagnosis["options"] == ["--lr", "0.003"]
 
 
 def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,4 +41,6 @@ def test_a_run_with_good_best_weights_has_not_collapsed(workspace: Path, monkeyp
     result = quick_run("--data.val_size", "2000").read_result()
     assert result.scores[1] < 0.15
     assert result.score > 0.5
-    assert (result.collapsed, result.collapsed_in) == (False, None)
+    assert not result.failed
+    assert result.facts.keys() & {"collapsed_in", "images", "chance", "constant"} == {"images", "chance", "constant"}
+    assert (result.facts["images"]["train"], result.facts["images"]["test"]) == (58_000, 10_000)

@@ -105,7 +105,7 @@ def test_the_table_of_the_factorial_has_the_cost_and_the_choice_of_each_network(
 
 def test_collapsed_runs_are_left_out_of_the_effects_and_counted() -> None:
     runs = design()
-    lost = [replace(run, collapsed=True, final={"test/acc": CHANCE}) if run.seed == 2 else run for run in runs]
+    lost = [replace(run, failed=True, final={"test/acc": CHANCE}) if run.seed == 2 else run for run in runs]
     effects = effects_of(split(lost)[1])
     assert effects["MaxPool instead of stride 2"].value == pytest.approx(0.0045)
     assert factorial_sentence(lost).endswith("(8 of 48 runs collapsed and are left out).")

@@ -19,11 +19,11 @@ from tests.diagnosis.test_collapsed_runs import die_in
 def test_a_run_that_diverges_collapses_and_has_no_mistakes(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even if it had some when it was shorter."""
     run = quick_run("--epochs", "1")
-    assert run.read_result().mistakes
+    assert run.read_result().facts["mistakes"]
     die_in(2, monkeypatch, bias=torch.nan)
     fit.main(["--name", "run", "--resume", "--epochs", "2"])
     result = run.read_result()
-    assert (result.collapsed, result.collapsed_in, result.mistakes) == (True, 2, None)
+    assert (result.failed, result.facts["collapsed_in"], "mistakes" in result.facts) == (True, 2, False)
     assert not run.mistakes.exists()
 
 
@@ -45,7 +45,7 @@ def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: Im
     expected = [(image, label, answer) for image, (label, answer) in answers if label != answer]
     with run.mistakes.open() as file:
         assert [tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)] == expected
-    assert result.mistakes == tuple(image for image, _, _ in expected)
+    assert result.facts["mistakes"] == [image for image, _, _ in expected]
     assert 1 - len(expected) / 10_000 == pytest.approx(result.score)
 
 

@@ -34,7 +34,7 @@ def assert_same_runs() -> None:
         assert all(torch.equal(value, states[1]["state"][number][name]) for name, value in state.items())
     assert metric_rows(fast) == metric_rows(slow)
     assert fast.read_result().final == slow.read_result().final
-    assert fast.read_result().mistakes == slow.read_result().mistakes
+    assert fast.read_result().facts == slow.read_result().facts
     assert fast.read_config() == slow.read_config()  # it is no setting
 
 

@@ -1,6 +1,7 @@
 """Commands as a user's shell starts them: their streams, their first moments, and each other in the way."""
 
 import json
+import math
 import os
 import re
 import shlex
@@ -161,7 +162,7 @@ def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
     run = RunDirectory("lost", folder)
     assert json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"] == "nan"
     result = run.read_result()
-    assert (result.has_diverged, result.collapsed) == (True, True)
+    assert (math.isfinite(result.last_loss), result.failed) == (False, True)
     assert run.result_after(2)
     resumed = run_bounded("fit", "--name", "lost", "--resume", cwd=folder)
     assert "was ended by divergence" in resumed.stdout
@@ -201,7 +202,7 @@ def test_the_step_at_which_a_run_diverges_is_printed(
     ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", str(epochs), cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.stdout
-    assert RunDirectory("lost", folder).read_result().collapsed is True
+    assert RunDirectory("lost", folder).read_result().failed is True
 
 
 @pytest.mark.slow

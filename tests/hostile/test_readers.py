@@ -176,7 +176,7 @@ WRONG_VALUES: tuple[dict[str, Any], ...] = (
     {"epochs/0/train~loss": "low"},
     {"epochs/1/seconds": float("nan")},
     {"final/test~acc": True},
-    {"collapsed": None},
+    {"failed": None},
     {"evaluations": 3},
     {"ended_by": 5},
     {"seed": True},

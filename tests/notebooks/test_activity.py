@@ -224,7 +224,7 @@ def test_a_block_that_is_not_right_yet_gets_a_hint(
 def test_what_it_says_of_the_interventions_is_in_their_records(prose: str) -> None:
     runs: dict[str, list[bool]] = {}
     for one in read_results(DATA / "interventions.jsonl"):
-        runs.setdefault(Path(dict(one.overrides)["config"]).stem, []).append(one.collapsed)
+        runs.setdefault(Path(dict(one.overrides)["config"]).stem, []).append(one.failed)
     assert all(len(fates) == 40 for fates in runs.values())
     deaths = {treatment: sum(fates) for treatment, fates in runs.items()}
     helped = {"lower-rate", "warm-up", "batch-norm", "centring", "leaky-relu"}
@@ -241,11 +241,11 @@ def test_what_it_says_of_the_interventions_is_in_their_records(prose: str) -> No
 def test_what_it_says_of_the_study_is_in_its_records(prose: str) -> None:
     runs: dict[tuple[str, str], list[RunResult]] = {}
     for one in read_results(DATA / "study-confirm.jsonl"):
-        runs.setdefault((one.arch, one.lr_scheduler), []).append(one)
+        runs.setdefault((one.arch, one.hparams["lr_scheduler"]), []).append(one)
     assert all(len(results) == 12 for results in runs.values())
 
     def trained(arch: str, schedule: str) -> list[float]:
-        return [one.score for one in runs[arch, schedule] if not one.collapsed]
+        return [one.score for one in runs[arch, schedule] if not one.failed]
 
     at_courses = {arch: trained(arch, "constant") for arch in ARCHITECTURES}
     assert {arch: len(found) for arch, found in at_courses.items()} == {"mlp": 12, "maxpool": 8, "batchnorm": 12}

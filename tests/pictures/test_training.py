@@ -11,6 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import Image
 
 from convblocks import ImageClassifier, MNISTDataModule
+from convblocks.data.images import ImageSpec
 from convblocks.errors import DataError, UsageError
 from convblocks.evaluate import command as evaluate
 from convblocks.pictures import source as folder
@@ -45,13 +46,14 @@ def test_a_run_knows_its_pictures(
     write_pictures(Path("pictures"), classes=classes, colour=colour, size=size, train=48, test=24)
     run = quick_run(*SHORT, "--arch", arch)
     result = run.read_result()
-    assert result.images
-    assert (result.images.train, result.images.test) == (48, 24)
-    assert result.images.spec.shape == (3 if colour else 1, *size)
-    assert result.images.spec.classes == tuple(sorted(classes))
-    assert result.chance_threshold == pytest.approx(chance_threshold)
+    images = result.facts["images"]
+    spec = ImageSpec.from_dict(images["spec"])
+    assert (images["train"], images["test"]) == (48, 24)
+    assert spec.shape == (3 if colour else 1, *size)
+    assert spec.classes == tuple(sorted(classes))
+    assert result.facts["chance"] == pytest.approx(chance_threshold)
     kept = torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]["image_spec"]
-    assert kept == result.images.spec.as_dict()
+    assert kept == images["spec"]
 
 
 def test_a_stopped_run_goes_on_to_the_same_end_with_copied_pictures(

@@ -69,8 +69,7 @@ def test_the_best_settings_and_the_default_are_trained_with_fresh_seeds_on_all_i
     assert len(runs) == 6
     for result in [RunDirectory(str(run), done.parents[1]).read_result() for run in runs]:
         assert result.seed in (1, 2)
-        assert result.images
-        assert result.images.train == 60_000
+        assert result.facts["images"]["train"] == 60_000
         assert not any("test/acc" in row for row in result.epochs[:-1])
 
 

@@ -123,7 +123,13 @@ def test_a_trial_that_collapses_is_ended_at_once_and_recorded_as_collapsed(works
     write_epochs(trial, [0.9, 0.11], **{"dead/relu1": 1.0})
     assert worker.should_stop_early(trial)
     assert worker.tell(trial, 143) == "collapsed in epoch 2"
-    write_run(diverging, [0.5], collapsed=True, ended_by="divergence: the loss was not finite after step 9")
+    write_run(
+        diverging,
+        [0.5],
+        failed=True,
+        facts={"collapsed_in": 1},
+        ended_by="divergence: the loss was not finite after step 9",
+    )
     assert worker.tell(diverging, 0) == "collapsed in epoch 1"
     ends = [(one.state, one.user_attrs) for one in worker.trials()]
     assert ends == [(TrialState.PRUNED, {COLLAPSED: 2}), (TrialState.PRUNED, {COLLAPSED: 1})]

@@ -36,8 +36,8 @@ def at(arch: str, cell: Cell, accuracy: float, collapsed: int = 0, spread: float
     found = []
     for place, seed in enumerate(SEEDS):
         wanted = CHANCE if place < collapsed else accuracy + spread * (place % 3 - 1)
-        wrong = tuple(sorted(Random(f"{arch} {seed}").sample(range(10_000), round(10_000 * (1 - wanted)))))
-        found.append(result(arch, seed, 1 - len(wrong) / 10_000, cell.overrides, mistakes=wrong))
+        wrong = sorted(Random(f"{arch} {seed}").sample(range(10_000), round(10_000 * (1 - wanted))))
+        found.append(result(arch, seed, 1 - len(wrong) / 10_000, cell.overrides, facts={"mistakes": wrong}))
     return found
 
 
@@ -102,15 +102,15 @@ def test_the_figure_has_the_intervals_of_the_tables() -> None:
 
 def test_images_that_one_network_alone_gets_right_are_counted_if_the_mistakes_are_known() -> None:
     runs = [
-        *(result("maxpool", seed, 0.9997, BEST.overrides, mistakes=(1, 2, 3)) for seed in (1, 2)),
-        *(result("batchnorm", seed, 0.9999, NOTEBOOK.overrides, mistakes=(3,)) for seed in (1, 2)),
+        *(result("maxpool", seed, 0.9997, BEST.overrides, facts={"mistakes": [1, 2, 3]}) for seed in (1, 2)),
+        *(result("batchnorm", seed, 0.9999, NOTEBOOK.overrides, facts={"mistakes": [3]}) for seed in (1, 2)),
         result("maxpool", 1, 0.96, NOTEBOOK.overrides),
     ]
     (found,) = decide(runs, CHOICES).by_image
     assert (found.first, found.second, found.pairs) == ("maxpool", "batchnorm", 2)
     assert (found.only_first, found.only_second, found.significant) == (0, 2, 0)
     assert found.new_images.value == pytest.approx(-0.0002)
-    assert decide([replace(one, mistakes=None) for one in runs], CHOICES).by_image == ()
+    assert decide([replace(one, facts={}) for one in runs], CHOICES).by_image == ()
 
 
 def choosing(archs: Sequence[str] = ("mlp", "maxpool", "batchnorm")) -> list[RunResult]:

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median
-from typing import Literal
+from typing import Any, Literal
 
-from convblocks.compare.results import time_to
+from convblocks.compare.results import has_diverged, has_losses, time_to
 from convblocks.compare.statistics import mean_interval, permutation_test
 from convblocks.compare.superiority import superiority
 from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share, unit_for
 from convblocks.model.class_specs import CONSTANT
 from convblocks.run.judge import Judge
-from convblocks.run.result import Images, Overrides, RunResult, by_arch
+from convblocks.run.result import Overrides, RunResult, by_arch
 
 Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "score"]
 Reading = Literal["all", "trained"]
@@ -107,7 +107,7 @@ class Comparison:
     """Networks against each other, each at one setting, on the same data; ``baseline`` is the first of them."""
 
     judge: Judge
-    images: Images | None
+    images: dict[str, Any] | None
     chance_threshold: float | None
     baseline: str
     arms: tuple[ArmSummary, ...]
@@ -125,13 +125,13 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     """
     found = by_arch(results)
     runs = {arch: found[arch] for arch in sorted(found, key=_place)}
-    faster: Measure = "first_loss" if {one.lr_scheduler for one in results} == {CONSTANT} else "seconds_to_goal"
-    of_images = results[0].images is not None
-    measures: tuple[Measure, ...] = (faster, "last_loss", "score") if of_images else ("score",)
+    schedules = {one.hparams.get("lr_scheduler") for one in results}
+    faster: Measure = "first_loss" if schedules == {CONSTANT} else "seconds_to_goal"
+    measures: tuple[Measure, ...] = (faster, "last_loss", "score") if has_losses(results) else ("score",)
     return Comparison(
         judge=results[0].judge,
-        images=results[0].images,
-        chance_threshold=results[0].chance_threshold,
+        images=results[0].facts.get("images"),
+        chance_threshold=results[0].facts.get("chance"),
         baseline=next(iter(runs)),
         arms=tuple(map(summarise, runs.values())),
         differences=tuple(
@@ -145,9 +145,9 @@ def compare(results: Sequence[RunResult]) -> Comparison:
 
 def summarise(results: Sequence[RunResult]) -> ArmSummary:
     """The summary of one network's runs at one setting."""
-    trained = [one for one in results if not one.collapsed]
+    trained = [one for one in results if not one.failed]
     scores = sorted((one.score for one in trained), key=lambda score: results[0].judge.sign * score)
-    has_losses = bool(trained) and results[0].images is not None
+    losses = bool(trained) and has_losses(results)
     return ArmSummary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -155,13 +155,13 @@ def summarise(results: Sequence[RunResult]) -> ArmSummary:
         seconds=median(one.seconds for one in results),
         runs=len(results),
         trained=share(len(trained), len(results)),
-        first_loss=mean_interval([one.first_loss for one in trained], LOSS) if has_losses else None,
-        last_loss=mean_interval([one.last_loss for one in trained], LOSS) if has_losses else None,
+        first_loss=mean_interval([one.first_loss for one in trained], LOSS) if losses else None,
+        last_loss=mean_interval([one.last_loss for one in trained], LOSS) if losses else None,
         score=mean_interval([one.score for one in trained], unit_of(trained)) if trained else None,
         worst=scores[0] if scores else None,
         best=scores[-1] if scores else None,
-        collapsed_at=tuple(sorted(one.score for one in results if one.collapsed)),
-        diverged=sum(one.has_diverged for one in results),
+        collapsed_at=tuple(sorted(one.score for one in results if one.failed)),
+        diverged=sum(has_diverged(one) for one in results),
         validation=mean_validation(results),
     )
 
@@ -207,7 +207,7 @@ def mean_validation(results: Sequence[RunResult]) -> float | None:
 
 def _values(results: Sequence[RunResult], measure: Measure) -> list[float]:
     """The measure of each run: nan of a collapsed one, infinite for the time to a goal it never reached."""
-    return [math.nan if one.collapsed else _value(one, measure) for one in results]
+    return [math.nan if one.failed else _value(one, measure) for one in results]
 
 
 def _value(result: RunResult, measure: Measure) -> float:

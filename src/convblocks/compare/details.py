@@ -6,7 +6,7 @@ from statistics import median
 
 from convblocks.compare.analysis import GOAL, Comparison, Difference
 from convblocks.compare.grid import Analysis
-from convblocks.compare.results import died_in, options_text, time_to
+from convblocks.compare.results import died_in, has_losses, options_text, time_to
 from convblocks.compare.wording import (
     MEASURES,
     NOTEBOOK,
@@ -25,7 +25,7 @@ def details(analysis: Analysis) -> list[Table]:
     """All tables that follow those on the screen."""
     tables: list[Table] = []
     if analysis.main:
-        if analysis.main.images:
+        if has_losses(analysis.main.results):
             tables += [notebook_table(analysis.main), times_table(analysis.main.results)]
         tables += differences_tables(analysis.main)
     else:
@@ -39,7 +39,8 @@ def details(analysis: Analysis) -> list[Table]:
 def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     """The settings of all runs, and the machines and commits that they come from."""
     settings = grouped(
-        results, lambda one: (one.arch, options_text(one).replace(",", ", "), f"{one.batch_size or NOTHING}")
+        results,
+        lambda one: (one.arch, options_text(one).replace(",", ", "), f"{one.hparams.get('batch_size', NOTHING)}"),
     )
     places = grouped(
         [one.provenance for one in results],
@@ -98,6 +99,7 @@ def times_table(results: Sequence[RunResult]) -> Table:
 
 def differences_tables(comparison: Comparison) -> list[Table]:
     """Every pair of networks in every measure and both readings, if there are several networks."""
+    points = "Accuracies in points; " if comparison.judge.in_percent else ""
     columns = ["measure", "difference", "n", "if trained: mean [95 %]", "p", "n", "first is better [95 %]", "p"]
     notes = [
         "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
@@ -106,7 +108,7 @@ def differences_tables(comparison: Comparison) -> list[Table]:
         "many runs neither needs two networks' runs to vary by as much; with few and unequal numbers of runs they may "
         "still err somewhat more often than stated. Unpaired: a seed does not make two networks alike. "
         "The interval of the probability does not belong to its p: with p near 0.05 it may still hold 50 %. "
-        f"{'Accuracies in points; ' if comparison.images else ''}p without a correction for the number of tests."
+        f"{points}p without a correction for the number of tests."
     ]
     lines = [_difference_line(comparison, one) for one in comparison.differences]
     return [Table("All differences", columns, lines, notes)] if lines else []
@@ -127,7 +129,8 @@ def pairs_table(analysis: Analysis) -> Table:
         for pair in analysis.pairs
     ]
     columns = [noun_of(analysis.results), "settings", "trained", "pairs", "difference [95 %]", "p"]
-    score = "test accuracy in points" if analysis.results[0].images else analysis.results[0].score_name
+    first = analysis.results[0]
+    score = f"{first.score_name} in points" if first.judge.in_percent else first.score_name
     notes = [
         f"Neighbours in the grid: {score}, paired by seed, over the seeds with which both trained; "
         "sign-flip test and the interval that belongs to it. With so many tests some p below 0.05 are chance."

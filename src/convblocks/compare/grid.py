@@ -145,7 +145,7 @@ def _are_next(one: Overrides, other: Overrides, swept: dict[str, tuple[str, ...]
 
 
 def _pair(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pair:
-    trained = tuple(f"{sum(not one.collapsed for one in runs)}/{len(runs)}" for runs in (first, second))
+    trained = tuple(f"{sum(not one.failed for one in runs)}/{len(runs)}" for runs in (first, second))
     return Pair(first[0].arch, first[0].overrides, second[0].overrides, trained, paired_difference(first, second))
 
 
@@ -154,6 +154,6 @@ def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -
 
     The same seed gives the same initial weights and order of images.
     """
-    scores, others = ({one.seed: one.score for one in runs if not one.collapsed} for runs in (first, second))
+    scores, others = ({one.seed: one.score for one in runs if not one.failed} for runs in (first, second))
     differences = [score - others[seed] for seed, score in scores.items() if seed in others]
     return sign_flip_test(differences, unit=unit_of([*first, *second], of_difference=True)) if differences else None

@@ -48,9 +48,7 @@ def runs_that_would_decide(comparison: Comparison) -> int | None:
 
     None if it is certain, or if no number would do.
     """
-    scores = {
-        arch: [one.score for one in runs if not one.collapsed] for arch, runs in by_arch(comparison.results).items()
-    }
+    scores = {arch: [one.score for one in runs if not one.failed] for arch, runs in by_arch(comparison.results).items()}
     tests = len(comparison.of_score())
     found = []
     for better, worse, one in undecided(comparison):

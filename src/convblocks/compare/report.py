@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading
 from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
@@ -15,13 +16,13 @@ from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
-from convblocks.data.images import MNIST
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.figures.curves import comparison_figure
 from convblocks.figures.estimates import NOTHING, SHARE, cell, p_text
 from convblocks.figures.page import Chart
 from convblocks.figures.tables import Table
 from convblocks.run.judge import Judge
-from convblocks.run.result import Images, RunResult
+from convblocks.run.result import RunResult
 
 # Columns that a narrow terminal drops.
 DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
@@ -68,7 +69,8 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
 def conclusions(analysis: Analysis) -> list[str]:
     """The conclusions, in a few sentences."""
     if analysis.main is None:
-        how = "images: add --data.val_size 5000" if analysis.results[0].images else "data: --judge by a metric of these"
+        in_percent = analysis.results[0].judge.in_percent
+        how = "images: add --data.val_size 5000" if in_percent else "data: --judge by a metric of these"
         return [
             f"Nothing was chosen from the grid, since that takes validation {how}. "
             "comparison.md has the verdicts at every setting."
@@ -78,7 +80,7 @@ def conclusions(analysis: Analysis) -> list[str]:
     return [
         *ranking(analysis.main),
         *([_edges(analysis)] if analysis.edges else []),
-        *([test_set_note(analysis.main, analysis.main.images.test)] if analysis.main.images else []),
+        *([test_set_note(analysis.main, analysis.main.images["test"])] if analysis.main.images else []),
         *differ,
     ]
 
@@ -205,10 +207,12 @@ def test_set_note(comparison: Comparison, images: int) -> str:
 def _choice_notes(analysis: Analysis) -> list[str]:
     if not analysis.swept:
         return []
-    of_images, judge = analysis.results[0].images is not None, analysis.results[0].judge
-    by = "its mean accuracy on validation images, not on test images" if of_images else f"its mean {judge.metric}"
+    judge = analysis.results[0].judge
+    by = f"its mean {judge.metric}"
+    if judge.in_percent:
+        by = "its mean accuracy on validation images, not on test images"
     chosen = f"Each setting was chosen by {by}."
-    on_all = ", on all training images" if of_images else ""
+    on_all = ", on all training images" if judge.in_percent else ""
     fresh = [f"These are runs with fresh seeds{on_all}."] if analysis.confirmed else []
     return [chosen, *fresh]
 
@@ -248,9 +252,9 @@ def _notebook_line() -> list[str]:
     return [NOTEBOOK, NOTHING, parameters, NOTHING, "1/1", NOTHING, accuracy, *[NOTHING] * 4]
 
 
-def _other_images(images: Images) -> list[str]:
-    is_mnist = images.spec.same_images(MNIST)
-    return [] if is_mnist else [f"Images of {images.spec}; {images.test:,} test images."]
+def _other_images(images: Mapping[str, Any]) -> list[str]:
+    spec = ImageSpec.from_dict(images["spec"])
+    return [] if spec.same_images(MNIST) else [f"Images of {spec}; {images['test']:,} test images."]
 
 
 def _meaning_of_collapse(comparison: Comparison) -> str:
@@ -262,7 +266,8 @@ def _meaning_of_collapse(comparison: Comparison) -> str:
 
 def _meaning(comparison: Comparison) -> str:
     baseline = comparison.baseline
-    noun, difference = noun_of(comparison.results), "points of accuracy" if comparison.images else "the difference"
+    noun = noun_of(comparison.results)
+    difference = "points of accuracy" if comparison.judge.in_percent else "the difference"
     return (
         f"P(beats {baseline}): the probability that a run of this {noun} is better than one of {baseline}, "
         f"collapsed runs coming last. minus {baseline}: {difference} between the means of the runs that trained."

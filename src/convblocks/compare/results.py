@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from convblocks.data.images import MNIST
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
 from convblocks.files import write
@@ -16,10 +16,10 @@ from convblocks.run.records import decode, encode
 from convblocks.run.result import Overrides, RunResult, grouped
 from convblocks.text import flatten
 
-# Fields that are no single value, and derived numbers that a row has beside the others; those of image classifiers.
-NO_COLUMNS = ("epochs", "evaluations", "mistakes", "overrides", "diagnosis")
-DERIVED = ("score", "validation", "collapsed_in", "seconds")
-OF_IMAGES = ("first_loss", "last_loss")
+# Fields that are no single value, and derived numbers that a row has beside the others; those of training losses.
+NO_COLUMNS = ("epochs", "evaluations", "overrides")
+DERIVED = ("score", "validation", "seconds")
+LOSSES = ("first_loss", "last_loss")
 
 
 def by_overrides(results: Iterable[RunResult]) -> dict[Overrides, list[RunResult]]:
@@ -37,27 +37,37 @@ def as_row(result: RunResult) -> dict[str, Any]:
     kept = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in NO_COLUMNS}
     values = flatten(msgspec.to_builtins(kept)) | {"overrides": options_text(result)}
     scalars = {name: value for name, value in values.items() if not isinstance(value, list | tuple)}
-    return scalars | {name: getattr(result, name) for name in (*DERIVED, *(OF_IMAGES if result.images else ()))}
+    return scalars | {name: getattr(result, name) for name in (*DERIVED, *(LOSSES if has_losses([result]) else ()))}
+
+
+def has_losses(results: Sequence[RunResult]) -> bool:
+    """Whether training losses are compared too: those of classifiers, whose accuracies are written in per cent."""
+    return all(one.judge.in_percent and all("train/loss" in row for row in one.epochs) for one in results)
+
+
+def has_diverged(result: RunResult) -> bool:
+    """Whether it failed because a loss was not finite; only where ``chance`` is known has a run failed otherwise."""
+    return not math.isfinite(result.last_loss) if "chance" in result.facts else result.failed
 
 
 def is_of_mnist(result: RunResult) -> bool:
     """Whether its images were MNIST's own, as far as is known."""
     data = result.provenance.data
-    is_alike = result.images is not None and result.images.spec.same_images(MNIST)
+    images = result.facts.get("images")
+    is_alike = images is not None and ImageSpec.from_dict(images["spec"]).same_images(MNIST)
     return is_alike and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
 
 
 def learned_in(result: RunResult) -> list[int]:
     """The epochs after which the accuracy was above chance."""
-    if result.chance_threshold is None:
-        return []
-    return [epoch for epoch, score in enumerate(result.scores, start=1) if score > result.chance_threshold]
+    chance = result.facts.get("chance", math.inf)
+    return [epoch for epoch, score in enumerate(result.scores, start=1) if score > chance]
 
 
 def died_in(result: RunResult) -> int | None:
     """The epoch in which a collapsed run lost for good what it had learned; None of any other."""
     learned = learned_in(result)
-    return learned[-1] + 1 if result.collapsed and learned and learned[-1] < len(result.epochs) else None
+    return learned[-1] + 1 if result.failed and learned and learned[-1] < len(result.epochs) else None
 
 
 def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
@@ -79,14 +89,14 @@ def after(result: RunResult, epochs: int) -> RunResult:
     if epochs < 0 or len(result.epochs) <= epochs:
         return result
     evaluations = tuple(row for row in result.evaluations if row["epoch"] <= epochs)
-    cut = replace(result, epochs=result.epochs[:epochs], evaluations=evaluations, diagnosis=None)
-    if result.images is None or result.chance_threshold is None:
+    facts = {name: fact for name, fact in result.facts.items() if name != "diagnosis"}
+    cut = replace(result, epochs=result.epochs[:epochs], evaluations=evaluations, facts=facts)
+    if "chance" not in facts or result.validation is not None or "test/acc" not in cut.epochs[-1]:
         return cut
-    if result.validation is not None or "test/acc" not in cut.epochs[-1]:
-        return cut
-    since = result.collapsed_in
-    collapsed = cut.has_diverged or (since is not None and since <= epochs)
-    return replace(cut, final=cut.epochs[-1], collapsed=collapsed, mistakes=None)
+    failed = has_diverged(cut) or (result.failed and facts.get("collapsed_in", len(result.epochs)) <= epochs)
+    of_the_end = ("mistakes",) if failed else ("mistakes", "collapsed_in")
+    facts = {name: fact for name, fact in facts.items() if name not in of_the_end}
+    return replace(cut, final=cut.epochs[-1], failed=failed, facts=facts)
 
 
 def write_results(path: Path, results: Sequence[RunResult]) -> None:

@@ -69,7 +69,7 @@ def _sweep(figure: Figure, curves: dict[str, list[Curve]], option: str, titles: 
     scale = Scale(runs[0].judge)
     positions = _positions(list(dict.fromkeys(dict(run.overrides)[option] for run in runs)))
     is_validated = all(run.validation is not None for run in runs)
-    crossed = " (x: collapsed)" if any(run.collapsed for run in runs) else ""
+    crossed = " (x: collapsed)" if any(run.failed for run in runs) else ""
     for panel in axes[:, 0]:
         panel.set_ylabel(f"{scale.name('val' if is_validated else 'test')}{crossed}")
     panels = []
@@ -104,7 +104,7 @@ def _errors(
             here = [run for run in curve.runs if dict(run.overrides)[option] == value]
             beside = np.linspace(-0.35, 0.35, len(here)) if len(here) > 1 else np.zeros(1)
             for run, place in zip(here, position + middle + room * beside, strict=False):
-                look = curve.style._replace(marker="x") if run.collapsed else curve.style
+                look = curve.style._replace(marker="x") if run.failed else curve.style
                 draw_dots(axes, [place], [_error(run, is_validated)], look)
             if here:
                 medians.append((position, float(np.median([_error(run, is_validated) for run in here]))))

@@ -46,7 +46,7 @@ def measure_name(comparison: Comparison, measure: Measure) -> str:
 
 def noun_of(results: Sequence[RunResult]) -> str:
     """What is compared."""
-    return "network" if results[0].images else "model"
+    return "network" if results[0].judge.in_percent else "model"
 
 
 def sentence(text: str, names: Sequence[str] = ()) -> str:

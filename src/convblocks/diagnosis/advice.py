@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -10,7 +11,7 @@ from convblocks.diagnosis.collapse import chance_accuracy, has_enough_steps, is_
 from convblocks.errors import NotFiniteError
 from convblocks.run.directory import DEAD
 from convblocks.run.image_run import ImageRun
-from convblocks.run.result import Diagnosis, Row, RunResult
+from convblocks.run.result import Row, RunResult
 from convblocks.text import counted, listed
 
 # Accuracies on training and other images that are so far apart, and by so many standard errors, are a finding.
@@ -26,17 +27,22 @@ HALF_DEAD = 0.5
 IMAGES = 1000
 
 
+class Diagnosis(NamedTuple):
+    """A sentence with the evidence, and options of fit to try next; none if it takes more than options."""
+
+    sentence: str
+    options: tuple[str, ...] = ()
+
+
 def diagnose(run: ImageRun, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
     """The first of these that a run shows: it diverged, collapsed, was too short, overfitted, or has dead units.
 
     Args:
         run: The finished run.
-        result: Its result.
+        result: Its result, with the facts ``images`` and ``chance``, and ``collapsed_in`` if it failed.
         diverged_at: The step after which its loss was no longer finite, if any.
     """
-    lr, images = result.lr or 0, result.images
-    assert images is not None
-    assert result.chance_threshold is not None
+    lr, chance, images = result.hparams["lr"], result.facts["chance"], result.facts["images"]
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):
         where = "its loss on the test images is not finite"
         if diverged_at is not None:
@@ -47,16 +53,16 @@ def diagnose(run: ImageRun, result: RunResult, diverged_at: int | None) -> Diagn
     shares = {"training": trained_on, "test": accuracy}
     both = listed([f"{whole_percent(one)} of the {name} images" for name, one in shares.items() if not math.isnan(one)])
     dead = dead_units_in(result.final)
-    if result.collapsed:
+    if result.failed:
         whole = [relu for relu, share in dead.items() if share == 1]
         units = f"all units of {listed(whole)} are dead: they output 0 for every image, and no layer before learns."
         nothing = f"it classifies {both}, no better than chance."
-        sentence = f"This run collapsed in epoch {result.collapsed_in}: {units if whole else nothing}"
+        sentence = f"This run collapsed in epoch {result.facts['collapsed_in']}: {units if whole else nothing}"
         return Diagnosis(sentence, option("--lr", lr / 3))
     steps = int(epoch["step"])
-    is_short = not has_enough_steps(steps, len(images.spec.classes))
+    is_short = not has_enough_steps(steps, len(images["spec"]["classes"]))
     after = f"after {counted(steps, 'step')} it classifies {both}"
-    if not accuracy > result.chance_threshold and not trained_on > chance_accuracy(run.data.train.labels):
+    if not accuracy > chance and not trained_on > chance_accuracy(run.data.train.labels):
         if most := [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share > MANY_DEAD]:
             return Diagnosis(f"Most units are dead, {listed(most)}: {after}.", option("--lr", lr / 10))
         if is_short:
@@ -64,7 +70,7 @@ def diagnose(run: ImageRun, result: RunResult, diverged_at: int | None) -> Diagn
         if is_falling([row["train/loss"] for row in result.epochs]):
             return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", option("--lr", 10 * lr))
         return Diagnosis(f"It has learned next to nothing: {after}.", option("--lr", lr / 3))
-    standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(images.test, 1))
+    standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(images["test"], 1))
     if not trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
         return half_dead_layers(dead, lr)
     if (known := accuracy_on_training_images(run)) is not None and trained_on - known > LEAST_GAP:

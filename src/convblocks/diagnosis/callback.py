@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from convblocks.console import CommandLine, command_words
 from convblocks.data.module import ImageDataModule
 from convblocks.diagnosis.advice import dead_units_in, diagnose, whole_percent
-from convblocks.diagnosis.collapse import chance_accuracy, constant_answer_to, has_collapsed
+from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, constant_answer_to, has_collapsed
 from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
@@ -62,26 +62,32 @@ class DeadUnits(RunCallback):
         )
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result, marked as collapsed if it has, and with what is wrong with the run."""
+        """The result, failed if it has collapsed, with facts: its images, what chance gets, what is wrong with it."""
         assert isinstance(run, ImageRun)
-        data, classes = run.data, len(run.data.files.image_spec.classes)
-        chance_threshold = chance_accuracy(data.test.labels)
-        constant = constant_answer_to(data.train.labels, is_cross_entropy=run.settings["loss"] == "cross_entropy")
-        collapsed = has_collapsed(result.epochs, result.final, chance_threshold, constant, classes)
-        found = replace(
-            result, collapsed=result.collapsed or collapsed, chance_threshold=chance_threshold, constant_answer=constant
-        )
-        return replace(found, diagnosis=diagnose(run, found, diverged_at(run.trainer)))
+        train, test, spec = run.data.train.labels, run.data.test.labels, run.data.files.image_spec
+        chance = chance_accuracy(test)
+        constant = constant_answer_to(train, is_cross_entropy=run.settings["loss"] == "cross_entropy")
+        has_failed = result.failed or has_collapsed(result.epochs, result.final, chance, constant, len(spec.classes))
+        images = {"spec": spec.as_dict(), "train": len(train), "test": len(test)}
+        facts = result.facts | {"images": images, "chance": chance, "constant": constant._asdict()}
+        if has_failed:
+            facts["collapsed_in"] = collapsed_in(result, chance)
+        found = replace(result, failed=has_failed, facts=facts)
+        diagnosis = diagnose(run, found, diverged_at(run.trainer))
+        if diagnosis is None:
+            return found
+        shown = {"sentence": diagnosis.sentence, "options": [*diagnosis.options]}
+        return replace(found, facts=facts | {"diagnosis": shown})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
         """The shares of dead units, what is wrong, and the command to try next."""
         lines: list[str | CommandLine] = []
         if diverged_at(run.trainer) is None and (shares := dead_units_in(result.final)):
             lines.append(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
-        if diagnosis := result.diagnosis:
-            lines.append(diagnosis.sentence)
-            again = ["--config", quote(as_shown(run.directory.config)), *diagnosis.options]
-            lines += [CommandLine("try next      ", [*command_words("fit"), *again])] if diagnosis.options else []
+        if diagnosis := result.facts.get("diagnosis"):
+            lines.append(diagnosis["sentence"])
+            again = ["--config", quote(as_shown(run.directory.config)), *diagnosis["options"]]
+            lines += [CommandLine("try next      ", [*command_words("fit"), *again])] if diagnosis["options"] else []
         return lines
 
 

@@ -1,13 +1,14 @@
 """When a run has collapsed: on evidence that it cannot recover, not for one poor accuracy."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from typing import NamedTuple
 
 from torch import Tensor
 from torch.distributions import Categorical
 
 from convblocks.run.directory import has_dead_layer
-from convblocks.run.result import ConstantAnswer
+from convblocks.run.result import RunResult
 
 # A network has learned something if it gets at least this share of the way from a constant answer to no mistakes.
 LEAST_LEARNED = 0.04
@@ -17,6 +18,17 @@ FEWEST_STEPS, STEPS_PER_CLASS = 200, 20
 
 # A loss that falls in so many epochs in a row, by this share in all, is no chance: such a network learns slowly.
 EPOCHS_OF_FALL, LEAST_FALL = 5, 0.005
+
+
+class ConstantAnswer(NamedTuple):
+    """What a network gets on the training images that answers all of them with the shares of their classes.
+
+    ``accuracy`` is the one above which a network has learned something; ``loss`` is the cross-entropy, which is the
+    entropy of the shares, None if the run has another loss.
+    """
+
+    accuracy: float
+    loss: float | None
 
 
 def chance_accuracy(labels: Tensor) -> float:
@@ -60,6 +72,15 @@ def has_collapsed(
     if not has_enough_steps(last["step"], classes) or last.get("train/acc", 1.0) > limit.accuracy:
         return False
     return not (last["train/loss"] < (limit.loss or 0) or is_falling([row["train/loss"] for row in epochs]))
+
+
+def collapsed_in(result: RunResult, chance_threshold: float) -> int:
+    """From which epoch on no evaluation of a failed run was above chance; its last one if none shows it."""
+    rows = sorted((*result.epochs, *result.evaluations), key=lambda row: row["step"])
+    evaluated = [(row["epoch"], row.get("val/acc", row.get("test/acc"))) for row in rows]
+    measured = [(int(epoch), accuracy) for epoch, accuracy in evaluated if accuracy is not None]
+    since = list(takewhile(lambda row: not row[1] > chance_threshold, reversed(measured)))
+    return since[-1][0] if since else len(result.epochs)
 
 
 def has_enough_steps(step: float, classes: int) -> bool:

@@ -30,14 +30,14 @@ class Mistakes(RunCallback):
     """Writes ``mistakes.csv``, and prints the commands that show more of the run."""
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        """The result with the numbers of the images that the final network gets wrong."""
+        """The result with the fact ``mistakes``: the numbers of the images that the final network gets wrong."""
         assert isinstance(run, ImageRun)
         run.directory.mistakes.unlink(missing_ok=True)
         if run.evaluation is None:
             return result
         rows = mistakes_of(run.evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
-        return replace(result, mistakes=tuple(row["image"] for row in rows))
+        return replace(result, facts=result.facts | {"mistakes": [row["image"] for row in rows]})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[CommandLine]:
         """The commands that are there for a checkpoint, unless its weights are useless."""

@@ -1,12 +1,14 @@
 """``report.html`` of a run: its result, curves, mistakes, settings and origin on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from shlex import quote
+from typing import Any
 
 import yaml
 
 from convblocks.console import command_words
+from convblocks.data.images import ImageSpec
 from convblocks.figures.curves import dead_units_figure, layers, metric_figure
 from convblocks.figures.page import Chart, charts, facts, listing, page, paragraphs
 from convblocks.figures.panels import Panel, figure_of
@@ -14,7 +16,7 @@ from convblocks.figures.tables import Table, to_html
 from convblocks.model.evaluation import Evaluation
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin
-from convblocks.run.result import EPOCHS, Diagnosis, RunResult
+from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import as_shown, counted, percent
 
 CAPTIONS = {
@@ -45,14 +47,14 @@ def run_report(
     answers = [Chart(partial(figure_of, panel), CAPTIONS[name]) for name, panel in panels.items()]
     settings = yaml.safe_dump(directory.read_config(), sort_keys=False)
     again = [*command_words("fit"), "--config", quote(config)]
-    found = result.diagnosis or Diagnosis("")
+    found = result.facts.get("diagnosis", {"sentence": "", "options": []})
     early = "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}."
     return page(
         f"{result.arch}: {directory.name}",
         [
             _numbers(result, evaluation),
-            paragraphs([one for one in (found.sentence, early) if one]),
-            listing("Try next", " ".join([*again, *found.options]) if found.options else ""),
+            paragraphs([one for one in (found["sentence"], early) if one]),
+            listing("Try next", " ".join([*again, *found["options"]]) if found["options"] else ""),
             *("<h2>Training</h2>", charts(curves)),
             *("<h2>Answers to the test images</h2>", charts(answers)),
             *(to_html(table, folded=True) for table in (*tables, _origin(directory, result))),
@@ -79,16 +81,19 @@ def _numbers(result: RunResult, evaluation: Evaluation) -> str:
 def _origin(directory: RunDirectory, result: RunResult) -> Table:
     """Machine, versions, code and data."""
     known, began = result.provenance, read_origin(directory.provenance) or {}
-    images = result.images
-    assert images is not None
+    images = result.facts.get("images")
     rows = {
         "machine and versions": known.machine,
         "device": known.device,
         "processes x threads": f"{known.processes} x {known.threads}",
         "commit": known.commit or "unknown",
         "seed": str(result.seed),
-        "images": f"{images.train:,} training and {images.test:,} test images, {images.spec}",
+        **({"images": _images_text(images)} if images else {}),
         **{f"MD5 of {name}": md5 for name, md5 in (known.data or {}).items()},
         "started with": str(began.get("command", "unknown")),
     }
     return Table("Where it comes from", ["", "value"], [[name, value] for name, value in rows.items()])
+
+
+def _images_text(images: Mapping[str, Any]) -> str:
+    return f"{images['train']:,} training and {images['test']:,} test images, {ImageSpec.from_dict(images['spec'])}"

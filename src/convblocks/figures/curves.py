@@ -155,7 +155,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
         if found:
             stroke = [row - 0.38, row + 0.38]
             axes.plot([np.median(found)] * 2, stroke, color=foreground(), linewidth=1.8, gid="medians")
-        collapsed = sum(run.collapsed for run in curve.runs)
+        collapsed = sum(run.failed for run in curve.runs)
         if collapsed:
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
@@ -189,7 +189,7 @@ def _by_epoch(axes: Axes, curves: Sequence[Curve], values: Sequence[list[list[fl
     for curve, runs in zip(curves, values, strict=True):
         look = curve.style
         for run, result in zip(runs, curve.runs, strict=True):
-            _line(axes, run, ":" if result.collapsed else "-", color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
+            _line(axes, run, ":" if result.failed else "-", color=look.colour, linewidth=0.8, alpha=0.6, gid="runs")
         table = np.array(list(zip_longest(*runs, fillvalue=math.nan)))
         shown = _line(axes, list(np.median(table, axis=1)), look.line, color=look.colour, linewidth=2.2, gid="medians")
         if shown:
@@ -221,7 +221,7 @@ def _short(name: str) -> str:
 
 
 def _dotted(curves: Sequence[Curve]) -> str:
-    collapsed = [run for curve in curves for run in curve.runs if run.collapsed]
+    collapsed = [run for curve in curves for run in curve.runs if run.failed]
     return " (dotted: collapsed)" if any(len(run.epochs) > 1 for run in collapsed) else ""
 
 

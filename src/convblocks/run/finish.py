@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from shlex import quote
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
@@ -29,17 +29,18 @@ def finish(run: Run) -> None:
 
 def run_result(run: Run, final: Row) -> RunResult:
     """The result of a finished run, without what callbacks know of it."""
-    rows = run.log.rows
+    rows, fields = run.log.rows, run.result_fields()
     return RunResult(
         seed=run.settings["seed"],
         parameters=parameters_of(run.module),
+        hparams=hparams_of(run.module) | hparams_of(run.data) | fields.pop("hparams", {}),
         epochs=tuple(row for row in rows if is_epoch(row)),
         evaluations=tuple(row for row in rows if not is_epoch(row)),
         final=final,
         ended_by=ended_by(run.trainer),
-        collapsed=diverged_at(run.trainer) is not None or not run.is_finite(final),
+        failed=diverged_at(run.trainer) is not None or not run.is_finite(final),
         provenance=provenance_of(run),
-        **run.result_fields(),
+        **fields,
     )
 
 
@@ -86,6 +87,13 @@ def _kept(errors: list[Exception]) -> Iterator[None]:
         yield
     except Exception as error:
         errors.append(error)
+
+
+def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, str | int | float]:
+    """The plain values among the hyper-parameters of a module or data; of a class with arguments its name."""
+    saved = part.hparams if part else {}
+    named = {name: value.get("class_path") if isinstance(value, dict) else value for name, value in saved.items()}
+    return {name: value for name, value in named.items() if isinstance(value, str | int | float)}
 
 
 def provenance_of(run: Run) -> Provenance:

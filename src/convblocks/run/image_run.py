@@ -12,7 +12,6 @@ from convblocks.console import echo
 from convblocks.data.images import MNIST
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import DataError, NotFiniteError, UserError
-from convblocks.model.class_specs import short_name
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork, restore_network
@@ -26,7 +25,7 @@ from convblocks.run.last_weights import load_best, save_averaged_weights
 from convblocks.run.metrics_log import MetricsLog, shortest_float
 from convblocks.run.printed_rows import columns_of_images, loss_text
 from convblocks.run.provenance import read_origin
-from convblocks.run.result import Images, Row, RunResult
+from convblocks.run.result import Row, RunResult
 from convblocks.run.run import Run
 from convblocks.text import percent
 
@@ -116,14 +115,7 @@ class ImageRun(Run):
         return math.isfinite(final["test/loss"])
 
     def result_fields(self) -> dict[str, Any]:
-        data = self.data
-        return {
-            "arch": self.arch,
-            "lr_scheduler": short_name(self.settings["lr_scheduler"]),
-            "images": Images(data.files.image_spec, train=len(data.train.labels), test=len(data.test.labels)),
-            "lr": self.module.hparams["lr"],
-            "batch_size": data.batch_size,
-        }
+        return super().result_fields() | {"monitor": LOSS, "hparams": {"batch_size": self.data.batch_size}}
 
     def score_text(self, result: RunResult) -> str:
         """Accuracy and loss, and how many test images the final network gets wrong, of how many.

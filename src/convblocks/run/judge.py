@@ -8,6 +8,9 @@ from typing import Literal
 
 from convblocks.errors import UsageError
 
+# The end of the text of a judge whose values are written in per cent.
+IN_PERCENT = ":%"
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -17,7 +20,7 @@ class Judge:
         metric: Its name as it is logged, such as ``val/iou``. If the same name with ``test`` is logged too, at the end
             of a run, then runs are compared by that.
         direction: Whether more or less of it is better.
-        in_percent: Whether it is the accuracy of image classifiers, which is written in per cent and drawn as an error.
+        in_percent: Whether it is an accuracy in 0..1 that is written in per cent and drawn as an error.
     """
 
     metric: str
@@ -26,17 +29,21 @@ class Judge:
 
     @classmethod
     def parse(cls, text: str) -> "Judge":
-        """Read ``val/iou:max``.
+        """Read ``val/iou:max``, or ``val/acc:max:%`` of an accuracy in 0..1 that is written in per cent.
 
         Raises:
             UsageError: it is written differently.
         """
-        metric, _, direction = text.rpartition(":")
+        metric, _, direction = text.removesuffix(IN_PERCENT).rpartition(":")
         if not metric or direction not in ("max", "min"):
             raise UsageError(f"--judge {text}: give a metric and its direction, such as val/loss:min or val/acc:max")
         if metric.startswith("train"):
             raise UsageError(f"--judge {text}: give a metric of validation or test, not of training")
-        return cls(metric, "max" if direction == "max" else "min")
+        return cls(metric, "max" if direction == "max" else "min", text.endswith(IN_PERCENT))
+
+    def __str__(self) -> str:
+        """The text that ``parse`` reads."""
+        return f"{self.metric}:{self.direction}{IN_PERCENT if self.in_percent else ''}"
 
     @property
     def tested(self) -> str:

@@ -18,9 +18,22 @@ def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
     """The result that ``encode`` has written.
 
     Raises:
-        UserError: it is damaged; the message ends with the hint.
+        UserError: it is damaged, and the message ends with the hint; or it is of an older version.
     """
     try:
         return msgspec.json.decode(text, type=RunResult, strict=False)
-    except (msgspec.MsgspecError, ValueError, UserError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        if _is_of_an_older_version(text):
+            raise UserError(
+                f"{path} was written by an older version of convblocks: train its runs again, or read it with that one"
+            ) from error
         raise UserError(f"cannot read {path} ({error}): {hint}") from error
+
+
+def _is_of_an_older_version(text: str | bytes) -> bool:
+    """Whether it is a result, but without ``facts``."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "arch" in found and "facts" not in found

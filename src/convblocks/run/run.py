@@ -161,7 +161,7 @@ class Run:
 
     def result_fields(self) -> dict[str, Any]:
         """The fields of the run's result that depend on the kind of module."""
-        return {"arch": self.arch, "lr_scheduler": "", "judge": self.judge}
+        return {"arch": self.arch, "judge": self.judge, "monitor": self.judge}
 
     def score_text(self, result: RunResult) -> str:
         """The result in words."""

@@ -105,7 +105,7 @@ def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estima
         paired = paired_difference(runs, others)
         if paired and least_p_paired(paired.n) < SIGNIFICANCE:
             return paired
-    first, second = ([one.score for one in own if not one.collapsed] for own in (runs, others))
+    first, second = ([one.score for one in own if not one.failed] for own in (runs, others))
     return permutation_test(first, second, unit=unit_of(runs, of_difference=True)) if first and second else None
 
 

@@ -185,8 +185,8 @@ class SearchWorker:
         result = None if status else trial.result()
         if result is None:
             self._note_failure(trial, f"fit does not take these settings: see {trial.log}")
-        elif result.collapsed:
-            self._note_collapse(trial, result.collapsed_in)
+        elif result.failed:
+            self._note_collapse(trial, result.facts.get("collapsed_in", len(result.epochs)))
         elif result.validation is None:
             self._note_failure(trial, "it was never evaluated on validation data")
         else:

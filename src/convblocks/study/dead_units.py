@@ -24,7 +24,7 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
         cells = by_cell(own)
         for cell in sorted(cells, key=_by_schedule):
             runs = cells[cell]
-            collapsed = count_text(sum(one.collapsed for one in runs), len(runs))
+            collapsed = count_text(sum(one.failed for one in runs), len(runs))
             lines.append([arch, cell_text(cell), collapsed, *(_range(_last(runs, name)) for name in names)])
     notes = [
         "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, largest] over the "
@@ -52,7 +52,7 @@ def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
 
 def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
     """A collapsed run counts for its first layer that is dead altogether, which determines those after it."""
-    collapsed = [one for one in results if one.collapsed]
+    collapsed = [one for one in results if one.failed]
     if not collapsed:
         return []
     dead = Counter(
@@ -74,11 +74,11 @@ def _by_rate(results: Sequence[RunResult]) -> list[str]:
     for arch, own in by_arch(results).items():
         for schedule in dict.fromkeys(cell_of(one).lr_scheduler for one in own):
             runs = [one for one in own if cell_of(one).lr_scheduler == schedule]
-            rates = [cell_of(one).lr for one in runs if one.collapsed]
+            rates = [cell_of(one).lr for one in runs if one.failed]
             if rates:
                 least = min(rates, key=float)
                 above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
-                count = count_text(sum(one.collapsed for one in above), len(above))
+                count = count_text(sum(one.failed for one in above), len(above))
                 parts.append(f"{name_of(arch)} ({schedule}) from {least} up, {count}")
     return [f"Runs collapsed at these learning rates: {', '.join(parts)}."] if parts else []
 

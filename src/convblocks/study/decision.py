@@ -80,7 +80,7 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
         by_image=tuple(
             by_image(runs[first], runs[second])
             for first, second in combinations(sorted(runs, key=_place), 2)
-            if all(one.mistakes is not None for one in runs[first] + runs[second])
+            if all({"mistakes", "images"} <= one.facts.keys() for one in runs[first] + runs[second])
         ),
     )
 
@@ -132,7 +132,7 @@ def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage
 
 
 def _trained(results: Sequence[RunResult]) -> list[float]:
-    return [one.score for one in results if not one.collapsed]
+    return [one.score for one in results if not one.failed]
 
 
 def _place(arch: str) -> int:
@@ -141,8 +141,7 @@ def _place(arch: str) -> int:
 
 def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:
     """Which test images each run got right, of shape (runs, images)."""
-    assert results[0].images is not None
-    right = np.ones((len(results), results[0].images.test), dtype=np.bool_)
+    right = np.ones((len(results), results[0].facts["images"]["test"]), dtype=np.bool_)
     for row, result in zip(right, results, strict=True):
-        row[list(result.mistakes or ())] = False
+        row[result.facts["mistakes"]] = False
     return right

@@ -32,7 +32,7 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
         scores = {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
         for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])):
             runs = cells[cell]
-            trained = [one.validation or 0.0 for one in runs if not one.collapsed]
+            trained = [one.validation or 0.0 for one in runs if not one.failed]
             shown = mean_interval(trained, PERCENT).spread() if trained else NOTHING
             collapsed = count_text(len(runs) - len(trained), len(runs))
             mark = "chosen" if cell == choices.get(arch) else ""

@@ -104,14 +104,14 @@ def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:
 
 def test_the_summary_describes_the_run(run: RunDirectory) -> None:
     result = run.read_result()
-    assert (result.arch, result.parameters, result.seed, result.lr_scheduler) == ("mlp", 79_510, 0, "constant")
-    assert (result.lr, result.batch_size) == (0.01, 64)
+    assert (result.arch, result.parameters, result.seed) == ("mlp", 79_510, 0)
+    expected = {"lr": 0.01, "batch_size": 64, "optimizer": "adam", "lr_scheduler": "constant", "loss": "cross_entropy"}
+    assert expected.items() <= result.hparams.items()
+    assert (str(result.judge), str(result.monitor)) == ("val/acc:max:%", "val/loss:min")
     assert list(result.epochs) == run.read_metrics()
     assert result.score == result.epochs[-1]["test/acc"]
-    assert (result.ended_by, result.collapsed) == ("its epochs", False)
+    assert (result.ended_by, result.failed) == ("its epochs", False)
     assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
-    assert result.images
-    assert (result.images.train, result.images.test) == (60_000, 10_000)
 
 
 def test_the_same_command_gives_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
@@ -186,24 +186,24 @@ class Judging(RunCallback):
     """Adds to the result, and to the last lines."""
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
-        return replace(result, overrides=(("seen", "yes"),))
+        return replace(result, facts={"seen": ["yes"]})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
-        return [f"seen: {dict(result.overrides)['seen']}", CommandLine("and then  ", ["convblocks", "fit"])]
+        return [f"seen: {result.facts['seen'][0]}", CommandLine("and then  ", ["convblocks", "fit"])]
 
 
 def test_a_callback_adds_to_the_result_and_to_the_last_lines(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run"], [Judging()])
-    assert RunDirectory("run").read_result().overrides == (("seen", "yes"),)
+    assert RunDirectory("run").read_result().facts["seen"] == ["yes"]
     assert "\nseen: yes\nand then  convblocks fit\n" in capsys.readouterr().out
 
 
 def test_a_callback_that_fails_at_the_end_spares_the_others_and_the_summary(workspace: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run"], [Failing(), Judging()])
-    assert RunDirectory("run").read_result().overrides == (("seen", "yes"),)
+    assert RunDirectory("run").read_result().facts["seen"] == ["yes"]
 
 
 def test_the_running_loss_is_printed_if_asked_for(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

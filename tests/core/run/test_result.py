@@ -22,9 +22,7 @@ def evaluated(step: int, accuracy: float, loss: float) -> Row:
 def test_losses_and_seconds_are_those_of_the_epochs() -> None:
     one = of(0.9, 0.95, 0.97, evaluations=(evaluated(100, 0.8, 0.7),))
     assert (one.first_loss, one.last_loss) == pytest.approx((0.3, 0.1))
-    assert (one.score, one.seconds, one.has_diverged) == (0.97, 32.5, False)
-    assert not of(0.1, 0.1).has_diverged
-    assert result("mlp", 0, 0.1, epochs=course(0.1, loss=math.nan)).has_diverged
+    assert (one.score, one.seconds) == (0.97, 32.5)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +34,6 @@ def test_the_validation_accuracy_is_that_of_the_lowest_loss(losses: tuple[float,
     epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
     assert replace(of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
     assert of(0.9).validation is None
-
-
-def test_a_collapse_within_an_epoch_is_that_epochs() -> None:
-    one = replace(of(0.1, 0.1), evaluations=(evaluated(100, 0.8, 0.7), evaluated(900, 0.1, 2.3)))
-    assert one.collapsed_in == 1
-    assert replace(of(0.9, 0.9), collapsed=True).collapsed_in == 2  # no evaluation shows it
 
 
 def test_a_run_is_done_with_its_epochs_or_if_something_ended_it() -> None:

@@ -87,10 +87,15 @@ def test_an_accuracy_of_another_task_is_written_as_it_is() -> None:
     assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == ("97.5", "0.975", "97.50 %")
 
 
+def test_the_text_of_a_judge_is_read_as_it_is_written() -> None:
+    assert Judge.parse("val/acc:max:%") == ACCURACY
+    assert [str(Judge.parse(text)) for text in ("val/acc:max:%", "val/a:b:min")] == ["val/acc:max:%", "val/a:b:min"]
+
+
 def test_a_run_that_diverges_has_collapsed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit.main([*options_of("shapes"), "--model.lr", "1e30", "--name", "run"])
     result = RunDirectory("run").read_result()
-    assert (result.collapsed, result.has_diverged, len(result.epochs)) == (True, True, 1)
+    assert (result.failed, len(result.epochs)) == (True, 1)
     assert "ended by divergence: the loss or a weight was not finite after step 20" in capsys.readouterr().out
 
 
