@@ -44,7 +44,7 @@ def is_of_mnist(result: RunResult) -> bool:
     """Whether its images were MNIST's own, as far as is known."""
     data = result.provenance.data
     is_alike = result.images is not None and result.images.spec.same_images(MNIST)
-    return is_alike and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
+    return is_alike and (data is None or set(data.values()) <= set(ORIGINAL_MD5.values()))
 
 
 def learned_in(result: RunResult) -> list[int]:
