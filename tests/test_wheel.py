@@ -106,7 +106,7 @@ def test_mnist_is_read_from_the_wheel_unless_it_is_in_the_folder_that_is_named(
     assert run(command).endswith("site-packages/convblocks/data/MNIST/raw\n")
     monkeypatch.setenv("CONVBLOCKS_DATA", "named")
     assert run(command).endswith("site-packages/convblocks/data/MNIST/raw\n")
-    assert not list(workspace.iterdir())
+    assert not (workspace / "named").exists()
     write_digits(workspace / "named" / "MNIST" / "raw", digits)
     assert run(command) == f"{workspace}/named/MNIST/raw\n"
 
