@@ -56,11 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def mnist_is_read_once() -> Iterator[None]:
     """All runs of one process share the original MNIST in memory."""
-    from convblocks.data import mnist
+    from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 
-    load, load_once = mnist.load, cache(mnist.load)
+    load = MNISTFiles.load
+    load_once = cache(lambda: load(MNISTFiles(DEFAULT_ROOT)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mnist, "load", lambda root: (load_once if root == mnist.DEFAULT_ROOT else load)(root))
+        patch.setattr(MNISTFiles, "load", lambda files: load_once() if files.root == DEFAULT_ROOT else load(files))
         yield
 
 
@@ -73,10 +74,9 @@ def started_as_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def digits(mnist_is_read_once: None) -> "ImageSets":
     """The original MNIST, from the archives in the repository."""
-    from convblocks.data import mnist
+    from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 
-    mnist.prepare(mnist.DEFAULT_ROOT)
-    return mnist.load(mnist.DEFAULT_ROOT)
+    return MNISTFiles(DEFAULT_ROOT).load()
 
 
 @pytest.fixture(scope="session")

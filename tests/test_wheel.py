@@ -15,7 +15,7 @@ from PIL import Image
 
 from convblocks.data.images import ImageSets
 from convblocks.wings import commands
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, write_digits
 
 SHORT = (
     "--epochs 1 --trainer.limit_train_batches 20 --trainer.limit_val_batches 1 --trainer.limit_test_batches 1 "
@@ -95,22 +95,20 @@ def test_eight_processes_may_be_the_first_to_use_it(run: Run, workspace: Path) -
     several = f"for i in 1 2 3 4 5 6 7 8; do python -c '{load}' & done; wait"
     # Their lines may run into each other.
     assert "".join(run(f"bash -c {shlex.quote(several)}").split()) == 8 * "60000"
-    (found,) = (workspace / "home" / ".cache" / "convblocks").iterdir()
-    assert found.name == "MNIST"
 
 
 @pytest.mark.slow
-def test_mnist_comes_from_the_wheel_into_the_cache_or_the_folder_that_is_named(
-    run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch
+def test_mnist_is_read_from_the_wheel_unless_it_is_in_the_folder_that_is_named(
+    run: Run, workspace: Path, monkeypatch: pytest.MonkeyPatch, digits: ImageSets
 ) -> None:
     show = "from convblocks import MNISTDataModule as M; m = M(); m.prepare_data(); m.setup(); print(m.files.folder)"
     command = f"python -c {shlex.quote(show)}"
-    assert run(command) == f"{workspace}/home/.cache/convblocks/MNIST/raw\n"
-    monkeypatch.setenv("CONVBLOCKS_DATA", "named")
-    assert run(command) == f"{workspace}/named/MNIST/raw\n"
-    (workspace / "file").write_text("")
-    monkeypatch.setenv("CONVBLOCKS_DATA", "file/no folder")  # it is read from the wheel
     assert run(command).endswith("site-packages/convblocks/data/MNIST/raw\n")
+    monkeypatch.setenv("CONVBLOCKS_DATA", "named")
+    assert run(command).endswith("site-packages/convblocks/data/MNIST/raw\n")
+    assert not (workspace / "named").exists()
+    write_digits(workspace / "named" / "MNIST" / "raw", digits)
+    assert run(command) == f"{workspace}/named/MNIST/raw\n"
 
 
 def test_help_of_all_commands_names_them_as_they_were_started() -> None:

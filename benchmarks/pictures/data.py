@@ -5,9 +5,9 @@ from typing import Literal
 
 import torch
 
-from convblocks.data import mnist
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
+from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.errors import UserError
 from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import PictureFolder, kept_file
@@ -44,7 +44,7 @@ def data_flags(data: Data, folder: Path) -> list[str]:
     """The options of ``fit.py`` for a data set."""
     if data == "colour":
         return ["--data.source", f"{ColourNoise.__module__}.{ColourNoise.__qualname__}"]
-    return ["--data.root", str(folder if data == "folder" else mnist.DEFAULT_ROOT)]
+    return ["--data.root", str(folder if data == "folder" else DEFAULT_ROOT)]
 
 
 def write_pictures(folder: Path, pictures: int) -> None:
@@ -54,7 +54,7 @@ def write_pictures(folder: Path, pictures: int) -> None:
         folder: Where to; it is empty.
         pictures: How many of the training images, from the first on; of the test images as large a share.
     """
-    files = mnist.load(mnist.DEFAULT_ROOT)
+    files = MNISTFiles(DEFAULT_ROOT).load()
     counts = {"train": pictures, "test": as_many_for_testing(pictures)}
     for split, part in (("train", files.train), ("test", files.test)):
         images, labels = part.images[: counts[split]].numpy(), part.labels[: counts[split]].tolist()

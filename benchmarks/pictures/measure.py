@@ -18,8 +18,8 @@ from benchmarks.pictures.data import DECODED, DESCRIPTIONS, Data, data_flags
 from benchmarks.rows import Row
 from benchmarks.training import ways
 from benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, SEED, Stopwatch, add_hooks, fit_command
-from convblocks.data import mnist
 from convblocks.data.images import MNIST as MNIST_SPEC
+from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
@@ -119,7 +119,7 @@ def read_kept_file(folder: Path) -> int:
 
 def read_mnist(folder: Path) -> int:
     """MNIST's own files, with the look at whether they are intact."""
-    files = mnist.load(mnist.DEFAULT_ROOT)
+    files = MNISTFiles(DEFAULT_ROOT).load()
     return len(files.train.labels) + len(files.test.labels)
 
 

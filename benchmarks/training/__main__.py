@@ -25,6 +25,7 @@ from importlib.util import find_spec
 from itertools import count
 
 import torch
+from torchvision.datasets import MNIST
 
 from benchmarks.harness import TakeTurn, in_fresh_process, in_turns, parser
 from benchmarks.rows import Labels, Results, Row, Task
@@ -33,7 +34,7 @@ from benchmarks.training.page import PAGE
 from benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, PRECISIONS, Case, Variant, train
 from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
-from convblocks.data import mnist
+from convblocks.data.mnist import DEFAULT_ROOT
 
 # Training steps of a turn: of the two ways that load images one by one, and of the others a second or less.
 LOADING_STEPS = 40
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     out = output_folder(options.out)
-    mnist.prepare(mnist.DEFAULT_ROOT)
+    MNIST(DEFAULT_ROOT, download=True)  # which also unpacks the files: torchvision reads only such
     results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
     for arch in options.arch:
         with ExitStack() as processes:

@@ -20,10 +20,10 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmarks.harness import Turns
 from benchmarks.rows import Row
-from convblocks.data import mnist
 from convblocks.data.images import MNIST as MNIST_SPEC
 from convblocks.data.images import LabelledImages
 from convblocks.data.loader import Batch, epoch_generator
+from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.fast.lightning import keep_freed_memory
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES, build_network
@@ -121,7 +121,7 @@ def peak_memory() -> int:
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The course's loaders for training and test images: each image is transformed on its own."""
     transform = Compose([ToTensor(), Normalize(MNIST_SPEC.mean, MNIST_SPEC.std)])
-    train, test = (MNIST(mnist.DEFAULT_ROOT, train=train, transform=transform) for train in (True, False))
+    train, test = (MNIST(DEFAULT_ROOT, train=train, transform=transform) for train in (True, False))
     # Of a short epoch the start of the workers would be a larger part than of a whole one.
     workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
     return (
@@ -182,7 +182,7 @@ class BareLoop:
     def __init__(self, case: Case) -> None:
         keep_freed_memory()
         self.case = case
-        files = mnist.load(mnist.DEFAULT_ROOT)
+        files = MNISTFiles(DEFAULT_ROOT).load()
         # The order of the first epoch of ``fit.py --seed 0``.
         order = torch.randperm(len(files.train.labels), generator=epoch_generator(SEED, 0))
         self.train_loader = NormalisedLoader(files.train, order, case.batch_size)

@@ -55,7 +55,7 @@ def is_of_mnist(result: RunResult) -> bool:
     data = result.provenance.data
     images = result.facts.get("images")
     is_alike = images is not None and ImageSpec.from_dict(images["spec"]).same_images(MNIST)
-    return is_alike and (data is None or set(data.values()) <= ORIGINAL_MD5.keys())
+    return is_alike and (data is None or set(data.values()) <= set(ORIGINAL_MD5.values()))
 
 
 def learned_in(result: RunResult) -> list[int]:

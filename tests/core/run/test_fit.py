@@ -226,7 +226,7 @@ def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pyt
 
 def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
     (workspace / "file").touch()
-    with pytest.raises(DataError, match="is a file"):
+    with pytest.raises(DataError, match="there is no folder file"):
         quick_run("--data.root", "file")
     assert not (workspace / "lightning_logs").exists()
 
