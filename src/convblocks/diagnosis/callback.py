@@ -17,7 +17,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD
 from convblocks.run.divergence import diverged_at
-from convblocks.run.image_run import ImageRun
+from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
@@ -31,7 +31,7 @@ BATCH_SIZE = 100
 
 def make(run: Run) -> "DeadUnits | None":
     """For runs of image classifiers."""
-    return DeadUnits() if isinstance(run, ImageRun) else None
+    return DeadUnits() if classification_of(run) else None
 
 
 class DeadUnits(RunCallback):
@@ -63,15 +63,16 @@ class DeadUnits(RunCallback):
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The result, marked as collapsed if it has, and with what is wrong with the run."""
-        assert isinstance(run, ImageRun)
-        data, classes = run.data, len(run.data.files.image_spec.classes)
+        classification = classification_of(run)
+        assert classification is not None
+        data, classes = classification.data, len(classification.data.files.image_spec.classes)
         chance_threshold = chance_accuracy(data.test.labels)
-        constant = constant_answer_to(data.train.labels, is_cross_entropy=run.settings["loss"] == "cross_entropy")
+        constant = constant_answer_to(data.train.labels, is_cross_entropy=run.module.hparams["loss"] == "cross_entropy")
         collapsed = has_collapsed(result.epochs, result.final, chance_threshold, constant, classes)
         found = replace(
             result, collapsed=result.collapsed or collapsed, chance_threshold=chance_threshold, constant_answer=constant
         )
-        return replace(found, diagnosis=diagnose(run, found, diverged_at(run.trainer)))
+        return replace(found, diagnosis=diagnose(classification, found, diverged_at(run.trainer)))
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
         """The shares of dead units, what is wrong, and the command to try next."""

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -110,6 +110,23 @@ class Config:
             if "." in name:
                 class_specs.import_class(name)
 
+    def make_parts(self, seed: Callable[[], object]) -> tuple[LightningModule, LightningDataModule | None]:
+        """The module and its data; a module with a parameter ``image_spec`` gets that of its data.
+
+        Args:
+            seed: Seeds the global generators; called before weights are drawn, and after data are read for it.
+
+        Raises:
+            UsageError: they do not take their arguments, or are not such classes, or could not be resumed.
+        """
+        if self.is_of_images:
+            data = self.make_data()
+            image_spec = data.image_spec
+            seed()
+            return self.make_classifier(image_spec), data
+        seed()
+        return self.make_own_parts(seed)
+
     def make_data(self) -> ImageDataModule:
         """The data module of these settings, or a UsageError."""
         given = dict(self.parsed.data)
@@ -138,7 +155,9 @@ class Config:
             image_spec,
         )
 
-    def make_own_parts(self) -> tuple[LightningModule, LightningDataModule | None]:
+    def make_own_parts(
+        self, seed: Callable[[], object] = lambda: None
+    ) -> tuple[LightningModule, LightningDataModule | None]:
         """The user's own module and data; weights are drawn from the global generators.
 
         Raises:
@@ -146,10 +165,18 @@ class Config:
         """
         specs = {option: self.settings[option] for option in OWN if option in self.settings}
         kinds = {"model": LightningModule, "datamodule": LightningDataModule}
-        made = {
-            option: class_specs.instantiate(kinds[option], short_name(spec), **class_specs.arguments_of(spec))
-            for option, spec in specs.items()
-        }
+        names = {option: short_name(spec) for option, spec in specs.items()}
+        given = {option: class_specs.arguments_of(spec) for option, spec in specs.items()}
+        made: dict[str, Any] = {}
+        if class_specs.accepts(names["model"], "image_spec") and "datamodule" in names:
+            made["datamodule"] = class_specs.instantiate(
+                kinds["datamodule"], names["datamodule"], **given["datamodule"]
+            )
+            if (image_spec := getattr(made["datamodule"], "image_spec", None)) is not None:
+                given["model"] = {"image_spec": image_spec} | given["model"]
+            seed()
+        for option in [option for option in names if option not in made]:
+            made[option] = class_specs.instantiate(kinds[option], names[option], **given[option])
         for one in made.values():
             refuse_objects(one.hparams, f"{type(one).__qualname__}'s")
         if not is_overridden("train_dataloader", made.get("datamodule", made["model"])):
@@ -164,8 +191,9 @@ class Config:
         Args:
             root: Its folder.
             callbacks: Those before the user's.
-            arguments: Further ``plugins``, a ``profiler`` where the user gives none, and ``logger``: the user's loggers
-                as parsed, without the one that every run has. Without ``logger`` there are none.
+            arguments: Further ``plugins``, a ``profiler`` where the user gives none, ``logger``: the user's loggers
+                as parsed, without the one that every run has (without ``logger`` there are none), and
+                ``use_distributed_sampler``, false where the loaders share batches themselves.
 
         Raises:
             UsageError: an unknown class, or options that Lightning refuses.
@@ -187,7 +215,8 @@ class Config:
                 "enable_model_summary": False,  # fit prints its own
                 "profiler": given["profiler"] or arguments.get("profiler"),
                 "sync_batchnorm": False,  # done without Lightning, on any device
-                "use_distributed_sampler": given["use_distributed_sampler"] and not self.is_of_images,
+                "use_distributed_sampler": given["use_distributed_sampler"]
+                and arguments.get("use_distributed_sampler", True),
                 "callbacks": [*callbacks, *bar, *own_callbacks],
                 "plugins": [*arguments.get("plugins", ()), *_as_list(given["plugins"])],
             }

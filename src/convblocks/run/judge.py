@@ -8,6 +8,9 @@ from typing import Literal
 
 from convblocks.errors import UsageError
 
+# The end of a metric that is written in per cent.
+IN_PERCENT = ":%"
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -26,17 +29,17 @@ class Judge:
 
     @classmethod
     def parse(cls, text: str) -> "Judge":
-        """Read ``val/iou:max``.
+        """Read ``val/iou:max``, or ``val/acc:max:%`` of a metric that is written in per cent.
 
         Raises:
             UsageError: it is written differently.
         """
-        metric, _, direction = text.rpartition(":")
+        metric, _, direction = text.removesuffix(IN_PERCENT).rpartition(":")
         if not metric or direction not in ("max", "min"):
             raise UsageError(f"--judge {text}: give a metric and its direction, such as val/loss:min or val/acc:max")
         if metric.startswith("train"):
             raise UsageError(f"--judge {text}: give a metric of validation or test, not of training")
-        return cls(metric, "max" if direction == "max" else "min")
+        return cls(metric, "max" if direction == "max" else "min", in_percent=text.endswith(IN_PERCENT))
 
     @property
     def tested(self) -> str:

@@ -1,10 +1,11 @@
 """The rows that a run prints: a column for each metric, below a heading."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from convblocks.run.directory import is_epoch
+from convblocks.run.directory import TRAINING, is_epoch
 from convblocks.run.judge import Judge
 from convblocks.text import percent
 
@@ -24,23 +25,47 @@ class Column(NamedTuple):
     text: Callable[[float], str]
 
 
-def columns_of_images(evaluated: str) -> list[Column]:
-    """Loss and accuracy on the training images and on the split that the run is evaluated on: test or val."""
-    return [
-        column
-        for split in ("train", evaluated)
-        for column in (
-            Column(f"{split} loss", f"{split}/loss", LOSS_WIDTH + 1, loss_text),
-            Column("acc", f"{split}/acc", SHARE_WIDTH, percent),
-        )
-    ]
+def columns(judge: Judge, monitor: Judge, split: str) -> list[Column]:
+    """The training loss, and the metrics that a run is judged and monitored by, in training and in evaluation.
+
+    Args:
+        judge: The metric that it is judged by.
+        monitor: That by which its best checkpoint is chosen.
+        split: What it is evaluated on: val or test.
+    """
+    name = without_split(judge.metric)
+    trained = {"train/loss": False} | ({f"train/{name}": judge.in_percent} if name != judge.metric else {})
+    if judge.is_of_test and split != "test":
+        return [*_of_split(trained)]
+    names = {(metric.tested if split == "test" else metric.metric): metric for metric in (monitor, judge)}
+    return [*_of_split(trained), *_of_split({name: metric.in_percent for name, metric in names.items()})]
 
 
-def columns_of_own(judge: Judge) -> list[Column]:
-    """The training loss, for a module that logs it as ``train/loss``, and the metric that it is judged by."""
-    width = max(LOSS_WIDTH, len(judge.metric)) + 1
-    loss = Column("train loss", "train/loss", LOSS_WIDTH + 1, loss_text)
-    return [loss, *([] if judge.is_of_test else [Column(judge.metric, judge.metric, width, loss_text)])]
+def _of_split(metrics: Mapping[str, bool]) -> Iterator[Column]:
+    """Columns of metrics, some in per cent; the heading of the first also says of which split they are."""
+    for number, (metric, in_percent) in enumerate(metrics.items()):
+        shown = without_split(metric) if number else metric.replace("/", " ")
+        if in_percent:
+            yield Column(shown, metric, SHARE_WIDTH, percent)
+        else:
+            yield Column(shown, metric, max(LOSS_WIDTH, len(shown)) + 1, loss_text)
+
+
+def logged_columns(columns: Sequence[Column], row: Mapping[str, float]) -> list[Column]:
+    """The columns without those, beyond the first, that the module does not log, as far as its first row shows it."""
+    metrics = [column.metric for column in columns]
+    is_evaluated = any(metric in row and not metric.startswith(TRAINING) for metric in metrics)
+    absent = {
+        metric
+        for metric in metrics[1:]
+        if metric not in row and (is_epoch(row) if metric.startswith(TRAINING) else is_evaluated)
+    }
+    return [column for column in columns if column.metric not in absent]
+
+
+def without_split(metric: str) -> str:
+    """A metric's name without its split: ``loss`` of ``val/loss``."""
+    return re.sub(r"^(train|val(id(ation)?)?|test)[/_.-]", "", metric)
 
 
 def heading(columns: Sequence[Column], epochs: int | None) -> str:
