@@ -17,6 +17,9 @@ from convblocks.model.networks import ARCHITECTURES
 # For output shapes and for parameters; the layers have 40.
 COLUMN_WIDTH = 20
 
+# Of nested modules that are shown: the layers in the blocks of a classifier's network are the fourth.
+DEPTH = 4
+
 
 def main(arguments: list[str]) -> None:
     """Print the summary of every registered network for one batch of 64 images.
@@ -35,7 +38,7 @@ def describe(network: nn.Module, example: Any = None) -> str:
 
     With an example of its input, it has output shapes too.
     """
-    table = str(summary(network, input_data=example, col_width=COLUMN_WIDTH, verbose=0))
+    table = str(summary(network, input_data=example, depth=DEPTH, col_width=COLUMN_WIDTH, verbose=0))
     for unit in Units:
         table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its enum member
     return table

@@ -165,18 +165,21 @@ class Config:
         """
         specs = {option: self.settings[option] for option in OWN if option in self.settings}
         kinds = {"model": LightningModule, "datamodule": LightningDataModule}
-        names = {option: short_name(spec) for option, spec in specs.items()}
-        given = {option: class_specs.arguments_of(spec) for option, spec in specs.items()}
         made: dict[str, Any] = {}
-        if class_specs.accepts(names["model"], "image_spec") and "datamodule" in names:
-            made["datamodule"] = class_specs.instantiate(
-                kinds["datamodule"], names["datamodule"], **given["datamodule"]
-            )
-            if (image_spec := getattr(made["datamodule"], "image_spec", None)) is not None:
-                given["model"] = {"image_spec": image_spec} | given["model"]
+
+        def make(option: str, **more: Any) -> None:
+            spec = specs[option]
+            arguments = more | class_specs.arguments_of(spec)
+            made[option] = class_specs.instantiate(kinds[option], short_name(spec), **arguments)
+
+        if "datamodule" in specs and class_specs.accepts(short_name(specs["model"]), "image_spec"):
+            make("datamodule")
+            image_spec = getattr(made["datamodule"], "image_spec", None)
             seed()
-        for option in [option for option in names if option not in made]:
-            made[option] = class_specs.instantiate(kinds[option], names[option], **given[option])
+            make("model", **({} if image_spec is None else {"image_spec": image_spec}))
+        else:
+            for option in specs:
+                make(option)
         for one in made.values():
             refuse_objects(one.hparams, f"{type(one).__qualname__}'s")
         if not is_overridden("train_dataloader", made.get("datamodule", made["model"])):
