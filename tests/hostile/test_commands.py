@@ -157,7 +157,7 @@ def test_nothing_in_a_run_directory_is_absolute_so_that_it_can_be_copied(finishe
 def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
     ended = run_bounded("fit", *SHORT, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "ended by divergence: the loss was not finite after step 1" in ended.stdout
+    assert "ended by divergence: the loss or a weight was not finite after step 1" in ended.stdout
     run = RunDirectory("lost", folder)
     assert json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"] == "nan"
     result = run.read_result()
@@ -200,7 +200,7 @@ def test_the_step_at_which_a_run_diverges_is_printed(
     trainer += ["--trainer.accumulate_grad_batches", str(accumulated)]
     ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", str(epochs), cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.stdout
+    assert f"ended by divergence: the loss or a weight was not finite after step {lost}\n" in ended.stdout
     assert RunDirectory("lost", folder).read_result().collapsed is True
 
 
@@ -209,7 +209,7 @@ def test_two_processes_agree_on_where_they_diverge(folder: Path) -> None:
     devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
     ended = run_script("fit", *SHORT, *devices, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "ended by divergence: the loss was not finite after step 1\n" in ended.stdout
+    assert "ended by divergence: the loss or a weight was not finite after step 1\n" in ended.stdout
 
 
 @pytest.mark.slow

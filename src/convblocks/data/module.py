@@ -59,10 +59,10 @@ class ImageDataModule(LightningDataModule):
         DataError: the files are missing or damaged.
     """
 
-    files: ImageSets
-    # For Lightning: in several processes the loaders share batches themselves.
+    # Whether the loaders of several processes share each batch, so that Lightning need not share the images.
     shares_batches = True
 
+    files: ImageSets
     train: LabelledImages
     val: LabelledImages
     test: LabelledImages
@@ -123,7 +123,9 @@ class ImageDataModule(LightningDataModule):
         if not files.original:
             images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
             note = " (not the original MNIST)" if files.image_spec == MNIST else ""
-            notes.append(f"{files.folder}: {images}{note}, {files.image_spec}")
+            source = type(self.source)
+            origin = f"{source.__module__}.{source.__qualname__}" if self._make_source else files.folder
+            notes.append(f"{origin}: {images}{note}, {files.image_spec}")
         if files.note:
             notes.append(files.note)
         if not len(files.test.labels):

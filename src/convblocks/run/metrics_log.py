@@ -1,7 +1,7 @@
 """The metrics of a run: in ``metrics.csv``, in the loggers, on the terminal."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from convblocks.console import echo
 from convblocks.files import write
 from convblocks.run.directory import DEAD, SPEED, TRAINING, is_epoch
-from convblocks.run.printed_rows import Column, format_row, heading, logged_columns
+from convblocks.run.printed_rows import Column, columns, format_row, heading
 from convblocks.run.process_state import steps_done
 from convblocks.run.result import Row
 from convblocks.text import as_csv
@@ -35,14 +35,14 @@ class MetricsLog(Callback):
 
     Args:
         path: The CSV file.
-        columns: Those that are printed.
+        printed: The metrics that are printed if the module logs them, and whether they are in per cent.
         every_n_steps: The Trainer's ``log_every_n_steps``.
         running_loss: Also print the loss of the current batch that often, as the course's notebook does.
     """
 
-    def __init__(self, path: Path, columns: Sequence[Column], every_n_steps: int, running_loss: bool) -> None:
+    def __init__(self, path: Path, printed: Mapping[str, bool], every_n_steps: int, running_loss: bool) -> None:
         self.path = path
-        self.columns = columns
+        self.printed = printed
         self.every_n_steps = every_n_steps
         self.running_loss = running_loss
         self.rows: list[Row] = []
@@ -54,7 +54,7 @@ class MetricsLog(Callback):
         self._ended: set[str] = set()  # "evaluation" or "epoch", if they have ended but have no row yet
         self._place: Row = {}  # epoch and step at that end, and the speed
         self.trains = False
-        self._has_heading = False
+        self._columns: list[Column] = []
         self._names_in_training: set[str] = set()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -177,11 +177,10 @@ class MetricsLog(Callback):
         self._ended = set()
         if self._trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            if not self._has_heading:  # only now it is known which metrics are logged
-                self.columns = logged_columns(self.columns, self.rows[-1])
-                show(self._trainer, heading(self.columns, self._trainer.max_epochs))
-                self._has_heading = True
-            show(self._trainer, format_row(self.rows[-1], self.columns, self._trainer.max_epochs))
+            if not self._columns:  # only now it is known which metrics are logged
+                self._columns = columns(self.printed, self.rows[-1])
+                show(self._trainer, heading(self._columns, self._trainer.max_epochs))
+            show(self._trainer, format_row(self.rows[-1], self._columns, self._trainer.max_epochs))
 
     def _row(self) -> Row:
         self._note_names()

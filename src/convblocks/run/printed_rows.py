@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from convblocks.run.directory import TRAINING, is_epoch
@@ -25,42 +25,40 @@ class Column(NamedTuple):
     text: Callable[[float], str]
 
 
-def columns(judge: Judge, monitor: Judge, split: str) -> list[Column]:
-    """The training loss, and the metrics that a run is judged and monitored by, in training and in evaluation.
+def printed_metrics(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
+    """The training loss, and what a run is judged and monitored by, in training and evaluation; whether in per cent.
 
     Args:
         judge: The metric that it is judged by.
         monitor: That by which its best checkpoint is chosen.
         split: What it is evaluated on: val or test.
     """
-    name = without_split(judge.metric)
-    trained = {"train/loss": False} | ({f"train/{name}": judge.in_percent} if name != judge.metric else {})
+    metrics, name = {"train/loss": False}, without_split(judge.metric)
+    if name != judge.metric:
+        metrics[f"train/{name}"] = judge.in_percent
     if judge.is_of_test and split != "test":
-        return [*_of_split(trained)]
-    names = {(metric.tested if split == "test" else metric.metric): metric for metric in (monitor, judge)}
-    return [*_of_split(trained), *_of_split({name: metric.in_percent for name, metric in names.items()})]
-
-
-def _of_split(metrics: Mapping[str, bool]) -> Iterator[Column]:
-    """Columns of metrics, some in per cent; the heading of the first also says of which split they are."""
-    for number, (metric, in_percent) in enumerate(metrics.items()):
-        shown = without_split(metric) if number else metric.replace("/", " ")
-        if in_percent:
-            yield Column(shown, metric, SHARE_WIDTH, percent)
-        else:
-            yield Column(shown, metric, max(LOSS_WIDTH, len(shown)) + 1, loss_text)
-
-
-def logged_columns(columns: Sequence[Column], row: Mapping[str, float]) -> list[Column]:
-    """The columns without those, beyond the first, that the module does not log, as far as its first row shows it."""
-    metrics = [column.metric for column in columns]
-    is_evaluated = any(metric in row and not metric.startswith(TRAINING) for metric in metrics)
-    absent = {
-        metric
-        for metric in metrics[1:]
-        if metric not in row and (is_epoch(row) if metric.startswith(TRAINING) else is_evaluated)
+        return metrics
+    return metrics | {
+        (metric.tested if split == "test" else metric.metric): metric.in_percent for metric in (monitor, judge)
     }
-    return [column for column in columns if column.metric not in absent]
+
+
+def columns(metrics: Mapping[str, bool], row: Mapping[str, float]) -> list[Column]:
+    """The columns of metrics, some in per cent, that a module logs, as far as its first row shows it.
+
+    The training loss always has one. The heading of the first column of a split names it too.
+    """
+    is_evaluated = any(metric in row for metric in metrics if not metric.startswith(TRAINING))
+    made: dict[str, Column] = {}
+    for metric, in_percent in metrics.items():
+        is_of_training = metric.startswith(TRAINING)
+        if metric not in row and made and (is_epoch(row) if is_of_training else is_evaluated):
+            continue
+        is_first = not any(other.startswith(TRAINING) == is_of_training for other in made)
+        shown = metric.replace("/", " ") if is_first else without_split(metric)
+        width = SHARE_WIDTH if in_percent else max(LOSS_WIDTH, len(shown)) + 1
+        made[metric] = Column(shown, metric, width, percent if in_percent else loss_text)
+    return list(made.values())
 
 
 def without_split(metric: str) -> str:

@@ -32,7 +32,7 @@ from convblocks.run.divergence import Divergence
 from convblocks.run.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import MetricsLog, first_step_to_log, steps_before
-from convblocks.run.printed_rows import columns
+from convblocks.run.printed_rows import printed_metrics
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.quiet import quiet_tensorboard_thread
 from convblocks.run.result import Images
@@ -74,8 +74,8 @@ class Run:
         of_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
         self.keeps_best = self.resumable and not of_test
         every_n_steps = trainer_settings["log_every_n_steps"]
-        shown = columns(self.judge, self.monitor, self.evaluation_split)
-        self.log = MetricsLog(self.directory.metrics, shown, every_n_steps, config.running_loss)
+        printed = printed_metrics(self.judge, self.monitor, self.evaluation_split)
+        self.log = MetricsLog(self.directory.metrics, printed, every_n_steps, config.running_loss)
         checkpoint_io = AtomicCheckpointIO(self.directory.path, self.directory.last_checkpoint, check_first=True)
         # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
