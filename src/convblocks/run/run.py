@@ -232,7 +232,7 @@ class Run:
             raise UsageError(NEEDS_JUDGE)
         judge = Judge.parse(str(given or own))
         split = "test" if judge.is_of_test else "validation"
-        if given and not self.has(split):
+        if not any(map(self.has, [split] if given else ["validation", "test"])):
             raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has none")
         monitor = getattr(self.module, "monitor", None) if says_so else None
         return judge, Judge.parse(monitor) if monitor else judge
@@ -256,12 +256,14 @@ class Run:
     def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume from another run's checkpoint, or with other data."""
         began = checkpoint["callbacks"][SETTINGS]
+        if not isinstance(began.get("settings"), dict):
+            raise UserError(f"{self._checkpoint} lacks the run's settings: it is damaged, or of an older version")
         if other := first_change(began["settings"], self.settings, ("data.root", "epochs")):
             raise UserError(
                 f"{self._checkpoint} is of a run with {other}: put the right one there, undo the change of "
                 f"{self.directory.config.name}, or choose another --name"
             )
-        self._refuse_other_data(began["data"])
+        self._refuse_other_data(began.get("data"))
 
     def _refuse_other_data(self, began: dict[str, str] | None) -> None:
         """Refuse data of which parts were changed, removed or added since the run began."""
