@@ -3,8 +3,8 @@
 usage: python -m benchmarks.nets [--revision REVISION] [--speed PAIRS]
 
 Runs short trainings in a clone of the revision and in this tree, and compares their weights and buffers, their metrics
-(without times), and the final metrics and mistakes that both have. With ``--speed`` it compares images per second instead, in
-alternating pairs. Only the command line of ``fit`` is used. Goes when the redesign is done.
+(without times), and the final metrics and mistakes that both have. With ``--speed`` it compares images per second
+instead, in alternating pairs. Only the command line of ``fit`` is used. Goes when the redesign is done.
 """
 
 import csv

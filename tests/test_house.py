@@ -36,7 +36,7 @@ FLOORS_OF_RUN = (
     {"checks"},
     {"config"},
     {"run"},
-    {"image_run", "finish"},
+    {"final_evaluation", "finish"},
     {"fit"},
 )
 

@@ -183,11 +183,7 @@ WING = "VERSION = 1\nCALLBACKS = ('other_callback',)\n"
         ("VERSION = 0", "", "other is left out: ValueError: it is made for version 0 of the tables in wings.py, this"),
         (WING, "def make(", "other_callback is left out: SyntaxError: "),
         (WING, "", "other_callback is left out: AttributeError: module 'other_callback' has no attribute 'make'"),
-        (
-            WING,
-            "def make(run): return run.mistake",
-            "other_callback is left out: AttributeError: 'ImageRun' object has",
-        ),
+        (WING, "def make(run): return run.mistake", "other_callback is left out: AttributeError: 'Run' object has"),
     ],
     ids=["import", "version", "syntax", "no make", "make"],
 )

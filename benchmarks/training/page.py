@@ -16,7 +16,7 @@ from convblocks.compare.statistics import mean_interval
 from convblocks.diagnosis.advice import whole_percent
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate
 from convblocks.figures.tables import Table
-from convblocks.run.parser import EPOCHS
+from convblocks.run.config import EPOCHS
 from convblocks.text import listed
 
 # The names of the ways to train in a sentence that says how long they take.

@@ -13,8 +13,9 @@ from convblocks.diagnosis import advice as diagnosis
 from convblocks.diagnosis.collapse import has_collapsed
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.image_run import ImageRun
+from convblocks.run.final_evaluation import Classification, classification_of
 from convblocks.run.result import RunResult
+from convblocks.run.run import Run
 from tests.conftest import write_digits
 from tests.made_up import course, result
 
@@ -45,11 +46,13 @@ def of_the_best_epoch() -> RunResult:
     return replace(ended(0.5, 0.5), epochs=(first, last | {"train/acc": 0.99, "val/loss": 2.0, "val/acc": 0.5}))
 
 
-def a_run() -> ImageRun:
+def a_run() -> Classification:
     """A run of a network with batch normalisation, on MNIST."""
-    run = ImageRun(Config.parse(["--arch", "batchnorm"]))
-    run.data.setup()
-    return run
+    run = Run(Config.parse(["--arch", "batchnorm"]))
+    run.prepare()
+    classification = classification_of(run)
+    assert classification
+    return classification
 
 
 MORE, LOWER = ("--epochs", "4"), ("--lr", "0.01")
@@ -58,7 +61,7 @@ MORE, LOWER = ("--epochs", "4"), ("--lr", "0.01")
 @pytest.mark.parametrize(
     ("one", "diverged_at", "on_training_images", "sentence", "options"),
     [
-        (ended(0.1), 7, None, "This run diverged: after step 7 its loss was not finite", ("--lr", "0.003")),
+        (ended(0.1), 7, None, "This run diverged: after step 7 its loss or a weight was not finite", ("--lr", "0.003")),
         (ended(0.1, 0.1, dead=1.0), None, None, "collapsed in epoch 1: all units of relu1 are dead", LOWER),
         (ended(0.1, 0.11), None, None, "collapsed in epoch 1: it classifies 11 % .* 10 % of the test", LOWER),
         (ended(0.1, 0.11, steps=50), None, None, "Too few steps: after 50 steps it classifies", MORE),

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from convblocks.data.mnist import DEFAULT_ROOT
 from convblocks.data.module import ImageDataModule
 from convblocks.fast.callback import Fast
 from convblocks.fast.lightning import FastClassifier, NoProfiler
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.image_run import ImageRun
 from convblocks.run.resume import callbacks_of
+from convblocks.run.run import Run as TrainingRun
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
 
@@ -81,10 +82,10 @@ def test_a_run_is_resumed_without_the_speed_ups_that_it_began_with(workspace: Pa
 
 def test_one_callback_holds_them_all(workspace: Path) -> None:
     flags = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3", *QUICK]
-    run = ImageRun(Config.parse([*flags, "--fast", "false"]))
+    run = TrainingRun(Config.parse([*flags, "--fast", "false"]))
     assert callbacks_of(run.trainer, Fast) == []
     assert not isinstance(run.trainer.profiler, NoProfiler)  # type: ignore[attr-defined]  # set at run time
-    run = ImageRun(Config.parse(flags))
+    run = TrainingRun(Config.parse(flags))
     (fast,) = callbacks_of(run.trainer, Fast)
     run.prepare()
     run.trainer.datamodule = run.data  # type: ignore[attr-defined]  # as fit does
@@ -101,8 +102,8 @@ class Inverted(ImageDataModule):
 
 
 def test_data_with_hooks_of_their_own_go_lightnings_way(workspace: Path) -> None:
-    run = ImageRun(Config.parse(["--arch", "mlp", *QUICK]))
+    run = TrainingRun(Config.parse(["--arch", "mlp", *QUICK]))
     (fast,) = callbacks_of(run.trainer, Fast)
-    run.trainer.datamodule = Inverted(str(run.data.root))  # type: ignore[attr-defined]  # as fit does
+    run.trainer.datamodule = Inverted(str(DEFAULT_ROOT))  # type: ignore[attr-defined]  # as fit does
     fast.setup(run.trainer, run.module, "fit")
     assert type(run.module) is not FastClassifier

@@ -15,7 +15,7 @@ from torch.optim import Adam, Optimizer
 from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hooks, speed_up_optimizer
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.image_run import ImageRun
+from convblocks.run.run import Run
 from tests.conftest import DEBUG
 from tests.fast.test_network import assert_same_bits
 
@@ -135,7 +135,7 @@ class Frozen(Callback):
 
 
 def test_idle_hooks_are_skipped_and_a_users_are_not(workspace: Path) -> None:
-    run = ImageRun(Config.parse(SHORT))
+    run = Run(Config.parse(SHORT))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
     idle, frozen = Callback(), Frozen()
     run.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time

@@ -153,5 +153,5 @@ def test_a_network_can_be_traced_exported_and_shown_as_ever(arch: str) -> None:
     assert layers[:3] == ["blocks.0.0", "blocks.0.1", "blocks.0.2"]
     assert torch.equal(torch.export.export(network, (images,)).module()(images), network(images))
     assert repr(network) == repr(plain)
-    assert describe(network, 64) == describe(plain, 64)
+    assert describe(network, images) == describe(plain, images)
     assert list(network.state_dict()) == list(plain.state_dict())

@@ -15,7 +15,7 @@ from convblocks.fast.step import HOOKS_WITHIN, LINES, _is_usual
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.image_run import ImageRun
+from convblocks.run.run import Run
 from tests.conftest import DEBUG
 
 SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"]
@@ -93,7 +93,7 @@ def test_a_hook_within_the_step_goes_lightnings_way(workspace: Path, long_ways: 
 
 @pytest.mark.parametrize("line", [*HOOKS_WITHIN, *LINES])
 def test_a_line_of_the_modules_own_goes_lightnings_way(workspace: Path, line: str) -> None:
-    run = ImageRun(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
+    run = Run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
     run.module.__class__ = FastClassifier
     skip_idle_hooks(run.trainer, run.module)
     assert _is_usual(run.trainer, run.module)

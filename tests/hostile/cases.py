@@ -166,7 +166,7 @@ OPTIONS = [
     usage(f"fit {NEW} --trainer.callbacks nosuch.Callback", "No module named 'nosuch'"),
     usage(f"fit {NEW} --trainer.logger nosuch", "--trainer.logger cannot be 'nosuch'"),
     usage(f"fit {NEW} --trainer.nosuch 1", "unrecognized arguments: --trainer.nosuch"),
-    Case(f"fit {NEW} --trainer.precision 16-true", "ended by divergence: the loss was not finite", 0),
+    Case(f"fit {NEW} --trainer.precision 16-true", "ended by divergence: the loss or a weight was not finite", 0),
     Case(f"fit {NEW} --trainer.callbacks LearningRateMonitor", "test accuracy", 0),
     usage(f"fit {NEW} --data.val_size -1", "val_size must not be negative"),
     usage(f"fit {NEW} --data.val_size 200", "leaves none of the 200 training images"),

@@ -158,7 +158,7 @@ def test_nothing_in_a_run_directory_is_absolute_so_that_it_can_be_copied(finishe
 def test_a_run_that_diverges_is_a_result(folder: Path) -> None:
     ended = run_bounded("fit", *SHORT, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "ended by divergence: the loss was not finite after step 1" in ended.stdout
+    assert "ended by divergence: the loss or a weight was not finite after step 3" in ended.stdout
     run = RunDirectory("lost", folder)
     assert json.loads(run.summary.read_text(), parse_constant=pytest.fail)["epochs"][0]["train/loss"] == "nan"
     result = run.read_result()
@@ -180,28 +180,31 @@ class TooHigh(LambdaLR):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("precision", "every"),
-    [
-        ("32-true", 4),
-        ("bf16-mixed", 1),
-        pytest.param("32-true", 1, marks=pytest.mark.nightly),
-        pytest.param("bf16-mixed", 4, marks=pytest.mark.nightly),
-    ],
+    ("at", "accumulated", "every", "found"),
+    [(0, 1, 1, 2), (0, 1, 4, 3), (3, 1, 1, 5), (3, 1, 4, 6), (5, 1, 1, 7), (5, 1, 4, 8), (3, 2, 1, 5), (3, 2, 4, 6)],
 )
-@pytest.mark.parametrize(
-    ("at", "accumulated", "lost", "epochs"), [(0, 1, 1, 9), (3, 1, 4, 9), (5, 1, 6, 9), (5, 1, 6, 2), (3, 2, 4, 9)]
-)
-def test_the_step_at_which_a_run_diverges_is_printed(
-    at: int, accumulated: int, lost: int, epochs: int, precision: str, every: int, folder: Path
+@pytest.mark.parametrize("precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.nightly)])
+def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
+    at: int, accumulated: int, every: int, found: int, precision: str, folder: Path
 ) -> None:
-    """The learning rate is too high from a step on, counted from 0, once from the last; not each loss is read."""
+    """The learning rate is too high from a step on, counted from 0; an epoch has three, or two that accumulate."""
     (folder / "schedules.py").write_text(TOO_HIGH)
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
     trainer = ["--trainer.precision", precision, "--trainer.log_every_n_steps", str(every)]
     trainer += ["--trainer.accumulate_grad_batches", str(accumulated)]
-    ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", str(epochs), cwd=folder)
+    ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", "9", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert f"ended by divergence: the loss was not finite after step {lost}\n" in ended.stdout
+    assert f"ended by divergence: the loss or a weight was not finite after step {found}\n" in ended.stdout
+    assert RunDirectory("lost", folder).read_result().failed is True
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_with_its_last_step_has_collapsed(folder: Path) -> None:
+    (folder / "schedules.py").write_text(TOO_HIGH)
+    schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", "7", "--lr_scheduler.interval", "step"]
+    ended = run_bounded("fit", *SHORT, *schedule, "--data.val_size", "0", "--name", "lost", cwd=folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "This run diverged: its loss on the test images is not finite" in " ".join(ended.stdout.split())
     assert RunDirectory("lost", folder).read_result().failed is True
 
 
@@ -210,7 +213,7 @@ def test_two_processes_agree_on_where_they_diverge(folder: Path) -> None:
     devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
     ended = run_script("fit", *SHORT, *devices, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "ended by divergence: the loss was not finite after step 1\n" in ended.stdout
+    assert "ended by divergence: the loss or a weight was not finite after step 3\n" in ended.stdout
 
 
 @pytest.mark.slow

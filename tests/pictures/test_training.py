@@ -131,7 +131,7 @@ def replace_picture(split: str) -> None:
         (lambda: shutil.rmtree("pictures/test"), "test set"),
         (lambda: of_discs(Path.rename), "list of classes"),
         # The network would have another weight for it: the checkpoint is not to blame.
-        (lambda: of_discs(shutil.copytree), "training set and test set"),
+        (lambda: of_discs(shutil.copytree), "training set, test set and list of classes"),
     ],
     ids=["training picture", "test picture", "no test pictures", "name of a class", "further class"],
 )

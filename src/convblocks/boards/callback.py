@@ -5,8 +5,8 @@ from typing import Any
 from convblocks.boards import loggers
 from convblocks.boards.tensorboard import RunTensorBoardLogger, write_evaluation
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.directory import DEAD
-from convblocks.run.image_run import ImageRun
+from convblocks.run.directory import DEAD, TRAINING
+from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
@@ -17,7 +17,9 @@ def make(run: Run) -> "Boards":
     if run.config.resume:
         ids = loggers.read_runs(run.directory.loggers)
         run.trainer_arguments["logger"] = loggers.with_runs(run.trainer_arguments["logger"], ids)
-    run.make_board = lambda first_step: RunTensorBoardLogger(run.directory, first_step, run.tests_once)
+    run.make_board = lambda first_step: RunTensorBoardLogger(
+        run.directory, first_step, tests_once=run.evaluation_split != "test"
+    )
     return Boards()
 
 
@@ -36,10 +38,15 @@ class Boards(RunCallback):
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values and, of image classifiers, the figures."""
         if isinstance(run.board, RunTensorBoardLogger):
-            of_images, step = isinstance(run, ImageRun), int(result.epochs[-1]["step"])
-            final = {name: value for name, value in result.final.items() if not (of_images and name.startswith(DEAD))}
+            of_images, step = classification_of(run), int(result.epochs[-1]["step"])
+            hidden: tuple[str, ...] = ()
+            if of_images:  # the curves show what was measured before the test
+                hidden = (DEAD,) if run.evaluation_split == "test" else (DEAD, TRAINING, "val/")
+            final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
             run.board.log_results(run.settings, final, step)
-            if isinstance(run, ImageRun) and run.evaluation:
-                images = run.data.test.images
-                write_evaluation(run.board.experiment, run.directory, run.trained, images, run.evaluation, step)
+            if of_images and of_images.evaluation:
+                images = of_images.data.test.images
+                write_evaluation(
+                    run.board.experiment, run.directory, of_images.trained, images, of_images.evaluation, step
+                )
         return result

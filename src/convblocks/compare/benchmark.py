@@ -32,8 +32,8 @@ from convblocks.figures.tables import Table, to_console
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.image_run import ImageRun
 from convblocks.run.progress import terminal
+from convblocks.run.run import Run
 
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
@@ -264,7 +264,7 @@ def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
     flags += ["--arch", arch, "--name", "measured", "--epochs", "1", "--threads", str(setting.threads)]
     try:
         with apart():
-            run = ImageRun(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [stopwatch])
+            run = Run(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [stopwatch])
             run.prepare()
             run.directory.create(exist_ok=True)
             fit.complete(run)

@@ -6,13 +6,17 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning, WeightAveraging
 
+from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.image_run import ImageRun
+from convblocks.run.final_evaluation import classification_of
 from convblocks.run.resume import callbacks_of
 from convblocks.run.run import Run
+
+# The part of a checkpoint that holds the batch size, which a finder may have chosen.
+BATCH_SIZE = "batch_size"
 
 
 def make(run: Run) -> "Compatibility":
@@ -21,7 +25,7 @@ def make(run: Run) -> "Compatibility":
     Raises:
         UsageError: LearningRateFinder with a schedule on which it has no effect.
     """
-    if run.settings.get("lr_scheduler") == "onecycle" and _has(run, LearningRateFinder):
+    if run.module.hparams.get("lr_scheduler") == "onecycle" and _has(run, LearningRateFinder):
         raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
     return Compatibility()
 
@@ -38,12 +42,13 @@ class Compatibility(RunCallback):
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
         """Use the values that finders found when the run began, without a new search."""
         finders = (LearningRateFinder, BatchSizeFinder)
-        if checkpoint is None or not isinstance(run, ImageRun) or not callbacks_of(run.trainer, *finders):
+        classification = classification_of(run)
+        if checkpoint is None or classification is None or not callbacks_of(run.trainer, *finders):
             return
         others = [callback for callback in callbacks_of(run.trainer, Callback) if not isinstance(callback, finders)]
         run.trainer.callbacks = others  # type: ignore[attr-defined]  # Lightning sets it at run time
-        run.module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-        run.data.batch_size = checkpoint[type(run.data).__qualname__]["batch_size"]
+        classification.module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+        classification.data.batch_size = checkpoint[BATCH_SIZE]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and isinstance(pl_module, ImageClassifier) and callbacks_of(trainer, ModelPruning):
@@ -55,6 +60,9 @@ class Compatibility(RunCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         _follow(trainer, pl_module)
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
+        if isinstance(data, ImageDataModule):
+            checkpoint[BATCH_SIZE] = data.batch_size
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _follow(trainer, pl_module)

@@ -171,7 +171,9 @@ class ImageSets:
         seen = {name: count(part) for name, part in parts.items()}
         mean, std = mean_and_std(seen["training set"][0])
         image_spec = ImageSpec(channels, height, width, tuple(classes), mean, std)
-        return cls(train, test or train[:0], image_spec, {name: md5 for name, (_, md5) in seen.items()}, folder)
+        fingerprint = {name: md5 for name, (_, md5) in seen.items()}
+        fingerprint["list of classes"] = hashlib.md5("\n".join(classes).encode(), usedforsecurity=False).hexdigest()
+        return cls(train, test or train[:0], image_spec, fingerprint, folder)
 
 
 class ImageSource(ABC):

@@ -6,11 +6,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.trainer.states import TrainerFn
 
 from convblocks import wings
 from convblocks.data import mnist
@@ -60,6 +59,9 @@ class ImageDataModule(LightningDataModule):
         DataError: the files are missing or damaged.
     """
 
+    # Whether the loaders of several processes share each batch, so that Lightning need not share the images.
+    shares_batches = True
+
     files: ImageSets
     train: LabelledImages
     val: LabelledImages
@@ -103,13 +105,32 @@ class ImageDataModule(LightningDataModule):
         self.size = size
         self._make_source = source
         self._is_read = False
-        self._train_loader: ImageLoader | None = None
-        self._resume: dict[str, Any] = {}
 
     @property
     def evaluation_split(self) -> Literal["val", "test"]:
         """The images that a run is evaluated on after every epoch."""
         return "val" if self.val_size else "test"
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """The MD5 of each part of the data, by which a resumed run recognises them; empty before they are read."""
+        return self.files.fingerprint if self._is_read else {}
+
+    @property
+    def notes(self) -> list[str]:
+        """What ``fit`` prints about the images that were read; of MNIST's nothing."""
+        files, notes = self.files, []
+        if not files.original:
+            images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
+            note = " (not the original MNIST)" if files.image_spec == MNIST else ""
+            source = type(self.source)
+            origin = f"{source.__module__}.{source.__qualname__}" if self._make_source else files.folder
+            notes.append(f"{origin}: {images}{note}, {files.image_spec}")
+        if files.note:
+            notes.append(files.note)
+        if not len(files.test.labels):
+            notes.append(f"Without test images, 'test' below means the {len(self.val.labels):,} held-out images.")
+        return notes
 
     @cached_property
     def source(self) -> ImageSource:
@@ -169,8 +190,6 @@ class ImageDataModule(LightningDataModule):
             raise UsageError(
                 f"--batch_size {self.batch_size} cannot be shared between {loader.processes} processes equally"
             )
-        loader.load_state_dict(self._resume)
-        self._train_loader, self._resume = loader, {}
         return loader
 
     def val_dataloader(self) -> ImageLoader:
@@ -182,19 +201,6 @@ class ImageDataModule(LightningDataModule):
     def predict_dataloader(self) -> ImageLoader:
         """The test images, in the order of the files."""
         return self.test_dataloader()
-
-    # Lightning restores a loader's state too, but loses it if `estimated_stepping_batches` was read before, as
-    # schedules do.
-    def state_dict(self) -> dict[str, Any]:
-        """The training loader's position, the seed and the data's fingerprint; part of every checkpoint."""
-        loader = self._train_loader.state_dict() if self._train_loader and not self._resume else self._resume
-        files = {"fingerprint": self.files.fingerprint} if self._is_read else {}
-        return loader | {"batch_size": self.batch_size, "seed": self.seed} | files
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Let the next training loader continue from there; Lightning also calls this to test a checkpoint."""
-        if self.trainer and self.trainer.state.fn == TrainerFn.FITTING:
-            self._resume = state_dict
 
     def _adapt_to_images(self) -> None:
         """Adapt the augmentation to the images that were read, and refuse settings that do not fit them."""

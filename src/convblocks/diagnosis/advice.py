@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from convblocks.diagnosis.collapse import chance_accuracy, has_enough_steps, is_falling
 from convblocks.errors import NotFiniteError
 from convblocks.run.directory import DEAD
-from convblocks.run.image_run import ImageRun
+from convblocks.run.final_evaluation import Classification
 from convblocks.run.result import Row, RunResult
 from convblocks.text import counted, listed
 
@@ -34,21 +34,21 @@ class Diagnosis(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-def diagnose(run: ImageRun, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
+def diagnose(run: Classification, result: RunResult, diverged_at: int | None) -> Diagnosis | None:
     """The first of these that a run shows: it diverged, collapsed, was too short, overfitted, or has dead units.
 
     Args:
         run: The finished run.
         result: Its result, with the facts ``images`` and ``chance``, and ``collapsed_in`` if it failed.
-        diverged_at: The step after which its loss was no longer finite, if any.
+        diverged_at: The step after which its loss or a weight was no longer finite, if any.
     """
     lr, chance, images = result.hparams["lr"], result.facts["chance"], result.facts["images"]
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):
         where = "its loss on the test images is not finite"
         if diverged_at is not None:
-            where = f"after step {diverged_at} its loss was not finite"
+            where = f"after step {diverged_at} its loss or a weight was not finite"
         return Diagnosis(f"This run diverged: {where}, and its last weights are useless.", option("--lr", lr / 10))
-    epoch, accuracy = best_epoch(result), result.score
+    epoch, accuracy = best_epoch(result), result.final["test/acc"]
     trained_on = epoch.get("train/acc", math.nan)
     shares = {"training": trained_on, "test": accuracy}
     both = listed([f"{whole_percent(one)} of the {name} images" for name, one in shares.items() if not math.isnan(one)])
@@ -101,7 +101,7 @@ def option(name: str, value: float) -> tuple[str, str]:
     return name, f"{value:.1g}" if isinstance(value, float) else str(value)
 
 
-def movements(run: ImageRun) -> tuple[str, ...]:
+def movements(run: Classification) -> tuple[str, ...]:
     """Options that move the training images at random, unless they are moved already."""
     if run.data.augmentation:
         return ()
@@ -109,7 +109,7 @@ def movements(run: ImageRun) -> tuple[str, ...]:
     return ("--data.shift", str(pixels), "--data.rotation", "10")
 
 
-def accuracy_on_training_images(run: ImageRun) -> float | None:
+def accuracy_on_training_images(run: Classification) -> float | None:
     """The accuracy of the final weights in evaluation mode; None without averages of batch normalisation."""
     if not any(isinstance(one, _BatchNorm) and one.track_running_stats for one in run.module.network.modules()):
         return None

@@ -17,7 +17,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD
 from convblocks.run.divergence import diverged_at
-from convblocks.run.image_run import ImageRun
+from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_shown
@@ -31,7 +31,7 @@ BATCH_SIZE = 100
 
 def make(run: Run) -> "DeadUnits | None":
     """For runs of image classifiers."""
-    return DeadUnits() if isinstance(run, ImageRun) else None
+    return DeadUnits() if classification_of(run) else None
 
 
 class DeadUnits(RunCallback):
@@ -63,17 +63,19 @@ class DeadUnits(RunCallback):
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The result, failed if it has collapsed, with facts: its images, what chance gets, what is wrong with it."""
-        assert isinstance(run, ImageRun)
-        train, test, spec = run.data.train.labels, run.data.test.labels, run.data.files.image_spec
+        classification = classification_of(run)
+        assert classification is not None
+        data, loss = classification.data, classification.module.hparams["loss"]
+        train, test, spec = data.train.labels, data.test.labels, data.files.image_spec
         chance = chance_accuracy(test)
-        constant = constant_answer_to(train, is_cross_entropy=run.settings["loss"] == "cross_entropy")
+        constant = constant_answer_to(train, is_cross_entropy=loss == "cross_entropy")
         has_failed = result.failed or has_collapsed(result.epochs, result.final, chance, constant, len(spec.classes))
         images = {"spec": spec.as_dict(), "train": len(train), "test": len(test)}
         facts = result.facts | {"images": images, "chance": chance, "constant": constant._asdict()}
         if has_failed:
             facts["collapsed_in"] = collapsed_in(result, chance)
         found = replace(result, failed=has_failed, facts=facts)
-        diagnosis = diagnose(run, found, diverged_at(run.trainer))
+        diagnosis = diagnose(classification, found, diverged_at(run.trainer))
         if diagnosis is None:
             return found
         shown = {"sentence": diagnosis.sentence, "options": [*diagnosis.options]}

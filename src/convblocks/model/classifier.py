@@ -49,6 +49,10 @@ class ImageClassifier(LightningModule):
         UsageError: an unknown network, optimizer, schedule or loss, or a learning rate out of range.
     """
 
+    # How a run of it is judged: by this metric, written in per cent; and by this one its best checkpoint is chosen.
+    judge = "val/acc:max:%"
+    monitor = "val/loss:min"
+
     def __init__(
         self,
         arch: Named,
@@ -66,13 +70,15 @@ class ImageClassifier(LightningModule):
         if isinstance(image_spec, dict):  # from a checkpoint
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
+        self.example_input_array = torch.zeros(1, *image_spec.shape)
+        self.arch = str(short_name(arch))
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss)
         # What hparams, which must be plain values, cannot hold.
         self._optimizer = optimizer if callable(optimizer) else None
         self._lr_scheduler = lr_scheduler if callable(lr_scheduler) else None
         plain = {
-            "arch": short_name(arch),
+            "arch": self.arch,
             "network": network,
             "optimizer": plain_spec(optimizer),
             "lr_scheduler": plain_spec(lr_scheduler),
@@ -97,7 +103,7 @@ class ImageClassifier(LightningModule):
         Averaged over the processes, as DistributedDataParallel does, its gradient is that of the mean over all images,
         even if the parts of a short batch differ in size or are empty.
         """
-        if batch_idx == 0:  # when resumed in the middle of an epoch, the sums of the checkpoint are kept
+        if batch_idx == 0:  # on a resume in the middle of an epoch the sums so far are kept
             self.train_metrics.reset()
         loss_sum = self._measure(batch, self.train_metrics)
         images = self._images_of_all_processes(batch, batch_idx)

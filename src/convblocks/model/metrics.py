@@ -1,6 +1,5 @@
 """Loss and accuracy over an epoch."""
 
-import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,24 +13,19 @@ class LossAndAccuracy(Metric):
     """Mean loss and accuracy over the images of an epoch and all processes, summed on the device.
 
     ``compute`` reduces all sums in one message; torchmetrics would send several for each of them.
-
-    The sums are persistent, that is, part of a checkpoint, so that a run can resume in the middle of an epoch.
-    ``finite`` is the number of batches before the sum of the losses became infinite or nan.
     """
 
     full_state_update = False
     loss_sum: Tensor
     correct: Tensor
     count: Tensor
-    finite: Tensor
 
     def __init__(self) -> None:
         super().__init__(sync_on_compute=False)
         # The reductions are for ``forward``, over batches; ``compute`` reduces over processes.
-        self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum", persistent=True)
-        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
-        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum", persistent=True)
-        self.add_state("finite", torch.tensor(0), dist_reduce_fx="min")
+        self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: its summed loss (), logits (B, classes) and targets (B,)."""
@@ -40,7 +34,6 @@ class LossAndAccuracy(Metric):
         self.loss_sum.add_(loss_sum)
         self.correct.add_((logits.argmax(dim=1) == targets).sum())
         self.count.add_(len(targets))
-        self.finite.add_(self.loss_sum < math.inf)  # false for nan too
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         """Move the sums with the network, but keep their precision if the network's is lowered."""

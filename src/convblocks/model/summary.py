@@ -3,16 +3,22 @@
 usage: convblocks summary
 """
 
+from typing import Any
+
+import torch
 from torch import nn
 from torchinfo import summary
 from torchinfo.enums import Units
 
-from convblocks.data.images import MNIST, ImageSpec
+from convblocks.data.images import MNIST
 from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
 
 # For output shapes and for parameters; the layers have 40.
 COLUMN_WIDTH = 20
+
+# Of nested modules that are shown: the layers in the blocks of a classifier's network are the fourth.
+DEPTH = 4
 
 
 def main(arguments: list[str]) -> None:
@@ -24,12 +30,15 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise UsageError(f"unrecognized arguments: {' '.join(arguments)}")
     for arch, network in ARCHITECTURES.items():
-        print(f"\n{arch}\n{describe(network(), batch_size=64)}")
+        print(f"\n{arch}\n{describe(network(), torch.zeros(64, *MNIST.shape))}")
 
 
-def describe(network: nn.Module, batch_size: int, image_spec: ImageSpec = MNIST) -> str:
-    """Torchinfo's table of a network's layers, output shapes and parameters, within 80 columns."""
-    table = str(summary(network, input_size=(batch_size, *image_spec.shape), col_width=COLUMN_WIDTH, verbose=0))
+def describe(network: nn.Module, example: Any = None) -> str:
+    """Torchinfo's table of a network's layers and parameters, within 80 columns.
+
+    With an example of its input, it has output shapes too.
+    """
+    table = str(summary(network, input_data=example, depth=DEPTH, col_width=COLUMN_WIDTH, verbose=0))
     for unit in Units:
         table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its enum member
     return table

@@ -32,7 +32,7 @@ from convblocks.pictures.lazy import LazyImages
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 
 # Increment it when decoding changes: kept pictures are then decoded again.
-FORMAT = 1
+FORMAT = 2
 
 
 def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from convblocks.console import CommandLine
@@ -66,10 +66,17 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class RunSettings(Callback):
-    """Keeps the settings in every checkpoint: a resume recognises that of another run, or an edited config."""
+    """Keeps settings and the data's fingerprint in every checkpoint: a resume recognises that of another run."""
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: "Settings", data: LightningDataModule | None) -> None:
         self.settings = settings
+        self.data = data
 
     def state_dict(self) -> dict[str, Any]:
-        return self.settings
+        return {"settings": self.settings, "data": fingerprint_of(self.data)}
+
+
+def fingerprint_of(data: LightningDataModule | None) -> dict[str, str]:
+    """The MD5 of each part of the data; empty where the data have no ``fingerprint``."""
+    fingerprint: dict[str, str] = getattr(data, "fingerprint", {})
+    return fingerprint

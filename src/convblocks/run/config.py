@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks import wings
-from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
 from convblocks.model.classifier import ImageClassifier
@@ -139,7 +138,8 @@ class Config:
         return module  # type: ignore[no-any-return]
 
     def _make(self, group: str, **more: Any) -> Any:
-        made = self.parser.instantiate(jsonargparse.Namespace({group: self.parsed[group]}))[group]
+        parsed = jsonargparse.Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
+        made = self.parser.instantiate(parsed)[group]
         kind = LightningModule if group == "model" else LightningDataModule
         return class_specs.instantiate(kind, self.classes[group], **made.as_dict(), **more)
 
@@ -160,7 +160,8 @@ class Config:
         parsed, arguments = self.parsed.trainer.clone(), arguments or {}
         parsed.logger = arguments.get("logger", False)
         try:
-            given = self.parser.instantiate(jsonargparse.Namespace(trainer=parsed)).trainer.as_dict()
+            of_trainer = jsonargparse.Namespace(trainer=parsed)  # type: ignore[no-untyped-call]
+            given = self.parser.instantiate(of_trainer).trainer.as_dict()
             own_callbacks = _as_list(given["callbacks"])
             if given["profiler"]:
                 logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # its report is logged there
@@ -175,7 +176,7 @@ class Config:
                 "profiler": given["profiler"] or arguments.get("profiler"),
                 "sync_batchnorm": False,  # done without Lightning, on any device
                 "use_distributed_sampler": given["use_distributed_sampler"]
-                and not issubclass(self.classes.get("data", object), ImageDataModule),
+                and arguments.get("use_distributed_sampler", True),
                 "callbacks": [*callbacks, *bar, *own_callbacks],
                 "plugins": [*arguments.get("plugins", ()), *_as_list(given["plugins"])],
             }

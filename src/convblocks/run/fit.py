@@ -31,13 +31,12 @@ from lightning.pytorch import Callback
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.model.distributed import new_process_group_ends_at_exit
-from convblocks.model.summary import parameters_of
+from convblocks.model.summary import describe, parameters_of
 from convblocks.run import slurm
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
-from convblocks.run.image_run import ImageRun
 from convblocks.run.quiet import quiet_further_processes, quiet_lightning
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.run.run import Run
@@ -56,15 +55,14 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         quiet_further_processes()
     with rank_zero_errors():
         config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
-        make_run = ImageRun if config.is_of_images else Run
-        run = make_run(config, callbacks)
+        run = Run(config, callbacks)
     if run.is_dev_run:
         try_out(run)
         return
     if config.name is not None:
         with rank_zero_errors(run.is_rank_zero):
             run.refuse_conflict()
-    if config.resume and (result := run.directory.result_after(config.settings["epochs"])):
+    if config.resume and (result := run.directory.result_after(config.settings["trainer"]["max_epochs"])):
         if run.is_rank_zero:
             echo(finished(run.directory, result))
         return
@@ -73,7 +71,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         complete(run)
         return
     while not run.directory.create(exist_ok=config.name is not None):
-        run = make_run(config, callbacks)  # another run has taken the free version
+        run = Run(config, callbacks)  # another run has taken the free version
         run.prepare()
     with run.directory.lock():
         complete(run)
@@ -88,8 +86,9 @@ def try_out(run: Run) -> None:
         if run.has("test"):
             run.trainer.test(run.module, datamodule=run.data, verbose=False)
         logged |= run.trainer.callback_metrics
-        if not run.config.is_of_images and run.judge.metric not in logged:
-            raise UserError(f"{run.arch} logs no {run.judge.metric}, but {', '.join(logged) or 'nothing'}")
+        judged = run.judge.tested if run.evaluation_split == "test" else run.judge.metric
+        if judged not in logged:
+            raise UserError(f"{run.arch} logs no {judged}, but {', '.join(logged) or 'nothing'}")
     if run.is_rank_zero:
         echo(f"fast_dev_run: {listed(worked)} work; no run directory was written.")
 
@@ -109,12 +108,13 @@ def complete(run: Run) -> None:
 
 def introduce(run: Run) -> None:
     """Print what is special about the data, and what is trained."""
-    run.introduce()
+    for note in getattr(run.data, "notes", ()):
+        echo(note)
     settings, module = run.settings, run.module
     if settings["threads"] > (cpus := os.cpu_count() or 1):
         echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs, which will be slow.")
     if settings["trainer"]["enable_model_summary"]:
-        echo(run.describe())
+        echo(describe(module, module.example_input_array))
     parameters, device = parameters_of(module), run.trainer.strategy.root_device
     line = f"{run.arch} · {parameters:,} parameters · {device} · seed {settings['seed']}"
     echo(f"{line} -> {as_shown(run.directory.path)}")

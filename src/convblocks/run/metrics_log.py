@@ -1,7 +1,7 @@
 """The metrics of a run: in ``metrics.csv``, in the loggers, on the terminal."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from convblocks.console import echo
 from convblocks.files import write
 from convblocks.run.directory import DEAD, SPEED, TRAINING, is_epoch
-from convblocks.run.printed_rows import Column, format_row, heading
+from convblocks.run.printed_rows import Column, columns, format_row, heading
 from convblocks.run.process_state import steps_done
 from convblocks.run.result import Row
 from convblocks.text import as_csv
@@ -26,26 +26,23 @@ EPOCH = "_epoch"
 class MetricsLog(Callback):
     """Collects a row for each evaluation and each epoch, a single one if they coincide.
 
-    A row has epoch (from 1), step, the metrics of the epoch and of the evaluation, and seconds and images per second
-    since the previous row or the start of the epoch. The rows are part of the checkpoint, and the whole file is
-    rewritten from them each time, so that a resumed run neither loses nor repeats a row. Lightning writes an epoch's
-    metrics to the loggers after the epoch's checkpoint, and a run killed in between would have a gap in its curves.
-    Therefore a resume from the end of an epoch logs its last step again; see ``first_step_to_log``.
+    A row has epoch (from 1), step, the metrics of the epoch and of the evaluation, the seconds since the previous row
+    or the start of the epoch and, from a training loader with ``images_in``, images per second. The rows are part of
+    the checkpoint, and the whole file is rewritten from them each time, so that a resumed run neither loses nor repeats
+    a row. Lightning writes an epoch's metrics to the loggers after the epoch's checkpoint, and a run killed in between
+    would have a gap in its curves. Therefore a resume from the end of an epoch logs its last step again; see
+    ``first_step_to_log``.
 
     Args:
         path: The CSV file.
-        columns: Those that are printed.
+        printed: The metrics that are printed if the module logs them, and whether they are in per cent.
         every_n_steps: The Trainer's ``log_every_n_steps``.
         running_loss: Also print the loss of the current batch that often, as the course's notebook does.
-        of_images: Whether batches are (images, targets), whose speed is measured.
     """
 
-    def __init__(
-        self, path: Path, columns: Sequence[Column], every_n_steps: int, running_loss: bool, of_images: bool = False
-    ) -> None:
+    def __init__(self, path: Path, printed: Mapping[str, bool], every_n_steps: int, running_loss: bool) -> None:
         self.path = path
-        self.columns = columns
-        self.of_images = of_images
+        self.printed = printed
         self.every_n_steps = every_n_steps
         self.running_loss = running_loss
         self.rows: list[Row] = []
@@ -57,7 +54,7 @@ class MetricsLog(Callback):
         self._ended: set[str] = set()  # "evaluation" or "epoch", if they have ended but have no row yet
         self._place: Row = {}  # epoch and step at that end, and the speed
         self.trains = False
-        self._has_heading = False
+        self._columns: list[Column] = []
         self._names_in_training: set[str] = set()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -66,8 +63,6 @@ class MetricsLog(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
         self.trains = True
-        if trainer.fit_loop.restarted_mid_epoch:  # otherwise when the epoch starts, below what others print before
-            self._show_heading(trainer)
         self._log_last_epoch_again(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,7 +70,6 @@ class MetricsLog(Callback):
             self._log_last_epoch_again(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._show_heading(trainer)
         self._finish_row()
         self._begin_row()
 
@@ -87,8 +81,8 @@ class MetricsLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.of_images:
-            self._images += len(batch[1]) * trainer.world_size
+        if (images_in := getattr(trainer.train_dataloader, "images_in", None)) is not None:  # an ImageLoader's
+            self._images += images_in(batch_idx)
         if ends_logged_step(trainer, batch_idx, self.every_n_steps):
             learning_rate = learning_rate_of(trainer)
             _log(trainer, learning_rate)
@@ -170,10 +164,10 @@ class MetricsLog(Callback):
             "step": steps_done(trainer),
             "seconds": round(self._seconds(), 3),
         }
-        if self.of_images:
+        if self._images:
             self._place["images_per_second"] = round(self._images / self._training_seconds)
-        elif what == "epoch":
-            self._place |= learning_rate_of(trainer)  # marks the row as an epoch's
+        if what == "epoch":
+            self._place |= learning_rate_of(trainer)
 
     def _finish_row(self) -> None:
         """Add, write and print the row of an ended evaluation or epoch, if any."""
@@ -183,17 +177,21 @@ class MetricsLog(Callback):
         self._ended = set()
         if self._trainer.is_global_zero:
             write(self.path, as_csv(self.rows))
-            show(self._trainer, format_row(self.rows[-1], self.columns, self._trainer.max_epochs))
+            if not self._columns:  # only now it is known which metrics are logged
+                self._columns = columns(self.printed, self.rows[-1])
+                show(self._trainer, heading(self._columns, self._trainer.max_epochs))
+            show(self._trainer, format_row(self.rows[-1], self._columns, self._trainer.max_epochs))
 
     def _row(self) -> Row:
         self._note_names()
-        logged = sorted(self._trainer.callback_metrics.items(), key=lambda metric: _place_in_row(metric[0]))
         metrics = {
-            name: shortest_float(value)
-            for name, value in logged
+            name: value
+            for name, value in logged_metrics(self._trainer).items()
             if not _is_forked(name, self._trainer) and self._kind_of(name) in self._ended
         }
         place = {name: value for name, value in self._place.items() if name not in SPEED}
+        if "images_per_second" in self._place and is_epoch(metrics):
+            place.pop("train/lr", None)  # which marks the row as an epoch's where no other metric does
         return place | metrics | {name: value for name, value in self._place.items() if name in SPEED}
 
     def _note_names(self) -> None:
@@ -204,11 +202,6 @@ class MetricsLog(Callback):
     def _kind_of(self, name: str) -> str:
         is_of_training = name.startswith(TRAINING) or name in self._names_in_training
         return "epoch" if is_of_training else "evaluation"
-
-    def _show_heading(self, trainer: Trainer) -> None:
-        if trainer.is_global_zero and not self._has_heading:
-            show(trainer, heading(self.columns, trainer.max_epochs))
-        self._has_heading = True
 
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._start
@@ -222,6 +215,12 @@ def first_step_to_log(checkpoint: dict[str, Any]) -> int:
     """
     step, rows = steps_before(checkpoint), checkpoint["callbacks"]["MetricsLog"]["rows"]
     return step - 1 if rows and rows[-1]["step"] == step and is_epoch(rows[-1]) else step
+
+
+def logged_metrics(trainer: Trainer) -> Row:
+    """What was logged last, in the order of columns."""
+    logged = sorted(trainer.callback_metrics.items(), key=lambda metric: _place_in_row(metric[0]))
+    return {name: shortest_float(value) for name, value in logged}
 
 
 def learning_rate_of(trainer: Trainer) -> Row:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import jsonargparse
 import yaml
+from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # it has no types
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from convblocks import wings
@@ -91,7 +92,7 @@ def parser(
 ) -> FitParser:
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
     options = FitParser(prog="convblocks fit", allow_abbrev=False)
-    options.add_argument("--config", action=jsonargparse.ActionConfigFile, help="A YAML file with options.")
+    options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
     options.add_argument("--judge", type=str | None, help="The metric to judge the model by, such as val/loss:min.")
     options.add_argument("--seed", type=int, default=0, help="Seed of the weights, and of the images' order.")
     options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
@@ -264,4 +265,5 @@ def _innermost_reason(message: str) -> str:
     found = [line for line in reasons if not line.startswith("Expected")][:1] or list(dict.fromkeys(reasons))
     value = message.partition("Given value: ")[2]
     option = next((key for key in keys if key != "config"), "config")
-    return f"--{option}: {' or '.join(found).replace(' or Expected ', ' or ')}" + (f", not {value}" if value and "NestedArg" not in value else "")
+    given = f", not {value}" if value and "NestedArg" not in value else ""
+    return f"--{option}: {' or '.join(found).replace(' or Expected ', ' or ')}{given}"

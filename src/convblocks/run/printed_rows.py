@@ -1,10 +1,11 @@
 """The rows that a run prints: a column for each metric, below a heading."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from convblocks.run.directory import is_epoch
+from convblocks.run.directory import TRAINING, is_epoch
 from convblocks.run.judge import Judge
 from convblocks.text import percent
 
@@ -24,23 +25,45 @@ class Column(NamedTuple):
     text: Callable[[float], str]
 
 
-def columns_of_images(evaluated: str) -> list[Column]:
-    """Loss and accuracy on the training images and on the split that the run is evaluated on: test or val."""
-    return [
-        column
-        for split in ("train", evaluated)
-        for column in (
-            Column(f"{split} loss", f"{split}/loss", LOSS_WIDTH + 1, loss_text),
-            Column("acc", f"{split}/acc", SHARE_WIDTH, percent),
-        )
-    ]
+def printed_metrics(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
+    """The training loss, and what a run is judged and monitored by, in training and evaluation; whether in per cent.
+
+    Args:
+        judge: The metric that it is judged by.
+        monitor: That by which its best checkpoint is chosen.
+        split: What it is evaluated on: val or test.
+    """
+    metrics, name = {"train/loss": False}, without_split(judge.metric)
+    if name != judge.metric:
+        metrics[f"train/{name}"] = judge.in_percent
+    if judge.is_of_test and split != "test":
+        return metrics
+    return metrics | {
+        (metric.tested if split == "test" else metric.metric): metric.in_percent for metric in (monitor, judge)
+    }
 
 
-def columns_of_own(judge: Judge) -> list[Column]:
-    """The training loss, for a module that logs it as ``train/loss``, and the metric that it is judged by."""
-    width = max(LOSS_WIDTH, len(judge.metric)) + 1
-    loss = Column("train loss", "train/loss", LOSS_WIDTH + 1, loss_text)
-    return [loss, *([] if judge.is_of_test else [Column(judge.metric, judge.metric, width, loss_text)])]
+def columns(metrics: Mapping[str, bool], row: Mapping[str, float]) -> list[Column]:
+    """The columns of metrics, some in per cent, that a module logs, as far as its first row shows it.
+
+    The training loss always has one. The heading of the first column of a split names it too.
+    """
+    is_evaluated = any(metric in row for metric in metrics if not metric.startswith(TRAINING))
+    made: dict[str, Column] = {}
+    for metric, in_percent in metrics.items():
+        is_of_training = metric.startswith(TRAINING)
+        if metric not in row and made and (is_epoch(row) if is_of_training else is_evaluated):
+            continue
+        is_first = not any(other.startswith(TRAINING) == is_of_training for other in made)
+        shown = metric.replace("/", " ") if is_first else without_split(metric)
+        width = SHARE_WIDTH if in_percent else max(LOSS_WIDTH, len(shown)) + 1
+        made[metric] = Column(shown, metric, width, percent if in_percent else loss_text)
+    return list(made.values())
+
+
+def without_split(metric: str) -> str:
+    """A metric's name without its split: ``loss`` of ``val/loss``."""
+    return re.sub(r"^(train|val(id(ation)?)?|test)[/_.-]", "", metric)
 
 
 def heading(columns: Sequence[Column], epochs: int | None) -> str:

@@ -1,6 +1,5 @@
-"""One training run: its parts, its start or resume, its training."""
+"""One training run of any LightningModule: its parts, its start or resume, its training."""
 
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -8,40 +7,47 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torchinfo import summary
 
 from convblocks import wings
 from convblocks.console import echo
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import DataError, UsageError, UserError
 from convblocks.files import machine_lock
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.run import signals
-from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
+from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings, fingerprint_of
 from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
 from convblocks.run.config import Config
-from convblocks.run.directory import SPEED, RunDirectory, first_change, next_version
+from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.divergence import Divergence
-from convblocks.run.friendly_errors import find_disk_error, friendly_errors
+from convblocks.run.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
 from convblocks.run.judge import Judge
-from convblocks.run.last_weights import load_best, save_averaged_weights
-from convblocks.run.metrics_log import MetricsLog, first_step_to_log, shortest_float, steps_before
-from convblocks.run.printed_rows import columns_of_own
-from convblocks.run.provenance import note_start
+from convblocks.run.metrics_log import MetricsLog, first_step_to_log, steps_before
+from convblocks.run.printed_rows import printed_metrics
+from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.quiet import quiet_tensorboard_thread
-from convblocks.run.result import Row, RunResult
 from convblocks.run.resume import ExactResume, callbacks_of
+from convblocks.text import listed
+
+# Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
+MAY_CHANGE = ("data.root", "trainer.max_epochs")
+
+NEEDS_JUDGE = "--model needs the metric to judge it by, and its direction: give, for example, --judge val/loss:min"
 
 
 class Run:
     """A run of a LightningModule: ``prepare``, ``start`` (which resumes if there is a checkpoint) and ``train``.
 
     Making one builds all parts and writes nothing. ``is_rank_zero`` is true in the process that prints and writes.
+
+    A module may say how it is judged: by ``judge = "val/acc:max"`` runs are compared, and the checkpoint is kept that
+    is best by ``monitor = "val/loss:min"``, the same without it. Data may have a ``fingerprint``, by which a resume
+    recognises them: these are read before anything is written, in every process. They may also say that
+    their ``evaluation_split`` is ``test``: by that nothing is chosen. And they may have ``notes``, lines to print.
 
     Args:
         config: The configuration.
@@ -51,29 +57,37 @@ class Run:
         UsageError: invalid or incompatible options.
     """
 
-    module: LightningModule
-    data: LightningDataModule | None
-
     def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
         self.config, self.settings = config, config.settings
         trainer_settings = self.settings["trainer"]
         wings.check(self.settings)
         torch.set_num_threads(self.settings["threads"])
-        self._make_parts()
-        self._check_judge()
+        self.data = config.make_data()
+        self.module = config.make_module(self.data)
+        self.evaluation_split = getattr(self.data, "evaluation_split", "val")
+        self.judge, self.monitor = self._judges()
         self.directory = self._next_directory()
         self.is_dev_run = bool(trainer_settings["fast_dev_run"])
         self.resumable = trainer_settings.get("enable_checkpointing", True)
-        self.log = self._metrics_log()
-        last = self.directory.last_checkpoint
-        checkpoint_io = AtomicCheckpointIO(self.directory.path, last, check_first=True)
+        # Test data choose nothing.
+        of_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
+        self.keeps_best = self.resumable and not of_test
+        every_n_steps = trainer_settings["log_every_n_steps"]
+        printed = printed_metrics(self.judge, self.monitor, self.evaluation_split)
+        self.log = MetricsLog(self.directory.metrics, printed, every_n_steps, config.running_loss)
+        checkpoint_io = AtomicCheckpointIO(self.directory.path, self.directory.last_checkpoint, check_first=True)
         # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
-        self.trainer_arguments: dict[str, Any] = {"plugins": [checkpoint_io], "logger": config.parsed.trainer.logger}
+        self.trainer_arguments: dict[str, Any] = {
+            "plugins": [checkpoint_io],
+            "logger": config.parsed.trainer.logger,
+            "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
+        }
         self.make_board: Callable[[int], TensorBoardLogger] = lambda first_step: TensorBoardLogger(
             self.directory.logs, "", self.directory.name, default_hp_metric=False, purge_step=first_step
         )
         of_wings = wings.make_callbacks(self)
-        own = [RunSettings(self.settings), self.log, *callbacks, *of_wings, self._divergence(), *self._checkpoints()]
+        first = [RunSettings(self.settings, self.data), self.log]
+        own = [*first, *callbacks, *of_wings, Divergence(every_n_steps), *self._checkpoints()]
         if self.is_dev_run:
             own = [callback for callback in of_wings if getattr(callback, "in_dev_runs", False)]
         # Two runs that start at once would choose the same version for their loggers.
@@ -91,81 +105,22 @@ class Run:
             if not isinstance(checkpoint, BestCheckpoint | ExactResume) and checkpoint.dirpath is None:
                 # Apart from the checkpoints that a resume needs.
                 checkpoint.dirpath = str(self.directory.path.resolve() / "own_checkpoints")
-        if self.trainer.world_size > 1 and trainer_settings["sync_batchnorm"] and not config.is_of_images:
-            synchronize_batch_norm(self.module)  # an ImageClassifier does so itself
+        does_so_itself = "sync_batchnorm" in self.module.hparams  # as an ImageClassifier does
+        if self.trainer.world_size > 1 and trainer_settings["sync_batchnorm"] and not does_so_itself:
+            synchronize_batch_norm(self.module)
         if self.is_dev_run or not self.resumable:
             signals.uninstall()
 
     @property
     def arch(self) -> str:
-        """The name of what is trained."""
-        return str(short_name(self.settings["model"]))
-
-    @property
-    def judge(self) -> Judge:
-        """The metric that the run is judged by."""
-        return Judge.parse(self.settings["judge"])
-
-    @property
-    def best_by(self) -> Judge | None:
-        """The metric of evaluations whose best checkpoint is kept, if any."""
-        return None if self.judge.is_of_test else self.judge
-
-    @property
-    def tests_once(self) -> bool:
-        """Whether test metrics are measured at the end only."""
-        return True
-
-    @property
-    def fingerprint(self) -> dict[str, str]:
-        """The MD5 of each part of the data, where it is known."""
-        return {}
+        """The name of what is trained: the module's own ``arch``, or that of its class."""
+        own = getattr(self.module, "arch", None)
+        return own if isinstance(own, str) else str(short_name(self.settings["model"]))
 
     @property
     def resume_hint(self) -> str:
         """The advice for a run that has ended early."""
         return "carry on with --resume" if self.resumable else "it kept no checkpoint"
-
-    def describe(self) -> str:
-        """Torchinfo's table of the layers."""
-        return str(summary(self.module, depth=2, verbose=0))
-
-    def introduce(self) -> None:
-        """Print what is special about the data, before training."""
-
-    def final_metrics(self) -> Row:
-        """The metrics of the best evaluation, or of the last one, and those of a test of its weights, if there is one.
-
-        Every process must call this.
-
-        Raises:
-            UserError: the metric that the run is judged by is not among them.
-        """
-        judge, rows = self.judge, self.log.rows
-        save_averaged_weights(self.trainer, self.module, self.directory.last_checkpoint, self.resumable)
-        row = judge.best(rows) if self.best_by and self.directory.best_checkpoint.is_file() else None
-        if self.best_by and self.resumable:
-            load_best(self.module, self.directory.best_checkpoint, self.is_rank_zero)
-        final = {name: value for name, value in (row or rows[-1]).items() if name not in ("epoch", "step", *SPEED)}
-        if self.has("test"):
-            self.trainer.test(self.module, datamodule=self.data, verbose=False)
-            final |= {name: shortest_float(value) for name, value in self.trainer.callback_metrics.items()}
-        if not {judge.metric, judge.tested} & final.keys():
-            known = ", ".join(final) or "nothing"
-            raise UserError(f"{self.arch} logs no {judge.metric}, but {known}: give one as --judge")
-        return final
-
-    def is_finite(self, final: Row) -> bool:
-        """Whether the weights with these final metrics are of any use."""
-        return math.isfinite(final[self.judge.measured_in(final)])
-
-    def result_fields(self) -> dict[str, Any]:
-        """The fields of the run's result that depend on the kind of module."""
-        return {"arch": self.arch, "judge": self.judge, "monitor": self.judge}
-
-    def score_text(self, result: RunResult) -> str:
-        """The result in words."""
-        return f"{result.score_name} {result.judge.text(result.score)}"
 
     @property
     def run_callbacks(self) -> list[RunCallback]:
@@ -189,14 +144,18 @@ class Run:
             return
         if not directory.config.is_file():
             raise UsageError(f"{directory.path} is not a run that can be resumed: it has no {directory.config.name}")
-        schedule = settings.get("lr_scheduler", CONSTANT)
-        longer = settings["epochs"] > directory.read_config()["epochs"] and not spans_the_run(schedule)
-        # The same images may lie elsewhere now: `start` compares their MD5s.
-        if changed := directory.changed_settings(settings, ignored=("data.root", *(("epochs",) if longer else ()))):
+        schedule = settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
+        is_longer = settings["trainer"]["max_epochs"] > directory.read_config()["trainer"]["max_epochs"]
+        ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
+        if changed := directory.changed_settings(settings, ignored):
             raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
 
     def prepare(self) -> None:
-        """Read the data, before anything is written; with a user's own module Lightning does so later."""
+        """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers."""
+        if self.data is not None and hasattr(self.data, "fingerprint"):
+            with rank_zero_errors():
+                self.data.prepare_data()
+                self.data.setup("fit")
 
     def start(self) -> None:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
@@ -215,7 +174,7 @@ class Run:
             steps, self.first_step = steps_before(checkpoint), first_step_to_log(checkpoint)
         if self.is_rank_zero:
             self._note_settings(steps)
-            for line in note_start(self.directory.provenance, self.settings["seed"], self.fingerprint):
+            for line in note_start(self.directory.provenance, self.settings["seed"], fingerprint_of(self.data)):
                 echo(f"changed since the run began: {line}")
         if self.settings["trainer"].get("logger") is not False:
             self.board = self.make_board(self.first_step)
@@ -240,10 +199,6 @@ class Run:
         name, root = self.config.name, self.config.root
         return next_version(self.arch, root) if name is None else RunDirectory(name, root)
 
-    def _make_parts(self) -> None:
-        seed_everything(self.settings["seed"], verbose=False)
-        self.module, self.data = self.config.make_own_parts()
-
     def has(self, split: str) -> bool:
         """Whether module and data have a loop, of ``validation`` or ``test``, that the Trainer does not skip."""
         short = split[:3] if split == "validation" else split
@@ -251,36 +206,54 @@ class Run:
         loader = is_overridden(f"{short}_dataloader", self.data or self.module)
         return loader and is_overridden(f"{split}_step", self.module) and limit != 0
 
-    def _check_judge(self) -> None:
-        split = "test" if self.judge.is_of_test else "validation"
-        if not self.has(split):
-            raise UsageError(f"--judge {self.judge.metric} is of the {split}, but this run has none")
-
-    def _metrics_log(self) -> MetricsLog:
-        columns = columns_of_own(self.judge)
-        every_n_steps = self.settings["trainer"]["log_every_n_steps"]
-        return MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.running_loss)
-
-    def _divergence(self) -> Divergence:
-        return Divergence(self.settings["trainer"]["log_every_n_steps"])
+    def _judges(self) -> tuple[Judge, Judge]:
+        """The metric that the run is judged by, and the one that its best checkpoint is chosen by."""
+        given, own = self.settings.get("judge"), getattr(self.module, "judge", None)
+        says_so = isinstance(own, str)  # a `monitor` without it may mean something else
+        if not given and not says_so:
+            raise UsageError(NEEDS_JUDGE)
+        judge = Judge.parse(str(given or own))
+        split = "test" if judge.is_of_test else "validation"
+        if not any(map(self.has, [split] if given else ["validation", "test"])):
+            raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has none")
+        monitor = getattr(self.module, "monitor", None) if says_so else None
+        return judge, Judge.parse(monitor) if monitor else judge
 
     def _checkpoints(self) -> list[Callback]:
         """The callbacks that write checkpoints, in the order in which Lightning must call them."""
         if not self.resumable:
             return []
         best, last = self.directory.best_checkpoint, self.directory.last_checkpoint
-        of_best = [BestCheckpoint(best, self.best_by)] if self.best_by else []
+        of_best = [BestCheckpoint(best, self.monitor)] if self.keeps_best else []
         return [*of_best, ExactResume(last, hint="carry on with --resume")]
 
     def _newest_checkpoint(self) -> tuple[Path, dict[str, Any]] | None:
-        return newest_checkpoint(self.directory.last_checkpoint, self.module)
+        try:
+            return newest_checkpoint(self.directory.last_checkpoint, self.module)
+        except UserError:  # perhaps because other data have changed the shapes of the weights
+            self._refuse_other_data((read_origin(self.directory.provenance) or {}).get("data"))
+            raise
 
     def _refuse_other_run(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume from another run's checkpoint."""
-        if other := first_change(checkpoint["callbacks"][SETTINGS], self.settings, ("data.root", "epochs")):
+        """Refuse to resume from another run's checkpoint, or with other data."""
+        began = checkpoint["callbacks"][SETTINGS]
+        if not isinstance(began.get("settings"), dict):
+            raise UserError(f"{self._checkpoint} lacks the run's settings: it is damaged, or of an older version")
+        if other := first_change(began["settings"], self.settings, MAY_CHANGE):
             raise UserError(
                 f"{self._checkpoint} is of a run with {other}: put the right one there, undo the change of "
                 f"{self.directory.config.name}, or choose another --name"
+            )
+        self._refuse_other_data(began.get("data"))
+
+    def _refuse_other_data(self, began: dict[str, str] | None) -> None:
+        """Refuse data of which parts were changed, removed or added since the run began."""
+        now = fingerprint_of(self.data)
+        if began and now and (changed := [part for part in began | now if began.get(part) != now.get(part)]):
+            raise DataError(
+                f"{self.directory.path} was begun with another {listed(changed)} than "
+                f"{getattr(self.data, 'root', type(self.data).__qualname__)} holds: restore the data, or choose "
+                "another --name"
             )
 
     def _note_settings(self, steps: int) -> None:

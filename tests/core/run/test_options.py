@@ -17,8 +17,8 @@ from convblocks.__main__ import help_of
 from convblocks.data.images import MNIST
 from convblocks.errors import UsageError
 from convblocks.run.config import Config
-from convblocks.run.image_run import ImageRun
 from convblocks.run.parser import LINKS, parser
+from convblocks.run.run import Run
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
 
@@ -172,7 +172,7 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
 )
 def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        ImageRun(Config.parse(flags))
+        Run(Config.parse(flags))
     assert "\n" not in str(caught.value)
     assert list(workspace.iterdir()) == []
 

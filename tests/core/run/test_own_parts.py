@@ -16,7 +16,7 @@ from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
-from convblocks.run.image_run import ImageRun
+from convblocks.run.run import Run
 from tests.conftest import DEBUG, needs, write_digits
 from tests.core.run.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
@@ -160,14 +160,14 @@ def test_classes_that_cannot_be_used_are_one_line_before_anything_is_written(
     own_networks: Path, own_parts: None, flags: list[str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
-        ImageRun(Config.parse(["--arch", "mlp", *flags]))
+        Run(Config.parse(["--arch", "mlp", *flags]))
     assert "\n" not in str(caught.value)
     assert not Path("lightning_logs").exists()
 
 
 def test_labels_without_a_class_are_refused(own_parts: None) -> None:
     with pytest.raises(DataError, match=r"set.s labels must be in 0\.\.1, but go from 0 to 2"):
-        ImageRun(Config.parse(["--arch", "mlp", "--data.source", "own_parts.Mislabelled"]))
+        Run(Config.parse(["--arch", "mlp", "--data.source", "own_parts.Mislabelled"]))
 
 
 def test_a_network_and_an_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(

@@ -1,0 +1,43 @@
+"""The final network of a run that classifies images, evaluated on the test images once for all callbacks."""
+
+from functools import cached_property
+from weakref import WeakKeyDictionary
+
+from convblocks.data.module import ImageDataModule
+from convblocks.errors import NotFiniteError
+from convblocks.model.classifier import ImageClassifier
+from convblocks.model.evaluation import Evaluation
+from convblocks.model.restore import TrainedNetwork, restore_network
+from convblocks.run.directory import RunDirectory
+from convblocks.run.run import Run
+
+
+class Classification:
+    """What callbacks know of a run of an ImageClassifier on an ImageDataModule."""
+
+    def __init__(self, module: ImageClassifier, data: ImageDataModule, directory: RunDirectory) -> None:
+        self.module, self.data, self.directory = module, data, directory
+
+    @cached_property
+    def trained(self) -> TrainedNetwork:
+        """The network with the final weights, once these are there."""
+        return restore_network(self.directory.path, dict(self.module.hparams), self.module.state_dict())
+
+    @cached_property
+    def evaluation(self) -> Evaluation | None:
+        """The final network's answers to all test images; None if they are not finite."""
+        try:
+            return self.trained.evaluate(self.data.test)
+        except NotFiniteError:
+            return None
+
+
+_known: WeakKeyDictionary[Run, Classification] = WeakKeyDictionary()
+
+
+def classification_of(run: Run) -> Classification | None:
+    """The one of a run, the same at each call; None if it trains something else."""
+    module, data = run.module, run.data
+    if run not in _known and isinstance(module, ImageClassifier) and isinstance(data, ImageDataModule):
+        _known[run] = Classification(module, data, run.directory)
+    return _known.get(run)

@@ -1,0 +1,118 @@
+"""A module and its data say how a run is judged, evaluated, printed and recognised, whatever they are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convblocks.data.images import ImageSets, ImageSpec
+from convblocks.data.module import ImageDataModule
+from convblocks.errors import DataError, Stopped, UsageError
+from convblocks.model.classifier import ImageClassifier
+from convblocks.run import fit, signals
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from convblocks.run.judge import ACCURACY, LOSS, Judge
+from convblocks.run.printed_rows import columns, heading, printed_metrics
+from convblocks.run.run import Run
+from tests.any_task.shapes import Segmenter, Shapes
+from tests.any_task.stop import Signal
+from tests.any_task.tasks import options_of
+from tests.conftest import DEBUG, write_digits
+from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
+
+# torchdata calls what torch 2.13 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+
+IOU = Judge("val/iou", "max")
+CLASSIFIER = ["--model", "convblocks.ImageClassifier", "--model.arch", "mlp"]
+
+
+def without_judge(*flags: str) -> Config:
+    """A config of a task without a --judge."""
+    config = Config.parse([*options_of("shapes"), *flags])
+    return replace(config, settings={name: value for name, value in config.settings.items() if name != "judge"})
+
+
+def test_images_are_a_task_like_any_other(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = quick_run(name="images")
+    printed = capsys.readouterr().out
+    parts = [*CLASSIFIER, "--datamodule", "convblocks.MNISTDataModule", "--judge", "test/acc:max:%"]
+    fit.main([*DEBUG, *parts, *QUICK, "--name", "task"])
+    task = RunDirectory("task")
+    assert_same_weights(run, task)
+    assert metric_rows(run) == metric_rows(task)
+    one, other = run.read_result(), task.read_result()
+    assert (one.arch, one.final, one.mistakes) == (other.arch, other.final, other.mistakes)
+    score = next(line for line in printed.splitlines() if line.startswith("test accuracy"))
+    assert score.partition(" in ")[0] in capsys.readouterr().out
+
+
+def test_a_module_says_its_judge_unless_an_option_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="--model needs the metric to judge it by"):
+        Run(without_judge())
+    monkeypatch.setattr(Segmenter, "monitor", "val_loss", raising=False)  # which others use for something else
+    run = Run(Config.parse(options_of("shapes")))
+    assert (run.judge, run.monitor) == (IOU, IOU)
+    monkeypatch.setattr(Segmenter, "monitor", "val/loss:min")
+    monkeypatch.setattr(Segmenter, "judge", "val/dice:max:%", raising=False)
+    run = Run(without_judge())
+    assert (run.judge, run.monitor) == (Judge("val/dice", "max", in_percent=True), LOSS)
+    run = Run(Config.parse(options_of("shapes")))
+    assert (run.judge, run.monitor, run.keeps_best) == (IOU, LOSS, True)
+    assert (Judge.parse(ImageClassifier.judge), Judge.parse(ImageClassifier.monitor)) == (ACCURACY, LOSS)
+
+
+def test_nothing_is_chosen_by_test_data(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shapes, "evaluation_split", "test", raising=False)
+    assert Run(Config.parse(options_of("shapes"))).keeps_best is False
+    assert Run(Config.parse(["--arch", "mlp"])).keeps_best is False
+    assert Run(Config.parse(["--arch", "mlp", "--data.val_size", "9"])).keeps_best is True
+
+
+def test_a_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"}, raising=False)
+    with pytest.raises(Stopped):
+        fit.main([*options_of("shapes"), "--name", "run"], [Signal(27)])
+    signals.forget()
+    monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "2"})
+    with pytest.raises(DataError, match="was begun with another masks than Shapes holds: restore the data"):
+        fit.main(["--name", "run", "--resume"])
+    monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"})
+    fit.main(["--name", "run", "--resume"])
+    assert RunDirectory("run").read_result().provenance.data == {"drawings": "1", "masks": "1"}
+
+
+def test_a_model_gets_the_image_spec_of_its_data(workspace: Path, digits: ImageSets) -> None:
+    write_digits(workspace / "digits", digits)
+    data = ["--datamodule", f"{__name__}.Renamed", "--datamodule.root", "digits"]
+    run = Run(Config.parse([*CLASSIFIER, *data, "--judge", "test/acc:max"]))
+    assert run.module.hparams["image_spec"]["classes"] == ["a", "b", *"23456789"]
+
+
+class Renamed(ImageDataModule):
+    """Digits, two of which have other names."""
+
+    @property
+    def image_spec(self) -> ImageSpec:
+        return replace(super().image_spec, classes=("a", "b", *"23456789"))
+
+
+@pytest.mark.parametrize(
+    ("judge", "monitor", "split", "row", "expected"),
+    [
+        (ACCURACY, LOSS, "test", "train/loss train/acc test/loss test/acc", "train loss acc test loss acc"),
+        (ACCURACY, LOSS, "val", "train/loss train/acc val/loss val/acc", "train loss acc val loss acc"),
+        (ACCURACY, LOSS, "val", "val/loss val/acc", "train loss acc val loss acc"),  # within an epoch
+        (IOU, IOU, "val", "train/lr train/loss val/iou", "train loss val iou"),
+        (IOU, IOU, "val", "train/lr", "train loss val iou"),  # an epoch without an evaluation
+        (IOU, LOSS, "val", "train/lr train/iou val/iou", "train loss iou val iou"),
+        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train/loss train/f1 val_f1", "train loss f1 val_f1"),
+        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train/loss", "train loss"),
+    ],
+)
+def test_a_column_is_printed_if_the_module_logs_it(
+    judge: Judge, monitor: Judge, split: str, row: str, expected: str
+) -> None:
+    shown = columns(printed_metrics(judge, monitor, split), dict.fromkeys(row.split(), 0.5))
+    assert heading(shown, 3).split() == ["epoch", *expected.split(), "time"]
