@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -287,7 +288,7 @@ def test_each_size_is_kept_for_itself_unless_the_pictures_have_it(root: Path, de
 # In the data module.
 
 
-def ready(root: Path, **settings: int) -> MNISTDataModule:
+def ready(root: Path, **settings: Any) -> MNISTDataModule:
     module = MNISTDataModule(str(root), batch_size=8, **settings)
     module.prepare_data()
     module.setup()

@@ -19,11 +19,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn, optim
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from convblocks.errors import NotImportedError, UsageError
+from convblocks.errors import NotImportedError, UsageError, UserError
 
 # Plain values, from a config or a checkpoint.
 ClassSpec = str | dict[str, Any]
@@ -58,8 +59,9 @@ def plain_spec(spec: AnySpec) -> ClassSpec:
 
 
 def short_name(spec: AnySpec) -> Any:
-    """The name as given, short or dotted."""
-    return plain if isinstance(plain := plain_spec(spec), str) else plain.get("class_path")
+    """The name as given, short or dotted; of a module that of its class."""
+    plain = plain_spec(type(spec) if isinstance(spec, nn.Module) else spec)
+    return plain if isinstance(plain, str) else plain.get("class_path")
 
 
 def arguments_of(spec: AnySpec) -> dict[str, Any]:
@@ -97,8 +99,10 @@ def resolve(name: str) -> Callable[..., Any]:
         UsageError: the module has no such class or function.
     """
     module, _, own_name = name.rpartition(".")
+    if "<" in name:
+        raise NotImportedError(f"{name} cannot be found by its name: pass the class or function itself")
     if not is_imported(name):
-        raise NotImportedError(f"{name} is not imported: import its module first, or pass the object itself")
+        raise NotImportedError(f"{name} is not imported: put `import {module}` first, or pass the class itself")
     if not callable(found := getattr(sys.modules[module], own_name, None)):
         raise UsageError(f"{module} has no class or function {own_name!r}")
     return found  # type: ignore[no-any-return]  # of an unknown module
@@ -140,8 +144,12 @@ def instantiate(kind: type, given: Named, *arguments: Any, **options: Any) -> An
     name, called = short_name(given), resolve(given) if isinstance(given, str) else given
     if isinstance(given, str) or isinstance(called, type):
         _check_kind(kind, name, called)
+    else:
+        _named_by_a_person.add(name)
     try:
         made = called(*arguments, **options)
+    except UserError:
+        raise
     except Exception as error:  # from code that is not ours, about arguments that a person chose
         shown = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no arguments"
         reason = " ".join((str(error) or repr(error)).split())
@@ -213,13 +221,13 @@ def build_schedule(spec: AnySpec, optimizer: Optimizer, lr: float, steps: Callab
     return {"scheduler": instantiate(LRScheduler, named("lr_scheduler", spec), optimizer, **arguments), **settings}
 
 
-def build_loss(spec: AnySpec) -> nn.Module:
+def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     """A module from logits (B, classes) and targets (B,) to the losses (B,), or to their sum ().
 
     The sum if it has an option ``reduction``, as torch's losses do.
 
     Raises:
-        UsageError: there is no such class, or it does not take the arguments.
+        UsageError: there is no such class, or it does not take the arguments, or it returns something else.
     """
     given, arguments = named("loss", spec), arguments_of(spec)
     if "reduction" in arguments:
@@ -231,5 +239,19 @@ def build_loss(spec: AnySpec) -> nn.Module:
         own = {"reduction": "sum"} if accepts(given, "reduction") else {}
         loss = instantiate(nn.Module, given, **arguments, **own)
     if any(parameter.requires_grad for parameter in loss.parameters()):
-        raise UsageError(f"the loss {short_name(spec)} has trainable parameters, which no optimizer would update")
+        raise UsageError(f"the loss {short_name(given)} has trainable parameters, which no optimizer would update")
+    _check_losses(short_name(given), loss, classes)
     return loss
+
+
+def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
+    """Raise a UsageError unless it returns one loss for each image, or their sum: a mean would be divided again."""
+    device = next(loss.buffers(), torch.empty(0)).device
+    expected = () if hasattr(loss, "reduction") else (2,)
+    try:
+        losses = loss(torch.zeros(2, classes, device=device), torch.tensor([0, classes - 1], device=device))
+    except Exception as error:  # from code that is not ours
+        what = f"logits (2, {classes}) and targets (2,)"
+        raise UsageError(f"the loss {name} does not take {what}: {' '.join(str(error).split())}") from error
+    if (shape := tuple(getattr(losses, "shape", ()))) != expected:
+        raise UsageError(f"the loss {name} returns {shape} for 2 images, not {expected}: one loss per image")

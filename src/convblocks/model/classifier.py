@@ -73,7 +73,7 @@ class ImageClassifier(LightningModule):
         self.example_input_array = torch.zeros(1, *image_spec.shape)
         self.arch = str(short_name(arch))
         self.network = build_network(arch, network, image_spec)
-        self.loss = build_loss(loss)
+        self.loss = build_loss(loss, len(image_spec.classes))
         # What hparams, which must be plain values, cannot hold.
         self._optimizer = optimizer if callable(optimizer) else None
         self._lr_scheduler = lr_scheduler if callable(lr_scheduler) else None
@@ -168,9 +168,6 @@ class ImageClassifier(LightningModule):
         images, targets = batch
         logits = self(images)
         losses: Tensor = self.loss(logits, targets)
-        if losses.shape != targets.shape and not hasattr(self.loss, "reduction"):
-            got = f"{tuple(losses.shape)} for {len(targets)} images"
-            raise UsageError(f"the loss {type(self.loss).__name__} returns {got}: it must return one loss per image")
         loss_sum = losses.sum() if losses.ndim else losses
         metrics.update(loss_sum.detach(), logits.detach(), targets)
         return loss_sum

@@ -138,10 +138,11 @@ class Config:
         return module  # type: ignore[no-any-return]
 
     def _make(self, group: str, **more: Any) -> Any:
-        parsed = jsonargparse.Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
-        made = self.parser.instantiate(parsed)[group]
         kind = LightningModule if group == "model" else LightningDataModule
-        return class_specs.instantiate(kind, self.classes[group], **made.as_dict(), **more)
+        if group in self.parsed:  # a class without parameters has no group
+            parsed = jsonargparse.Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
+            more = self.parser.instantiate(parsed)[group].as_dict() | more
+        return class_specs.instantiate(kind, self.classes[group], **more)
 
     def make_trainer(
         self, root: Path, callbacks: Sequence[Callback] = (), arguments: Mapping[str, Any] | None = None
@@ -203,8 +204,8 @@ def _given(arguments: Sequence[str]) -> tuple[Settings, list[list[str]]]:
 
 
 def _joined(words: list[str]) -> list[str]:
-    """An option and its value as one word: the value may begin with a dash."""
-    return ["=".join(words)] if len(words) == 2 and words[0].startswith("--") else words
+    """An option and a value that begins with a dash as one word."""
+    return ["=".join(words)] if len(words) == 2 and words[1].startswith("-") else words
 
 
 def _with_class_specs(model: type, settings: Settings, words: list[list[str]]) -> tuple[Settings, list[list[str]]]:

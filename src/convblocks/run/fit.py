@@ -1,15 +1,16 @@
-"""Train one network on MNIST or your own pictures, or any LightningModule.
+"""Train a network on MNIST or your own pictures, or any LightningModule.
 
 usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
 
   --arch NAME          mlp, maxpool, batchnorm, or a network's class; its arguments: --network.KEY X
-  --model NAME         or any LightningModule, with --datamodule NAME and, say, --judge val/iou:max
   --epochs N           passes over the training images (default: 5)
   --batch_size N       images per optimizer step (default: 64)
   --lr X               learning rate (default: 0.01)
   --optimizer NAME     adam, adamw, sgd, or a class; its arguments: --optimizer.KEY X
   --lr_scheduler NAME  constant, onecycle, cosine, or a class, likewise
   --loss NAME          cross_entropy, or a class; its arguments: --loss.KEY X
+  --model NAME         any LightningModule, on --data NAME; their arguments: --model.KEY, --data.KEY
+  --judge METRIC       what it is judged by, such as val/iou:max (default: what the model says)
   --data.root DIR      pictures as train/CLASS/* and test/CLASS/*, or MNIST's files (default: MNIST)
   --seed N             seed of weights, image order and augmentation (default: 0)
   --threads N          CPU threads; their number changes how sums round (default: torch's choice)
@@ -17,10 +18,9 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --resume             continue the run of that name, or extend it with more --epochs
   --running_loss       also print the loss every few batches, as the course's notebook does
   --config FILE        read options from a YAML file; the command line overrides them
-  --help_all           list all options (Trainer and data too); --print_config: with their values
+  --help_all           list all options (Trainer's too); --print_config: with their values
 
-Example:
-  convblocks fit --arch batchnorm --data.root flowers --data.size 32 32 --data.flip true
+The first ones are short: --lr is LightningCLI's --model.lr, --epochs its --trainer.max_epochs.
 """
 
 import os

@@ -43,7 +43,7 @@ def test_images_are_a_task_like_any_other(workspace: Path, capsys: pytest.Captur
     assert_same_weights(run, task)
     assert metric_rows(run) == metric_rows(task)
     one, other = run.read_result(), task.read_result()
-    assert (one.arch, one.final, one.mistakes) == (other.arch, other.final, other.mistakes)
+    assert (one.arch, one.final, one.facts) == (other.arch, other.final, other.facts)
     score = next(line for line in printed.splitlines() if line.startswith("test accuracy"))
     assert score.partition(" in ")[0] in capsys.readouterr().out
 

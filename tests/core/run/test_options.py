@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,11 +15,12 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from convblocks import wings
 from convblocks.__main__ import help_of
-from convblocks.data.images import MNIST
+from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.run.config import Config
-from convblocks.run.parser import LINKS, parser
+from convblocks.run.parser import SHORT, parser
 from convblocks.run.run import Run
+from convblocks.text import flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
 
@@ -30,12 +32,14 @@ def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 100
     defaults = parser().get_defaults()
-    options = {option for option in vars(defaults) if option not in ("trainer", "data")}
-    options = {option for option in options if not option.endswith("_arguments")} - wings.options().keys()
-    described = set(re.findall(r"--(\w+)", HELP.partition("Example")[0])) - {"help_all", "data", "print_config"}
-    assert described == options
+    options = {*SHORT} - {"datamodule", "seed_everything"} | {
+        option for option in vars(defaults) if option != "trainer"
+    }
+    described = set(re.findall(r"--(\w+)", HELP.partition("Example")[0])) - {"help_all", "print_config"}
+    assert described == options - wings.options().keys()
+    settings = flatten(Config.parse(["--arch", "mlp"]).settings)
     for option, default in re.findall(r"^  --(\w+).*\(default: ([\d.]+)\)", HELP, flags=re.MULTILINE):
-        assert float(default) == Config.parse(["--arch", "mlp"]).settings[option]
+        assert float(default) == settings[SHORT.get(option, option)]
 
 
 def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,8 +60,9 @@ def test_settings_reach_the_parts(workspace: Path) -> None:
     flags = ["--lr", "0.003", "--batch_size", "32", "--epochs", "3", "--seed", "5", "--data.val_size", "1000"]
     config = Config.parse(["--arch", "mlp", *flags, "--trainer.profiler", "simple"])
     data, trainer = config.make_data(), config.make_trainer(workspace)
+    assert isinstance(data, ImageDataModule)
     assert (data.batch_size, data.seed, data.val_size) == (32, 5, 1000)
-    assert config.make_classifier(MNIST).hparams["lr"] == 0.003
+    assert config.make_module(data).hparams["lr"] == 0.003
     assert trainer.max_epochs == 3
     assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # Lightning sets it at run time
 
@@ -84,21 +89,25 @@ def test_saved_settings_build_what_the_command_line_does(workspace: Path, flags:
     assert (again.parsed.data, again.parsed.trainer) == (config.parsed.data, config.parsed.trainer)
 
 
-@pytest.mark.parametrize("later", ["AdamW", "Adam"])
-def test_a_later_configs_class_replaces_an_earlier_one_with_its_arguments(workspace: Path, later: str) -> None:
+@pytest.mark.parametrize(("later", "kept"), [("AdamW", {}), ("Adam", {"betas": [0.7, 0.9]})])
+def test_a_later_configs_class_gets_no_arguments_of_another_one(
+    workspace: Path, later: str, kept: dict[str, Any]
+) -> None:
     first = {"class_path": "Adam", "init_args": {"betas": [0.7, 0.9]}}
     second = {"class_path": later, "init_args": {"weight_decay": 0.1}}
     (workspace / "first.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": first, "lr": 0.003}))
     (workspace / "second.yaml").write_text(yaml.safe_dump({"optimizer": second}))
     settings = Config.parse(["--config", "first.yaml", "--config", "second.yaml"]).settings
-    assert (settings["optimizer"], settings["lr"]) == (second, 0.003)
+    model = settings["model"]["init_args"]
+    assert model["optimizer"] == {"class_path": later, "init_args": {"weight_decay": 0.1} | kept}
+    assert model["lr"] == 0.003
 
 
 def test_the_command_line_wins_over_a_configs_arguments_of_a_class(workspace: Path) -> None:
     own = {"class_path": "SGD", "init_args": {"momentum": 0.5, "nesterov": True}}
     (workspace / "own.yaml").write_text(yaml.safe_dump({"arch": "mlp", "optimizer": own}))
     settings = Config.parse(["--config", "own.yaml", "--optimizer.momentum", "0.9"]).settings
-    assert settings["optimizer"]["init_args"] == {"momentum": 0.9, "nesterov": True}
+    assert settings["model"]["init_args"]["optimizer"]["init_args"] == {"momentum": 0.9, "nesterov": True}
 
 
 def test_a_printed_config_parses_to_the_same_config(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,10 +142,46 @@ def test_parsing_seeds_nothing(workspace: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize(("option", "target"), LINKS.items())
-def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path) -> None:
-    with pytest.raises(UsageError, match=f"{re.escape(target)} is set with --{option}"):
-        Config.parse(["--arch", "mlp", f"--{target}", "3"])
+@pytest.mark.parametrize(
+    ("short", "full"),
+    [
+        (["--arch", "mlp", "--lr", "0.3"], ["--model.arch=mlp", "--model.init_args.lr", "0.3"]),
+        (["--arch", "mlp", "--batch_size", "8"], ["--model.arch", "mlp", "--data.batch_size", "8"]),
+        (
+            ["--arch", "mlp", "--epochs", "2", "--seed_everything", "3"],
+            ["--arch=mlp", "--trainer.max_epochs=2", "--seed=3"],
+        ),
+        (["--arch", "mlp", "--optimizer.eps", "1"], ["--arch", "mlp", "--model.optimizer.init_args.eps", "1"]),
+        (
+            ["--arch", "mlp"],
+            ["--model", "convblocks.ImageClassifier", "--arch", "mlp", "--datamodule", "convblocks.ImageDataModule"],
+        ),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_a_short_option_abbreviates_the_name_of_an_argument(workspace: Path, short: list[str], full: list[str]) -> None:
+    assert Config.parse(short) == Config.parse(full)
+
+
+def test_a_config_of_lightning_cli_is_read(workspace: Path) -> None:
+    parts = {
+        "seed_everything": 3,
+        "model": {"class_path": "convblocks.ImageClassifier", "init_args": {"arch": "mlp", "lr": 0.003}},
+        "data": {"class_path": "convblocks.ImageDataModule", "init_args": {"batch_size": 32}},
+        "trainer": {"max_epochs": 2},
+    }
+    Path("cli.yaml").write_text(yaml.safe_dump(parts))
+    flags = ["--arch", "mlp", "--lr", "0.003", "--batch_size", "32", "--epochs", "2", "--seed", "3"]
+    assert Config.parse(["--config", "cli.yaml"]) == Config.parse(flags)
+
+
+def test_a_later_configs_model_gets_no_argument_of_an_earlier_one(workspace: Path) -> None:
+    own = "class_path: tests.any_task.shapes.Segmenter"
+    Path("images.yaml").write_text("model: {class_path: convblocks.ImageClassifier, init_args: {arch: mlp, lr: 7}}")
+    Path("own.yaml").write_text(f"model: {{{own}}}\ndata: {{class_path: tests.any_task.shapes.Shapes}}")
+    config = Config.parse(["--config", "images.yaml", "--config", "own.yaml", "--judge", "val/iou:max"])
+    assert config == Config.parse(["--config", "own.yaml", "--judge", "val/iou:max"])
+    assert config.settings["model"]["init_args"].get("lr") != 7
 
 
 @pytest.mark.parametrize(
@@ -146,11 +191,15 @@ def test_a_linked_setting_has_one_name(option: str, target: str, workspace: Path
         (["--arch", "resnet"], "unknown architecture 'resnet'"),
         (["--arch", "mlp", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--epochs", "-1"], "--epochs must be at least 1"),
-        (["--arch", "mlp", "--epochs", "many"], "--epochs must be a whole number, not 'many'"),
-        (["--arch", "mlp", "--lr", "high"], "--lr must be a number, not 'high'"),
-        (["--arch", "mlp", "--data.flip", "perhaps"], "--data.flip must be true or false, not 'perhaps'"),
-        (["--arch", "mlp", "--trainer.deterministic", "x"], "must be true or false or one of 'warn', not 'x'"),
-        (["--arch", "mlp", "--trainer.logger", "x"], "--trainer.logger cannot be 'x'"),
+        (["--arch", "mlp", "--epochs", "many"], "--trainer.max_epochs: Expected a <class 'int'>, not many"),
+        (["--arch", "mlp", "--lr", "high"], "--model.lr: Expected a <class 'float'>. Got value: high"),
+        (["--arch", "mlp", "--data.flip", "perhaps"], "--data.flip: Expected a <class 'bool'>. Got value: perhaps"),
+        (["--arch", "mlp", "--trainer.deterministic", "x"], "--trainer.deterministic: .*'warn'.*, not x"),
+        (["--arch", "mlp", "--trainer.logger", "x"], "--trainer.logger: .*, not x"),
+        (["--arch", "mlp", "--data.seed", "3"], 'Linked "data.seed" must be given via "seed"'),
+        (["--arch", "mlp", "--ckpt_path", "last.ckpt"], "--resume carries on the run of that --name"),
+        (["--arch", "mlp", "--config", "lrate: 3"], "Option 'lrate' is not accepted"),
+        (["--arch", "mlp", "--optimizer"], "--model.optimizer needs one value"),
         (["--arch", "mlp", "--threads", "0"], "--threads must be at least 1"),
         (["--arch", "mlp", "--seed", "-1"], "--seed must be in"),
         (["--arch", "mlp", "--batch_size", "0"], "at least 1"),

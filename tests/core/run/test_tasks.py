@@ -103,7 +103,10 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
     fit.main([*options_of("shapes", epochs=1), "--name", "run"])
     run = RunDirectory("run")
     assert not run.mistakes.exists()
-    assert {"arch", "data", "optimizer", "lr", "batch_size", "loss"}.isdisjoint(run.read_config())
+    assert run.read_config()["model"] == {
+        "class_path": f"{HERE}.shapes.Segmenter",
+        "init_args": {"channels": 8, "lr": 0.02},
+    }
     columns = ["epoch", "step", "train/lr", "train/loss", "val/iou", "seconds"]
     assert run.metrics.read_text().splitlines()[0].split(",") == columns
 
@@ -112,18 +115,17 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
     ("flags", "message"),
     [
         (["--model", f"{HERE}.shapes.Segmenter"], "--model needs the metric to judge it by"),
-        ([*options_of("shapes"), "--arch", "mlp"], "give one of them"),
-        (["--arch", "mlp", "--judge", "val/loss:min"], "are for a LightningModule of your own: give it as --model"),
-        ([*options_of("shapes"), "--lr", "0.1"], "--lr has no effect with --model, whose own arguments"),
-        ([*options_of("shapes"), "--data.val_size", "9"], "--data.val_size has no effect with --model"),
+        ([*options_of("shapes"), "--arch", "mlp"], "unrecognized arguments: --model.arch mlp"),
+        ([*options_of("shapes"), "--data.val_size", "9"], "unrecognized arguments: --data.val_size 9"),
+        ([*options_of("regression")[:2], "--batch_size", "9"], "unrecognized arguments: --data.batch_size 9"),
         ([*options_of("shapes"), "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
         ([*options_of("shapes"), "--judge", "val/dice:max"], "Segmenter logs no val/dice when it is evaluated, but"),
         ([*options_of("shapes"), "--judge", "train/loss:min"], "a metric of validation or test, not of training"),
         ([*options_of("labels"), "--judge", "test/loss:min"], "is of the test, but this run has none"),
-        (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it a --datamodule"),
-        (["--arch", "mlp", "--model.channels", "3"], "--model.channels needs the class, --model"),
-        ([*options_of("shapes"), "--model.depth", "2"], "cannot be made with depth=2: .*unexpected keyword"),
-        ([*options_of("shapes"), "--datamodule", f"{HERE}.shapes.Drawn"], "is not a subclass of LightningDataModule"),
+        (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it --data"),
+        ([*options_of("shapes"), "--model.depth", "2"], "unrecognized arguments: --model.depth 2"),
+        ([*options_of("shapes"), "--data", f"{HERE}.shapes.Drawn"], "is no LightningDataModule"),
+        (["--model", "os.system"], "os.system: it is no LightningModule"),
         (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),
     ],
 )
