@@ -74,7 +74,7 @@ def test_unpacked_files_are_preferred_and_their_content_is_in_the_fingerprint(sm
 def test_a_damaged_archive_is_named(tmp_path: Path, damage: Spoiler) -> None:
     copy_archives(tmp_path / "data")
     damage(tmp_path / "data" / f"{TEST_IMAGES}.gz")
-    with pytest.raises(DataError, match=rf"{TEST_IMAGES}\.gz is damaged .*: put an intact IDX file there"):
+    with pytest.raises(DataError, match=rf"{TEST_IMAGES}\.gz is damaged, .*: put an intact IDX file there"):
         read(tmp_path / "data")
 
 
