@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> None:
     """
     options = parse(arguments)
     out = output_folder(options.out)
-    MNIST(DEFAULT_ROOT, download=True)  # which also unpacks the files: torchvision reads only such
+    MNIST(DEFAULT_ROOT, download=True)  # unpacks the files, before several processes would
     results = Results.begin(arguments, options.rounds, threads=options.threads, steps=options.steps)
     for arch in options.arch:
         with ExitStack() as processes:

@@ -121,7 +121,8 @@ def peak_memory() -> int:
 def image_loaders(case: Case) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
     """The course's loaders for training and test images: each image is transformed on its own."""
     transform = Compose([ToTensor(), Normalize(MNIST_SPEC.mean, MNIST_SPEC.std)])
-    train, test = (MNIST(DEFAULT_ROOT, train=train, transform=transform) for train in (True, False))
+    # Torchvision reads only unpacked files: this unpacks them where nothing has.
+    train, test = (MNIST(DEFAULT_ROOT, train, transform, download=True) for train in (True, False))
     # Of a short epoch the start of the workers would be a larger part than of a whole one.
     workers: dict[str, Any] = {"num_workers": case.workers, "persistent_workers": case.workers > 0}
     return (

@@ -117,8 +117,7 @@ def find_files(root: Path) -> dict[str, Path]:
     if not found:
         return _files_in(PACKAGED) if root == DEFAULT_ROOT and not (root / "train").is_dir() else {}
     if found[0] in others and len(found) > 1:
-        several = ", ".join(str(folder.parent) for folder in found)
-        raise DataError(f"{root} holds several data sets: point --data.root to one of {several}")
+        raise DataError(f"{root} holds several data sets: point --data.root to one, such as {found[0].parent}")
     files = _files_in(found[0])
     if missing := [name for name in ORIGINAL_MD5 if name not in files]:
         raise DataError(f"{found[0]} lacks {' and '.join(missing)}: put the file or its .gz archive there")
@@ -131,8 +130,7 @@ def nothing_in(root: Path) -> str:
     held = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") or "nothing"
     return (
         f"{f'{root} holds {held}' if root.is_dir() else f'there is no folder {root}'}: --data.root must name a folder "
-        "with MNIST's four files (in it, in raw/ or in MNIST/raw/), or with pictures as train/<class>/* and "
-        "test/<class>/*"
+        "with MNIST's four files (in it, in raw/ or in MNIST/raw/), or pictures as train/<class>/* and test/<class>/*"
     )
 
 
@@ -153,8 +151,7 @@ def _read_set(images_file: Path, labels_file: Path) -> tuple[LabelledImages, tup
 def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
     """The uint8 array in an IDX file, and the MD5 of the whole file, unpacked.
 
-    The format: two zero bytes, an 8 (elements are bytes), the number of dimensions, each of them as a big-endian 32-bit
-    integer, then the elements in row-major order.
+    The format: 0, 0, 8, the number of dimensions; each dimension as a big-endian 32-bit integer; the bytes, row by row.
 
     Raises:
         DataError: the file cannot be read, is damaged, or has another number of dimensions.
@@ -170,8 +167,7 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
         if len(content) != size:
             raise ValueError(f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says")
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
-        wanted = f"an IDX file of bytes in {dimensions} dimensions"
-        raise DataError(f"{path} is damaged or not {wanted} ({error}): put an intact copy there") from error
+        raise DataError(f"{path} is damaged, or of another kind ({error}): put an intact IDX file there") from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     digest = hashlib.md5(header, usedforsecurity=False)
