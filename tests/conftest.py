@@ -160,7 +160,7 @@ class Normalised(nn.Sequential):
         )
 
 
-def flat(hidden):
+def flat(hidden) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
 """
 

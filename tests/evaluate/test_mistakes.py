@@ -35,7 +35,9 @@ def test_a_run_that_diverges_collapses_and_has_no_mistakes(workspace: Path, monk
     ],
     ids=["last", "best"],
 )
-def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: ImageSets, flags: list[str]) -> None:
+def test_the_mistakes_are_those_of_the_final_network(
+    workspace: Path, digits: ImageSets, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of the last one or, with a validation split, of the best."""
     run = quick_run(*flags)
     result = run.read_result()
@@ -47,6 +49,7 @@ def test_the_mistakes_are_those_of_the_final_network(workspace: Path, digits: Im
         assert [tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)] == expected
     assert result.facts["mistakes"] == [image for image, _, _ in expected]
     assert 1 - len(expected) / 10_000 == pytest.approx(result.score)
+    assert f"\nwrong: {len(expected):,} of 10,000 test images\n" in capsys.readouterr().out
 
 
 def test_a_network_without_mistakes_leaves_a_file_with_columns() -> None:

@@ -61,7 +61,7 @@ SENSELESS = each(
         *({"optimizer_states/0/state": ...}, {"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)}),
     ),
 )
-OF_SEED_5 = checkpoint_with({"callbacks/RunSettings/seed": 5})
+OF_SEED_5 = checkpoint_with({"callbacks/RunSettings/settings/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
 
@@ -426,7 +426,7 @@ MIXED = [
         f"fit {AGAIN}",
         "is of a run with data.shift=1",
         1,
-        {LAST: checkpoint_with({"callbacks/RunSettings/data/shift": 1.0})},
+        {LAST: checkpoint_with({"callbacks/RunSettings/settings/data/shift": 1.0})},
     ),
     Case(f"fit {AGAIN} --data.root moved", r"\n3/3 ", 0, {"moved": a_copy_of("data"), "data": removed}),
     Case(f"fit {AGAIN}", "there is no folder data: --data.root must name", 1, {"data": removed}),

@@ -31,7 +31,7 @@ from convblocks.handwriting.ink import to_mnist
 from convblocks.model.checkpoints import read_checkpoint
 from convblocks.pictures.decoding import read_picture
 from convblocks.run.checkpoints import newest_checkpoint
-from convblocks.run.directory import GROUPS, SETTINGS, RunDirectory
+from convblocks.run.directory import SETTINGS, RunDirectory
 from convblocks.run.records import decode, encode
 from tests.hostile.bounded import limit_memory
 from tests.hostile.spoil import Spoiler, cut, flipped, holds, removed, with_values
@@ -146,7 +146,7 @@ def test_a_damaged_png_is_never_another_picture(data: st.DataObject, picture: by
     assert np.array_equal(seen, to_mnist(read_picture(picture)))
 
 
-configs = st.dictionaries(st.sampled_from([*SETTINGS, *GROUPS]), json_values)
+configs = st.dictionaries(st.sampled_from(sorted(SETTINGS)), json_values)
 yaml_texts = configs.map(yaml.safe_dump) | st.text()
 
 
@@ -157,8 +157,8 @@ def test_configs(content: bytes) -> None:
         run = RunDirectory("run", path.parents[2])
         config = read_or_refused(lambda _: run.read_config(), path)
         if config is not None:
-            assert all(isinstance(config[group], dict) for group in GROUPS)
-            assert config.keys() >= set(SETTINGS)
+            assert all(isinstance(config[group], dict) for group in ("model", "trainer"))
+            assert config.keys() >= SETTINGS
 
 
 WHOLE: dict[str, Any] = msgspec.to_builtins(result("mlp", 0, 0.98))

@@ -38,15 +38,13 @@ class Boards(RunCallback):
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values and, of image classifiers, the figures."""
         if isinstance(run.board, RunTensorBoardLogger):
-            of_images, step = classification_of(run), int(result.epochs[-1]["step"])
+            classification, step = classification_of(run), int(result.epochs[-1]["step"])
             hidden: tuple[str, ...] = ()
-            if of_images:  # the curves show what was measured before the test
+            if classification:  # final values are those of the test, or of an evaluation in its place
                 hidden = (DEAD,) if run.evaluation_split == "test" else (DEAD, TRAINING, "val/")
             final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
             run.board.log_results(run.settings, final, step)
-            if of_images and of_images.evaluation:
-                images = of_images.data.test.images
-                write_evaluation(
-                    run.board.experiment, run.directory, of_images.trained, images, of_images.evaluation, step
-                )
+            if classification and (evaluation := classification.evaluation):
+                trained, images = classification.trained, classification.data.test.images
+                write_evaluation(run.board.experiment, run.directory, trained, images, evaluation, step)
         return result

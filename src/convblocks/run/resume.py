@@ -107,6 +107,7 @@ class ExactResume(ModelCheckpoint):
         # Not right after saving: Lightning logs the metrics of a step after on_train_batch_end.
         if self._saved_on:
             self._stop(trainer, self._saved_on)
+        self._due = "step"  # for a callback that saves with this batch, before this one is called again
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from convblocks import ImageClassifier, MNISTDataModule
+from convblocks import ExactResume, ImageClassifier, MNISTDataModule
 from convblocks.data.images import MNIST, ImageSets
 from tests.core.any_trainer.plain import Watch, assert_equal_states, trainer
 
@@ -195,17 +195,19 @@ class StopAfter(Callback):
 def test_an_epoch_saved_in_the_middle_continues_with_the_next_batch(tmp_path: Path, step: int) -> None:
     """The schedule reads estimated_stepping_batches, which creates the loader before its state is restored."""
 
-    def fit(seed: int, callbacks: list[Callback], checkpoint: Path | None = None) -> tuple[Trainer, ImageClassifier]:
+    def fit(
+        seed: int, name: str, callbacks: list[Callback], checkpoint: Path | None = None
+    ) -> tuple[Trainer, ImageClassifier]:
         torch.manual_seed(seed)
-        fitted = trainer(tmp_path, callbacks=callbacks, enable_checkpointing=False)
+        fitted = trainer(tmp_path, callbacks=[*callbacks, ExactResume(tmp_path / name / "last.ckpt")])
         module = ImageClassifier("mlp", lr_scheduler="onecycle")
         fitted.fit(module, datamodule=MNISTDataModule(shift=2.0), ckpt_path=checkpoint, weights_only=True)
         return fitted, module
 
-    whole, expected = fit(0, [])
+    whole, expected = fit(0, "whole", [])
     with pytest.raises(RuntimeError, match="stopped"):
-        fit(0, [StopAfter(step, tmp_path / "stopped.ckpt")])
-    resumed, module = fit(1, [], tmp_path / "stopped.ckpt")
+        fit(0, "stopped", [StopAfter(step, tmp_path / "stopped.ckpt")])
+    resumed, module = fit(1, "resumed", [], tmp_path / "stopped.ckpt")
     assert_equal_states(module, expected)
     assert resumed.callback_metrics == whole.callback_metrics
 

@@ -147,15 +147,9 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--loss", "own_parts.Learned"], "own_parts.Learned has trainable parameters, which"),
         (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
         (["--data.source", "nowhere.Noise"], "--data.source: .*No module named 'nowhere'"),
-        (
-            ["--data.source", "own_networks.Lion"],
-            "--data.source: .*'own_networks.Lion' to be a subclass of .*ImageSource",
-        ),
+        (["--data.source", "own_networks.Lion"], "--data.source: .*'own_networks.Lion' to be a subclass of .*Source"),
         (["--data.source", "own_parts.Nothing"], "own_parts.Nothing loads a NoneType, not ImageSets"),
-        (
-            ["--data.source", "own_parts.function"],
-            "--data.source: .*'own_parts.function' to be a function that returns",
-        ),
+        (["--data.source", "own_parts.function"], "--data.source: .*own_parts.function' to be a function that returns"),
         (["--loss", "os.system"], "os.system is not a subclass of Module, or a function that says it returns one"),
         (["--config", "loss: {class_path: os.system}"], "os.system is not a subclass of Module"),
         ([*NOISE, "--arch", "own_networks.Rows"], r"does not take images \(B, 3, 12, 20\)"),
