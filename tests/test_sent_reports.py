@@ -90,8 +90,8 @@ def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any
     """In the current folder, with random answers to random images."""
     directory, run = RunDirectory("run"), a_run(**changed)
     directory.create()
-    config = {"epochs": 2, "batch_size": 64, "lr": 0.01, "optimizer": "adam", "lr_scheduler": "constant", "seed": 0}
-    directory.write_config({**config, "arch": run.arch, "loss": "x", "threads": 1, "data": {}, "trainer": {}})
+    model = {"class_path": "convblocks.ImageClassifier", "init_args": {"arch": run.arch, "lr": 0.01, "loss": "x"}}
+    directory.write_config({"model": model, "seed": 0, "threads": 1, "trainer": {"max_epochs": 2}})
     answers = guesses(classes)
     panels = evaluation_panels(answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
     return run_report(directory, run, answers, panels, evaluate.tables(answers))
@@ -209,7 +209,7 @@ def test_evaluate_writes_the_report_of_a_finished_run_alone(
     assert yaml.safe_dump(run.read_config(), sort_keys=False).splitlines()[0] in page.text
     run.report.unlink()
     evaluate.main([str(run.last_checkpoint), "--json"])
-    run.config.write_text("arch: [")
+    run.config.write_text("model: [")
     evaluate.main([str(run.last_checkpoint)])
     assert "cannot write lightning_logs/run/report.html: cannot read" in capsys.readouterr().out
     run.summary.unlink()

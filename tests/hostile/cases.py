@@ -96,9 +96,6 @@ class TooLarge(Flat):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return super().forward(images)
 
-class Detached(nn.Module):
-    def forward(self, logits, targets):
-        return nn.functional.cross_entropy(logits.detach(), targets, reduction="none")
 """
 )
 
@@ -139,9 +136,9 @@ def usage(command: str, says: str, **files: Spoiler) -> Case:
 
 OPTIONS = [
     usage(f"fit {NEW} --lr 0", "learning rate must be above 0"),
-    usage(f"fit {NEW} --lr nan", "--lr must be a number, not 'nan'"),
+    usage(f"fit {NEW} --lr nan", "--model.lr: Expected a <class 'float'>. Got value: nan"),
     usage(f"fit {NEW} --epochs 0", "--epochs must be at least 1"),
-    usage(f"fit {NEW} --batch_size 1.5", "--batch_size must be a whole number, not '1.5'"),
+    usage(f"fit {NEW} --batch_size 1.5", "--data.batch_size: Expected a <class 'int'>. Got value: 1.5"),
     usage(f"fit {NEW} --batch_size 100000", "--batch_size 100000 is above"),
     usage(f"fit {NEW} --seed -1", "--seed must be in"),
     usage(f"fit {NEW} --threads 0", "--threads must be at least 1"),
@@ -159,12 +156,12 @@ OPTIONS = [
     usage(f"fit {NEW} --trainer.log_every_n_steps 0", "log_every_n_steps must be at least 1"),
     usage(f"fit {NEW} --trainer.devices -2", "devices"),
     usage(f"fit {NEW} --trainer.devices 0", "devices"),
-    usage(f"fit {NEW} --trainer.precision 7", "--trainer.precision must be one of .*bf16-mixed"),
+    usage(f"fit {NEW} --trainer.precision 7", "--trainer.precision: .*bf16-mixed.*, not 7"),
     usage(f"fit {NEW} --trainer.max_time soon", "not a valid duration"),
     usage(f"fit {NEW} --trainer.accelerator nosuch", "nosuch"),
     usage(f"fit {NEW} --trainer.callbacks EarlyStopping", "required: monitor"),
     usage(f"fit {NEW} --trainer.callbacks nosuch.Callback", "No module named 'nosuch'"),
-    usage(f"fit {NEW} --trainer.logger nosuch", "--trainer.logger cannot be 'nosuch'"),
+    usage(f"fit {NEW} --trainer.logger nosuch", "--trainer.logger: .*nosuch"),
     usage(f"fit {NEW} --trainer.nosuch 1", "unrecognized arguments: --trainer.nosuch"),
     Case(f"fit {NEW} --trainer.precision 16-true", "ended by divergence: the loss or a weight was not finite", 0),
     Case(f"fit {NEW} --trainer.callbacks LearningRateMonitor", "test accuracy", 0),
@@ -200,7 +197,7 @@ OPTIONS = [
     usage("compare --arch mlp --trainer.accelerator nosuch", "nosuch"),
     usage("compare --arch mlp --jobs 0", "--jobs must be 1 to 1,000"),
     usage("compare --name ../out", "relative path"),
-    usage("search --arch mlp", "a search chooses by held-out training images: give, for example, --data.val_size"),
+    usage("search --arch mlp", "a search chooses by validation data: give"),
     usage("search --arch mlp --data.val_size 50 --space torn.yaml", "torn.yaml", **{"torn.yaml": holds("lr: [1")}),
     Case(
         "search --arch mlp --data.val_size 50 --name s",
@@ -229,12 +226,16 @@ RUN_DIRECTORIES = [
         for spoiler in (
             *each(cut, (0, 3)),
             *each(holds, (bytes(range(256)), "epochs: [1", "[1, 2]")),
-            *each(with_values, ({"trainer": ...}, {"data": 3}, {"epochs": ...}, {"lr_scheduler": ...})),
+            *each(with_values, ({"trainer": ...}, {"model": 3}, {"seed": ...})),
         )
     ),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: removed}),
     usage(f"fit {AGAIN}", "cannot be resumed: it has no config.yaml", **{CONFIG: a_folder}),
-    usage(f"fit {AGAIN}", "--lr must be a number, not 'fast'", **{CONFIG: with_values({"lr": "fast"})}),
+    usage(
+        f"fit {AGAIN}",
+        "--model.lr: Expected a <class 'float'>",
+        **{CONFIG: with_values({"model/init_args/lr": "fast"})},
+    ),
     usage(f"fit {AGAIN}", "--trainer.nosuch|nosuch", **{CONFIG: with_values({"trainer/nosuch": 1})}),
     # Of two checkpoints one is enough; both are named where neither is.
     *(
@@ -317,13 +318,13 @@ FOLDERS = [
     Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.pt": a_folder}),
     Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.lock": a_folder}),
     usage(f"{ON_SHAPES} --data.size 0 8", "--data.size must be at least 1 x 1, but is 0 x 8"),
-    usage(f"{ON_SHAPES} --data.size 8", "--data.size takes a height and a width"),
-    usage(f"{ON_SHAPES} --data.size 8 wide", "--data.size takes a height and a width"),
+    usage(f"{ON_SHAPES} --data.size 8", "--data.size: Expected a <class 'tuple'>"),
+    usage(f"{ON_SHAPES} --data.size 8 wide", "--data.size: Expected a <class 'tuple'>"),
     usage(f"{ON_SHAPES} --data.val_size 40", "leaves none of the 40 training images"),
     usage(f"{ON_SHAPES} --data.shift 17", "--data.shift must be 0 to 16 pixels"),
     usage(f"{ON_SHAPES} --data.size 6 6 --arch maxpool", "8 x 8 are needed"),
     usage(f"fit {NEW} --data.size 28 28", "--data.size is for folders of pictures: data holds MNIST's files"),
-    usage(f"{ON_SHAPES} --data.source nosuch.Source", "there is no module nosuch"),
+    usage(f"{ON_SHAPES} --data.source nosuch.Source", "--data.source: .*No module named 'nosuch'"),
     Case(f"evaluate {LAST} --data.root shapes", "was trained on|classes|pixels"),
 ]
 
@@ -398,7 +399,6 @@ OWN_MODULES = [
         r"its module calls sys.exit\(0\)",
         **{"leaves.py": holds("import sys; sys.exit(0)")},
     ),
-    usage(f"fit {NEW} --loss own.Detached", "has no gradient", **{"own.py": OWN}),
     usage(
         f"fit {NEW} --config more.yaml",
         "no attribute 'EarlyStoping'",
@@ -417,16 +417,19 @@ MIXED = [
         f"fit {AGAIN}",
         "is of a run with data.val_size=50, not 40: .*undo",
         1,
-        {CONFIG: with_values({"data/val_size": 40})},
+        {CONFIG: with_values({"data/init_args/val_size": 40})},
     ),
     Case(
-        f"fit {AGAIN}", "is of a run with batch_size=64, not 32: .*undo", 1, {CONFIG: with_values({"batch_size": 32})}
+        f"fit {AGAIN}",
+        "is of a run with data.batch_size=64, not 32: .*undo",
+        1,
+        {CONFIG: with_values({"data/init_args/batch_size": 32})},
     ),
     Case(
         f"fit {AGAIN}",
         "is of a run with data.shift=1",
         1,
-        {LAST: checkpoint_with({"callbacks/RunSettings/settings/data/shift": 1.0})},
+        {LAST: checkpoint_with({"callbacks/RunSettings/settings/data/init_args/shift": 1.0})},
     ),
     Case(f"fit {AGAIN} --data.root moved", r"\n3/3 ", 0, {"moved": a_copy_of("data"), "data": removed}),
     Case(f"fit {AGAIN}", "there is no folder data: --data.root must name", 1, {"data": removed}),
@@ -489,17 +492,17 @@ AFRESH = [
         for content, says in (
             ("optimizer: {class_path: sgd, init_args: fast}", "--optimizer must be a name"),
             ("optimizer: {class_path: null}", "--optimizer must be a name"),
-            ("optimizer: {class_path: sgd, init_args: {1: 2}}", "must be words"),
+            ("optimizer: {class_path: sgd, init_args: {1: 2}}", "--optimizer must be a name"),
             ("lr_scheduler: {}", "--lr_scheduler must be a name"),
             ("loss: {}", "--loss must be a name"),
             ("trainer: {max_time: {fortnights: 5}}", "fortnights"),
             ("", "expected lines such as lr: 0.01, but found nothing"),
-            ("# nothing", "expected lines such as lr: 0.01, but found # nothing"),
+            ("# nothing", "expected lines such as lr: 0.01, but found nothing"),
         )
     ),
-    usage(f"fit {NEW} --lr ''", "--lr must be a number, not ''"),
+    usage(f"fit {NEW} --lr ''", "--model.lr: Expected a <class 'float'>"),
     usage(f"fit {NEW} --loss MSELoss", "^fit.py: the loss torch.nn.MSELoss does not take"),
-    usage(f"fit {NEW} --arch sys.exit", r"sys.exit cannot be made with .*SystemExit"),
+    usage(f"fit {NEW} --arch sys.exit", "sys.exit is not a subclass of Module, or a function that says it returns one"),
     usage(
         f"fit {NEW} --arch imports.Net",
         "No module named 'nosuchpackage'",

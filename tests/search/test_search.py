@@ -157,8 +157,11 @@ def test_once_a_networks_bug_is_mended_the_same_command_goes_on(workspace: Path)
         (["--space", "lr=0.0..1.0"], "the learning rate must be above 0"),
         (["--space", "lr=1e-3..1e-1", "--lr", "0.1"], "--space lr: this option is set for all trials already"),
         (["--space", "network.hidden=3..4"], "none of these networks takes arguments"),
-        (["--data.val_size", "0"], "a search chooses by held-out training images: give, for example, --data.val"),
-        (["--trainer.limit_val_batches", "0"], "a search chooses by held-out training images"),
+        (
+            ["--data.val_size", "0"],
+            "a search chooses by validation data: give --judge a metric of these, or --data.val",
+        ),
+        (["--trainer.limit_val_batches", "0"], "a search chooses by validation data"),
         (["--trials", "0"], "--trials must be 1 to"),
         (["--jobs", "0"], "--jobs must be 1 to"),
         (["--seeds", "0"], "--seeds must be 1 to"),
@@ -204,5 +207,5 @@ def test_an_option_that_is_set_for_all_trials_is_not_in_the_default_space(worksp
     config = search.parse(["--arch", "mlp", "--lr", "0.01", *data]).config
     assert "lr" not in config.space
     assert "batch_size" in config.space
-    assert config_of(config.trial(0, {})).settings["lr"] == 0.01
+    assert config_of(config.trial(0, {})).settings["model"]["init_args"]["lr"] == 0.01
     assert ("data.size", "[32, 40]") in config.overrides

@@ -86,6 +86,11 @@ def named(option: str, spec: AnySpec) -> Named:
     raise UsageError(f"unknown {option} {name!r}: choose one of {known}, or a class, such as {package.__name__}.NAME")
 
 
+def is_dotted(name: str) -> bool:
+    """Whether a name may be that of a class in a module."""
+    return "." in name and all(part.isidentifier() for part in name.split("."))
+
+
 def is_imported(name: Named) -> bool:
     """Whether what is named is there; never for ``<locals>`` and ``<lambda>``."""
     return callable(name) or ("<" not in name and name.rpartition(".")[0] in sys.modules)
@@ -112,19 +117,22 @@ def import_class(name: str) -> Callable[..., Any]:
     """Like ``resolve``, but first import the module, from the current folder or an installed package.
 
     Raises:
-        UsageError: there is no such module, class or function; errors of the module are passed on.
+        UsageError: there is no such module, class or function, or the module exits; its errors are passed on.
     """
     module = name.rpartition(".")[0]
-    if not (module and all(part.isidentifier() for part in name.split("."))):
+    if not is_dotted(name):
         raise UsageError(f"{name!r} is not the name of a class with its module, such as module.Network")
     see_current_folder()
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if f"{module}.".startswith(f"{error.name}."):
-            reason = f"there is no module {error.name}, neither in the current folder nor installed"
-            raise UsageError(f"cannot import {name}: {reason}") from error
-        raise
+        reason = f"there is no module {error.name}, neither in the current folder nor installed"
+        if not f"{module}.".startswith(f"{error.name}."):
+            reason = f"{error.msg}, which its module imports"
+        raise UsageError(f"cannot import {name}: {reason}") from error
+    except SystemExit as error:
+        hint = "guard what it does as a script by `if __name__ == '__main__'`"
+        raise UsageError(f"cannot import {name}: its module calls sys.exit({error.code!r}): {hint}") from error
     _named_by_a_person.add(name)
     return resolve(name)
 

@@ -75,7 +75,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         ImageSpec.from_dict(hyper_parameters["image_spec"])
     except (KeyError, TypeError, UsageError) as error:
         raise of_another_version(path) from error
-    if not isinstance(arch, str) or not (arch in ARCHITECTURES or "." in arch):
+    if not isinstance(arch, str) or not (arch in ARCHITECTURES or class_specs.is_dotted(arch)):
         raise UserError(f"{path} holds a network {arch!r}, which is not one of {', '.join(ARCHITECTURES)}")
     if arch not in ARCHITECTURES:
         if arch not in allowed:

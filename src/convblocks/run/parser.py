@@ -5,8 +5,10 @@ A setting has one name, that of the argument it sets, as in LightningCLI: ``mode
 """
 
 import inspect
+import os
 import re
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +22,7 @@ from convblocks import wings
 from convblocks.command_line import with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
+from convblocks.model import class_specs
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
 
@@ -78,6 +81,9 @@ Settings = dict[str, Any]
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting."""
 
+    # Options that another one sets.
+    linked: tuple[str, ...] = ()
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         message = _innermost_reason(message)
         known = list(self.get_defaults().keys())
@@ -118,10 +124,11 @@ def parser(
         )
         options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
     options.set_defaults(DEFAULTS)
-    if issubclass(model, ImageClassifier):
-        options.link_arguments("trainer.sync_batchnorm", "model.sync_batchnorm")
-    if data and issubclass(data, ImageDataModule):
-        options.link_arguments("seed", "data.seed")
+    links = {"trainer.sync_batchnorm": "model.sync_batchnorm"} if issubclass(model, ImageClassifier) else {}
+    links |= {"seed": "data.seed"} if data and issubclass(data, ImageDataModule) else {}
+    for source, target in links.items():
+        options.link_arguments(source, target)
+    options.linked = tuple(links.values())
     return options
 
 
@@ -139,6 +146,8 @@ def by_option(arguments: Sequence[str]) -> list[list[str]]:
             option, equals, value = word.partition("=")
             found.append([option, value] if equals and word.startswith("--") else [word])
     for words in found:
+        # YAML would read it as null.
+        words[1:] = [os.path.expanduser(word) if word == "~" else word for word in words[1:]]
         if words[0] in HINTS:
             raise UsageError(HINTS[words[0]])
         if len(words) > 2 and all(word.replace(".", "", 1).isdecimal() for word in words[1:]):
@@ -166,7 +175,8 @@ def read_config(text: str) -> Settings:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(f"--config {text[:80]}: {reason}") from error
     if not isinstance(content, dict):
-        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {str(content)[:80]}")
+        found = "nothing" if content is None else str(content)[:80]
+        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {found}")
     return by_full_names(content)
 
 
@@ -230,23 +240,44 @@ def class_spec(option: str, given: Any, default: str) -> ClassSpec:
         UsageError: it is no class spec.
     """
     parts = {"class_path": given} if isinstance(given, str) else given
-    if not isinstance(parts, dict) or parts.keys() - {"class_path", "init_args"}:
-        raise UsageError(f"--{option} must be a name, or a class_path with init_args")
-    name, arguments = parts.get("class_path", default), parts.get("init_args") or {}
-    if not (isinstance(name, str) and isinstance(arguments, dict) and all(isinstance(key, str) for key in arguments)):
-        raise UsageError(f"--{option} must be a name, or a class_path with init_args")
-    return {"class_path": name, "init_args": arguments} if arguments else name
+    if isinstance(parts, dict) and parts and parts.keys() <= {"class_path", "init_args"}:
+        name, arguments = parts.get("class_path", default), parts.get("init_args") or {}
+        if isinstance(name, str) and isinstance(arguments, dict) and all(isinstance(key, str) for key in arguments):
+            return {"class_path": name, "init_args": arguments} if arguments else name
+    raise UsageError(f"--{option} must be a name, or a class_path with init_args")
 
 
 def plain_settings(options: FitParser, parsed: jsonargparse.Namespace, names: Mapping[str, str | None]) -> Settings:
     """Everything that determines a run's results, in plain values, with the names of the model's and data's classes."""
-    values = yaml.safe_load(options.dump(parsed, skip_validation=True))
+    values = {option: value for option, value in _plain(parsed).items() if option not in NO_SETTINGS}
+    for target in options.linked:
+        group, _, option = target.partition(".")
+        values[group].pop(option, None)
     parts = {group: {"class_path": name, "init_args": values.pop(group, {})} for group, name in names.items() if name}
-    settings = parts | {option: value for option, value in values.items() if option not in NO_SETTINGS}
-    settings["trainer"].pop("default_root_dir", None)
+    values["trainer"].pop("default_root_dir", None)
     for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
-        settings["trainer"].setdefault(option, None)
-    return {option: value for option, value in settings.items() if option not in wings.options()}
+        values["trainer"].setdefault(option, None)
+    return parts | {option: value for option, value in values.items() if option not in wings.options()}
+
+
+def _plain(value: Any) -> Any:
+    """A parsed value as plain values, without what is None, and without the defaults of a class: some are objects."""
+    if isinstance(value, jsonargparse.Namespace) and "class_path" in value:
+        defaults = inspect.signature(class_specs.import_class(value.class_path)).parameters
+        given = vars(value.get("init_args") or jsonargparse.Namespace())  # type: ignore[no-untyped-call]
+        changed = {
+            name: _plain(one) for name, one in given.items() if name not in defaults or one != defaults[name].default
+        }
+        more = {"dict_kwargs": _plain(value.dict_kwargs)} if value.get("dict_kwargs") else {}
+        return {"class_path": value.class_path, "init_args": changed} | more
+    if isinstance(value, jsonargparse.Namespace | dict):
+        parts = value if isinstance(value, dict) else vars(value)
+        return {name: _plain(one) for name, one in parts.items() if one is not None or isinstance(value, dict)}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def defaults_of_class_specs(model: type) -> dict[str, str]:

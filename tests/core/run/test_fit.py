@@ -127,7 +127,13 @@ def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
 
 def test_the_saved_config_repeats_the_run(run: RunDirectory) -> None:
     settings = yaml.safe_load(run.config.read_text())
-    assert (settings["arch"], settings["epochs"], settings["trainer"]["limit_train_batches"]) == ("mlp", 2, 20)
+    assert settings["model"]["class_path"] == "convblocks.ImageClassifier"
+    trainer = settings["trainer"]
+    assert (settings["model"]["init_args"]["arch"], trainer["max_epochs"], trainer["limit_train_batches"]) == (
+        "mlp",
+        2,
+        20,
+    )
     assert "name" not in settings
     fit.main(["--config", str(run.config), "--name", "again", *QUICK])
     assert_same_weights(run, RunDirectory("again"))
@@ -161,7 +167,7 @@ def test_a_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[
 
 def test_a_schedule_cannot_be_extended(workspace: Path) -> None:
     quick_run("--lr_scheduler", "onecycle")
-    with pytest.raises(UsageError, match="was begun with epochs=2"):
+    with pytest.raises(UsageError, match=r"was begun with trainer\.max_epochs=2"):
         fit.main(["--name", "run", "--resume", "--epochs", "3"])
 
 
