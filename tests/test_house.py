@@ -35,6 +35,7 @@ FLOORS_OF_RUN = (
     {"divergence", "parser"},
     {"checks"},
     {"config"},
+    {"trainer"},
     {"run"},
     {"final_evaluation", "finish"},
     {"fit"},

@@ -14,6 +14,7 @@ from convblocks.run.config import Config
 from convblocks.run.judge import Judge
 from convblocks.run.parser import SHORT, Settings, by_option, parser
 from convblocks.run.result import Overrides
+from convblocks.run.trainer import make_trainer
 from convblocks.text import as_json
 
 # Set by the commands themselves for every trial.
@@ -180,7 +181,7 @@ def config_of(trial: Trial) -> Config:
     if config.settings["trainer"]["fast_dev_run"]:
         raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     config.make_module(data_of(config))
-    config.make_trainer(trial.run.path)  # an option of the Trainer is refused once, not by each trial
+    make_trainer(config, trial.run.path)  # an option of the Trainer is refused once, not by each trial
     return config
 
 

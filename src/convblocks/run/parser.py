@@ -5,24 +5,23 @@ A setting has one name, that of the argument it sets, as in LightningCLI: ``mode
 """
 
 import inspect
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 import yaml
-from jsonargparse import ActionConfigFile  # type: ignore[attr-defined]  # it has no types
+from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first has no types
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from convblocks import wings
 from convblocks.command_line import with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
 
@@ -48,48 +47,56 @@ DEFAULTS = {
 
 # Options of the Trainer for which 1 is one batch, and 1.0 all of them.
 BATCHES = (
-    "limit_train_batches",
-    "limit_val_batches",
-    "limit_test_batches",
-    "limit_predict_batches",
-    "overfit_batches",
-    "val_check_interval",
+    *("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"),
+    *("overfit_batches", "val_check_interval"),
 )
 
-# LightningCLI's options that have no counterpart, and what takes their place.
-HINTS = {
-    "--ckpt_path": "--ckpt_path is not needed: --resume carries on the run of that --name from its last checkpoint"
-}
-
-# Options of where a run is kept and what it prints, not of what it computes.
-NO_SETTINGS = ("config", "name", "resume", "running_loss")
+# An option of LightningCLI that has no counterpart.
+CKPT_PATH = "--ckpt_path"
 
 # Lines of jsonargparse's messages that say nothing of what is wrong.
-NOISE = (
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Problem with",
-    "Expected a path",
-    "Expected a <class 'NoneType'>",
-)
+NOISE = ("Does not validate", "Subtypes:", "Errors:", "Problem with", "Expected a path", "Expected a <class 'NoneType")
 
-# The names of options and their values, in groups.
+# Options and their values, in groups.
 Settings = dict[str, Any]
 
 
 class FitParser(jsonargparse.ArgumentParser):
-    """Raises a one-line UsageError instead of exiting."""
+    """Raises a one-line UsageError instead of exiting.
 
-    # Options that another one sets.
-    linked: tuple[str, ...] = ()
+    ``specs`` are the model's parameters that are class specs, with their defaults. For jsonargparse, which knows no
+    short names, a class spec is a mapping that holds the name as ``class`` beside the arguments.
+    """
+
+    specs: dict[str, str]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = _innermost_reason(message)
         known = list(self.get_defaults().keys())
-        raise UsageError(
-            with_suggestion(message, [*(short for short in SHORT if SHORT[short] in known), *known])
-        ) from ex
+        short = [option for option, full in SHORT.items() if full in known]
+        raise UsageError(with_suggestion(_innermost_reason(message), [*short, *known])) from ex
+
+    def parse(self, configs: Sequence[Settings], options: Sequence[Sequence[str]]) -> Namespace:
+        """The values of all options: those of later configs override earlier ones, the command line overrides all.
+
+        Raises:
+            UsageError: an unknown option, or a value of another type.
+        """
+        for config in configs:
+            for name in self.specs.keys() & config["model"].keys():
+                config["model"][name] = _in_one_mapping(name, config["model"][name])
+        names = [f"--model.{name}" for name in self.specs]
+        words = [part for config in configs for part in ("--config", yaml.safe_dump(config))]
+        # Their classes come before their arguments, whatever was typed first.
+        for option, *values in sorted(options, key=lambda option: option[0] not in names):
+            is_class = option in names and values
+            given = [json.dumps({"class": values[0]}), *values[1:]] if is_class else values
+            words += [f"{option}={given[0]}", *given[1:]] if given else [option]
+        parsed = self.parse_args(words)
+        for name, default in self.specs.items():
+            arguments = dict(parsed.model[name])
+            chosen = arguments.pop("class", default)
+            parsed.model[name] = {"class_path": chosen, "init_args": arguments} if arguments else chosen
+        return parsed
 
 
 @cache
@@ -106,29 +113,20 @@ def parser(
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     wings.add_options(options)
-    parts: dict[str, tuple[type | None, set[str]]] = {
-        "model": (model, {"image_spec"}),
-        "data": (data, set()),
-        "trainer": (Trainer, {*BATCHES}),
-    }
-    for group, (part, skipped) in parts.items():
-        if part:
-            of_part = {one for one in skipped if one in inspect.signature(part).parameters}
-            options.add_class_arguments(
-                part, group, instantiate=False, fail_untyped=False, sub_configs=True, skip=of_part
-            )
+    for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
+        if part:  # arguments that come from the data, the run and the Trainer are no options
+            skipped = {"image_spec", *BATCHES}
+            if issubclass(part, ImageClassifier | ImageDataModule):
+                skipped |= {"seed", "sync_batchnorm"}
+            skipped &= inspect.signature(part).parameters.keys()
+            options.add_class_arguments(part, group, True, fail_untyped=False, instantiate=False, skip=skipped)
     for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
-        default, help_text = (
-            inspect.signature(Trainer).parameters[option].default,
-            "Whole: batches. With a point: a share.",
-        )
+        default = inspect.signature(Trainer).parameters[option].default
+        help_text = "A number of batches, or a share of them: 0.5."
         options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
-    options.set_defaults(DEFAULTS)
-    links = {"trainer.sync_batchnorm": "model.sync_batchnorm"} if issubclass(model, ImageClassifier) else {}
-    links |= {"seed": "data.seed"} if data and issubclass(data, ImageDataModule) else {}
-    for source, target in links.items():
-        options.link_arguments(source, target)
-    options.linked = tuple(links.values())
+    parameters = inspect.signature(model).parameters.values()
+    options.specs = {one.name: one.default for one in parameters if one.annotation == ClassSpec}
+    options.set_defaults(DEFAULTS | {f"model.{name}": {"class": default} for name, default in options.specs.items()})
     return options
 
 
@@ -146,21 +144,21 @@ def by_option(arguments: Sequence[str]) -> list[list[str]]:
             option, equals, value = word.partition("=")
             found.append([option, value] if equals and word.startswith("--") else [word])
     for words in found:
-        # YAML would read it as null.
-        words[1:] = [os.path.expanduser(word) if word == "~" else word for word in words[1:]]
-        if words[0] in HINTS:
-            raise UsageError(HINTS[words[0]])
+        words[1:] = [os.path.expanduser(word) if word == "~" else word for word in words[1:]]  # null in YAML
+        if words[0] == CKPT_PATH:
+            raise UsageError(f"{CKPT_PATH} is not needed: --resume carries on the run of that --name")
         if len(words) > 2 and all(word.replace(".", "", 1).isdecimal() for word in words[1:]):
             words[1:] = [f"[{', '.join(words[1:])}]"]
     return found
 
 
 def full_name(option: str) -> str:
-    """``model.lr`` for ``lr``, and for LightningCLI's ``model.init_args.lr``; with the dashes if there are any."""
+    """``model.lr`` for ``lr`` and for LightningCLI's ``model.init_args.lr``, ``--model`` for ``--model.class_path``."""
     dashes = "--" if option.startswith("--") else ""
     head, dot, rest = option.removeprefix(dashes).partition(".")
-    long = f"{SHORT.get(head, head)}{dot}{rest}"
-    return dashes + (long.replace(".init_args", "") if long.startswith(("model.", "data.")) else long)
+    full = f"{SHORT.get(head, head)}{dot}{rest}"
+    is_of_class = full.startswith(("model.", "data."))
+    return dashes + (full.replace(".init_args", "").removesuffix(".class_path") if is_of_class else full)
 
 
 def read_config(text: str) -> Settings:
@@ -175,115 +173,41 @@ def read_config(text: str) -> Settings:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(f"--config {text[:80]}: {reason}") from error
     if not isinstance(content, dict):
-        found = "nothing" if content is None else str(content)[:80]
-        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {found}")
+        raise UsageError(f"--config: expected lines such as lr: 0.01, but found {str(content or 'nothing')[:80]}")
     return by_full_names(content)
 
 
 def by_full_names(content: Mapping[Any, Any]) -> Settings:
-    """Settings as a file has them, by their full names; a class's arguments stand beside its ``class_path``."""
-    settings: Settings = {"model": {}, "data": {}, "trainer": {}}
-    for option, value in content.items():
-        full = full_name(str(option))
-        if full in ("model", "data") and isinstance(value, Mapping) and isinstance(value.get("init_args", {}), Mapping):
-            value = {key: own for key, own in value.items() if key != "init_args"} | value.get("init_args", {})
-        for part in reversed(full.split(".")):
-            value = {part: value}
-        settings = merged(settings, value)
-    for group in ("model", "data", "trainer"):
-        if not isinstance(settings[group], dict):
-            raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
+    """A config's settings by their full names; the arguments of model and data stand beside their ``class_path``.
+
+    Raises:
+        UsageError: a group holds something else than options.
+    """
+    settings: Settings = {"model": {}, "data": {}}
+    for key, value in content.items():
+        group, _, option = full_name(str(key)).partition(".")
+        if option and group in settings:
+            settings[group] |= {option: value}
+        elif group in ("model", "data", "trainer") and not option:
+            parts = {"class_path": value} if isinstance(value, str) else value
+            arguments = parts.get("init_args", {}) if isinstance(parts, dict) else None
+            if not isinstance(arguments, dict):
+                raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
+            settings[group] = settings.get(group, {}) | {**parts, **arguments}
+            settings[group].pop("init_args", None)
+        else:
+            settings[full_name(str(key))] = value
     return settings
 
 
-def merged(earlier: Any, later: Any) -> Any:
-    """Earlier settings overridden by later ones; a class that replaces another one gets none of its arguments."""
-    if isinstance(earlier, Mapping) and isinstance(later, str):
-        later = {"class_path": later}
-    if isinstance(later, Mapping) and isinstance(earlier, str):
-        earlier = {"class_path": earlier}
-    if not (isinstance(earlier, Mapping) and isinstance(later, Mapping)):
-        return later
-    if "class_path" in earlier and later.get("class_path", earlier["class_path"]) != earlier["class_path"]:
-        return later
-    return {**earlier, **{key: merged(earlier.get(key), value) for key, value in later.items()}}
-
-
-def take_class(group: str, words: list[list[str]], settings: Settings) -> tuple[Settings, list[list[str]]]:
-    """Move the class that a command line names from the words to the settings, with the arguments of a class spec.
-
-    The options of the parser depend on the one, and jsonargparse knows no short names for the other.
-    """
-    load, rest = jsonargparse.get_loader("yaml"), []
-    classes, arguments = list[Any](), list[Any]()
-    for word in words:
-        option = word[0].removeprefix("--")
-        if option not in (group, f"{group}.class_path") and not ("." in group and option.startswith(f"{group}.")):
-            rest.append(word)
-        elif len(word) != 2:
-            raise UsageError(f"{word[0]} needs one value")
-        elif option.removesuffix(".class_path") == group:
-            classes.append(word[1] if not word[1].startswith("{") else load(word[1]))
-        else:
-            arguments.append({"init_args": {option.removeprefix(f"{group}."): load(word[1])}})
-    for change in [*({"class_path": one} if isinstance(one, str) else one for one in classes), *arguments]:
-        for part in reversed(group.split(".")):
-            change = {part: change}
-        settings = merged(settings, change)
-    return settings, rest
-
-
-def class_spec(option: str, given: Any, default: str) -> ClassSpec:
-    """What was given for a class spec: the name alone if there are no arguments.
-
-    Raises:
-        UsageError: it is no class spec.
-    """
-    parts = {"class_path": given} if isinstance(given, str) else given
+def _in_one_mapping(option: str, spec: Any) -> dict[str, Any]:
+    """A class spec with its name, if it has one, as ``class`` beside its arguments."""
+    parts = {"class_path": spec} if isinstance(spec, str) else spec
     if isinstance(parts, dict) and parts and parts.keys() <= {"class_path", "init_args"}:
-        name, arguments = parts.get("class_path", default), parts.get("init_args") or {}
+        name, arguments = parts.get("class_path", ""), parts.get("init_args") or {}
         if isinstance(name, str) and isinstance(arguments, dict) and all(isinstance(key, str) for key in arguments):
-            return {"class_path": name, "init_args": arguments} if arguments else name
+            return ({"class": name} if name else {}) | arguments
     raise UsageError(f"--{option} must be a name, or a class_path with init_args")
-
-
-def plain_settings(options: FitParser, parsed: jsonargparse.Namespace, names: Mapping[str, str | None]) -> Settings:
-    """Everything that determines a run's results, in plain values, with the names of the model's and data's classes."""
-    values = {option: value for option, value in _plain(parsed).items() if option not in NO_SETTINGS}
-    for target in options.linked:
-        group, _, option = target.partition(".")
-        values[group].pop(option, None)
-    parts = {group: {"class_path": name, "init_args": values.pop(group, {})} for group, name in names.items() if name}
-    values["trainer"].pop("default_root_dir", None)
-    for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
-        values["trainer"].setdefault(option, None)
-    return parts | {option: value for option, value in values.items() if option not in wings.options()}
-
-
-def _plain(value: Any) -> Any:
-    """A parsed value as plain values, without what is None, and without the defaults of a class: some are objects."""
-    if isinstance(value, jsonargparse.Namespace) and "class_path" in value:
-        defaults = inspect.signature(class_specs.import_class(value.class_path)).parameters
-        given = vars(value.get("init_args") or jsonargparse.Namespace())  # type: ignore[no-untyped-call]
-        changed = {
-            name: _plain(one) for name, one in given.items() if name not in defaults or one != defaults[name].default
-        }
-        more = {"dict_kwargs": _plain(value.dict_kwargs)} if value.get("dict_kwargs") else {}
-        return {"class_path": value.class_path, "init_args": changed} | more
-    if isinstance(value, jsonargparse.Namespace | dict):
-        parts = value if isinstance(value, dict) else vars(value)
-        return {name: _plain(one) for name, one in parts.items() if one is not None or isinstance(value, dict)}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, Enum):
-        return value.value
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-def defaults_of_class_specs(model: type) -> dict[str, str]:
-    """The parameters of a model that are class specs, and their defaults."""
-    parameters = inspect.signature(model).parameters.values()
-    return {one.name: one.default for one in parameters if one.annotation == ClassSpec}
 
 
 def _innermost_reason(message: str) -> str:

@@ -31,6 +31,7 @@ from convblocks.run.printed_rows import printed_metrics
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.quiet import quiet_tensorboard_thread
 from convblocks.run.resume import ExactResume, callbacks_of
+from convblocks.run.trainer import make_trainer
 from convblocks.text import listed
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
@@ -92,7 +93,7 @@ class Run:
             own = [callback for callback in of_wings if getattr(callback, "in_dev_runs", False)]
         # Two runs that start at once would choose the same version for their loggers.
         with machine_lock("loggers") if self.trainer_arguments["logger"] else nullcontext():
-            self.trainer = config.make_trainer(config.root, own, self.trainer_arguments)
+            self.trainer = make_trainer(config, config.root, own, self.trainer_arguments)
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         if self.trainer.world_size > 1:  # otherwise Lightning, which starts processes, sets their threads itself
