@@ -93,7 +93,7 @@ class FitParser(jsonargparse.ArgumentParser):
             words += [f"{option}={given[0]}", *given[1:]] if given else [option]
         parsed = self.parse_args(words)
         for name, default in self.specs.items():
-            arguments = dict(parsed.model[name])
+            arguments = {} if parsed.model[name] == default else dict(parsed.model[name])
             chosen = arguments.pop("class", default)
             parsed.model[name] = {"class_path": chosen, "init_args": arguments} if arguments else chosen
         return parsed
@@ -119,14 +119,14 @@ def parser(
             if issubclass(part, ImageClassifier | ImageDataModule):
                 skipped |= {"seed", "sync_batchnorm"}
             skipped &= inspect.signature(part).parameters.keys()
-            options.add_class_arguments(part, group, True, fail_untyped=False, instantiate=False, skip=skipped)
+            options.add_class_arguments(part, group, False, fail_untyped=False, instantiate=False, skip=skipped)
     for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
         default = inspect.signature(Trainer).parameters[option].default
         help_text = "A number of batches, or a share of them: 0.5."
         options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
     parameters = inspect.signature(model).parameters.values()
     options.specs = {one.name: one.default for one in parameters if one.annotation == ClassSpec}
-    options.set_defaults(DEFAULTS | {f"model.{name}": {"class": default} for name, default in options.specs.items()})
+    options.set_defaults(DEFAULTS)
     return options
 
 
