@@ -139,7 +139,7 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
         (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments, but was given hidden"),
-        (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, maxpool, batchnorm, or a class"),
+        (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, .* or a class"),
         (["--loss", "focal"], "unknown loss 'focal': choose one of cross_entropy, or a class"),
         (["--loss", "own_parts.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
         (["--loss", "own_parts.Squared", "--loss.power", "two"], "Squared does not take logits .*'str'"),
