@@ -121,12 +121,12 @@ def test_a_number_of_batches_is_an_int_whatever_was_imported_before(tmp_path: Pa
     program = (
         "import typing; typing.Optional[typing.Union[float, int]]\n"
         "from convblocks.run.config import Config\n"
-        "flags = ['--arch', 'mlp', '--trainer.limit_train_batches', '1', '--trainer.limit_val_batches', '0.5']\n"
+        "flags = ['--arch', 'mlp', '--trainer.limit_train_batches', '1', '--trainer.limit_val_batches', '1.0']\n"
         "trainer = Config.parse(flags).settings['trainer']\n"
         "print(repr(trainer['limit_train_batches']), repr(trainer['limit_val_batches']))\n"
     )
     finished = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert finished.stdout == "1 0.5\n"
+    assert finished.stdout == "1 1.0\n"
 
 
 def test_parsing_seeds_nothing(workspace: Path) -> None:
