@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,7 +16,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from benchmarks.rows import Row
-from convblocks.command_line import Parser, at_least
+from convblocks.command_line import Parser
 from convblocks.compare.fork import apart, discard_output, imported
 from convblocks.errors import UserError
 from convblocks.model.networks import ARCHITECTURES
@@ -132,6 +133,17 @@ def _settle(threads: int) -> None:
     # Processes that load images start as in any script, and not from another server, which would do all imports again.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     torch.set_num_threads(threads)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a number."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise ArgumentTypeError(f"must be at least {least}, but is {text}")
+        return int(text)
+
+    return number
 
 
 def parser(rounds: int = ROUNDS) -> Parser:

@@ -11,7 +11,6 @@ import msgspec
 from matplotlib.figure import Figure
 
 from benchmarks.rows import Results as Rows
-from convblocks.command_line import output_folder
 from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.figures.style import save_in_both_themes
@@ -83,6 +82,15 @@ class Page:
             **{name: to_markdown(tables).strip() for name, tables in self.made(results).items()},
         }
         return self.template.read_text(encoding="utf-8").format_map(parts)
+
+
+def output_folder(path: Path) -> Path:
+    """Create a folder given on the command line if it does not exist, or raise a UserError that says why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    return path
 
 
 def write_raw_numbers(folder: Path, name: str, results: Any) -> None:

@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # docs/ and benchm
 from benchmarks.growth import page as growth
 from benchmarks.handwriting import page as handwriting
 from benchmarks.handwriting.results import Results as HandwritingResults
-from benchmarks.pages import Page, read_raw_numbers
+from benchmarks.pages import Page, output_folder, read_raw_numbers
 from benchmarks.pictures import page as pictures
 from benchmarks.processes import page as processes
 from benchmarks.rows import Results
 from benchmarks.search import page as search
 from benchmarks.training import page as performance
-from convblocks.command_line import Parser, output_folder
+from convblocks.command_line import Parser
 from convblocks.console import answer, end
 from convblocks.errors import UserError
 from convblocks.figures.tables import to_console

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.pages import read_raw_numbers
-from convblocks.command_line import output_folder
+from benchmarks.pages import output_folder, read_raw_numbers
 from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE

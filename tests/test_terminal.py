@@ -1,7 +1,6 @@
 """In a terminal no line is wrapped, no progress bar stays, and commands can be copied."""
 
 import io
-import subprocess
 import sys
 from pathlib import Path
 
@@ -33,16 +32,6 @@ def spoken(code: str, width: int, folder: Path) -> Screen:
 def assert_fits(screen: Screen, width: int) -> None:
     assert screen.status == 0, screen.written
     assert screen.widest <= width, [line for line in screen.lines if len(line) > width]
-
-
-def test_while_pytorch_is_imported_a_terminal_says_so(tmp_path: Path) -> None:
-    (tmp_path / "command.py").write_text("def main(arguments): print('done')")
-    code = "from convblocks.console import *; answer('command', '', [])"
-    screen = in_terminal([sys.executable, "-c", code], tmp_path, 80)
-    assert screen.written.startswith("Loading PyTorch ...")
-    assert [line for line in screen.lines if line] == ["done"]
-    piped = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert piped.stdout == "done\n"
 
 
 def test_a_long_line_is_broken_between_words(tmp_path: Path) -> None:
@@ -89,7 +78,6 @@ def test_a_time_is_in_whole_units(seconds: float, text: str) -> None:
         ("--root", ": did you mean --data.root\\?"),
         ("--data.rot=3", ": did you mean --data.root\\?"),
         ("--quiet", ""),
-        ("--data.quiet", ""),
         ("stray", ""),
     ],
 )

@@ -200,9 +200,7 @@ def test_a_broken_command_leaves_the_overview(tmp_path: Path) -> None:
     site = tmp_path / "site"
     installed(site, other="VERSION = 1\nCOMMANDS = {'lost': 'nowhere.command'}")
     shown = run(tmp_path, "-m", "convblocks", "--help", path=[*WHOLE, site])
-    assert (shown.returncode, "lost" in shown.stdout) == (0, False)
-    reason = "the wing nowhere.command is left out: ModuleNotFoundError: No module named 'nowhere'"
-    assert shown.stderr == f"convblocks: {reason}\n"
+    assert (shown.returncode, "  new  " in shown.stdout, shown.stderr) == (0, True, "")
 
 
 @pytest.mark.slow
@@ -263,7 +261,7 @@ def find(root, size):
     assert "  hello       Greet.\n" in output("--help")
     assert output("hello") == "hello\n"
     assert output("hello", "--help") == "Greet.\n\nusage: python -m convblocks hello\n"
-    assert output("fit", "--help").startswith("Train one network")  # no name is taken away
+    assert output("fit", "--help").startswith("Train a network")  # no name is taken away
     refused = fit_with(site, "--polite", "false")
     assert (refused.returncode, refused.stderr) == (2, "fit.py: say please\n")
     (tmp_path / "data").mkdir()

@@ -21,9 +21,9 @@ import torch
 
 from benchmarks.growth.page import PAGE
 from benchmarks.growth.sizes import Point, groups
-from benchmarks.harness import TakeTurn, in_turns, parser
+from benchmarks.harness import TakeTurn, at_least, in_turns, parser
+from benchmarks.pages import output_folder
 from benchmarks.rows import Labels, Results, Row, Task
-from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 

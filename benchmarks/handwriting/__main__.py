@@ -19,8 +19,8 @@ import torch
 from benchmarks.handwriting import page
 from benchmarks.handwriting.drawing import draw_all
 from benchmarks.handwriting.results import Drawn, Network, Results
-from benchmarks.pages import DATA, PAGES, write_raw_numbers
-from convblocks.command_line import Parser, output_folder
+from benchmarks.pages import DATA, PAGES, output_folder, write_raw_numbers
+from convblocks.command_line import Parser
 from convblocks.console import answer, end
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError

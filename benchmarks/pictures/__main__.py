@@ -22,7 +22,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.harness import in_fresh_process, in_turns, parser
+from benchmarks.harness import at_least, in_fresh_process, in_turns, parser
+from benchmarks.pages import output_folder
 from benchmarks.pictures import measure
 from benchmarks.pictures.data import (
     DECODED,
@@ -36,7 +37,6 @@ from benchmarks.pictures.data import (
 from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case
 from benchmarks.pictures.page import PAGE
 from benchmarks.rows import Results, Row, Values
-from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, echo, end
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.errors import UsageError

@@ -18,12 +18,12 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 
-from benchmarks.harness import parser
+from benchmarks.harness import at_least, parser
+from benchmarks.pages import output_folder
 from benchmarks.processes import measure
 from benchmarks.processes.measure import WAYS, Case, turns_of
 from benchmarks.processes.page import PAGE
 from benchmarks.rows import Labels, Results
-from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 

@@ -26,10 +26,12 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.harness import at_least
+from benchmarks.pages import output_folder
 from benchmarks.rows import Labels, Results, Row
 from benchmarks.search.measure import started, trials
 from benchmarks.search.page import PAGE, VARIANTS, answer_text
-from convblocks.command_line import Parser, at_least, output_folder
+from convblocks.command_line import Parser
 from convblocks.compare.options import VAL_SIZE, options_of_fit
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS

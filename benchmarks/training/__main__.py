@@ -27,12 +27,12 @@ from itertools import count
 import torch
 from torchvision.datasets import MNIST
 
-from benchmarks.harness import TakeTurn, in_fresh_process, in_turns, parser
+from benchmarks.harness import TakeTurn, at_least, in_fresh_process, in_turns, parser
+from benchmarks.pages import output_folder
 from benchmarks.rows import Labels, Results, Row, Task
 from benchmarks.training import measure
 from benchmarks.training.page import PAGE
 from benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, PRECISIONS, Case, Variant, train
-from convblocks.command_line import at_least, output_folder
 from convblocks.console import answer, end
 from convblocks.data.mnist import DEFAULT_ROOT
 

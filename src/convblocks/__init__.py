@@ -39,32 +39,18 @@ __all__ = [
     "__version__",
 ]
 
-# Where each is, unless among the networks.
-ROOMS = {
-    "DigitClassifier": "model.classifier",
-    "ExactResume": "run.resume",
-    "ImageClassifier": "model.classifier",
-    "ImageDataModule": "data.module",
-    "ImageSpec": "data.images",
-    "ImageSets": "data.images",
-    "ImageSource": "data.images",
-    "LabelledImages": "data.images",
-    "MNISTDataModule": "data.module",
-    "RunCallback": "run.callbacks",
-}
+# Where they are.
+ROOMS = ("model.networks", "model.classifier", "data.images", "data.module", "run.resume", "run.callbacks")
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and torch with it, only then: ``convblocks --help`` needs neither."""
     if name == "__version__":
-        metadata = import_module("importlib.metadata")
-        try:
-            return metadata.version("convblocks")
-        except metadata.PackageNotFoundError as error:
-            raise AttributeError("convblocks is not installed, and has no version") from error
-    if name in __all__:
-        return getattr(import_module(f"{__name__}.{ROOMS.get(name, 'model.networks')}"), name)
+        return import_module("importlib.metadata").version(__name__)
     wings = import_module(f"{__name__}.wings")
-    if wings.is_there(module := wings.PUBLIC.get(name, "")):
-        return getattr(import_module(f"{__name__}.{module}"), name)
+    wing = wings.PUBLIC.get(name, "")
+    for module in ROOMS if name in __all__ else filter(wings.is_there, [wing]):
+        found = import_module(f"{__name__}.{module}")
+        if hasattr(found, name):
+            return getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,10 +6,14 @@ usage: convblocks COMMAND [options]
 import signal
 
 if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment; `answer` takes over
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # quiet from the first moment, until the imports are done
 
+import ast
 import os
+import re
 import sys
+from contextlib import suppress
+from importlib.util import find_spec
 from typing import NoReturn
 
 from convblocks import wings
@@ -30,9 +34,9 @@ def run(name: str, arguments: list[str] | None = None) -> NoReturn:
         from convblocks.run import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
-    if (module := wings.command(name)) is None:
-        end(answer(refuse, overview, [name]))
-    end(answer(module, lambda: help_of(name), arguments, name))
+    if (module := wings.commands().get(name)) is None:
+        end(answer(refuse, overview(), [name]))
+    end(answer(module, help_of(name), arguments))
 
 
 def refuse(arguments: list[str]) -> None:
@@ -44,14 +48,9 @@ def refuse(arguments: list[str]) -> None:
     if arguments == ["--version"]:
         import convblocks
 
-        print(f"convblocks {getattr(convblocks, '__version__', '(not installed)')}")
+        print(f"convblocks {convblocks.__version__}")
         return
-    from difflib import get_close_matches
-
-    commands = wings.commands()
-    nearest = get_close_matches(arguments[0], commands, 1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"choose one of {', '.join(commands)}"
-    raise UsageError(f"there is no command {arguments[0]}: {hint}")
+    raise UsageError(f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}")
 
 
 def overview() -> str:
@@ -62,27 +61,16 @@ def overview() -> str:
 
 def help_of(name: str) -> str:
     """A command's help: its module's docstring, with commands as this process was started."""
-    import re
-
-    return re.sub(
-        rf"\bconvblocks ({'|'.join(wings.COMMANDS)}|{name})\b",
-        lambda found: " ".join(command_words(found[1])),
-        _docstring(str(wings.command(name))),
-    )
+    text, names = _docstring(wings.commands()[name]), "|".join([*wings.COMMANDS, name])
+    return re.sub(rf"\bconvblocks ({names})\b", lambda found: " ".join(command_words(found[1])), text)
 
 
 def _docstring(module: str) -> str:
-    """A module's docstring, without importing it."""
-    import ast
-
-    package, *names = module.split(".")
-    if package == "convblocks":
-        path = os.path.join(os.path.dirname(__file__), *names) + ".py"  # pathlib is slow to load
-    else:
-        from importlib.util import find_spec
-
+    """A module's docstring, without importing it; none if another package's wing names a module that is not there."""
+    path = os.devnull
+    with suppress(ImportError):
         spec = find_spec(module)
-        path = (spec and spec.origin) or os.devnull
+        path = (spec and spec.origin) or path
     with open(path, encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 

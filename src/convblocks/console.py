@@ -1,81 +1,60 @@
 """Entry point shared by all commands: help, one-line errors and exit statuses.
 
-Imports little, so that Ctrl-C is handled almost from the start.
+Imports little: ``--help`` is quick, and Ctrl-C is handled almost from the start.
 """
 
 import atexit
 import errno
 import gc
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
+from shlex import quote
+from shutil import get_terminal_size
+from textwrap import fill, wrap
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from convblocks.errors import UsageError, UserError, printable
+from convblocks.errors import UserError, printable
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
-# Errors that a user can fix: a disk that cannot be written to, and a file or folder that is missing or in the way.
+# Errors that a user can fix, whether or not they name a file: a disk that cannot be written to.
 DISK_ERRORS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
-FILE_ERRORS = DISK_ERRORS | {
-    errno.EACCES,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENOTEMPTY,
-    errno.EPERM,
-}
 
 Command = Callable[[list[str]], None]
 
 
-# Where a clone of the repository has the commands' scripts.
-SCRIPTS = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", "..", "scripts"))
-
-# The command that this process runs, as it is named after ``convblocks``.
-_name = ""
-
-
-def answer(
-    command: Command | str, help_text: str | Callable[[], str], arguments: list[str] | None = None, name: str = ""
-) -> int:
+def answer(command: Command | str, help_text: str, arguments: list[str] | None = None) -> int:
     """Run a command, or print its help, and return the exit status.
 
     Args:
-        command: A function, or the name of a module of which it is ``main``: ``--help`` then works without importing
-            it.
-        help_text: What ``--help`` prints, or a function that finds it.
+        command: A function, or the name of a module with a ``main``, which ``--help`` does not import.
+        help_text: What ``--help`` prints.
         arguments: Of the command; by default those of this process.
-        name: The command's name, if it is one of ``convblocks``.
     """
-    global _name
-    _name = name
 
     def run(arguments: list[str]) -> None:
         if "-h" in arguments or "--help" in arguments:
-            print((help_text if isinstance(help_text, str) else help_text()).strip())
-            return
-        # During imports Ctrl-C exits at once: modules sometimes swallow KeyboardInterrupt. Nothing has started yet.
-        accepts_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN  # a shell's background jobs ignore it
-        if accepts_ctrl_c:
-            signal.signal(signal.SIGINT, _exit_now)
-        # Without a home folder that it can write to, matplotlib would announce at length where it keeps its cache.
-        import_module("logging").getLogger("matplotlib").setLevel("ERROR")
-        with _loading(), _no_search_for_garbage():
-            found: Command = import_module(command).main if isinstance(command, str) else command
-        if accepts_ctrl_c:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        found(arguments)
+            print(help_text.strip())
+        else:
+            (_imported(command) if isinstance(command, str) else command)(arguments)
 
     return status_of(run, sys.argv[1:] if arguments is None else arguments)
+
+
+def _imported(module: str) -> Command:
+    """A module's ``main``, imported without Python's searches for garbage, which take most of a second."""
+    gc.disable()
+    main: Command = import_module(module).main
+    gc.freeze()  # later searches skip what was imported
+    gc.enable()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until now: modules sometimes swallow KeyboardInterrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return main
 
 
 def status_of(command: Command, arguments: list[str]) -> int:
@@ -84,11 +63,11 @@ def status_of(command: Command, arguments: list[str]) -> int:
     0 for success, 2 for wrong usage, 1 for other errors that the user can fix, 130 after Ctrl-C. Bugs keep their
     traceback.
     """
-    # No command opens a window, and a missing backend would be an error.
-    os.environ["MPLBACKEND"] = "agg"
-    _fix_streams()
+    os.environ["MPLBACKEND"] = "agg"  # no command opens a window, and a missing backend would be an error
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # notebooks replace the streams
+            stream.reconfigure(errors="backslashreplace")
     try:
-        _check_current_folder()
         command(arguments)
         sys.stdout.flush()
     except UserError as error:
@@ -96,21 +75,19 @@ def status_of(command: Command, arguments: list[str]) -> int:
             print_error(str(error))
         return error.exit_status
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return 130  # 128 + SIGINT, as shells report it
     except BrokenPipeError:  # the reader of our output, such as head, has exited
         return 1
     except OSError as error:
-        if error.errno not in (FILE_ERRORS if error.filename else DISK_ERRORS):
+        if not error.filename and error.errno not in DISK_ERRORS:
             raise
         print_error(f"{error.filename or 'cannot write the output'}: {error.strerror}")
         return 1
-    finally:
-        _discard_unwritable_output()
     return 0
 
 
 def end(status: int) -> NoReturn:
-    """End the process like Python, without unloading some 4,000 modules, which takes a second or more.
+    """End the process like Python, without unloading some 4,000 modules, which takes a fifth of a second or more.
 
     If another program runs the script, such as a notebook or a profiler, that program goes on.
     """
@@ -119,24 +96,18 @@ def end(status: int) -> NoReturn:
         frame = frame.f_back
     if frame:
         sys.exit(status)
-    import threading  # slow to load
-
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are not daemons
-        atexit._run_exitfuncs()
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    _discard_unwritable_output()
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are not daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a full disk, or a reader that has exited
+            stream.flush()
     os._exit(status)
 
 
 def echo(line: str = "") -> None:
-    """Print a line, wrapped at words if it is too long for the terminal.
-
-    Raises:
-        UserError: standard output goes to a file on a full disk.
-    """
-    _print(wrapped(line, _width()) if sys.stdout.isatty() else line)
+    """Print a line, wrapped at words if it is too long for the terminal."""
+    text = wrapped(line, get_terminal_size().columns) if sys.stdout.isatty() else line
+    print(printable(text, allowed="\n"), flush=True)
 
 
 class CommandLine(NamedTuple):
@@ -147,24 +118,13 @@ class CommandLine(NamedTuple):
 
 
 def echo_command(words: Sequence[str], label: str = "") -> None:
-    """Print a command to copy, with long lines continued after a backslash.
-
-    Args:
-        words: The command's words, quoted for a shell; the first two stay on one line.
-        label: Text before the command.
-
-    Raises:
-        UserError: standard output goes to a file on a full disk.
-    """
-    (opening, *others), indent = [" ".join(words[:2]), *words[2:]], " " * (len(label) + 4)
-    lines = [f"{label}{opening}"]
-    for left, word in zip(range(len(others) - 1, -1, -1), others, strict=True):
-        if len(f"{lines[-1]} {word}") + (2 if left else 0) <= _width():
-            lines[-1] += f" {word}"
-        else:
-            lines[-1] += " \\"
-            lines.append(f"{indent}{word}")
-    _print("\n".join(lines))
+    """Print a command to copy, its words quoted for a shell, with long lines continued after a backslash."""
+    opening, *others = [word.replace(" ", "\0") for word in [label + " ".join(words[:2]), *words[2:]]]  # not to break
+    width, indent = get_terminal_size().columns - len(" \\"), " " * (len(label) + 4)
+    lines = wrap(
+        " ".join([opening, *others]), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    print(printable(" \\\n".join(lines).replace("\0", " "), allowed="\n"), flush=True)
 
 
 def command_words(name: str) -> list[str]:
@@ -173,113 +133,19 @@ def command_words(name: str) -> list[str]:
     They are quoted for a shell.
     """
     folder, file = os.path.split(sys.argv[0])
+    script = os.path.join(folder, f"{name}.py")
     if file == "__main__.py":
         return ["python", "-m", "convblocks", name]
-    if os.path.realpath(folder) == SCRIPTS:
-        return ["python", shlex.quote(os.path.join(folder, f"{name}.py"))]
-    return ["convblocks", name]
+    return ["python", quote(script)] if file.endswith(".py") and os.path.isfile(script) else ["convblocks", name]
 
 
 def print_error(message: str) -> None:
-    """Print a line to standard error, if that is writable."""
+    """Print a line to standard error, after the program's name."""
     folder, file = os.path.split(sys.argv[0])
-    if file == "__main__.py":
-        file = os.path.basename(folder)
-    program = f"convblocks {_name}" if _name and file != f"{_name}.py" else file
-    try:
-        print(printable(f"{program}: {message}"), file=sys.stderr)
-    except OSError:
-        _redirect_to_devnull(sys.stderr.fileno())
-
-
-def _print(text: str) -> None:
-    try:
-        print(printable(text, allowed="\n"), flush=True)
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise UserError(f"cannot write the output: {error.strerror}") from error
+    program = os.path.basename(folder) if file == "__main__.py" else file
+    print(printable(f"{program}: {message}"), file=sys.stderr)
 
 
 def wrapped(text: str, width: int) -> str:
     """Lines wrapped at words to so many columns; longer words, such as paths, stay whole."""
-    from textwrap import fill
-
-    return "\n".join(
-        fill(line, width, break_long_words=False, break_on_hyphens=False) if len(line) > width else line
-        for line in text.split("\n")
-    )
-
-
-def _width() -> int:
-    """The columns of the terminal; 80 without one, unless COLUMNS is set."""
-    import shutil  # slow to load
-
-    return shutil.get_terminal_size().columns
-
-
-@contextmanager
-def _loading() -> Iterator[None]:
-    """Show on a terminal, while PyTorch is imported, that something happens; one of a run's processes shows it."""
-    shown = "Loading PyTorch ..."
-    if "torch" in sys.modules or not sys.stdout.isatty() or os.environ.get("LOCAL_RANK", "0") != "0":
-        yield
-        return
-    print(shown, end="", flush=True)
-    try:
-        yield
-    finally:
-        print("\r" + " " * len(shown), end="\r", flush=True)
-
-
-@contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
-    """Import PyTorch without Python's searches for garbage, which would find little and take half a second or more."""
-    if "torch" in sys.modules or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()  # later searches skip what was imported
-        gc.enable()
-
-
-def _exit_now(number: int, frame: FrameType | None) -> None:
-    os._exit(INTERRUPTED)
-
-
-def _fix_streams() -> None:
-    """Make sure that all three standard streams are open and accept any text."""
-    if None in (sys.stdin, sys.stdout, sys.stderr):
-        # Otherwise the next opened file would get the descriptor of a closed stream, and our output would go there.
-        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(descriptor)
-        sys.stdout, sys.stderr = (
-            stream or os.fdopen(number, "w") for number, stream in ((1, sys.stdout), (2, sys.stderr))
-        )
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # tests and notebooks replace the streams
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _check_current_folder() -> None:
-    try:
-        os.getcwd()  # pathlib is slow to load
-    except FileNotFoundError as error:
-        raise UsageError("the current folder has been deleted: change to another one") from error
-
-
-def _discard_unwritable_output() -> None:
-    """Flush the streams, or discard what cannot be written: Python would try again at exit, and print an error."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            _redirect_to_devnull(stream.fileno())
-
-
-def _redirect_to_devnull(descriptor: int) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return "\n".join(fill(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))

@@ -2,15 +2,9 @@
 
 
 def printable(text: str, allowed: str = "") -> str:
-    """The text with control characters as escapes: names in strangers' files could command a terminal.
-
-    Args:
-        text: Of any origin.
-        allowed: Those that stay.
-    """
-    return "".join(
-        one if one.isprintable() or one in allowed else one.encode("unicode_escape").decode() for one in text
-    )
+    """The text on one line, with control characters as escapes unless allowed: they could command a terminal."""
+    shown = (char if char.isprintable() or char in allowed else char.encode("unicode_escape").decode() for char in text)
+    return "".join(shown)
 
 
 class UserError(Exception):

@@ -44,11 +44,7 @@ def write(path: Path, content: str | bytes | memoryview) -> None:
 
 
 def machine_lock(name: str | Path) -> FileLock:
-    """A lock between this user's processes on this machine: another user's file could not be opened, or held for ever.
-
-    Args:
-        name: What is locked, such as a folder.
-    """
+    """A lock between this user's processes on this machine: other users' files could not be opened."""
     user = os.getuid() if hasattr(os, "getuid") else ""  # elsewhere each user has a temporary folder
     digest = hashlib.md5(os.fsencode(name), usedforsecurity=False).hexdigest()
     return FileLock(Path(tempfile.gettempdir()) / f"convblocks-{user}-{digest}.lock")

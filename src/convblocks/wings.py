@@ -6,12 +6,11 @@ wing imports the core, and another wing only where ``NEEDS`` says so; nothing ou
 
 Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``COMMANDS``, ``CALLBACKS``,
 ``CHECKS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold full
-names of modules. A wing that cannot be used is left out, with a line that says why.
+names of modules. A wing that fails is left out, with a line that says why.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -87,12 +86,6 @@ def optional(module: str) -> Any:
     return import_module(f"convblocks.{module}") if is_there(module) else None
 
 
-def command(name: str) -> str | None:
-    """The full name of a command's module; other packages are asked for those that this one does not have."""
-    module = COMMANDS.get(name, "")
-    return f"convblocks.{module}" if is_there(module) else commands().get(name)
-
-
 def commands() -> dict[str, str]:
     """The commands that are there, and the full names of their modules."""
     return _named("COMMANDS", COMMANDS)
@@ -106,8 +99,7 @@ def options() -> dict[str, str]:
 def add_options(parser: Any) -> None:
     """Add the options of ``fit`` that wings bring to its parser."""
     for module in options().values():
-        with _guarded(module):
-            import_module(module).add_option(parser)
+        _call(module, "add_option", parser)
 
 
 def check(settings: Mapping[str, Any]) -> None:
@@ -116,9 +108,8 @@ def check(settings: Mapping[str, Any]) -> None:
     Raises:
         UsageError: a wing refuses them.
     """
-    for module, refuse in _functions("CHECKS", CHECKS, "check"):
-        with _guarded(module):
-            refuse(settings)
+    for module in _modules("CHECKS", CHECKS):
+        _call(module, "check", settings)
 
 
 def find_source(root: Any, size: tuple[int, int] | None) -> Any:
@@ -127,11 +118,8 @@ def find_source(root: Any, size: tuple[int, int] | None) -> Any:
     Raises:
         UserError: a source refuses them.
     """
-    for module, find in _functions("SOURCES", SOURCES, "find"):
-        with _guarded(module):
-            if (source := find(root, size)) is not None:
-                return source
-    return None
+    found = (_call(module, "find", root, size) for module in _modules("SOURCES", SOURCES))
+    return next((source for source in found if source is not None), None)
 
 
 def modules() -> list[str]:
@@ -145,34 +133,34 @@ def make_callbacks(run: Any) -> list[Any]:
     Raises:
         UsageError: a wing refuses it.
     """
-    made = []
-    for module, make in _functions("CALLBACKS", CALLBACKS, "make"):
-        with _guarded(module):
-            made.append(make(run))
+    made = [_call(module, "make", run) for module in _modules("CALLBACKS", CALLBACKS)]
     return [callback for callback in made if callback is not None]
 
 
 def _named(table: str, own: Mapping[str, str]) -> dict[str, str]:
     """A table's names and modules; this package's names come first, and cannot be taken by others."""
+    others = {name: module for wing in _of_others() for name, module in getattr(wing, table, {}).items()}
     found = {name: f"convblocks.{module}" for name, module in own.items() if is_there(module)}
+    return found | {name: module for name, module in others.items() if name not in own}
+
+
+def _modules(table: str, own: tuple[str, ...]) -> Iterator[str]:
+    """The full names of a table's modules; other packages are asked after this one."""
+    yield from (f"convblocks.{module}" for module in own if is_there(module))
     for wing in _of_others():
-        for name, module in getattr(wing, table, {}).items():
-            if name not in own and _can_be_found(module):
-                found.setdefault(name, module)
-    return found
+        yield from getattr(wing, table, ())
 
 
-def _functions(table: str, own: tuple[str, ...], name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """A table's modules, and their functions of that name."""
-    for module in own:
-        if is_there(module):
-            yield f"convblocks.{module}", getattr(import_module(f"convblocks.{module}"), name)
-    for module in (module for wing in _of_others() for module in getattr(wing, table, ())):
-        function = None
-        with _guarded(module):
-            function = getattr(import_module(module), name)
-        if function:
-            yield module, function
+def _call(module: str, function: str, *arguments: Any) -> Any:
+    """Call a function of a wing's module; None if it fails and is another package's, which is then left out."""
+    try:
+        return getattr(import_module(module), function)(*arguments)
+    except UserError:
+        raise
+    except Exception as error:
+        if module.startswith("convblocks."):
+            raise
+        return _leave_out(module, f"{type(error).__name__}: {error}")
 
 
 @cache
@@ -182,41 +170,14 @@ def _of_others() -> list[Any]:
 
     found = []
     for entry in entry_points(group=GROUP):
-        with _guarded(entry.name):
+        try:
             wing = entry.load()
             if wing.VERSION != VERSION:
                 raise ValueError(f"it is made for version {wing.VERSION} of the tables in wings.py, this is {VERSION}")
-            for table in ("CALLBACKS", "CHECKS", "SOURCES"):
-                if not isinstance(getattr(wing, table, ()), tuple):
-                    raise TypeError(f"{table} must be a tuple, as in {table} = ('{entry.name}.callback',)")
             found.append(wing)
+        except Exception as error:
+            _leave_out(entry.name, f"{type(error).__name__}: {error}")
     return found
-
-
-@cache
-def _can_be_found(module: str) -> bool:
-    """Whether another package's module is there."""
-    from importlib.util import find_spec
-
-    spec = None
-    with _guarded(module):
-        spec = find_spec(module)
-        if spec is None:
-            raise ModuleNotFoundError(f"No module named {module!r}")
-    return spec is not None
-
-
-@contextmanager
-def _guarded(module: str) -> Iterator[None]:
-    """Leave out what fails in another package's wing, with a line that says why; our own bugs are passed on."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if module.startswith("convblocks."):
-            raise
-        _leave_out(module, f"{type(error).__name__}: {error}")
 
 
 @cache

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from convblocks.command_line import Parser, at_least
+from convblocks.command_line import Parser
 from convblocks.compare.fork import apart, imported
 from convblocks.console import command_words, echo, echo_command
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
@@ -91,7 +91,7 @@ def main(arguments: list[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
-    parser.add_argument("--seconds", type=at_least(1), default=BUDGET)
+    parser.add_argument("--seconds", type=int, default=BUDGET)
     options = parser.parse_args(arguments)
     archs, budget = list(dict.fromkeys(options.arch)), options.seconds
     MNISTFiles(DEFAULT_ROOT).prepare()

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from convblocks.command_line import output_file, refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
@@ -33,7 +32,7 @@ from convblocks.figures.style import render
 
 # What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
 from convblocks.figures.tables import Table, to_console
-from convblocks.files import write
+from convblocks.files import atomic_write, write
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import RunDirectory
@@ -56,8 +55,6 @@ def main(arguments: list[str]) -> None:
         UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
     """
     options = parse(arguments)
-    if options.show:
-        refuse_to_overwrite(options.show, [options.checkpoint, options.root])
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     if options.show:
@@ -87,7 +84,7 @@ def parse(arguments: list[str]) -> Namespace:
 def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:
     draw = partial(figure_of, *evaluation_panels(evaluation, images).values())
     try:
-        with output_file(path) as file:
+        with atomic_write(path) as file:
             render(draw).savefig(file, format=path.suffix.lstrip(".") or "png")
     except ValueError as error:  # a format that matplotlib does not know
         raise UserError(f"cannot write {path}: {error}") from error

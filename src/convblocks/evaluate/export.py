@@ -28,11 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convblocks.command_line import output_file, refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.files import atomic_write
 from convblocks.model.restore import in_batches
 from convblocks.run.provenance import git_commit
 from convblocks.text import as_shown, percent
@@ -73,8 +73,6 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{' '.join(missing)} not found: pip install {' '.join(missing)}")
     base = options.output or options.checkpoint.with_suffix("")
     onnx_file, program_file = (base.with_name(f"{base.name}{suffix}") for suffix in (".onnx", ".pt2"))
-    for file in (onnx_file, program_file):
-        refuse_to_overwrite(file, [options.checkpoint, options.root])
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     metadata = {
@@ -114,7 +112,7 @@ def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], pat
         model = onnx.load(file)
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
-    with output_file(path) as output:
+    with atomic_write(path) as output:
         output.write(model.SerializeToString())
 
 
@@ -133,7 +131,7 @@ def write_program(network: nn.Module, images: Tensor, metadata: dict[str, str], 
     with catch_warnings(action="ignore"):
         program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
         torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
-    with output_file(path) as file:
+    with atomic_write(path) as file:
         file.write(content.getvalue())
 
 

@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 
-from convblocks.console import DISK_ERRORS, FILE_ERRORS
+from convblocks.console import DISK_ERRORS
 from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.run import slurm
 from convblocks.run.directory import RunDirectory
@@ -93,7 +93,7 @@ def find_disk_error(error: BaseException | None, directory: RunDirectory) -> OSE
     while error is not None:
         if isinstance(error, OSError):
             of_this_run = str(directory.path) in os.fsdecode(error.filename or "")
-            if error.errno in (FILE_ERRORS if of_this_run else DISK_ERRORS):
+            if of_this_run or error.errno in DISK_ERRORS:
                 return error
         error = error.__cause__
     return None
