@@ -4,6 +4,7 @@ import re
 from argparse import ArgumentParser
 from collections.abc import Collection
 from difflib import get_close_matches
+from pathlib import Path
 from typing import NoReturn
 
 from convblocks.errors import UsageError
@@ -41,3 +42,11 @@ def with_suggestion(message: str, options: Collection[str]) -> str:
     initials = "".join(part[:1] for part in re.split("[-_]", unknown))
     nearest = [initials] if initials in options else get_close_matches(unknown, options, 1, ALIKE)  # learning_rate: lr
     return f"{message}: did you mean --{nearest[0]}?" if nearest else message
+
+
+def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
+    """Raise a UsageError if a command would write over a file that it reads, or over a device."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"cannot write {path}: it is not a regular file")
+    if path.resolve() in [other.resolve() for other in read]:
+        raise UsageError(f"{path} is read by this command: give another name")

@@ -354,6 +354,11 @@ CHECKPOINTS = [
     usage(f"export {LAST} --output ''", "--output must name a file"),
     Case(f"evaluate {LAST} --data.root data --show .", "cannot write .: "),
     usage(f"predict {LAST} seven.png --show ./seven.png", "seven.png is read by this command"),
+    usage(
+        f"export {RUN}/run.pt2 --output {RUN}/run", "run.pt2 is read by this command", **{f"{RUN}/run.pt2": holds("")}
+    ),
+    usage(f"evaluate {LAST} --data.root data --show {LAST}", "last.ckpt is read by this command"),
+    usage(f"evaluate {LAST} --data.root data --show /dev/null", "/dev/null: it is not a regular file"),
     usage(f"predict {LAST} seven.png --show {LAST}", "last.ckpt is read by this command"),
     Case(f"export {LAST} --output nosuch/net", "nosuch/net.onnx: No such file", process=True),
 ]

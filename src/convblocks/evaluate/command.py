@@ -22,6 +22,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from convblocks.command_line import refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
@@ -55,6 +56,8 @@ def main(arguments: list[str]) -> None:
         UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
     """
     options = parse(arguments)
+    if options.show:
+        refuse_to_overwrite(options.show, [options.checkpoint])
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
     if options.show:

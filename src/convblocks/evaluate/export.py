@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from convblocks.command_line import refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UsageError, UserError
@@ -73,6 +74,8 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"{' '.join(missing)} not found: pip install {' '.join(missing)}")
     base = options.output or options.checkpoint.with_suffix("")
     onnx_file, program_file = (base.with_name(f"{base.name}{suffix}") for suffix in (".onnx", ".pt2"))
+    for file in (onnx_file, program_file):
+        refuse_to_overwrite(file, [options.checkpoint])
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     metadata = {

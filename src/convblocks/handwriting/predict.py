@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from convblocks.command_line import Parser
+from convblocks.command_line import Parser, refuse_to_overwrite
 from convblocks.console import echo
-from convblocks.errors import UsageError, UserError, printable
+from convblocks.errors import UserError, printable
 from convblocks.files import atomic_write
 from convblocks.handwriting.sight import Pixels, look
 from convblocks.model.restore import TrainedNetwork, load_network
@@ -74,8 +74,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
-    if options.show and options.show.resolve() in (path.resolve() for path in (options.checkpoint, *paths)):
-        raise UsageError(f"{options.show} is read by this command: give another name")
+    if options.show:
+        refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
         print(as_json(as_record(trained, predictions, problems)))
