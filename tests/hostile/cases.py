@@ -352,7 +352,7 @@ CHECKPOINTS = [
     Case(f"evaluate {LAST} --data.root data --show nosuch/table.png", "nosuch/table.png: No such file"),
     Case(f"evaluate {LAST} --data.root data --show table.nosuch", "cannot write table.nosuch"),
     usage(f"export {LAST} --output ''", "--output must name a file"),
-    Case(f"evaluate {LAST} --data.root data --show .", "cannot write .: "),
+    usage(f"evaluate {LAST} --data.root data --show .", "cannot write .: "),
     usage(f"predict {LAST} seven.png --show ./seven.png", "seven.png is read by this command"),
     usage(
         f"export {RUN}/run.pt2 --output {RUN}/run", "run.pt2 is read by this command", **{f"{RUN}/run.pt2": holds("")}
