@@ -11,10 +11,10 @@ from PIL import Image
 
 from convblocks.data.images import MNIST
 from convblocks.demo.maps import Layer, as_picture, layers_of, window_of
+from convblocks.diagnosis.relus import relus_of
 from convblocks.errors import UserError
 from convblocks.handwriting.sight import Pixels, doubt, look
 from convblocks.model.networks import places_of
-from convblocks.model.relus import relus_of
 from convblocks.model.restore import TrainedNetwork
 from convblocks.pictures.decoding import to_picture
 from convblocks.run.directory import LOGS
