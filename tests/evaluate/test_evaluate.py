@@ -154,7 +154,7 @@ def test_pictures_of_another_size_are_scaled_to_the_networks(
     ("flags", "message"),
     [
         ([], "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes"),
-        (["--data.root", "nowhere"], "there is no folder nowhere: give the data that .* was trained on"),
+        (["--data.root", "nowhere"], "there is no folder nowhere: --data.root must name"),
         (["--data.root", "untested"], r"untested has no test images: add some, .*test/<class>/"),
         (["--data.source", "Stripes"], "Stripes is not imported: give its module too"),
     ],

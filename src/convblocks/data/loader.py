@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Dataset, IterableDataset, SequentialSampler
+from torch.utils.data import IterableDataset, SequentialSampler
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
@@ -96,20 +96,6 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     return batches(parts) if batches else (images.index_select(0, part) for part in parts)  # faster than images[part]
 
 
-class NormalizedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Single images (C, H, W) float32, normalised, and their targets () int64."""
-
-    def __init__(self, data: LabelledImages, image_spec: ImageSpec) -> None:
-        self.data = data
-        self.image_spec = image_spec
-
-    def __len__(self) -> int:
-        return len(self.data.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.image_spec.normalize(self.data.images[index].unsqueeze(0)).squeeze(0), self.data.labels[index]
-
-
 class EpochSampler(SequentialSampler):
     """Passes the epoch that Lightning sets on to a loader.
 
@@ -118,7 +104,7 @@ class EpochSampler(SequentialSampler):
     """
 
     def __init__(self, loader: "ImageLoader") -> None:
-        super().__init__(loader.dataset)
+        super().__init__(loader.data.labels)
         self.set_epoch = loader.set_epoch
 
 
@@ -130,9 +116,9 @@ class ImageLoader(IterableDataset[Batch]):
     the order is a function of (seed, epoch). Each iteration is an epoch: the one that Lightning sets with
     ``set_epoch``, or else the next.
 
-    ``dataset`` holds the same images one by one, in the order of the files and without augmentation. Lightning Fabric
-    accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``. There a loader for
-    several processes needs ``processes`` and ``process``, which the data module takes from the Trainer.
+    Lightning Fabric accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``.
+    There a loader for several processes needs ``processes`` and ``process``, which the data module takes from the
+    Trainer.
 
     Args:
         data: The images and their labels.
@@ -168,7 +154,6 @@ class ImageLoader(IterableDataset[Batch]):
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
-        self.dataset = NormalizedImages(data, image_spec)
         self.sampler = EpochSampler(self)
         self._epoch = 0
         self._state: dict[str, int] = {}
