@@ -87,8 +87,9 @@ class ImageSpec:
         Raises:
             UsageError: these are not the values of an image spec.
         """
+        arguments: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         try:
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+            return cls(**arguments)
         except TypeError as error:
             raise UsageError(f"{values!r} is not an image spec: {error}") from error
 
@@ -141,12 +142,12 @@ class ImageSets:
         Raises:
             DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels out of range.
         """
-        parts = {"training set": train} | ({"test set": test} if test else {})
-        for name, part in parts.items():
+        counts, fingerprint = {}, {}
+        for name, part in ({"training set": train} | ({"test set": test} if test else {})).items():
             _check(name, part, tuple(train.images.shape[1:]), len(classes))
-        seen = {name: count(part) for name, part in parts.items()}
-        image_spec = ImageSpec(*train.images.shape[1:], tuple(classes), *mean_and_std(seen["training set"][0]))
-        fingerprint = {name: md5 for name, (_, md5) in seen.items()}
+            counts[name], fingerprint[name] = count(part)
+        channels, height, width = train.images.shape[1:]
+        image_spec = ImageSpec(channels, height, width, tuple(classes), *mean_and_std(counts["training set"]))
         fingerprint["list of classes"] = hashlib.md5("\n".join(classes).encode(), usedforsecurity=False).hexdigest()
         return cls(train, test or train[:0], image_spec, fingerprint, folder)
 

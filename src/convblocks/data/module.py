@@ -199,14 +199,5 @@ class MNISTDataModule(ImageDataModule):
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
-    """The source for the data in a folder.
-
-    Args:
-        root: The folder.
-        size: Height and width to scale pictures to.
-
-    Raises:
-        UsageError: a size was given, but these are not pictures.
-    """
-    source: ImageSource | None = wings.find_source(root, size)
-    return MNISTFiles(root) if source is None else source  # which says what is missing
+    """The source for the data in a folder; pictures are scaled to the size, and others refused with a UsageError."""
+    return wings.find_source(root, size) or MNISTFiles(root)  # which says what is missing
