@@ -336,8 +336,8 @@ CHECKPOINTS = [
             (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(7)}), "does not hold the weights"),
             (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
-            (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
-            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
+            (checkpoint_with({"hyper_parameters/arch": 7}), "of the class '7'"),
+            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), NAN)}), "are not finite"),
         )
     ),
@@ -462,9 +462,7 @@ SPEC = "hyper_parameters/image_spec"
 FORGED = [
     Case(f"{command} {LAST} {rest}", says, 1, {LAST: spoiler})
     for command, rest in (("evaluate", "--data.root data"), ("predict", "seven.png"))
-    for spoiler, says in (
-        (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"holds a network 'a\\x1b\[2J.B'"),
-    )
+    for spoiler, says in ((checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"of the class 'a\\x1b\[2J.B'"),)
 ]
 
 ESCAPES = [

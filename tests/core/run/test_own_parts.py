@@ -134,7 +134,7 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
         (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
-        (["--arch", "mlp", "--network.hidden", "3"], "the network mlp takes no arguments, but was given hidden"),
+        (["--arch", "mlp", "--network.hidden", "3"], "MultiLayerPerceptron cannot be made with .* 'hidden'"),
         (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, maxpool, batchnorm, or a class"),
         (["--loss", "focal"], "unknown loss 'focal': choose one of cross_entropy, or a class"),
         (["--loss", "own_parts.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
