@@ -35,7 +35,7 @@ class ImageSpec:
         std: Standard deviation, likewise.
 
     Raises:
-        UsageError: an impossible shape, fewer than two classes, or two classes of one name.
+        UsageError: an impossible shape, fewer than two classes, two of one name, or a name that is not plain text.
     """
 
     channels: int
@@ -48,8 +48,8 @@ class ImageSpec:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or min(self.shape) < 1:
             raise UsageError(f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels")
-        if len(set(self.classes)) < max(len(self.classes), 2):
-            raise UsageError(f"two or more classes with different names are needed, not {self.classes}")
+        if len(set(self.classes)) < max(len(self.classes), 2) or not all(map(str.isprintable, self.classes)):
+            raise UsageError(f"two or more classes with different names in plain text are needed, not {self.classes}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
