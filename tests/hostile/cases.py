@@ -457,12 +457,13 @@ OVERWRITTEN = [
     usage(f"evaluate {LAST} --data.root data --show /dev/null", "/dev/null: it is not a regular file"),
 ]
 
-SPEC = "hyper_parameters/image_spec"
-
 FORGED = [
     Case(f"{command} {LAST} {rest}", says, 1, {LAST: spoiler})
     for command, rest in (("evaluate", "--data.root data"), ("predict", "seven.png"))
-    for spoiler, says in ((checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"of the class 'a\\x1b\[2J.B'"),)
+    for spoiler, says in (
+        (checkpoint_with({"hyper_parameters/image_spec/classes/0": ESCAPE}), "is not a checkpoint of this version"),
+        (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"of the class 'a\\x1b\[2J.B'"),
+    )
 ]
 
 ESCAPES = [
