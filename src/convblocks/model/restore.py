@@ -64,6 +64,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint of this project, or its network is not allowed.
+        NotFiniteError: some weights are infinite or nan.
     """
     if not path.is_file():
         raise UserError(f"there is no checkpoint {path}")
@@ -78,7 +79,10 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name")
         class_specs.import_class(arch)
-    return restore_network(path, hyper_parameters, checkpoint["state_dict"])
+    trained = restore_network(path, hyper_parameters, checkpoint["state_dict"])
+    if not all(weights.isfinite().all() for weights in trained.network.state_dict().values()):
+        raise NotFiniteError(f"the weights in {path} are not finite: training diverged, use another checkpoint")
+    return trained
 
 
 def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TrainedNetwork:
