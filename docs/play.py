@@ -19,10 +19,10 @@ from benchmarks.pages import output_folder, read_raw_numbers
 from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
+from convblocks.diagnosis.relus import watch_relus
 from convblocks.errors import UserError
 from convblocks.files import write
 from convblocks.model.networks import build_network, evaluating
-from convblocks.model.relus import watch_relus
 from convblocks.model.restore import load_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin

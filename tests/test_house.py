@@ -52,7 +52,7 @@ ARROWS: dict[str, set[str]] = {
     "figures": set(),
     "evaluate": {"figures"},
     "handwriting": {"pictures"},
-    "demo": {"handwriting", "pictures"},
+    "demo": {"diagnosis", "handwriting", "pictures"},
     "compare": {"figures"},
     "search": {"compare", "figures", "diagnosis"},
     "new": set(),

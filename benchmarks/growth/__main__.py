@@ -25,7 +25,6 @@ from benchmarks.harness import TakeTurn, at_least, in_turns, parser
 from benchmarks.pages import output_folder
 from benchmarks.rows import Labels, Results, Row, Task
 from convblocks.console import answer, end
-from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 
 # More than any quantity has.
 ALL_SIZES = 100
@@ -42,7 +41,6 @@ def main(arguments: list[str]) -> None:
     made.add_argument("--sizes", type=at_least(2), default=ALL_SIZES)  # one has no growth
     options = made.parse_args(arguments)
     out = output_folder(options.out)
-    MNISTFiles(DEFAULT_ROOT).prepare()
     results = Results.begin(arguments, options.rounds, threads=torch.get_num_threads(), cpus=os.cpu_count())
     for points in groups(options.arch, options.sizes):
         with ExitStack() as stack:

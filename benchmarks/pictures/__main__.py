@@ -38,7 +38,6 @@ from benchmarks.pictures.measure import BATCH_SIZE, WAYS, Case
 from benchmarks.pictures.page import PAGE
 from benchmarks.rows import Results, Row, Values
 from convblocks.console import answer, echo, end
-from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.errors import UsageError
 
 # Training steps of a turn, which takes about a second.
@@ -62,7 +61,6 @@ def main(arguments: list[str]) -> None:
     if options.pictures > TRAINING_PICTURES:
         raise UsageError(f"--pictures must be at most {TRAINING_PICTURES}, but is {options.pictures}")
     out = output_folder(options.out)
-    MNISTFiles(DEFAULT_ROOT).prepare()
     threads = torch.get_num_threads()
     results = Results.begin(arguments, options.rounds, threads=threads, pictures=options.pictures)
     for arch, data in product(options.arch, DESCRIPTIONS):

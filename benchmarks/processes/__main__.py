@@ -25,7 +25,6 @@ from benchmarks.processes.measure import WAYS, Case, turns_of
 from benchmarks.processes.page import PAGE
 from benchmarks.rows import Labels, Results
 from convblocks.console import answer, end
-from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 
 # Training steps of a turn by the global batch size: half a second to a second each.
 STEPS = {64: {"mlp": 200, "maxpool": 20, "batchnorm": 40}, 256: {"mlp": 120, "maxpool": 6, "batchnorm": 15}}
@@ -50,7 +49,6 @@ def main(arguments: list[str]) -> None:
     made.add_argument("--steps", type=at_least(3), default=200)  # of fewer steps none is an inner one
     options = made.parse_args(arguments)
     out = output_folder(options.out)
-    MNISTFiles(DEFAULT_ROOT).prepare()
     results = Results.begin(arguments, options.rounds)
     for arch in options.arch:
         with ExitStack() as stack:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
     from convblocks.data.module import ImageDataModule, MNISTDataModule
     from convblocks.diagnosis.callback import DeadUnits as DeadUnits
-    from convblocks.model.classifier import DigitClassifier, ImageClassifier
+    from convblocks.model.classifier import ImageClassifier
     from convblocks.model.networks import ARCHITECTURES, ConvBatchNormNetwork, ConvMaxPoolNetwork, MultiLayerPerceptron
     from convblocks.pictures.source import PictureFolder as PictureFolder
     from convblocks.run.callbacks import RunCallback
@@ -25,7 +25,6 @@ __all__ = [
     "ARCHITECTURES",
     "ConvBatchNormNetwork",
     "ConvMaxPoolNetwork",
-    "DigitClassifier",
     "ExactResume",
     "ImageClassifier",
     "ImageDataModule",

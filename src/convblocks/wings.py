@@ -63,7 +63,7 @@ PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source"}
 NEEDS = {
     "boards": ("figures.style",),
     "compare": ("figures.style",),
-    "demo": ("handwriting.predict",),
+    "demo": ("handwriting.predict", "diagnosis.relus"),
     "evaluate": ("figures.style",),
     "handwriting": ("pictures.source",),
     "search": ("compare.command",),

@@ -13,6 +13,7 @@ from torch.nn import functional
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 from convblocks.evaluate import command as evaluate
+from convblocks.figures import measures
 from convblocks.figures.panels import evaluation_panels, figure_of
 from convblocks.model.evaluation import Evaluation
 from tests.data.pictures import SHAPES, write_pictures
@@ -38,23 +39,23 @@ def test_the_measures_match_their_definitions(evaluation: Evaluation) -> None:
     np.add.at(confusion, (targets, predicted), 1)
     right = np.diag(confusion)
     precision, recall = right / confusion.sum(axis=0), right / confusion.sum(axis=1)
-    assert np.array_equal(evaluation.confusion.numpy(), confusion)
+    assert np.array_equal(measures.confusion(evaluation).numpy(), confusion)
     assert evaluation.accuracy == right.sum() / 1000
-    assert evaluation.precision.numpy() == pytest.approx(precision)
-    assert evaluation.recall.numpy() == pytest.approx(recall)
-    assert evaluation.f1.numpy() == pytest.approx(2 * precision * recall / (precision + recall))
+    assert measures.precision(evaluation).numpy() == pytest.approx(precision)
+    assert measures.recall(evaluation).numpy() == pytest.approx(recall)
+    assert measures.f1(evaluation).numpy() == pytest.approx(2 * precision * recall / (precision + recall))
     assert evaluation.loss == pytest.approx(float(functional.cross_entropy(evaluation.logits, evaluation.targets)))
-    counts, confidence, accuracy = evaluation.reliability().T
+    counts, confidence, accuracy = measures.reliability(evaluation).T
     assert counts.sum() == 1000
     error = float((counts / 1000 * (confidence - accuracy).abs()).sum())
-    assert error == pytest.approx(evaluation.calibration_error, abs=1e-6)
+    assert error == pytest.approx(measures.calibration_error(evaluation), abs=1e-6)
 
 
 def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
-    assert sure.calibration_error == 0
-    assert sure.reliability().tolist() == [[10, 1, 1]]
+    assert measures.calibration_error(sure) == 0
+    assert measures.reliability(sure).tolist() == [[10, 1, 1]]
     assert evaluate.most_confused(sure) == ""
 
 
@@ -69,7 +70,7 @@ def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> N
     dots = np.asarray(errors.collections[1].get_offsets())[:, 1]
     assert [f"{100 - dot:.2f} %" for dot in dots] == [row[3] for row in evaluate.classes_table(evaluation).rows]
     assert errors.get_ylim()[0] == 0
-    counts, confidence, accuracy = evaluation.reliability().T.numpy()
+    counts, confidence, accuracy = measures.reliability(evaluation).T.numpy()
     _, many, _, few = calibration.collections
     assert (many.get_alpha(), few.get_alpha()) == (1, 0.35)
     for drawn, of_these in ((many, counts >= 30), (few, counts < 30)):
@@ -153,7 +154,7 @@ def test_pictures_of_another_size_are_scaled_to_the_networks(
     ("flags", "message"),
     [
         ([], "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes"),
-        (["--data.root", "nowhere"], "there is no folder nowhere: give the data that .* was trained on"),
+        (["--data.root", "nowhere"], "there is no folder nowhere: --data.root must name"),
         (["--data.root", "untested"], r"untested has no test images: add some, .*test/<class>/"),
         (["--data.source", "Stripes"], "Stripes is not imported: give its module too"),
     ],

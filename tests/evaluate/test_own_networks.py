@@ -34,7 +34,7 @@ def test_a_checkpoint_imports_no_foreign_module_by_itself(own_networks: Path, co
     own_networks.write_text("raise ImportError('imported')")
     refused = run_script(*call, cwd=own_networks.parent)
     assert refused.returncode == 1
-    assert refused.stderr.endswith("allow its import with --arch own_networks.Rows\n")
+    assert refused.stderr.endswith("of the class 'own_networks.Rows': allow its import with --arch and this name\n")
     allowed = run_script(*call, "--arch", "own_networks.Rows", cwd=own_networks.parent)
     assert allowed.stderr.endswith("ImportError: imported\n")
 

@@ -101,8 +101,8 @@ class Malicious:
         ([1, 2], "is not a checkpoint of this version"),
         ({"hyper_parameters": None, "state_dict": {}}, "is not a checkpoint of this version"),
         ({"hyper_parameters": {"arch": "mlp"}, "state_dict": {}}, "is not a checkpoint of this version"),
-        ({"hyper_parameters": MLP | {"arch": "resnet"}, "state_dict": {}}, "holds a network 'resnet'"),
-        ({"hyper_parameters": MLP | {"arch": ["mlp"]}, "state_dict": {}}, "holds a network"),
+        ({"hyper_parameters": MLP | {"arch": "resnet"}, "state_dict": {}}, "of the class 'resnet'"),
+        ({"hyper_parameters": MLP | {"arch": ["mlp"]}, "state_dict": {}}, "of the class"),
     ],
 )
 def test_other_checkpoints_are_refused_and_run_no_code(content: object, message: str, workspace: Path) -> None:

@@ -166,8 +166,7 @@ OPTIONS = [
     Case(f"fit {NEW} --trainer.precision 16-true", "ended by divergence: the loss or a weight was not finite", 0),
     Case(f"fit {NEW} --trainer.callbacks LearningRateMonitor", "test accuracy", 0),
     usage(f"fit {NEW} --data.val_size -1", "val_size must not be negative"),
-    usage(f"fit {NEW} --data.val_size 200", "leaves none of the 200 training images"),
-    usage(f"fit {NEW} --data.root ''", "the data root is empty"),
+    usage(f"fit {NEW} --data.val_size 200", "above the 0 training images that --data.val_size 200 leaves"),
     usage("fit --config short.yaml --arch mlp --name ../out", "relative path"),
     usage("fit --config short.yaml --arch mlp --name /out", "relative path"),
     usage("fit --config short.yaml --arch mlp --name ''", "relative path"),
@@ -277,7 +276,7 @@ DATA = [
     Case(f"fit {NEW}", f"{IMAGES} is damaged.*IDX file", 1, {IMAGES: cut(0)}),
     Case(f"fit {NEW}", f"{IMAGES} is damaged.*IDX file", 1, {IMAGES: flipped(2)}),
     Case(f"fit {NEW}", f"{IMAGES} is damaged.*more bytes", 1, {IMAGES: long(3_000_000_000)}, process=True),
-    Case(f"fit {NEW}", "its header is wrong", 1, {IMAGES: flipped(4)}),
+    Case(f"fit {NEW}", "fewer bytes than its header says", 1, {IMAGES: flipped(4)}),
     Case(f"fit {NEW}", f"{IMAGES} is damaged, or of another kind", 1, {IMAGES: a_copy_of("train-labels-idx1-ubyte")}),
     Case(f"fit {NEW}", "100 labels", 1, {LABELS: a_copy_of("t10k-labels-idx1-ubyte")}),
     Case(f"fit {NEW}", "lacks train-images", 1, {IMAGES: removed}),
@@ -294,9 +293,8 @@ DISC, SQUARE = "shapes/train/disc/0.png", "shapes/train/square/1.png"
 FOLDERS = [
     Case(ON_SHAPES, "test accuracy", 0),
     Case(f"{ON_SHAPES} --data.size 12 20", "test accuracy", 0, {DISC: a_picture(5, 9)}),
-    Case(ON_SHAPES, "shapes holds test/: .*pictures as train/<class>", 1, {"shapes/train": removed}),
-    Case(f"{ON_SHAPES} --data.root shapes/train", "shapes/train holds disc/, square/: ", 1),
-    Case(f"{ON_SHAPES} --data.root shapes/train/disc", "shapes/train/disc holds 0.png, .*: --data.root must name", 1),
+    Case(ON_SHAPES, "shapes holds no data: .*pictures as train/<class>", 1, {"shapes/train": removed}),
+    Case(f"{ON_SHAPES} --data.root shapes/train", "shapes/train holds no data: ", 1),
     Case(ON_SHAPES, "shapes/train needs folders of pictures .*has none", 1, {"shapes/train": a_folder}),
     Case(ON_SHAPES, "but has only square", 1, {"shapes/train/disc": removed}),
     Case(ON_SHAPES, "shapes/train/disc holds no pictures", 1, {"shapes/train/disc": a_folder}),
@@ -317,11 +315,9 @@ FOLDERS = [
     Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.pt": holds("no pictures")}),
     Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.pt": a_folder}),
     Case(ON_SHAPES, "test accuracy", 0, {"shapes/.pictures.lock": a_folder}),
-    usage(f"{ON_SHAPES} --data.size 0 8", "--data.size must be at least 1 x 1, but is 0 x 8"),
     usage(f"{ON_SHAPES} --data.size 8", "--data.size: Expected a <class 'tuple'>"),
     usage(f"{ON_SHAPES} --data.size 8 wide", "--data.size: Expected a <class 'tuple'>"),
-    usage(f"{ON_SHAPES} --data.val_size 40", "leaves none of the 40 training images"),
-    usage(f"{ON_SHAPES} --data.shift 17", "--data.shift must be 0 to 16 pixels"),
+    usage(f"{ON_SHAPES} --data.val_size 40", "above the 0 training images that --data.val_size 40 leaves"),
     usage(f"{ON_SHAPES} --data.size 6 6 --arch maxpool", "8 x 8 are needed"),
     usage(f"fit {NEW} --data.size 28 28", "--data.size is for folders of pictures: data holds MNIST's files"),
     usage(f"{ON_SHAPES} --data.source nosuch.Source", "--data.source: .*No module named 'nosuch'"),
@@ -340,8 +336,8 @@ CHECKPOINTS = [
             (WITHOUT_A_BIAS, "does not hold the weights of the network mlp"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.zeros(7)}), "does not hold the weights"),
             (checkpoint_with({"hyper_parameters/image_spec": ...}), "is not a checkpoint of this version"),
-            (checkpoint_with({"hyper_parameters/arch": 7}), "holds a network 7"),
-            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class os.system"),
+            (checkpoint_with({"hyper_parameters/arch": 7}), "of the class '7'"),
+            (checkpoint_with({"hyper_parameters/arch": "os.system"}), "of the class 'os.system'"),
             (checkpoint_with({"state_dict/network.layers.1.bias": torch.full((100,), NAN)}), "are not finite"),
         )
     ),
@@ -445,24 +441,22 @@ MIXED = [
     usage(f"{SEARCH} --space data.root=data|shapes", "--space data.root"),
     usage(f"{SEARCH} --space lr=0.1..0.2 --seed 4294967295", "leaves no 5 seeds below"),
     Case(f"{SEARCH} --space lr=0.1..0.2 --name s", "journal.log is not a regular file", 1, {JOURNAL: a_pipe}),
-    Case(f"fit {NEW} --data.root=~", "none of the 40 training images", 2, environment={"HOME": "shapes"}),
-    Case(f"fit {NEW} --data.root '~'", "none of the 40 training images", 2, environment={"HOME": "shapes"}),
+    Case(f"fit {NEW} --data.root=~", "above the 0 training images", 2, environment={"HOME": "shapes"}),
+    Case(f"fit {NEW} --data.root '~'", "above the 0 training images", 2, environment={"HOME": "shapes"}),
     usage(f"fit {NEW} --learning_rate 1", "did you mean --lr"),
     usage("fit --config short.yaml --arch mlp --name=-dash", "--name '-dash' must be a relative path .* no dash"),
-    Case(f"fit {NEW} --data.root /", "/ holds .*: --data.root must name"),
+    Case(f"fit {NEW} --data.root /", "/ holds no data: --data.root must name"),
     Case(f"fit {NEW} --data.root s3://bucket", "there is no folder s3:/bucket"),
     Case(f"{COMPARISON} --data.root nosuch", "there is no folder nosuch"),
 ]
 
-SPEC = "hyper_parameters/image_spec"
 
 FORGED = [
     Case(f"{command} {LAST} {rest}", says, 1, {LAST: spoiler})
     for command, rest in (("evaluate", "--data.root data"), ("predict", "seven.png"))
     for spoiler, says in (
-        (checkpoint_with({f"{SPEC}/height": 10**9}), "is not a checkpoint of this version"),
-        (checkpoint_with({f"{SPEC}/classes/0": ESCAPE}), "is not a checkpoint of this version"),
-        (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"holds a network 'a\\x1b\[2J.B'"),
+        (checkpoint_with({"hyper_parameters/image_spec/classes/0": ESCAPE}), "is not a checkpoint of this version"),
+        (checkpoint_with({"hyper_parameters/arch": f"a{ESCAPE}.B"}), r"of the class 'a\\x1b\[2J.B'"),
     )
 ]
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from convblocks.data.images import ImageSets
 from convblocks.data.loader import Augmentation, ImageLoader
@@ -120,14 +119,6 @@ def test_pictures_that_fit_once_but_not_with_copies_of_those_held_out_stay_lazy(
         module = ImageDataModule(str(root), batch_size=8, val_size=val_size)
         module.setup()
         assert isinstance(module.train.images, LazyImages) == stays_lazy
-
-
-def test_worker_processes_of_torchs_loader_decode_too(in_memory: ImageSets, lazy: ImageSets) -> None:
-    lazy.train.images.index_select(0, torch.arange(2))  # in threads, which a forked process lacks
-    dataset = ImageLoader(lazy.train, 10, shuffle=False, image_spec=lazy.image_spec).dataset
-    ((images, targets),) = DataLoader(dataset, 40, num_workers=1, multiprocessing_context="fork")
-    assert torch.equal(images, lazy.image_spec.normalize(in_memory.train.images))
-    assert torch.equal(targets, in_memory.train.labels)
 
 
 def test_a_picture_damaged_since_it_was_measured_is_named(root: Path, lazy: ImageSets) -> None:

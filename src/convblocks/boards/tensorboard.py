@@ -97,6 +97,7 @@ def write_evaluation(
 ) -> None:
     """Write the figure of a network's answers to images (N, C, H, W), its graph, and the run's command and settings."""
     # Imports matplotlib, which is slow and which only finished runs need.
+    from convblocks.figures.measures import calibration_error
     from convblocks.figures.panels import evaluation_panels, figure_of, first_layer
     from convblocks.figures.style import render
 
@@ -104,7 +105,7 @@ def write_evaluation(
     if filters := first_layer(trained.network, trained.image_spec):
         panels.append(filters)
     writer.add_figure(f"{VISUALS}/evaluation", render(partial(figure_of, *panels)), step)
-    writer.add_scalar(tag_when_done("calibration_error"), evaluation.calibration_error, step)
+    writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
     # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.
     with warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")

@@ -26,7 +26,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from convblocks.command_line import Parser
 from convblocks.compare.fork import apart, imported
 from convblocks.console import command_words, echo, echo_command
-from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.errors import UserError
 from convblocks.figures.tables import Table, to_console
 from convblocks.model.networks import ARCHITECTURES
@@ -94,7 +93,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--seconds", type=int, default=BUDGET)
     options = parser.parse_args(arguments)
     archs, budget = list(dict.fromkeys(options.arch)), options.seconds
-    MNISTFiles(DEFAULT_ROOT).prepare()
     echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET * cpus:

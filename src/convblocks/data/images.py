@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
@@ -16,17 +15,11 @@ from convblocks.errors import DataError, UsageError
 # The names of further classes are left out in messages.
 MOST_NAMES = 30
 
-# Of an image; larger ones are a mistake, or a forged checkpoint.
-MOST_PIXELS = 10**8
-
 # Mean and standard deviation are rounded to so many digits, which gives the course's 0.1307 and 0.3081 for MNIST.
 DIGITS = 4
 
 # Images counted at a time.
 PART = 100
-
-# The share of the free memory that images may take; the rest is for training.
-SHARE_OF_MEMORY = 0.8
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class ImageSpec:
         std: Standard deviation, likewise.
 
     Raises:
-        UsageError: an impossible shape, fewer than two classes, two classes of one name, or a wrong mean or std.
+        UsageError: an impossible shape, fewer than two classes, two of one name, or a name that is not plain text.
     """
 
     channels: int
@@ -55,14 +48,8 @@ class ImageSpec:
     def __post_init__(self) -> None:
         if self.channels not in (1, 3) or min(self.shape) < 1:
             raise UsageError(f"images of shape {self.shape}: they must have 1 or 3 channels, and pixels")
-        if self.height * self.width > MOST_PIXELS:
-            raise UsageError(f"images of {self.height} x {self.width} pixels: {MOST_PIXELS:,} are the most")
-        if odd := [name for name in self.classes if not name.isprintable()]:
-            raise UsageError(f"the class name {odd[0]!r} is not plain text")
-        if len(set(self.classes)) < max(len(self.classes), 2):
-            raise UsageError(f"two or more classes with different names are needed, not {self.classes}")
-        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
-            raise UsageError(f"each of {self.channels} channels needs a mean, and a standard deviation above 0")
+        if len(set(self.classes)) < max(len(self.classes), 2) or not all(map(str.isprintable, self.classes)):
+            raise UsageError(f"two or more classes with different names in plain text are needed, not {self.classes}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -77,7 +64,7 @@ class ImageSpec:
         """What ``normalize`` does, for many batches on one device."""
         # Tensors on the device: on CUDA torch divides by a Python number as an inexact product with its reciprocal.
         white = torch.full((), 255.0, device=device)
-        mean, std = (_of_each_channel(values, device) for values in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
         return lambda images: images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
     def same_images(self, other: "ImageSpec") -> bool:
@@ -100,18 +87,11 @@ class ImageSpec:
         Raises:
             UsageError: these are not the values of an image spec.
         """
+        arguments: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         try:
-            channels, height, width = (int(values[name]) for name in ("channels", "height", "width"))
-            classes = tuple(str(name) for name in values["classes"])
-            mean, std = (tuple(float(value) for value in values[name]) for name in ("mean", "std"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UsageError(f"{values!r} is not an image spec: {error!r}") from error
-        return cls(channels, height, width, classes, mean, std)
-
-
-def _of_each_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Values as (C, 1, 1), filled in on the device: a copy would make the CPU wait."""
-    return torch.stack([torch.full((1, 1), value, device=device) for value in values])
+            return cls(**arguments)
+        except TypeError as error:
+            raise UsageError(f"{values!r} is not an image spec: {error}") from error
 
 
 # Mean and standard deviation are those of the course.
@@ -143,7 +123,6 @@ class ImageSets:
         image_spec: Shape, classes and normalisation of both.
         fingerprint: The MD5 of each part of the data, by which a resumed run recognises its data.
         folder: The folder they were read from.
-        original: Whether they are MNIST's own files.
         note: What ``fit`` says about them.
     """
 
@@ -152,7 +131,6 @@ class ImageSets:
     image_spec: ImageSpec
     fingerprint: dict[str, str]
     folder: Path = Path()
-    original: bool = False
     note: str = ""
 
     @classmethod
@@ -164,14 +142,12 @@ class ImageSets:
         Raises:
             DataError: the images are not (N, C, H, W) uint8, differ in shape, or have labels out of range.
         """
-        parts = {"training set": train} | ({"test set": test} if test else {})
-        channels, height, width = train.images.shape[1:] if train.images.ndim == 4 else (0, 0, 0)
-        for name, part in parts.items():
-            _check(name, part, (channels, height, width), len(classes))
-        seen = {name: count(part) for name, part in parts.items()}
-        mean, std = mean_and_std(seen["training set"][0])
-        image_spec = ImageSpec(channels, height, width, tuple(classes), mean, std)
-        fingerprint = {name: md5 for name, (_, md5) in seen.items()}
+        counts, fingerprint = {}, {}
+        for name, part in ({"training set": train} | ({"test set": test} if test else {})).items():
+            _check(name, part, tuple(train.images.shape[1:]), len(classes))
+            counts[name], fingerprint[name] = count(part)
+        channels, height, width = train.images.shape[1:]
+        image_spec = ImageSpec(channels, height, width, tuple(classes), *mean_and_std(counts["training set"]))
         fingerprint["list of classes"] = hashlib.md5("\n".join(classes).encode(), usedforsecurity=False).hexdigest()
         return cls(train, test or train[:0], image_spec, fingerprint, folder)
 
@@ -199,22 +175,9 @@ class ImageSource(ABC):
 
 
 def load_images(source: ImageSource) -> ImageSets:
-    """The image sets of a source.
-
-    Raises:
-        DataError: the data cannot be read.
-        UsageError: the source does not return ImageSets.
-    """
-    read: Any = source.load()
-    if not isinstance(read, ImageSets):
-        name = f"{type(source).__module__}.{type(source).__qualname__}"
-        raise UsageError(f"the source {name} loads a {type(read).__name__}, not ImageSets: make them with ImageSets.of")
-    return read if read.folder != Path() else replace(read, folder=source.root)
-
-
-def memory_for_images() -> float:
-    """Memory that images may take, in bytes."""
-    return SHARE_OF_MEMORY * psutil.virtual_memory().available
+    """The image sets of a source, with its root as their folder if it names none."""
+    sets = source.load()
+    return sets if sets.folder != Path() else replace(sets, folder=source.root)
 
 
 def count(part: LabelledImages) -> tuple[Tensor, str]:
@@ -237,24 +200,19 @@ def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
     So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0 after normalisation.
     """
-    means, deviations = [], []
     values = torch.arange(256, dtype=torch.float64) / 255
-    for shares in counts.double() / counts.sum(dim=1, keepdim=True):
-        mean = (shares * values).sum()
-        means.append(round(float(mean), DIGITS))
-        deviations.append(round(float((shares * (values - mean) ** 2).sum().sqrt()), DIGITS) or 1.0)
-    return tuple(means), tuple(deviations)
+    shares = counts / counts.sum(dim=1, keepdim=True, dtype=torch.float64)
+    means = (shares * values).sum(dim=1)
+    deviations = (shares * (values - means[:, None]) ** 2).sum(dim=1).sqrt()
+    return (
+        tuple(round(mean, DIGITS) for mean in means.tolist()),
+        tuple(round(deviation, DIGITS) or 1.0 for deviation in deviations.tolist()),
+    )
 
 
 def _check(name: str, part: LabelledImages, shape: tuple[int, ...], classes: int) -> None:
     images, labels = part.images, part.labels
     if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != shape or not len(images):
-        raise DataError(
-            f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, but are {tuple(images.shape)}"
-        )
-    if labels.dtype != torch.int64 or labels.shape != (len(images),):
-        raise DataError(f"the {name}'s labels must be ({len(images)},) int64, not {tuple(labels.shape)} {labels.dtype}")
-    if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise DataError(
-            f"the {name}'s labels must be in 0..{classes - 1}, but go from {labels.min()} to {labels.max()}"
-        )
+        raise DataError(f"the {name}'s images must be (N, C, H, W) uint8, all of one shape, not {tuple(images.shape)}")
+    if labels.dtype != torch.int64 or labels.shape != (len(images),) or not set(labels.tolist()) <= {*range(classes)}:
+        raise DataError(f"the {name}'s labels must be ({len(images)},) int64, each in 0..{classes - 1}")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Dataset, IterableDataset, SequentialSampler
+from torch.utils.data import IterableDataset, SequentialSampler
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 
@@ -96,32 +96,6 @@ def fetch(images: Tensor, parts: Iterable[Tensor]) -> Iterator[Tensor]:
     return batches(parts) if batches else (images.index_select(0, part) for part in parts)  # faster than images[part]
 
 
-class NormalizedImages(Dataset[tuple[Tensor, Tensor]]):
-    """Single images (C, H, W) float32, normalised, and their targets () int64."""
-
-    def __init__(self, data: LabelledImages, image_spec: ImageSpec) -> None:
-        self.data = data
-        self.image_spec = image_spec
-
-    def __len__(self) -> int:
-        return len(self.data.labels)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.image_spec.normalize(self.data.images[index].unsqueeze(0)).squeeze(0), self.data.labels[index]
-
-
-class EpochSampler(SequentialSampler):
-    """Passes the epoch that Lightning sets on to a loader.
-
-    With overfit_batches Lightning would try to replace a sampler that is not sequential, which only works for torch's
-    own loaders.
-    """
-
-    def __init__(self, loader: "ImageLoader") -> None:
-        super().__init__(loader.dataset)
-        self.set_epoch = loader.set_epoch
-
-
 class ImageLoader(IterableDataset[Batch]):
     """Yields batches: images (B, C, H, W) float32, normalised, and targets (B,) int64, on the device of the data.
 
@@ -130,9 +104,9 @@ class ImageLoader(IterableDataset[Batch]):
     the order is a function of (seed, epoch). Each iteration is an epoch: the one that Lightning sets with
     ``set_epoch``, or else the next.
 
-    ``dataset`` holds the same images one by one, in the order of the files and without augmentation. Lightning Fabric
-    accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``. There a loader for
-    several processes needs ``processes`` and ``process``, which the data module takes from the Trainer.
+    Lightning Fabric accepts torch's loaders only: ``fabric.setup_dataloaders(DataLoader(loader, batch_size=None))``.
+    There a loader for several processes needs ``processes`` and ``process``, which the data module takes from the
+    Trainer.
 
     Args:
         data: The images and their labels.
@@ -168,8 +142,10 @@ class ImageLoader(IterableDataset[Batch]):
         self.augmentation = augmentation
         self.processes = processes
         self.process = process
-        self.dataset = NormalizedImages(data, image_spec)
-        self.sampler = EpochSampler(self)
+        # Through it Lightning sets the epoch. With overfit_batches it would replace one that is not sequential, which
+        # only works for torch's own loaders.
+        self.sampler = SequentialSampler(data.labels)
+        self.sampler.set_epoch = self.set_epoch  # type: ignore[attr-defined]
         self._epoch = 0
         self._state: dict[str, int] = {}
         self._resume: dict[str, int] = {}
@@ -191,15 +167,18 @@ class ImageLoader(IterableDataset[Batch]):
         self._epoch, self._resume = epoch + 1, {}
         # Batches done before a resume in the middle of this epoch; 0 without one.
         done = resume["position"] if resume.get("epoch") == epoch else 0
-        order, draws = self._order(epoch), self._draws(epoch)
+        order, device = self._order(epoch), self.data.labels.device
+        draws = epoch_draws(len(order), self.seed, epoch).to(device) if self.augmentation else None
         parts = order.split(self.batch_size)[done:]
         if self.processes > 1:
             parts = [part.tensor_split(self.processes)[self.process] for part in parts]
-        normalize = self.image_spec.normalizer(self.data.labels.device)
+        normalize = self.image_spec.normalizer(device)
         fetched = fetch(self.data.images, parts)
         for position, (indices, images) in enumerate(zip(parts, fetched, strict=True), start=done + 1):
             self._state = {"epoch": epoch, "position": position}
-            yield normalize(self._augmented(images, indices, draws)), self.data.labels.index_select(0, indices)
+            if self.augmentation and draws is not None:
+                images = self.augmentation(images, draws.index_select(0, indices))
+            yield normalize(images), self.data.labels.index_select(0, indices)
 
     def state_dict(self) -> dict[str, int]:
         """The current epoch, and how many of its batches were yielded."""
@@ -214,13 +193,3 @@ class ImageLoader(IterableDataset[Batch]):
         if not self.shuffle:
             return torch.arange(size, device=device)
         return torch.randperm(size, generator=epoch_generator(self.seed, epoch)).to(device)
-
-    def _draws(self, epoch: int) -> Tensor | None:
-        if self.augmentation is None:
-            return None
-        return epoch_draws(len(self.data.labels), self.seed, epoch).to(self.data.labels.device)
-
-    def _augmented(self, images: Tensor, indices: Tensor, draws: Tensor | None) -> Tensor:
-        if self.augmentation is None or draws is None:
-            return images
-        return self.augmentation(images, draws.index_select(0, indices))

@@ -4,29 +4,22 @@ import gzip
 import hashlib
 import math
 import os
-import tempfile
 import zlib
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
-from torchvision import datasets
 
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.errors import DataError, UsageError
-from convblocks.files import machine_lock
-
-# Where a wheel holds MNIST's archives; a clone of the repository has them in its data folder.
-PACKAGED = Path(__file__).with_name("MNIST") / "raw"
 
 
 def default_root() -> Path:
-    """The folder that CONVBLOCKS_DATA names, else the repository's data folder, else one of the user's cache."""
+    """The folder that CONVBLOCKS_DATA names, else the repository's data folder, else this one, where a wheel has it."""
     if named := os.environ.get("CONVBLOCKS_DATA"):
         return Path(os.path.expanduser(named)).absolute()
     repository = Path(__file__).resolve().parents[3] / "data"
-    return repository if (repository / "MNIST").is_dir() else user_cache_path("convblocks")
+    return repository if (repository / "MNIST").is_dir() else Path(__file__).parent
 
 
 DEFAULT_ROOT = default_root()
@@ -38,9 +31,6 @@ ORIGINAL_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-
-# In bytes: EMNIST's largest file has 547 million. A damaged header may announce any number.
-LARGEST_FILE = 1_000_000_000
 
 
 def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
@@ -59,30 +49,6 @@ def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
 class MNISTFiles(ImageSource):
     """The four files below a folder, MNIST's or another data set's."""
 
-    def prepare(self) -> None:
-        """Download MNIST if the default root has no files. Safe to call from several processes.
-
-        Raises:
-            DataError: there are no files, or not all four, or they could not be downloaded.
-        """
-        root = self.root
-        if find_files(root):
-            return
-        if root != DEFAULT_ROOT:
-            raise DataError(nothing_in(root))
-        try:
-            (root / "MNIST").mkdir(parents=True, exist_ok=True)
-            with machine_lock(f"fetch {root}"), tempfile.TemporaryDirectory(dir=root) as unfinished:
-                if not find_files(root):  # else another process was faster
-                    datasets.MNIST(unfinished, download=True)
-                    Path(unfinished, "MNIST", "raw").replace(root / "MNIST" / "raw")
-        except (RuntimeError, OSError) as error:
-            if not find_files(root):  # else a process on another machine was faster
-                raise DataError(
-                    f"no MNIST files in {root}, and they could not be downloaded: put {', '.join(ORIGINAL_MD5)} (or "
-                    "their .gz archives) there, or name a folder that holds them with CONVBLOCKS_DATA"
-                ) from error
-
     def load(self) -> ImageSets:
         """Read both sets into memory: images (N, 1, H, W) uint8.
 
@@ -93,20 +59,22 @@ class MNISTFiles(ImageSource):
         """
         files = find_files(self.root)
         if not files:
-            raise DataError(nothing_in(self.root))
+            found = f"{self.root} holds no data" if self.root.is_dir() else f"there is no folder {self.root}"
+            raise DataError(
+                f"{found}: --data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), "
+                "or pictures as train/<class>/* and test/<class>/*"
+            )
         paths = list(files.values())
         (train, train_md5), (test, test_md5) = _read_set(*paths[:2]), _read_set(*paths[2:])
         fingerprint = dict(zip(files, train_md5 + test_md5, strict=True))
         classes = [str(label) for label in range(1 + int(max(train.labels.max(), test.labels.max())))]
         alike = train.images.shape[1:] == test.images.shape[1:] == MNIST.shape and len(classes) <= len(MNIST.classes)
         image_spec = MNIST if alike else ImageSets.of(train, test, classes).image_spec
-        return ImageSets(train, test, image_spec, fingerprint, paths[0].parent, original=fingerprint == ORIGINAL_MD5)
+        return ImageSets(train, test, image_spec, fingerprint, paths[0].parent)
 
 
 def find_files(root: Path) -> dict[str, Path]:
     """The four files by name, in ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST first; empty if none is.
-
-    If the default root has neither them nor pictures, those of the wheel.
 
     Raises:
         DataError: not all four are there, or there are several data sets, none of them MNIST.
@@ -115,23 +83,13 @@ def find_files(root: Path) -> dict[str, Path]:
     others = sorted({*root.glob("*/raw")} - {*usual})
     found = [folder for folder in (*usual, *others) if _files_in(folder)]
     if not found:
-        return _files_in(PACKAGED) if root == DEFAULT_ROOT and not (root / "train").is_dir() else {}
+        return {}
     if found[0] in others and len(found) > 1:
         raise DataError(f"{root} holds several data sets: point --data.root to one, such as {found[0].parent}")
     files = _files_in(found[0])
     if missing := [name for name in ORIGINAL_MD5 if name not in files]:
         raise DataError(f"{found[0]} lacks {' and '.join(missing)}: put the file or its .gz archive there")
     return files
-
-
-def nothing_in(root: Path) -> str:
-    """The message for a root without data: what is there, and what is expected."""
-    names = [f"{path.name}/" if path.is_dir() else path.name for path in sorted(root.glob("*"))]
-    held = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") or "nothing"
-    return (
-        f"{f'{root} holds {held}' if root.is_dir() else f'there is no folder {root}'}: --data.root must name a folder "
-        "with MNIST's four files (in it, in raw/ or in MNIST/raw/), or pictures as train/<class>/* and test/<class>/*"
-    )
 
 
 def _files_in(folder: Path) -> dict[str, Path]:
@@ -160,11 +118,10 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = file.read(4 + 4 * dimensions)
             shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4)]
-            size = math.prod(shape)
-            if header[:4] != bytes((0, 0, 8, dimensions)) or not 0 < size <= LARGEST_FILE:
+            if header[:4] != bytes((0, 0, 8, dimensions)) or 0 in shape:
                 raise ValueError("its header is wrong")
-            content = file.read(size + 1)  # to the end, where gzip verifies its checksum
-        if len(content) != size:
+            content = file.read()  # to the end, where gzip verifies its checksum
+        if len(content) != (size := math.prod(shape)):
             raise ValueError(f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says")
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged, or of another kind ({error}): put an intact IDX file there") from error

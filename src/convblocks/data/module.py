@@ -13,15 +13,7 @@ from lightning.pytorch import LightningDataModule
 
 from convblocks import wings
 from convblocks.data import mnist
-from convblocks.data.images import (
-    MNIST,
-    ImageSets,
-    ImageSource,
-    ImageSpec,
-    LabelledImages,
-    load_images,
-    memory_for_images,
-)
+from convblocks.data.images import MNIST, ImageSets, ImageSource, ImageSpec, LabelledImages, load_images
 from convblocks.data.loader import Augmentation, ImageLoader
 from convblocks.data.mnist import MNISTFiles
 from convblocks.errors import DataError, UsageError
@@ -90,12 +82,8 @@ class ImageDataModule(LightningDataModule):
             raise UsageError(
                 "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
             )
-        if size and not min(size) >= 1:
-            raise UsageError(f"--data.size must be at least 1 x 1, but is {size[0]} x {size[1]}")
         if size and source:
             raise UsageError("--data.size is for folders of pictures: a --data.source scales its images itself")
-        if root == "":
-            raise UsageError("the data root is empty: name a folder, such as . for the current one")
         self.root = mnist.DEFAULT_ROOT if root is None else Path(os.path.expanduser(root))
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -120,12 +108,10 @@ class ImageDataModule(LightningDataModule):
     def notes(self) -> list[str]:
         """What ``fit`` prints about the images that were read; of MNIST's nothing."""
         files, notes = self.files, []
-        if not files.original:
+        if files.fingerprint != mnist.ORIGINAL_MD5:
             images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
-            note = " (not the original MNIST)" if files.image_spec == MNIST else ""
-            source = type(self.source)
-            origin = f"{source.__module__}.{source.__qualname__}" if self._make_source else files.folder
-            notes.append(f"{origin}: {images}{note}, {files.image_spec}")
+            origin = type(self.source).__qualname__ if self._make_source else files.folder
+            notes.append(f"{origin}: {images}, {files.image_spec}")
         if files.note:
             notes.append(files.note)
         if not len(files.test.labels):
@@ -135,9 +121,7 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def source(self) -> ImageSource:
         """The source of the data."""
-        if self._make_source:
-            return self._make_source(self.root)
-        source = find_source(self.root, self.size)
+        source = self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
         source.copies = 2 if self.val_size else 1  # the held-out images and the others are copies
         return source
 
@@ -153,7 +137,7 @@ class ImageDataModule(LightningDataModule):
         return self.files.image_spec
 
     def prepare_data(self) -> None:
-        """Download or decode the files, in one process per machine at a time."""
+        """Decode the pictures, or what else the source prepares, in one process per machine at a time."""
         if self._is_read:
             return
         with machine_lock(self.root.resolve()) if self._make_source else nullcontext():
@@ -163,34 +147,27 @@ class ImageDataModule(LightningDataModule):
         """Read the files into memory; Lightning calls it in every process, before fit and before test."""
         if self._is_read:
             return
-        self.files = load_images(self.source)
-        self._adapt_to_images()
-        size = len(self.files.train.labels)
-        if self.val_size >= size:
-            raise UsageError(f"--data.val_size {self.val_size} leaves none of the {size:,} training images to train on")
-        needed, free = self.files.train.images.nbytes, memory_for_images()
-        if self.val_size and needed > free:
+        self.files = files = load_images(self.source)
+        if not (len(files.test.labels) or self.val_size):
             raise DataError(
-                f"holding out training images takes another {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB "
-                "are free for them: give a smaller --data.size, or no --data.val_size"
+                f"{files.folder} has no test images: add some (pictures go into test/<class>/), or hold out training "
+                "images with --data.val_size"
             )
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        order = torch.randperm(len(files.train.labels), generator=torch.Generator().manual_seed(SPLIT_SEED))
         held_out, kept = order[: self.val_size], order[self.val_size :]
         if self.batch_size > len(kept):
-            raise UsageError(f"--batch_size {self.batch_size} is above the {len(kept):,} training images")
-        self.train = self.files.train[kept] if self.val_size else self.files.train
-        held_out_images = self.files.train[held_out]
-        self.test = self.files.test if len(self.files.test.labels) else held_out_images
-        self.val = held_out_images if self.val_size else self.test
+            beside = f" that --data.val_size {self.val_size} leaves" if self.val_size else ""
+            raise UsageError(f"--batch_size {self.batch_size} is above the {len(kept):,} training images{beside}")
+        if files.image_spec != MNIST:
+            self.augmentation = replace(self.augmentation, black_outside=False)
+        self.train, self.val = files.train, files.test
+        if self.val_size:
+            self.train, self.val = files.train[kept], files.train[held_out]
+        self.test = files.test if len(files.test.labels) else self.val
         self._is_read = True
 
     def train_dataloader(self) -> ImageLoader:
-        loader = self._loader(self.train, self.batch_size, training=True)
-        if self.batch_size % loader.processes:
-            raise UsageError(
-                f"--batch_size {self.batch_size} cannot be shared between {loader.processes} processes equally"
-            )
-        return loader
+        return self._loader(self.train, self.batch_size, training=True)
 
     def val_dataloader(self) -> ImageLoader:
         return self._loader(self.val, self.eval_batch_size, training=False)
@@ -201,20 +178,6 @@ class ImageDataModule(LightningDataModule):
     def predict_dataloader(self) -> ImageLoader:
         """The test images, in the order of the files."""
         return self.test_dataloader()
-
-    def _adapt_to_images(self) -> None:
-        """Adapt the augmentation to the images that were read, and refuse settings that do not fit them."""
-        image_spec = self.files.image_spec
-        if image_spec != MNIST:
-            self.augmentation = replace(self.augmentation, black_outside=False)
-        longer = max(image_spec.height, image_spec.width)
-        if self.augmentation.shift > longer:
-            raise UsageError(f"--data.shift must be 0 to {longer} pixels, but is {self.augmentation.shift}")
-        if not (len(self.files.test.labels) or self.val_size):
-            raise DataError(
-                f"{self.files.folder} has no test images: add some (pictures go into test/<class>/), or hold out "
-                "training images with --data.val_size"
-            )
 
     def _loader(self, data: LabelledImages, batch_size: int, training: bool) -> ImageLoader:
         trainer = self.trainer
@@ -236,14 +199,5 @@ class MNISTDataModule(ImageDataModule):
 
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
-    """The source for the data in a folder.
-
-    Args:
-        root: The folder.
-        size: Height and width to scale pictures to.
-
-    Raises:
-        UsageError: a size was given, but these are not pictures.
-    """
-    source: ImageSource | None = wings.find_source(root, size)
-    return MNISTFiles(root) if source is None else source  # which says what is missing
+    """The source for the data in a folder; pictures are scaled to the size, and others refused with a UsageError."""
+    return wings.find_source(root, size) or MNISTFiles(root)  # which says what is missing

@@ -11,10 +11,10 @@ from PIL import Image
 
 from convblocks.data.images import MNIST
 from convblocks.demo.maps import Layer, as_picture, layers_of, window_of
+from convblocks.diagnosis.relus import relus_of
 from convblocks.errors import UserError
 from convblocks.handwriting.sight import Pixels, doubt, look
-from convblocks.model.networks import places_of
-from convblocks.model.relus import relus_of
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.model.restore import TrainedNetwork
 from convblocks.pictures.decoding import to_picture
 from convblocks.run.directory import LOGS
@@ -49,7 +49,7 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
 
 def colours_of(archs: Sequence[str]) -> list[int]:
     """Of 4 colours those that networks have in figures; by their places if one stands twice, or the colours run out."""
-    places = places_of(archs)
+    places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *archs]))}
     colours = [places[arch] for arch in archs]
     return colours if len(set(colours)) == len(archs) and max(colours) < COLOURS else [*range(len(archs))]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from convblocks.diagnosis.relus import LAYERS, watch_relus
 from convblocks.handwriting.sight import Pixels
-from convblocks.model.relus import LAYERS, watch_relus
 from convblocks.model.restore import TrainedNetwork
 
 # How many maps of a layer are drawn: more would be too small to be recognised.

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from convblocks.diagnosis.relus import relus_of, watch_relus
 from convblocks.model.networks import evaluating
-from convblocks.model.relus import relus_of, watch_relus
 
 
 def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:

@@ -28,6 +28,7 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.figures.measures import calibration_error, confusion, f1, precision, recall
 from convblocks.figures.panels import evaluation_panels, figure_of
 from convblocks.figures.style import render
 
@@ -113,7 +114,7 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
 
 def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
     """The results as ``--json`` prints them."""
-    measures = zip(evaluation.classes, evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
+    measures = zip(evaluation.classes, *_by_class(evaluation), strict=True)
     return {
         "checkpoint": str(trained.path),
         "arch": trained.arch,
@@ -121,12 +122,12 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
         "n": len(evaluation.targets),
         "loss": evaluation.loss,
         "accuracy": evaluation.accuracy,
-        "expected_calibration_error": evaluation.calibration_error,
+        "expected_calibration_error": calibration_error(evaluation),
         "classes": [
-            {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1)}
-            for name, precision, recall, f1 in measures
+            {"class": name, "precision": float(right), "recall": float(found), "f1": float(mean)}
+            for name, right, found, mean in measures
         ],
-        "confusion": evaluation.confusion.tolist(),
+        "confusion": confusion(evaluation).tolist(),
     }
 
 
@@ -137,12 +138,17 @@ def tables(evaluation: Evaluation) -> Sequence[Table]:
 
 
 def classes_table(evaluation: Evaluation) -> Table:
-    columns = zip(evaluation.confusion.sum(dim=1), evaluation.precision, evaluation.recall, evaluation.f1, strict=True)
+    columns = zip(confusion(evaluation).sum(dim=1), *_by_class(evaluation), strict=True)
     rows = [
         [name, f"{n:,}", *(percent(float(value)) if n else "-" for value in values)]
         for name, (n, *values) in zip(evaluation.classes, columns, strict=True)
     ]
     return Table("Classes", ["class", "n", "precision", "recall", "F1"], rows)
+
+
+def _by_class(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
+    """Precision, recall and F1 of each class."""
+    return precision(evaluation), recall(evaluation), f1(evaluation)
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
@@ -153,14 +159,14 @@ def confusion_table(evaluation: Evaluation) -> Table:
         names = tuple(f"{head} {name}" for head, name in zip(heads, names, strict=True))
     rows = [
         [name, *(str(count) if count else "" for count in counts)]
-        for name, counts in zip(names, evaluation.confusion.tolist(), strict=True)
+        for name, counts in zip(names, confusion(evaluation).tolist(), strict=True)
     ]
     return Table("Confusion: true classes down, predicted ones across", ["", *heads], rows)
 
 
 def summary(evaluation: Evaluation) -> str:
     images, wrong = len(evaluation.targets), int((evaluation.predicted != evaluation.targets).sum())
-    measures = f"loss {evaluation.loss:.4f}, calibration error {percent(evaluation.calibration_error)}"
+    measures = f"loss {evaluation.loss:.4f}, calibration error {percent(calibration_error(evaluation))}"
     return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
 
 
@@ -176,7 +182,7 @@ def most_confused(evaluation: Evaluation) -> str:
 
 def mistakes(evaluation: Evaluation) -> list[tuple[str, str, int]]:
     """True class, predicted class and number of images of each kind of mistake, the most frequent first."""
-    classes, counts = evaluation.classes, evaluation.confusion.fill_diagonal_(0)
+    classes, counts = evaluation.classes, confusion(evaluation).fill_diagonal_(0)
     places = counts.flatten().argsort(descending=True, stable=True).tolist()
     pairs = [divmod(place, len(classes)) for place in places]
     return [(classes[true], classes[one], int(counts[true, one])) for true, one in pairs if counts[true, one]]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convblocks.command_line import Parser
 from convblocks.data import mnist
-from convblocks.data.images import MNIST, ImageSets, ImageSource, load_images
+from convblocks.data.images import ImageSets, ImageSource, load_images
 from convblocks.data.module import find_source
 from convblocks.errors import DataError
 from convblocks.model import class_specs
@@ -34,11 +34,9 @@ def load_network_and_data(options: Namespace) -> tuple[TrainedNetwork, ImageSets
     if options.source:
         class_specs.import_class(options.source)
         source = class_specs.instantiate(ImageSource, options.source, root)
-    elif root.is_dir() or expected.same_images(MNIST):
+    else:
         source = find_source(root)
         source.size = (expected.height, expected.width)  # pictures are scaled to it
-    else:  # a missing folder would be filled with MNIST
-        raise DataError(f"there is no folder {root}: give the data that {trained.path} was trained on")
     source.prepare()
     data = load_images(source)
     if not expected.same_images(data.image_spec):

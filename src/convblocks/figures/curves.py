@@ -15,7 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
-from convblocks.model.networks import ARCHITECTURES, places_of
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import DEAD
 from convblocks.run.judge import Judge
 from convblocks.run.result import RunResult, by_arch
@@ -89,7 +89,7 @@ def dead_units_figure(results: Sequence[RunResult]) -> Figure:
 def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
     """A curve for each network, in their order; a registered one has its own colour in every figure."""
     found = by_arch(results)
-    places = places_of(found)
+    places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *found]))}
     return [Curve(_short(arch), style(places[arch]), own) for arch, own in found.items()]
 
 

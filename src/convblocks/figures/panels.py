@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from convblocks.data.images import ImageSpec
+from convblocks.figures import measures
 from convblocks.figures.estimates import wilson
 from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
 from convblocks.model.evaluation import Evaluation
@@ -57,7 +58,7 @@ def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel
 
 def confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix; colours show the mistakes only, which the diagonal would outshine."""
-    counts = evaluation.confusion.numpy()
+    counts = measures.confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     size = _size_of(SMALL, evaluation.classes)
     colour = to_rgb(style(1).colour)
@@ -77,7 +78,7 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
     has_names = max(map(len, names)) > 2
     (rows, columns), link = (NAMED_GRID, " →\n") if has_names else (GRID, " → ")
     order = evaluation.losses.argsort(descending=True)[: rows * columns]
-    confidence = 100 * evaluation.probabilities.amax(dim=1)
+    confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     captions = [
         f"{names[evaluation.targets[index]]}{link}{names[evaluation.predicted[index]]}  {confidence[index]:.0f} %"
         for index in order
@@ -88,7 +89,7 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
 
 def reliability(evaluation: Evaluation, axes: Axes) -> None:
     """How often answers of each probability are right; on the diagonal a network is calibrated."""
-    counts, confidence, accuracy = evaluation.reliability().T.numpy()
+    counts, confidence, accuracy = measures.reliability(evaluation).T.numpy()
     low, high = np.transpose([wilson(*one) for one in zip(accuracy.tolist(), counts.tolist(), strict=True)])
     axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for of_these, alpha in ((counts >= FEW, 1.0), (counts < FEW, 0.35)):
@@ -101,15 +102,15 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
         xlim=(0, 1.05),
         ylim=(0, 1.05),
         xticks=np.linspace(0, 1, 6),
-        title=f"expected calibration error {100 * evaluation.calibration_error:.2f} %",
+        title=f"expected calibration error {100 * measures.calibration_error(evaluation):.2f} %",
     )
 
 
 def class_errors(evaluation: Evaluation, axes: Axes) -> None:
     """The error rate of each class."""
-    counts = evaluation.confusion.sum(dim=1)
+    counts = measures.confusion(evaluation).sum(dim=1)
     present = counts.nonzero().flatten()
-    errors = 100 * (1 - evaluation.recall.double()[present])
+    errors = 100 * (1 - measures.recall(evaluation).double()[present])
     shares = zip((errors / 100).tolist(), counts[present].tolist(), strict=True)
     low, high = 100 * np.transpose([wilson(*one) for one in shares])
     axes.vlines(present, low, high, color=style(0).colour, linewidth=1.2)

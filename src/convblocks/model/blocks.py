@@ -5,7 +5,9 @@ and what the head does with the last block's images. ``BlockNetwork`` combines t
 tell which of them matters.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
+from convblocks.model.networks import conv_batchnorm_block, conv_maxpool_block
 
 Downsampling = Literal["maxpool", "stride"]
 Normalisation = Literal["none", "batch", "centre"]
@@ -21,13 +24,6 @@ Activation = Literal["relu", "leaky_relu"]
 
 # The output channels of the blocks, as in the course's networks.
 CHANNELS = (32, 64, 100)
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "downsampling": get_args(Downsampling),
-    "normalisation": get_args(Normalisation),
-    "head": get_args(Head),
-    "activation": get_args(Activation),
-}
 
 
 class Centring2d(nn.Module):
@@ -87,57 +83,35 @@ class BlockNetwork(nn.Module):
         crop: int = 0,
     ) -> None:
         super().__init__()
-        given = {"downsampling": downsampling, "normalisation": normalisation, "head": head, "activation": activation}
-        for name, choice in given.items():
-            if choice not in CHOICES[name]:
-                raise UsageError(f"{name} must be one of {', '.join(CHOICES[name])}, but is {choice!r}")
-        if crop < 0:
-            raise UsageError(f"crop must be at least 0, but is {crop}")
+        choices = (downsampling, Downsampling), (normalisation, Normalisation), (head, Head), (activation, Activation)
+        for choice, known in choices:
+            if choice not in get_args(known):
+                raise UsageError(f"{choice!r} is none of {', '.join(get_args(known))}")
         self.crop = crop
-        height, width = (size - 2 * crop for size in (image_spec.height, image_spec.width))
-        if min(height, width) < (least := 2 ** len(channels)):
-            blocks = f"{len(channels)} blocks: {least} x {least} are needed"
-            raise UsageError(f"images of {height} x {width} are too small for {blocks}")
-        inputs = (image_spec.channels, *channels[:-1])
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(*_layers(one, other, downsampling, normalisation, activation))
-                for one, other in zip(inputs, channels, strict=True)
-            )
-        )
-        for _ in channels:
-            height, width = (size // 2 if downsampling == "maxpool" else -(-size // 2) for size in (height, width))
-        positions = height * width if head == "flatten" else 1
+        height, width = image_spec.height - 2 * crop, image_spec.width - 2 * crop
+        shrunk = 2 ** len(channels)  # by so much the blocks shrink images
+        if min(height, width) < shrunk:
+            raise UsageError(f"images of {height} x {width} are too small: {shrunk} x {shrunk} are needed")
+        is_pooling = downsampling == "maxpool"
+        self.blocks = nn.Sequential()
+        for inputs, outputs in pairwise([image_spec.channels, *channels]):
+            block = conv_maxpool_block(inputs, outputs) if is_pooling else conv_batchnorm_block(inputs, outputs)
+            if not is_pooling:
+                del block[2]  # the course's batch norm
+            if activation == "leaky_relu":
+                block[1] = nn.LeakyReLU(0.01)
+            if normalisation != "none":
+                block.append(nn.BatchNorm2d(outputs) if normalisation == "batch" else Centring2d(outputs))
+            for parameter in block[0].parameters():
+                parameter.data.mul_(initial_scale)
+            self.blocks.append(block)
+        as_whole = math.floor if is_pooling else math.ceil
+        positions = as_whole(height / shrunk) * as_whole(width / shrunk) if head == "flatten" else 1
         average = [nn.AdaptiveAvgPool2d(1)] if head == "average" else []
         linear = nn.Linear(channels[-1] * positions, len(image_spec.classes))
         self.head = nn.Sequential(*average, nn.Flatten(), linear)
-        with torch.no_grad():
-            for convolution in (layer for layer in self.modules() if isinstance(layer, nn.Conv2d)):
-                for parameter in convolution.parameters():
-                    parameter.mul_(initial_scale)
 
     def forward(self, images: Tensor) -> Tensor:
         inside = slice(self.crop, -self.crop or None)
         logits: Tensor = self.head(self.blocks(images[..., inside, inside]))
         return logits
-
-
-def _layers(
-    in_channels: int,
-    out_channels: int,
-    downsampling: Downsampling,
-    normalisation: Normalisation,
-    activation: Activation,
-) -> Iterator[nn.Module]:
-    """The layers of a block: (B, in, H, W) to (B, out, H / 2, W / 2)."""
-    if downsampling == "maxpool":
-        yield nn.Conv2d(in_channels, out_channels, kernel_size=3, padding="same")
-    else:
-        yield nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1)
-    yield nn.ReLU() if activation == "relu" else nn.LeakyReLU(0.01)
-    if downsampling == "maxpool":
-        yield nn.MaxPool2d(kernel_size=2, stride=2)
-    if normalisation == "batch":
-        yield nn.BatchNorm2d(out_channels)
-    elif normalisation == "centre":
-        yield Centring2d(out_channels)

@@ -126,11 +126,7 @@ class ImageClassifier(LightningModule):
         datamodule = getattr(self.trainer, "datamodule", None)
         self._log_epoch(getattr(datamodule, "evaluation_split", "val"), self.eval_metrics)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._measure(batch, self.eval_metrics)
-
-    def on_test_epoch_start(self) -> None:
-        self.eval_metrics.reset()
+    test_step, on_test_epoch_start = validation_step, on_validation_epoch_start
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test", self.eval_metrics)
@@ -190,7 +186,3 @@ class ImageClassifier(LightningModule):
         """Whether the Trainer logs this step: logging every step would cost more than a step of the MLP."""
         interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]  # Lightning sets it at run time
         return interval > 0 and step % interval == 0
-
-
-# The name for those who classify digits.
-DigitClassifier = ImageClassifier

@@ -50,15 +50,6 @@ def sum_over_processes(tensor: Tensor) -> Tensor:
     return total
 
 
-def gather(tensor: Tensor) -> Tensor:
-    """The tensors of all processes, which must have one shape: (processes, ...); all processes must call it."""
-    if world_size() == 1:
-        return tensor.unsqueeze(0)
-    gathered = tensor.new_empty((world_size(), *tensor.shape))
-    distributed.all_gather(list(gathered), tensor)
-    return gathered
-
-
 def broadcast_state(module: nn.Module) -> None:
     """Give all processes the parameters and buffers of rank 0."""
     if world_size() > 1:
@@ -92,7 +83,9 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         own_mean = exact.sum(dims) / max(own_count, 1)
         centred = exact - own_mean.view(shape)
         deviation = centred.square().sum(dims)
-        gathered = gather(torch.cat([own_mean, deviation, own_mean.new_full((1,), own_count)]))
+        own = torch.cat([own_mean, deviation, own_mean.new_full((1,), own_count)])
+        gathered = own.new_empty((world_size(), len(own)))
+        distributed.all_gather(list(gathered), own)
         means, deviations, counts = gathered.split([channels, channels, 1], dim=1)
         count = counts.sum()
         mean = (means * counts).sum(dim=0) / count

@@ -4,7 +4,7 @@ Shapes in comments are those on MNIST. For other data sets the networks take an 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -120,16 +120,11 @@ ARCHITECTURES: dict[str, type[nn.Module]] = {
 }
 
 
-def places_of(archs: Iterable[str]) -> dict[str, int]:
-    """The registered networks' places, always the same, and behind them those of others: figures colour by them."""
-    return {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *archs]))}
-
-
 def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image_spec: ImageSpec = MNIST) -> nn.Module:
     """A network, registered or your own, in channels_last.
 
-    In this memory format convolutions are fastest; results differ only by rounding. The registered networks get the
-    image spec, as does a class or function of your own with a parameter ``image_spec``.
+    In this memory format convolutions are fastest; results differ only by rounding. A class or function with a
+    parameter ``image_spec``, as the registered networks have, gets the image spec.
 
     Args:
         arch: The name of a registered network or of your own class, such as ``mynets.Rows``; or the class, a function
@@ -145,19 +140,15 @@ def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image
     if name not in ARCHITECTURES and "." not in name:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
-    if arguments and (name in ARCHITECTURES or isinstance(arch, nn.Module)):
-        raise UsageError(f"the network {name} takes no arguments, but was given {', '.join(arguments)}")
-    if name in ARCHITECTURES:
-        network = ARCHITECTURES[name](image_spec)
-    elif isinstance(arch, nn.Module):
+    if isinstance(arch, nn.Module):
         network = arch
     else:
-        given = {"image_spec": image_spec} if accepts(arch, "image_spec") else {}
-        network = instantiate(nn.Module, arch, **(given | dict(arguments or {})))
+        named = ARCHITECTURES.get(name, arch)
+        given = {"image_spec": image_spec} if accepts(named, "image_spec") else {}
+        network = instantiate(nn.Module, named, **(given | dict(arguments or {})))
     if hasattr(network, "training_step"):
         raise UsageError(f"{name} is a LightningModule, whose own steps would be ignored: give it as --model")
-    if name not in ARCHITECTURES:
-        _check_shapes(name, network, image_spec)
+    _check_shapes(name, network, image_spec)
     # The types of torch before 2.15 lack it.
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return,unused-ignore]
 

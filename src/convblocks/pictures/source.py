@@ -17,12 +17,13 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import torch
 from filelock import FileLock
 from rich.console import Console
 from torch import Tensor
 
-from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages, memory_for_images
+from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
 from convblocks.errors import DataError, UsageError
 from convblocks.files import atomic_write, write
 from convblocks.pictures.decoding import FEW, Header, decode, read_headers
@@ -33,6 +34,9 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".t
 
 # Increment it when decoding changes: kept pictures are then decoded again.
 FORMAT = 2
+
+# The share of the free memory that images may take; the rest is for training.
+SHARE_OF_MEMORY = 0.8
 
 
 def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
@@ -173,6 +177,11 @@ class PictureFolder(ImageSource):
                 f"are {usual[0]} x {usual[1]}: scale them with --data.size HEIGHT WIDTH"
             )
         return usual
+
+
+def memory_for_images() -> float:
+    """Memory that images may take, in bytes."""
+    return SHARE_OF_MEMORY * psutil.virtual_memory().available
 
 
 def kept_file(root: Path, size: tuple[int, int] | None) -> Path:

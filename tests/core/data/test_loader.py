@@ -127,16 +127,6 @@ def test_a_batch_is_its_images_moved_by_their_own_draws_of_the_epoch_and_normali
 # Other loaders and trainers.
 
 
-def test_the_dataset_of_a_loader_holds_its_images_one_by_one_in_the_order_of_the_files(
-    colourful: LabelledImages,
-) -> None:
-    loader = ImageLoader(colourful, 30, shuffle=True, image_spec=SPEC, augmentation=Augmentation(shift=2))
-    ((images, targets),) = DataLoader(loader.dataset, batch_size=len(loader.dataset))
-    assert torch.equal(images, SPEC.normalize(colourful.images))
-    assert torch.equal(targets, colourful.labels)
-    assert (images.dtype, targets.dtype) == (torch.float32, torch.int64)
-
-
 def test_fabric_gets_the_batches_and_epochs_of_the_loader(colourful: LabelledImages) -> None:
     loader, other = (
         ImageLoader(colourful, 30, shuffle=True, seed=3, image_spec=SPEC, augmentation=Augmentation(shift=2))

@@ -3,14 +3,12 @@
 import gzip
 import hashlib
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from convblocks.data import mnist
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.mnist import DEFAULT_ROOT, ORIGINAL_MD5, MNISTFiles
 from convblocks.errors import DataError
@@ -48,7 +46,6 @@ def test_archives_are_found_and_read_and_nothing_is_written(tmp_path: Path, fold
         path.chmod(0o444)
     (tmp_path / "data" / folder).chmod(0o555)
     loaded = read(tmp_path / "data")
-    assert loaded.original
     assert loaded.fingerprint == ORIGINAL_MD5
     assert loaded.folder == tmp_path / "data" / folder
     assert torch.equal(loaded.train.images, digits.train.images)
@@ -61,7 +58,6 @@ def test_unpacked_files_are_preferred_and_their_content_is_in_the_fingerprint(sm
     (small / f"{TEST_IMAGES}.gz").write_bytes(gzip.compress(content))
     loaded = read(small)
     assert torch.equal(loaded.train.images, digits.train.images[:200])
-    assert not loaded.original
     assert loaded.fingerprint == {name: hashlib.md5((small / name).read_bytes()).hexdigest() for name in NAMES}
     flipped(5000)(small / TEST_IMAGES)
     changed = read(small).fingerprint
@@ -84,7 +80,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path, damage: Spoiler) -> None:
         (TEST_LABELS, Path.unlink, f"lacks {TEST_LABELS}"),
         (TRAIN_IMAGES, cut(0), f"{TRAIN_IMAGES} is damaged, or of another kind"),
         (TRAIN_IMAGES, flipped(2), "its header is wrong"),
-        (TRAIN_IMAGES, flipped(4), "its header is wrong"),
+        (TRAIN_IMAGES, flipped(4), "it has fewer bytes than its header says"),
         (TRAIN_IMAGES, cut(1000), "it has fewer bytes than its header says"),
         (TRAIN_LABELS, lambda path: write_idx(path, torch.ones(199)), r"holds 200 images, but .* 199 labels"),
         (TEST_IMAGES, lambda path: write_idx(path, torch.ones(100, 20, 28)), r"test set's images .* all of one shape"),
@@ -125,41 +121,3 @@ def test_a_root_that_is_no_folder_is_refused(root: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=rf"there is no folder .*{root}: --data\.root must name"):
         read(tmp_path / root)
-
-
-def test_the_default_root_is_left_as_it_is_where_the_wheel_has_the_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: ImageSets
-) -> None:
-    monkeypatch.setattr(mnist, "DEFAULT_ROOT", tmp_path / "data")
-    monkeypatch.setattr(mnist, "PACKAGED", tmp_path / "packaged")
-    write_digits(tmp_path / "packaged", digits)
-    assert read(tmp_path / "data").folder == tmp_path / "packaged"
-    assert not (tmp_path / "data").exists()
-    with pytest.raises(DataError, match="there is no folder"):
-        read(tmp_path / "other")
-    (tmp_path / "data" / "train").mkdir(parents=True)  # pictures
-    assert mnist.find(tmp_path / "data", None) is None
-
-
-def test_mnist_is_downloaded_into_an_empty_default_root(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: ImageSets
-) -> None:
-    def download(root: str, download: bool) -> None:
-        assert download
-        write_digits(Path(root, "MNIST", "raw"), digits)
-
-    monkeypatch.setattr(mnist, "DEFAULT_ROOT", tmp_path / "data")
-    monkeypatch.setattr("torchvision.datasets.MNIST", download)
-    assert read(tmp_path / "data").folder == tmp_path / "data" / "MNIST" / "raw"
-    assert len(list((tmp_path / "data").rglob("*"))) == len(["MNIST", "raw", *NAMES])
-
-
-def test_no_data_and_no_network_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("network is unreachable")
-
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(mnist, "DEFAULT_ROOT", tmp_path / "data")
-    with pytest.raises(DataError, match=rf"could not be downloaded: put {TRAIN_IMAGES}, .* with CONVBLOCKS_DATA"):
-        read(tmp_path / "data")
-    assert list((tmp_path / "data").rglob("*")) == [tmp_path / "data" / "MNIST"]

@@ -236,7 +236,6 @@ def test_a_loss_that_is_built_trains_by_the_mean_over_images(
             {"arch": "mlp", "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"weight_decay": -1.0}}},
             "Invalid weight_decay value: -1.0",
         ),
-        ({"arch": Hidden(), "network": {"hidden": 3}}, "Hidden takes no arguments, but was given hidden"),
         ({"arch": nn.Flatten()}, r"Flatten returns \(2, 784\) for images \(2, 1, 28, 28\), not logits \(2, 10\)"),
         ({"arch": nn.Conv2d(3, 1, 3)}, r"Conv2d does not take images \(B, 1, 28, 28\)"),
         ({"arch": lambda: 3}, "<lambda> returns a int, not a Module"),

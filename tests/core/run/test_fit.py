@@ -227,7 +227,7 @@ def test_a_run_in_a_thread_is_the_same(run: RunDirectory) -> None:
 def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
     write_digits(workspace / "Small" / "raw", digits)
     quick_run("--data.root", str(workspace))
-    assert "test images (not the original MNIST), 1 x 28 x 28 pixels" in capsys.readouterr().out
+    assert "100 test images, 1 x 28 x 28 pixels" in capsys.readouterr().out
 
 
 def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
