@@ -31,6 +31,7 @@ from functools import partial
 
 from convblocks.compare.details import origin_tables
 from convblocks.compare.intervals import intervals_figure
+from convblocks.compare.launcher import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.publish import Report, publish, repeat_of
@@ -42,7 +43,6 @@ from convblocks.console import command_words
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
 from convblocks.figures.page import Chart
-from convblocks.run import slurm
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> None:
         if not arguments or arguments[0] not in STAGES:
             raise UsageError(f"give a stage: {' or '.join(STAGES)}")
         options = parse(arguments[1:])
-        slurm.hide_launcher()
+        hide_launcher()
         RunDirectory(options.name, options.root).refuse_run()
         options.start = launch(options, options.overrides)
         STAGES[arguments[0]](options)
