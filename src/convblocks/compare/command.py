@@ -46,11 +46,12 @@ from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
 from convblocks.compare.trials import Start, Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.figures.grouping import by_arch
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 from convblocks.text import as_json
 
 

@@ -42,11 +42,12 @@ from convblocks.compare.trials import Trial
 from convblocks.console import command_words
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
+from convblocks.figures.grouping import by_arch
 from convblocks.figures.page import Chart
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 from convblocks.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.study.decision import at_notebooks, cell_of, decide
 from convblocks.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
