@@ -121,7 +121,8 @@ def outcome_of(tree: Path, name: str, kind: str, options: list[str], folder: Pat
     run = folder / "lightning_logs" / "run"
     weights = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     with (run / "metrics.csv").open() as file:
-        rows = [{key: value for key, value in row.items() if "second" not in key} for row in csv.DictReader(file)]
+        others = ("train/lr", "seconds", "images_per_second")  # not the same, or not there, in each tree
+        rows = [{key: value for key, value in row.items() if key not in others} for row in csv.DictReader(file)]
     mistakes = run / "mistakes.csv"
     return {
         "weights": hashlib.md5(
@@ -162,7 +163,7 @@ def compare_speed(trees: dict[str, Path], pairs: int, folder: Path) -> bool:
                 words = ["--arch", arch, "--epochs", "3", "--trainer.limit_train_batches", str(batches[arch])]
                 fit(trees[name], [*words, "--threads", "1", "--trainer.limit_val_batches", "1"], place)
                 with (place / "lightning_logs" / "run" / "metrics.csv").open() as file:
-                    speeds[name] = max(float(row["images_per_second"]) for row in csv.DictReader(file))
+                    speeds[name] = 1 / min(float(row["seconds"]) for row in csv.DictReader(file))
             ratios.append(speeds[other] / speeds[one])
         ratios.sort()
         outside = next(k for k in range(pairs, -1, -1) if k == 0 or 2 * binom.cdf(k - 1, pairs, 0.5) <= 0.07)

@@ -17,8 +17,9 @@ from convblocks.compare.analysis import summarise
 from convblocks.compare.results import by_overrides, read_results, time_to
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import Overrides, RunResult, by_arch, grouped
+from convblocks.run.result import Overrides, RunResult
 from convblocks.study.decision import at_notebooks, cell_of
 from convblocks.study.report import cell_text
 from convblocks.study.stages import choices_of

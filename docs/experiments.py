@@ -21,9 +21,10 @@ from convblocks.compare.results import by_overrides, read_results, time_to
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
 from convblocks.compare.trials import command_line, overrides_for
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult, by_arch, grouped
+from convblocks.run.result import RunResult
 from convblocks.study.decision import EQUIVALENT, cell_of
 from convblocks.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 from convblocks.text import counted, listed

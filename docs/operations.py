@@ -22,10 +22,11 @@ from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.model.blocks import BlockNetwork
 from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult, grouped
+from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from docs.writing import millions, table
 

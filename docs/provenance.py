@@ -7,10 +7,10 @@ from pathlib import Path
 
 from convblocks.compare.results import read_results
 from convblocks.figures.estimates import NOTHING
+from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.files import write
 from convblocks.run.provenance import Origin
-from convblocks.run.result import grouped
 from convblocks.text import as_json
 from docs.writing import REPOSITORY, table
 

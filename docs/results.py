@@ -19,11 +19,12 @@ from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
 from convblocks.figures.estimates import cell
+from convblocks.figures.grouping import by_arch
 from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 from convblocks.study import report
 from convblocks.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.study.decision import PRIMARY, Decision, cell_of, decide

@@ -45,9 +45,10 @@ from convblocks.compare.results import read_results, write_results
 from convblocks.compare.trials import Trial
 from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
+from convblocks.figures.grouping import grouped
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.provenance import Origin, git_commit, read_origin
-from convblocks.run.result import RunResult, grouped
+from convblocks.run.result import RunResult
 from convblocks.study import stages
 from docs import errors, play, sessions
 from docs.experiments import EXPERIMENTS, hardware

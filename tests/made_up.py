@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.run.judge import ACCURACY, LOSS
+from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import EPOCHS, Overrides, Provenance, Row, RunResult
 
 PARAMETERS = {"mlp": 79_510, "maxpool": 85_526, "batchnorm": 77_918}
@@ -61,7 +61,7 @@ def result(
         "final": {"test/acc": accuracy},
         "ended_by": EPOCHS,
         "judge": ACCURACY,
-        "monitor": LOSS,
+        "monitor": Judge("val/loss", "min"),
         "failed": accuracy <= 0.15,
         "facts": {"images": images(MNIST, train=60_000, test=10_000), "chance": 0.15, **(facts or {})},
         "provenance": provenance(),

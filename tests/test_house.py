@@ -28,7 +28,7 @@ CORE = set[str]().union(*FLOORS)
 FLOORS_OF_RUN = (
     {"judge", "signals", "slurm", "quiet", "metric_state", "provenance", "checkpoints"},
     {"result", "preemption", "process_state"},
-    {"records", "callbacks", "resume"},
+    {"callbacks", "resume"},
     {"directory"},
     {"printed_rows", "friendly_errors"},
     {"metrics_log", "progress", "last_weights"},

@@ -224,7 +224,7 @@ def test_evaluate_writes_the_report_of_a_finished_run_alone(
 def test_a_checkpoint_knows_the_directory_of_its_run(workspace: Path) -> None:
     run = RunDirectory("a/b")
     for checkpoint in (run.last_checkpoint, run.best_checkpoint.absolute()):
-        found = RunDirectory.of(checkpoint)
+        found = evaluate.run_of(checkpoint)
         assert found
         assert (found.name, found.path) == ("a/b", run.path.absolute())
     for other in (
@@ -233,7 +233,7 @@ def test_a_checkpoint_knows_the_directory_of_its_run(workspace: Path) -> None:
         "lightning_logs/checkpoints/last.ckpt",
         "a/checkpoints/last.ckpt",
     ):
-        assert RunDirectory.of(Path(other)) is None
+        assert evaluate.run_of(Path(other)) is None
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,21 @@
 """In a terminal no line is wrapped, no progress bar stays, and commands can be copied."""
 
-import io
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from convblocks.command_line import Parser
 from convblocks.console import echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError
-from convblocks.run.progress import bar
 from convblocks.text import duration
 from tests.conftest import DEBUG, needs
 from tests.search.made_up import SHORT
 from tests.terminal import Screen, in_terminal, script_in_terminal
 
 WIDTHS = [80, pytest.param(120, marks=pytest.mark.nightly)]
-
-BAR = "━━━━━━━━━━━━━━━━"
 
 PATH = "lightning_logs/batchnorm/version_0/checkpoints/last.ckpt"
 
@@ -50,17 +45,6 @@ def test_a_long_command_can_be_copied(width: int, lines: int, tmp_path: Path) ->
     assert_fits(screen, width)
     assert len([line for line in screen.lines if line]) == lines
     assert screen.commands() == [["python", "scripts/evaluate.py", PATH]]
-
-
-def test_a_bar_shows_the_time_left() -> None:
-    console = Console(width=80, file=io.StringIO())
-    console.print(bar("2/3", 30, 120, "loss 0.1900", pace=2.0))
-    console.print(bar("2", 30, None, "loss 0.1900", pace=2.0))
-    assert isinstance(console.file, io.StringIO)
-    known, unknown = console.file.getvalue().splitlines()
-    assert [known.split()[0], *known.split()[2:]] == ["2/3", "25", "%", "loss", "0.1900", "3", "min", "left"]
-    assert "%" not in unknown
-    assert "left" not in unknown
 
 
 @pytest.mark.parametrize(
@@ -100,11 +84,10 @@ def test_a_run_shows_one_bar_that_vanishes_and_prints_the_next_commands(width: i
     assert columns.split() == ["epoch", "train", "loss", "acc", "test", "loss", "acc", "time"]
     assert (first[:4], second[:4]) == ("1/2 ", "2/2 ")
     assert len(columns) == len(first) == len(second)
-    assert BAR in screen.written
-    assert "2/2  \x1b" in screen.written
-    assert " s left" in screen.written
-    assert "0/2" not in screen.written
-    assert not any(BAR in line for line in screen.lines)
+    assert "Epoch 1:" in screen.written
+    assert "/900 [00:0" in screen.written
+    assert "v_num" not in screen.written
+    assert not any("Epoch" in line or "it/s" in line for line in screen.lines)
     evaluate, demo, tensorboard = screen.commands()
     assert [Path(evaluate[1]).name, Path(demo[1]).name] == ["evaluate.py", "demo.py"]
     assert tensorboard == ["tensorboard", "--logdir", "lightning_logs"]

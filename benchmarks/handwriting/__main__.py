@@ -30,8 +30,7 @@ from convblocks.model.restore import load_network
 from convblocks.run.directory import LOGS
 from convblocks.run.progress import terminal
 from convblocks.run.provenance import describe_machine, git_commit
-from convblocks.run.records import decode
-from convblocks.run.result import RunResult
+from convblocks.run.result import RunResult, decode
 
 DRAWS = ("pillow", "matplotlib")
 

@@ -31,10 +31,6 @@ class DataError(UserError):
     """A data set that is missing, damaged or in an unsupported format."""
 
 
-class UnreadableError(UserError):
-    """A file that this user may not read."""
-
-
 class NotFiniteError(UserError):
     """Weights or outputs of a network that are infinite or nan."""
 

@@ -15,8 +15,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed
 
 from convblocks.cluster import layout
+from convblocks.compare import launcher
 from convblocks.data.images import ImageSets
-from convblocks.errors import UsageError
 from convblocks.model.distributed import end_process_group
 from convblocks.run import signals, slurm
 from convblocks.run.directory import RunDirectory
@@ -103,8 +103,6 @@ def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_envi
     set_all(variables, monkeypatch)
     train(*RUN, *QUICK, *flags, "--name", "own")
     assert RunDirectory("own").read_result().provenance.processes == 1
-    with pytest.raises(UsageError, match="a batch size must be at least 1"):  # reported, as by a first process
-        train(*RUN, *QUICK, *flags, "--batch_size", "0")
 
 
 def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
@@ -141,7 +139,7 @@ def test_without_slurm_nothing_is_read_from_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(subprocess, "run", scontrol)
     layout.check_layout(1, 1, TASK | OFF)
     assert not slurm.is_further_process(TASK | OFF, of_all_machines=True)
-    assert slurm.launcher_of_several(srun(4, SLURM_STEP_NUM_TASKS="4") | OFF) is None
+    assert launcher.launcher_of_several(srun(4, SLURM_STEP_NUM_TASKS="4") | OFF) is None
     slurm.requeue(TASK | OFF)
     scontrol.assert_not_called()
     set_all(srun(1) | OFF, monkeypatch)

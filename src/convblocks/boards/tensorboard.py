@@ -20,7 +20,7 @@ from torch.utils.tensorboard.summary import hparams
 from convblocks.figures.tensorboard import VISUALS, tag_when_done
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
-from convblocks.run.directory import DEAD, SPEED, RunDirectory
+from convblocks.run.directory import DEAD, RunDirectory
 from convblocks.run.parser import Settings, parser
 from convblocks.text import flatten
 
@@ -87,7 +87,7 @@ def columns(settings: Settings) -> dict[str, str | int | float]:
 
 def tag_of(metric: str) -> str:
     """The tag of a metric: its name, in a group of its own if it must not come first."""
-    if metric in SPEED:
+    if metric == "seconds":
         return f"{VITALS}/speed/{metric}"
     return f"{VITALS}/{metric}" if metric.startswith(DEAD) else metric
 

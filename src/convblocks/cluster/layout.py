@@ -12,7 +12,6 @@ from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvir
 
 from convblocks.errors import UsageError
 from convblocks.model import class_specs
-from convblocks.run import slurm
 from convblocks.run.slurm import SLURM, TORCHRUN, visible
 from convblocks.text import counted
 
@@ -35,9 +34,7 @@ class Launch(NamedTuple):
 def check(settings: Mapping[str, Any]) -> None:
     """``check_layout`` of a run's settings, unless they contain a cluster environment, which replaces Slurm."""
     trainer = settings["trainer"]
-    is_replaced = has_own_environment(trainer)
-    slurm.set_replaced(is_replaced)
-    if not is_replaced:
+    if not has_own_environment(trainer):
         check_layout(trainer.get("devices", "auto"), trainer.get("num_nodes", 1))
 
 
@@ -63,7 +60,7 @@ def cluster_environments(trainer: Mapping[str, Any]) -> list[ClusterEnvironment]
     # torchrun may run under srun.
     if has_own_environment(trainer) or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
-    if slurm.is_ignored():
+    if SLURM not in visible():
         return [MPIEnvironment() if MPIEnvironment.detect() else LightningEnvironment()]
     try:
         return [SLURMEnvironment(auto_requeue=False)]  # ExactResume requeues, without deadlocks

@@ -15,9 +15,10 @@ from convblocks.compare.results import has_diverged, has_losses, time_to
 from convblocks.compare.statistics import mean_interval, permutation_test
 from convblocks.compare.superiority import superiority
 from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share, unit_for
+from convblocks.figures.grouping import by_arch
 from convblocks.model.class_specs import CONSTANT
 from convblocks.run.judge import Judge
-from convblocks.run.result import Overrides, RunResult, by_arch
+from convblocks.run.result import Overrides, RunResult
 
 Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "score"]
 Reading = Literal["all", "trained"]

@@ -7,7 +7,7 @@ from typing import Literal
 from convblocks.compare.analysis import NOTEBOOKS, Comparison, Difference, Reading, difference
 from convblocks.compare.results import is_of_mnist
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
-from convblocks.run.result import by_arch
+from convblocks.figures.grouping import by_arch
 
 Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
 

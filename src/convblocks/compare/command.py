@@ -37,6 +37,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from convblocks.compare.grid import analyse, best_settings
+from convblocks.compare.launcher import hide_launcher, launcher_of_several
 from convblocks.compare.more_runs import more_runs
 from convblocks.compare.options import MOST_TRIALS, is_validated, launch, parse
 from convblocks.compare.publish import publish, repeat_of
@@ -45,12 +46,12 @@ from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
 from convblocks.compare.trials import Start, Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.figures.grouping import by_arch
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run import slurm
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 from convblocks.text import as_json
 
 
@@ -68,12 +69,12 @@ def main(arguments: list[str]) -> None:
     launched = dict(os.environ)
     with rank_zero_errors():
         options = parse(arguments)
-        if options.trial is None and (launcher := slurm.launcher_of_several()):
+        if options.trial is None and (launcher := launcher_of_several()):
             raise UsageError(
                 f"{launcher} is for the processes of one trial: write --trial NUMBER, or leave {launcher} out, since "
                 "with --trainer.devices N this starts N processes for each trial itself"
             )
-        slurm.hide_launcher()
+        hide_launcher()
         RunDirectory(options.name, options.root).refuse_run()
         trials = trials_of(options)
         configs = refuse_conflict(trials)

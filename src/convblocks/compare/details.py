@@ -17,8 +17,9 @@ from convblocks.compare.wording import (
     settings_text,
 )
 from convblocks.figures.estimates import NOTHING, SHARE, Estimate, cell, p_number
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult, by_arch, grouped
+from convblocks.run.result import RunResult
 
 
 def details(analysis: Analysis) -> list[Table]:

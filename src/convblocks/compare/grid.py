@@ -12,7 +12,8 @@ from convblocks.compare.results import by_overrides, is_number
 from convblocks.compare.statistics import sign_flip_test
 from convblocks.compare.trials import settings_name
 from convblocks.figures.estimates import Estimate
-from convblocks.run.result import Overrides, RunResult, by_arch
+from convblocks.figures.grouping import by_arch
+from convblocks.run.result import Overrides, RunResult
 
 
 @dataclass(frozen=True)

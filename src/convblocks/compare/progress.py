@@ -7,20 +7,23 @@ from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 
 from convblocks.compare.trials import NO_SETTINGS, AnyTrial, Running, Trial
 from convblocks.compare.wording import settings_text
 from convblocks.errors import printable
+from convblocks.figures.tables import light_table
 from convblocks.run.directory import is_epoch
 from convblocks.run.judge import ACCURACY
-
-# The scores of a running trial's last epochs that are shown.
-from convblocks.run.progress import bar, light_table
 from convblocks.run.result import Overrides
-from convblocks.text import counted
+from convblocks.text import counted, duration
 
 # The scores of a running trial's last epochs that are shown.
 SHOWN_EPOCHS = 4
+
+# With a label, a share and a time a bar of this width fits into 80 columns.
+BAR_WIDTH = 28
 
 # The share of a trial's time that its steps take, at most: an evaluation and figures follow.
 MOST_DONE = 0.98
@@ -102,7 +105,8 @@ class Progress:
 
     def shown(self, running: Sequence[Running[AnyTrial]]) -> Group:
         """The running trials with their steps and last scores, the status, and a bar for all trials."""
-        title = running[0].trial.judge.title if running else ACCURACY.title
+        judge = running[0].trial.judge if running else ACCURACY
+        title = "accuracy %" if judge.in_percent else judge.metric
         table = light_table(*(column.title for column in self.columns), "epoch", "done", title)
         partly = 0.0
         for one in running:
@@ -122,7 +126,7 @@ class Progress:
         done = self.ended + partly
         here = done - self.ended_before
         pace = (time.monotonic() - self.start) / here if here else 0.0
-        whole = bar(f"{self.ended} of {self.total}", min(done, self.total), self.total, pace=pace)
+        whole = bar(f"{self.ended} of {self.total}", min(done, self.total), self.total, pace)
         status = self.status()
         return Group(table, status, whole) if status else Group(table, whole)
 
@@ -146,3 +150,11 @@ def columns_of(trials: Sequence[Trial]) -> tuple[list[Column], Overrides]:
         Column("seed", lambda trial: str(trial.seed), max(len(str(trial.seed)) for trial in trials), "seed "),
     ]
     return columns, common
+
+
+def bar(label: str, done: float, total: int, pace: float) -> Table:
+    """A label, a bar, how much of a total is done, and how long the rest takes at these seconds for each of it."""
+    grid = Table.grid(padding=(0, 2))
+    left = f"{duration(max(pace * (total - done), 1))} left" if pace and done < total else ""
+    grid.add_row(label, ProgressBar(total, done, BAR_WIDTH), f"{100 * done / total:3.0f} %", left)
+    return grid

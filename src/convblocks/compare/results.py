@@ -11,9 +11,9 @@ import msgspec
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
+from convblocks.figures.grouping import grouped
 from convblocks.files import write
-from convblocks.run.records import decode, encode
-from convblocks.run.result import Overrides, RunResult, grouped
+from convblocks.run.result import Overrides, RunResult, decode, encode
 from convblocks.text import flatten
 
 # Fields that are no single value, and derived numbers that a row has beside the others; those of training losses.

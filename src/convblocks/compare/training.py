@@ -14,7 +14,7 @@ from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
+from convblocks.run.directory import RunDirectory, first_change
 from convblocks.run.progress import terminal
 from convblocks.run.result import Overrides, RunResult
 from convblocks.text import as_json
@@ -94,8 +94,9 @@ def refuse_conflict(trials: Sequence[Trial]) -> dict[Arm, Config]:
     for trial in trials:
         if trial.run.config.is_file():
             expected = configs[_arm(trial)].settings | {"seed": trial.seed}
-            if changed := trial.run.changed_settings(expected):
-                raise UserError(f"{changed}: choose another --name, or move that run away")
+            if changed := first_change(trial.run.read_config(), expected):
+                began = f"{trial.run.path} was begun with {changed}"
+                raise UserError(f"{began}: choose another --name, or move that run away")
     return configs
 
 

@@ -102,7 +102,7 @@ class Trial:
         """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""
         try:
             return self.run.read_metrics()
-        except UserError:
+        except (OSError, ValueError):
             return []
 
 

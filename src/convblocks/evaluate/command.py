@@ -17,6 +17,7 @@ Example:
 
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from convblocks.command_line import refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSets
-from convblocks.errors import UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.figures.measures import calibration_error, confusion, f1, precision, recall
@@ -37,7 +38,7 @@ from convblocks.figures.tables import Table, to_console
 from convblocks.files import atomic_write, write
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
-from convblocks.run.directory import RunDirectory
+from convblocks.run.directory import LOGS, RunDirectory
 
 # What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
 from convblocks.run.progress import terminal
@@ -94,12 +95,23 @@ def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:
         raise UserError(f"cannot write {path}: {error}") from error
 
 
+def run_of(checkpoint: Path) -> RunDirectory | None:
+    """The directory of the run that wrote a checkpoint; None if the checkpoint was moved or renamed."""
+    path = checkpoint.absolute()
+    for logs in (folder for folder in path.parents[2:] if folder.name == LOGS.name):
+        with suppress(UsageError):
+            run = RunDirectory(path.parents[1].relative_to(logs).as_posix(), logs.parent)
+            if path in (run.last_checkpoint, run.best_checkpoint):
+                return run
+    return None
+
+
 def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> Path | None:
     """Write the report of the run that a checkpoint belongs to.
 
     None without one: the run is not finished, these are other images, or its folder cannot be written.
     """
-    directory = RunDirectory.of(trained.path)
+    directory = run_of(trained.path)
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):
         return None

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
+from convblocks.figures.grouping import by_arch
 from convblocks.figures.style import WIDTH, End, Style, epoch_axis, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import DEAD
 from convblocks.run.judge import Judge
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 
 LONGEST_NAME = 22
 

@@ -4,12 +4,13 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from convblocks.errors import printable
-from convblocks.run.progress import light_table
 
 # Wider than any terminal, in columns.
 WIDEST = 1000
@@ -113,3 +114,8 @@ def _grid(table: Table, dropped: Sequence[str]) -> RichTable:
     for row in table.rows:
         grid.add_row(*[printable(row[index], allowed="\n") for index in shown])
     return grid
+
+
+def light_table(*columns: str, **options: Any) -> RichTable:
+    """An empty table for a terminal: no lines but one below the heading."""
+    return RichTable(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -37,7 +38,7 @@ from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import is_picture
 
 # The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
-from convblocks.run.progress import light_table, terminal
+from convblocks.run.progress import terminal
 from convblocks.text import as_json, as_shown
 
 # The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
@@ -139,7 +140,8 @@ def in_percent(probability: float) -> str:
 
 
 def as_table(predictions: Sequence[Prediction]) -> Table:
-    table = light_table("picture", "class", "probability", "runner-up", "probability")
+    columns = ("picture", "class", "probability", "runner-up", "probability")
+    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for prediction in predictions:
         (best, certainty), (second, rest), *_ = prediction.ranking
         table.add_row(printable(as_shown(prediction.path)), best, in_percent(certainty), second, in_percent(rest))

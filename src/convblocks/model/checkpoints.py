@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convblocks.errors import UnreadableError, UserError
+from convblocks.errors import UserError
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # torch warns of a foreign pickle before it refuses it
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as error:
-        raise UnreadableError(f"cannot load {path}: {error.strerror}") from error
+        raise UserError(f"cannot load {path}: {error.strerror}") from error
     except Exception as error:  # damaged files raise many types
         raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
     if damaged is not None:

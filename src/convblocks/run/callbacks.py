@@ -64,6 +64,10 @@ class BestCheckpoint(ModelCheckpoint):
             raise UsageError(f"{who}: correct --judge, with another --name")
         super().on_validation_end(trainer, pl_module)
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best score also where the run was renamed or moved, of which Lightning would forget it."""
+        super().load_state_dict(state_dict | {"dirpath": self.dirpath})
+
 
 class RunSettings(Callback):
     """Keeps settings and the data's fingerprint in every checkpoint: a resume recognises that of another run."""

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from convblocks.console import CommandLine, echo, echo_command
 from convblocks.errors import UserError
 from convblocks.model.summary import parameters_of
-from convblocks.run.directory import SPEED, is_epoch
+from convblocks.run.directory import is_epoch
 from convblocks.run.divergence import Divergence, diverged_at
 from convblocks.run.last_weights import load_best, save_averaged_weights
 from convblocks.run.metrics_log import logged_metrics
@@ -48,7 +48,7 @@ def final_metrics(run: Run) -> Row:
         load_best(run.module, directory.best_checkpoint, run.is_rank_zero)
         if directory.best_checkpoint.is_file():
             row = run.monitor.best(run.log.rows) or row
-    final: Row = {name: value for name, value in row.items() if name not in ("epoch", "step", *SPEED)}
+    final: Row = {name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
     is_of_test = run.evaluation_split == "test"
     if run.has("test") and (not is_of_test or judge.tested not in final or averaged):
         run.trainer.test(run.module, datamodule=run.data, verbose=False)

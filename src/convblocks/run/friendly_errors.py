@@ -49,9 +49,7 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
-        Stopped: a signal came.
-        UserError: incompatible options, a full disk, a run directory that cannot be written to, or the end of another
-            process.
+        UserError: a signal, wrong options, a disk that cannot be written to, too little memory, or a lost process.
     """
     try:
         yield
@@ -61,31 +59,25 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
         if trainer.is_global_zero:
             raise
         raise type(error) from error
-    except SystemExit as exit_of_lightning:
+    except SystemExit as error:
         if trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
-            message = f"stopped: {resume_hint}" if trainer.is_global_zero else ""
-            raise Stopped(signal.SIGTERM, message) from exit_of_lightning
-        if isinstance(exit_of_lightning.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
-            raise KeyboardInterrupt from exit_of_lightning
-        called = f"sys.exit({exit_of_lightning.code!r})"
-        raise UserError(f"a network, callback or logger called {called}: {resume_hint}") from exit_of_lightning
+            raise Stopped(signal.SIGTERM, f"stopped: {resume_hint}" if trainer.is_global_zero else "") from error
+        if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
+            raise KeyboardInterrupt from error
+        raise
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
         if disk_error := find_disk_error(error, directory):
-            raise UserError(_cannot_write(directory, disk_error)) from error
+            path = os.fsdecode(disk_error.filename or directory.path)
+            raise UserError(f"cannot write to {path} ({disk_error.strerror}); {resume_hint}") from error
         if isinstance(error, torch.OutOfMemoryError):
             device = trainer.strategy.root_device
             raise UsageError(f"{device} has too little memory for this run: give a smaller --batch_size") from error
-        if is_lost_process(error):
+        message = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and any(part in message for part in LOST_MESSAGES):
             raise UserError(f"another process of this run was lost or has failed: {resume_hint}") from error
-        is_expected = isinstance(error, MisconfigurationException)
-        if not is_expected and not any(part in str(error) for part in LIGHTNING_MESSAGES):
-            raise
-        raise UserError(" ".join(str(error).split()) if trainer.is_global_zero else "") from error
-
-
-def is_lost_process(error: Exception) -> bool:
-    """Whether torch raises this error in a process whose collective lacks another one."""
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in LOST_MESSAGES)
+        if isinstance(error, MisconfigurationException) or any(part in message for part in LIGHTNING_MESSAGES):
+            raise UserError(message if trainer.is_global_zero else "") from error
+        raise
 
 
 def find_disk_error(error: BaseException | None, directory: RunDirectory) -> OSError | None:
@@ -97,14 +89,3 @@ def find_disk_error(error: BaseException | None, directory: RunDirectory) -> OSE
                 return error
         error = error.__cause__
     return None
-
-
-def _cannot_write(directory: RunDirectory, error: OSError) -> str:
-    """The message of a run that cannot write."""
-    if not directory.path.is_dir():
-        hint = "the run is no longer there: if it was moved, carry on with --resume under its new --name"
-    elif directory.last_checkpoint.is_file():
-        hint = "its last checkpoint is intact: carry on with --resume once that is fixed"
-    else:
-        hint = "it has no checkpoint yet"
-    return f"cannot write to {os.fsdecode(error.filename or directory.path)} ({error.strerror}); {hint}"

@@ -8,9 +8,6 @@ from typing import Literal
 
 from convblocks.errors import UsageError
 
-# The end of the text of a judge whose values are written in per cent.
-IN_PERCENT = ":%"
-
 
 @dataclass(frozen=True)
 class Judge:
@@ -34,16 +31,15 @@ class Judge:
         Raises:
             UsageError: it is written differently.
         """
-        metric, _, direction = text.removesuffix(IN_PERCENT).rpartition(":")
-        if not metric or direction not in ("max", "min"):
-            raise UsageError(f"--judge {text}: give a metric and its direction, such as val/loss:min or val/acc:max")
-        if metric.startswith("train"):
-            raise UsageError(f"--judge {text}: give a metric of validation or test, not of training")
-        return cls(metric, "max" if direction == "max" else "min", text.endswith(IN_PERCENT))
+        metric, _, direction = text.removesuffix(":%").rpartition(":")
+        if not metric or metric.startswith("train") or direction not in ("max", "min"):
+            how = "give a metric and its direction, such as val/loss:min or test/acc:max, not one of training"
+            raise UsageError(f"--judge {text}: {how}")
+        return cls(metric, "max" if direction == "max" else "min", text.endswith(":%"))
 
     def __str__(self) -> str:
         """The text that ``parse`` reads."""
-        return f"{self.metric}:{self.direction}{IN_PERCENT if self.in_percent else ''}"
+        return f"{self.metric}:{self.direction}{':%' if self.in_percent else ''}"
 
     @property
     def tested(self) -> str:
@@ -70,15 +66,10 @@ class Judge:
         finite = [row for row in evaluated if isfinite(row[self.metric])]
         return max(finite or evaluated, key=lambda row: self.sign * row[self.metric], default=None)
 
-    @property
-    def name(self) -> str:
-        """Of the metric on validation data, in a sentence."""
-        return "validation accuracy" if self.in_percent else self.metric
-
-    @property
-    def title(self) -> str:
-        """The heading of a column of such values."""
-        return "accuracy %" if self.in_percent else self.metric
+    def name_of(self, metric: str) -> str:
+        """Its name in a sentence, on validation or test data."""
+        split = "test" if metric == self.tested else "validation"
+        return f"{split} accuracy" if self.in_percent else metric
 
     def number(self, value: float) -> str:
         """A value in a table: ``97.01`` per cent of accuracy, ``0.8123`` of anything else."""
@@ -89,6 +80,5 @@ class Judge:
         return f"{self.number(value)} %" if self.in_percent else self.number(value)
 
 
-# The judge of image classifiers, whose best checkpoint is that of the lowest loss.
+# The judge of image classifiers.
 ACCURACY = Judge("val/acc", "max", in_percent=True)
-LOSS = Judge("val/loss", "min")

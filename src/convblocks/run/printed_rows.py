@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from convblocks.run.directory import TRAINING, is_epoch
+from convblocks.run.directory import is_epoch
 from convblocks.run.judge import Judge
 from convblocks.text import percent
 
@@ -25,40 +25,31 @@ class Column(NamedTuple):
     text: Callable[[float], str]
 
 
-def printed_metrics(judge: Judge, monitor: Judge, split: str) -> dict[str, bool]:
-    """The training loss, and what a run is judged and monitored by, in training and evaluation; whether in per cent.
+def printed_columns(judge: Judge, monitor: Judge, split: str) -> list[Column]:
+    """The training loss, and what a run is judged and monitored by; where that is in per cent, in training too.
 
     Args:
         judge: The metric that it is judged by.
         monitor: That by which its best checkpoint is chosen.
         split: What it is evaluated on: val or test.
     """
-    metrics, name = {"train/loss": False}, without_split(judge.metric)
-    if name != judge.metric:
-        metrics[f"train/{name}"] = judge.in_percent
-    if judge.is_of_test and split != "test":
-        return metrics
-    return metrics | {
-        (metric.tested if split == "test" else metric.metric): metric.in_percent for metric in (monitor, judge)
-    }
+    training, evaluation = {"train/loss": False}, dict[str, bool]()
+    if judge.in_percent:
+        training[f"train/{without_split(judge.metric)}"] = True
+    if split == "test" or not judge.is_of_test:
+        for metric in (monitor, judge):
+            evaluation[metric.tested if split == "test" else metric.metric] = metric.in_percent
+    return _columns(training) + _columns(evaluation)
 
 
-def columns(metrics: Mapping[str, bool], row: Mapping[str, float]) -> list[Column]:
-    """The columns of metrics, some in per cent, that a module logs, as far as its first row shows it.
-
-    The training loss always has one. The heading of the first column of a split names it too.
-    """
-    is_evaluated = any(metric in row for metric in metrics if not metric.startswith(TRAINING))
-    made: dict[str, Column] = {}
+def _columns(metrics: Mapping[str, bool]) -> list[Column]:
+    """The columns of metrics of one split, some in per cent; the heading of the first names the split."""
+    columns: list[Column] = []
     for metric, in_percent in metrics.items():
-        is_of_training = metric.startswith(TRAINING)
-        if metric not in row and made and (is_epoch(row) if is_of_training else is_evaluated):
-            continue
-        is_first = not any(other.startswith(TRAINING) == is_of_training for other in made)
-        shown = metric.replace("/", " ") if is_first else without_split(metric)
+        shown = without_split(metric) if columns else metric.replace("/", " ")
         width = SHARE_WIDTH if in_percent else max(LOSS_WIDTH, len(shown)) + 1
-        made[metric] = Column(shown, metric, width, percent if in_percent else loss_text)
-    return list(made.values())
+        columns.append(Column(shown, metric, width, percent if in_percent else loss_text))
+    return columns
 
 
 def without_split(metric: str) -> str:
@@ -68,16 +59,16 @@ def without_split(metric: str) -> str:
 
 def heading(columns: Sequence[Column], epochs: int | None) -> str:
     """The heading of the printed rows."""
-    headings = "".join(f" {one.heading:>{one.width}}" for one in columns)
+    headings = "".join(f" {column.heading:>{column.width}}" for column in columns)
     return f"{'epoch':<{_epoch_width(epochs)}}{headings}  {'time':>{TIME_WIDTH}}"
 
 
 def format_row(row: Mapping[str, float], columns: Sequence[Column], epochs: int | None) -> str:
     """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
-    cells = [one.text(row[one.metric]) if one.metric in row else "" for one in columns]
+    cells = [column.text(row[column.metric]) if column.metric in row else "" for column in columns]
     if not is_epoch(row):
         cells[0] = f"step {row['step']}"
-    shown = "".join(f" {cell:>{one.width}}" for cell, one in zip(cells, columns, strict=True))
+    shown = "".join(f" {cell:>{column.width}}" for cell, column in zip(cells, columns, strict=True))
     seconds = f"{row['seconds']:.1f} s"
     return f"{epoch_label(int(row['epoch']), epochs):<{_epoch_width(epochs)}}{shown}  {seconds:>{TIME_WIDTH}}"
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from convblocks.text import as_json
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics")
 
-# A longer diff to the commit is cut, and ends with a line that says so.
+# A longer diff to the commit is cut.
 LONGEST_DIFF = 100_000
 
 # The content of provenance.json.
@@ -37,54 +38,35 @@ def origin(seed: int, data: dict[str, str]) -> Origin:
     }
 
 
-def changes(before: Origin, now: Origin) -> list[str]:
-    """How a resumed run differs from its start, a line for each difference; the command may differ."""
-    lines = [
-        f"{name}: {before.get(name)} -> {now[name]}"
-        for name in ("python", "machine", "seed", "git_commit")
-        if before.get(name) != now[name]
-    ]
-    if before.get("uncommitted") != now["uncommitted"]:
-        lines.append("uncommitted: other differences from the commit")
-    then, today = before.get("packages", {}), now["packages"]
-    return lines + [
-        f"{name}: {then.get(name, 'not installed')} -> {today.get(name, 'not installed')}"
-        for name in sorted(then.keys() | today.keys())
-        if then.get(name) != today.get(name)
-    ]
-
-
 def note_start(path: Path, seed: int, data: dict[str, str]) -> list[str]:
-    """Write ``provenance.json`` or, on a resume, add there what differs from the start of the run; returns that."""
+    """Write ``provenance.json`` or, on a resume, add there what differs from the start of the run.
+
+    Returns:
+        The names of what differs. The command may.
+    """
     began, now = read_origin(path), origin(seed, data)
     if began is None:
         write(path, as_json(now) + "\n")
         return []
-    changed = changes(began, now)
-    resumed = [*began.get("resumed", []), {"command": now["command"], "changes": changed}]
-    write(path, as_json({"data": data} | began | {"resumed": resumed}) + "\n")
-    return changed
+    changes = {name: value for name, value in now.items() if name != "command" and began.get(name) != value}
+    began["resumed"] = [*began.get("resumed", []), {"command": now["command"], "changes": changes}]
+    write(path, as_json(began) + "\n")
+    return list(changes)
 
 
 def read_origin(path: Path) -> Origin | None:
     """The origin of a run; None where it is unknown: the file is missing or damaged."""
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return None
-    parts = {"data": dict, "packages": dict, "resumed": list}
-    is_whole = isinstance(found, dict) and all(isinstance(found.get(key, kind()), kind) for key, kind in parts.items())
-    return found if is_whole else None
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that can change a result."""
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}
+    return found if isinstance(found, dict) else None
 
 
 def describe_machine() -> str:
-    """Processor, system and versions in one line."""
-    return ", ".join([describe_hardware(), *(f"{name} {number}" for name, number in versions().items())])
+    """Processor, system, and the versions that can change a result, in one line."""
+    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    return ", ".join([describe_hardware(), f"python {platform.python_version()}", *versions])
 
 
 def describe_hardware() -> str:
@@ -94,41 +76,33 @@ def describe_hardware() -> str:
 
 def git_commit() -> str | None:
     """The commit of this code, with ``-dirty`` where files differ from it; None outside a repository."""
-    try:
-        return _git("describe", "--always", "--dirty", "--exclude=*").strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    found = _git("describe", "--always", "--dirty", "--exclude=*")
+    return found and found.strip()
 
 
 @cache  # reading them takes as long as dozens of steps
 def packages() -> dict[str, str]:
     """The versions of all installed packages, by name."""
-    found = {one.metadata["Name"]: one.metadata["Version"] for one in distributions()}
+    found = {package.metadata["Name"]: package.metadata["Version"] for package in distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name))
 
 
 def uncommitted() -> str | None:
-    """The diff of the code to its commit and the names of untracked files; None outside a repository."""
+    """The names of changed and new files, and the diff of the code to its commit; None outside a repository."""
+    names, diff = _git("status", "--short"), _git("diff", "HEAD")
+    return None if names is None or diff is None else names + diff[:LONGEST_DIFF]
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of this code; None if it is not there, or knows no commit of it."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
     try:
-        diff = _git("diff", "HEAD")
-        new = _git("ls-files", "--others", "--exclude-standard", ":/")
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    if len(diff) > LONGEST_DIFF:
-        diff = f"{diff[:LONGEST_DIFF]}\n... {len(diff):,} characters in all\n"
-    return diff + "".join(f"new file: {name}\n" for name in new.splitlines())
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
 
 
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere the standard library knows
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*: (.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.is_file() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()

@@ -1,14 +1,16 @@
-"""The result of a finished run."""
+"""The result of a finished run, also as JSON: in its ``summary.json`` and in files of many results."""
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from convblocks.errors import UserError
 from convblocks.run.judge import Judge
-
-Item = TypeVar("Item")
-Key = TypeVar("Key", bound=Hashable)
+from convblocks.text import as_json
 
 # The name of a metric, and its value.
 Row = dict[str, int | float]
@@ -62,9 +64,6 @@ class RunResult:
         evaluations: The rows of evaluations within an epoch.
         overrides: The options by which it differs from other runs of its comparison.
         facts: Plain values (of JSON) that callbacks of wings add by name, such as ``mistakes``. Any may be missing.
-
-    Raises:
-        ValueError: there are no epochs, or they are not 1, 2, 3 and so on; or the judged metric is missing.
     """
 
     arch: str
@@ -82,14 +81,6 @@ class RunResult:
     overrides: Overrides = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if not self.epochs or [row.get("epoch") for row in self.epochs] != list(range(1, len(self.epochs) + 1)):
-            raise ValueError("its epochs are not 1, 2, 3 and so on")
-        if any({"epoch", "step", "seconds"} - row.keys() for row in (*self.epochs, *self.evaluations)):
-            raise ValueError("its rows lack epoch, step or seconds")
-        if not {self.judge.metric, self.judge.tested} & self.final.keys():
-            raise ValueError(f"it lacks {self.judge.tested}")
-
     @property
     def score(self) -> float:
         """The judged metric at the end: on test data, where it is measured on these."""
@@ -98,10 +89,7 @@ class RunResult:
     @property
     def score_name(self) -> str:
         """Of the metric that ``score`` is."""
-        measured = self.judge.measured_in(self.final)
-        if not self.judge.in_percent:
-            return measured
-        return "test accuracy" if measured == self.judge.tested else self.judge.name
+        return self.judge.name_of(self.judge.measured_in(self.final))
 
     @property
     def best_evaluation(self) -> Mapping[str, float] | None:
@@ -132,19 +120,19 @@ class RunResult:
         """The judged metric after each epoch, on validation data if there are any; nan where it was not measured."""
         return [row.get(self.judge.metric, row.get(self.judge.tested, math.nan)) for row in self.epochs]
 
-    def is_done(self, epochs: int) -> bool:
-        """Whether that many epochs were wanted and are there, or something ended the run early."""
-        return self.ended_by != EPOCHS or len(self.epochs) >= epochs
+
+def encode(result: RunResult, indent: int | None = None) -> str:
+    """A result as one JSON text; numbers that are not finite are ``"nan"`` and ``"inf"``."""
+    return as_json(msgspec.to_builtins(result), indent) + "\n"
 
 
-def by_arch(results: Iterable[RunResult]) -> dict[str, list[RunResult]]:
-    """The runs of each network, in their order."""
-    return grouped(results, lambda one: one.arch)
+def decode(text: str | bytes, path: Path, hint: str) -> RunResult:
+    """The result that ``encode`` has written.
 
-
-def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Items with the same key together, in their order."""
-    found: dict[Key, list[Item]] = {}
-    for one in items:
-        found.setdefault(key(one), []).append(one)
-    return found
+    Raises:
+        UserError: it is damaged, or of an older version; the message names the file, and ends with the hint.
+    """
+    try:
+        return msgspec.json.decode(text, type=RunResult, strict=False)
+    except ValueError as error:
+        raise UserError(f"cannot read {path} ({error}), which is damaged or of an older version: {hint}") from error

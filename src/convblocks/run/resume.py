@@ -77,7 +77,7 @@ class ExactResume(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         self._trainer = trainer
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path.parent, keep_previous=self.path)
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
         trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
         # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
@@ -152,7 +152,7 @@ class ExactResume(ModelCheckpoint):
         }
 
     def load_state_dict(self, state_dict: State) -> None:
-        super().load_state_dict(state_dict)
+        super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
 
     def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -26,10 +26,9 @@ from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.divergence import Divergence
 from convblocks.run.friendly_errors import find_disk_error, friendly_errors, rank_zero_errors
 from convblocks.run.judge import Judge
-from convblocks.run.metrics_log import MetricsLog, first_step_to_log, steps_before
-from convblocks.run.printed_rows import printed_metrics
+from convblocks.run.metrics_log import MetricsLog, first_step_to_log
+from convblocks.run.printed_rows import printed_columns
 from convblocks.run.provenance import note_start, read_origin
-from convblocks.run.quiet import quiet_tensorboard_thread
 from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.run.trainer import make_trainer
 from convblocks.text import listed
@@ -74,9 +73,9 @@ class Run:
         of_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
         self.keeps_best = self.resumable and not of_test
         every_n_steps = trainer_settings["log_every_n_steps"]
-        printed = printed_metrics(self.judge, self.monitor, self.evaluation_split)
-        self.log = MetricsLog(self.directory.metrics, printed, every_n_steps, config.running_loss)
-        checkpoint_io = AtomicCheckpointIO(self.directory.path, self.directory.last_checkpoint, check_first=True)
+        columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
+        self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, config.running_loss)
+        checkpoint_io = AtomicCheckpointIO(self.directory.last_checkpoint, check_first=True)
         # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
             "plugins": [checkpoint_io],
@@ -131,7 +130,7 @@ class Run:
     @contextmanager
     def reporting_failures(self) -> Iterator[None]:
         """Turn expected failures into one-line errors."""
-        with friendly_errors(self.trainer, self.directory, self.resume_hint), quiet_tensorboard_thread():
+        with friendly_errors(self.trainer, self.directory, self.resume_hint):
             yield
 
     def refuse_conflict(self) -> None:
@@ -146,10 +145,12 @@ class Run:
         if not directory.config.is_file():
             raise UsageError(f"{directory.path} is not a run that can be resumed: it has no {directory.config.name}")
         schedule = settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
-        is_longer = settings["trainer"]["max_epochs"] > directory.read_config()["trainer"]["max_epochs"]
+        began = directory.read_config()
+        is_longer = settings["trainer"]["max_epochs"] > began["trainer"]["max_epochs"]
         ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
-        if changed := directory.changed_settings(settings, ignored):
-            raise UsageError(f"{changed}: resume it with its own settings, or choose another --name")
+        if changed := first_change(began, settings, ignored):
+            change = f"{directory.path} was begun with {changed}"
+            raise UsageError(f"{change}: resume it with its own settings, or choose another --name")
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers."""
@@ -165,16 +166,15 @@ class Run:
             UserError: the checkpoint is damaged and there is no other, or it belongs to another run.
         """
         found, checkpoint = self._newest_checkpoint(), None
-        steps = 0  # a run that was killed before its first checkpoint has logged steps already
         if found is not None:
             self._checkpoint, checkpoint = found
             self._refuse_other_run(checkpoint)
             if self._checkpoint != self.directory.last_checkpoint and self.is_rank_zero:
                 last = self.directory.last_checkpoint
                 echo(f"{last} is missing or damaged: carrying on from {self._checkpoint.name}")
-            steps, self.first_step = steps_before(checkpoint), first_step_to_log(checkpoint)
+            self.first_step = first_step_to_log(checkpoint)
         if self.is_rank_zero:
-            self._note_settings(steps)
+            self.directory.write_config(self.settings)
             for line in note_start(self.directory.provenance, self.settings["seed"], fingerprint_of(self.data)):
                 echo(f"changed since the run began: {line}")
         if self.settings["trainer"].get("logger") is not False:
@@ -256,14 +256,3 @@ class Run:
                 f"{getattr(self.data, 'root', type(self.data).__qualname__)} holds: restore the data, or choose "
                 "another --name"
             )
-
-    def _note_settings(self, steps: int) -> None:
-        """Write ``config.yaml``; on a resume with another layout of processes, print and note the earlier one."""
-        directory, settings = self.directory, self.settings
-        up_to = f"up to step {steps}"
-        # An existing note of this step stays valid: no step was done since.
-        is_noted = any(note.startswith(f"{up_to}: ") for note in directory.notes())
-        former = directory.changed_layout(settings) if steps and not is_noted else ""
-        if former:
-            echo(f"{directory.path} was trained {up_to} with {former}")
-        directory.write_config(settings, former and f"{up_to}: {former}")

@@ -45,6 +45,7 @@ from optuna.trial import TrialState
 
 from convblocks import wings
 from convblocks.command_line import Parser
+from convblocks.compare.launcher import hide_launcher, launcher_of_several
 from convblocks.compare.options import (
     LAUNCHERS,
     chosen,
@@ -94,9 +95,9 @@ def main(arguments: list[str]) -> None:
     quiet_lightning()
     launched = dict(os.environ)
     options = parse(arguments)
-    if launcher := slurm.launcher_of_several():
+    if launcher := launcher_of_several():
         raise UsageError(f"{launcher} is for the processes of one run: start this command several times, without it")
-    slurm.hide_launcher()
+    hide_launcher()
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
     worker = open_search(options)
     start = launch(options, options.config.overrides)

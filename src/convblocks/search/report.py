@@ -41,7 +41,7 @@ def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed], r
     trials = study.get_trials(deepcopy=False)
     importance = importance_of(study)
     command = winner(config, trials)
-    by = f"{config.judge.name}{', not by the test set' if config.judge.in_percent else ''}"
+    by = f"{config.judge.name_of(config.judge.metric)}{', not by the test set' if config.judge.in_percent else ''}"
     winner_text = f"The winner is the best by {by}. This writes its config:"
     tables = [best_table(config, trials), *([confirmed_table(config, confirmed)] if confirmed else [])]
     tables += [importance_table(importance, trials)] if importance else []

@@ -179,7 +179,7 @@ class SearchWorker:
         if not math.isfinite(score) or (chance is not None and not score > chance and has_dead_layer(row)):
             self._note_collapse(trial, epoch)
         elif epoch != trial.epochs and self._pruner.prune(self.study, storage.get_trial(self._id(number))):
-            self._stop(trial, f"pruned in epoch {epoch} at {judge.name} {judge.text(score)}")
+            self._stop(trial, f"pruned in epoch {epoch} at {judge.name_of(judge.metric)} {judge.text(score)}")
 
     def _note_end(self, trial: SearchTrial, status: int) -> None:
         result = None if status else trial.result()
@@ -213,7 +213,8 @@ class SearchWorker:
         found = self.trials()[trial.number]
         if found.state == TrialState.FAIL:
             return f"FAILED, {found.user_attrs[FAILED]}"
-        return f"{self.config.judge.name} {self.config.judge.text(found.values[0])}"
+        judge = self.config.judge
+        return f"{judge.name_of(judge.metric)} {judge.text(found.values[0])}"
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)

@@ -8,9 +8,10 @@ from convblocks.compare.results import learned_in
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, count_text
+from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 from convblocks.study.decision import at_notebooks, by_cell, cell_of
 from convblocks.study.plan import Cell
 from convblocks.study.report import cell_text

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from convblocks.compare.analysis import Comparison, Difference, Reading, compare, difference
 from convblocks.compare.statistics import SIGNIFICANCE, mcnemar_p, runs_needed, two_way_interval
 from convblocks.figures.estimates import Estimate
-from convblocks.run.result import RunResult, by_arch, grouped
+from convblocks.figures.grouping import by_arch, grouped
+from convblocks.run.result import RunResult
 from convblocks.study.plan import NOTEBOOK, Cell
 
 PRIMARY = ("maxpool", "batchnorm")

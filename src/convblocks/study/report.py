@@ -9,8 +9,9 @@ from convblocks.compare.report import claims_tables, results_table
 from convblocks.compare.statistics import POWER, mean_interval
 from convblocks.compare.wording import NAMES, lead_text, name_of, sentence, settings_text
 from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
-from convblocks.run.result import RunResult, by_arch, grouped
+from convblocks.run.result import RunResult
 from convblocks.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from convblocks.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
 from convblocks.text import listed

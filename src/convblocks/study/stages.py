@@ -31,6 +31,7 @@ from functools import partial
 
 from convblocks.compare.details import origin_tables
 from convblocks.compare.intervals import intervals_figure
+from convblocks.compare.launcher import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.publish import Report, publish, repeat_of
@@ -41,12 +42,12 @@ from convblocks.compare.trials import Trial
 from convblocks.console import command_words
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
+from convblocks.figures.grouping import by_arch
 from convblocks.figures.page import Chart
-from convblocks.run import slurm
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import RunResult, by_arch
+from convblocks.run.result import RunResult
 from convblocks.study.dead_units import dead_unit_sentences, dead_units_table
 from convblocks.study.decision import at_notebooks, cell_of, decide
 from convblocks.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> None:
         if not arguments or arguments[0] not in STAGES:
             raise UsageError(f"give a stage: {' or '.join(STAGES)}")
         options = parse(arguments[1:])
-        slurm.hide_launcher()
+        hide_launcher()
         RunDirectory(options.name, options.root).refuse_run()
         options.start = launch(options, options.overrides)
         STAGES[arguments[0]](options)

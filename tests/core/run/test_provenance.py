@@ -33,15 +33,15 @@ def test_a_resume_prints_what_has_changed(workspace: Path, capsys: pytest.Captur
     path = RunDirectory("run").provenance
     began = json.loads(path.read_text())
     began["packages"]["torch"] = "1.0"
-    del began["packages"]["scipy"]
-    path.write_text(json.dumps(began | {"git_commit": "abc", "uncommitted": "a line", "machine": "8 CPUs"}))
+    path.write_text(json.dumps(began | {"git_commit": "abc"}))
     fit.main(["--name", "run", "--resume", "--epochs", "4"])
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("changed since the run began: ")]
-    assert len(lines) == 5
-    assert f"changed since the run began: torch: 1.0 -> {version('torch')}" in lines
-    assert f"changed since the run began: scipy: not installed -> {version('scipy')}" in lines
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("changed since")] == [
+        "changed since the run began: git_commit",
+        "changed since the run began: packages",
+    ]
     *_, resumed = json.loads(path.read_text())["resumed"]
-    assert [f"changed since the run began: {line}" for line in resumed["changes"]] == lines
+    assert resumed["changes"]["packages"]["torch"] == version("torch")
 
 
 def test_uncommitted_changes_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +58,6 @@ def test_uncommitted_changes_are_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "code.py"))
     found = provenance.uncommitted() or ""
     assert "-first\n+second\n" in found
-    assert found.endswith("new file: new.py\n")
-    monkeypatch.setattr(provenance, "LONGEST_DIFF", 20)
-    assert "characters in all" in (provenance.uncommitted() or "")
+    assert found.startswith(" M code.py\n?? new.py\n")
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / ".git" / "nowhere"))
     assert provenance.uncommitted() is None

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from convblocks.run.result import Row, RunResult
+from convblocks.run.directory import RunDirectory
+from convblocks.run.result import EPOCHS, Row, RunResult
 from tests.made_up import course, result
 
 
@@ -36,6 +38,15 @@ def test_the_validation_accuracy_is_that_of_the_lowest_loss(losses: tuple[float,
     assert of(0.9).validation is None
 
 
-def test_a_run_is_done_with_its_epochs_or_if_something_ended_it() -> None:
-    assert [of(0.9, 0.95, 0.97).is_done(epochs) for epochs in (2, 3, 4)] == [True, True, False]
-    assert of(0.9, 0.95, 0.97, ended_by="EarlyStopping").is_done(4)
+@pytest.mark.parametrize(
+    ("epochs", "ended_by", "is_done"),
+    [(2, EPOCHS, True), (3, EPOCHS, True), (4, EPOCHS, False), (4, "EarlyStopping", True)],
+)
+def test_a_run_is_done_with_its_epochs_or_if_something_ended_it(
+    epochs: int, ended_by: str, is_done: bool, tmp_path: Path
+) -> None:
+    run = RunDirectory("run", tmp_path)
+    run.create()
+    run.config.touch()
+    run.write_result(of(0.9, 0.95, 0.97, ended_by=ended_by))
+    assert bool(run.result_after(epochs)) == is_done

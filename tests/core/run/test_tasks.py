@@ -104,7 +104,7 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
     run = RunDirectory("run")
     assert not run.mistakes.exists()
     assert run.read_config()["model"]["init_args"] == {"channels": 8, "lr": 0.02}
-    columns = ["epoch", "step", "train/lr", "train/loss", "val/iou", "seconds"]
+    columns = ["epoch", "step", "seconds", "train/lr", "train/loss", "val/iou"]
     assert run.metrics.read_text().splitlines()[0].split(",") == columns
 
 
@@ -117,7 +117,7 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
         ([*options_of("regression")[:2], "--batch_size", "9"], "unrecognized arguments: --data.batch_size=9"),
         ([*options_of("shapes"), "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
         ([*options_of("shapes"), "--judge", "val/dice:max"], "Segmenter logs no val/dice when it is evaluated, but"),
-        ([*options_of("shapes"), "--judge", "train/loss:min"], "a metric of validation or test, not of training"),
+        ([*options_of("shapes"), "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
         ([*options_of("labels"), "--judge", "test/loss:min"], "is of the test, but this run has none"),
         (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it --data"),
         ([*options_of("shapes"), "--model.depth", "2"], "unrecognized arguments: --model.depth=2"),
