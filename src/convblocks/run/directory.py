@@ -166,21 +166,8 @@ class RunDirectory:
         changed = first_change(self.read_config(), settings, ignored)
         return changed and f"{self.path} was begun with {changed}"
 
-    def changed_layout(self, settings: Mapping[str, Any]) -> str:
-        """The former layout, as a phrase, as far as these settings change it."""
-        saved, current = flatten(self.read_config()), flatten(settings)
-        changed = [option for option in sorted(saved) if saved[option] != current.get(option) and _is_of_layout(option)]
-        return ", ".join(f"{option}={saved[option]}" for option in changed)
-
-    def write_config(self, settings: Mapping[str, Any], note: str = "") -> None:
-        """Write ``config.yaml``, and a further note as a comment, so that ``--config`` still reads it."""
-        notes = self.notes() + ([note] if note else [])
-        write(self.config, yaml.safe_dump(settings, sort_keys=False) + "".join(f"# {line}\n" for line in notes))
-
-    def notes(self) -> list[str]:
-        """The notes on the run's history in ``config.yaml``."""
-        lines = self.config.read_text().splitlines() if self.config.is_file() else []
-        return [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    def write_config(self, settings: Mapping[str, Any]) -> None:
+        write(self.config, yaml.safe_dump(settings, sort_keys=False))
 
     def write_result(self, result: RunResult) -> None:
         write(self.summary, encode(result, indent=2))

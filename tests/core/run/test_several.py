@@ -123,24 +123,9 @@ def test_a_run_may_go_on_on_other_processes(folder: Path, begun: int, step: int,
     other, whole = RunDirectory(f"from_{begun}_to_{resumed}_in_{step}"), RunDirectory("whole")
     fit_on(begun, Run([*ELASTIC, *on(begun), "--name", other.name], stopped_in=step))
     fit_on(resumed, Run(["--name", other.name, "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
-    assert other.notes()  # of the former processes, in config.yaml
     assert_close(weights(whole.path), weights(other.path), tolerance=1e-9)
     for row, expected in zip(metric_rows(other), metric_rows(whole), strict=True):
         assert list(map(float, row.values())) == pytest.approx(list(map(float, expected.values())), rel=1e-9)
-
-
-@NIGHTLY
-def test_layouts_without_a_step_are_not_noted(folder: Path) -> None:
-    """Started on two processes and stopped; refused on three; resumed on two, and finally on one."""
-    run = RunDirectory("noted")
-    fit_on(2, Run(["--arch", "mlp", *SHORT, *on(2), "--name", run.name], stopped_in=40))
-    with pytest.raises(AssertionError, match="UsageError"):
-        fit_on(3, Run(["--name", run.name, "--resume", *on(3)]))
-    fit_on(2, Run(["--name", run.name, "--resume", *on(2)], stopped_in=10))
-    fit_on(1, Run(["--name", run.name, "--resume", *on(1)]))
-    first, second = run.notes()
-    assert first == "up to step 40: trainer.devices=2"
-    assert second.endswith("trainer.devices=2, trainer.strategy=ddp")
 
 
 @pytest.mark.slow
