@@ -24,10 +24,27 @@ from convblocks.text import as_shown, counted
 
 
 def finish(run: Run) -> None:
-    """Evaluate the final weights, in all processes, and write and print the result, in one of them."""
+    """Test the final weights, in all processes; in one of them, let callbacks add to the result, write and print it.
+
+    An error of a callback spares the others, and is raised when ``summary.json`` is written.
+    """
     final = final_metrics(run)
-    if run.is_rank_zero:
-        print_result(run, write_result(run, run_result(run, final)))
+    if not run.is_rank_zero:
+        return
+    result, errors = run_result(run, final), list[Exception]()
+    try:
+        for callback in run.run_callbacks:
+            try:
+                result = callback.on_result(run, result)
+            except Exception as error:
+                errors.append(error)
+        for logger in run.trainer.loggers:
+            logger.finalize("success")
+    finally:
+        run.directory.write_result(result)
+    if errors:
+        raise errors[0]
+    print_result(run, result)
 
 
 def final_metrics(run: Run) -> Row:
@@ -100,24 +117,6 @@ def run_result(run: Run, final: Row) -> RunResult:
             threads=torch.get_num_threads(),
         ),
     )
-
-
-def write_result(run: Run, result: RunResult) -> RunResult:
-    """Let callbacks add to the result, close the loggers, and write ``summary.json``, whatever fails before."""
-    errors: list[Exception] = []
-    try:
-        for callback in run.run_callbacks:
-            try:
-                result = callback.on_result(run, result)
-            except Exception as error:
-                errors.append(error)  # raised later, to spare the others
-        for logger in run.trainer.loggers:
-            logger.finalize("success")
-    finally:
-        run.directory.write_result(result)
-    if errors:
-        raise errors[0]
-    return result
 
 
 def print_result(run: Run, result: RunResult) -> None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from convblocks import wings
 from convblocks.console import echo
 from convblocks.errors import DataError, UsageError, UserError
-from convblocks.files import machine_lock
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.summary import describe, parameters_of
@@ -63,7 +61,6 @@ class Run:
         torch.set_num_threads(self.settings["threads"])
         self.data = config.make_data()
         self.module = config.make_module(self.data)
-        self.fingerprint: dict[str, str] = {}  # the MD5 of each part of the data, once these are read
         arch = getattr(self.module, "arch", None)
         self.arch = arch if isinstance(arch, str) else str(short_name(self.settings["model"]))  # for people
         self.evaluation_split = getattr(self.data, "evaluation_split", "val")
@@ -86,10 +83,7 @@ class Run:
         self.make_board: Callable[[int], TensorBoardLogger] = lambda first_step: TensorBoardLogger(
             self.directory.logs, "", self.directory.name, default_hp_metric=False, purge_step=first_step
         )
-        own = self._callbacks(callbacks)
-        # Two runs that start at once would choose the same version for their loggers.
-        with machine_lock("loggers") if self.trainer_arguments["logger"] else nullcontext():
-            self.trainer = config.make_trainer(root, own, self.trainer_arguments)
+        self.trainer = config.make_trainer(root, self._callbacks(callbacks), self.trainer_arguments)
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         self.is_rank_zero = self.trainer.is_global_zero
@@ -143,7 +137,7 @@ class Run:
             return
         self.data.prepare_data()
         self.data.setup("fit")
-        self.fingerprint = now = self.data.fingerprint
+        now: dict[str, str] = self.data.fingerprint
         began = (read_origin(self.directory.provenance) or {}).get("data", {})
         if began and (changed := [part for part in began | now if began.get(part) != now.get(part)]):
             place = getattr(self.data, "root", type(self.data).__qualname__)
@@ -207,13 +201,22 @@ class Run:
             return of_wings
         own = [RunSettings(self.settings), self.log, *further, *of_wings, self.divergence]
         if self.keeps_best:
-            own.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
+            best = BestCheckpoint(
+                self.directory.best_checkpoint.parent,
+                self.directory.best_checkpoint.stem,
+                monitor=self.monitor.metric,
+                mode=self.monitor.direction,
+                enable_version_counter=False,
+                save_on_train_epoch_end=False,
+            )
+            own.append(best)
         return [*own, ExactResume(self.directory.last_checkpoint, self.resume_hint)] if self.resumable else own
 
     def _write_and_introduce(self) -> None:
         """Write settings and provenance, and print what is special about the data, and what is trained."""
         self.directory.write_config(self.settings)
-        for line in note_start(self.directory.provenance, self.settings["seed"], self.fingerprint):
+        fingerprint = getattr(self.data, "fingerprint", {})
+        for line in note_start(self.directory.provenance, self.settings["seed"], fingerprint):
             echo(f"changed since the run began: {line}")
         for note in getattr(self.data, "notes", ()):
             echo(note)
