@@ -54,11 +54,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     with rank_zero_errors():
         config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
         run = Run(config, callbacks)
+        run.refuse_conflict()
     if run.is_dev_run:
         try_out(run)
         return
-    with rank_zero_errors(run.is_rank_zero):
-        run.refuse_conflict()
     if config.resume and (result := run.directory.result_after(config.settings["trainer"]["max_epochs"])):
         if run.is_rank_zero:
             epochs, end = counted(len(result.epochs), "epoch"), f"It was ended by {result.ended_by}"

@@ -11,9 +11,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
-from convblocks.run.metric_state import State
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
+    State,
     keeps_position,
     restore_between_epochs,
     restore_generators,

@@ -1,7 +1,7 @@
 """One training run of any LightningModule: its parts, its start or resume, its training."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,6 @@ from convblocks.text import as_shown, listed
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
-
-NEEDS_JUDGE = "--model needs the metric to judge it by, and its direction: give, for example, --judge val/loss:min"
 
 
 class Run:
@@ -74,21 +72,18 @@ class Run:
         of_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
         self.keeps_best = self.resumable and not of_test
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
-        # Wings may change these and ``make_board``. The loggers are those that the user adds, as parsed.
+        # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
             "plugins": [AtomicCheckpointIO(self.directory.path, self.directory.last_checkpoint, check_first=True)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
-        self.make_board: Callable[[int], TensorBoardLogger] = lambda first_step: TensorBoardLogger(
-            self.directory.logs, "", self.directory.name, default_hp_metric=False, purge_step=first_step
-        )
         self.trainer = config.make_trainer(root, self._callbacks(callbacks), self.trainer_arguments)
         # Lightning sets it to Slurm's when imported, whether or not Slurm has started these processes.
         rank_zero_only.rank = self.trainer.global_rank  # type: ignore[attr-defined]  # Lightning sets it at run time
         self.is_rank_zero = self.trainer.is_global_zero
         self.run_callbacks: list[RunCallback] = callbacks_of(self.trainer, RunCallback)
-        self.board: TensorBoardLogger | None = None  # the logger that every run has
+        self.board: TensorBoardLogger | None = None  # the logger that every run has; wings may change it
         self.first_step = 0  # to be logged, again on a resume
         self._checkpoint: Path | None = None  # to resume from
         for checkpoint in callbacks_of(self.trainer, ModelCheckpoint):
@@ -112,7 +107,7 @@ class Run:
     def refuse_conflict(self) -> None:
         """Refuse to overwrite an existing run, or to resume one with other settings."""
         directory, settings = self.directory, self.settings
-        if self.config.name is None or not directory.exists():
+        if self.is_dev_run or self.config.name is None or not directory.exists():
             return
         if self.config.resume:
             schedule = settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
@@ -166,7 +161,8 @@ class Run:
         if self.is_rank_zero:
             self._write_and_introduce()
         if self.settings["trainer"].get("logger") is not False:
-            self.board = self.make_board(self.first_step)
+            logs, name = self.directory.logs, self.directory.name
+            self.board = TensorBoardLogger(logs, "", name, default_hp_metric=False, purge_step=self.first_step)
             self.trainer.loggers = [self.board, *self.trainer.loggers]
         for callback in self.run_callbacks:
             callback.on_start(self, checkpoint)
@@ -182,7 +178,7 @@ class Run:
         given, own = self.settings.get("judge"), getattr(self.module, "judge", None)
         says_so = isinstance(own, str)  # a `monitor` without it may mean something else
         if not given and not says_so:
-            raise UsageError(NEEDS_JUDGE)
+            raise UsageError("--model needs the metric to judge it by: give, for example, --judge val/loss:min")
         judge = Judge.parse(str(given or own))
         split = "test" if judge.is_of_test else "validation"
         if not any(map(self.has, [split] if given else ["validation", "test"])):
