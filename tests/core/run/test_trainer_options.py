@@ -67,7 +67,7 @@ def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.
     assert RunDirectory("run").read_result().ended_by == "its max_time"
     capsys.readouterr()
     fit.main(["--name", "run", "--resume"])
-    assert "and was ended by its max_time" in capsys.readouterr().out
+    assert "It was ended by its max_time" in capsys.readouterr().out
 
 
 def test_min_steps_keep_early_stopping_from_ending_a_run(workspace: Path) -> None:
