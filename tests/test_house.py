@@ -26,12 +26,12 @@ CORE = set[str]().union(*FLOORS)
 
 # Within run/ likewise.
 FLOORS_OF_RUN = (
-    {"judge", "signals", "slurm", "quiet", "metric_state", "provenance", "checkpoints"},
+    {"judge", "signals", "slurm", "quiet", "provenance", "checkpoints"},
     {"result", "preemption", "process_state"},
     {"callbacks", "resume"},
     {"directory"},
     {"printed_rows", "friendly_errors"},
-    {"metrics_log", "progress", "last_weights"},
+    {"metrics_log", "progress"},
     {"divergence", "parser"},
     {"checks"},
     {"config"},

@@ -137,7 +137,7 @@ def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"1 of 2 trials are not done: crash/mlp/.*/seed_0; see .*seed_0\.log"):
         compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
     assert trial("crash", "mlp", 1).result()
-    assert "is not a run that can be resumed" in trial("crash", "mlp", 0).log.read_text()
+    assert "config.yaml, which is missing" in trial("crash", "mlp", 0).log.read_text()
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ In the folder of each case lie ``lightning_logs/run``, a finished run of two sho
 a folder of pictures in colour, 40 to train on and 20 to test, of 16 x 16 pixels, without a run.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,9 +36,6 @@ def each(make: Callable[[Any], Spoiler], values: Iterable[Any]) -> list[Spoiler]
 
 NAN = float("nan")
 
-# Threads, one more than there are processors.
-MANY = (os.cpu_count() or 1) + 1
-
 RUN = "lightning_logs/run"
 LAST, PREVIOUS, BEST = (f"{RUN}/checkpoints/{name}.ckpt" for name in ("last", "previous-last", "best"))
 SUMMARY, CONFIG, METRICS, PROVENANCE = (
@@ -53,14 +49,6 @@ NEW = "--config short.yaml --arch mlp --name new"
 AGAIN = "--name run --resume --epochs 3"
 WRONG = "fit --config short.yaml --config wrong.yaml"
 
-# Parts of a checkpoint that exist, but have senseless content.
-SENSELESS = each(
-    checkpoint_with,
-    (
-        *({"loops": {}}, {"loops/fit_loop": 3}, {"optimizer_states/0/param_groups": []}),
-        *({"optimizer_states/0/state": ...}, {"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)}),
-    ),
-)
 OF_SEED_5 = checkpoint_with({"callbacks/RunSettings/settings/seed": 5})
 WITHOUT_A_BIAS = checkpoint_with({"state_dict/network.layers.1.bias": ...})
 
@@ -138,7 +126,6 @@ OPTIONS = [
     usage(f"fit {NEW} --seed -1", "--seed must be in"),
     usage(f"fit {NEW} --threads 0", "--threads must be at least 1"),
     usage(f"fit {NEW} --threads 10000", "--threads must be at most 1,024"),
-    Case(f"fit {NEW} --threads {MANY}", rf"--threads {MANY} is above this machine's \d+ CPUs", 0, process=True),
     usage(f"fit {NEW} --trainer.limit_train_batches 0", "limit_train_batches must be above 0"),
     usage(f"fit {NEW} --trainer.limit_test_batches 0", "limit_test_batches must be above 0"),
     Case(f"fit {NEW} --trainer.limit_train_batches 1e-7", "Try at least `limit_train_batches="),
@@ -208,7 +195,7 @@ RUN_DIRECTORIES = [
     *(
         Case(
             "fit --name run --resume",
-            r"(?s) -> lightning_logs/run\n.* wrong\), loss .*, 2 epochs in ",
+            r"(?s) -> lightning_logs/run\n.*test accuracy .* %, 2 epochs in ",
             0,
             {SUMMARY: spoiler},
         )
@@ -248,7 +235,12 @@ RUN_DIRECTORIES = [
         dict.fromkeys((LAST, PREVIOUS), cut(10)),
     ),
     Case(f"fit {AGAIN}", "last.ckpt: it is damaged.*delete it", 1, {LAST: cut(10), PREVIOUS: removed}),
-    *(Case(f"fit {AGAIN}", "cannot resume from .*last.ckpt.*intact copy", 1, {LAST: spoiler}) for spoiler in SENSELESS),
+    Case(
+        f"fit {AGAIN}",
+        "cannot resume from .*last.ckpt.*intact copy",
+        1,
+        {LAST: checkpoint_with({"optimizer_states/0/state/0/exp_avg": torch.zeros(2, 2)})},
+    ),
     Case(f"fit {AGAIN}", "last.ckpt is of a run with seed=5, not 0: put the right one", 1, {LAST: OF_SEED_5}),
     Case("fit --name run --resume", "best.ckpt does not hold", 1, {SUMMARY: removed, BEST: WITHOUT_A_BIAS}),
     Case(f"fit {AGAIN}", r"\n1/3 ", 0, {LAST: removed, PREVIOUS: removed}),

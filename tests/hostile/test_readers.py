@@ -33,7 +33,7 @@ from convblocks.pictures.decoding import read_picture
 from convblocks.run.checkpoints import newest_checkpoint
 from convblocks.run.directory import SETTINGS, RunDirectory
 from convblocks.run.result import decode, encode
-from tests.hostile.spoil import Spoiler, cut, flipped, holds, removed, with_values
+from tests.hostile.spoil import Spoiler, cut, flipped, holds, with_values
 from tests.made_up import result
 
 pytestmark = pytest.mark.usefixtures("bounded_memory")

@@ -17,9 +17,6 @@ def make(run: Run) -> "Boards":
     if run.config.resume:
         ids = loggers.read_runs(run.directory.loggers)
         run.trainer_arguments["logger"] = loggers.with_runs(run.trainer_arguments["logger"], ids)
-    run.make_board = lambda first_step: RunTensorBoardLogger(
-        run.directory, first_step, tests_once=run.evaluation_split != "test"
-    )
     return Boards()
 
 
@@ -30,6 +27,9 @@ class Boards(RunCallback):
         """Start the loggers; those that a user adds continue from the first step that is logged again."""
         directory = run.directory
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
+        if run.board:
+            run.board = RunTensorBoardLogger(directory, run.first_step, tests_once=run.evaluation_split != "test")
+            run.trainer.loggers = [run.board, *added]
         if run.is_rank_zero and added and directory.loggers.is_file():
             loggers.continue_runs(added, flatten(run.settings), run.first_step)
         elif run.is_rank_zero and added:

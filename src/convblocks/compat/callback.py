@@ -1,10 +1,17 @@
-"""What LearningRateFinder, BatchSizeFinder, ModelPruning and WeightAveraging need in a run."""
+"""What Lightning's finders of learning rate and batch size, ModelPruning and averages of weights need in a run."""
 
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateFinder, ModelPruning, WeightAveraging
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
@@ -12,7 +19,7 @@ from convblocks.model import class_specs
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.final_evaluation import classification_of
-from convblocks.run.resume import callbacks_of
+from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.run.run import Run
 
 # The part of a checkpoint that holds the batch size, which a finder may have chosen.
@@ -27,7 +34,7 @@ def make(run: Run) -> "Compatibility":
     """
     if run.module.hparams.get("lr_scheduler") == "onecycle" and _has(run, LearningRateFinder):
         raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
-    return Compatibility()
+    return Compatibility(run)
 
 
 class Compatibility(RunCallback):
@@ -37,7 +44,8 @@ class Compatibility(RunCallback):
     keep if it never starts (pytorch-lightning's issue 21724).
     """
 
-    in_dev_runs = True
+    def __init__(self, run: Run) -> None:
+        self.run = run
 
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
         """Use the values that finders found when the run began, without a new search."""
@@ -66,6 +74,18 @@ class Compatibility(RunCallback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _follow(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put in place the average of StochasticWeightAveraging, which it makes after the last checkpoint.
+
+        With batch normalisation there is nothing to do: another epoch and its checkpoint follow.
+        """
+        for averaging in callbacks_of(trainer, StochasticWeightAveraging):
+            if not averaging.pl_module_contains_batch_norm(pl_module):
+                averaging.on_train_end(trainer, pl_module)  # again: a run killed just before lacks it
+                self.run.tests_again = True
+                for resume in callbacks_of(trainer, ExactResume):
+                    trainer.save_checkpoint(resume.path)
 
 
 def _follow(trainer: Trainer, module: LightningModule) -> None:

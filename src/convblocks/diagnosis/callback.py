@@ -16,7 +16,6 @@ from convblocks.diagnosis.dead_units import dead_shares
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD
-from convblocks.run.divergence import diverged_at
 from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
@@ -75,7 +74,7 @@ class DeadUnits(RunCallback):
         if has_failed:
             facts["collapsed_in"] = collapsed_in(result, chance)
         found = replace(result, failed=has_failed, facts=facts)
-        diagnosis = diagnose(classification, found, diverged_at(run.trainer))
+        diagnosis = diagnose(classification, found, run.divergence.step)
         if diagnosis is None:
             return found
         shown = {"sentence": diagnosis.sentence, "options": [*diagnosis.options]}
@@ -84,7 +83,7 @@ class DeadUnits(RunCallback):
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
         """The shares of dead units, what is wrong, and the command to try next."""
         lines: list[str | CommandLine] = []
-        if diverged_at(run.trainer) is None and (shares := dead_units_in(result.final)):
+        if run.divergence.step is None and (shares := dead_units_in(result.final)):
             lines.append(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
         if diagnosis := result.facts.get("diagnosis"):
             lines.append(diagnosis["sentence"])

@@ -11,7 +11,6 @@ from convblocks.console import CommandLine, command_words
 from convblocks.files import write
 from convblocks.model.evaluation import Evaluation
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.divergence import diverged_at
 from convblocks.run.final_evaluation import classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
@@ -46,7 +45,7 @@ class Mistakes(RunCallback):
         if classification and "mistakes" in result.facts:
             images = len(classification.data.test.labels)
             wrong = [f"wrong: {len(result.facts['mistakes']):,} of {images:,} test images"]
-        if not run.resumable or diverged_at(run.trainer) is not None:
+        if not run.resumable or run.divergence.step is not None:
             return wrong
         directory, given = run.directory, flatten(run.settings)
         of_best = run.keeps_best and directory.best_checkpoint.is_file()

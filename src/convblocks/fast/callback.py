@@ -41,8 +41,6 @@ def make(run: Run) -> "Fast | None":
 class Fast(RunCallback):
     """Swaps classes of the module, its network and its optimizer for faster ones before training."""
 
-    in_dev_runs = True
-
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit" or type(pl_module) is not ImageClassifier or not _feeds_as_it_is(trainer):
             return

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from convblocks.run.metrics_log import ends_logged_step
 from convblocks.run.process_state import steps_done
-from convblocks.run.resume import callbacks_of
 
 
 class Divergence(Callback):
@@ -17,6 +16,9 @@ class Divergence(Callback):
 
     Args:
         every_n_steps: The Trainer's ``log_every_n_steps``.
+
+    Attributes:
+        step: The step after which that was found, if it was.
     """
 
     def __init__(self, every_n_steps: int) -> None:
@@ -43,9 +45,3 @@ class Divergence(Callback):
         if trainer.strategy.reduce_boolean_decision(diverged, all=False) and self.step is None:
             self.step = steps_done(trainer)
             trainer.should_stop = True
-
-
-def diverged_at(trainer: Trainer) -> int | None:
-    """The step after which the loss or a weight was found to be no longer finite, if any."""
-    steps: list[int | None] = [callback.step for callback in callbacks_of(trainer, Divergence)]
-    return steps[0] if steps else None

@@ -1,7 +1,6 @@
 """The final network of a run that classifies images, evaluated on the test images once for all callbacks."""
 
-from functools import cached_property
-from weakref import WeakKeyDictionary
+from functools import cached_property, lru_cache
 
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import NotFiniteError
@@ -32,12 +31,9 @@ class Classification:
             return None
 
 
-_known: WeakKeyDictionary[Run, Classification] = WeakKeyDictionary()
-
-
+@lru_cache(maxsize=1)
 def classification_of(run: Run) -> Classification | None:
-    """The one of a run, the same at each call; None if it trains something else."""
-    module, data = run.module, run.data
-    if run not in _known and isinstance(module, ImageClassifier) and isinstance(data, ImageDataModule):
-        _known[run] = Classification(module, data, run.directory)
-    return _known.get(run)
+    """The one of a run, the same for all of its callbacks; None if it trains something else."""
+    if isinstance(run.module, ImageClassifier) and isinstance(run.data, ImageDataModule):
+        return Classification(run.module, run.data, run.directory)
+    return None

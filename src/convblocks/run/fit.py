@@ -23,24 +23,22 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
 The first ones are short: --lr is LightningCLI's --model.lr, --epochs its --trainer.max_epochs.
 """
 
-import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from lightning.pytorch import Callback
 
 from convblocks.console import echo
-from convblocks.errors import UserError
 from convblocks.model.distributed import new_process_group_ends_at_exit
-from convblocks.model.summary import describe, parameters_of
 from convblocks.run import slurm
 from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
-from convblocks.run.finish import finish
+from convblocks.run.finish import finish, refuse_missing_metric
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
+from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.quiet import quiet_further_processes, quiet_lightning
-from convblocks.run.result import EPOCHS, RunResult
+from convblocks.run.result import EPOCHS
 from convblocks.run.run import Run
-from convblocks.text import as_shown, counted, listed
+from convblocks.text import counted
 
 
 def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
@@ -56,73 +54,42 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     with rank_zero_errors():
         config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
         run = Run(config, callbacks)
+        run.refuse_conflict()
     if run.is_dev_run:
         try_out(run)
         return
-    if config.name is not None:
-        with rank_zero_errors(run.is_rank_zero):
-            run.refuse_conflict()
     if config.resume and (result := run.directory.result_after(config.settings["trainer"]["max_epochs"])):
         if run.is_rank_zero:
-            echo(finished(run.directory, result))
+            epochs, end = counted(len(result.epochs), "epoch"), f"It was ended by {result.ended_by}"
+            end = "To extend it, give more --epochs." if result.ended_by == EPOCHS else end
+            echo(f"{run.directory.path} is finished: it has {epochs}. {end}")
         return
-    run.prepare()
-    if not run.is_rank_zero:
-        complete(run)
-        return
-    while not run.directory.create(exist_ok=config.name is not None):
+    with rank_zero_errors():
+        run.prepare()
+    while run.is_rank_zero and not run.directory.create(exist_ok=config.name is not None):
         run = Run(config, callbacks)  # another run has taken the free version
         run.prepare()
-    with run.directory.lock():
+    with run.directory.lock() if run.is_rank_zero else nullcontext():
         complete(run)
 
 
 def try_out(run: Run) -> None:
-    """Lightning's fast_dev_run: a few batches through training, evaluation and test."""
-    worked = ["training", *(split for split in ("validation", "test") if run.has(split))]
+    """Lightning's fast_dev_run: a few batches through training, evaluation and test; nothing is written."""
     with friendly_errors(run.trainer, run.directory, run.resume_hint):
         run.trainer.fit(run.module, datamodule=run.data)
-        logged = dict(run.trainer.callback_metrics)
+        logged = logged_metrics(run.trainer)
         if run.has("test"):
             run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        logged |= run.trainer.callback_metrics
-        judged = run.judge.tested if run.evaluation_split == "test" else run.judge.metric
-        if judged not in logged:
-            raise UserError(f"{run.arch} logs no {judged}, but {', '.join(logged) or 'nothing'}")
+        refuse_missing_metric(run, logged | logged_metrics(run.trainer))
     if run.is_rank_zero:
-        echo(f"fast_dev_run: {listed(worked)} work; no run directory was written.")
+        echo("fast_dev_run: all loops work; no run directory was written.")
 
 
 @new_process_group_ends_at_exit()
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
-    with run.reporting_failures():
-        with rank_zero_errors(run.is_rank_zero):
-            run.start()
-        if run.is_rank_zero:
-            introduce(run)
+    with friendly_errors(run.trainer, run.directory, run.resume_hint):
+        run.start()
         run.train()
         finish(run)
         run.trainer.strategy.barrier()  # when one process ends, launchers may kill the others, still writing
-
-
-def introduce(run: Run) -> None:
-    """Print what is special about the data, and what is trained."""
-    for note in getattr(run.data, "notes", ()):
-        echo(note)
-    settings, module = run.settings, run.module
-    if settings["threads"] > (cpus := os.cpu_count() or 1):
-        echo(f"--threads {settings['threads']} is above this machine's {cpus} CPUs, which will be slow.")
-    if settings["trainer"]["enable_model_summary"]:
-        echo(describe(module, module.example_input_array))
-    parameters, device = parameters_of(module), run.trainer.strategy.root_device
-    line = f"{run.arch} · {parameters:,} parameters · {device} · seed {settings['seed']}"
-    echo(f"{line} -> {as_shown(run.directory.path)}")
-
-
-def finished(directory: RunDirectory, result: RunResult) -> str:
-    """The message for a run that is done."""
-    epochs = f"{directory.path} is finished: it has {counted(len(result.epochs), 'epoch')}"
-    if result.ended_by != EPOCHS:
-        return f"{epochs} and was ended by {result.ended_by.rstrip('.')}."
-    return f"{epochs}. To extend it, give more --epochs."

@@ -11,9 +11,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
-from convblocks.run.metric_state import State
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
+    State,
     keeps_position,
     restore_between_epochs,
     restore_generators,
@@ -52,6 +52,8 @@ class ExactResume(ModelCheckpoint):
         Stopped: in ``fit``, after a signal.
     """
 
+    _signal: AgreedSignal  # while training
+
     def __init__(self, path: str | Path, hint: str = "run it again to carry on") -> None:
         self.path = Path(path).absolute()
         super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
@@ -61,7 +63,6 @@ class ExactResume(ModelCheckpoint):
         self._state: State = {}
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
         self._saved_on = 0  # the number of the signal that it has saved for
-        self._signal: AgreedSignal | None = None  # set while training
 
     @cached_property
     def state_key(self) -> str:
@@ -79,9 +80,9 @@ class ExactResume(ModelCheckpoint):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
-        trainer.fit_loop._iteration_based_training = _never  # type: ignore[method-assign]
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _nothing  # type: ignore[method-assign]
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._state.get("stopping"):
@@ -99,7 +100,6 @@ class ExactResume(ModelCheckpoint):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
-        assert self._signal is not None
         if trainer.current_epoch > 0 and (number := self._signal.now()):
             self._stop(trainer, number)
 
@@ -118,7 +118,6 @@ class ExactResume(ModelCheckpoint):
             trainer.fit_loop.restarting = False
         # Not after an epoch's last batch: its evaluation and its checkpoint follow, and the run stops after these. Not
         # while gradients accumulate: they are not part of a checkpoint.
-        assert self._signal is not None
         number = self._signal.after_step()
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
@@ -137,7 +136,6 @@ class ExactResume(ModelCheckpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_end(trainer, pl_module)
-        assert self._signal is not None
         self._signal.now()  # completes the pending all_reduce before the processes end
 
     def state_dict(self) -> State:
@@ -204,11 +202,3 @@ def callbacks_of(trainer: Trainer, *classes: type) -> list[Any]:
     """A Trainer's callbacks of these classes."""
     callbacks = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it at run time
     return [callback for callback in callbacks if isinstance(callback, classes)]
-
-
-def _never() -> bool:
-    return False
-
-
-def _nothing() -> None:
-    """Do nothing."""

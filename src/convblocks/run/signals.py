@@ -6,12 +6,10 @@ nearly up.
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
-
-Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 # From Slurm, shortly before a job's time is up; not on Windows.
 REQUEUE = getattr(signal, "SIGUSR1", None)
@@ -23,7 +21,7 @@ _received: int = 0
 
 def install() -> None:
     """Record these signals from now on, instead of being killed by them."""
-    _handle(HANDLED, _note)
+    _handle(dict.fromkeys(HANDLED, _note))
 
 
 @contextmanager
@@ -34,13 +32,12 @@ def recorded() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            _handle([number], handler)
+        _handle(before)
 
 
 def uninstall() -> None:
     """Let these signals kill the process again, unless the program around a run has its own handlers."""
-    _handle([number for number in HANDLED if signal.getsignal(number) is _note], signal.SIG_DFL)
+    _handle({number: signal.SIG_DFL for number in HANDLED if signal.getsignal(number) is _note})
 
 
 def received() -> int:
@@ -54,10 +51,10 @@ def forget() -> None:
     _received = 0
 
 
-def _handle(numbers: list[signal.Signals], handler: Handler) -> None:
-    """Set the handler of these signals; Python refuses that in other threads, which leave them to the main thread."""
+def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
+    """Set the handlers of signals; Python refuses that in other threads, which leave them to the main thread."""
     if threading.current_thread() is threading.main_thread():
-        for number in numbers:
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 

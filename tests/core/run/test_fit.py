@@ -236,5 +236,5 @@ def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
 
 def test_a_folder_that_is_not_a_run_cannot_be_resumed(run: RunDirectory) -> None:
     shutil.copytree(run.path, RunDirectory("parent/child").path)
-    with pytest.raises(UsageError, match="is not a run that can be resumed"):
+    with pytest.raises(UserError, match=r"cannot read .*config.yaml, which is missing"):
         quick_run("--resume", name="parent")
