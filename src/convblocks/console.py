@@ -118,9 +118,10 @@ class CommandLine(NamedTuple):
 
 
 def echo_command(words: Sequence[str], label: str = "") -> None:
-    """Print a command to copy, its words quoted for a shell, with long lines continued after a backslash."""
+    """Print a command to copy, its words quoted for a shell; a terminal gets long lines continued after a backslash."""
     opening, *others = [word.replace(" ", "\0") for word in [label + " ".join(words[:2]), *words[2:]]]  # not to break
-    width, indent = get_terminal_size().columns - len(" \\"), " " * (len(label) + 4)
+    width = get_terminal_size().columns - len(" \\") if sys.stdout.isatty() else sys.maxsize
+    indent = " " * (len(label) + 4)
     lines = wrap(
         " ".join([opening, *others]), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -16,6 +16,7 @@ from convblocks.model.distributed import broadcast_state
 from convblocks.model.summary import parameters_of
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics
+from convblocks.run.printed_rows import loss_text, without_split
 from convblocks.run.provenance import describe_machine, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 from convblocks.run.resume import callbacks_of, is_out_of_time
@@ -121,8 +122,10 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 def print_result(run: Run, result: RunResult) -> None:
     """Print the result, what callbacks say of it, and the next commands."""
-    epochs = counted(len(result.epochs), "epoch")
-    echo(f"\n{result.score_name} {run.judge.text(result.score)}, {epochs} in {result.seconds:.1f} s")
+    score, other = f"{result.score_name} {run.judge.text(result.score)}", run.monitor.measured_in(result.final)
+    if run.monitor != run.judge and other in result.final:  # the loss beside the accuracy
+        score += f", {without_split(other)} {loss_text(result.final[other])}"
+    echo(f"\n{score}, {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s")
     if result.ended_by != EPOCHS:
         echo(f"ended by {result.ended_by}")
     lines = [line for callback in run.run_callbacks for line in callback.last_lines(run, result)]

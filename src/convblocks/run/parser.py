@@ -106,10 +106,10 @@ def parser(
     """All options with types, defaults and help, from the signatures and docstrings of the classes that they set."""
     options = FitParser(prog="convblocks fit", allow_abbrev=False)
     options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
-    options.add_argument("--judge", type=str | None, help="The metric to judge the model by, such as val/loss:min.")
+    options.add_argument("--judge", type=str, help="The metric to judge the model by, such as val/loss:min.")
     options.add_argument("--seed", type=int, default=0, help="Seed of the weights, and of the images' order.")
     options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
-    options.add_argument("--name", type=str | None, help="The run is lightning_logs/NAME.")
+    options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
     wings.add_options(options)

@@ -15,7 +15,7 @@ from tensorboard.summary.writer import event_file_writer
 
 from convblocks.console import CommandLine
 from convblocks.data.images import ImageSets
-from convblocks.errors import DataError, UsageError
+from convblocks.errors import DataError, UsageError, UserError
 from convblocks.run import fit
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import LOGS, RunDirectory
@@ -236,5 +236,5 @@ def test_a_bad_data_root_leaves_no_run(workspace: Path) -> None:
 
 def test_a_folder_that_is_not_a_run_cannot_be_resumed(run: RunDirectory) -> None:
     shutil.copytree(run.path, RunDirectory("parent/child").path)
-    with pytest.raises(UserError, match=r"cannot read .*config.yaml, which is missing"):
+    with pytest.raises(UserError, match=r"cannot read .*config.yaml: it is missing"):
         quick_run("--resume", name="parent")
