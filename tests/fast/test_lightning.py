@@ -103,7 +103,7 @@ def test_adam_is_watched_as_torchs(optimizer: Optimizer) -> None:
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
     optimizer.step(closure)
     assert seen == ["before", "closure", "after"]
-    assert type(optimizer).__name__ == "Adam"
+    assert type(optimizer).__name__ == "FastAdam"
 
 
 def test_adam_forgets_gradients_as_torchs(optimizer: Optimizer) -> None:

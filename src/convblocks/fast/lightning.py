@@ -129,7 +129,7 @@ def needs_no_broadcast(network: nn.Module, synchronized: bool) -> bool:
     return all(synchronized and type(module) in SYNCHRONIZED for module in with_buffers)
 
 
-class Adam(torch.optim.Adam):
+class FastAdam(torch.optim.Adam):
     """In the usual case passes its tensors to the fused kernel directly; otherwise leaves the step to torch.
 
     torch would first check each tensor, and group them by device and dtype. It has the name of the class that it
@@ -189,7 +189,7 @@ def _are_alike(parameters: list[Tensor], gradients: list[Tensor | None]) -> bool
 def speed_up_optimizer(optimizer: Optimizer) -> None:
     """Turn torch's Adam into the one above; leave other optimizers as they are."""
     if type(optimizer) is torch.optim.Adam:
-        optimizer.__class__ = Adam
+        optimizer.__class__ = FastAdam
 
 
 def keep_freed_memory() -> None:

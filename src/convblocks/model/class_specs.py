@@ -143,7 +143,7 @@ def see_current_folder() -> None:
         sys.path.append("")
 
 
-def instantiate(kind: type, given: Named, *arguments: Any, **options: Any) -> Any:
+def instantiate(kind: type, given: Named, /, *arguments: Any, **options: Any) -> Any:
     """Call a class or function, passed or by its dotted name, that makes an object of a kind.
 
     Raises:

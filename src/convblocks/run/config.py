@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -22,7 +21,17 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.checks import NAME_IS_NEEDED, NO_LIMIT, check
 from convblocks.run.directory import RunDirectory
-from convblocks.run.parser import FitParser, Settings, by_full_names, by_option, full_name, parser, read_config
+from convblocks.run.parser import (
+    DEFAULTS,
+    FitParser,
+    Settings,
+    by_full_names,
+    by_option,
+    full_name,
+    parser,
+    read_config,
+)
+from convblocks.text import as_yaml, listed
 
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
@@ -73,24 +82,32 @@ class Config:
         """
         class_specs.see_current_folder()  # for a user's own classes
         options = [[full_name(option), *values] for option, *values in by_option(arguments)]
-        files = [values[0] for option, *values in options if option == "--config" and values]
-        configs = [*_saved_settings(options), *map(read_config, files)]
+        taken = [option for option in options if option[0] in ("--config", "--model", "--data") and len(option) > 1]
+        if too_many := [option for option in taken if len(option) > 2]:
+            raise UsageError(f"{too_many[0][0]} takes one value, not {listed(too_many[0][1:])}")
+        configs = _saved_settings(options) + [read_config(value) for option, value in taken if option == "--config"]
         names = {group: _last_class(group, configs, options) for group in ("model", "data")}
         classes = _import_classes(names, configs)
         _refuse_missing_network(classes["model"], configs, options)
         options_parser = parser(classes["model"], classes.get("data"))
-        taken = ("--config", "--model", "--data", PRINT)
-        others = [option for option in options if option[0] not in taken or (len(option) < 2 and option != [PRINT])]
-        parsed = options_parser.parse(configs, others)
+        prints = [option for option in options if option[0].partition("=")[0] == PRINT]
+        parsed = options_parser.parse(configs, [option for option in options if option not in (*taken, *prints)])
         if parsed.trainer.max_epochs is None:  # Lightning's rule: with another limit, epochs have none
             is_limited = parsed.trainer.max_steps != -1 or parsed.trainer.max_time is not None
             parsed.trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
         if parsed.threads is None:
             parsed.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
+        for option in (
+            "enable_model_summary",
+            "log_every_n_steps",
+            "sync_batchnorm",
+        ):  # which LightningCLI saves as null
+            if parsed.trainer[option] is None:
+                parsed.trainer[option] = DEFAULTS[f"trainer.{option}"]
         check(parsed)
-        settings = _plain_settings(parsed, names)
-        if [PRINT] in options:
-            print(yaml.safe_dump(settings, sort_keys=False), end="")
+        settings = _plain_settings(parsed, names, classes)
+        if prints:
+            print(as_yaml(settings), end="")
             sys.exit()
         if issubclass(classes["model"], ImageClassifier):
             _import_named_classes(settings["model"]["init_args"], options_parser.specs)
@@ -225,10 +242,14 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
             class_specs.import_class(name)
 
 
-def _plain_settings(parsed: Namespace, names: Mapping[str, str | None]) -> Settings:
+def _plain_settings(parsed: Namespace, names: Mapping[str, str | None], classes: Mapping[str, type]) -> Settings:
     """Everything that determines a run's results, in plain values."""
     values = {option: _plain(value) for option, value in vars(parsed).items() if value is not None}
-    parts = {group: {"class_path": name, "init_args": values.pop(group, {})} for group, name in names.items() if name}
+    for group, part in classes.items():  # whose arguments may mean something by None
+        defaults, given = inspect.signature(part).parameters, parsed.get(group) or Namespace()  # type: ignore[no-untyped-call]
+        changed = [name for name, value in vars(given).items() if value is None and defaults[name].default is not None]
+        values[group] = values.get(group, {}) | dict.fromkeys(changed)
+    parts = {group: {"class_path": name, "init_args": values.pop(group)} for group, name in names.items() if name}
     values["trainer"].pop("default_root_dir", None)
     for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
         values["trainer"].setdefault(option, None)
@@ -255,4 +276,7 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, Enum):
         return value.value
+    name = getattr(value, "__name__", "")
+    if name and getattr(sys.modules.get(value.__module__), name, None) is value:  # a function or class
+        return f"{value.__module__}.{name}"
     return value if isinstance(value, str | int | float | None) else str(value)

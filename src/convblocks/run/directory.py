@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.files import remove_unfinished, write
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
-from convblocks.text import flatten
+from convblocks.text import as_yaml, flatten
 
 LOGS = Path("lightning_logs")
 
@@ -121,7 +121,7 @@ class RunDirectory:
         raise UserError(f"cannot read {self.config}: {reason}")
 
     def write_config(self, settings: Mapping[str, Any]) -> None:
-        write(self.config, yaml.safe_dump(settings, sort_keys=False))
+        write(self.config, as_yaml(settings))
 
     def write_result(self, result: RunResult) -> None:
         write(self.summary, encode(result, indent=2))

@@ -52,7 +52,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     if slurm.is_further_process():
         quiet_further_processes()
     with rank_zero_errors():
-        config = Config.parse(["--help"] if "--help_all" in arguments else arguments)
+        config = Config.parse(["--help" if word == "--help_all" else word for word in arguments])
         run = Run(config, callbacks)
         run.refuse_conflict()
     if run.is_dev_run:

@@ -176,7 +176,8 @@ def logged_metrics(trainer: Trainer) -> Row:
 
 def learning_rate_of(trainer: Trainer) -> Row:
     """Of the first optimizer; 0 where there is none."""
-    return {"train/lr": trainer.optimizers[0].param_groups[0]["lr"] if trainer.optimizers else 0.0}
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    return {"train/lr": groups[0]["lr"] if groups else 0.0}
 
 
 def ends_logged_step(trainer: Trainer, batch_idx: int, every_n_steps: int) -> bool:

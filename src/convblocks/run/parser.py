@@ -19,11 +19,12 @@ from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-define
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 from convblocks import wings
-from convblocks.command_line import with_suggestion
+from convblocks.command_line import UNKNOWN, with_suggestion
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
+from convblocks.text import as_yaml
 
 SHORT = {
     "arch": "model.arch",
@@ -51,8 +52,8 @@ BATCHES = (
     *("overfit_batches", "val_check_interval"),
 )
 
-# An option of LightningCLI that has no counterpart.
-CKPT_PATH = "--ckpt_path"
+# Options of LightningCLI that have no counterpart.
+CKPT_PATH, OF_FIT = "--ckpt_path", ("ckpt_path", "weights_only")
 
 # Lines of jsonargparse's messages that say nothing of what is wrong.
 NOISE = ("Does not validate", "Subtypes:", "Errors:", "Problem with", "Expected a path", "Expected a <class 'NoneType")
@@ -82,10 +83,11 @@ class FitParser(jsonargparse.ArgumentParser):
             UsageError: an unknown option, or a value of another type.
         """
         for config in configs:
-            for name in self.specs.keys() & config["model"].keys():
+            self._refuse_unknown(config)
+            for name in self.specs.keys() & config.get("model", {}).keys():
                 config["model"][name] = _in_one_mapping(name, config["model"][name])
         names = [f"--model.{name}" for name in self.specs]
-        words = [part for config in configs for part in ("--config", yaml.safe_dump(config))]
+        words = [part for config in configs for part in ("--config", as_yaml(config))]
         # Their classes come before their arguments, whatever was typed first.
         for option, *values in sorted(options, key=lambda option: option[0] not in names):
             is_class = option in names and values
@@ -97,6 +99,15 @@ class FitParser(jsonargparse.ArgumentParser):
             chosen = arguments.pop("class", default)
             parsed.model[name] = {"class_path": chosen, "init_args": arguments} if arguments else chosen
         return parsed
+
+    def _refuse_unknown(self, config: Settings) -> None:
+        """Raise a UsageError for a name in a config that is no option, as for one on the command line."""
+        known = set(self.get_defaults().keys(branches=True))
+        groups = [group for group in ("model", "data", "trainer") if group in config]
+        names = [*(f"{group}.{name}" for group in groups for name in config[group]), *(config.keys() - groups)]
+        for name in names:
+            if name not in known and name.partition("+")[0] not in known:
+                self.error(f"{UNKNOWN}--{name}")
 
 
 @cache
@@ -185,6 +196,8 @@ def by_full_names(content: Mapping[Any, Any]) -> Settings:
     """
     settings: Settings = {"model": {}, "data": {}}
     for key, value in content.items():
+        if key in OF_FIT and value is None:
+            continue
         group, _, option = full_name(str(key)).partition(".")
         if option and group in settings:
             settings[group] |= {option: value}
@@ -220,5 +233,5 @@ def _innermost_reason(message: str) -> str:
     found = [line for line in reasons if not line.startswith("Expected")][:1] or list(dict.fromkeys(reasons))
     value = message.partition("Given value: ")[2]
     option = next((key for key in keys if key != "config"), "config")
-    given = f", not {value}" if value and "NestedArg" not in value else ""
+    given = f", not {value[:80]}" if value and "NestedArg" not in value else ""
     return f"--{option}: {' or '.join(found).replace(' or Expected ', ' or ')}{given}"

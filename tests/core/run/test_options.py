@@ -20,7 +20,7 @@ from convblocks.run.config import Config
 from convblocks.run.parser import SHORT, parser
 from convblocks.run.run import Run
 from convblocks.run.trainer import make_trainer
-from convblocks.text import flatten
+from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
 
@@ -166,6 +166,49 @@ def test_a_config_of_lightning_cli_is_read(workspace: Path) -> None:
     assert Config.parse(["--config", "cli.yaml"]) == Config.parse(flags)
 
 
+TYPED = """
+import torch
+from collections.abc import Callable
+from lightning import LightningDataModule, LightningModule
+
+def double(x):
+    return 2 * x
+
+class Model(LightningModule):
+    def __init__(self, depth: int | None = 5, act: Callable = torch.tanh, kind: str = "a", given=3) -> None:
+        super().__init__()
+        self.arguments = (depth, act, kind, given)
+
+class Data(LightningDataModule):
+    def __init__(self, root: str = "x") -> None:
+        super().__init__()
+        self.root = root
+
+    def train_dataloader(self):
+        return []
+"""
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--model.depth", "null"],
+        ["--model.act", "typed_parts.double", "--model.kind", "b", "--model.given", "[1, 2]"],
+        ["--model.act", "torch.relu", "--data.root", "1e3"],
+    ],
+    ids=lambda flags: " ".join(flags),
+)
+def test_arguments_of_any_type_are_saved_as_they_are_read(workspace: Path, flags: list[str]) -> None:
+    Path("typed_parts.py").write_text(TYPED)
+    config = Config.parse(["--model", "typed_parts.Model", "--data", "typed_parts.Data", *flags])
+    Path("saved.yaml").write_text(as_yaml(config.settings))
+    again = Config.parse(["--config", "saved.yaml"])
+    assert again.settings == config.settings
+    data, same_data = config.make_data(), again.make_data()
+    assert config.make_module(data).arguments == again.make_module(same_data).arguments
+    assert data.root == same_data.root  # type: ignore[union-attr]  # of the class above
+
+
 def test_a_later_configs_model_gets_no_argument_of_an_earlier_one(workspace: Path) -> None:
     own = "class_path: tests.any_task.shapes.Segmenter"
     Path("images.yaml").write_text("model: {class_path: convblocks.ImageClassifier, init_args: {arch: mlp, lr: 7}}")
@@ -189,7 +232,9 @@ def test_a_later_configs_model_gets_no_argument_of_an_earlier_one(workspace: Pat
         (["--arch", "mlp", "--trainer.logger", "x"], "--trainer.logger: .*, not x"),
         (["--arch", "mlp", "--data.seed", "3"], "unrecognized arguments: --data.seed=3"),
         (["--arch", "mlp", "--ckpt_path", "last.ckpt"], "--resume carries on the run of that --name"),
-        (["--arch", "mlp", "--config", "lrate: 3"], "Option 'lrate' is not accepted"),
+        (["--arch", "mlp", "--config", "lrate: 3"], "unrecognized arguments: --lrate: did you mean --lr?"),
+        (["--arch", "mlp", "--config", "trainer: {max_epoch: 3}"], "did you mean --trainer.max_epochs?"),
+        (["--arch", "mlp", "--config", "a.yaml", "b.yaml"], "--config takes one value, not a.yaml and b.yaml"),
         (["--arch", "mlp", "--optimizer"], "--model.optimizer: expected one argument"),
         (["--arch", "mlp", "--threads", "0"], "--threads must be at least 1"),
         (["--arch", "mlp", "--seed", "-1"], "--seed must be in"),
