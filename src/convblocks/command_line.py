@@ -1,5 +1,6 @@
 """Parser shared by all commands but ``fit``, which has a parser of its own."""
 
+import os
 import re
 from argparse import ArgumentParser
 from collections.abc import Collection
@@ -48,5 +49,5 @@ def refuse_to_overwrite(path: Path, read: Collection[Path]) -> None:
     """Raise a UsageError if a command would write over a file that it reads, or over a device."""
     if path.exists() and not path.is_file():
         raise UsageError(f"cannot write {path}: it is not a regular file")
-    if path.resolve() in [other.resolve() for other in read]:
+    if os.path.realpath(path) in map(os.path.realpath, read):  # Path.resolve raises at a link to itself
         raise UsageError(f"{path} is read by this command: give another name")

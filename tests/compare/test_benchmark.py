@@ -121,6 +121,6 @@ def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None
     assert finished.returncode == 0, finished.stderr
     printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines
     flags = dict(re.findall(r"python \S*scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE))
-    assert Config.parse(shlex.split(flags["fit"])).settings["arch"] == "mlp"
+    assert Config.parse(shlex.split(flags["fit"])).settings["model"]["init_args"]["arch"] == "mlp"
     assert parse(shlex.split(flags["compare"])).arch == ["mlp"]
     assert list(tmp_path.iterdir()) == []

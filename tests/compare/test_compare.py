@@ -137,7 +137,7 @@ def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"1 of 2 trials are not done: crash/mlp/.*/seed_0; see .*seed_0\.log"):
         compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
     assert trial("crash", "mlp", 1).result()
-    assert "config.yaml, which is missing" in trial("crash", "mlp", 0).log.read_text()
+    assert "config.yaml: it is missing" in trial("crash", "mlp", 0).log.read_text()
 
 
 @pytest.mark.slow
@@ -148,12 +148,15 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
     compare.main(command)
     confirmed = sorted((LOGS / "grid" / "confirm").rglob("summary.json"))
     results = [json.loads(path.read_text()) for path in confirmed]
-    assert [(one["seed"], one["images"]["train"]) for one in results] == [(3, 60_000), (4, 60_000)]
+    assert [(one["seed"], one["facts"]["images"]["train"]) for one in results] == [(3, 60_000), (4, 60_000)]
     assert not any("val/acc" in row for one in results for row in one["epochs"])
     rows = rows_of("grid")
     assert [row["seed"] for row in rows] == ["0", "2", "0", "2", "3", "4"]
-    best = max(rows[:4], key=lambda row: sum(float(one["validation"]) for one in rows[:4] if one["lr"] == row["lr"]))
-    assert {row["lr"] for row in rows[4:]} == {best["lr"]}
+    best = max(
+        rows[:4],
+        key=lambda row: sum(float(one["validation"]) for one in rows[:4] if one["hparams.lr"] == row["hparams.lr"]),
+    )
+    assert {row["hparams.lr"] for row in rows[4:]} == {best["hparams.lr"]}
     (arm,) = json.loads((LOGS / "grid" / "comparison.json").read_text())["comparison"]["arms"]
     assert arm["runs"] == 2
     assert sorted([arm["worst"], arm["best"]]) == sorted(one["final"]["test/acc"] for one in results)

@@ -92,7 +92,7 @@ def test_ctrl_c_lets_the_trials_save_and_one_that_fails_leaves_the_others(cluste
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
-    assert "config.yaml, which is missing" in failing.log.read_text()
+    assert "config.yaml: it is missing" in failing.log.read_text()
     assert "carry on with --resume" in stopped.log.read_text()
     assert not list(stopped.log.parent.glob("*.stop"))
     finished = run_script("compare", *flags, cwd=workspace)

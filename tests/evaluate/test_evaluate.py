@@ -156,7 +156,7 @@ def test_pictures_of_another_size_are_scaled_to_the_networks(
         ([], "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes"),
         (["--data.root", "nowhere"], "there is no folder nowhere: --data.root must name"),
         (["--data.root", "untested"], r"untested has no test images: add some, .*test/<class>/"),
-        (["--data.source", "Stripes"], "Stripes is not imported: give its module too"),
+        (["--data.source", "Stripes"], "'Stripes' is not the name of a class with its module"),
     ],
 )
 def test_other_data_are_refused(flags: list[str], message: str, trained_on_shapes: Path, workspace: Path) -> None:

@@ -1,8 +1,8 @@
 """Commands on the checkpoint of a network of a user's own, and what such a run leaves."""
 
-import re
-from pathlib import Path
+from pathlib import re
 
+import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -46,5 +46,5 @@ def test_with_its_class_a_checkpoint_is_evaluated(own_networks: Path) -> None:
     finished = run_script(*call, cwd=own_networks.parent)
     assert finished.returncode == 0, finished.stderr
     assert "own_networks.Rows on the 10,000 test images" in finished.stdout
-    with pytest.raises(UserError, match=re.escape("of the class own_networks.Rows")):
+    with pytest.raises(UserError, match=re.escape("own_networks.Rows")):
         load_network(checkpoint, ["own_networks.Other"])

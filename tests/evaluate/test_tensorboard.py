@@ -56,7 +56,10 @@ def test_command_settings_and_hparams(events: Any) -> None:
     assert "fit.py --arch batchnorm --name batchnorm --epochs 2" in card
     assert "lr_scheduler: onecycle" in card
     settings = hparams(events, "session_start_info").hparams
-    assert (settings["arch"].string_value, settings["lr_scheduler"].string_value) == ("batchnorm", "onecycle")
+    assert (settings["model.arch"].string_value, settings["model.lr_scheduler"].string_value) == (
+        "batchnorm",
+        "onecycle",
+    )
     assert "when_done/test_acc" in [info.name.tag for info in hparams(events, "experiment").metric_infos]
 
 

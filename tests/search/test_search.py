@@ -49,7 +49,10 @@ def test_a_search_leaves_its_files_and_its_trials_in_tensorboard(done: Path) -> 
     with (done / "search.csv").open() as file:
         assert [row["trial"] for row in csv.DictReader(file)] == [str(number) for number in range(8)]
     for one in numbers_of(done)["trials"]:
-        assert RunDirectory(f"s/trial_{one['number']}", done.parents[1]).read_config()["arch"] == one["params"]["arch"]
+        assert (
+            RunDirectory(f"s/trial_{one['number']}", done.parents[1]).read_config()["model"]["init_args"]["arch"]
+            == one["params"]["arch"]
+        )
     assert {path.name for path in (done / "search").iterdir() if path.is_dir()} == trials
     assert EventAccumulator(str(done / "search" / "trial_3")).Reload().Tags()["scalars"] == ["when_done/val_acc"]
     assert EventAccumulator(str(done / "search")).Reload().Tags()["images"] == ["visuals/search"]
@@ -81,10 +84,11 @@ def test_the_command_in_the_report_writes_the_winners_config(done: Path) -> None
     _, _, *arguments = shlex.split(found["winner"].partition(" > ")[0])
     printed = yaml.safe_load(run_script("fit", *arguments, cwd=done).stdout)
     best = max((one for one in found["trials"] if one["ended"] == "complete"), key=lambda one: float(one["score"]))
-    assert printed["arch"] == best["params"]["arch"]
-    assert printed["lr"] == pytest.approx(best["params"]["lr"], rel=1e-3)
-    assert printed["batch_size"] == int(best["params"]["batch_size"])
-    assert printed["data"]["val_size"] == 0
+    model, data = (printed[group]["init_args"] for group in ("model", "data"))
+    assert model["arch"] == best["params"]["arch"]
+    assert model["lr"] == pytest.approx(best["params"]["lr"], rel=1e-3)
+    assert data["batch_size"] == int(best["params"]["batch_size"])
+    assert data["val_size"] == 0
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ def test_both_stages_go_on_where_they_were_stopped(
     confirmed = [path.parent for path in (LOGS / "study" / "confirm").rglob("summary.json")]
     assert {run.name for run in confirmed} == {"seed_1000", "seed_1001"}
     configs = [RunDirectory(str(run.relative_to(LOGS))).read_config() for run in confirmed]
-    settings = {(config["lr"], config["lr_scheduler"]) for config in configs}
+    settings = {(model["lr"], model["lr_scheduler"]) for model in (config["model"]["init_args"] for config in configs)}
     assert settings == {(float(lr), schedule.rstrip(".")), (0.01, "constant")}
     assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
         *("report.html", "report.md", "report.csv", "report.png", "report-dead-units.png")

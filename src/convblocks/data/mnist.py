@@ -46,6 +46,10 @@ def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
     return MNISTFiles(root)
 
 
+# Bytes of a file; EMNIST's largest has 547 million.
+LARGEST = 1_000_000_000
+
+
 class MNISTFiles(ImageSource):
     """The four files below a folder, MNIST's or another data set's."""
 
@@ -118,10 +122,11 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             header = file.read(4 + 4 * dimensions)
             shape = [int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4)]
-            if header[:4] != bytes((0, 0, 8, dimensions)) or 0 in shape:
+            size = math.prod(shape)
+            if header[:4] != bytes((0, 0, 8, dimensions)) or not 0 < size < LARGEST:
                 raise ValueError("its header is wrong")
-            content = file.read()  # to the end, where gzip verifies its checksum
-        if len(content) != (size := math.prod(shape)):
+            content = file.read(size + 1)  # beyond the end, where gzip verifies its checksum
+        if len(content) != size:
             raise ValueError(f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says")
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged, or of another kind ({error}): put an intact IDX file there") from error
