@@ -1,8 +1,8 @@
 """Commands on the checkpoint of a network of a user's own, and what such a run leaves."""
 
-from pathlib import re
+import re
+from pathlib import Path
 
-import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

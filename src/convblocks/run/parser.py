@@ -194,22 +194,22 @@ def by_full_names(content: Mapping[Any, Any]) -> Settings:
     Raises:
         UsageError: a group holds something else than options.
     """
-    settings: Settings = {"model": {}, "data": {}}
+    settings: Settings = {"model": {}, "data": {}, "trainer": {}}
     for key, value in content.items():
         if key in OF_FIT and value is None:
             continue
-        group, _, option = full_name(str(key)).partition(".")
-        if option and group in settings:
+        full = full_name(str(key))
+        group, _, option = full.partition(".")
+        if group not in ("model", "data", "trainer"):
+            settings[full] = value
+        elif option:
             settings[group] |= {option: value}
-        elif group in ("model", "data", "trainer") and not option:
+        else:
             parts = {"class_path": value} if isinstance(value, str) else value
             arguments = parts.get("init_args", {}) if isinstance(parts, dict) else None
             if not isinstance(arguments, dict):
                 raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
-            settings[group] = settings.get(group, {}) | {**parts, **arguments}
-            settings[group].pop("init_args", None)
-        else:
-            settings[full_name(str(key))] = value
+            settings[group] |= {name: part for name, part in parts.items() if name != "init_args"} | arguments
     return settings
 
 
