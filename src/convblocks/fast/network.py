@@ -30,6 +30,9 @@ class FastSequential(nn.Sequential):
     tracing.
     """
 
+    def _get_name(self) -> str:
+        return "Sequential"  # as which a network is shown
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
         is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, FastSequential)

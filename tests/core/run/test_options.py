@@ -211,7 +211,8 @@ def test_arguments_of_any_type_are_saved_as_they_are_read(workspace: Path, flags
 
 def test_short_and_full_names_stand_in_one_config(workspace: Path) -> None:
     Path("mixed.yaml").write_text(
-        "arch: mlp\nepochs: 2\nlr: 0.3\nmodel: {loss: NLLLoss}\ntrainer: {limit_train_batches: 3}\ndata: {val_size: 9}\n"
+        "arch: mlp\nepochs: 2\nlr: 0.3\n"
+        "model: {loss: NLLLoss}\ntrainer: {limit_train_batches: 3}\ndata: {val_size: 9}\n"
     )
     flags = ["--arch", "mlp", "--epochs", "2", "--lr", "0.3", "--loss", "NLLLoss", "--data.val_size", "9"]
     assert Config.parse(["--config", "mixed.yaml"]) == Config.parse([*flags, "--trainer.limit_train_batches", "3"])
