@@ -16,7 +16,7 @@ GLOBAL_HOOKS: list[dict[int, Any]] = [
 ]
 
 
-class FastSequential(nn.Sequential):
+class Sequential(nn.Sequential):
     """An nn.Sequential with short cuts; modules with hooks are called as usual, in their place.
 
     - ReLU before MaxPool2d is moved after it. The maximum of a window, rectified, is the maximum of its rectified
@@ -30,12 +30,9 @@ class FastSequential(nn.Sequential):
     tracing.
     """
 
-    def _get_name(self) -> str:
-        return "Sequential"  # as which a network is shown
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
-        is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, FastSequential)
+        is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, Sequential)
         if not is_usual or any(GLOBAL_HOOKS) or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
         return self._take_short_cuts(args[0])
@@ -60,7 +57,7 @@ def speed_up_network(network: nn.Module) -> None:
     """Take the short cuts in each nn.Sequential of a network that has such pairs of layers."""
     for module in network.modules():
         if type(module) is nn.Sequential and any(_commute(*pair) or _overwrites(*pair) for pair in pairwise(module)):
-            module.__class__ = FastSequential
+            module.__class__ = Sequential
 
 
 def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
