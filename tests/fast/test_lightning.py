@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import LambdaCallback
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hooks, speed_up_optimizer
+from convblocks.fast._adam import speed_up_optimizer
+from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hooks
 from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.run import Run
@@ -103,7 +104,7 @@ def test_adam_is_watched_as_torchs(optimizer: Optimizer) -> None:
     optimizer.register_step_post_hook(lambda *_: seen.append("after"))
     optimizer.step(closure)
     assert seen == ["before", "closure", "after"]
-    assert type(optimizer).__name__ == "FastAdam"
+    assert type(optimizer).__name__ == "Adam"
 
 
 def test_adam_forgets_gradients_as_torchs(optimizer: Optimizer) -> None:

@@ -195,7 +195,7 @@ RUN_DIRECTORIES = [
     *(
         Case(
             "fit --name run --resume",
-            r"(?s) -> lightning_logs/run\n.*test accuracy .* %, 2 epochs in ",
+            r"(?s) -> lightning_logs/run\n.*test accuracy .* %, loss .*, 2 epochs in ",
             0,
             {SUMMARY: spoiler},
         )

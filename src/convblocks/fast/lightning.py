@@ -1,4 +1,4 @@
-"""Training without needless work at every step: in Lightning's loop, in Adam, and in the memory allocator."""
+"""Training without needless work at every step, in Lightning's loop and in the memory allocator."""
 
 import ctypes
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from convblocks.data.loader import Batch
+from convblocks.fast._adam import speed_up_optimizer
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import SYNCHRONIZED
 
@@ -127,69 +128,6 @@ def needs_no_broadcast(network: nn.Module, synchronized: bool) -> bool:
     """Whether the buffers stay equal in all processes anyway: only those of synchronised batch norm do."""
     with_buffers = [module for module in network.modules() if next(module.buffers(recurse=False), None) is not None]
     return all(synchronized and type(module) in SYNCHRONIZED for module in with_buffers)
-
-
-class FastAdam(torch.optim.Adam):
-    """In the usual case passes its tensors to the fused kernel directly; otherwise leaves the step to torch.
-
-    torch would first check each tensor, and group them by device and dtype. It has the name of the class that it
-    replaces, since LearningRateMonitor logs it.
-    """
-
-    def _init_group(self, group: dict[str, Any], *to_update: list[Tensor]) -> bool:
-        """Fill the lists of tensors for ``step`` to update; none if the update is done here."""
-        parameters = group["params"]
-        gradients = [parameter.grad for parameter in parameters]
-        states = [self.state.get(parameter, {}) for parameter in parameters]
-        if not (self._is_usual(group) and all(states) and _are_alike(parameters, gradients)):
-            return super()._init_group(group, *to_update)  # type: ignore[no-any-return,no-untyped-call]  # untyped in torch
-        steps = [state["step"] for state in states]
-        beta1, beta2 = group["betas"]
-        torch._foreach_add_(steps, 1)
-        torch._fused_adam_(
-            parameters,
-            gradients,
-            [state["exp_avg"] for state in states],
-            [state["exp_avg_sq"] for state in states],
-            [],
-            steps,
-            lr=group["lr"],
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            amsgrad=False,
-            maximize=group["maximize"],
-        )
-        return False
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set the gradients to None, without torch's checks for other ways to zero them."""
-        if not set_to_none:
-            super().zero_grad(set_to_none)
-            return
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
-
-    def _is_usual(self, group: dict[str, Any]) -> bool:
-        options = ("amsgrad", "capturable", "differentiable", "decoupled_weight_decay")  # torch 2.6 lacks the last
-        is_unusual = any(group.get(option) for option in options)
-        # Set by gradient scalers, such as that of 16-mixed, for the kernel.
-        is_scaled = any(getattr(self, name, None) is not None for name in ("grad_scale", "found_inf"))
-        return bool(group["fused"]) and not is_unusual and not is_scaled and isinstance(group["lr"], float)
-
-
-def _are_alike(parameters: list[Tensor], gradients: list[Tensor | None]) -> bool:
-    """Whether all parameters have dense gradients, and share one dtype and device."""
-    kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
-    return len(kinds) == 1 and all(gradient is not None and not gradient.is_sparse for gradient in gradients)
-
-
-def speed_up_optimizer(optimizer: Optimizer) -> None:
-    """Turn torch's Adam into the one above; leave other optimizers as they are."""
-    if type(optimizer) is torch.optim.Adam:
-        optimizer.__class__ = FastAdam
 
 
 def keep_freed_memory() -> None:

@@ -10,7 +10,8 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
-from convblocks.fast.lightning import FastAdam, FastClassifier, NoProfiler
+from convblocks.fast._adam import Adam
+from convblocks.fast.lightning import FastClassifier, NoProfiler
 
 # What Lightning calls between a step's lines, on each callback and on the module; None where skip_idle_hooks has been.
 HOOKS_WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
@@ -29,7 +30,7 @@ class FastOptimization(_AutomaticOptimization):
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
         """Train on a batch; returns the loss for ``on_train_batch_end``."""
         module = self.trainer.lightning_module
-        if not (type(optimizer) is FastAdam and _is_usual(self.trainer, module)):
+        if not (type(optimizer) is Adam and _is_usual(self.trainer, module)):
             return super().run(optimizer, batch_idx, kwargs)
         progress = self.optim_progress.optimizer  # part of every checkpoint, and the Trainer's global_step
         progress.step.increment_ready()

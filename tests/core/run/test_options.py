@@ -170,9 +170,14 @@ TYPED = """
 import torch
 from collections.abc import Callable
 from lightning import LightningDataModule, LightningModule
+from lightning.pytorch.cli import OptimizerCallable
 
 def double(x):
     return 2 * x
+
+class Tuned(LightningModule):
+    def __init__(self, optimizer: OptimizerCallable = torch.optim.SGD) -> None:
+        super().__init__()
 
 class Model(LightningModule):
     def __init__(self, depth: int | None = 5, act: Callable = torch.tanh, kind: str = "a", given=3) -> None:
@@ -207,6 +212,13 @@ def test_arguments_of_any_type_are_saved_as_they_are_read(workspace: Path, flags
     data, same_data = config.make_data(), again.make_data()
     assert config.make_module(data).arguments == again.make_module(same_data).arguments
     assert data.root == same_data.root  # type: ignore[union-attr]  # of the class above
+
+
+def test_a_name_of_torchs_is_torchs_although_there_are_faster_classes_of_the_same_name(workspace: Path) -> None:
+    Path("typed_parts.py").write_text(TYPED)
+    Run(Config.parse(["--arch", "mlp"]))  # imports the speed-ups
+    config = Config.parse(["--model", "typed_parts.Tuned", "--data", "typed_parts.Data", "--model.optimizer", "Adam"])
+    assert config.settings["model"]["init_args"]["optimizer"]["class_path"] == "torch.optim.Adam"
 
 
 def test_short_and_full_names_stand_in_one_config(workspace: Path) -> None:
