@@ -35,8 +35,6 @@ NAME_IS_NEEDED = "--resume needs the --name of the run, for example --name maxpo
 def check(parsed: jsonargparse.Namespace) -> None:
     """Raise a UsageError for options that are out of range, incompatible, or not supported by this project."""
     trainer = parsed.trainer
-    if trainer.log_every_n_steps is None:
-        raise UsageError("--trainer.log_every_n_steps must be at least 1, but is null")
     numbers = {option: parsed[option] for option in RANGES if isinstance(parsed[option], int | float)}
     for option, number in numbers.items():
         bound, is_allowed = RANGES[option]

@@ -41,6 +41,9 @@ EPOCHS = 5
 # The option that prints all settings, for ``--config``.
 PRINT = "--print_config"
 
+# LightningCLI saves them as null, which is no value of them; of ``num_sanity_val_steps`` it is one.
+NULL_IS_DEFAULT = ("trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.sync_batchnorm")
+
 # Options of where a run is kept and what it prints, not of what it computes.
 NO_SETTINGS = ("config", "name", "resume", "running_loss")
 
@@ -97,13 +100,9 @@ class Config:
             parsed.trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
         if parsed.threads is None:
             parsed.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
-        for option in (
-            "enable_model_summary",
-            "log_every_n_steps",
-            "sync_batchnorm",
-        ):  # which LightningCLI saves as null
-            if parsed.trainer[option] is None:
-                parsed.trainer[option] = DEFAULTS[f"trainer.{option}"]
+        for option in NULL_IS_DEFAULT:
+            if parsed[option] is None:
+                parsed[option] = DEFAULTS[option]
         check(parsed)
         settings = _plain_settings(parsed, names, classes)
         if prints:
@@ -145,9 +144,9 @@ class Config:
             UsageError: it does not take its arguments, or there are no training data.
             DataError: there are no images.
         """
-        more = {"image_spec": getattr(data, "image_spec", None)}
-        if more["image_spec"] is None or not class_specs.accepts(self.classes["model"], "image_spec"):
-            more = {}
+        image_spec = getattr(data, "image_spec", None)
+        takes_it = image_spec is not None and class_specs.accepts(self.classes["model"], "image_spec")
+        more = {"image_spec": image_spec} if takes_it else {}
         if issubclass(self.classes["model"], ImageClassifier):
             more["sync_batchnorm"] = self.settings["trainer"]["sync_batchnorm"]
         seed_everything(self.settings["seed"], verbose=False)
@@ -224,12 +223,8 @@ def _import_classes(names: dict[str, str | None], configs: Sequence[Settings]) -
 
 def _refuse_missing_network(model: type, configs: Sequence[Settings], options: Sequence[Sequence[str]]) -> None:
     """Name the networks to somebody who gives none."""
-    is_given = any("arch" in config["model"] for config in configs)
-    if (
-        issubclass(model, ImageClassifier)
-        and not is_given
-        and not {"--model.arch", "--help"} & {one[0] for one in options}
-    ):
+    given = {option for option, *_ in options} | {f"--model.{name}" for config in configs for name in config["model"]}
+    if issubclass(model, ImageClassifier) and not given & {"--model.arch", "--help"}:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"--arch is required: choose one of {known}, or give a LightningModule as --model")
 

@@ -22,16 +22,12 @@ LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broke
 
 
 @contextmanager
-def rank_zero_errors(is_rank_zero: bool | None = None) -> Iterator[None]:
-    """Report an error that all processes find before training only once.
-
-    Without ``is_rank_zero``, on the first process of each machine, or for a UsageError of all machines.
-    """
+def rank_zero_errors() -> Iterator[None]:
+    """Report an error that all processes find before training on the first one of each machine, usage errors once."""
     try:
         yield
     except UserError as error:
-        is_further = slurm.is_further_process(of_all_machines=isinstance(error, UsageError))
-        if is_further if is_rank_zero is None else not is_rank_zero:
+        if slurm.is_further_process(of_all_machines=isinstance(error, UsageError)):
             raise type(error) from error
         raise
 
