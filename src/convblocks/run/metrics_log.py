@@ -126,6 +126,8 @@ class MetricsLog(Callback):
             metrics = {name: value for name, value in self.rows[-1].items() if name not in ("epoch", "step")}
             if steps_done(trainer) % self.every_n_steps == 0:
                 metrics |= self._last_step
+            else:  # the learning rate is logged at such steps only
+                del metrics["train/lr"]
             _log(trainer, metrics | {"epoch": self.rows[-1]["epoch"] - 1})
 
     def _place(self) -> Row:
