@@ -55,12 +55,12 @@ def run_script(
 
 
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m benchmarks.<name>`` in a new Python and wait for it.
+    """Run ``python -m lab.benchmarks.<name>`` in a new Python and wait for it.
 
     It starts processes after it has computed with several threads, which a process that was forked itself cannot.
     """
     return subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+        [sys.executable, "-m", f"lab.benchmarks.{name}", *arguments],
         cwd=cwd,
         env=os.environ | {"PYTHONPATH": python_path()},
         capture_output=True,

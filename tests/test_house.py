@@ -56,7 +56,6 @@ ARROWS: dict[str, set[str]] = {
     "compare": {"figures"},
     "search": {"compare", "figures", "diagnosis"},
     "new": set(),
-    "study": {"compare", "figures"},
 }
 
 # In lines of Python.

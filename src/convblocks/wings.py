@@ -26,13 +26,11 @@ COMMANDS = {
     "fit": "run.fit",
     "compare": "compare.command",
     "search": "search.command",
-    "study": "study.stages",
     "evaluate": "evaluate.command",
     "predict": "handwriting.predict",
     "demo": "demo.server",
     "export": "evaluate.export",
     "summary": "model.summary",
-    "benchmark": "compare.benchmark",
     "new": "new.command",
 }
 
@@ -67,7 +65,6 @@ NEEDS = {
     "evaluate": ("figures.style",),
     "handwriting": ("pictures.source",),
     "search": ("compare.command",),
-    "study": ("compare.command",),
 }
 
 # The entry points by which other packages bring wings.

@@ -62,7 +62,7 @@ def test_a_damaged_line_is_refused_in_one_line(tmp_path: Path, old: str, new: st
     path.write_text(first + re.sub(old, new, second), errors="surrogateescape")
     with pytest.raises(UserError) as error:
         read_results(path)
-    assert re.fullmatch(rf"cannot read {path} \(.*\).*: line 2: write it again with docs/train.py", str(error.value))
+    assert re.fullmatch(rf"cannot read {path} \(.*\).*: line 2: write it again with lab/train.py", str(error.value))
     assert reason in str(error.value).replace("UTF-8", "utf-8")  # as msgspec wrote it before
 
 

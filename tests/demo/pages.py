@@ -20,10 +20,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from benchmarks.handwriting.drawing import smooth
-from benchmarks.handwriting.shapes import Shape, Stroke
 from convblocks.demo.server import HOST, Server, open_server
 from convblocks.model.restore import TrainedNetwork
+from lab.benchmarks.handwriting.drawing import smooth
+from lab.benchmarks.handwriting.shapes import Shape, Stroke
 
 
 class Form(NamedTuple):

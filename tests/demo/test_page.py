@@ -9,9 +9,9 @@ from selenium.webdriver.common.actions.interaction import POINTER_TOUCH
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from benchmarks.handwriting.shapes import SHAPES
 from convblocks.demo.server import HOST, Server
 from convblocks.model.restore import load_network
+from lab.benchmarks.handwriting.shapes import SHAPES
 from tests.demo.pages import DESKTOP, FIVE_LINES, PHONE, SCREENS, TEN_DOTS, Form, Page, changed, serving
 
 # The contrast of each text on the page with its background, as defined by WCAG 2.2.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.processes.measure import Case, recorded
+from lab.benchmarks.processes.measure import Case, recorded
 
 NIGHTLY = pytest.mark.nightly
 

@@ -16,11 +16,6 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from benchmarks.pages import read_raw_numbers
-from benchmarks.rows import Results
-from benchmarks.search import page as searches
-from benchmarks.training.figure import performance_figure
-from convblocks.compare.intervals import intervals_figure
 from convblocks.compare.sweep import sweep_figure
 from convblocks.data.images import MNIST
 from convblocks.figures.curves import comparison_figure, dead_units_figure
@@ -28,11 +23,16 @@ from convblocks.figures.panels import Panel, evaluation_panels, figure_of, first
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.model.networks import build_network
 from convblocks.search.figure import Point, search_figure
-from docs.writing import DATA
-from tests.benchmarks.test_search import RESULTS
+from lab.benchmarks.pages import read_raw_numbers
+from lab.benchmarks.rows import Results
+from lab.benchmarks.search import page as searches
+from lab.benchmarks.training.figure import performance_figure
+from lab.intervals import intervals_figure
+from lab.pages.writing import DATA
 from tests.data.pictures import SHAPES
 from tests.evaluate.test_evaluate import guesses
 from tests.figures.test_runs import DIFFERENCES
+from tests.lab.benchmarks.test_search import RESULTS
 from tests.looks import overlapping, places, shown
 from tests.made_up import result, same_setting, swept
 

@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
-from convblocks.compare.intervals import intervals_figure
 from convblocks.compare.sweep import sweep_figure
 from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.style import save_in_both_themes, style
 from convblocks.run.result import RunResult
-from convblocks.study.dead_units import dead_units_table
+from lab.intervals import intervals_figure
+from lab.study.dead_units import dead_units_table
 from tests.made_up import CHANCE, course, result, same_setting, swept
 
 NETWORKS = ("mlp", "maxpool", "batchnorm")

@@ -12,13 +12,13 @@ import torch
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from benchmarks.handwriting.drawing import draw_all
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UserError
 from convblocks.handwriting.ink import STROKE_WIDTHS, stroke_width, to_mnist
 from convblocks.handwriting.sight import doubt, look
 from convblocks.model.restore import load_network
 from convblocks.pictures.decoding import read_picture
+from lab.benchmarks.handwriting.drawing import draw_all
 
 
 def digit_picture(digits: ImageSets, index: int = 0) -> Image.Image:

@@ -486,7 +486,6 @@ AFRESH = [
     Case(f"evaluate {LAST} --data.root data --show a.png", "accuracy ", 0, {"a.png": a_link_to("a.png")}),
     usage(f"{COMPARISON} --grid data.val_size=10,20", "different images"),
     usage(f"{COMPARISON} --jobs 100000000", "--jobs must be 1 to 1,000"),
-    usage("study choose --name run --config short.yaml", "is a single run"),
     Case(f"{SEARCH} --space lr=0.1..0.2 --name s", "journal.log .*damaged", 1, {JOURNAL: holds(bytes(range(256)))}),
 ]
 

@@ -17,7 +17,7 @@ from torchinfo import summary
 from convblocks import ARCHITECTURES
 from convblocks.compare.results import read_results
 from convblocks.run.result import RunResult
-from docs.writing import DATA
+from lab.pages.writing import DATA
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"

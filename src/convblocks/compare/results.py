@@ -117,7 +117,7 @@ def read_results(path: Path) -> list[RunResult]:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
     if not lines:
         raise UserError(f"cannot read {path} (it is empty)")
-    hint = "write it again with docs/train.py"
+    hint = "write it again with lab/train.py"
     return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
 
 

@@ -1,0 +1,276 @@
+"""Find the fastest precision, threads and parallel jobs of this machine.
+
+usage: python -m lab.benchmarks.flags [options]
+
+Takes two minutes, in which the machine should be idle, and prints the flags of fit and compare to copy.
+
+  --arch NAME ...      the networks (default: all)
+  --seconds N          how long to measure (default: 90)
+
+Example:
+  python -m lab.benchmarks.flags --arch maxpool
+"""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from statistics import median
+from threading import Barrier, BrokenBarrierError
+from typing import Any, Literal, NamedTuple
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from convblocks.command_line import Parser
+from convblocks.compare.fork import apart, imported
+from convblocks.console import answer, command_words, echo, echo_command, end
+from convblocks.errors import UserError
+from convblocks.figures.tables import Table, to_console
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.run import fit
+from convblocks.run.config import Config
+from convblocks.run.progress import terminal
+from convblocks.run.run import Run
+
+Precision = Literal["32-true", "bf16-mixed"]
+PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
+BATCH_SIZE = 64
+
+# Seconds of measurements, for all networks together; imports and a measurement that is running at the end come on top.
+BUDGET = 90
+
+# Each setting is tried once, for about so many seconds, and again in up to so many rounds, with so many steps.
+TRIAL_SECONDS, ROUND_SECONDS, ROUNDS = 0.3, 0.6, 5
+FIRST_STEPS, FEWEST_STEPS, MOST_STEPS = 10, 5, 400
+
+# A setting below this share of the fastest is not measured again; one is not faster than another by less than a factor.
+HOPELESS, LEAST_GAIN = 0.75, 1.05
+
+# Precisions on accelerators, and numbers of runs that share one, which depends on its memory.
+ACCELERATED: dict[str, tuple[Precision, ...]] = {"cuda": PRECISIONS, "mps": ("32-true",)}
+SHARING = (2, 4)
+
+# Jobs side by side wait for each other so long at most.
+PATIENCE_SECONDS = 120
+
+# A machine is not quiet if more processes than this, for each of its CPUs, have wanted to compute in the last minute.
+QUIET = 0.25
+
+NOTES = (
+    "Median [lowest, highest] of all jobs together; ~ where measured once. Of those that are not clearly slower than "
+    f"the fastest, or by less than {LEAST_GAIN - 1:.0%}, the nearest to the command's defaults is best.\n"
+    "bf16-mixed multiplies with 8 significant bits instead of 24: its results are not those of 32-true. Another number "
+    "of threads changes only how sums round. Compare runs that were trained alike."
+)
+
+
+class Setting(NamedTuple):
+    """How to train: accelerator and precision as Lightning names them, runs side by side, CPU threads of each."""
+
+    accelerator: str
+    precision: Precision
+    jobs: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.accelerator} {self.precision}, jobs {self.jobs}, threads {self.threads}"
+
+
+Paces = dict[Setting, list[float]]  # images a second of all jobs together, as measured one after the other
+Measure = Callable[[str, Setting, int], float]  # of a network, a setting and steps: images a second
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, and print a table for each network with the flags to copy.
+
+    Raises:
+        UserError: a measurement failed.
+    """
+    parser = Parser()
+    parser.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--seconds", type=int, default=BUDGET)
+    options = parser.parse_args(arguments)
+    archs, budget = list(dict.fromkeys(options.arch)), options.seconds
+    echo(f"Measuring for up to {budget} seconds; nothing else should run on this machine.")
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "getloadavg") and (load := os.getloadavg()[0]) > QUIET * cpus:
+        echo(f"It is not quiet: its load in the last minute is {load:.1f}. Wait until it is, or expect wrong answers.")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    accelerators, threads = [name for name, is_there in available.items() if is_there], torch.get_num_threads()
+    device = accelerators[0] if accelerators else "cpu"
+    defaults = Setting(device, "32-true", 1, threads), Setting(device, "32-true", os.cpu_count() or 1, 1)
+    settings = list(dict.fromkeys([*defaults, *candidates(cpus, threads, accelerators)]))
+    end = time.perf_counter() + budget
+    for left, arch in zip(range(len(archs), 0, -1), archs, strict=True):
+        now = time.perf_counter()
+        paces = survey(arch, settings, defaults, now + (end - now) / left, images_per_second)
+        echo()
+        to_console([table(arch, paces, defaults)], terminal())
+        for label, words in zip(("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True):
+            echo_command(words, label)
+    echo(NOTES)
+
+
+def candidates(cpus: int, threads: int, accelerators: Sequence[str]) -> list[Setting]:
+    """The settings to try: ``threads`` is how many torch takes by itself, the physical cores as a rule."""
+    layouts = [(1, number) for number in counts(threads)]
+    layouts += [(jobs, max(1, threads // jobs)) for jobs in counts(cpus) if jobs > 1]
+    shared = [(1, threads), *((jobs, 1) for jobs in SHARING if jobs <= cpus)]
+    on = [*((name, ACCELERATED[name], shared) for name in accelerators), ("cpu", PRECISIONS, layouts)]
+    return [Setting(name, precision, *layout) for name, own, those in on for precision in own for layout in those]
+
+
+def counts(most: int) -> list[int]:
+    """Up to four numbers from 1 to the most, at equal ratios."""
+    return sorted({round(most ** (third / 3)) for third in range(4)})
+
+
+def survey(
+    arch: str,
+    settings: Sequence[Setting],
+    defaults: Sequence[Setting],
+    end: float,
+    measure: Measure,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Paces:
+    """Try settings shortly, then measure those with a chance, in turn, until the time is up.
+
+    In turn, so that a change of the machine's pace meets all of them; the defaults first, and then those that look
+    best, should the time not suffice.
+    """
+    paces: Paces = {}
+    of_a_job = measure(arch, defaults[0], FIRST_STEPS)
+    in_turn = sorted(settings, key=lambda setting: setting not in defaults)
+    for number in range(1 + ROUNDS):
+        for setting in in_turn:
+            known = paces.get(setting, [])
+            if clock() >= end and (known or setting not in defaults):
+                continue
+            if known and is_hopeless(setting, paces) and (len(known) > 1 or setting not in defaults):
+                continue
+            steps = (median(known) / setting.jobs if known else of_a_job) / BATCH_SIZE
+            steps = round(steps * (ROUND_SECONDS if known else TRIAL_SECONDS))
+            pace = measure(arch, setting, min(max(steps, FEWEST_STEPS), MOST_STEPS))
+            of_a_job = max(of_a_job, pace / setting.jobs)
+            paces[setting] = [*known, pace]
+            echo(f"{arch}  {f'round {number}' if number else 'trial'}  {setting}: {pace:,.0f} images a second")
+        in_turn = sorted(paces, key=lambda setting: (setting not in defaults, -median(paces[setting])))
+    return paces
+
+
+def is_hopeless(setting: Setting, paces: Paces) -> bool:
+    rivals = [median(pace) for other, pace in paces.items() if other.jobs == 1 or setting.jobs > 1]
+    return median(paces[setting]) < HOPELESS * max(rivals)
+
+
+def best(paces: Paces, default: Setting) -> Setting:
+    """Of the settings that the fastest is not clearly faster than the nearest to the default, in precision first.
+
+    A setting that was measured once is no alternative.
+    """
+    known = {setting: pace for setting, pace in paces.items() if len(pace) > 1 or setting == default}
+    fastest = max((pace for pace in known.values() if len(pace) > 1), key=median, default=[0.0])
+    tied = [
+        setting
+        for setting, pace in known.items()
+        if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
+    ]
+    differences = {one: sum(own != other for own, other in zip(one, default, strict=True)) for one in tied}
+    return min(tied, key=lambda one: (one.precision != default.precision, differences[one], -median(paces[one])))
+
+
+def chosen(paces: Paces, defaults: Sequence[Setting]) -> tuple[Setting, Setting]:
+    """The settings for one run and for many; ``defaults`` are those of fit and compare."""
+    single = {setting: pace for setting, pace in paces.items() if setting.jobs == 1}
+    return best(single, defaults[0]), best(paces, defaults[1])
+
+
+def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
+    """All settings that were measured."""
+    rows = []
+    for setting, pace in paces.items():
+        spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]" if len(pace) > 1 else f"~{pace[0]:,.0f}"
+        purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
+        best_for = [purpose for purpose, one in purposes if one == setting]
+        rows.append([*map(str, setting), spread, ", ".join(best_for)])
+    columns = ["device", "precision", "jobs", "threads", "images a second", "best for"]
+    return Table(f"{arch}: the fastest settings here", columns, rows)
+
+
+def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[str]]:
+    """The words to copy for one run and for many, with all flags."""
+    words = []
+    for name, one in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
+        device = ["--trainer.accelerator", one.accelerator, "--trainer.devices", "1"]
+        jobs = ["--jobs", str(one.jobs)] if name == "compare" else []
+        flags = [*device, "--trainer.precision", one.precision, *jobs, "--threads", str(one.threads)]
+        words.append([*command_words(name), "--arch", arch, *flags])
+    return words
+
+
+def images_per_second(arch: str, setting: Setting, steps: int) -> float:
+    """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
+    context = imported(_train)
+    with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
+        start = manager.Barrier(setting.jobs)
+        jobs = [pool.submit(_train, arch, setting, steps, start) for _ in range(setting.jobs)]
+        errors = [error for job in jobs if (error := job.exception()) and not isinstance(error, BrokenBarrierError)]
+        if errors and isinstance(errors[0], BrokenProcessPool | torch.OutOfMemoryError):
+            raise UserError(f"{arch}, {setting}: killed, perhaps for want of memory") from errors[0]
+        if errors:
+            raise errors[0]
+        return setting.jobs * steps * BATCH_SIZE / max(job.result() for job in jobs)
+
+
+class SharedStart(Callback):
+    """A stopwatch that begins after some steps, in several processes together, on a device that may lag behind.
+
+    Attributes:
+        seconds: From then on until the epoch's last step.
+    """
+
+    def __init__(self, warm_up_steps: int, start: Barrier, accelerator: str) -> None:
+        self.warm_up_steps, self.start = warm_up_steps, start
+        self.synchronize: Callable[[], None] = getattr(torch, accelerator).synchronize
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.warm_up_steps:
+            self.synchronize()
+            self.start.wait(PATIENCE_SECONDS)
+            self.began = time.perf_counter()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.synchronize()
+        self.seconds = time.perf_counter() - self.began
+
+
+def _train(arch: str, setting: Setting, steps: int, start: Barrier) -> float:
+    """Train an epoch of some steps that are not timed and some that are; the seconds of the latter."""
+    warm_up_steps = 3 + steps // 4
+    stopwatch = SharedStart(warm_up_steps, start, setting.accelerator)
+    trainer = {
+        "accelerator": setting.accelerator,
+        "devices": 1,
+        "precision": setting.precision,
+        "limit_train_batches": warm_up_steps + steps,
+        "limit_val_batches": 1,
+        "logger": False,
+    }
+    flags = [f"--trainer.{option}={value}" for option, value in trainer.items()]
+    flags += ["--arch", arch, "--name", "measured", "--epochs", "1", "--threads", str(setting.threads)]
+    try:
+        with apart():
+            run = Run(Config.parse([*flags, "--batch_size", str(BATCH_SIZE)]), [stopwatch])
+            run.prepare()
+            run.directory.create(exist_ok=True)
+            fit.complete(run)
+    except BaseException:
+        start.abort()  # or the other jobs would wait for this one
+        raise
+    return stopwatch.seconds
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

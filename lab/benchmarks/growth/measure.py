@@ -1,0 +1,92 @@
+"""What is measured at a size, in a process of its own that stays warm: turns of training, or of a function."""
+
+import shutil
+import time
+from collections.abc import Callable
+from itertools import count
+from statistics import median
+
+from torch.optim import Adam
+
+from convblocks.compare import permutations
+from convblocks.compare.grid import analyse
+from convblocks.compare.publish import publish
+from convblocks.compare.report import report_of
+from convblocks.model.classifier import ImageClassifier
+from convblocks.run.directory import RunDirectory
+from convblocks.search.worker import SearchWorker
+from lab.benchmarks.growth import data
+from lab.benchmarks.growth.data import Wide
+from lab.benchmarks.harness import Turns
+from lab.benchmarks.rows import Row
+from lab.benchmarks.training import ways
+from lab.benchmarks.training.ways import LEARNING_RATE, MANY_EPOCHS, BareLoop, Case, Stopwatch, add_hooks, fit_command
+
+# A turn lasts at least so many seconds, and short calls of it are repeated.
+TURN = 0.2
+
+# Calls a function, and says how many seconds it took.
+Timed = Callable[[], float]
+
+
+def trained(case: Case, flags: list[str], turns: Turns) -> None:
+    """Take turns at this project's own command, with further flags."""
+    add_hooks(ImageClassifier, Stopwatch(turns))
+    fit_command(case, "measured", "--epochs", str(MANY_EPOCHS), *flags)
+
+
+def bare_and_wide(case: Case, width: int, turns: Turns) -> None:
+    """Take turns at the bare loop, with a network of that width."""
+    loop = BareLoop(case)
+    loop.network = Wide(width)
+    loop.optimizer = Adam(loop.network.parameters(), lr=LEARNING_RATE, fused=True)
+    ways.take_turns(loop, Stopwatch(turns))
+
+
+def called(prepare: Callable[[int], Timed], size: int, turns: Turns) -> None:
+    """Take turns at a function that is prepared for a size."""
+    timed = prepare(size)
+    while True:
+        turns.wait()
+        calls = [timed()]
+        while sum(calls) < TURN:
+            calls.append(timed())
+        turns.report([Row({}, {"seconds": median(calls)})])
+
+
+def seconds_of(function: Callable[..., object], *arguments: object) -> float:
+    began = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - began
+
+
+def checking(images: int) -> Timed:
+    """Find out about images in memory what ``fit`` finds out at its start."""
+    sets = data.noise(images, classes=10)
+    return lambda: seconds_of(data.checked, *sets, 10)
+
+
+def reporting(runs: int) -> Timed:
+    """Analyse runs in memory, and publish the report of a comparison."""
+    results, directory = data.runs(runs), RunDirectory("compared")
+
+    def timed() -> float:
+        for kept in (permutations.divisions, permutations.flips):
+            kept.cache_clear()  # a command makes one report
+        return seconds_of(lambda: publish(report_of(analyse(results)), directory))
+
+    return timed
+
+
+def choosing(trials: int) -> Timed:
+    """Choose the next trial of a search, and note it in the journal."""
+    earlier = data.search("earlier")
+    SearchWorker(earlier, None, {}).study.add_trials(data.trials(trials))
+    numbers = count()
+
+    def timed() -> float:
+        search = data.search(f"search-{next(numbers)}")  # without the trials of the turns before
+        shutil.copytree(earlier.directory().path, search.directory().path)
+        return seconds_of(SearchWorker(search, None, {}).next_trial, trials + 1)
+
+    return timed

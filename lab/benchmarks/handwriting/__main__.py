@@ -1,0 +1,86 @@
+"""usage: python -m lab.benchmarks.handwriting CHECKPOINT ... [options]
+
+Draw 400 pictures of digits that are not MNIST's, 40 a digit, let the networks of checkpoints recognise them, and print
+how many each gets right, and their most frequent mistakes.
+
+  --seed N             other sizes, widths, slants, places, colours and noise (default: 0)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+
+Example:
+  python -m lab.benchmarks.handwriting lightning_logs/maxpool/checkpoints/last.ckpt
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convblocks.command_line import Parser
+from convblocks.console import answer, end
+from convblocks.data.images import MNIST
+from convblocks.errors import UserError
+from convblocks.figures.tables import to_console
+from convblocks.handwriting.sight import look
+from convblocks.model.restore import load_network
+from convblocks.run.directory import LOGS
+from convblocks.run.progress import terminal
+from convblocks.run.provenance import describe_machine, git_commit
+from convblocks.run.result import RunResult, decode
+from lab.benchmarks.handwriting import page
+from lab.benchmarks.handwriting.drawing import draw_all
+from lab.benchmarks.handwriting.results import Drawn, Network, Results
+from lab.benchmarks.pages import DATA, PAGES, output_folder, write_raw_numbers
+
+DRAWS = ("pillow", "matplotlib")
+
+
+def main(arguments: list[str]) -> None:
+    """Draw, ask, print the tables, and write page and raw numbers.
+
+    Raises:
+        UserError: a checkpoint cannot be used, or lies in no run directory.
+    """
+    parser = Parser()
+    parser.add_argument("checkpoints", nargs="+", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    options = parser.parse_args(arguments)
+    out = output_folder(options.out)
+    runs = [result_of(path) for path in options.checkpoints]
+    drawings = list(draw_all(options.seed))
+    seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
+    machine = ", ".join([describe_machine(), *(f"{package} {version(package)}" for package in DRAWS)])
+    drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
+    networks = [
+        Network(
+            arch=run.arch,
+            schedule=run.hparams["lr_scheduler"],
+            epochs=len(run.epochs),
+            seed=run.seed,
+            threads=run.provenance.threads,
+            machine=run.provenance.machine,
+            commit=run.provenance.commit,
+            accuracy=run.score,
+            answers=load_network(path).logits(seen).argmax(dim=1).tolist(),
+        )
+        for path, run in zip(options.checkpoints, runs, strict=True)
+    ]
+    results = Results(machine, git_commit(), options.seed, drawn, networks)
+    write_raw_numbers(out / DATA, "handwriting", results)
+    to_console(page.tables(results), terminal())
+    page.write_page(output_folder(out / PAGES), results, drawings)
+    print(f"Written to {out / PAGES / 'handwriting'}.md and {out / DATA / 'handwriting'}.json.")
+
+
+def result_of(checkpoint: Path) -> RunResult:
+    """The result of a checkpoint's run, which says where its numbers come from."""
+    summary = checkpoint.absolute().parents[1] / "summary.json"
+    try:
+        return decode(summary.read_bytes(), summary, "resume the run to rewrite it")
+    except OSError as error:
+        raise UserError(f"{checkpoint} lies in no finished run, {LOGS}/NAME/checkpoints/") from error
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

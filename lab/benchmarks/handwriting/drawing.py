@@ -1,0 +1,164 @@
+"""Draws pictures of digits that are not MNIST's: a pen's strokes and printed fonts, on many kinds of background."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from lab.benchmarks.handwriting.results import Drawn
+from lab.benchmarks.handwriting.shapes import SHAPES, Shape, Stroke
+
+# Comes with matplotlib, so it is installed wherever the project is.
+FONT_FOLDER = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+FONTS = (
+    *(f"DejaVuSans{style}" for style in ("", "-Bold", "-Oblique", "-BoldOblique", "Mono", "Mono-Bold")),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic"),
+    *("cmr10", "cmb10", "cmss10", "cmtt10"),
+)
+
+BACKGROUNDS = ("paper", "dark", "colours", "photo", "transparent", "noisy")
+
+
+@dataclass(frozen=True)
+class Drawing(Drawn):
+    """A picture of a digit as the content of a PNG or JPEG file."""
+
+    content: bytes
+
+
+def draw_all(seed: int) -> Iterator[Drawing]:
+    """Every shape on every background, and every digit of every font: the same pictures for the same seed."""
+    random = np.random.default_rng(seed)
+    for digit, shapes in SHAPES.items():
+        for form, shape in shapes.items():
+            for background in BACKGROUNDS:
+                content = on_background(strokes(shape, random), background, random)
+                yield Drawing(digit, "strokes", form, background, content)
+        for number, form in enumerate(FONTS):
+            background = BACKGROUNDS[(number + digit) % len(BACKGROUNDS)]
+            content = on_background(printed(digit, form, random), background, random)
+            yield Drawing(digit, "font", form, background, content)
+
+
+def strokes(shape: Shape, random: np.random.Generator) -> Image.Image:
+    """A mask of a shape drawn with a pen: of random size, width, aspect, slant, tilt and unsteadiness."""
+    height = random.uniform(25, 420)
+    width = height * random.uniform(0.55, 0.9)
+    pen = max(1.5, height * random.uniform(0.04, 0.15))
+    slant, tilt = random.uniform(-0.15, 0.35), np.deg2rad(random.uniform(-8, 8))
+    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+    lines = []
+    for stroke in shape:
+        x, y = smooth(unsteady(stroke, random)).T / 100
+        lines.append(np.stack([x * width + (0.5 - y) * slant * height, y * height], axis=1) @ turn.T)
+    return _pen(lines, pen)
+
+
+def printed(digit: int, font: str, random: np.random.Generator) -> Image.Image:
+    """A mask of a font's digit, of random size."""
+    size = int(random.integers(24, 400))
+    face = ImageFont.truetype(FONT_FOLDER / f"{font}.ttf", size)
+    left, top, right, bottom = face.getbbox(str(digit))
+    mask = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4))
+    ImageDraw.Draw(mask).text((2 - left, 2 - top), str(digit), fill=255, font=face)
+    return mask
+
+
+def on_background(mask: Image.Image, background: str, random: np.random.Generator) -> bytes:
+    """Put what a mask shows somewhere on a background, in some colour; returns a file's content."""
+    left, top, right, bottom = (int(margin) for margin in random.uniform(0.05, 0.9, size=4) * max(mask.size))
+    ink = Image.new("L", (left + mask.width + right, top + mask.height + bottom))
+    ink.paste(mask, (left, top))
+    dark, light = random.integers(0, 90, size=3), random.integers(190, 256, size=3)
+    match background:
+        case "paper":
+            return _png(_blend(ink, np.full(3, light[0]), np.full(3, dark[0])).convert("L"))
+        case "dark":
+            return _png(_blend(ink, dark, light))
+        case "colours":
+            hues = random.permutation(3)
+            paper, pen = np.full((2, 3), 60)
+            paper[hues[0]], pen[hues[1]] = 230, 230
+            return _png(_blend(ink, paper, pen))
+        case "transparent":
+            colour = (dark, light)[random.integers(2)].tolist()
+            picture = Image.new("RGBA", ink.size, (*colour, 0))
+            picture.putalpha(ink)
+            return _png(picture)
+        case "noisy":
+            return _png(_noisy(_blend(ink, light, dark), random.uniform(4, 12), random))
+        case _:
+            return _photo(ink, light, dark, random)
+
+
+def unsteady(stroke: Stroke, random: np.random.Generator) -> np.ndarray:
+    """Move every point a little, and those that make a corner together."""
+    moved = {point: point + random.normal(0, 2, size=2) for point in dict.fromkeys(stroke)}
+    return np.array([moved[point] for point in stroke])
+
+
+def smooth(stroke: Stroke | np.ndarray) -> np.ndarray:
+    """A Catmull-Rom curve through a stroke's points; its tangent at a point is along that point's neighbours."""
+    points = np.array([stroke[0], *stroke, stroke[-1]])
+    t = np.linspace(0, 1, 24)[:, None]
+    curve = [
+        (2 * t**3 - 3 * t**2 + 1) * start
+        + (t**3 - 2 * t**2 + t) * ((end - before) / 2)
+        + (3 * t**2 - 2 * t**3) * end
+        + (t**3 - t**2) * ((after - start) / 2)
+        for before, start, end, after in zip(points, points[1:], points[2:], points[3:], strict=False)
+    ]
+    return np.concatenate(curve)
+
+
+def _pen(lines: list[np.ndarray], pen: float) -> Image.Image:
+    """Lines drawn with a round pen, at four times the size and then reduced: Pillow's own have rough edges."""
+    low = np.concatenate(lines).min(axis=0) - (pen + 2)
+    width, height = np.ceil(np.concatenate(lines).max(axis=0) + (pen + 2) - low)
+    mask = Image.new("L", (4 * int(width), 4 * int(height)))
+    draw = ImageDraw.Draw(mask)
+    for line in lines:
+        points = [(float(x), float(y)) for x, y in 4 * (line - low)]
+        draw.line(points, fill=255, width=round(4 * pen), joint="curve")
+        for x, y in points:
+            draw.ellipse((x - 2 * pen, y - 2 * pen, x + 2 * pen, y + 2 * pen), fill=255)
+    return mask.reduce(4)
+
+
+def _png(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, "PNG", compress_level=1)  # it is read again at once
+    return content.getvalue()
+
+
+def _blend(ink: Image.Image, paper: np.ndarray, pen: np.ndarray) -> Image.Image:
+    share = np.arange(256)[:, None] / 255
+    colours = np.rint(paper + share * (pen - paper)).astype(np.uint8)
+    return Image.fromarray(colours[np.asarray(ink)])
+
+
+def _noisy(picture: Image.Image, deviation: float, random: np.random.Generator) -> Image.Image:
+    pixels = np.asarray(picture, dtype=float)
+    return Image.fromarray(np.clip(pixels + random.normal(0, deviation, pixels.shape), 0, 255).astype(np.uint8))
+
+
+def _photo(ink: Image.Image, paper: np.ndarray, pen: np.ndarray, random: np.random.Generator) -> bytes:
+    """Paper under a lamp at one side, a little out of focus, with a sensor's noise, as a rotated JPEG."""
+    pixels = np.asarray(_blend(ink, paper, pen), dtype=float)
+    y, x = np.mgrid[0 : ink.height, 0 : ink.width] / max(ink.size)
+    lamp = random.uniform(-0.3, 1.3, size=2)
+    light = 1.1 - random.uniform(0.3, 0.6) * ((x - lamp[0]) ** 2 + (y - lamp[1]) ** 2)
+    lit = Image.fromarray(np.clip(pixels * light[..., None], 0, 255).astype(np.uint8))
+    blurred = lit.filter(ImageFilter.GaussianBlur(max(ink.size) / 300))
+    upright = _noisy(blurred, random.uniform(2, 5), random)
+    orientation, turn = ((1, None), (6, Image.Transpose.ROTATE_90), (3, Image.Transpose.ROTATE_180))[random.integers(3)]
+    stored = upright if turn is None else upright.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation  # how a viewer must turn the stored picture
+    content = io.BytesIO()
+    stored.save(content, "JPEG", quality=80, exif=exif)
+    return content.getvalue()

@@ -1,0 +1,115 @@
+"""How well other digits than MNIST's are recognised: the tables, the sheet of drawings, and the page."""
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from PIL import Image, ImageOps
+
+from convblocks.figures.tables import Table, to_markdown
+from convblocks.files import write
+from convblocks.handwriting.ink import STROKE_WIDTHS
+from convblocks.text import counted, percent
+from lab.benchmarks.handwriting.drawing import BACKGROUNDS, Drawing, draw_all
+from lab.benchmarks.handwriting.results import Results
+
+TEMPLATE = Path(__file__).with_name("handwriting.md")
+
+# Rows of the table of mistakes.
+MISTAKES = 10
+
+# Pixels of a drawing's place on the sheet, and of the drawing.
+CELL, LARGEST = 48, 46
+PALE = "#ebebeb"
+
+
+def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | None = None) -> None:
+    """Write the page and the sheet of drawings, which are drawn again if they are not at hand."""
+    content = io.BytesIO()
+    sheet(drawings or list(draw_all(results.seed))).save(content, "png")
+    write(folder / "drawings.png", content.getvalue())
+    write(folder / "handwriting.md", markdown(results))
+
+
+def markdown(results: Results) -> str:
+    """The whole page."""
+    digits = Counter(one.digit for one in results.drawn)
+    kinds = Counter(one.kind for one in results.drawn)
+    return TEMPLATE.read_text().format(
+        results=results,
+        commit=results.commit or "unknown",
+        n=len(results.drawn),
+        of_each=len(results.drawn) // len(digits),
+        strokes=kinds["strokes"] // len(digits),
+        fonts=kinds["font"] // len(digits),
+        backgrounds=len(BACKGROUNDS),
+        widths=STROKE_WIDTHS,
+        tables=to_markdown(tables(results)),
+    )
+
+
+def sheet(drawings: Sequence[Drawing]) -> Image.Image:
+    """Every second drawing, a row for each digit, on paper of whatever colour the page has."""
+    rows = [[one for one in drawings if one.digit == digit][::2] for digit in sorted({one.digit for one in drawings})]
+    paper = Image.new("RGBA", (CELL * max(map(len, rows)), CELL * len(rows)))
+    for row, own in enumerate(rows):
+        for column, drawing in enumerate(own):
+            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(drawing.content))).convert("RGBA")
+            picture.thumbnail((LARGEST, LARGEST))
+            behind = Image.new("RGBA", picture.size, PALE)  # where a drawing is transparent
+            paper.paste(Image.alpha_composite(behind, picture), (CELL * column, CELL * row))
+    return paper
+
+
+def tables(results: Results) -> list[Table]:
+    """All networks, their mistakes, and what the first one recognises."""
+    return [networks_table(results), mistakes_table(results), recognised_table(results)]
+
+
+def networks_table(results: Results) -> Table:
+    """A line for each network."""
+    rows, origins = [], []
+    for one in results.networks:
+        right, *kinds = [results.right(one), *(results.right(one, kind=kind) for kind in ("strokes", "font"))]
+        by_digit = {
+            digit: results.right(one, digit=digit) for digit in sorted({drawn.digit for drawn in results.drawn})
+        }
+        worst = min(by_digit, key=lambda digit: fmean(by_digit[digit]))
+        counts = [f"{sum(own)} of {len(own)}" for own in (right, *kinds)]
+        measured = [percent(one.accuracy), counts[0], share(right), *counts[1:], f"{worst}: {share(by_digit[worst])}"]
+        rows.append([one.arch, one.schedule, *measured])
+        origins.append(
+            f"Trained for {counted(one.epochs, 'epoch')} with seed {one.seed}, {counted(one.threads, 'thread')}, on "
+            f"{one.machine}; commit {one.commit or 'unknown'}."
+        )
+    header = ["network", "schedule", "MNIST test set", "all pictures", "share", "strokes", "fonts", "worst digit"]
+    return Table("Networks", header, rows, list(dict.fromkeys(origins)))
+
+
+def recognised_table(results: Results) -> Table:
+    """How many the first network gets right, by kind and background."""
+    first = results.networks[0]
+    groups = {"all": results.right(first)}
+    for label in ("kind", "background"):
+        for value in dict.fromkeys(getattr(one, label) for one in results.drawn):
+            groups[value] = results.right(first, **{label: value})
+    rows = [[name, str(len(right)), str(sum(right)), share(right)] for name, right in groups.items()]
+    return Table(f"Recognised by {first.arch}, {first.schedule}", ["pictures", "n", "right", "share"], rows)
+
+
+def mistakes_table(results: Results) -> Table:
+    """Which digits are most often taken for which, by all networks together, and how often by each."""
+    pairs = [zip((one.digit for one in results.drawn), network.answers, strict=True) for network in results.networks]
+    counts = [Counter((digit, answer) for digit, answer in own if digit != answer) for own in pairs]
+    found = sum(counts, Counter[tuple[int, int]]())
+    frequent = sorted(found, key=lambda pair: (-found[pair], pair))[:MISTAKES]
+    rows = [[str(digit), str(answer), *(str(own[digit, answer]) for own in counts)] for digit, answer in frequent]
+    shown = sum(found[pair] for pair in frequent)
+    columns = ["drawn", "read as", *(f"{network.arch}, {network.schedule}" for network in results.networks)]
+    return Table("Mistakes", columns, rows, [f"The most frequent ones: {shown} of all {found.total()} mistakes."])
+
+
+def share(right: Sequence[bool]) -> str:
+    return f"{100 * fmean(right):.1f} %"

@@ -1,0 +1,155 @@
+"""Processes in which benchmarks measure, one turn at a time, and the options that benchmarks share."""
+
+import gc
+import multiprocessing
+import os
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import torch
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
+
+from convblocks.command_line import Parser
+from convblocks.compare.fork import apart, discard_output, imported
+from convblocks.errors import UserError
+from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.directory import LOGS
+from lab.benchmarks.rows import Row
+
+T = TypeVar("T")
+
+# Gives a process its next turn, and returns what it measured.
+TakeTurn = Callable[[], list[Row]]
+
+# What a ratio needs for a verdict. It has no interval, of order statistics, below 6 rounds.
+ROUNDS = 12
+
+
+class Turns:
+    """What a process measures: the same again and again, whenever it is its turn.
+
+    It waits in between, so that processes with everything built and warm can alternate every second.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def wait(self) -> None:
+        """Block until the next turn."""
+        self._connection.recv()
+
+    def report(self, rows: list[Row]) -> None:
+        """Say what was measured, and so end the turn."""
+        self._connection.send(rows)
+
+
+@contextmanager
+def in_turns(threads: int, function: Callable[..., None], *arguments: object, ranks: int = 1) -> Iterator[TakeTurn]:
+    """A function that gives the next turn to processes that run ``function(*arguments, turns)``.
+
+    They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
+    Several ranks are a process group for Lightning; the first one's rows count.
+    """
+    context = imported(function)
+    port = find_free_network_port()
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
+        connections = []
+        for rank in range(ranks):
+            connection, theirs = context.Pipe()
+            group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": 0, "LOCAL_RANK": rank}
+            environment = {"WORLD_SIZE": ranks, **group} if ranks > 1 else {}
+            process = context.Process(
+                target=_take_turns, args=(threads, environment, Path(folder), function, arguments, theirs)
+            )
+            process.start()
+            theirs.close()
+            stack.callback(process.join)
+            stack.callback(process.kill)
+            connections.append(connection)
+
+        def take_turn() -> list[Row]:
+            for connection in connections:
+                with suppress(ConnectionError):  # the process has ended; its answer tells why
+                    connection.send(None)
+            answers: dict[object, list[Row]] = {}
+            while len(answers) < ranks:  # whoever answers first: where one has failed, others wait for it or fail too
+                for ready in wait([connection for connection in connections if connection not in answers]):
+                    answers[ready] = _received(ready)
+            return answers[connections[0]]
+
+        yield take_turn
+
+
+def _received(connection: Any) -> list[Row]:
+    try:
+        answer = connection.recv()
+    except (EOFError, ConnectionError):
+        raise UserError("a process that measures was killed, perhaps for want of memory") from None
+    if isinstance(answer, Exception):
+        raise answer
+    rows: list[Row] = answer
+    return rows
+
+
+def _take_turns(
+    threads: int,
+    environment: dict[str, object],
+    folder: Path,
+    function: Callable[..., None],
+    arguments: Sequence[object],
+    connection: Connection,
+) -> None:
+    os.environ |= {name: str(value) for name, value in environment.items()}
+    os.chdir(folder)
+    discard_output(as_terminal=not environment)
+    gc.collect()  # or it would be done in the middle of a measurement, as in apart()
+    _settle(threads)
+    try:
+        function(*arguments, Turns(connection))
+    except Exception as error:
+        connection.send(error)
+
+
+def in_fresh_process(threads: int, function: Callable[..., T], *arguments: object) -> T:
+    """Call a function in a new process that has done its imports, in an empty folder, with its output thrown away."""
+    with ProcessPoolExecutor(1, mp_context=imported(function)) as pool:
+        return pool.submit(_call, threads, function, arguments).result()
+
+
+def _call(threads: int, function: Callable[..., T], arguments: Sequence[object]) -> T:
+    with apart():
+        _settle(threads)
+        return function(*arguments)
+
+
+def _settle(threads: int) -> None:
+    # Processes that load images start as in any script, and not from another server, which would do all imports again.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
+    torch.set_num_threads(threads)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The type of an option that is a number."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise ArgumentTypeError(f"must be at least {least}, but is {text}")
+        return int(text)
+
+    return number
+
+
+def parser(rounds: int = ROUNDS) -> Parser:
+    """The options of all benchmarks; ``--rounds`` with this default."""
+    made = Parser()
+    made.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    made.add_argument("--rounds", type=at_least(1), default=rounds)
+    made.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    return made

@@ -1,0 +1,123 @@
+"""Pages with numbers: raw numbers that are kept and read again, templates in Markdown, pictures in both themes."""
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from matplotlib.figure import Figure
+
+from convblocks.console import echo
+from convblocks.errors import UserError
+from convblocks.figures.style import save_in_both_themes
+from convblocks.figures.tables import Table, to_console, to_markdown
+from convblocks.files import write
+from convblocks.run.progress import terminal
+from convblocks.text import as_json
+from lab.benchmarks.rows import Results as Rows
+
+Results = TypeVar("Results")
+
+# Below --out: the raw numbers, and the pages.
+DATA, PAGES = "data", "lab"
+
+RATIOS = (
+    "A ratio is the median of n = {rounds} rounds' ratios, in brackets its 95 % interval: of order statistics, with no "
+    "assumption on how they are distributed."
+)
+UNDECIDED = "A target is undecided where the interval holds it, a ratio without a target where its interval holds 1."
+
+
+@dataclass(frozen=True)
+class Page:
+    """A benchmark's page.
+
+    Args:
+        template: A file of Markdown that names tables and texts in braces; page and raw numbers are called like it.
+        tables: Functions by the tables' names in the template; the benchmark prints these tables in this order.
+        texts: The template's other names, beside those of all results.
+        figure: Draws the picture, if the page has one.
+    """
+
+    template: Path
+    tables: Mapping[str, Callable[[Rows], Table | list[Table]]]
+    texts: Callable[[Rows], Mapping[str, object]]
+    figure: Callable[[Rows], Figure] | None = None
+
+    def publish(self, out: Path, results: Rows) -> None:
+        """Print the tables, and write page, picture and raw numbers."""
+        for tables in self.made(results).values():
+            to_console(tables, terminal())
+        name = self.template.stem
+        results.write(out / DATA / f"{name}.json")
+        self.write(output_folder(out / PAGES), results)
+        echo(f"Written to {out / PAGES / name}.md and {out / DATA / name}.json.")
+
+    def write(self, folder: Path, results: Rows) -> None:
+        """Write the page and its picture."""
+        if self.figure:
+            save_in_both_themes(partial(self.figure, results), folder / f"{self.template.stem}.png")
+        write(folder / self.template.name, self.markdown(results))
+
+    def made(self, results: Rows) -> dict[str, list[Table]]:
+        made = {name: table(results) for name, table in self.tables.items()}
+        return {name: [one] if isinstance(one, Table) else one for name, one in made.items()}
+
+    def markdown(self, results: Rows) -> str:
+        """The whole page."""
+        parts = {
+            "arguments": shlex.join(results.arguments),
+            "minutes": f"{results.minutes:.0f}",
+            "machine": results.machine,
+            "commit": results.commit or "unknown",
+            "rounds": results.rounds,
+            "remark": f"\n{results.remark}\n" if results.remark else "",
+            "ratios": RATIOS.format(rounds=results.rounds),
+            "undecided": UNDECIDED,
+            **results.settings,
+            **self.texts(results),
+            **{name: to_markdown(tables).strip() for name, tables in self.made(results).items()},
+        }
+        return self.template.read_text(encoding="utf-8").format_map(parts)
+
+
+def output_folder(path: Path) -> Path:
+    """Create a folder given on the command line if it does not exist, or raise a UserError that says why not."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    return path
+
+
+def write_raw_numbers(folder: Path, name: str, results: Any) -> None:
+    """Write a dataclass of results to ``<name>.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / f"{name}.json", as_json(asdict(results), indent=1) + "\n")
+
+
+def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
+    """The results, of that dataclass, from ``<name>.json``.
+
+    Raises:
+        UserError: the file is missing or damaged, or of something else.
+    """
+    path = folder / f"{name}.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind, strict=False)  # reads "nan" as a number
+    except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path} ({reason})") from error
+
+
+def picture(path: str, description: str) -> str:
+    """An image as GitHub shows it in light and in dark: ``path.png`` and ``path-dark.png``, relative to the page."""
+    return (
+        "<picture>\n"
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{path}-dark.png">\n'
+        f'  <img alt="{description}" src="{path}.png">\n'
+        "</picture>"
+    )

@@ -1,0 +1,84 @@
+"""usage: python -m lab.benchmarks.processes [options]
+
+Measure what several processes cost on this machine, one thread each: fit.py and plain Lightning DDP, with 1 and 2
+processes, taking turns; and what 1 to 8 processes send each other in a step. Takes about ten minutes on two CPUs,
+on which nothing else should run, and 8 GB of memory.
+
+  --arch NAME ...      the networks (default: all)
+  --rounds N           how often each case has its turn (default: 12; fewer than 6 decide nothing)
+  --steps N            at most so many training steps a turn, for a quick look (default: 200)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+
+Example:
+  python -m lab.benchmarks.processes --out docs
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+
+from convblocks.console import answer, end
+from lab.benchmarks.harness import at_least, parser
+from lab.benchmarks.pages import output_folder
+from lab.benchmarks.processes import measure
+from lab.benchmarks.processes.measure import WAYS, Case, turns_of
+from lab.benchmarks.processes.page import PAGE
+from lab.benchmarks.rows import Labels, Results
+
+# Training steps of a turn by the global batch size: half a second to a second each.
+STEPS = {64: {"mlp": 200, "maxpool": 20, "batchnorm": 40}, 256: {"mlp": 120, "maxpool": 6, "batchnorm": 15}}
+
+PROCESSES = (1, 2, 4, 8)
+
+# Strong scaling shares so many images, weak scaling gives as many to each process.
+BATCH_SIZE = 64
+
+# 20 of them are recorded.
+RECORDED_STEPS = 31
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, print the tables, and write page and raw numbers.
+
+    Raises:
+        UsageError: options that are unknown or out of range.
+        UserError: the folder cannot be written to, or a process was killed.
+    """
+    made = parser()
+    made.add_argument("--steps", type=at_least(3), default=200)  # of fewer steps none is an inner one
+    options = made.parse_args(arguments)
+    out = output_folder(options.out)
+    results = Results.begin(arguments, options.rounds)
+    for arch in options.arch:
+        with ExitStack() as stack:
+            cases = compared(arch, options.steps)
+            tasks = [(labels("compared", case), stack.enter_context(turns_of(case))) for case in cases]
+            results.measure(tasks, options.rounds, warm_up=True)
+        for case in recorded(arch, min(RECORDED_STEPS, options.steps)):
+            results.measure([(labels("recorded", case), partial(measure.recorded, case))])
+    PAGE.publish(out, results)
+
+
+def labels(part: str, case: Case) -> Labels:
+    return {"part": part, **asdict(case)}
+
+
+def compared(arch: str, most_steps: int) -> Iterator[Case]:
+    """Both variants with 1 and 2 processes, at each batch size."""
+    for batch_size, steps in STEPS.items():
+        for processes in (1, 2):
+            for variant in WAYS:
+                yield Case(variant, arch, batch_size, processes, min(steps[arch], most_steps))
+
+
+def recorded(arch: str, steps: int) -> Iterator[Case]:
+    """This project at strong and at weak scaling, and plain Lightning with 2 processes to hold it against."""
+    yield Case("plain", arch, BATCH_SIZE, 2, steps)
+    for processes in PROCESSES:
+        for batch_size in sorted({BATCH_SIZE, BATCH_SIZE * processes}):
+            yield Case("fit", arch, batch_size, processes, steps)
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

@@ -1,0 +1,85 @@
+"""usage: python -m lab.benchmarks.search [options] [options of fit.py]
+
+Measure what a search finds for its cost: TPE with the median pruner, random search whose trials all run to their end,
+and the grid with which the study begins, on the same held-out images; and what a search adds to a run. Interrupted, it
+goes on where it was; its trials lie in lightning_logs/benchmark-search.
+
+  --arch NAME          the network (default: maxpool)
+  --trials N           trials of each search (default: 40)
+  --epochs N           passes over the training images (default: 3)
+  --repeats N          how often, with other seeds (default: 3)
+  --rounds N           rounds in which it is measured what a search adds to a run (default: 6)
+  --runs N             runs of each in a round (default: 10)
+  --jobs N             trials side by side (default: 1)
+  --out FOLDER         where the page goes, and in its folder data raw numbers (default: lightning_logs/benchmark)
+
+Any other option is handed to fit.py for all trials. With the defaults and --jobs 2 it takes some four hours on two
+CPUs, with --arch mlp half an hour.
+
+Example:
+  python -m lab.benchmarks.search --jobs 2 --out docs
+"""
+
+from argparse import Namespace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from convblocks.command_line import Parser
+from convblocks.compare.options import VAL_SIZE, options_of_fit
+from convblocks.console import answer, echo, end
+from convblocks.run.directory import LOGS
+from lab.benchmarks.harness import at_least
+from lab.benchmarks.pages import output_folder
+from lab.benchmarks.rows import Labels, Results, Row
+from lab.benchmarks.search.measure import started, trials
+from lab.benchmarks.search.page import PAGE, VARIANTS, answer_text
+from lab.study.plan import HELD_OUT
+
+COUNTS = {"trials": 40, "epochs": 3, "repeats": 3, "rounds": 6, "runs": 10, "jobs": 1}
+
+
+def main(arguments: list[str]) -> None:
+    """Search, print the tables, and write page and raw numbers.
+
+    Raises:
+        UsageError: options that are unknown or out of range.
+        UserError: the folder cannot be written to, or runs failed.
+    """
+    options = parse(arguments)
+    out = output_folder(options.out)
+    results = Results.begin(arguments, options.rounds, arch=options.arch, epochs=options.epochs)
+    numbers = count()
+
+    def start(way: str, folder: str) -> list[Row]:
+        return started(way, Path(folder), f"{way}-{next(numbers)}", options.runs)
+
+    for repeat in range(options.repeats):
+        for variant in VARIANTS:
+            labels: Labels = {"part": "trial", "search": variant}
+            results.rows += [Row(labels, row.values, repeat) for row in trials(options, variant, repeat)]
+    with TemporaryDirectory() as folder:
+        started("compare", Path(folder), "first", 1)  # the imports of the server from which all runs are forked
+        results.measure(
+            [({"part": "start", "way": way}, partial(start, way, folder)) for way in ("compare", "search")],
+            options.rounds,
+        )
+    PAGE.publish(out, results)
+    echo(answer_text(results))
+
+
+def parse(arguments: list[str]) -> Namespace:
+    parser = Parser()
+    parser.add_argument("--arch", default="maxpool")
+    for name, default in COUNTS.items():
+        parser.add_argument(f"--{name}", type=at_least(1), default=default)
+    parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
+    options, others = parser.parse_known_args(arguments)
+    given = options_of_fit(others, "benchmark", parser)
+    options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
+    return options
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

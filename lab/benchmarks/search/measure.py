@@ -1,0 +1,76 @@
+"""The trials of searches and of a grid, and the seconds that search.py and compare.py take to start a run."""
+
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from convblocks.compare.training import finish, refuse_missing
+from convblocks.compare.trials import ROOT, all_trials, command_line
+from convblocks.run.directory import RunDirectory
+from convblocks.run.result import Overrides
+from convblocks.search import command as search
+from convblocks.search import space
+from convblocks.search.command import train_trials
+from convblocks.search.config import SearchConfig
+from convblocks.search.worker import SearchWorker, best_first
+from lab.benchmarks.rows import Row
+from lab.study.plan import FIRST_RATES, SCHEDULES
+
+NAME = "benchmark-search"
+
+# The options of each search.
+SEARCHES = {"tpe": ["--sampler", "tpe", "--pruner", "median"], "random": ["--sampler", "random", "--pruner", "none"]}
+
+GRID = {"lr": list(FIRST_RATES), "lr_scheduler": list(SCHEDULES)}
+
+# Runs that last no longer than they must, one after the other.
+SHORT: Overrides = (
+    *(("epochs", "1"), ("threads", "1"), ("data.val_size", "500")),
+    *((f"trainer.limit_{split}_batches", "1") for split in ("train", "val", "test")),
+)
+
+
+def trials(options: Namespace, variant: str, repeat: int) -> list[Row]:
+    """Seconds of training and evaluation, and the validation accuracy of those that ran to their end."""
+    return gridded(options, repeat) if variant == "grid" else searched(options, variant, repeat)
+
+
+def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
+    """One search; a trial costs the epochs that its run has ended, also those after the one in which it was pruned."""
+    own = ["--arch", options.arch, "--trials", str(options.trials), "--epochs", str(options.epochs)]
+    own += ["--name", f"{NAME}/{variant}-{repeat}", "--seed", str(1000 * repeat), "--jobs", str(options.jobs)]
+    command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
+    search.main(command)
+    done = search.open_search(search.parse(command))
+    accuracies = {one.number: {"accuracy": float(one.values[0])} for one in best_first(done.trials())}
+    return [
+        Row({}, {"seconds": sum(row["seconds"] for row in rows)} | accuracies.get(one.number, {}))
+        for one in done.trials()
+        for rows in [done.config.trial(one.number, one.params).metrics()]
+    ]
+
+
+def gridded(options: Namespace, repeat: int) -> list[Row]:
+    """Every point of the grid, once."""
+    overrides = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
+    directory = RunDirectory(f"{NAME}/grid")
+    planned = all_trials(directory.name, [options.arch], [1000 * repeat], overrides, GRID)
+    results = finish(directory, planned, options.jobs)
+    refuse_missing(planned, results)
+    return [
+        Row({}, {"seconds": one.seconds} | ({} if one.validation is None else {"accuracy": one.validation}))
+        for one in results.values()
+    ]
+
+
+def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
+    """Seconds from one run's start to the next one's."""
+    overrides = (*SHORT, (ROOT, str(folder)))
+    began = time.perf_counter()
+    if way == "search":
+        config = SearchConfig(name, ("mlp",), overrides, space.parse("lr=1e-3..1e-2:log"), 0, "tpe", "median")
+        train_trials(SearchWorker(config, chance_threshold=0, data={}), runs, jobs=1)
+    else:
+        planned = all_trials(name, ["mlp"], range(runs), overrides, {})
+        refuse_missing(planned, finish(RunDirectory(name, folder), planned, jobs=1))
+    return [Row({}, {"seconds": (time.perf_counter() - began) / runs})]

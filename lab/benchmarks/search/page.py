@@ -1,0 +1,166 @@
+"""The results of searches for their cost: tables, an answer and a figure."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from statistics import fmean, median
+
+from matplotlib.figure import Figure
+
+from convblocks.compare.statistics import mean_interval
+from convblocks.figures.estimates import NOTHING, POINTS, RATIO
+from convblocks.figures.style import WIDTH, log_axis, style
+from convblocks.figures.tables import Table
+from lab.benchmarks.pages import Page
+from lab.benchmarks.rows import Results
+
+# The variants, in the order of the tables.
+VARIANTS = {
+    "tpe": "TPE, and the median pruner",
+    "random": "random search, all trials to their end",
+    "grid": "the study's first grid, in its order",
+}
+
+SHARES = (0.25, 0.5, 1.0)
+
+# What the scores do not show.
+CAUTION = (
+    "Each score is the best of many on one set of held-out images, not confirmed on others, and only one of the two "
+    "searches has a pruner."
+)
+
+# Seconds that a search may add to a run.
+MOST_ADDED = 0.3
+
+
+# The trials of one search in their order: seconds of training and evaluation, which are added up even where they ran
+# side by side, and the validation accuracy, None where a trial was ended early.
+Course = Sequence[tuple[float, float | None]]
+
+
+def cost(course: Course) -> float:
+    return sum(seconds for seconds, _ in course)
+
+
+def steps(course: Course) -> list[tuple[float, float]]:
+    """After how many seconds there was which best validation accuracy, whenever it rose."""
+    found: list[tuple[float, float]] = []
+    ended = accumulate(seconds for seconds, _ in course)
+    for seconds, (_, accuracy) in zip(ended, course, strict=True):
+        if accuracy is not None and (not found or accuracy > found[-1][1]):
+            found.append((seconds, accuracy))
+    return found
+
+
+def best_after(course: Course, seconds: float) -> float | None:
+    """The best validation accuracy of the trials that had ended by then."""
+    return max((accuracy for at, accuracy in steps(course) if at <= seconds), default=None)
+
+
+def courses(results: Results) -> dict[str, list[Course]]:
+    """By variant, one for each repeat, which are the rounds."""
+    found: dict[str, dict[int, list[tuple[float, float | None]]]] = {}
+    for row in results.of(part="trial"):
+        own = found.setdefault(str(row.labels["search"]), {}).setdefault(row.round, [])
+        own.append((row.values["seconds"], row.values.get("accuracy")))
+    return {variant: list(found[variant].values()) for variant in VARIANTS if variant in found}
+
+
+def equal_costs(results: Results) -> list[float]:
+    """For each repeat the seconds that every search took, without the grid, whose cost is fixed."""
+    searches = [own for variant, own in courses(results).items() if variant != "grid"]
+    return [min(map(cost, both)) for both in zip(*searches, strict=True)]
+
+
+def reached(results: Results, variant: str, share: float) -> list[float] | None:
+    """The accuracies at that share of the equal cost; None where some repeat had no result by then."""
+    own = zip(courses(results)[variant], equal_costs(results), strict=True)
+    found = [best_after(course, share * seconds) for course, seconds in own]
+    known = [accuracy for accuracy in found if accuracy is not None]
+    return known if len(known) == len(found) else None
+
+
+def gains(results: Results) -> list[float]:
+    """By how much TPE's best is above random search's at equal cost, for each repeat in which both have one."""
+    found, costs = courses(results), equal_costs(results)
+    pairs = [
+        (best_after(tpe, seconds), best_after(random, seconds))
+        for tpe, random, seconds in zip(found["tpe"], found["random"], costs, strict=True)
+    ]
+    return [tpe - random for tpe, random in pairs if tpe is not None and random is not None]
+
+
+def answer_text(results: Results) -> str:
+    """Which search reached the higher validation scores, as far as the repeats tell."""
+    if not (found := gains(results)):
+        return "No repeat has a trial of both searches that had ended at equal cost."
+    gain = mean_interval(found, POINTS)
+    known = f"{gain:+u} of validation accuracy (Student's t, repeats: {gain.n})"
+    if not gain.excludes_zero:
+        return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
+    first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
+    return f"At equal cost {first} reached higher validation scores than {second}. TPE minus random: {known}. {CAUTION}"
+
+
+def texts(results: Results) -> dict[str, object]:
+    costs = equal_costs(results)
+    return {
+        "answer": answer_text(results),
+        "nothing": NOTHING,
+        "repeats": len(costs),
+        "least_cost": min(costs),
+        "most_cost": max(costs),
+    }
+
+
+def reached_table(results: Results) -> Table:
+    """The best validation accuracy at shares of the cost that both searches had."""
+    rows = []
+    for variant, own in courses(results).items():
+        trials = "-".join(str(count) for count in sorted({len(one) for one in own}))
+        seconds = fmean(map(cost, own))
+        cells = [_in_brackets(reached(results, variant, share)) for share in SHARES]
+        rows.append([VARIANTS[variant], trials, f"{seconds:.0f}", *cells])
+    columns = ["search", "trials", "seconds in all, mean", *(f"best % at {share:.0%} of the cost" for share in SHARES)]
+    return Table("Validation accuracy at equal cost", columns, rows)
+
+
+def started_table(results: Results) -> Table:
+    """The seconds that a search adds to a run."""
+    search, compare = (results.by_round("seconds", part="start", way=way) for way in ("search", "compare"))
+    added = mean_interval([one - other for one, other in zip(search, compare, strict=True)], RATIO)
+    cells = [f"{fmean(seconds):.2f}" for seconds in (search, compare)]
+    row = [*cells, f"{added:+}", f"at most {MOST_ADDED}: {added.at_most(MOST_ADDED)}"]
+    return Table("What a search adds to a run", ["search", "compare", "difference", "target"], [row])
+
+
+def figure(results: Results) -> Figure:
+    """Every search as a curve of the best validation error so far."""
+    made = Figure(figsize=(WIDTH, 5.0), layout="constrained")
+    axes = made.subplots()
+    errors = []
+    for number, (variant, own) in enumerate(courses(results).items()):
+        colour, line, _ = style(number)
+        for first, course in enumerate(own):
+            rises = steps(course)
+            seconds, shown = [at for at, _ in rises], [100 * (1 - accuracy) for _, accuracy in rises]
+            errors += shown
+            label = None if first else VARIANTS[variant]
+            seconds, ends = [*seconds, cost(course)], [*shown, *shown[-1:]]
+            axes.step(seconds, ends, line, where="post", color=colour, label=label)
+    log_axis(axes, "y", errors, unit=" %")
+    axes.set_xlabel("seconds of training and evaluation")
+    axes.set_ylabel("best validation error")
+    axes.legend()
+    return made
+
+
+def _in_brackets(accuracies: list[float] | None) -> str:
+    """The median, and the lowest and highest."""
+    if accuracies is None:
+        return NOTHING
+    middle, low, high = (100 * pick(accuracies) for pick in (median, min, max))
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
+PAGE = Page(Path(__file__).with_name("search.md"), {"reached": reached_table, "started": started_table}, texts, figure)

@@ -1,0 +1,45 @@
+"""The picture of the cost of training, and the labels of what it shows."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from convblocks.figures.style import WIDTH, foreground, log_axis, style
+from lab.benchmarks.rows import Labels, Results
+from lab.benchmarks.training.ways import LOADING_IMAGES
+
+
+def training(variant: str, precision: str = "32-true", threads: str = "all") -> Labels:
+    return {"part": "training", "variant": variant, "precision": precision, "threads": threads}
+
+
+def archs_of(results: Results) -> list[str]:
+    return results.different("arch", part="training")
+
+
+def performance_figure(results: Results) -> Figure:
+    """Seconds an epoch of every way to train, a panel for each network: every round a dot, the median a stroke."""
+    variants = [*LOADING_IMAGES, "bare", "fit"]
+    archs = archs_of(results)
+    figure = Figure(figsize=(WIDTH, 0.8 + 1.5 * len(archs)), layout="constrained")
+    axes = figure.subplots(len(archs), 1, sharex=True, squeeze=False)[:, 0]
+    for panel, arch in zip(axes, archs, strict=True):
+        _epochs(panel, results, arch, variants)
+    log_axis(axes[-1], "x", [value for variant in variants for value in results.values("epoch", **training(variant))])
+    axes[-1].set_xlabel("seconds an epoch with evaluation, 32 bit")
+    return figure
+
+
+def _epochs(axes: Axes, results: Results, arch: str, variants: Sequence[str]) -> None:
+    for row, variant in enumerate(variants):
+        look = style(row)
+        seconds = results.values("epoch", **training(variant), arch=arch)
+        axes.plot(seconds, [row] * len(seconds), look.marker, color=look.colour, markersize=6, alpha=0.75, gid="rounds")
+        middle = median(seconds)
+        axes.plot([middle] * 2, [row - 0.35, row + 0.35], color=foreground(), linewidth=1.8, gid="medians")
+        axes.text(1.02, row, f"{middle:.1f}", transform=axes.get_yaxis_transform(), va="center")
+    axes.set_yticks(range(len(variants)), variants)
+    axes.set(ylim=(len(variants) - 0.5, -0.5), title=arch)
+    axes.tick_params(axis="y", length=0)

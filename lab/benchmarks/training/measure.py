@@ -1,0 +1,204 @@
+"""Further measurements of training: what a step is made of, what the processor can do, and whole commands."""
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from convblocks.errors import UserError
+from convblocks.fast.network import speed_up_network
+from lab.benchmarks.flags import Setting, images_per_second
+from lab.benchmarks.harness import Turns
+from lab.benchmarks.rows import Row
+from lab.benchmarks.training.ways import WAYS, BareLoop, Case, Stopwatch
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+# The imports of every Lightning project on MNIST.
+IMPORTS = "import lightning, torchvision"
+
+WARM_UP_STEPS, PROFILED_STEPS = 10, 30
+
+# Seconds between two looks at what a step is doing.
+LOOKS_EVERY = 0.00025
+
+# Rows and columns of the matrices whose product tells how fast the processor multiplies.
+MATRIX_SIZE = 2048
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a training step: the functions in which it is spent, and what one gets for it."""
+
+    name: str
+    functions: tuple[str, ...]
+    buys: str
+
+
+# A step is in the first of them that has the innermost function.
+PARTS = (
+    Part("batch", ("_DataFetcher.__next__", "NormalisedLoader.__iter__"), "fetched by index; fit also normalises it"),
+    Part("forward", ("Module._wrapped_call_impl", "cross_entropy"), "logits and loss"),
+    Part("backward", ("Tensor.backward",), "gradients"),
+    Part("Adam", ("Optimizer.profile_hook_step.<locals>.wrapper", "Adam.zero_grad", "Optimizer.zero_grad"), "the step"),
+    Part("metrics", ("Metric._wrap_update.<locals>.wrapped_func",), "training loss and accuracy, exact at a resume"),
+    Part(
+        "logs",
+        (
+            "LightningModule.log",
+            "_LoggerConnector.on_batch_start",
+            "_LoggerConnector.on_batch_end",
+            "_LoggerConnector.update_train_step_metrics",
+            "MetricsLog.on_train_batch_end",
+        ),
+        "curves in TensorBoard and metrics.csv, on disk every 50 steps; values for callbacks",
+    ),
+    Part("signals", ("ExactResume.on_train_batch_end",), "a preempted run saves after this step"),
+)
+OTHER = Part("loop", (), "Lightning's loop: counters of batches and steps, hooks, when to evaluate and stop")
+
+
+class Sampler(Stopwatch):
+    """Looks again and again at which part of a step is running, and reports the microseconds of each.
+
+    The clock interrupts between two of Python's instructions; a function in C is its caller's.
+    """
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.seen = Counter[str]()
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, LOOKS_EVERY, LOOKS_EVERY)
+
+    def on_validation_start(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        super().on_validation_start()
+
+    def rows(self) -> list[Row]:
+        (timed,) = super().rows()
+        return [
+            Row({"of": part.name}, {"seconds": timed.values["training"] * self.seen[part.name] / self.seen.total()})
+            for part in (*PARTS, OTHER)
+        ]
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            for part in PARTS:
+                if frame.f_code.co_qualname in part.functions:
+                    self.seen[part.name] += 1
+                    return
+            frame = frame.f_back
+        self.seen[OTHER.name] += 1
+
+
+def parts_of_steps(case: Case, turns: Turns) -> None:
+    """Take turns in which the parts of all steps are timed."""
+    WAYS[case.variant](case, Sampler(turns))
+
+
+def multiply(turns: Turns) -> None:
+    """Take turns in which matrices are multiplied: operations a second, an addition and a multiplication being two."""
+    one, other = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE).unbind()
+    while True:
+        turns.wait()
+        began = time.perf_counter()
+        for _ in range(2):
+            one @ other
+        seconds = (time.perf_counter() - began) / 2
+        turns.report([Row({}, {"per_second": 2 * MATRIX_SIZE**3 / seconds})])
+
+
+def arithmetic(case: Case) -> list[Row]:
+    """Additions and multiplications of a training step's matrix products and convolutions, by torch's count."""
+    loop = BareLoop(case)
+    with FlopCounterMode(display=False) as counter:
+        loop.train(1)
+    return [Row({}, {"operations": counter.get_total_flops()})]
+
+
+def operators(case: Case) -> list[Row]:
+    """Microseconds a step that each operator takes by itself, without those that it calls, on inputs of one shape.
+
+    In the bare loop, with the network as ``fit`` runs it.
+    """
+    loop = BareLoop(case)
+    speed_up_network(loop.network)
+    loop.train(WARM_UP_STEPS)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiled:
+        loop.train(PROFILED_STEPS)
+    return [
+        Row(
+            {
+                "operator": event.key.removeprefix("aten::"),
+                "shape": "x".join(map(str, event.input_shapes[0])) if event.input_shapes else "",
+            },
+            {"microseconds": event.self_cpu_time_total / PROFILED_STEPS},
+        )
+        for event in profiled.key_averages(group_by_input_shape=True)
+    ]
+
+
+def side_by_side(arch: str, jobs: int, threads: int, steps: int) -> list[Row]:
+    """Runs of ``fit`` that train at the same time: seconds for each image of all of them together."""
+    return [Row({}, {"seconds": 1 / images_per_second(arch, Setting("cpu", "32-true", jobs, threads), steps)})]
+
+
+def command(name: str, arch: str, threads: int) -> Iterator[Row]:
+    """How long one of the commands takes.
+
+    Raises:
+        UserError: it failed.
+    """
+    first = ["--trainer.limit_train_batches", "1", "--running_loss", "--trainer.log_every_n_steps", "1"]
+    fit = [str(REPOSITORY / "scripts" / "fit.py"), "--arch", arch, "--epochs", "1", "--threads", str(threads), *first]
+    commands: dict[str, Any] = {"imports": (["-c", IMPORTS], ""), "first step": (fit, "batch 1/1")}
+    seconds, _ = time_command(*commands[name])
+    yield Row({}, {"seconds": seconds})
+
+
+def sprint(precision: str, threads: int, seeds: Iterator[int]) -> Iterator[Row]:
+    """``configs/sprint.yaml`` with the next seed: seconds from the command to the line with the test accuracy.
+
+    Raises:
+        UserError: it failed.
+    """
+    command = [str(REPOSITORY / "scripts" / "fit.py"), "--config", str(REPOSITORY / "configs" / "sprint.yaml")]
+    flags = ["--trainer.precision", precision, "--threads", str(threads), "--seed", str(next(seeds))]
+    seconds, output = time_command([*command, *flags], until="1/1 ")
+    (accuracy,) = re.findall(r"^test accuracy (.*?) %", output, re.MULTILINE)
+    yield Row({}, {"seconds": seconds, "accuracy": float(accuracy) / 100})
+
+
+def time_command(command: list[str], until: str) -> tuple[float, str]:
+    """Seconds from the start of a Python command to the last line that holds a text, or to its end; all lines.
+
+    Raises:
+        UserError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        with process as run:
+            assert run.stdout is not None
+            lines = []
+            for line in run.stdout:
+                lines.append(line)
+                if until and until in line:
+                    seconds = time.perf_counter() - began
+        if run.returncode != 0:
+            raise UserError(f"{' '.join(command)} ended with status {run.returncode}:\n{''.join(lines)}")
+        return seconds if until else time.perf_counter() - began, "".join(lines)

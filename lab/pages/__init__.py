@@ -1,0 +1,1 @@
+"""The pages of the documentation, made of the numbers in docs/data."""

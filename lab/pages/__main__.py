@@ -1,0 +1,97 @@
+"""usage: python -m lab.pages [--out FOLDER]
+
+Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
+docs/data/ alone: tables, figures, what commands print and the folder docs/play, without training, in seconds. Pages
+whose numbers are missing are left as they are. At the end it prints how many commits have touched the measured code
+since each of the runs.
+
+  --out FOLDER         where README.md and docs/ are written (default: this repository)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from convblocks.command_line import Parser
+from convblocks.console import answer, end
+from convblocks.errors import UserError
+from convblocks.figures.tables import to_console
+from convblocks.run.progress import terminal
+from lab.benchmarks.growth import page as growth
+from lab.benchmarks.handwriting import page as handwriting
+from lab.benchmarks.handwriting.results import Results as HandwritingResults
+from lab.benchmarks.pages import Page, output_folder, read_raw_numbers
+from lab.benchmarks.pictures import page as pictures
+from lab.benchmarks.processes import page as processes
+from lab.benchmarks.rows import Results
+from lab.benchmarks.search import page as search
+from lab.benchmarks.training import page as performance
+from lab.pages import play
+from lab.pages.board import write_board
+from lab.pages.experiments import write_experiments, write_operations
+from lab.pages.provenance import changes_table
+from lab.pages.results import write_results
+from lab.pages.sessions import README, USE, write_transcripts
+from lab.pages.wings import write_wings
+from lab.pages.writing import DATA, REPOSITORY
+
+# What writes a page into a folder, from the numbers in another.
+Writer = Callable[[Path, Path], None]
+
+
+def main(arguments: list[str]) -> None:
+    parser = Parser()
+    parser.add_argument("--out", type=Path, default=REPOSITORY)
+    write_pages(DATA, parser.parse_args(arguments).out)
+    # No page has these numbers: every later commit would make it differ from its data.
+    to_console([changes_table(DATA)], terminal())
+
+
+def write_pages(data: Path, out: Path) -> None:
+    """Write README.md and docs/ into a folder, as far as the numbers are there.
+
+    Raises:
+        UserError: numbers are missing or damaged.
+    """
+    for folder in ("lab", "manual"):
+        output_folder(out / "docs" / folder)
+    unwritten = []
+    for name, (command, write_page) in PAGES.items():
+        try:
+            write_page(data, out)
+        except (UserError, OSError) as error:
+            unwritten.append(f"{name} ({error}: python {command})")
+    if unwritten:
+        raise UserError(f"these pages are left as they are: {', '.join(unwritten)}")
+
+
+def benchmark(page: Page) -> Writer:
+    """A benchmark's page, as the benchmark itself writes it."""
+    return lambda data, out: page.write(out / "docs" / "lab", read_raw_numbers(data, page.template.stem, Results))
+
+
+def write_handwriting(data: Path, out: Path) -> None:
+    handwriting.write_page(out / "docs" / "lab", read_raw_numbers(data, "handwriting", HandwritingResults))
+
+
+# Each with the command that makes its numbers.
+PAGES: dict[str, tuple[str, Writer]] = {
+    "results": ("lab/train.py study", write_results),
+    "operations": ("lab/train.py", write_operations),
+    "experiments": ("lab/train.py", write_experiments),
+    "board": ("lab/train.py", write_board),
+    "performance": ("-m lab.benchmarks.training --out docs", benchmark(performance.PAGE)),
+    "growth": ("-m lab.benchmarks.growth --out docs", benchmark(growth.PAGE)),
+    "processes": ("-m lab.benchmarks.processes --out docs", benchmark(processes.PAGE)),
+    "pictures": ("-m lab.benchmarks.pictures --out docs", benchmark(pictures.PAGE)),
+    "search": ("lab/train.py search", benchmark(search.PAGE)),
+    "handwriting": ("lab/train.py handwriting", write_handwriting),
+    "readme": ("lab/train.py sessions", partial(write_transcripts, README)),
+    "use": ("lab/train.py sessions", partial(write_transcripts, USE)),
+    "play": ("lab/train.py play", play.write_page),
+    "code": ("lab/pages", write_wings),
+}
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

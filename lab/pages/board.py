@@ -1,0 +1,219 @@
+"""docs/lab/board.md: accuracy against cost, of our settings and of what others have published; the README's best."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from statistics import mean
+from typing import Literal
+
+import yaml
+
+from convblocks.compare.analysis import summarise
+from convblocks.compare.results import by_overrides, read_results, time_to
+from convblocks.compare.statistics import mean_interval
+from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
+from convblocks.figures.grouping import by_arch, grouped
+from convblocks.figures.tables import Table
+from convblocks.run.result import Overrides, RunResult
+from convblocks.text import percent
+from lab.benchmarks.pages import read_raw_numbers
+from lab.benchmarks.rows import Results
+from lab.benchmarks.training.page import FAST
+from lab.pages.experiments import ACCURATE, BLOCKS, hardware, share_text, sources, without_versions
+from lab.pages.provenance import CHANGES
+from lab.pages.writing import REPOSITORY, table, write_page, write_sections
+from lab.study.decision import at_notebooks, cell_of
+from lab.study.report import cell_text
+from lab.study.stages import choices_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The runs of one network by one setting on one machine, and the name of their records."""
+
+    setting: str
+    records: str
+    runs: Sequence[RunResult]
+
+    @property
+    def accuracy(self) -> Estimate | None:
+        return summarise(self.runs).score
+
+    @property
+    def seconds(self) -> Estimate | None:
+        return self.seconds_to(FAST)
+
+    def seconds_to(self, goal: float) -> Estimate | None:
+        """From the first step to an accuracy; None unless all runs got there."""
+        found = [reached[1] for run in self.runs if (reached := time_to(run, goal))]
+        return mean_interval(found, SECONDS) if len(found) == len(self.runs) else None
+
+
+# The logs of S. An et al., "An ensemble of simple convolutional neural network models for MNIST digit recognition",
+# arXiv 2008.10400, at a commit; a network with fewer of them has no row.
+SIMPLE_CNN = "https://github.com/ansh941/MnistSimpleCNN/tree/07c981fd0bc2254e64665f084fb966cccc8e7eb4/logs"
+LEAST_RUNS = 10
+
+# What a setting was to reach with a network: at least a mean accuracy, or at most a mean of seconds to 99 %.
+Goal = tuple[str, str, str, Literal["accuracy", "seconds"], float]
+GOALS: tuple[Goal, ...] = (
+    ("99.60 % with at most 86,000 parameters in at most 30 epochs", "long", "maxpool", "accuracy", 0.9960),
+    ("batchnorm: 99.40 % in 5 epochs", "onecycle", "batchnorm", "accuracy", 0.9940),
+    ("99 % in less than 12 s of training on 2 CPUs", "sprint", BLOCKS, "seconds", 12),
+)
+
+
+def write_board(data: Path, out: Path) -> None:
+    """Make the page."""
+    entries = read_entries(data)
+    records = grouped(entries, lambda entry: entry.records)
+    commands = read_raw_numbers(data, "performance", Results)
+    write_sections(out, "README.md", {"best": best_sentence(entries, commands)})
+    write_page(
+        out / "docs" / "lab" / "board.md",
+        "# The board: accuracy against cost",
+        "All settings of this repository, and figures of others for comparison. How the runs came about is below.",
+        [goals_table(entries), entries_table(entries, first_steps(commands)), public_table(data)],
+        "## Where the numbers come from",
+        CHANGES,
+        *(sources(name, [run for entry in own for run in entry.runs]) for name, own in records.items()),
+    )
+
+
+def read_entries(data: Path) -> list[Entry]:
+    """Every setting with every network, on every machine that ran it."""
+    confirmed = read_results(data / "study-confirm.jsonl")
+    choices = choices_of(read_results(data / "study-choose.jsonl"))
+    best = [run for run in confirmed if cell_of(run) == choices[run.arch]]
+    settings = [("notebook", "study-confirm", at_notebooks(confirmed))]
+    settings += [(f"best: {cell_text(choices[arch])}", "study-confirm", runs) for arch, runs in by_arch(best).items()]
+    settings += [(name, name, read_results(data / f"{name}.jsonl")) for name in ("sprint", "onecycle", "quick", "long")]
+    return [
+        Entry(setting, records, here)
+        for setting, records, runs in settings
+        for own in by_arch(runs).values()
+        for at_setting in by_overrides(own).values()
+        for here in grouped(at_setting, hardware).values()
+    ]
+
+
+def best_sentence(entries: Sequence[Entry], commands: Results) -> str:
+    """The README's: the shortest way to 99 % and the best accuracy, each with its machine or its cost."""
+    precisions = commands.different("precision", part="sprint")
+    seconds = min(mean(commands.values("seconds", part="sprint", precision=one)) for one in precisions)
+    accuracy, best = max(((one.accuracy.value, one.runs[0]) for one in entries if one.accuracy), key=itemgetter(0))
+    return (
+        f"**{share_text(FAST)} of MNIST's test images {seconds:.0f} s after the command, on two CPU cores; "
+        f"{percent(accuracy)} after {len(best.epochs)} epochs, with {best.parameters:,} parameters** ([all "
+        "records](docs/lab/board.md))."
+    )
+
+
+def first_steps(commands: Results) -> dict[str, float]:
+    """The median seconds from the start of fit.py to its first step, of all networks, by the machine's hardware."""
+    return {without_versions(commands.machine): commands.median("seconds", part="command", command="first step")}
+
+
+def entries_table(entries: Sequence[Entry], first_steps: Mapping[str, float]) -> Table:
+    """A line for each entry."""
+
+    def row(entry: Entry) -> dict[str, str]:
+        run, accuracy, seconds = entry.runs[0], entry.accuracy, entry.seconds
+        start = first_steps.get(hardware(run))
+        return {
+            "setting": entry.setting,
+            "network": run.arch,
+            "parameters": f"{run.parameters:,}",
+            "epochs": str(len(run.epochs)),
+            "precision": precision_of(run.overrides),
+            "test accuracy % [95 %]": cell(accuracy),
+            "trained": f"{accuracy.n if accuracy else 0} of {len(entry.runs)}",
+            f"s to {share_text(FAST)}": cell(seconds),
+            "from the start of the process": f"{seconds.value + start:.1f}" if seconds and start else NOTHING,
+            f"s to {share_text(ACCURATE)}": cell(entry.seconds_to(ACCURATE)),
+            "threads": str(run.provenance.threads),
+            "machine": hardware(run),
+        }
+
+    note = (
+        "Accuracy: the mean of the runs that trained, with Student's 95 % interval. Seconds: of training and "
+        "evaluation, from the first step to the end of the first epoch with that accuracy, mean and 95 % interval; a "
+        "dash where not every run got there. From the start of the process: with the median time that fit.py takes to "
+        "its first step with two threads, as measured for [performance.md](performance.md) on the same machine."
+    )
+    return table("Settings", [row(entry) for entry in entries], note)
+
+
+def precision_of(overrides: Overrides) -> str:
+    """The precision of runs at these settings, from the command line or their config."""
+    given = dict(overrides)
+    config = yaml.safe_load((REPOSITORY / given["config"]).read_text()) if "config" in given else {}
+    return str(given.get("trainer.precision") or config.get("trainer", {}).get("precision", "32-true"))
+
+
+def goals_table(entries: Sequence[Entry]) -> Table:
+    """Every goal against what was measured, which must meet it on every machine."""
+    rows = []
+    for text, setting, arch, measure, limit in GOALS:
+        measured, met = [], []
+        own = [entry for entry in entries if (entry.setting, entry.runs[0].arch) == (setting, arch)]
+        for machine, here in grouped(own, lambda entry: hardware(entry.runs[0])).items():
+            found: list[Estimate] = [*filter(None, (getattr(entry, measure) for entry in here))]
+            best = max(found, key=lambda mean: mean.low if measure == "accuracy" else -mean.high, default=None)
+            where = "" if measure == "accuracy" else f", {machine}"
+            measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
+            judge = Estimate.at_least if measure == "accuracy" else Estimate.at_most
+            met.append(best is not None and judge(best, limit) == "met")
+        verdict = "met" if met and all(met) else "not met"
+        rows.append({"goal": text, "measured [95 %]": "; ".join(measured) or NOTHING, "verdict": verdict})
+    note = (
+        "A goal is met if all of the 95 % interval is beyond it, on every machine that ran the setting; of several "
+        "precisions the best counts."
+    )
+    return table("Goals", rows, note)
+
+
+def public_table(data: Path) -> Table:
+    """What others have published."""
+    with (data / "public.csv").open(newline="") as file:
+        rows = [
+            {
+                "what": f"[{row['what']}]({row['source']})",
+                "parameters": f"{int(row['parameters']):,}",
+                "epochs": row["epochs"],
+                "test accuracy %": f"{row['accuracy']}, {row['counted']}",
+                "seconds of training": row["seconds"],
+                "hardware": row["hardware"],
+            }
+            for row in csv.DictReader(file)
+        ]
+    note = (
+        "Taken from their sources, not run here; parameters counted by us from the code; kept in docs/data/public.csv "
+        "and docs/data/mnist_simple_cnn.csv. A source is listed only if it gives the accuracy after the last epoch, "
+        "rather than after the epoch that is best on the test set, says of how many runs, and keeps their logs. Rows "
+        "\"30 of 150\" are from the middle of runs of 150 epochs. MnistSimpleCNN's often quoted 99.77 % is M3's mean "
+        f"at the best epochs on the test set. Networks with fewer than {LEAST_RUNS} logs are left out."
+    )
+    return table("Published by others", [*rows, *simple_cnn_rows(data)], note)
+
+
+def simple_cnn_rows(data: Path) -> list[dict[str, str]]:
+    """The networks of MnistSimpleCNN that have enough published logs, after 30 epochs and after the last one."""
+    with (data / "mnist_simple_cnn.csv").open(newline="") as file:
+        networks = grouped(csv.DictReader(file), lambda row: row["network"])
+    rows = []
+    for network, runs in networks.items():
+        for epochs in (30, 150):
+            accuracy = mean_interval([float(run[f"accuracy_epoch_{epochs}"]) / 100 for run in runs], PERCENT)
+            row = {
+                "what": f"[MnistSimpleCNN {network}]({SIMPLE_CNN})",
+                "parameters": f"{int(runs[0]['parameters']):,}",
+                "epochs": f"{epochs} of 150" if epochs < 150 else str(epochs),
+                "test accuracy %": f"{accuracy}, mean of {accuracy.n} runs",
+                "seconds of training": NOTHING,
+                "hardware": NOTHING,
+            }
+            rows += [row] if accuracy.n >= LEAST_RUNS else []
+    return rows

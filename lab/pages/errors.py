@@ -1,0 +1,116 @@
+"""How often tests of two means err at the study's own spreads: simulated studies in which the means are equal.
+
+`python -m lab.train errors` simulates them and writes docs/data/errors.json, docs/lab/results.md has the table.
+"""
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from convblocks.compare.analysis import ArmSummary
+from convblocks.compare.results import read_results
+from convblocks.compare.statistics import SIGNIFICANCE, permutation_test
+from convblocks.figures.estimates import share
+from convblocks.figures.tables import Table
+from convblocks.files import write
+from convblocks.text import as_json
+from lab.benchmarks.pages import read_raw_numbers
+from lab.pages.writing import table
+from lab.study.decision import PRIMARY, decide
+from lab.study.stages import choices_of
+
+STUDIES, PERMUTATIONS = 1000, 999
+
+# Samples of many studies, of shape (studies, runs), to the p-value of each study.
+Samples = NDArray[np.float64]
+Test = Callable[[Samples, Samples], NDArray[np.float64]]
+
+
+def permuted_means(one: Samples, other: Samples) -> NDArray[np.float64]:
+    """The permutation test of the difference itself, which assumes equal spreads."""
+
+    def distance(first: Samples, second: Samples, axis: int) -> NDArray[np.float64]:
+        return np.asarray(np.abs(first.mean(axis=axis) - second.mean(axis=axis)))
+
+    test = stats.permutation_test(
+        (one, other), distance, alternative="greater", n_resamples=PERMUTATIONS, axis=1, rng=0, batch=50
+    )
+    return np.asarray(test.pvalue)
+
+
+def studentized(one: Samples, other: Samples) -> NDArray[np.float64]:
+    """The test that reports use."""
+    return np.array([permutation_test(*study).p for study in zip(one.tolist(), other.tolist(), strict=True)])
+
+
+def welch(one: Samples, other: Samples) -> NDArray[np.float64]:
+    return np.asarray(stats.ttest_ind(one, other, axis=1, equal_var=False).pvalue)
+
+
+TESTS: dict[str, Test] = {"permutation of means": permuted_means, "studentized": studentized, "Welch": welch}
+
+
+class Rates(msgspec.Struct):
+    """How many of so many studies each test rejects, for two networks' runs and their standard deviations."""
+
+    networks: str
+    runs: tuple[int, int]
+    deviations: tuple[float, float]
+    studies: int
+    rejected: dict[str, int]
+
+
+def simulate(runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES) -> dict[str, int]:
+    """How many of so many studies each test rejects: normal samples of these sizes and deviations, equal means."""
+    rng = np.random.default_rng(0)
+    one, other = (rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True))
+    return {name: int(np.sum(test(one, other) < SIGNIFICANCE)) for name, test in TESTS.items()}
+
+
+def write_rates(data: Path) -> None:
+    """Simulate the pairs of networks at the notebook's setting, and those of the study's primary comparison."""
+    choices = choices_of(read_results(data / "study-choose.jsonl"))
+    decision = decide(read_results(data / "study-confirm.jsonl"), choices)
+    best = [arm for arm in decision.at_best.arms if arm.arch in PRIMARY]
+    pairs = [
+        *((pair, "notebook's setting") for pair in combinations(decision.at_notebooks.arms, 2)),
+        *((pair, "best settings") for pair in combinations(best, 2)),
+    ]
+    rates = []
+    for (first, second), setting in pairs:
+        runs, deviations = (first.trained_runs, second.trained_runs), (_deviation(first), _deviation(second))
+        networks = f"{first.arch}, {second.arch}: {setting}"
+        rates.append(Rates(networks, runs, deviations, STUDIES, simulate(runs, deviations)))
+    write(data / "errors.json", as_json(msgspec.to_builtins(rates), indent=1) + "\n")
+
+
+def _deviation(arm: ArmSummary) -> float:
+    """Of the accuracies of the runs that trained, in points."""
+    return round(100 * arm.score.deviation, 4) if arm.score else 0.0
+
+
+def errors_table(data: Path) -> Table:
+    """The rates of errors with their intervals."""
+    rates = read_raw_numbers(data, "errors", list[Rates])
+    rows = [
+        {
+            "networks": one.networks,
+            "n": "{}, {}".format(*one.runs),
+            "sd": "{:.2f}, {:.2f}".format(*one.deviations),
+            **{name: str(share(count, one.studies)) for name, count in one.rejected.items()},
+        }
+        for one in rates
+    ]
+    worst = max(one.rejected["studentized"] / one.studies for one in rates)
+    note = (
+        f"In how many of {STUDIES:,} simulated studies a test at 5 % finds a difference of means where there is none: "
+        "normal samples with the numbers and standard deviations (in points) of the runs that trained. Reports use the "
+        f"studentized permutation test, which errs in at most {100 * worst:.0f} % of these: where runs are few, and "
+        "the smaller sample varies more. `python -m lab.train errors` simulates them."
+    )
+    return table("How often the tests err", rows, note)

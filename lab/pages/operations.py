@@ -1,0 +1,289 @@
+"""Which operation makes the difference, and why MaxPool collapses: the analysis of docs/lab/protocol-operations.md."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from math import prod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
+
+from convblocks.compare.analysis import compare, summarise
+from convblocks.compare.ranking import ranking
+from convblocks.compare.report import results_table
+from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
+
+# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+from convblocks.compare.training import multiply_adds
+from convblocks.compare.wording import name_of
+from convblocks.figures.curves import layers
+from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.figures.grouping import grouped
+from convblocks.figures.tables import Table
+from convblocks.model.blocks import BlockNetwork
+from convblocks.run.directory import DEAD
+from convblocks.run.result import RunResult
+from convblocks.text import listed, percent
+from lab.intervals import intervals_figure
+from lab.pages.writing import millions, table
+
+# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+AS_IS = "as-is"
+VARIANTS = {
+    "batch-norm": "batch normalisation",
+    "centring": "subtracting the mean only",
+    "leaky-relu": "LeakyReLU",
+    "lower-rate": "a learning rate of 0.003",
+    "warm-up": "100 steps of warm-up",
+    "smaller-weights": "smaller initial weights",
+    "batchnorm-without": "the BatchNorm network without batch normalisation",
+}
+CONFIGS = (AS_IS, *VARIANTS)
+
+# The operations of the factorial, and the level of each that counts as +1.
+OPERATIONS = {
+    "downsampling": ("maxpool", "MaxPool instead of stride 2"),
+    "normalisation": ("batch", "batch normalisation"),
+    "head": ("average", "averaging instead of flattening"),
+}
+
+# Of each operation.
+Levels = tuple[Any, ...]
+
+
+def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
+    """How many runs of each variant collapsed, and whether that differs from the network as it is."""
+    runs = _by_variant(results)
+    p_values = prevention(runs)
+    names = layers(results)
+    rows = []
+    for variant, own in runs.items():
+        arm = summarise(own)
+        dead = [median(run.final[name] for run in own) if name in own[0].final else None for name in names]
+        rows.append(
+            {
+                "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
+                "collapsed": count_text(len(arm.collapsed_at), arm.runs),
+                "p against as-is": p_number(p_values[variant]) if variant in p_values else NOTHING,
+                **{
+                    f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"
+                    for name, one in zip(names, dead, strict=True)
+                },
+                "accuracy if trained": cell(arm.score),
+            }
+        )
+    note = (
+        "After 300 steps. Collapsed with Wilson's 95 % interval; p of Fisher's exact test, after Holm's correction for "
+        f"{len(p_values)} variants; dead units as medians over all runs, in evaluation on 1,000 images, a dash where "
+        "the activation is not a ReLU; accuracy in per cent on the test images, mean of the runs that trained. A "
+        "variant that does not differ significantly has not been shown to do nothing."
+    )
+    return [table("Collapses", rows, note)]
+
+
+def interventions_figure(results: Sequence[RunResult]) -> Figure:
+    """The share of collapsed runs of each variant, the largest first."""
+    runs = _by_variant(results)
+    shares = {VARIANTS.get(variant, "as it is"): _collapses(own) for variant, own in runs.items()}
+    ordered = dict(sorted(shares.items(), key=lambda one: -one[1].value))
+    title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse less often than MaxPool as it is"
+    return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
+
+
+def interventions_sentence(results: Sequence[RunResult]) -> str:
+    """Which variants collapse significantly less often, which more often, and of which neither is shown."""
+    runs = _by_variant(results)
+    p_values, prevent = prevention(runs), _preventing(runs)
+    worse = [one for one in VARIANTS if p_values.get(one, 1) < SIGNIFICANCE and one not in prevent]
+    unclear = [one for one in VARIANTS if one in runs and one not in (*prevent, *worse)]
+
+    def named(variants: Sequence[str]) -> str:
+        return listed([f"{VARIANTS[one]} ({sum(run.failed for run in runs[one])})" for one in variants])
+
+    parts = [
+        f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.failed for run in runs[AS_IS])} of MaxPool "
+        "collapse at the notebook's setting within 300 steps.",
+        *([f"Significantly fewer collapse with {named(prevent)}."] if prevent else []),
+        *([f"Significantly more collapse with {named(worse)}."] if worse else []),
+        *([f"Undecided: {named(unclear)}."] if unclear else []),
+    ]
+    return " ".join(parts)
+
+
+def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """The variants that collapse significantly less often than the network as it is."""
+    rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)
+    return [one for one in VARIANTS if p_values.get(one, 1) < SIGNIFICANCE and _collapses(runs[one]).value < rate]
+
+
+def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
+    """The p of Fisher's exact test of each variant against the network as it is, after Holm's correction."""
+    counts = {variant: (sum(run.failed for run in own), len(own)) for variant, own in runs.items()}
+    collapsed, total = counts.pop(AS_IS)
+    found = [
+        float(stats.fisher_exact(np.array([[collapsed, total - collapsed], [other, of - other]])).pvalue)
+        for other, of in counts.values()
+    ]
+    return dict(zip(counts, holm(found), strict=True))
+
+
+def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
+    """The eight networks with what they cost and reach, and the effects of the operations."""
+    chosen, confirmed = split(results)
+    tried = grouped(chosen, levels_of)
+    rows = []
+    for levels, own in sorted(confirmed.items(), key=lambda one: -_mean(one[1])):
+        arm = summarise(own)
+        scores = grouped(tried[levels], lambda run: dict(run.overrides)["lr"])
+        rows.append(
+            {
+                **dict(zip(OPERATIONS, levels, strict=True)),
+                "parameters": f"{arm.parameters:,}",
+                "multiply-adds": millions(multiply_adds(BlockNetwork(*levels))),
+                "lr": dict(own[0].overrides)["lr"],
+                "held-out accuracy %": ", ".join(f"{lr}: {_validation(runs)}" for lr, runs in scores.items()),
+                "trained": f"{arm.trained_runs} of {arm.runs}",
+                "test accuracy %": cell(arm.score),
+            }
+        )
+    effects = effects_of(confirmed)
+    lines = [{"effect": name, "points": f"{one:+}", "p": p_number(one.p)} for name, one in effects.items()]
+    return [
+        table(
+            "Eight networks",
+            rows,
+            "Five epochs of one cycle. The learning rate was chosen on held-out images, from the means shown; test "
+            "accuracies are of fresh seeds, with Student's 95 % intervals. maxpool, none, flatten is the course's "
+            "MaxPool network; stride, batch, average its BatchNorm network.",
+        ),
+        table(
+            "Effects",
+            lines,
+            "In points of test accuracy. An effect is the mean of the four networks with an operation minus that of "
+            "the four without; an interaction is half of how much one effect changes with the other operation. The "
+            f"intervals hold together at 95 % (Bonferroni over {len(effects)}), by Welch and Satterthwaite; p after "
+            "Bonferroni's correction.",
+        ),
+    ]
+
+
+def factorial_figure(results: Sequence[RunResult]) -> Figure:
+    """The effects of the operations and their interactions."""
+    effects = effects_of(split(results)[1])
+    name, largest = _main_effects(effects)[0]
+    title = f"{name[0].upper()}{name[1:]} matters most" if largest.excludes_zero else "No operation was shown to matter"
+    return intervals_figure({title: effects}, "points of test accuracy (hollow: 0 is inside of the 95 % interval)")
+
+
+def factorial_sentence(results: Sequence[RunResult]) -> str:
+    """What each operation is worth, the largest effect first, and how many runs collapsed."""
+    _, confirmed = split(results)
+    effects = _main_effects(effects_of(confirmed))
+    runs = [run for own in confirmed.values() for run in own]
+    collapsed = sum(run.failed for run in runs)
+    left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
+    if not any(effect.excludes_zero for _, effect in effects):
+        return f"No operation was shown to matter{left_out}."
+    (name, largest), *others = effects
+    found = listed([f"{name} is worth {largest:+u}", *(f"{other} {effect:+u}" for other, effect in others)])
+    return f"At tuned rates {found}{left_out}."
+
+
+def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]:
+    """Those of the operations, the largest first."""
+    return sorted(((name, effects[name]) for _, name in OPERATIONS.values()), key=lambda one: -abs(one[1].value))
+
+
+def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:
+    """The main effects and interactions of the operations, with simultaneous intervals."""
+    samples = [[run.score for run in own if not run.failed] for own in confirmed.values()]
+    signs = [
+        [1 if level == plus else -1 for level, (plus, _) in zip(levels, OPERATIONS.values(), strict=True)]
+        for levels in confirmed
+    ]
+    names = [name for _, name in OPERATIONS.values()]
+    groups = [group for size in (1, 2, 3) for group in combinations(range(len(names)), size)]
+    return {
+        _effect_name([names[place] for place in group]): contrast(
+            samples, [prod(own[place] for place in group) / (len(samples) / 2) for own in signs], len(groups)
+        )
+        for group in groups
+    }
+
+
+def _effect_name(operations: Sequence[str]) -> str:
+    """Of one operation as it is; ``MaxPool x averaging`` of several."""
+    return operations[0] if len(operations) == 1 else " x ".join(one.partition(" instead")[0] for one in operations)
+
+
+def contrast(samples: Sequence[Sequence[float]], weights: Sequence[float], comparisons: int) -> Estimate:
+    """A weighted sum of means, with an interval that holds together with so many others by Bonferroni's correction.
+
+    Variances are not pooled: the degrees of freedom are Satterthwaite's (B. L. Welch, "The generalization of
+    'Student's' problem when several different population variances are involved", Biometrika 34, 1947).
+    """
+    value = sum(weight * float(np.mean(own)) for weight, own in zip(weights, samples, strict=True))
+    n = min(map(len, samples))
+    if n < 2:
+        return Estimate(value, n=n, unit=POINTS)
+    parts = np.array([weight**2 * np.var(own, ddof=1) / len(own) for weight, own in zip(weights, samples, strict=True)])
+    if not parts.any():
+        return Estimate(value, value, value, n, unit=POINTS)
+    freedom = parts.sum() ** 2 / sum(part**2 / (len(own) - 1) for part, own in zip(parts, samples, strict=True))
+    error = float(parts.sum() ** 0.5)
+    margin = float(stats.t.ppf(1 - SIGNIFICANCE / 2 / comparisons, freedom)) * error
+    p = min(1.0, 2 * comparisons * float(stats.t.sf(abs(value) / error, freedom)))
+    return Estimate(value, value - margin, value + margin, n, p, POINTS)
+
+
+def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
+    """The course's networks on Fashion-MNIST at one setting, or each at its best."""
+    confirmed = _confirming(results)
+    swept = ["lr"] if len(confirmed) < len(results) else []
+    comparison = compare(confirmed)
+    return [results_table("Results", [comparison], swept, ranking(comparison))]
+
+
+def fashion_sentence(results: Sequence[RunResult]) -> str:
+    """The order of the networks by the runs that trained, and how many did not."""
+    confirmed = _confirming(results)
+    means = {name_of(arm.arch): arm.score.value for arm in compare(confirmed).arms if arm.score}
+    order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
+    where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
+    collapsed = sum(run.failed for run in confirmed)
+    return f"On Fashion-MNIST at {where}: {order}; {collapsed or 'none'} of {len(confirmed)} runs collapsed."
+
+
+def split(results: Sequence[RunResult]) -> tuple[list[RunResult], dict[Levels, list[RunResult]]]:
+    """The runs that choose, and the confirming ones by the levels of their operations."""
+    chosen = [run for run in results if run.validation is not None]
+    return chosen, grouped(_confirming(results), levels_of)
+
+
+def _confirming(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs on all training images."""
+    return [run for run in results if run.validation is None]
+
+
+def levels_of(run: RunResult) -> Levels:
+    overrides = dict(run.overrides)
+    return tuple(overrides[f"network.{operation}"] for operation in OPERATIONS)
+
+
+def _by_variant(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    return grouped(results, lambda run: Path(dict(run.overrides)["config"]).stem)
+
+
+def _collapses(runs: Sequence[RunResult]) -> Estimate:
+    return share(sum(run.failed for run in runs), len(runs))
+
+
+def _mean(runs: Sequence[RunResult]) -> float:
+    return float(np.mean([run.score for run in runs]))
+
+
+def _validation(runs: Sequence[RunResult]) -> str:
+    return f"{100 * mean_interval([run.validation or 0.0 for run in runs], PERCENT).value:.2f}"

@@ -1,0 +1,221 @@
+"""The page docs/play, on which one watches a network die: its numbers, and its files made of them.
+
+`python -m lab.train play` trains the runs and writes docs/data/play.json; `python -m lab.pages` puts it into
+docs/play, and the drawing pad and the answers of the demo.
+"""
+
+import base64
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
+from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
+from convblocks.demo.server import PAGE
+from convblocks.diagnosis.relus import watch_relus
+from convblocks.errors import UserError
+from convblocks.files import write
+from convblocks.model.networks import build_network, evaluating
+from convblocks.model.restore import load_network
+from convblocks.run.directory import RunDirectory
+from convblocks.run.provenance import read_origin
+from convblocks.text import as_json
+from lab.benchmarks.pages import output_folder, read_raw_numbers
+from lab.pages.provenance import is_committed, manifest
+from lab.pages.writing import REPOSITORY
+from lab.snapshots import FILE, STEPS
+
+RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
+
+# At the notebook's rate the first collapses; the second has 63 dead units of 64 and learns all the same.
+SEED, SECOND_SEED = 4003, 4004
+
+SOURCE = REPOSITORY / "docs" / "play"
+
+# What the demo and this page share; modules there, plain scripts here, since a browser loads no modules from disk.
+SHARED = ("answers.js", "pad.js", "samples.js", "style.css")
+NUMBERS = "data.js"
+
+# In images: what dead units and accuracy are measured on, and what the page trains and tests its own network on.
+MEASURED, TRAINED, TESTED = 1000, 2000, 500
+
+# Pixels and maps have so many shades.
+SHADES = 16
+
+# Batches whose losses are averaged to a point of the curve, and those before, each of which is one.
+SMOOTHED, SINGLE = 8, 10
+
+
+class Shown(NamedTuple):
+    """A run of the page, and the further options it is trained with."""
+
+    arch: str
+    lr: str
+    seed: int = 0
+    options: tuple[str, ...] = ()
+
+    @property
+    def directory(self) -> RunDirectory:
+        return RunDirectory(f"play/{self.arch}-" + (f"{self.lr}-{self.seed}" if self.seed else "onecycle"))
+
+    @property
+    def arguments(self) -> list[str]:
+        """Those of scripts/fit.py."""
+        given = {"arch": self.arch, "lr": self.lr, "seed": str(self.seed), "epochs": "1", "threads": "1"}
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        return [*words, *self.options, "--name", self.directory.name, "--resume"]
+
+
+# Those that read what is drawn, and those that are watched as they learn.
+BEST_RATES = {"maxpool": "3e-3", "batchnorm": "1e-2"}
+READERS = [Shown(arch, lr, options=("--lr_scheduler", "onecycle")) for arch, lr in BEST_RATES.items()]
+KEEP = ("--trainer.callbacks", "lab.snapshots.Snapshots")
+WATCHED = [
+    *(Shown(arch, lr, SEED, KEEP) for arch in BEST_RATES for lr in RATES),
+    *(Shown("maxpool", lr, SECOND_SEED, KEEP) for lr in ("1e-2", "3e-2")),
+]
+
+
+def write_numbers(data: Path) -> None:
+    """Write what the page shows of the finished runs, and where these come from.
+
+    Raises:
+        UserError: the code of a run is not known by its commit.
+    """
+    origins = [read_origin(run.directory.provenance) or {} for run in (*READERS, *WATCHED)]
+    if not all(is_committed(origin.get("git_commit")) for origin in origins):
+        raise UserError("the code of some runs of play is that of no commit: commit it, and train them again")
+    images = load_images(MNISTFiles(DEFAULT_ROOT))
+    numbers = {
+        "origins": manifest(origins),
+        "steps": STEPS,
+        "readers": {run.arch: _reader(run, images) for run in READERS},
+        "runs": [_run(run, images) for run in WATCHED],
+        "sample": _pixels(images.test.images[:1]),
+        "train": _digits(images.train, TRAINED),
+        "test": _digits(images.test, TESTED),
+    }
+    write(data / "play.json", as_json(numbers, indent=1) + "\n")
+
+
+def write_page(data: Path, out: Path) -> None:
+    """Put the numbers and the demo's files into the folder docs/play, beside what is written by hand."""
+    numbers = read_numbers(data)
+    folder = output_folder(out / "docs" / "play")
+    del numbers["origins"]
+    for path in SOURCE.iterdir():
+        if path.name not in (*SHARED, NUMBERS):
+            write(folder / path.name, path.read_text())
+    for name in SHARED:
+        write(folder / name, as_script((PAGE / name).read_text()))
+    write(
+        folder / NUMBERS,
+        f"// Made by lab/pages/play.py of docs/data/play.json.\nconst DATA = {as_json(numbers, indent=None)};\n",
+    )
+
+
+def read_numbers(data: Path) -> dict[str, Any]:
+    """What docs/data/play.json holds. Raises what ``read_raw_numbers`` raises."""
+    return read_raw_numbers(data, "play", dict[str, Any])
+
+
+def as_script(module: str) -> str:
+    """A module without imports as a plain script, whose names are global."""
+    return re.sub(r"^export ", "", module, flags=re.MULTILINE)
+
+
+def weights_of(reader: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights of a reader, as the page unpacks them too."""
+    flat = torch.frombuffer(bytearray(unpacked(reader["weights"])), dtype=torch.float32)
+    parts = flat.split([torch.Size(shape).numel() for _, shape in reader["tensors"]])
+    return {name: part.reshape(shape) for (name, shape), part in zip(reader["tensors"], parts, strict=True)}
+
+
+def packed(content: bytes) -> str:
+    """Bytes as text, which browsers unpack by themselves."""
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
+
+
+def _reader(run: Shown, images: ImageSets) -> dict[str, Any]:
+    trained = load_network(run.directory.last_checkpoint)
+    weights = {name: values for name, values in trained.network.state_dict().items() if values.is_floating_point()}
+    flat = torch.cat([values.flatten() for values in weights.values()])
+    return {
+        "dead": measured(trained.network, images.test.images[:MEASURED])[0],
+        "accuracy": trained.evaluate(images.test).accuracy,
+        "tensors": [[name, list(values.shape)] for name, values in weights.items()],
+        "weights": packed(flat.numpy().tobytes()),
+    }
+
+
+def _run(run: Shown, images: ImageSets) -> dict[str, Any]:
+    kept = torch.load(run.directory.path / FILE, weights_only=True)
+    network, test = build_network(run.arch), images.test[torch.arange(MEASURED)]
+    dead, accuracies, maps = [], [], []
+    for weights in kept["weights"]:
+        network.load_state_dict(weights)
+        units, logits = measured(network, test.images)
+        dead.append(units)
+        accuracies.append(round(float((logits.argmax(dim=1) == test.labels).float().mean()), 3))
+        maps.append(_maps(network, test.images[:1]))
+    return {
+        "arch": run.arch,
+        "lr": run.lr,
+        "seed": run.seed,
+        "dead": dead,
+        "accuracies": accuracies,
+        "losses": curve_of(kept["losses"]),
+        "maps": packed(torch.stack(maps).numpy().tobytes()),
+    }
+
+
+def curve_of(losses: Sequence[float]) -> list[tuple[int, float]]:
+    """The loss of a run: the last batch of each point, and the mean of its batches."""
+    ends = [*range(1, SINGLE), *range(SINGLE, len(losses) + 1, SMOOTHED)]
+    return [(end, round(sum(losses[start:end]) / (end - start), 3)) for start, end in pairwise([0, *ends])]
+
+
+def measured(network: nn.Module, images: Tensor) -> tuple[list[str], Tensor]:
+    """For each ReLU a 1 for every dead unit and a 0 for any other; and the logits of images (N, 1, 28, 28) uint8."""
+    found: dict[str, str] = {}
+
+    def note(name: str, units: Tensor) -> None:
+        found[name] = "".join("01"[not active] for active in units.flatten(1).amax(dim=1).tolist())
+
+    with evaluating(network), torch.no_grad(), watch_relus(network, note):
+        logits = network(MNIST.normalize(images))
+    return list(found.values()), logits
+
+
+def _maps(network: Any, image: Tensor) -> Tensor:
+    """What block 2 passes on of an image (1, 1, 28, 28), before batch normalisation: (64, 7, 7) uint8 shades."""
+    first, second, _ = network.blocks
+    with evaluating(network), torch.no_grad():
+        maps = first(MNIST.normalize(image))
+        for layer in second:
+            maps = maps if isinstance(layer, nn.BatchNorm2d) else layer(maps)
+    return _shades(maps[0] / maps.max().clamp(min=1e-12))
+
+
+def _digits(digits: LabelledImages, count: int) -> dict[str, str]:
+    """The first digits: their labels, and their pixels in few shades."""
+    return {"labels": "".join(map(str, digits.labels[:count].tolist())), "pixels": _pixels(digits.images[:count])}
+
+
+def _pixels(images: Tensor) -> str:
+    return packed(_shades(images / 255).numpy().tobytes())
+
+
+def _shades(values: Tensor) -> Tensor:
+    """Values from 0 to 1 as 0..15."""
+    return ((SHADES - 1) * values).round().to(torch.uint8).contiguous()

@@ -1,0 +1,88 @@
+"""Where the records in docs/data/ come from: manifests of their runs, and what has changed in the code since."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from convblocks.compare.results import read_results
+from convblocks.figures.estimates import NOTHING
+from convblocks.figures.grouping import grouped
+from convblocks.figures.tables import Table
+from convblocks.files import write
+from convblocks.run.provenance import Origin
+from convblocks.text import as_json
+from lab.pages.writing import REPOSITORY, table
+
+# Beside the records.
+MANIFESTS = "provenance"
+
+# The code that determines what is measured.
+MEASURED = (
+    *("src/convblocks/data", "src/convblocks/model", "src/convblocks/run", "src/convblocks/fast"),
+    "src/convblocks/training",  # where run/ and fast/ were until the core was set apart
+)
+
+CHANGES = (
+    f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has changed in the measured code since a commit."
+)
+
+# What differs from run to run: the command is kept as an example, the others are in the records.
+OWN = ("command", "seed", "data")
+
+
+def is_committed(commit: str | None) -> bool:
+    """Whether a commit has all of the code, as far as it is tracked."""
+    return commit is not None and not commit.endswith("-dirty")
+
+
+def manifest_of(data: Path, name: str) -> Path:
+    """The file with the origins of records."""
+    return data / MANIFESTS / f"{name}.json"
+
+
+def manifest(origins: Iterable[Origin]) -> list[Origin]:
+    """Each distinct origin once, with the number of its runs and the command of the first as an example."""
+    entries = []
+    for same in grouped(origins, lambda one: as_json(_common(one))).values():
+        entries.append({"runs": len(same), "example": same[0]["command"], **_common(same[0])})
+    return entries
+
+
+def write_manifest(data: Path, name: str, entries: Sequence[Origin]) -> None:
+    path = manifest_of(data, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, as_json(entries) + "\n")
+
+
+def read_manifest(data: Path, name: str) -> list[Origin]:
+    """The entries of a manifest; none for records that are older than manifests."""
+    path = manifest_of(data, name)
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def changes_table(data: Path) -> Table:
+    """For all records the commits of their runs, and how many later ones have touched the measured code."""
+    rows = []
+    for path in sorted(data.glob("*.jsonl")):
+        for commit, own in grouped(read_results(path), lambda one: one.provenance.commit or "unknown").items():
+            rows.append({"records": path.stem, "runs": str(len(own)), "commit": commit, "since": commits_since(commit)})
+    note = f"since: commits after it that have touched {', '.join(MEASURED)}."
+    return table("What has changed since the runs", rows, note)
+
+
+def commits_since(commit: str, code: Sequence[str] = MEASURED) -> str:
+    """How many commits have touched the measured code since; a dash where git knows no such commit, or is missing."""
+    command = ["git", "-C", str(REPOSITORY), "rev-list", "--count", f"{commit}..", "--", *code]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return NOTHING
+
+
+def _common(origin: Origin) -> Origin:
+    """What runs of the same origin share; of resumes only what changed, since their commands have the run's name."""
+    common = {part: value for part, value in origin.items() if part not in OWN}
+    if "resumed" in common:
+        common["resumed"] = [one["changes"] for one in common["resumed"]]
+    return common

@@ -1,0 +1,164 @@
+"""usage: python -m lab.pages.screenshots [board] [stills] [pictures] [gif]
+
+Draw the pictures of TensorBoard, the demo and docs/play that the documentation shows, with Chromium: to be called in
+the repository's folder. Runs that are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
+
+  board                docs/manual/tensorboard.png
+  stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
+  pictures             docs/manual/pictures-demo.png
+  gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif: docs/play, nine seconds
+
+Without a name all are drawn.
+"""
+
+import io
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from convblocks.console import answer, end
+from convblocks.demo.server import Server
+from convblocks.errors import UsageError
+from convblocks.files import write
+from convblocks.model.restore import load_network
+from convblocks.run import fit
+from convblocks.run.directory import RunDirectory
+from lab.benchmarks.handwriting.shapes import SHAPES, Shape
+from lab.snapshots import STEPS
+from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
+from tests.data.pictures import write_pictures
+from tests.demo.browser import chromium
+from tests.demo.pages import Form, Page, serving
+from tests.evaluate import board
+from tests.lab.pages.test_play import PlayPage, visit
+
+MANUAL, PLAY = (Path(__file__).resolve().parent / name for name in ("manual", "play"))
+
+# The notebook's networks with its settings, and two for pictures; what each is trained with.
+OF_DIGITS = {"notebook-maxpool": ["--arch", "maxpool"], "notebook-batchnorm": ["--arch", "batchnorm"]}
+OF_PICTURES = {
+    "shapes": ["--arch", "batchnorm", "--epochs", "2"],
+    "shapes-maxpool": ["--arch", "maxpool", "--lr", "1e-3", "--epochs", "4"],
+}
+
+STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(960, 740)
+BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
+CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
+
+# Network and learning rate of the runs that the GIF shows; how long it shows each moment, and the last one of a run.
+WATCHED = (("maxpool", "1e-3"), ("maxpool", "1e-2"), ("batchnorm", "1e-2"))
+PACE, REST = 200, 1000  # milliseconds
+COLOURS = 64
+
+SETTLING = 5  # seconds that TensorBoard needs to draw the curves once they have a place
+
+
+def main(arguments: list[str]) -> None:
+    """Draw the pictures that are asked for.
+
+    Raises:
+        UserError: there are no such pictures, or a run cannot be trained.
+    """
+    drawers = {"board": draw_board, "stills": draw_stills, "pictures": draw_pictures, "gif": draw_gif}
+    if unknown := [name for name in arguments if name not in drawers]:
+        raise UsageError(f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}")
+    for name in arguments or drawers:
+        drawers[name]()
+
+
+def draw_board() -> None:
+    train_missing(OF_DIGITS)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in OF_DIGITS:
+            (Path(folder) / name).symlink_to(RunDirectory(name).path.resolve())
+        with board.serving(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
+            window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
+            window.get(address)
+            WebDriverWait(window, 120).until(lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4)
+            time.sleep(SETTLING)
+            save(screenshot(Page(window)), "tensorboard.png")
+
+
+def draw_stills() -> None:
+    with demo(OF_DIGITS) as (page, server):
+        for theme, name in (("light", "demo.png"), ("dark", "demo-dark.png")):
+            page.open(server, STILL, theme)
+            page.draw(SHAPES[6]["hooked"])
+            save(screenshot(page), name)
+        page.open(server, TALL)
+        page.draw(SHAPES[6]["hooked"])
+        page.find("#maps summary").click()
+        WebDriverWait(page.window, 60).until(lambda _: page.find("#layers").is_displayed())
+        save(Image.open(io.BytesIO(page.find("#maps").screenshot_as_png)), "demo-maps.png")
+
+
+def draw_pictures() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(Path(folder), classes=tuple(SHAPES_IN_COLOUR), train=1200, test=360, size=(32, 40))
+        with demo(OF_PICTURES, "--data.root", folder) as (page, server):
+            page.open(server, STILL)
+            page.draw(CROSS)
+            save(screenshot(page), "pictures-demo.png")
+
+
+def draw_gif() -> None:
+    """Three recorded runs of the page docs/play, one after the other."""
+    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
+        page = PlayPage(window)
+        for theme, name in (("light", "dying.gif"), ("dark", "dying-dark.gif")):
+            frames, times = [], []
+            for arch, rate in WATCHED:
+                visit(page, PLAY, f"net={arch}&lr={rate}&step={STEPS[0]}", MOVING, theme)
+                page.run("document.documentElement.style.scrollbarWidth = 'none'")
+                for place in range(len(STEPS)):
+                    page.choose("step", place)
+                    frames.append(screenshot(page))
+                    times.append(PACE)
+                times[-1] = REST
+            save_gif(frames, times, name)
+
+
+def save_gif(frames: Sequence[Image.Image], times: Sequence[int], name: str) -> None:
+    """A GIF in one set of colours, those of all frames."""
+    sheet = Image.fromarray(np.concatenate([*map(np.asarray, frames)]))
+    colours = sheet.quantize(COLOURS)
+    pictures = [frame.quantize(palette=colours, dither=Image.Dither.NONE) for frame in frames]
+    content = io.BytesIO()
+    pictures[0].save(content, "GIF", save_all=True, append_images=pictures[1:], duration=[*times], loop=0)
+    write(MANUAL / name, content.getvalue())
+
+
+def train_missing(runs: Mapping[str, Sequence[str]], *more: str) -> None:
+    for name, flags in runs.items():
+        if not RunDirectory(name).summary.is_file():
+            fit.main([*flags, *more, "--name", name, "--threads", "1"])
+
+
+@contextmanager
+def demo(runs: Mapping[str, Sequence[str]], *more: str) -> Iterator[tuple[Page, Server]]:
+    """A browser, and a server of the networks of runs, which are trained if they are missing."""
+    train_missing(runs, *more)
+    networks = [load_network(RunDirectory(name).last_checkpoint) for name in runs]
+    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window, serving(*networks) as server:
+        yield Page(window), server
+
+
+def screenshot(page: Page) -> Image.Image:
+    return Image.open(io.BytesIO(page.window.get_screenshot_as_png())).convert("RGB")
+
+
+def save(picture: Image.Image, name: str) -> None:
+    content = io.BytesIO()
+    picture.convert("RGB").save(content, "PNG", optimize=True)
+    write(MANUAL / name, content.getvalue())
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

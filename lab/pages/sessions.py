@@ -1,0 +1,153 @@
+"""What commands print, as README.md and docs/manual/use.md show it.
+
+`python -m lab.train sessions` runs the commands and keeps what they print, `python -m lab.pages` puts it into the
+pages.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+from convblocks.console import wrapped
+from convblocks.errors import UserError
+from convblocks.files import write
+from convblocks.run.directory import LOGS
+from convblocks.run.provenance import describe_machine, git_commit
+from lab.benchmarks.handwriting.drawing import draw_all
+from lab.pages.writing import REPOSITORY, SECTION, write_sections
+
+README, USE = "README.md", "docs/manual/use.md"
+
+LAST = "checkpoints/last.ckpt"
+
+# Of the drawings of seed 0, which docs/lab/handwriting.md shows: digit, form, background.
+PICTURES = (
+    (8, "cmr10", "colours"),
+    (7, "crossed", "photo"),
+    (9, "curved stem", "photo"),
+    (2, "looped", "transparent"),
+    (5, "loose hat", "colours"),
+    (4, "open", "paper"),
+)
+
+# Commands for a shell, each called in the folder that holds what the ones before it have left. What one prints is shown
+# where a page has marks of its name; the picture that it is to --show goes into docs/manual/.
+SESSIONS = {
+    "fit": "python scripts/fit.py --arch maxpool",
+    "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png",
+    "predict": f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png",
+    "draw-shapes": "python -c 'from pathlib import Path; from tests.data.pictures import SHAPES, write_pictures\n"
+    'write_pictures(Path("shapes"), classes=tuple(SHAPES), train=1200, test=360, size=(32, 40))\'',
+    "fit-shapes": "python scripts/fit.py --data.root shapes --arch batchnorm --epochs 2 --name shapes --threads 1",
+    "evaluate-shapes": f"python scripts/evaluate.py {LOGS}/shapes/{LAST} --data.root shapes --show pictures-panels.png",
+    "predict-shapes": f"python scripts/predict.py {LOGS}/shapes/{LAST} shapes/test/cross/4.png "
+    "shapes/test/cross/316.png",
+    "export": f"python scripts/export.py {LOGS}/maxpool/{LAST} --output maxpool",
+}
+
+# How a command must end, where that is not 0: one of the pictures cannot be recognised.
+STATUS = {"predict": 1}
+
+# Of a terminal, on which the commands wrap what is longer, as they do not where they write into a file.
+WIDTH = 80
+
+# The beginning of the first line that a page shows of what a command prints, where that is not all.
+SINCE = {"fit": "test accuracy"}
+
+
+def shown_on(page: str) -> list[str]:
+    """The names of the commands of which a page shows what they print."""
+    names = [name for name, _ in SECTION.findall((REPOSITORY / page).read_text())]
+    return [name.removeprefix("session ") for name in names if name.startswith("session ")]
+
+
+def write_transcripts(page: str, data: Path, out: Path) -> None:
+    """Put what the page's commands printed into their places, and on what machine they ran.
+
+    Raises:
+        UserError: what is kept is of another command.
+    """
+    sections, origins = {}, []
+    for name in shown_on(page):
+        origin, printed = read(data, name, SESSIONS[name])
+        start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
+        shown = wrapped(printed[start.start() if start else 0 :], WIDTH)
+        sections[f"session {name}"] = f"```\n{shown}\n```"
+        origins.append(f"Printed on {origin}.")
+    where = "\n".join(dict.fromkeys(origins))
+    if len(sections) > 1:
+        sections["sessions"] = where
+    else:  # below the only one
+        sections = {name: f"{shown}\n\n{where}" for name, shown in sections.items()}
+    write_sections(out, page, sections)
+
+
+def read(data: Path, name: str, command: str) -> tuple[str, str]:
+    """Where and when a session ran, and what it printed."""
+    path = data / "sessions" / f"{name}.txt"
+    origin, _, rest = path.read_text().partition("\n")
+    if not rest.startswith(f"$ {command}\n"):
+        raise UserError(f"{path} is of another command than {command}: run python -m lab.train sessions")
+    return origin, rest.removeprefix(f"$ {command}\n").rstrip("\n")
+
+
+def run(sessions: Mapping[str, str], held: Mapping[str, Path], data: Path) -> None:
+    """Run commands in a new folder and keep what they print in docs/data/, and their pictures beside the pages.
+
+    The folder holds copies of others from the beginning: ``held``, by the paths that these have there.
+
+    Raises:
+        UserError: a command did not end as it should.
+    """
+    origin = f"{describe_machine()}; commit {git_commit() or 'unknown'}; {date.today().isoformat()}"
+    for kept in (data / "sessions", data.parent / "manual"):
+        kept.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ("scripts", "tests"):
+            (folder / name).symlink_to(REPOSITORY / name)
+        for place, path in held.items():
+            shutil.copytree(path, folder / place)
+        for name, command in sessions.items():
+            print(f"$ {command}", flush=True)
+            printed = printed_by(command, folder, STATUS.get(name, 0))
+            write(data / "sessions" / f"{name}.txt", f"{origin}\n$ {command}\n{printed}")
+            if picture := re.search(r"--show (\S+)", command):
+                shutil.copy(folder / picture[1], data.parent / "manual")
+
+
+def printed_by(command: str, folder: Path, status: int) -> str:
+    """What a command prints in a folder, errors included, without spaces at the ends of lines."""
+    # This Python's own commands, in a terminal of the usual width.
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": str(WIDTH)}
+    finished = subprocess.run(
+        ["bash", "-c", f"exec 2>&1\n{command}"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if finished.returncode != status:
+        raise UserError(f"{command} ended with status {finished.returncode}:\n{finished.stdout}")
+    lines = finished.stdout.replace(f"{REPOSITORY}/", "").splitlines()
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def draw_pictures(folder: Path) -> None:
+    """The pictures that are recognised: some of the drawings of docs/lab/handwriting.md, and a blank one."""
+    folder.mkdir()
+    for drawing in draw_all(seed=0):
+        if (drawing.digit, drawing.form, drawing.background) in PICTURES:
+            ending = "jpg" if drawing.background == "photo" else "png"
+            name = f"{drawing.form}-{drawing.background}.{ending}".replace(" ", "-")
+            (folder / name).write_bytes(drawing.content)
+    Image.new("L", (200, 200), 255).save(folder / "blank.png")

@@ -1,0 +1,25 @@
+"""The table of wings in docs/manual/code.md, from the docstrings of their folders."""
+
+import ast
+from pathlib import Path
+
+from convblocks.figures.tables import Table, to_markdown
+from lab.pages.writing import REPOSITORY, write_sections
+
+CODE = "docs/manual/code.md"
+
+
+def write_wings(data: Path, out: Path) -> None:
+    """Write the table; it needs no numbers."""
+    write_sections(out, CODE, {"wings": wings_table()})
+
+
+def wings_table() -> str:
+    """A row for each wing: its folder, and its sentence with code in single backticks."""
+    package, core = REPOSITORY / "src" / "convblocks", ("data", "model", "run")
+    folders = sorted(path.parent for path in package.glob("*/__init__.py") if path.parent.name not in core)
+    rows = []
+    for folder in folders:
+        sentence = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        rows.append([f"`{folder.name}/`", sentence.replace("``", "`")])
+    return to_markdown([Table("", ["wing", "what it adds"], rows)]).strip()

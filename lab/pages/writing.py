@@ -1,0 +1,49 @@
+"""How pages are put together: blocks, tables, and the parts of written pages that are made of numbers."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from convblocks.figures.tables import Table, to_markdown
+from convblocks.files import write
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DATA = REPOSITORY / "docs" / "data"
+
+# A part that is made of numbers stands between two marks that bear its name.
+SECTION = re.compile(r"<!-- ([\w -]+): begin -->\n(?:(.*?)\n)?<!-- \1: end -->", re.DOTALL)
+
+
+def write_page(path: Path, *blocks: str | Sequence[Table], level: int = 2) -> None:
+    """Write texts and tables, these under headings of that level."""
+    written = [block if isinstance(block, str) else to_markdown(block, level).strip() for block in blocks]
+    write(path, "\n\n".join(written) + "\n")
+
+
+def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
+    """A table of rows that have the same columns."""
+    columns = list(rows[0])
+    return Table(title, columns, [[row[column] for column in columns] for row in rows], notes)
+
+
+def millions(count: int) -> str:
+    return f"{count / 1e6:.2f} M"
+
+
+def write_sections(out: Path, page: str, sections: Mapping[str, str]) -> None:
+    """Write a page of the repository into a folder, with these sections by their names.
+
+    Of the others the folder's own stay, where it has the page.
+    """
+    text = (REPOSITORY / page).read_text()
+    contents = dict(SECTION.findall(text))
+    if unknown := sections.keys() - contents.keys():
+        raise ValueError(f"{page} has no marks for {', '.join(sorted(unknown))}")
+    contents |= dict(SECTION.findall((out / page).read_text())) if (out / page).is_file() else {}
+    contents |= sections
+
+    def marked(section: re.Match[str]) -> str:
+        name = section[1]
+        return "\n".join(filter(None, [f"<!-- {name}: begin -->", contents[name], f"<!-- {name}: end -->"]))
+
+    write(out / page, SECTION.sub(marked, text))

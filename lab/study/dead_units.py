@@ -1,0 +1,99 @@
+"""Dead units in the study: by layer, setting and epoch, and their part in collapses."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from convblocks.compare.results import learned_in
+from convblocks.compare.wording import name_of
+from convblocks.figures.curves import layers
+from convblocks.figures.estimates import NOTHING, count_text
+from convblocks.figures.grouping import by_arch
+from convblocks.figures.tables import Table
+from convblocks.run.directory import DEAD
+from convblocks.run.result import RunResult
+from lab.study.decision import at_notebooks, by_cell, cell_of
+from lab.study.plan import Cell
+from lab.study.report import cell_text
+
+
+def dead_units_table(results: Sequence[RunResult]) -> Table:
+    """The share of dead units of each layer after the last epoch: median, least and largest over a setting's runs."""
+    names = layers(results)
+    lines = []
+    for arch, own in by_arch(results).items():
+        cells = by_cell(own)
+        for cell in sorted(cells, key=_by_schedule):
+            runs = cells[cell]
+            collapsed = count_text(sum(one.failed for one in runs), len(runs))
+            lines.append([arch, cell_text(cell), collapsed, *(_range(_last(runs, name)) for name in names)])
+    notes = [
+        "A dead unit outputs 0 for each of 1,000 images. In per cent of the layer: median [least, largest] over the "
+        "runs of a setting, after their last epoch."
+    ]
+    columns = ["network", "setting", "collapsed", *(name.removeprefix(DEAD) for name in names)]
+    return Table("Dead units", columns, lines, notes)
+
+
+def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:
+    """Which layers die, in the runs of the second stage, and in which of all runs and when: up to three sentences."""
+    return [*_at_notebooks(confirmed), *_of_collapsed(results), *_by_rate(results)]
+
+
+def _at_notebooks(results: Sequence[RunResult]) -> list[str]:
+    parts = []
+    for arch, own in by_arch(at_notebooks(results)).items():
+        shares = {name: median(_last(own, name)) for name in layers(own)}
+        if shares:
+            worst = max(shares, key=lambda name: shares[name])
+            parts.append(f"{100 * shares[worst]:.0f} % of {name_of(arch)}'s {worst.removeprefix(DEAD)}")
+    found = ", ".join(parts)
+    return [f"Dead units at the notebook's setting: {found} (each network's worst layer, medians)."] if parts else []
+
+
+def _of_collapsed(results: Sequence[RunResult]) -> list[str]:
+    """A collapsed run counts for its first layer that is dead altogether, which determines those after it."""
+    collapsed = [one for one in results if one.failed]
+    if not collapsed:
+        return []
+    dead = Counter(
+        f"{name_of(one.arch)}'s {gone[0].removeprefix(DEAD)}"
+        for one in collapsed
+        if (gone := [name for name in layers([one]) if one.epochs[-1].get(name) == 1])
+    )
+    late = sum(bool(learned_in(one)) for one in collapsed)
+    where = ", ".join(f"{layer} in {count}" for layer, count in dead.most_common())
+    share = "all" if dead.total() == len(collapsed) else str(dead.total())
+    found = f"in {share} of them a whole layer is dead ({where})" if dead else "none has a dead layer"
+    before = f"{late} had learned something before" if late else "none had learned anything before"
+    return [f"{len(collapsed)} of all {len(results)} runs collapsed: {found}, and {before}."]
+
+
+def _by_rate(results: Sequence[RunResult]) -> list[str]:
+    """The smallest rate at which any run of a network collapsed, for each schedule."""
+    parts = []
+    for arch, own in by_arch(results).items():
+        for schedule in dict.fromkeys(cell_of(one).lr_scheduler for one in own):
+            runs = [one for one in own if cell_of(one).lr_scheduler == schedule]
+            rates = [cell_of(one).lr for one in runs if one.failed]
+            if rates:
+                least = min(rates, key=float)
+                above = [one for one in runs if float(cell_of(one).lr) >= float(least)]
+                count = count_text(sum(one.failed for one in above), len(above))
+                parts.append(f"{name_of(arch)} ({schedule}) from {least} up, {count}")
+    return [f"Runs collapsed at these learning rates: {', '.join(parts)}."] if parts else []
+
+
+def _by_schedule(cell: Cell) -> tuple[str, float]:
+    return cell.lr_scheduler, float(cell.lr)
+
+
+def _last(results: Sequence[RunResult], metric: str) -> list[float]:
+    """The metric after the last epoch of each run that has it."""
+    return [one.epochs[-1][metric] for one in results if metric in one.epochs[-1]]
+
+
+def _range(shares: Sequence[float]) -> str:
+    if not shares:
+        return NOTHING
+    return f"{100 * median(shares):.0f} [{100 * min(shares):.0f}, {100 * max(shares):.0f}]"

@@ -1,0 +1,148 @@
+"""The result of the study's second stage: the networks at the notebook's setting, and each at its own best one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convblocks.compare.analysis import Comparison, Difference, Reading, compare, difference
+from convblocks.compare.statistics import SIGNIFICANCE, mcnemar_p, runs_needed, two_way_interval
+from convblocks.figures.estimates import Estimate
+from convblocks.figures.grouping import by_arch, grouped
+from convblocks.run.result import RunResult
+from lab.study.plan import NOTEBOOK, Cell
+
+PRIMARY = ("maxpool", "batchnorm")
+
+# A smaller difference of accuracies does not matter in practice.
+EQUIVALENT = 0.001
+
+Ruling = Literal["first is better", "second is better", "equivalent", "undecided"]
+
+
+@dataclass(frozen=True)
+class ByImage:
+    """The difference of two networks' answers, from runs with the same seeds on the same test images.
+
+    ``only_first`` and ``only_second`` are the numbers of images that only one network gets right, means over ``pairs``
+    of runs; in ``significant`` of these McNemar's exact test finds a difference at 5 %. ``new_images`` is the
+    difference of accuracies with an interval for other seeds and other images.
+    """
+
+    first: str
+    second: str
+    only_first: float
+    only_second: float
+    significant: int
+    pairs: int
+    new_images: Estimate
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The study's result.
+
+    ``primary`` compares MaxPool with BatchNorm at their own best settings, None if one of them is missing; ``needed``
+    is the number of runs of each that would find an undecided difference of means: None if it is decided, if no number
+    would do, or if ranks decide.
+    """
+
+    at_notebooks: Comparison
+    at_best: Comparison
+    primary: Difference | None
+    ruling: Ruling
+    needed: int | None
+    by_image: tuple[ByImage, ...]
+
+    @property
+    def is_by_means(self) -> bool:
+        """Whether all runs of the primary comparison trained, so that means decide; otherwise ranks do."""
+        return self.primary is not None and self.primary.runs == self.primary.trained_runs
+
+
+def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decision:
+    """Judge finished runs of both settings; ``choices`` has each network's best one."""
+    best = [one for one in results if cell_of(one) == choices[one.arch]]
+    runs = by_arch(best)
+    first, second = (runs.get(arch, []) for arch in PRIMARY)
+    primary = difference("score", first, second) if first and second else None
+    ruling = judge(primary) if primary else "undecided"
+    by_means = primary is not None and primary.runs == primary.trained_runs
+    return Decision(
+        at_notebooks=compare(at_notebooks(results)),
+        at_best=compare(best),
+        primary=primary,
+        ruling=ruling,
+        needed=runs_needed(_trained(first), _trained(second)) if by_means and ruling == "undecided" else None,
+        by_image=tuple(
+            by_image(runs[first], runs[second])
+            for first, second in combinations(sorted(runs, key=_place), 2)
+            if all({"mistakes", "images"} <= one.facts.keys() for one in runs[first] + runs[second])
+        ),
+    )
+
+
+def at_notebooks(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs at the notebook's setting."""
+    return [one for one in results if cell_of(one) == NOTEBOOK]
+
+
+def by_cell(results: Sequence[RunResult]) -> dict[Cell, list[RunResult]]:
+    """The runs at each point of the grid, of both stages."""
+    return grouped(results, cell_of)
+
+
+def cell_of(result: RunResult) -> Cell:
+    overrides = dict(result.overrides)
+    return Cell(overrides["lr"], overrides["lr_scheduler"])
+
+
+def judge(primary: Difference) -> Ruling:
+    """The verdict on the primary comparison, by docs/lab/protocol.md: from ranks if any run collapsed, else from means.
+
+    Ranks alone cannot show that a difference is small.
+    """
+    reading: Reading = "trained" if primary.runs == primary.trained_runs else "all"
+    if primary.p(reading) < SIGNIFICANCE:
+        return "first is better" if primary.is_better(reading) else "second is better"
+    is_small = primary.means and primary.means.low > -EQUIVALENT and primary.means.high < EQUIVALENT
+    return "equivalent" if reading == "trained" and is_small else "undecided"
+
+
+def by_image(first: Sequence[RunResult], second: Sequence[RunResult]) -> ByImage:
+    """Compare two networks' answers image by image; the mistakes of every run must be known."""
+    one, other = _right(first), _right(second)
+    seeds = [
+        {run.seed: row for run, row in zip(runs, rows, strict=True)} for runs, rows in ((first, one), (second, other))
+    ]
+    pairs = [(seeds[0][seed], seeds[1][seed]) for seed in seeds[0] if seed in seeds[1]]
+    counts = [(int(np.sum(a & ~b)), int(np.sum(b & ~a))) for a, b in pairs]
+    return ByImage(
+        first=first[0].arch,
+        second=second[0].arch,
+        only_first=float(np.mean([count for count, _ in counts])) if counts else math.nan,
+        only_second=float(np.mean([count for _, count in counts])) if counts else math.nan,
+        significant=sum(mcnemar_p(*count) < SIGNIFICANCE for count in counts),
+        pairs=len(pairs),
+        new_images=two_way_interval(one, other),
+    )
+
+
+def _trained(results: Sequence[RunResult]) -> list[float]:
+    return [one.score for one in results if not one.failed]
+
+
+def _place(arch: str) -> int:
+    return PRIMARY.index(arch) if arch in PRIMARY else len(PRIMARY)
+
+
+def _right(results: Sequence[RunResult]) -> NDArray[np.bool_]:
+    """Which test images each run got right, of shape (runs, images)."""
+    right = np.ones((len(results), results[0].facts["images"]["test"]), dtype=np.bool_)
+    for row, result in zip(right, results, strict=True):
+        row[result.facts["mistakes"]] = False
+    return right

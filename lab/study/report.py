@@ -1,0 +1,204 @@
+"""The study as tables and sentences."""
+
+from collections.abc import Mapping, Sequence
+
+from convblocks.compare.analysis import Comparison, Difference, mean_validation
+from convblocks.compare.ranking import ranking, winner
+from convblocks.compare.report import claims_tables, results_table
+from convblocks.compare.statistics import POWER, mean_interval
+from convblocks.compare.wording import NAMES, lead_text, name_of, sentence, settings_text
+from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
+from convblocks.figures.grouping import by_arch, grouped
+from convblocks.figures.tables import Table
+from convblocks.run.result import RunResult
+from convblocks.text import listed
+from lab.intervals import Groups
+from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
+from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
+
+SWEPT = ("lr", "lr_scheduler")
+
+# The axis of the figure of differences.
+POINTS_OF_ACCURACY = "difference in points of test accuracy, with 95 % intervals (hollow: 0 is inside)"
+
+# The beginnings of the sentences on either setting.
+AT_BEST, AT_NOTEBOOKS = "Each at its own best setting,", "At the notebook's setting,"
+
+
+def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Table:
+    """Every setting that was tried, the best first, by held-out images; the test set is not in it."""
+    lines = []
+    for arch, own in by_arch(results).items():
+        cells = by_cell(own)
+        scores = {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()}
+        for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])):
+            runs = cells[cell]
+            trained = [one.validation or 0.0 for one in runs if not one.failed]
+            shown = mean_interval(trained, PERCENT).spread() if trained else NOTHING
+            collapsed = count_text(len(runs) - len(trained), len(runs))
+            mark = "chosen" if cell == choices.get(arch) else ""
+            lines.append([arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark])
+    notes = [
+        f"Accuracy in % on {HELD_OUT:,} training images that were held out. The score, by which settings are ranked, "
+        "is the mean over all runs of a setting, of which collapsed ones count with the accuracy that they have; if "
+        "trained: mean and standard deviation of the others. In brackets Wilson's 95 % interval. The best "
+        f"{FINALISTS} settings of each network have further seeds."
+    ]
+    return Table("The choice", ["network", "setting", "score", "collapsed", "if trained", ""], lines, notes)
+
+
+def decision_tables(decision: Decision) -> list[Table]:
+    """The networks at both settings, the notebook's claims at both, and the answers image by image."""
+    settings = {"notebook's setting": decision.at_notebooks, "best setting": decision.at_best}
+    tables = [results_table("The notebook's setting, and each network's own best one", list(settings.values()), SWEPT)]
+    return [*tables, *claims_tables(settings), *([images_table(decision.by_image)] if decision.by_image else [])]
+
+
+def images_table(found: Sequence[ByImage]) -> Table:
+    """The images that only one of two networks gets right, and the difference on new images."""
+    lines = [
+        [
+            f"{one.first} - {one.second}",
+            f"{one.only_first:.1f}",
+            f"{one.only_second:.1f}",
+            f"{one.significant} of {one.pairs}",
+            f"{one.new_images:+}",
+        ]
+        for one in found
+    ]
+    columns = ["networks", "only the first\nright", "only the second\nright", "significant\npairs", "new images"]
+    notes = [
+        "At the best settings. Test images that only one network gets right, means over pairs of runs with the same "
+        "seed; significant: McNemar's exact test of the pair has p < 0.05. New images: the difference in points with "
+        "other seeds and on other images, 95 % by a bootstrap over both."
+    ]
+    return Table("Image by image", columns, lines, notes)
+
+
+def differences_of(decision: Decision) -> Groups:
+    """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
+    groups = {"At the notebook's setting": decision.at_notebooks, "Each at its own best setting": decision.at_best}
+    return {
+        title + _leads(one) + " (collapsed runs left out)" * any(arm.collapsed_at for arm in one.arms): differences
+        for title, one in groups.items()
+        if (differences := _differences(one))
+    }
+
+
+def _leads(comparison: Comparison) -> str:
+    arch = winner(comparison)
+    return f", {name_of(arch)} leads" if arch else ""
+
+
+def winners(results: Sequence[RunResult]) -> dict[Cell, str]:
+    """Which of the two networks of the primary comparison is ahead on held-out images, by setting that both have."""
+    scores = _scores(results)
+    if len(scores) < len(PRIMARY):
+        return {}
+    first, second = (scores[arch] for arch in PRIMARY)
+    shared = [cell for cell in first if cell in second and first[cell] != second[cell]]
+    return {cell: PRIMARY[first[cell] < second[cell]] for cell in shared}
+
+
+def winner_sentences(results: Sequence[RunResult]) -> list[str]:
+    """Who is ahead at which settings, and whether that takes the best one."""
+    found, scores = winners(results), _scores(results)
+    if not found:
+        return []
+    cells = grouped(found, lambda cell: found[cell])
+    ahead, *behind = sorted(cells, key=lambda arch: -len(cells[arch]))
+    if not behind:
+        return [f"On held-out images {name_of(ahead)} leads at all {len(found)} settings."]
+    others = [" ".join(cell) + " (the notebook's)" * (cell == NOTEBOOK) for cell in cells[behind[0]]]
+    sentences = [
+        f"On held-out images {name_of(ahead)} leads at {len(cells[ahead])} of {len(found)} settings, "
+        f"{name_of(behind[0])} at {listed(others)}."
+    ]
+    _, second = sorted(scores[ahead].values(), reverse=True)[:2]
+    if second > (best := max(scores[behind[0]].values())):
+        sentences.append(
+            f"{sentence(name_of(ahead))[:-1]}'s second-best setting ({100 * second:.2f} %) still beats "
+            f"{name_of(behind[0])}'s best ({100 * best:.2f} %)."
+        )
+    return sentences
+
+
+def _scores(results: Sequence[RunResult]) -> dict[str, dict[Cell, float]]:
+    """The mean accuracy on held-out images of both networks at each setting."""
+    own = {arch: by_cell(runs) for arch, runs in by_arch(results).items() if arch in PRIMARY}
+    return {arch: {cell: mean_validation(runs) or 0.0 for cell, runs in cells.items()} for arch, cells in own.items()}
+
+
+def winner_titles(results: Sequence[RunResult]) -> dict[str, str]:
+    """Titles for the panels of ``sweep_figure`` that say who is ahead at which learning rates."""
+    titles = {}
+    winner_of = winners(results)
+    for schedule, cells in grouped(winner_of, lambda cell: cell.lr_scheduler).items():
+        rates = sorted(cells, key=lambda cell: float(cell.lr))
+        ahead = [winner_of[cell] for cell in rates]
+        changes = [place for place in range(1, len(ahead)) if ahead[place] != ahead[place - 1]]
+        found = f"{name_of(ahead[0])} is ahead"
+        if len(changes) == 1:
+            found += f" up to {rates[changes[0] - 1].lr}, then {name_of(ahead[-1])}"
+        elif changes:
+            found = "who is ahead changes with the rate"
+        titles[f"lr_scheduler={schedule}"] = f"{schedule}:\n{found}"
+    return titles
+
+
+def conclusions(decision: Decision) -> list[str]:
+    """The conclusions, in a few sentences."""
+    lines = []
+    if decision.primary:
+        lines.append(_primary(decision, decision.primary))
+        for one in decision.by_image:
+            if (one.first, one.second) == PRIMARY:
+                lines.append(f"With other seeds and other images, the difference would be {one.new_images:+u}.")
+    return lines + [f"{AT_NOTEBOOKS} {_continued(line)}" for line in ranking(decision.at_notebooks)]
+
+
+def cell_text(cell: Cell) -> str:
+    return settings_text(cell.overrides, SWEPT)
+
+
+def _differences(comparison: Comparison) -> dict[str, Estimate]:
+    return {f"{one.first} - {one.second}": one.means for one in comparison.of_score() if one.means}
+
+
+def _primary(decision: Decision, primary: Difference) -> str:
+    cells = {arm.arch: settings_text(arm.overrides, SWEPT) for arm in decision.at_best.arms}
+    one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
+    numbers = _numbers(decision, primary)
+    if decision.ruling == "equivalent":
+        return f"{AT_BEST} {one} and {other} are equivalent, within {100 * EQUIVALENT:.1f} points: {numbers}."
+    if decision.ruling == "undecided":
+        found = f"runs of each would find such a difference in {100 * POWER:.0f} % of studies"
+        needed = f"; about {decision.needed} {found}" if decision.needed else ""
+        return f"{AT_BEST} it is undecided whether {one} or {other} is better: {numbers}{needed}."
+    is_first = decision.ruling == "first is better"
+    better, worse = (one, other) if is_first else (other, one)
+    means = primary.means
+    if decision.is_by_means and means:
+        lead = lead_text(means if is_first else -means)
+        return f"{AT_BEST} {better} is better than {worse} by {lead} ({_test(primary, means)})."
+    return f"{AT_BEST} {better} is better than {worse}: {numbers}."
+
+
+def _numbers(decision: Decision, primary: Difference) -> str:
+    """The difference by which it was judged, first minus second."""
+    ranks, means = primary.all_runs, primary.means
+    if decision.is_by_means and means:
+        return f"{primary.first} - {primary.second} {means:+u} ({_test(primary, means)})"
+    trained = f"; if trained {means:+}" if means else ""
+    return f"{primary.first} wins in {ranks} ({_test(primary, ranks)}{trained})"
+
+
+def _test(primary: Difference, estimate: Estimate) -> str:
+    first, second = primary.runs
+    runs = f"{first} runs of each" if first == second else f"{first} and {second} runs"
+    return f"{p_text(estimate.p)}, {runs}"
+
+
+def _continued(line: str) -> str:
+    """A sentence as the end of another one; networks keep their capitals."""
+    return line if line.startswith(tuple(NAMES.values())) else f"{line[0].lower()}{line[1:]}"

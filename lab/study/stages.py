@@ -1,0 +1,205 @@
+"""Find which network is better, each at its own best setting.
+
+usage: python scripts/study.py choose|confirm [options] [options of fit]
+
+It has two stages; its protocol is docs/lab/protocol.md in the repository.
+
+  choose               try learning rates and schedules, and choose on held-out training images
+  confirm              train with new seeds on all training images, and test: which is better, and how certain is that?
+
+Rerun the same command any time: finished runs are reused, interrupted ones resume.
+A stage takes about an hour on two CPUs.
+
+  --arch NAME ...      the networks, as fit takes them (default: mlp, maxpool, batchnorm)
+  --epochs N           passes over the training images (default: 5)
+  --jobs N             parallel runs (default: as many as CPUs)
+  --threads N          CPU threads of each run (default: 1)
+  --name NAME          runs and reports go to lightning_logs/NAME (default: study)
+  --no-fit             only report on existing runs
+
+Any other option is passed to fit for all runs, except those fixed by the protocol: seeds, learning rate, schedule
+and the number of held-out images.
+
+Examples:
+  python scripts/study.py choose && python scripts/study.py confirm
+  python scripts/study.py choose --arch mlp --epochs 2 --name quick
+"""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+
+from convblocks.compare.details import origin_tables
+from convblocks.compare.launcher import hide_launcher
+from convblocks.compare.options import VAL_SIZE, launch
+from convblocks.compare.options import parse as parse_comparison
+from convblocks.compare.publish import Report, publish, repeat_of
+from convblocks.compare.results import as_row
+from convblocks.compare.sweep import sweep_figure
+from convblocks.compare.training import Arm, confirm, finish, refuse_conflict, refuse_missing
+from convblocks.compare.trials import Trial
+from convblocks.errors import UsageError, UserError
+from convblocks.figures.curves import dead_units_figure, layers
+from convblocks.figures.grouping import by_arch
+from convblocks.figures.page import Chart
+from convblocks.run.directory import RunDirectory
+from convblocks.run.friendly_errors import rank_zero_errors
+from convblocks.run.quiet import quiet_lightning
+from convblocks.run.result import RunResult
+from lab.intervals import intervals_figure
+from lab.study.dead_units import dead_unit_sentences, dead_units_table
+from lab.study.decision import at_notebooks, cell_of, decide
+from lab.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
+from lab.study.report import (
+    POINTS_OF_ACCURACY,
+    choice_table,
+    conclusions,
+    decision_tables,
+    differences_of,
+    winner_sentences,
+    winner_titles,
+)
+
+# Options that the study's protocol sets.
+SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")
+
+
+def main(arguments: list[str]) -> None:
+    """Train the missing runs of a stage, then report.
+
+    Raises:
+        UsageError: an unknown stage, or an option that the protocol sets.
+        UserError: a run failed or has other settings, or the first stage is not done.
+    """
+    quiet_lightning()
+    with rank_zero_errors():
+        if not arguments or arguments[0] not in STAGES:
+            raise UsageError(f"give a stage: {' or '.join(STAGES)}")
+        options = parse(arguments[1:])
+        hide_launcher()
+        RunDirectory(options.name, options.root).refuse_run()
+        options.start = launch(options, options.overrides)
+        STAGES[arguments[0]](options)
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """The options of a comparison, without those that the protocol sets."""
+    for argument in arguments:
+        if (option := argument.partition("=")[0]) in SETTLED:
+            raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
+    options = parse_comparison(["--name", "study", *arguments])
+    options.arguments = arguments
+    return options
+
+
+def choose(options: Namespace) -> None:
+    """Find each network's best setting."""
+    results = results_of_choice(options)
+    choices = choices_of(results)
+    of_each = ", ".join(f"{arch} {' '.join(cell)}" for arch, cell in choices.items())
+    report = Report(
+        name="report",
+        tables=[choice_table(results, choices)],
+        sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
+        figures={"": _sweep(results)},
+        rows=[as_row(one) for one in results],
+        details=origin_tables(results),
+        repeat=repeat_of("study", ["choose", *options.arguments]),
+    )
+    publish(report, _directory(options, "choose"))
+
+
+def confirm_choices(options: Namespace) -> None:
+    """Judge the networks at the notebook's setting and at the chosen ones."""
+    choice = results_of_choice(options, fit=False)
+    choices = choices_of(choice)
+    results = results_of_confirmation(options, choices)
+    decision = decide(results, choices)
+    figures = {"": _sweep(choice)}
+    if differences := differences_of(decision):  # none of a single network
+        draw = partial(intervals_figure, differences, POINTS_OF_ACCURACY)
+        figures["differences"] = Chart(draw, "Differences between two networks in test accuracy")
+    if layers(at_notebooks(results)):  # a user's networks may have no ReLU
+        draw = partial(dead_units_figure, at_notebooks(results))
+        figures["dead-units"] = Chart(draw, "Dead units of each layer by epoch, at the notebook's setting")
+    report = Report(
+        name="report",
+        tables=decision_tables(decision),
+        sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
+        details=[dead_units_table(results), *origin_tables(results)],
+        figures=figures,
+        rows=[as_row(one) for one in results],
+        repeat=repeat_of("study", ["confirm", *options.arguments]),
+    )
+    publish(report, _directory(options, "confirm"))
+
+
+STAGES = {"choose": choose, "confirm": confirm_choices}
+
+
+def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
+    """All runs of the first stage; the first of them determine the others.
+
+    Raises:
+        UserError: a run is missing or failed.
+    """
+    results: dict[Trial, RunResult] = {}
+    while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
+        fits = fit and not options.no_fit
+        directory, configs = _directory(options, "choose"), refuse_conflict(new)
+        found = finish(directory, new, options.jobs, fit=fits, configs=configs, start=options.start)
+        if fits:
+            refuse_missing(new, found)
+        _refuse_missing("choose", len(new) - len(found))
+        results |= found
+    return list(results.values())
+
+
+def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> list[RunResult]:
+    """All runs of the second stage: each network at the notebook's setting and at its own best one.
+
+    Raises:
+        UserError: a run is missing or failed.
+    """
+    arms = {
+        f"{arch} {' '.join(cell)}": Arm(arch, (*options.overrides, *cell.overrides))
+        for arch, choice in choices.items()
+        for cell in dict.fromkeys((NOTEBOOK, choice))
+    }
+    directory, fits = _directory(options, "confirm"), not options.no_fit
+    found = confirm(directory, arms, CONFIRMING_SEEDS, options.jobs, fit=fits, start=options.start)
+    _refuse_missing("confirm", sum(len(CONFIRMING_SEEDS) - len(own) for own in found.values()))
+    return [result for own in found.values() for result in own]
+
+
+def choices_of(results: Sequence[RunResult]) -> dict[str, Cell]:
+    """Each network's setting, if its runs of the first stage are all done."""
+    found = {arch: chosen(_scores(own)) for arch, own in by_arch(results).items()}
+    return {arch: cell for arch, cell in found.items() if cell}
+
+
+def _sweep(results: Sequence[RunResult]) -> Chart:
+    draw = partial(sweep_figure, results, winner_titles(results))
+    return Chart(draw, "Error on held-out images at each learning rate: a mark for each run")
+
+
+def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:
+    overrides, done = (*options.overrides, (VAL_SIZE, str(HELD_OUT))), by_arch(results)
+    return [
+        Trial(f"{options.name}/choose", arch, (*overrides, *cell.overrides), seed)
+        for arch in dict.fromkeys(options.arch)
+        for cell, seed in to_choose(_scores(done.get(arch, [])))
+    ]
+
+
+def _scores(results: Sequence[RunResult]) -> Scores:
+    return {(cell_of(one), one.seed): one.validation for one in results if one.validation is not None}
+
+
+def _refuse_missing(stage: str, count: int) -> None:
+    if count:
+        raise UserError(f"{count} runs of stage {stage} are not done: python scripts/study.py {stage}")
+
+
+def _directory(options: Namespace, stage: str) -> RunDirectory:
+    return RunDirectory(f"{options.name}/{stage}", options.root)

@@ -1,0 +1,233 @@
+"""usage: python -m lab.train [study] [errors] [interventions] [factorial] [fashion] [onecycle]
+       [long] [sprint] [quick] [channels] [candidates] [batches] [handwriting] [search] [sessions] [play]
+
+Train the runs that the documentation shows, as far as they are missing in lightning_logs/, and write their raw numbers
+to docs/data/: to be called in the repository's folder. `python -m lab.pages` makes the pages of them. Commit first:
+runs of code that differs from its commit make no record.
+
+  study                which network is better, both stages: some two hours on two CPUs
+  errors               how often the study's tests err, by simulation: 5 minutes
+  interventions        what prevents MaxPool's collapse: half an hour
+  factorial            which operation makes the difference: two hours
+  fashion              the three networks on Fashion-MNIST: an hour
+  onecycle             the best accuracy in 5 epochs: 20 minutes
+  long                 the best accuracy in 30 epochs: 30 minutes
+  sprint               the shortest way to 99 %, on this machine; other machines' runs stay: 4 minutes
+  quick                the shortest way to 99.5 %, on this machine: 8 minutes
+  channels             batch normalisation in torch's two orders of memory: 8 minutes
+  candidates           the candidates for the settings in configs/: an hour
+  batches              learning rates for large batches: 5 minutes
+  handwriting          three networks, and what they take 400 drawings for: 5 minutes
+  search               what a search finds for its cost, beside chance and a grid: half an hour
+  sessions             what the commands print that README.md and docs/manual/use.md show: 5 minutes
+  play                 the networks that one watches on the page docs/play: 15 minutes
+
+Without a name all are trained.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from convblocks.compare import command as compare
+from convblocks.compare.options import parse
+from convblocks.compare.results import read_results, write_results
+from convblocks.compare.trials import Trial
+from convblocks.console import answer, end
+from convblocks.errors import UsageError, UserError
+from convblocks.figures.grouping import grouped
+from convblocks.run.directory import LOGS, RunDirectory
+from convblocks.run.provenance import Origin, git_commit, read_origin
+from convblocks.run.result import RunResult
+from lab.benchmarks.handwriting import __main__ as handwriting
+from lab.benchmarks.search import __main__ as search
+from lab.pages import errors, play, sessions
+from lab.pages.experiments import EXPERIMENTS, hardware
+from lab.pages.provenance import is_committed, manifest, read_manifest, write_manifest
+from lab.pages.writing import DATA
+from lab.study import stages
+
+# Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.
+WITHOUT_MISTAKES = (
+    "study-choose",
+    "batches",
+    "channels",
+    "interventions",
+    "factorial",
+    "fashion-best",
+    "fashion-notebook",
+)
+
+# Experiments that ask for seconds, to which each machine has its own answer.
+TIMED = ("sprint", "quick")
+
+# Network and schedule of the networks that are shown other digits than MNIST's.
+READERS = (("maxpool", "onecycle"), ("batchnorm", "onecycle"), ("batchnorm", "constant"))
+
+
+# A result and the directory of its run.
+Run = tuple[RunResult, RunDirectory]
+
+
+@dataclass(frozen=True)
+class Records:
+    """Runs to be kept under a name."""
+
+    name: str
+    runs: Sequence[Run]
+
+
+def runs_of(comparison: str, results: Sequence[RunResult]) -> list[Run]:
+    """The runs of a comparison."""
+    return [(one, Trial(comparison, one.arch, one.overrides, one.seed).run) for one in results]
+
+
+def main(arguments: list[str]) -> None:
+    """Train what is named, or all, and write the records."""
+    if unknown := [name for name in arguments if name not in TRAINED]:
+        raise UsageError(f"there is nothing called {unknown[0]}: choose from {', '.join(TRAINED)}, or none for all")
+    if not is_committed(git_commit()):
+        print("The code differs from its commit, or is in no repository: runs that begin now make no record.")
+    # All are trained first: a record that is written makes the code of later runs differ from its commit.
+    for records in [one for name in arguments or TRAINED for one in TRAINED[name]()]:
+        keep(DATA, records)
+
+
+def train_study() -> list[Records]:
+    """Both stages."""
+    options = stages.parse([])
+    stages.main(["choose"])
+    choice = stages.results_of_choice(options, fit=False)
+    stages.main(["confirm"])
+    confirmed = stages.results_of_confirmation(options, stages.choices_of(choice))
+    return [
+        Records("study-choose", runs_of("study/choose", choice)),
+        Records("study-confirm", runs_of("study/confirm", confirmed)),
+    ]
+
+
+def simulate_errors() -> list[Records]:
+    """How often tests err at the spreads of the study's records."""
+    errors.write_rates(DATA)
+    return []
+
+
+def train_experiments(group: str) -> list[Records]:
+    """An experiment, or all candidates."""
+    found = []
+    for name in GROUPS[group]:
+        runs: list[Run] = []
+        for command in EXPERIMENTS[name].commands:
+            arguments = shlex.split(command)
+            compare.main(arguments)
+            options = parse([*arguments, "--no-fit"])
+            chosen = [run for trial in compare.trials_of(options) if (run := trial.result())]
+            runs += runs_of(options.name, chosen)
+            if options.confirm:
+                runs += runs_of(f"{options.name}/confirm", compare.confirm_best(options, chosen))
+        found.append(Records(name, runs))
+    return found
+
+
+def keep(data: Path, records: Records) -> None:
+    """Write records and the manifest of their runs; those of times beside what other machines ran.
+
+    Raises:
+        UserError: the code of a run is not known by its commit.
+    """
+    path, origins = data / f"{records.name}.jsonl", manifest(origins_of(records))
+    results = [result for result, _ in records.runs]
+    if records.name in TIMED and path.is_file():
+        here = set(map(hardware, results))
+        results = [*(one for one in read_results(path) if hardware(one) not in here), *results]
+        origins = [*(one for one in read_manifest(data, records.name) if one["machine"] not in here), *origins]
+    if records.name in WITHOUT_MISTAKES:
+        results = [
+            replace(one, facts={name: fact for name, fact in one.facts.items() if name != "mistakes"})
+            for one in results
+        ]
+    write_results(path, results)
+    write_manifest(data, records.name, origins)
+    print(f"Written to {path}: {len(results)} runs.")
+
+
+def origins_of(records: Records) -> list[Origin]:
+    """Where each run comes from.
+
+    Raises:
+        UserError: some runs were not trained by the code of a commit, or do not say by which.
+    """
+    origins = [(run.path, read_origin(run.provenance) or {}) for _, run in records.runs]
+    if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
+        raise UserError(
+            f"{len(unknown)} of {len(origins)} runs of {records.name} make no record, since their code is that of no "
+            f"commit: commit it, move these runs away (the first is {unknown[0]}), and train them again"
+        )
+    return [origin for _, origin in origins]
+
+
+def train_handwriting() -> list[Records]:
+    """The networks that are shown other digits, and their answers, which are written at once."""
+    checkpoints = [str(reader(arch, schedule).last_checkpoint) for arch, schedule in READERS]
+    handwriting.main([*checkpoints, "--out", str(DATA.parent)])
+    return []
+
+
+def train_searches() -> list[Records]:
+    """Searches and a grid, written at once; the page shows the command, which is called in the repository's folder."""
+    search.main(["--arch", "mlp", "--jobs", "2", "--out", os.path.relpath(DATA.parent)])
+    return []
+
+
+def run_sessions() -> list[Records]:
+    """What commands print, written at once; they look at two of the networks that are shown other digits."""
+    held = {f"{LOGS}/{arch}": reader(arch, "onecycle").path for arch in ("maxpool", "batchnorm")}
+    with TemporaryDirectory() as folder:
+        held["pics"] = Path(folder, "pics")
+        sessions.draw_pictures(held["pics"])
+        sessions.run(sessions.SESSIONS, held, DATA)
+    return []
+
+
+def reader(arch: str, schedule: str) -> RunDirectory:
+    """The run of a network that is shown other digits, trained if it is missing."""
+    run = RunDirectory(f"handwriting/{arch}-{schedule}")
+    fit(run, ["--arch", arch, "--lr_scheduler", schedule, "--threads", "1", "--name", run.name, "--resume"])
+    return run
+
+
+def train_play() -> list[Records]:
+    """The networks of docs/play, written at once."""
+    for run in (*play.READERS, *play.WATCHED):
+        fit(run.directory, run.arguments)
+    play.write_numbers(DATA)
+    return []
+
+
+def fit(run: RunDirectory, options: Sequence[str]) -> None:
+    """Call scripts/fit.py in a process of its own."""
+    if subprocess.run([sys.executable, "scripts/fit.py", *options], check=False).returncode:
+        raise UserError(f"{run.name} was not trained")
+
+
+GROUPS = grouped(EXPERIMENTS, lambda name: name.partition("-")[0])
+
+TRAINED: dict[str, Callable[[], list[Records]]] = {
+    "study": train_study,
+    "errors": simulate_errors,
+    **{group: partial(train_experiments, group) for group in GROUPS},
+    "handwriting": train_handwriting,
+    "search": train_searches,
+    "sessions": run_sessions,
+    "play": train_play,
+}
+
+
+if __name__ == "__main__":
+    end(answer(main, __doc__))

@@ -1,0 +1,91 @@
+"""Processes take turns, keep what they have built, and leave nothing behind, whatever happens to them."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from torch import distributed
+
+from convblocks.errors import UserError
+from lab.benchmarks.harness import Turns, in_turns
+from lab.benchmarks.rows import Row
+
+# The server from which processes are forked imports torch and Lightning first.
+pytestmark = pytest.mark.slow
+
+
+def count(name: str, turns: Turns) -> None:
+    """Report the number of the turn."""
+    number = 0
+    while True:
+        turns.wait()
+        number += 1
+        turns.report([Row({"name": name, "process": os.getpid(), "folder": str(Path.cwd())}, {"number": number})])
+
+
+def fail(after: int, turns: Turns) -> None:
+    """Raise an error in the turn after so many, or before the first."""
+    for _ in range(after):
+        turns.wait()
+        turns.report([])
+    raise UserError("no memory for the images")
+
+
+def add_up(failing: int | None, turns: Turns) -> None:
+    """Report the sum of the ranks' numbers, which are 1 and 2; one rank may fail instead."""
+    rank = int(os.environ["LOCAL_RANK"])
+    distributed.init_process_group("gloo", rank=rank, world_size=int(os.environ["WORLD_SIZE"]))
+    while True:
+        turns.wait()
+        if rank == failing:
+            raise UserError(f"rank {rank} failed")
+        total = torch.tensor(rank + 1.0)
+        distributed.all_reduce(total)
+        turns.report([Row({"rank": rank}, {"total": total.item()})])
+
+
+def test_processes_alternate_and_go_on_where_they_were() -> None:
+    with in_turns(1, count, "a") as first, in_turns(1, count, "b") as second:
+        rows = [row for take_turn in (first, second, second, first) for row in take_turn()]
+    assert [(row.labels["name"], row.values["number"]) for row in rows] == [("a", 1), ("b", 1), ("b", 2), ("a", 2)]
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_an_error_in_a_process_arrives_as_it_is(after: int) -> None:
+    with in_turns(1, fail, after) as take_turn:
+        for _ in range(after):
+            take_turn()
+        with pytest.raises(UserError, match=r"^no memory for the images$"):
+            take_turn()
+
+
+def test_a_process_that_was_killed_is_an_error_of_one_line() -> None:
+    with in_turns(1, count, "a") as take_turn:
+        (row,) = take_turn()
+        os.kill(int(row.labels["process"] or 0), signal.SIGKILL)
+        with pytest.raises(UserError) as caught:
+            take_turn()
+    assert str(caught.value) == "a process that measures was killed, perhaps for want of memory"
+
+
+def test_processes_and_their_folder_are_gone_afterwards() -> None:
+    with in_turns(1, count, "a") as take_turn:
+        (row,) = take_turn()
+        process, folder = int(row.labels["process"] or 0), Path(str(row.labels["folder"]))
+        assert psutil.pid_exists(process)
+        assert folder.is_dir()
+    assert not psutil.pid_exists(process)
+    assert not folder.exists()
+
+
+def test_two_ranks_are_one_group_of_which_the_first_reports() -> None:
+    with in_turns(1, add_up, None, ranks=2) as take_turn:
+        assert [take_turn(), take_turn()] == 2 * [[Row({"rank": 0}, {"total": 3.0})]]
+
+
+def test_the_error_of_one_rank_arrives_while_the_other_waits_for_it() -> None:
+    with in_turns(1, add_up, 1, ranks=2) as take_turn, pytest.raises(UserError, match=r"^rank 1 failed$"):
+        take_turn()
