@@ -146,9 +146,9 @@ def reports(
 ) -> list[Report]:
     """The reports that both stages publish if these are their runs."""
     published: list[Report] = []
-    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit=True: chosen)
+    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit=True: dict(enumerate(chosen)))
     monkeypatch.setattr(stages, "choices_of", lambda results: {one.arch: CHOICES.get(one.arch, BEST) for one in chosen})
-    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: confirmed)
+    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: dict(enumerate(confirmed)))
     monkeypatch.setattr(stages, "publish", lambda report, directory: published.append(report))
     options = stages.parse(["--data.root", "data"])
     stages.choose(options)
