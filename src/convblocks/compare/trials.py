@@ -19,7 +19,6 @@ from typing import Generic, Protocol, TypeVar
 
 from convblocks import wings
 from convblocks.compare.fork import fork_server
-from convblocks.compare.results import after
 from convblocks.compare.shared_progress import SharedProgress
 from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
@@ -96,7 +95,7 @@ class Trial:
             return None
         if (result.arch, result.seed) != (self.arch, self.seed):
             raise UserError(f"{self.run.summary} is of {result.arch}, seed {result.seed}: move that run away")
-        return replace(after(result, self.epochs), overrides=self.overrides)
+        return replace(result, overrides=self.overrides)
 
     def metrics(self) -> list[dict[str, float]]:
         """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""

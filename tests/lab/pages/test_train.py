@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.compare.results import read_results
 from convblocks.errors import UsageError, UserError
 from convblocks.run.result import RunResult
 from lab import train
 from lab.pages import experiments
 from lab.pages.experiments import hardware
 from lab.pages.provenance import read_manifest
+from lab.results import read_results
 from lab.train import Records, runs_of
 from tests.conftest import DEBUG, REPOSITORY
 from tests.made_up import provenance, result
