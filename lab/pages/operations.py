@@ -11,16 +11,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from convblocks.compare.analysis import compare, summarise
-
-# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+from convblocks.compare.analysis import summarise
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import ranking
-from convblocks.compare.report import results_table
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
-from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, count_text, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.model.blocks import BlockNetwork
@@ -28,6 +25,7 @@ from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.intervals import intervals_figure
+from lab.notebook import compare_networks, results_table
 from lab.pages.writing import millions, table
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
@@ -67,7 +65,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
             {
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
                 "collapsed": count_text(len(arm.collapsed_at), arm.runs),
-                "p against as-is": p_number(p_values[variant]) if variant in p_values else NOTHING,
+                "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
                 **{
                     f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"
                     for name, one in zip(names, dead, strict=True)
@@ -150,7 +148,7 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
             }
         )
     effects = effects_of(confirmed)
-    lines = [{"effect": name, "points": f"{one:+}", "p": p_number(one.p)} for name, one in effects.items()]
+    lines = [{"effect": name, "points": f"{one:+}", "p": number(one.p, P_VALUE)} for name, one in effects.items()]
     return [
         table(
             "Eight networks",
@@ -243,14 +241,14 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
     swept = ["lr"] if len(confirmed) < len(results) else []
-    comparison = compare(confirmed)
+    comparison = compare_networks(confirmed)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
 
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks by the runs that trained, and how many did not."""
     confirmed = _confirming(results)
-    means = {name_of(arm.arch): arm.score.value for arm in compare(confirmed).arms if arm.score}
+    means = {name_of(arm.arch): arm.score.value for arm in compare_networks(confirmed).arms if arm.score}
     order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
     where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
     collapsed = sum(run.failed for run in confirmed)

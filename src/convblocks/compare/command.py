@@ -40,13 +40,13 @@ from convblocks.compare.grid import analyse, best_settings
 from convblocks.compare.launch import Start, hide_launcher, launcher_of_several
 from convblocks.compare.more_runs import more_runs
 from convblocks.compare.options import launch, parse
-from convblocks.compare.publish import publish, repeat_of
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.train import on_all_images, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import by_arch
+from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from convblocks.compare.options import parse
-from convblocks.compare.results import read_results
 from lab.pages.experiments import EXPERIMENTS, channels_tables, command_of, sources, time_tables
 from lab.pages.writing import DATA
+from lab.results import read_results
 from tests.made_up import MACHINE, course, provenance, result
 
 

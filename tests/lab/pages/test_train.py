@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.compare.results import read_results
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.run.result import RunResult
@@ -16,6 +15,7 @@ from lab import train
 from lab.pages import experiments
 from lab.pages.experiments import hardware
 from lab.pages.provenance import read_manifest
+from lab.results import read_results
 from lab.train import Records, runs_of
 from tests.conftest import DEBUG
 from tests.made_up import provenance, result

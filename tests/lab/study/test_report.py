@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from convblocks.compare.details import differences_tables
-from convblocks.compare.publish import Report
+from convblocks.compare.report import differences_tables
 from convblocks.compare.statistics import runs_needed
+from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
 from lab.intervals import intervals_figure
 from lab.study import stages
@@ -94,10 +94,10 @@ def test_the_figure_has_the_intervals_of_the_tables() -> None:
     decision = decided(0.9870)
     notebook, best = intervals_figure(differences_of(decision), "points").axes
     for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
-        (table,) = differences_tables(comparison)
-        rows = [row for row in table.rows if row[0] == "test accuracy"]
+        (table,) = differences_tables([comparison])
+        rows = [row for row in table.cells if row[0] == "test accuracy"]
         drawn = [text.get_text() for text in (*panel.get_yticklabels(), *panel.texts)]
-        assert drawn == [row[1] for row in rows] + [row[3].replace("-", "\N{MINUS SIGN}") for row in rows]
+        assert drawn == [row[1] for row in rows] + [row[3].replace("\n", " ") for row in rows]
 
 
 def test_images_that_one_network_alone_gets_right_are_counted_if_the_mistakes_are_known() -> None:
