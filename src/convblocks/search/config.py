@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
@@ -50,8 +49,7 @@ class SearchConfig:
         seed: Of the sampler, and of every trial.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
-        storage: The URL of a storage of Optuna; without one the choices are kept in a journal. The trials do not depend
-            on it.
+        storage: The URL of a storage of Optuna; without one the choices are kept in a journal.
     """
 
     name: str
@@ -72,15 +70,9 @@ class SearchConfig:
     def direction(self) -> StudyDirection:
         return StudyDirection.MAXIMIZE if self.judge.sign > 0 else StudyDirection.MINIMIZE
 
+    @property
     def directory(self) -> RunDirectory:
         return RunDirectory(self.name, root_of(self.overrides))
-
-    def journal(self) -> Path:
-        return self.directory().path / "journal.log"
-
-    def storage_mark(self) -> Path:
-        """A file that stands for the journal where a storage takes its place."""
-        return self.directory().path / ".storage"
 
     def dimensions(self) -> Space:
         return ({ARCH: CategoricalDistribution(self.archs)} if len(self.archs) > 1 else {}) | self.space
@@ -109,9 +101,12 @@ class SearchConfig:
 
     def as_attributes(self) -> dict[str, str]:
         """The configuration as text, by option."""
-        choice = choice_of("", self.overrides)[0]
-        space = {f"--space {option}": describe(one) for option, one in self.space.items()}
-        own = {choice: " ".join(self.archs), "--seed": self.seed, "--sampler": self.sampler, "--pruner": self.pruner}
         settings = [pair for pair in self.overrides if pair[0] not in wings.options()]
-        fixed = {f"--{option}": value for option, value in settings}
-        return {name: str(value) for name, value in (own | fixed | space).items()}
+        return {
+            choice_of("", self.overrides)[0]: " ".join(self.archs),
+            "--seed": str(self.seed),
+            "--sampler": self.sampler,
+            "--pruner": self.pruner,
+            **{f"--{option}": value for option, value in settings},
+            **{f"--space {option}": describe(dimension) for option, dimension in self.space.items()},
+        }
