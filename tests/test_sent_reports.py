@@ -15,13 +15,13 @@ from selenium.webdriver import Chrome
 
 from convblocks.compare.analysis import compare
 from convblocks.compare.grid import analyse
-from convblocks.compare.publish import Report, repeat_of
 from convblocks.compare.ranking import winner
 from convblocks.compare.report import report_of
 from convblocks.data.images import ImageSpec
 from convblocks.evaluate import command as evaluate
 from convblocks.evaluate.report import run_report
 from convblocks.figures.panels import evaluation_panels
+from convblocks.figures.report import Report, repeat_of
 from convblocks.figures.tables import Table, to_html
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import RunResult

@@ -20,7 +20,7 @@ from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
-from convblocks.figures.estimates import NOTHING, PERCENT, POINTS, Estimate, cell, count_text, p_number, share
+from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, count_text, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.model.blocks import BlockNetwork
@@ -67,7 +67,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
             {
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
                 "collapsed": count_text(len(arm.collapsed_at), arm.runs),
-                "p against as-is": p_number(p_values[variant]) if variant in p_values else NOTHING,
+                "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
                 **{
                     f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"
                     for name, one in zip(names, dead, strict=True)
@@ -150,7 +150,7 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
             }
         )
     effects = effects_of(confirmed)
-    lines = [{"effect": name, "points": f"{one:+}", "p": p_number(one.p)} for name, one in effects.items()]
+    lines = [{"effect": name, "points": f"{one:+}", "p": number(one.p, P_VALUE)} for name, one in effects.items()]
     return [
         table(
             "Eight networks",

@@ -16,7 +16,7 @@ from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
-from convblocks.figures.estimates import cell
+from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table, to_markdown
@@ -231,7 +231,7 @@ def lead_sentence(data: Path) -> str:
     lead = setting.means if setting.first == PRIMARY[0] else setting.means and -setting.means
     return (
         "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
-        f"{cell(lead, 'u+')} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
+        f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
         f"{100 * (first - second):+.2f} after thirty epochs on held-out images (the better of two settings each, two "
         "runs: too few to decide)."
     )

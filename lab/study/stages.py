@@ -33,7 +33,6 @@ from convblocks.compare.details import origin_tables
 from convblocks.compare.launcher import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
-from convblocks.compare.publish import Report, publish, repeat_of
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.training import Arm, confirm, finish, refuse_conflict, refuse_missing
@@ -42,6 +41,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.page import Chart
+from convblocks.figures.report import Report, publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
@@ -102,7 +102,7 @@ def choose(options: Namespace) -> None:
         tables=[choice_table(results, choices)],
         sentences=[f"Chosen: {of_each}.", *winner_sentences(results)],
         figures={"": _sweep(results)},
-        rows=[as_row(one) for one in results],
+        runs=[as_row(one) for one in results],
         details=origin_tables(results),
         repeat=repeat_of("study", ["choose", *options.arguments]),
     )
@@ -128,7 +128,7 @@ def confirm_choices(options: Namespace) -> None:
         sentences=[*conclusions(decision), *dead_unit_sentences(results, [*choice, *results])],
         details=[dead_units_table(results), *origin_tables(results)],
         figures=figures,
-        rows=[as_row(one) for one in results],
+        runs=[as_row(one) for one in results],
         repeat=repeat_of("study", ["confirm", *options.arguments]),
     )
     publish(report, _directory(options, "confirm"))

@@ -13,9 +13,9 @@ from matplotlib.container import BarContainer
 from optuna.trial import TrialState
 
 from convblocks.compare.analysis import summarise
-from convblocks.compare.publish import Report
 from convblocks.compare.statistics import permutation_test, sign_flip_test
 from convblocks.errors import UserError
+from convblocks.figures.report import Report
 from convblocks.figures.style import render
 from convblocks.run.result import RunResult
 from convblocks.search import report as reporting
@@ -62,7 +62,7 @@ def test_the_report_is_the_expected_one(monkeypatch: pytest.MonkeyPatch) -> None
     (found,) = published
     assert_expected("search.md", found.to_markdown())
     ends = [one["ended"] for one in found.numbers["trials"]]
-    assert ends == [row["ended"] for row in found.rows] == ["complete"] * 12 + ["pruned", "collapsed", "failed"]
+    assert ends == [row["ended"] for row in found.runs] == ["complete"] * 12 + ["pruned", "collapsed", "failed"]
     assert found.numbers["trials"][13]["epochs"] == {"1": 0.9, "2": 0.1}
     assert found.numbers["confirmed"][0]["optimism"] == pytest.approx(0.0165)
 

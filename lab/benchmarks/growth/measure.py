@@ -10,8 +10,8 @@ from torch.optim import Adam
 
 from convblocks.compare import permutations
 from convblocks.compare.grid import analyse
-from convblocks.compare.publish import publish
 from convblocks.compare.report import report_of
+from convblocks.figures.report import publish
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.directory import RunDirectory
 from convblocks.search.worker import SearchWorker

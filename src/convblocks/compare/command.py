@@ -40,13 +40,13 @@ from convblocks.compare.grid import analyse, best_settings
 from convblocks.compare.launcher import hide_launcher, launcher_of_several
 from convblocks.compare.more_runs import more_runs
 from convblocks.compare.options import MOST_TRIALS, is_validated, launch, parse
-from convblocks.compare.publish import publish, repeat_of
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
 from convblocks.compare.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
 from convblocks.compare.trials import Start, Trial, all_trials
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.figures.grouping import by_arch
+from convblocks.figures.report import publish, repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors

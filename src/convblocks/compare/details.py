@@ -16,7 +16,7 @@ from convblocks.compare.wording import (
     noun_of,
     settings_text,
 )
-from convblocks.figures.estimates import NOTHING, SHARE, Estimate, cell, p_number
+from convblocks.figures.estimates import NOTHING, P_VALUE, SHARE, Estimate, cell, number
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
@@ -124,8 +124,8 @@ def pairs_table(analysis: Analysis) -> Table:
             f"{settings_text(pair.first, options)} - {settings_text(pair.second, options)}",
             ", ".join(pair.trained),
             str(pair.difference.n if pair.difference else 0),
-            cell(pair.difference, "+"),
-            p_number(pair.difference.p) if pair.difference else NOTHING,
+            cell(pair.difference, signed=True),
+            number(pair.difference.p, P_VALUE) if pair.difference else NOTHING,
         ]
         for pair in analysis.pairs
     ]
@@ -140,11 +140,11 @@ def pairs_table(analysis: Analysis) -> Table:
 
 
 def _difference_line(comparison: Comparison, one: Difference) -> list[str]:
-    trained = cell(one.trained, "+")
+    trained = cell(one.trained, signed=True)
     if one.trained and one.trained.unit == SHARE:
         trained = f"better in {trained}"
     sizes = [f"{first}, {second}" for first, second in (one.trained_runs, one.runs)]
-    p_values = [p_number(one.trained.p) if one.trained else NOTHING, p_number(one.all_runs.p)]
+    p_values = [number(one.trained.p, P_VALUE) if one.trained else NOTHING, number(one.all_runs.p, P_VALUE)]
     names = [measure_name(comparison, one.measure), f"{one.first} - {one.second}"]
     return [*names, sizes[0], trained, p_values[0], sizes[1], str(one.all_runs), p_values[1]]
 

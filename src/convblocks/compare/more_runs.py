@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from convblocks.compare.analysis import Comparison
 from convblocks.compare.claims import runs_that_decide
 from convblocks.compare.grid import Analysis
-from convblocks.compare.publish import repeat_of
 from convblocks.compare.ranking import undecided
 from convblocks.compare.statistics import runs_needed
 from convblocks.figures.grouping import by_arch
+from convblocks.figures.report import repeat_of
 from convblocks.text import counted, duration
 
 # More are no longer worth proposing: so small a difference hardly matters.

@@ -10,7 +10,6 @@ from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison,
 from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
 from convblocks.compare.details import details
 from convblocks.compare.grid import Analysis, as_numbers
-from convblocks.compare.publish import Report
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
@@ -18,14 +17,12 @@ from convblocks.compare.trials import NO_SETTINGS
 from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.figures.curves import comparison_figure
-from convblocks.figures.estimates import NOTHING, SHARE, cell, p_text
+from convblocks.figures.estimates import NOTHING, SHARE, cell, number, p_text
 from convblocks.figures.page import Chart
+from convblocks.figures.report import Report
 from convblocks.figures.tables import Table
 from convblocks.run.judge import Judge
 from convblocks.run.result import RunResult
-
-# Columns that a narrow terminal drops.
-DROPPABLE = ("sd", "s a\nrun", "parameters", "validation", "worst - best")
 
 
 def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str = "") -> Report:
@@ -61,7 +58,7 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
         details=[*further, *details(analysis)],
         figures={"": chart},
         numbers=as_numbers(analysis),
-        rows=[as_row(one) for one in (*analysis.results, *analysis.confirmed)],
+        runs=[as_row(one) for one in (*analysis.results, *analysis.confirmed)],
         repeat=repeat,
     )
 
@@ -131,7 +128,7 @@ def results_table(
         *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
     ]
     kept = [[cell for cell, show in zip(line, shown, strict=True) if show] for line in lines]
-    return Table(title, [name for name, show in columns.items() if show], kept, notes, DROPPABLE)
+    return Table(title, [name for name, show in columns.items() if show], kept, notes)
 
 
 def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
@@ -229,10 +226,10 @@ def _line(comparison: Comparison, arm: ArmSummary, swept: Sequence[str], is_best
         f"{arm.trained_runs}/{arm.runs} {arm.trained.interval()}",
         NOTHING if arm.validation is None else comparison.judge.number(arm.validation),
         cell(arm.score),
-        arm.score.text(arm.score.deviation) if arm.score and arm.score.n > 1 else NOTHING,
+        number(arm.score.deviation, arm.score.unit) if arm.score and arm.score.n > 1 else NOTHING,
         _range(comparison.judge, arm),
         cell(against.all_runs if against else None),
-        cell(against.means if against else None, "+"),
+        cell(against.means if against else None, signed=True),
     ]
     return [one.replace(" [", "\n[") for one in cells]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from convblocks.command_line import Parser
 from convblocks.compare.grid import analyse
-from convblocks.compare.publish import publish, repeat_of
 from convblocks.compare.report import report_of
 from convblocks.errors import UsageError, UserError
+from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.result import EPOCHS, Provenance, RunResult

@@ -33,7 +33,8 @@ TOLERANCE = 1e-12
 def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     """Mean, standard deviation (n - 1 in the denominator) and Student's t interval, which n = 1 does not have.
 
-    The interval assumes roughly normal values: it means little where some runs collapse.
+    The interval assumes roughly normal values: it means little where some runs collapse. It does not leave the range
+    of the unit.
     """
     sample = sample_of(values)
     n, mean = len(sample), float(sample.mean())
@@ -41,7 +42,8 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
         return Estimate(mean, n=1, unit=unit)
     deviation = float(sample.std(ddof=1))
     margin = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / n**0.5
-    return Estimate(mean, mean - margin, mean + margin, n, unit=unit, deviation=deviation)
+    low, high = max(mean - margin, unit.least), min(mean + margin, unit.most)
+    return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
 
 
 def sign_flip_test(differences: Sequence[float], margin: float = 0.0, unit: Unit = POINTS) -> Estimate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, inf, isfinite, isnan, log10, nan
+from math import floor, inf, isfinite, log10, nan
 from typing import Literal, NamedTuple
 
 from scipy.stats import norm
@@ -18,22 +18,43 @@ LEAST_P = 0.0001
 # A table's cell without a value.
 NOTHING = "-"
 
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+
 
 class Unit(NamedTuple):
-    """How values of one kind are written: multiplied by ``scale``, with so many digits; ``most`` caps an interval."""
+    """How values of one kind are written: multiplied by ``scale``, with so many digits.
+
+    Means of them lie between ``least`` and ``most``, and so do their intervals.
+    """
 
     scale: float = 1
     digits: int = 2
     name: str = ""
+    least: float = -inf
     most: float = inf
 
 
-PERCENT = Unit(100, most=1)  # accuracies in 0..1
+PERCENT = Unit(100, least=0, most=1)  # accuracies in 0..1
 POINTS = Unit(100, name=" points")  # differences of accuracies
 LOSS = Unit(digits=3)
 SECONDS = Unit(digits=1, name=" s")
 RATIO = Unit()
-SHARE = Unit(100, 0, " %")  # probabilities and shares in 0..1
+SHARE = Unit(100, 0, " %", 0, 1)  # probabilities and shares in 0..1
+COUNT = Unit(digits=0)
+P_VALUE = Unit(least=0, most=1)
+
+
+def number(value: float, unit: Unit = RATIO, signed: bool = False) -> str:
+    """A number in its unit, without the unit's name: ``97.01``, ``+0.29``, ``79,510``; NOTHING if it is not finite.
+
+    A p-value has two digits where it matters.
+    """
+    if not isfinite(value):
+        return NOTHING
+    if unit == P_VALUE:
+        return f"< {LEAST_P}" if value < LEAST_P else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+    shown = round(unit.scale * value, unit.digits) + 0.0  # no -0.0
+    return f"{shown:{'+' if signed else ''},.{unit.digits}f}".replace("-", MINUS)
 
 
 @dataclass(frozen=True)
@@ -80,24 +101,22 @@ class Estimate:
     def __format__(self, spec: str) -> str:
         """``97.01 [96.46, 97.57]``; with "+" in ``spec`` signed, with "u" with the unit: ``0.29 points [0.24, 0.34]``.
 
-        Shares are ``80 % [49-94 %]``. Without an interval the value stands alone.
+        Shares are ``80 % [49–94 %]``. Without an interval the value stands alone.
         """
-        if self.unit == SHARE:
-            return f"{100 * self.value:.0f} % {self.interval(spec)}"
-        unit = self.unit.name if "u" in spec else ""
-        return f"{self.text(self.value, spec)}{unit} {self.interval(spec)}".rstrip()
+        name = self.unit.name if "u" in spec or self.unit == SHARE else ""
+        return f"{number(self.value, self.unit, '+' in spec)}{name} {self.interval(spec)}".rstrip()
 
     def interval(self, spec: str = "") -> str:
-        """``[96.46, 97.57]`` or, of shares, ``[49-94 %]``; empty where there is none."""
+        """``[96.46, 97.57]`` or, of shares, ``[49–94 %]``; empty where there is none."""
         if not isfinite(self.low + self.high):
             return ""
         if self.unit == SHARE:
-            return f"[{100 * self.low:.0f}-{100 * self.high:.0f} %]"
-        return f"[{self.text(self.low, spec)}, {self.text(min(self.high, self.unit.most), spec)}]"
+            return f"[{number_range([self.low, self.high], SHARE)} %]"
+        return "[{}, {}]".format(*(number(end, self.unit, "+" in spec) for end in (self.low, self.high)))
 
     def spread(self) -> str:
         """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""
-        return f"{self.text(self.value)}{f' ± {self.text(self.deviation)}' if self.n > 1 else ''}"
+        return " ± ".join(number(one, self.unit) for one in (self.value, self.deviation)[: min(self.n, 2)])
 
     def at_least(self, limit: float) -> Literal["met", "missed", "undecided"]:
         """Whether a target is met, by the whole interval."""
@@ -109,10 +128,9 @@ class Estimate:
         """Whether a target is met, by the whole interval."""
         return (-self).at_least(-limit)
 
-    def text(self, value: float, spec: str = "") -> str:
-        """Another value in the same unit, without its name."""
-        shown = round(self.unit.scale * value, self.unit.digits) + 0.0  # no -0.0
-        return f"{shown:{'+' if '+' in spec else ''}.{self.unit.digits}f}"
+
+# The value of a table's cell; several numbers are a range.
+Value = Estimate | float | str | tuple[float, ...] | None
 
 
 def unit_for(values: Sequence[float]) -> Unit:
@@ -121,23 +139,23 @@ def unit_for(values: Sequence[float]) -> Unit:
     return Unit(digits=max(0, 3 - floor(log10(largest)))) if largest else Unit()
 
 
-def cell(estimate: Estimate | None, spec: str = "") -> str:
-    """An estimate in a table's cell."""
-    return NOTHING if estimate is None else format(estimate, spec)
+def number_range(values: Sequence[float], unit: Unit = RATIO) -> str:
+    """From the first to the last: ``95.61–97.02``, or one number if they are written alike."""
+    return DASH.join(dict.fromkeys(number(value, unit) for value in values))
 
 
-def p_number(p: float) -> str:
-    """A p-value in a table's cell, to two digits where it matters."""
-    if isnan(p):
-        return NOTHING
-    if p < LEAST_P:
-        return f"< {LEAST_P}"
-    return f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+def cell(value: Value, unit: Unit = RATIO, signed: bool = False) -> str:
+    """Any value as a table's cell; an estimate is written in its own unit."""
+    if value is None or isinstance(value, str):
+        return NOTHING if value is None else value
+    if isinstance(value, Estimate):
+        return format(value, "+" if signed else "")
+    return number_range(value, unit) if isinstance(value, tuple) else number(value, unit, signed)
 
 
 def p_text(p: float) -> str:
     """A p-value in a sentence: ``p = 0.03``."""
-    return f"p {p_number(p)}" if p < LEAST_P else f"p = {p_number(p)}"
+    return f"p {number(p, P_VALUE)}" if p < LEAST_P else f"p = {number(p, P_VALUE)}"
 
 
 def share(count: int, total: int) -> Estimate:
@@ -156,5 +174,5 @@ def wilson(proportion: float, trials: float) -> tuple[float, float]:
 
 
 def count_text(count: int, total: int) -> str:
-    """A count and the interval of its share: ``4 of 12 [14-61 %]``."""
+    """A count and the interval of its share: ``4 of 12 [14–61 %]``."""
     return f"{count} of {total} {share(count, total).interval()}"

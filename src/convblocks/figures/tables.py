@@ -1,9 +1,12 @@
-"""Tables of results: for a terminal, in Markdown and in HTML."""
+"""Tables of results, made of one list of columns: for a terminal, in Markdown, in HTML, and as plain numbers."""
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+from operator import itemgetter
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +14,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from convblocks.errors import printable
+from convblocks.figures.estimates import RATIO, Estimate, Unit, Value, cell
 
 # Wider than any terminal, in columns.
 WIDEST = 1000
@@ -18,20 +22,81 @@ WIDEST = 1000
 # Longer lines of a cell in HTML are wrapped.
 LONGEST_LINE = 32
 
+# The priority of columns that every screen shows.
+ALWAYS = 100
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what it shows of a row, and how.
+
+    Args:
+        name: The heading; a line break in it applies on a terminal, as in cells.
+        value: Of a row.
+        unit: How a number is written; an estimate has its own unit.
+        signed: Whether it is written with its sign.
+        priority: A narrow terminal drops the columns with the lowest ones, but none with ALWAYS.
+        key: The name in JSON; without one it is not there.
+        text: How a row's cell is written if its value does not say it all.
+    """
+
+    name: str
+    value: Callable[[Any], Value]
+    unit: Unit = RATIO
+    signed: bool = False
+    priority: int = ALWAYS
+    key: str = ""
+    text: Callable[[Any], str] | None = None
+
+    def cell(self, row: Any) -> str:
+        return self.text(row) if self.text else cell(self.value(row), self.unit, self.signed)
+
 
 @dataclass(frozen=True)
 class Table:
     """A table with a title, and notes below it.
 
-    Line breaks within cells apply on a terminal only. A narrow terminal drops as many of the ``droppable`` columns as
-    it must, the first ones first.
+    Args:
+        title: Its heading.
+        columns: A text stands for a column of that name, with the row's item at that place.
+        rows: Objects that the columns take.
+        notes: Sentences below it.
+        key: The name of its plain numbers in JSON; without one they are not there.
     """
 
     title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    columns: Sequence[Column | str]
+    rows: Sequence[Any]
     notes: Sequence[str] = ()
-    droppable: Sequence[str] = ()
+    key: str = ""
+
+    @cached_property
+    def fields(self) -> list[Column]:
+        """The columns, made of those that are text too."""
+        columns = enumerate(self.columns)
+        return [Column(one, itemgetter(place)) if isinstance(one, str) else one for place, one in columns]
+
+    @property
+    def names(self) -> list[str]:
+        """The headings."""
+        return [column.name for column in self.fields]
+
+    @cached_property
+    def cells(self) -> list[list[str]]:
+        """A list of texts for each row."""
+        return [[column.cell(row) for column in self.fields] for row in self.rows]
+
+    def numbers(self) -> list[dict[str, Any]]:
+        """The values of the columns that have a key, for JSON."""
+        return [{column.key: _plain(column.value(row)) for column in self.fields if column.key} for row in self.rows]
+
+
+def _plain(value: Value) -> Any:
+    """A value for JSON; of an estimate the numbers that it has."""
+    if not isinstance(value, Estimate):
+        return list(value) if isinstance(value, tuple) else value
+    parts = {name: getattr(value, name) for name in ("low", "high", "p")}
+    return {"value": value.value, "n": value.n} | {name: one for name, one in parts.items() if isfinite(one)}
 
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
@@ -40,7 +105,7 @@ def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
     for table in tables:
         if table.title:
             blocks.append(f"{'#' * level} {without_html(table.title)}")
-        lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+        lines = [table.names, ["---"] * len(table.names), *table.cells]
         blocks.append("\n".join("| " + " | ".join(map(as_cell, line)) + " |" for line in lines))
         blocks += map(without_html, table.notes)
     return "\n\n".join(blocks) + "\n"
@@ -59,9 +124,9 @@ def without_html(text: str) -> str:
 def to_html(table: Table, folded: bool = False) -> str:
     """A table as HTML, with its title as a heading; ``folded`` shows the title only until that is clicked."""
     heading = f"<h2>{as_html(table.title)}</h2>"
-    heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in table.columns)
+    heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in table.names)
     rows = []
-    for first, *others in table.rows:
+    for first, *others in table.cells:
         cells = "".join(map(_html_cell, others))
         rows.append(f'<tr><th scope="row">{as_html(first)}</th>{cells}</tr>')
     content = [
@@ -90,29 +155,28 @@ def as_html(text: str) -> str:
 def to_console(tables: Sequence[Table], console: Console) -> None:
     """Print tables on a terminal, or as plain text into a pipe."""
     for table in tables:
-        dropped: list[str] = []
-        grid = _grid(table, dropped)
-        for column in table.droppable:
-            if console.measure(grid, options=console.options.update(width=WIDEST)).maximum <= console.width:
-                break
-            dropped += [column] if column in table.columns else []
-            grid = _grid(table, dropped)
-        console.print(grid)
-        for note in [
-            *table.notes,
-            *([f"Columns dropped: {', '.join(dropped)}.".replace("\n", " ")] if dropped else []),
-        ]:
+        kept = list(range(len(table.fields)))
+        by_priority = sorted(kept, key=lambda place: table.fields[place].priority)
+        expendable = [place for place in by_priority if table.fields[place].priority < ALWAYS]
+        while expendable and _width(table, kept, console) > console.width:
+            kept.remove(expendable.pop(0))
+        console.print(_grid(table, kept))
+        dropped = [table.names[place].replace("\n", " ") for place in by_priority if place not in kept]
+        for note in [*table.notes, *([f"Columns dropped: {', '.join(dropped)}."] if dropped else [])]:
             console.print(note)
         console.print()
 
 
-def _grid(table: Table, dropped: Sequence[str]) -> RichTable:
-    """A table for rich, without some of its columns."""
-    shown = [index for index, column in enumerate(table.columns) if column not in dropped]
-    names = [table.columns[index] for index in shown]
+def _width(table: Table, kept: Sequence[int], console: Console) -> int:
+    return console.measure(_grid(table, kept), options=console.options.update(width=WIDEST)).maximum
+
+
+def _grid(table: Table, kept: Sequence[int]) -> RichTable:
+    """A table for rich, of the columns at these places."""
+    names = [table.names[place] for place in kept]
     grid = light_table(*names, title=table.title, title_justify="left", title_style="bold")
-    for row in table.rows:
-        grid.add_row(*[printable(row[index], allowed="\n") for index in shown])
+    for cells in table.cells:
+        grid.add_row(*[printable(cells[place], allowed="\n") for place in kept])
     return grid
 
 

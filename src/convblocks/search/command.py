@@ -60,12 +60,12 @@ from convblocks.compare.options import (
     refuse_out_of_range,
 )
 from convblocks.compare.progress import Column, Progress
-from convblocks.compare.publish import repeat_of
 from convblocks.compare.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
 from convblocks.compare.wording import settings_text
 from convblocks.console import echo
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
+from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
 from convblocks.run.parser import by_option

@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial
 from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.compare.options import VAL_SIZE
-from convblocks.compare.publish import Report, publish
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.trials import choice_of, command_line, overrides_for
 from convblocks.compare.wording import settings_text
 from convblocks.console import command_words
-from convblocks.figures.estimates import NOTHING, cell, p_number, p_text
+from convblocks.figures.estimates import NOTHING, P_VALUE, cell, number, p_text
 from convblocks.figures.page import Chart
+from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Table
 from convblocks.figures.tensorboard import tag_when_done
 from convblocks.run.judge import ACCURACY, Judge
@@ -52,7 +52,7 @@ def report(config: SearchConfig, study: Study, confirmed: Sequence[Confirmed], r
         tables=tables,
         sentences=[*(conclusion(one, config.judge) for one in confirmed[:1] if one.seen is not None), winner_text],
         figures={"": Chart(draw, f"{error} of each trial: in their order, and against each option")},
-        rows=[_row(one) for one in trials],
+        runs=[_row(one) for one in trials],
         command=command,
         repeat=repeat,
         numbers={
@@ -97,8 +97,8 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
             NOTHING if one.seen is None else config.judge.number(one.seen),
             f"{one.summary.trained_runs}/{one.summary.runs}",
             cell(one.summary.score),
-            cell(one.difference, "+"),
-            p_number(one.difference.p) if one.difference else NOTHING,
+            cell(one.difference, signed=True),
+            number(one.difference.p, P_VALUE) if one.difference else NOTHING,
             NOTHING if one.optimism is None else optimism_text(config, one.optimism),
         ]
         for one in confirmed
@@ -121,7 +121,7 @@ def confirmed_table(config: SearchConfig, confirmed: Sequence[Confirmed]) -> Tab
         f"Default: fit without the options that were searched, with {default.arch}. Optimism: by how much the search "
         f"saw better scores than fresh seeds have on average{points}; the best of many trials looks better than it is."
     ]
-    return Table("The best settings with fresh seeds", columns, rows, notes, droppable=("network", "p"))
+    return Table("The best settings with fresh seeds", columns, rows, notes)
 
 
 def score_heading(config: SearchConfig) -> str:
@@ -184,7 +184,7 @@ def conclusion(best: Confirmed, judge: Judge = ACCURACY) -> str:
     fresh = f"{judge.text(best.seen)} in the search, {judge.text(score.value)}{where} with fresh seeds"
     if result is None:
         return f"{best.name}: {fresh}. No run of the default setting trained to compare it with."
-    points, p = f"{result.text(abs(result.value))}{result.unit.name}", p_text(result.p)
+    points, p = f"{number(abs(result.value), result.unit)}{result.unit.name}", p_text(result.p)
     if result.p >= SIGNIFICANCE:
         return f"{best.name}: {fresh}. That it differs from the default is not certain (by {points}, {p})."
     return (

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from convblocks.compare.details import differences_tables
-from convblocks.compare.publish import Report
 from convblocks.compare.statistics import runs_needed
+from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
 from lab.intervals import intervals_figure
 from lab.study import stages

@@ -1,23 +1,24 @@
-"""The one way in which results of several runs are reported: printed, kept as files, and shown in TensorBoard."""
+"""The one way in which results are reported: printed, kept as files, and shown in TensorBoard."""
 
 import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
-from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.console import command_words, echo, echo_command
 from convblocks.figures.page import Chart, charts, listing, page, paragraphs
 from convblocks.figures.style import save
 from convblocks.figures.tables import Table, to_console, to_html, to_markdown, without_html
-from convblocks.figures.tensorboard import VISUALS, add_png
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.text import as_csv, as_json, as_shown
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -29,22 +30,24 @@ class Report:
         tables: For the screen, and first in the Markdown file.
         sentences: The conclusions, which follow the tables.
         figures: By the end of their names; that of the main one is empty.
-        rows: For the CSV file.
+        runs: A line of the CSV file for each, by the names of columns.
         details: Tables for the Markdown and HTML files only.
-        numbers: For the JSON file, if any.
-        command: A command to copy, of which the last sentence speaks.
+        numbers: For the JSON file, beside those of the tables that have a key.
+        command: The command that the last sentence refers to.
         repeat: The command that makes the report again, and trains what it needs.
+        texts: Further texts of the page by their headings, such as settings.
     """
 
     name: str
     tables: Sequence[Table]
     sentences: Sequence[str]
     figures: Mapping[str, Chart]
-    rows: Sequence[Mapping[str, Any]]
+    runs: Sequence[Mapping[str, Any]] = ()
     details: Sequence[Table] = ()
-    numbers: Any = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
     repeat: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def to_markdown(self) -> str:
         sentences = "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
@@ -63,9 +66,15 @@ class Report:
                 to_html(main),
                 charts(list(self.figures.values())),
                 *(to_html(table, folded=True) for table in (*others, *self.details)),
+                *(listing(heading, text, folded=True) for heading, text in self.texts.items()),
                 listing("Repeat it", self.repeat),
             ],
         )
+
+    def to_json(self) -> str:
+        """The plain numbers: of every table that has a key, and the others."""
+        tables = (*self.tables, *self.details)
+        return as_json({**{table.key: table.numbers() for table in tables if table.key}, **self.numbers})
 
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
@@ -74,7 +83,7 @@ def repeat_of(command: str, arguments: Sequence[str]) -> str:
 
 
 def publish(
-    report: Report, directory: RunDirectory, write_more: Callable[[SummaryWriter], None] = lambda writer: None
+    report: Report, directory: RunDirectory, write_more: "Callable[[SummaryWriter], None]" = lambda writer: None
 ) -> None:
     """Write a report into a directory and into TensorBoard, and print its tables, sentences and command.
 
@@ -83,12 +92,18 @@ def publish(
         directory: Of the runs. A former report is replaced.
         write_more: Writes more to TensorBoard.
     """
+    from torch.utils.tensorboard import SummaryWriter
+
+    from convblocks.figures.tensorboard import VISUALS, add_png
+
     directory.create()
     path, markdown = directory.path / report.name, report.to_markdown()
-    page_title = f"{report.name.capitalize()} {directory.name}"
-    files = {".html": report.to_html(page_title), ".md": markdown, ".csv": as_csv(report.rows)}
-    if report.numbers is not None:
-        files[".json"] = as_json(report.numbers)
+    files = {
+        ".html": report.to_html(f"{report.name.capitalize()} {directory.name}"),
+        ".md": markdown,
+        ".csv": as_csv(report.runs),
+        ".json": report.to_json(),
+    }
     with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
         for suffix, text in files.items():
             write(path.with_suffix(suffix), text)
