@@ -69,7 +69,7 @@ def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
     began = time.perf_counter()
     if way == "search":
         config = SearchConfig(name, ("mlp",), overrides, space.parse("lr=1e-3..1e-2:log"), 0, "tpe", "median")
-        train_trials(SearchWorker(config, chance_threshold=0, data={}), runs, jobs=1)
+        train_trials(SearchWorker(config, None, {}), runs, jobs=1)
     else:
         planned = all_trials(name, ["mlp"], range(runs), overrides, {})
         refuse_missing(planned, finish(RunDirectory(name, folder), planned, jobs=1))

@@ -197,9 +197,7 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
     return collapse.chance_accuracy(data.val.labels) if collapse else None, data.files.fingerprint
 
 
-def train_trials(
-    worker: SearchWorker, wanted: int, jobs: int, confirming: int = 0, start: Start | None = None
-) -> None:
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, confirming: int = 0, start: Start | None = None) -> None:
     """Train trials until there are as many as wanted, including those of other processes.
 
     Args:
@@ -226,7 +224,9 @@ def train_trials(
 
     if confirming and worker.ended() < wanted:
         epochs = counted(int(dict(config.overrides)["epochs"]), "epoch")
-        echo(f"{counted(wanted, 'trial')}, then {runs} of {epochs}: the best settings and the default, with fresh seeds")
+        echo(
+            f"{counted(wanted, 'trial')}, then {runs} of {epochs}: the best settings and the default, with fresh seeds"
+        )
     progress = Progress(wanted, terminal(), *columns_of(config, wanted), worker.ended(), status)
     with progress, closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
         for trial, exit_status in ends:

@@ -1,13 +1,13 @@
-"""The best settings of a search, trained again with fresh seeds."""
+"""The best settings of a search and the default, trained again with fresh seeds."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from convblocks.compare.analysis import ArmSummary, summarise, unit_of
-from convblocks.compare.grid import paired_difference
-from convblocks.compare.statistics import SIGNIFICANCE, least_p_paired, permutation_test
+from convblocks.compare.analysis import unit_of
+from convblocks.compare.statistics import SIGNIFICANCE, mean_interval, permutation_test
 from convblocks.compare.training import Arm, confirm, on_all_images
 from convblocks.compare.trials import Start
 from convblocks.figures.estimates import Estimate
@@ -28,94 +28,67 @@ class Confirmed:
 
     Args:
         name: Of the trial with this setting, or "default".
-        seen: The score on validation data by which the search chose it; None for the default setting.
-        summary: Of the runs; its scores are on test data, if there are any, of the runs that trained.
-        difference: In score to the default setting; None for that itself, and if either has no run that
-            trained.
-        sign: 1 if more is better, else -1.
-        measured: The name of the score of the fresh runs.
+        seen: The score on validation data by which the search chose it; None for the default.
+        runs: With test scores, if there are test data.
+        difference: The mean score of the runs that trained minus that of the default's; None for the default itself,
+            and if either has no run that trained.
+        beats_default: Whether it is better at 5 %, and no more of its runs collapsed.
     """
 
     name: str
     seen: float | None
-    summary: ArmSummary
-    difference: Estimate | None
-    sign: int
-    measured: str
+    runs: Sequence[RunResult]
+    difference: Estimate | None = None
+    beats_default: bool = False
 
     @property
-    def optimism(self) -> float | None:
-        """By how much the search overestimated the setting."""
-        if self.seen is None or self.summary.score is None:
-            return None
-        return self.sign * (self.seen - self.summary.score.value)
+    def trained(self) -> list[RunResult]:
+        return [run for run in self.runs if not run.failed]
+
+    @property
+    def score(self) -> Estimate | None:
+        """The mean of the runs that trained."""
+        return mean_interval([run.score for run in self.trained], unit_of(self.trained)) if self.trained else None
 
 
 def confirm_best(
-    config: SearchConfig,
-    trials: Sequence[FrozenTrial],
-    best: int,
-    seeds: int,
-    jobs: int,
-    fit: bool,
-    start: Start | None = None,
+    config: SearchConfig, trials: Sequence[FrozenTrial], options: Namespace, start: Start | None = None
 ) -> list[Confirmed]:
-    """Train the best settings and the default one with fresh seeds, if that is not done; the best validation first.
+    """Train the best settings and the default with fresh seeds, if that is not done; best first, the default last.
 
     Args:
         config: Of the search.
         trials: All of its trials.
-        best: The number of best settings; with 0 nothing is trained.
-        seeds: The number of runs of each, with the seeds after that of the search.
-        jobs: Runs side by side.
-        fit: Whether to train missing runs; otherwise only finished ones are reported.
+        options: How many of the best to ``confirm`` (with 0 nothing is trained) with how many ``seeds``, the number of
+            ``jobs``, and ``no_fit`` if only finished runs are to be reported.
         start: Of ``fit_all``.
 
     Raises:
         BusyError: another process is training them.
         UserError: some runs failed.
     """
-    if not best:
+    if not options.confirm:
         return []
-    directory = RunDirectory(f"{config.name}/confirm", config.directory().logs.parent)
-    arms = _best_arms(config, trials, best)
-    results = confirm(directory, arms, range(config.seed + 1, config.seed + 1 + seeds), jobs, fit, start)
-    seen = {f"trial_{one.number}": float(one.values[0]) for one in best_first(trials, config.judge)}
-    default = results[DEFAULT]
-    return [
-        Confirmed(
-            name,
-            seen.get(name),
-            summarise(runs),
-            None if name == DEFAULT else difference(runs, default),
-            config.judge.sign,
-            runs[0].score_name,
-        )
-        for name, runs in results.items()
-        if runs
-    ]
+    common = on_all_images(config.overrides, **TEST_ONCE)
+    arms: dict[str, Arm] = {}
+    seen = {}
+    for trial in best_first(trials, config.judge):
+        arch, chosen = config.chosen(trial.params)
+        arm = Arm(arch, common + chosen)
+        if arm not in arms.values() and len(arms) < options.confirm:
+            arms[f"trial_{trial.number}"], seen[f"trial_{trial.number}"] = arm, float(trial.values[0])
+    arms[DEFAULT] = Arm(next(iter(arms.values())).arch, common)
+    directory = RunDirectory(f"{config.name}/confirm", config.directory.logs.parent)
+    seeds = range(config.seed + 1, config.seed + 1 + options.seeds)
+    results = confirm(directory, arms, seeds, options.jobs, not options.no_fit, start)
+    return [compare(name, seen.get(name), runs, results[DEFAULT]) for name, runs in results.items() if runs]
 
 
-def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estimate | None:
-    """The difference of two settings in score, over the runs that trained.
-
-    Paired by seed if both are of one network and there are enough pairs for a test.
-    """
-    if runs and others and runs[0].arch == others[0].arch:
-        paired = paired_difference(runs, others)
-        if paired and least_p_paired(paired.n) < SIGNIFICANCE:
-            return paired
-    first, second = ([one.score for one in own if not one.failed] for own in (runs, others))
-    return permutation_test(first, second, unit=unit_of(runs, of_difference=True)) if first and second else None
-
-
-def _best_arms(config: SearchConfig, trials: Sequence[FrozenTrial], count: int) -> dict[str, Arm]:
-    """The arms of the best trials, all different, and the default setting of the best one's network."""
-    found: dict[str, Arm] = {}
-    for one in best_first(trials, config.judge):
-        arch, chosen = config.chosen(one.params)
-        arm = Arm(arch, on_all_images(config.overrides, **TEST_ONCE) + chosen)
-        if arm not in found.values() and len(found) < count:
-            found[f"trial_{one.number}"] = arm
-    best = next(iter(found.values()))
-    return found | {DEFAULT: Arm(best.arch, on_all_images(config.overrides, **TEST_ONCE))}
+def compare(name: str, seen: float | None, runs: Sequence[RunResult], default: Sequence[RunResult]) -> Confirmed:
+    """A setting against the default, over the runs that trained; of these, it must not have fewer to be better."""
+    ours, others = ([run.score for run in own if not run.failed] for own in (runs, default))
+    if name == DEFAULT or not ours or not others:
+        return Confirmed(name, seen, runs)
+    difference = permutation_test(ours, others, unit=unit_of(runs, of_difference=True))
+    is_better = difference.p < SIGNIFICANCE and runs[0].judge.sign * difference.value > 0
+    return Confirmed(name, seen, runs, difference, is_better and len(ours) * len(default) >= len(others) * len(runs))

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import optuna
@@ -28,36 +29,25 @@ STUDY, CONFIG = "search", "config"
 CONNECT_SECONDS = 5
 
 
-class JournalLock:
-    """A lock of the operating system, which a killed process releases: Optuna's own would stay for ever.
+class Journal(JournalFileBackend):
+    """Optuna's journal file under our lock, which a killed process releases: Optuna's own would stay for ever.
 
-    Args:
-        path: The journal. A partial last line, left by a crash of its machine, is dropped before it is written to.
-        lock: The lock.
+    A last line that a crash left unfinished, which would spoil the next one, is dropped with a warning.
     """
 
     def __init__(self, path: Path, lock: FileLock) -> None:
+        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]  # acquire returns more than a bool
         self.path = path
         self.lock = lock
 
-    def acquire(self) -> bool:
-        self.lock.acquire()
-        drop_partial_line(self.path)
-        return True
-
-    def release(self) -> None:
-        self.lock.release()
-
-
-def drop_partial_line(path: Path) -> None:
-    """Cut off an unfinished last line, which would spoil the next one, and print a warning."""
-    content = path.read_bytes() if path.is_file() else b""
-    complete = content[: content.rfind(b"\n") + 1]
-    if complete != content:
-        print_error(f"{path} ended in the middle of a line, which was dropped: its content is found out again")
-        with path.open("r+b") as file:
-            file.truncate(len(complete))
-            os.fsync(file.fileno())
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with self.lock:
+            content = self.path.read_bytes()
+            complete = content.rfind(b"\n") + 1
+            if complete < len(content):
+                print_error(f"{self.path} ended in the middle of a line, which was dropped: it is found out again")
+                os.truncate(self.path, complete)
+            super().append_logs(logs)
 
 
 def open_study(config: SearchConfig, lock: FileLock, data: Mapping[str, str]) -> tuple[Study, BaseStorage]:
@@ -78,12 +68,12 @@ def open_study(config: SearchConfig, lock: FileLock, data: Mapping[str, str]) ->
         # A database may be shared, but trials belong to the processes that hold locks in the folder.
         storage, now = connect(config.storage), {"the folder": str(folder.resolve())} | now
     else:
-        journal = folder / JOURNAL
-        drop_partial_line(journal)
-        storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=JournalLock(journal, lock)))  # type: ignore[arg-type]  # not exported
+        storage = JournalStorage(Journal(folder / JOURNAL, lock))
     if name not in [found.study_name for found in storage.get_all_studies()]:
         if config.trial(0, {}).run.exists():
-            raise UserError(f"{folder} has trials of another --storage, or none: carry on with that, or choose another --name")
+            raise UserError(
+                f"{folder} has trials of another --storage, or none: carry on with that, or choose another --name"
+            )
         optuna.create_study(storage=storage, study_name=name, direction=config.direction)
     study = optuna.load_study(storage=storage, study_name=name)
     began = study.user_attrs.get(CONFIG, {} if study.get_trials(deepcopy=False) else None)
