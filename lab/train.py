@@ -29,7 +29,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -83,9 +83,9 @@ class Records:
     runs: Sequence[Run]
 
 
-def runs_of(comparison: str, results: Sequence[RunResult]) -> list[Run]:
+def runs_of(results: Mapping[Trial, RunResult]) -> list[Run]:
     """The runs of a comparison."""
-    return [(one, Trial(comparison, one.arch, one.overrides, one.seed).run) for one in results]
+    return [(result, trial.run) for trial, result in results.items()]
 
 
 def main(arguments: list[str]) -> None:
@@ -105,11 +105,8 @@ def train_study() -> list[Records]:
     stages.main(["choose"])
     choice = stages.results_of_choice(options, fit=False)
     stages.main(["confirm"])
-    confirmed = stages.results_of_confirmation(options, stages.choices_of(choice))
-    return [
-        Records("study-choose", runs_of("study/choose", choice)),
-        Records("study-confirm", runs_of("study/confirm", confirmed)),
-    ]
+    confirmed = stages.results_of_confirmation(options, stages.choices_of([*choice.values()]))
+    return [Records("study-choose", runs_of(choice)), Records("study-confirm", runs_of(confirmed))]
 
 
 def simulate_errors() -> list[Records]:
@@ -126,11 +123,8 @@ def train_experiments(group: str) -> list[Records]:
         for command in EXPERIMENTS[name].commands:
             arguments = shlex.split(command)
             compare.main(arguments)
-            options = parse([*arguments, "--no-fit"])
-            chosen = [run for trial in compare.trials_of(options) if (run := trial.result())]
-            runs += runs_of(options.name, chosen)
-            if options.confirm:
-                runs += runs_of(f"{options.name}/confirm", compare.confirm_best(options, chosen))
+            for results in compare.results_of(parse([*arguments, "--no-fit"])):
+                runs += runs_of(results)
         found.append(Records(name, runs))
     return found
 

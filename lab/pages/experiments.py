@@ -17,7 +17,7 @@ from convblocks.compare.grid import paired_difference
 from convblocks.compare.report import results_table
 from convblocks.compare.results import by_overrides, read_results, time_to
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
-from convblocks.compare.trials import command_line, overrides_for
+from convblocks.compare.trials import command_line, options_for
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import save_in_both_themes
@@ -128,7 +128,7 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
 
 def command_of(result: RunResult) -> str:
     """The command that repeats a single run, under a new name."""
-    options = command_line(overrides_for(result.arch, result.overrides))
+    options = command_line(options_for(result.arch, result.overrides))
     return shlex.join(["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)])
 
 

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from convblocks.compare.analysis import compare, summarise
+
+# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import ranking
 from convblocks.compare.report import results_table
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
-
-# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
-from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, count_text, number, share

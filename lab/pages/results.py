@@ -10,10 +10,10 @@ from torch import nn
 
 from convblocks.compare.analysis import ArmSummary, Comparison, compare, mean_validation
 from convblocks.compare.details import differences_tables, notebook_table, times_table
+from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import over_all_runs, winner
 from convblocks.compare.results import by_overrides, read_results
 from convblocks.compare.sweep import sweep_figure
-from convblocks.compare.training import multiply_adds
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
 from convblocks.figures.estimates import NOTHING

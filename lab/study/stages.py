@@ -30,12 +30,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from convblocks.compare.details import origin_tables
-from convblocks.compare.launcher import hide_launcher
+from convblocks.compare.launch import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
-from convblocks.compare.training import Arm, confirm, finish, refuse_conflict, refuse_missing
+from convblocks.compare.train import refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
@@ -60,6 +60,9 @@ from lab.study.report import (
     winner_titles,
 )
 
+# The networks of the protocol, whatever others there are.
+NETWORKS = ("mlp", "maxpool", "batchnorm")
+
 # Options that the study's protocol sets.
 SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")
 
@@ -78,7 +81,7 @@ def main(arguments: list[str]) -> None:
         options = parse(arguments[1:])
         hide_launcher()
         RunDirectory(options.name, options.root).refuse_run()
-        options.start = launch(options, options.overrides)
+        options.start = launch(options)
         STAGES[arguments[0]](options)
 
 
@@ -87,14 +90,15 @@ def parse(arguments: list[str]) -> Namespace:
     for argument in arguments:
         if (option := argument.partition("=")[0]) in SETTLED:
             raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
-    options = parse_comparison(["--name", "study", *arguments])
+    networks = [] if {"--arch", "--model"} & {word.partition("=")[0] for word in arguments} else ["--arch", *NETWORKS]
+    options = parse_comparison(["--name", "study", *networks, *arguments])
     options.arguments = arguments
     return options
 
 
 def choose(options: Namespace) -> None:
     """Find each network's best setting."""
-    results = results_of_choice(options)
+    results = list(results_of_choice(options).values())
     choices = choices_of(results)
     of_each = ", ".join(f"{arch} {' '.join(cell)}" for arch, cell in choices.items())
     report = Report(
@@ -111,9 +115,9 @@ def choose(options: Namespace) -> None:
 
 def confirm_choices(options: Namespace) -> None:
     """Judge the networks at the notebook's setting and at the chosen ones."""
-    choice = results_of_choice(options, fit=False)
+    choice = list(results_of_choice(options, fit=False).values())
     choices = choices_of(choice)
-    results = results_of_confirmation(options, choices)
+    results = list(results_of_confirmation(options, choices).values())
     decision = decide(results, choices)
     figures = {"": _sweep(choice)}
     if differences := differences_of(decision):  # none of a single network
@@ -137,7 +141,7 @@ def confirm_choices(options: Namespace) -> None:
 STAGES = {"choose": choose, "confirm": confirm_choices}
 
 
-def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
+def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunResult]:
     """All runs of the first stage; the first of them determine the others.
 
     Raises:
@@ -146,30 +150,32 @@ def results_of_choice(options: Namespace, fit: bool = True) -> list[RunResult]:
     results: dict[Trial, RunResult] = {}
     while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
         fits = fit and not options.no_fit
-        directory, configs = _directory(options, "choose"), refuse_conflict(new)
-        found = finish(directory, new, options.jobs, fit=fits, configs=configs, start=options.start)
+        found = train(_directory(options, "choose"), new, options.jobs, fits, options.start)
         if fits:
             refuse_missing(new, found)
         _refuse_missing("choose", len(new) - len(found))
         results |= found
-    return list(results.values())
+    return results
 
 
-def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> list[RunResult]:
+def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dict[Trial, RunResult]:
     """All runs of the second stage: each network at the notebook's setting and at its own best one.
 
     Raises:
         UserError: a run is missing or failed.
     """
-    arms = {
-        f"{arch} {' '.join(cell)}": Arm(arch, (*options.overrides, *cell.overrides))
+    directory, fits = _directory(options, "confirm"), not options.no_fit
+    trials = [
+        Trial(directory.name, arch, options.common, cell.overrides, seed)
         for arch, choice in choices.items()
         for cell in dict.fromkeys((NOTEBOOK, choice))
-    }
-    directory, fits = _directory(options, "confirm"), not options.no_fit
-    found = confirm(directory, arms, CONFIRMING_SEEDS, options.jobs, fit=fits, start=options.start)
-    _refuse_missing("confirm", sum(len(CONFIRMING_SEEDS) - len(own) for own in found.values()))
-    return [result for own in found.values() for result in own]
+        for seed in CONFIRMING_SEEDS
+    ]
+    found = train(directory, trials, options.jobs, fits, options.start)
+    if fits:
+        refuse_missing(trials, found)
+    _refuse_missing("confirm", len(trials) - len(found))
+    return found
 
 
 def choices_of(results: Sequence[RunResult]) -> dict[str, Cell]:
@@ -184,10 +190,10 @@ def _sweep(results: Sequence[RunResult]) -> Chart:
 
 
 def _trials_to_choose(options: Namespace, results: Sequence[RunResult]) -> list[Trial]:
-    overrides, done = (*options.overrides, (VAL_SIZE, str(HELD_OUT))), by_arch(results)
+    common, done = (*options.common, (VAL_SIZE, str(HELD_OUT))), by_arch(results)
     return [
-        Trial(f"{options.name}/choose", arch, (*overrides, *cell.overrides), seed)
-        for arch in dict.fromkeys(options.arch)
+        Trial(f"{options.name}/choose", arch, common, cell.overrides, seed)
+        for arch in options.archs
         for cell, seed in to_choose(_scores(done.get(arch, [])))
     ]
 

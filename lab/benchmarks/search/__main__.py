@@ -27,7 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convblocks.command_line import Parser
-from convblocks.compare.options import VAL_SIZE, options_of_fit
+from convblocks.compare.options import VAL_SIZE, split
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
 from lab.benchmarks.harness import at_least
@@ -75,8 +75,7 @@ def parse(arguments: list[str]) -> Namespace:
     for name, default in COUNTS.items():
         parser.add_argument(f"--{name}", type=at_least(1), default=default)
     parser.add_argument("--out", type=Path, default=LOGS / "benchmark")
-    options, others = parser.parse_known_args(arguments)
-    given = options_of_fit(others, "benchmark", parser)
+    options, given = split(parser, arguments, "benchmark")
     options.given = given if VAL_SIZE in dict(given) else (*given, (VAL_SIZE, str(HELD_OUT)))
     return options
 

@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from convblocks.compare.training import finish, refuse_missing
+from convblocks.compare.train import refuse_missing, train
 from convblocks.compare.trials import ROOT, all_trials, command_line
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
@@ -52,10 +52,10 @@ def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
 
 def gridded(options: Namespace, repeat: int) -> list[Row]:
     """Every point of the grid, once."""
-    overrides = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
+    common = (("epochs", str(options.epochs)), ("threads", "1"), *options.given)
     directory = RunDirectory(f"{NAME}/grid")
-    planned = all_trials(directory.name, [options.arch], [1000 * repeat], overrides, GRID)
-    results = finish(directory, planned, options.jobs)
+    planned = all_trials(directory.name, [options.arch], [1000 * repeat], common, GRID)
+    results = train(directory, planned, options.jobs)
     refuse_missing(planned, results)
     return [
         Row({}, {"seconds": one.seconds} | ({} if one.validation is None else {"accuracy": one.validation}))
@@ -72,5 +72,5 @@ def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
         train_trials(SearchWorker(config, None, {}), runs, jobs=1)
     else:
         planned = all_trials(name, ["mlp"], range(runs), overrides, {})
-        refuse_missing(planned, finish(RunDirectory(name, folder), planned, jobs=1))
+        refuse_missing(planned, train(RunDirectory(name, folder), planned, jobs=1))
     return [Row({}, {"seconds": (time.perf_counter() - began) / runs})]

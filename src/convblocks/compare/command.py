@@ -6,9 +6,8 @@ Runs are trained in parallel; the report says by how much a network is better, a
 command any time: finished runs are reused, interrupted ones resume.
 
   --arch NAME ...      the networks to compare, as fit takes them (default: mlp, maxpool, batchnorm)
-  --model NAME ...     or any LightningModules, with --datamodule NAME and, say, --judge val/iou:max
-  --seeds N or A,B,C   seeds 0 to N-1, or these (default: 10)
-  --epochs N           passes over the training images (default: the config's, else 5)
+  --model NAME ...     or any LightningModules, with --data NAME
+  --seeds N or A,B,C   seeds 0 to N-1, or these, or A-B (default: 10)
   --grid KEY=V1,V2     sweep an option of fit, such as lr=1e-3,1e-2; may be repeated
   --confirm N          train each network's best setting of the grid again with N fresh seeds, on all training images
   --jobs N             parallel trials (default: as many as CPUs)
@@ -29,25 +28,25 @@ Examples:
   convblocks compare --name onecycle --config configs/onecycle.yaml --arch maxpool batchnorm --seeds 5
 """
 
-import math
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NoReturn
 
+from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
 from convblocks.compare.grid import analyse, best_settings
-from convblocks.compare.launcher import hide_launcher, launcher_of_several
+from convblocks.compare.launch import Start, hide_launcher, launcher_of_several
 from convblocks.compare.more_runs import more_runs
-from convblocks.compare.options import MOST_TRIALS, is_validated, launch, parse
+from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
-from convblocks.compare.training import Arm, confirm, finish, on_all_images, refuse_conflict, refuse_missing
-from convblocks.compare.trials import Start, Trial, all_trials
-from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.compare.train import on_all_images, refuse_missing, train
+from convblocks.compare.trials import Trial
+from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import publish, repeat_of
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
@@ -66,73 +65,70 @@ def main(arguments: list[str]) -> None:
         report_on_file(arguments)
         return
     quiet_lightning()
-    launched = dict(os.environ)
     with rank_zero_errors():
         options = parse(arguments)
-        if options.trial is None and (launcher := launcher_of_several()):
+        if options.trial is not None:
+            become(options.trials, options.trial)
+        if launcher := launcher_of_several():
             raise UsageError(
                 f"{launcher} is for the processes of one trial: write --trial NUMBER, or leave {launcher} out, since "
                 "with --trainer.devices N this starts N processes for each trial itself"
             )
         hide_launcher()
-        RunDirectory(options.name, options.root).refuse_run()
-        trials = trials_of(options)
-        configs = refuse_conflict(trials)
-        settings = [config.settings for config in configs.values()]
-        if len({as_json(one) for one in settings}) < len(settings):
-            raise UsageError("--grid: two of its values are the same")
-        if options.confirm and not all(map(is_validated, settings)):
-            raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
-        if options.trial is not None:
-            become(trials, options.trial, launched)
-    directory = RunDirectory(options.name, options.root)
-    start = launch(options, options.overrides)
-    results = finish(directory, trials, options.jobs, fit=not options.no_fit, configs=configs, start=start)
-    repeat, confirmed = repeat_of("compare", arguments), list[RunResult]()
-    try:
-        if options.confirm and len(results) == len(trials):
-            confirmed = confirm_best(options, list(results.values()), start)
-    except UserError as error:
-        if results and not isinstance(error, Stopped):
-            publish(report_of(analyse(list(results.values())), repeat=repeat), directory)
-        raise
-    if results:
-        analysis = analyse(list(results.values()), confirmed)
-        publish(report_of(analysis, more_runs(analysis, options, arguments), repeat), directory)
-    refuse_missing(trials, results)
+        directory = RunDirectory(options.name, options.root)
+        directory.refuse_run()
+        start = launch(options)
+        plans = plans_of(options.trials, options.jobs)
+        refuse_no_choice(options, plans)
+        refuse_conflicts(options.trials, plans)
+    found, confirmed = results_of(options, start, plans)
+    is_confirmed = len(confirmed) == options.confirm * len(options.archs)
+    if found:
+        analysis = analyse(list(found.values()), list(confirmed.values()) if is_confirmed else [])
+        more = more_runs(analysis, options, arguments)
+        publish(report_of(analysis, more, repeat_of("compare", arguments)), directory)
+    refuse_missing(options.trials, found)
+    if not is_confirmed:
+        raise UserError("some runs with fresh seeds are not done: the same command without --no-fit carries on")
 
 
-def trials_of(options: Namespace) -> list[Trial]:
-    """All trials of a comparison."""
-    points = math.prod(len(values) for values in options.grid.values())
-    if (count := len(options.arch) * len(options.seeds) * points) > MOST_TRIALS:
-        raise UsageError(f"these are {count:,} trials, and {MOST_TRIALS:,} are the most: give fewer --seeds or values")
-    known = [arch for arch in ARCHITECTURES if arch in options.arch]
-    archs = [*known, *(arch for arch in dict.fromkeys(options.arch) if arch not in ARCHITECTURES)]
-    trials = all_trials(options.name, archs, options.seeds, options.overrides, options.grid)
-    if len({trial.run.path for trial in trials}) < len(trials):
-        raise UsageError("--grid: two of its values would be kept under the same name")
-    return trials
-
-
-def confirm_best(options: Namespace, results: Sequence[RunResult], start: Start | None = None) -> list[RunResult]:
-    """The runs with ``--confirm`` fresh seeds of each network's best setting; ``start`` is that of ``fit_all``.
+def results_of(
+    options: Namespace, start: Start | None = None, plans: Plans | None = None
+) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
+    """The results of the trials, and of those with fresh seeds that confirm the best settings; trains missing ones.
 
     Raises:
-        UserError: some failed or, with ``--no-fit``, are missing.
+        UserError: a run with other settings is in the way.
     """
+    jobs, fit = options.jobs, not options.no_fit
+    found = train(RunDirectory(options.name, options.root), options.trials, jobs, fit, start, plans)
+    if not options.confirm or len(found) < len(options.trials):
+        return found, {}
+    again = confirming_trials(options, found)
+    return found, train(RunDirectory(again[0].comparison, options.root), again, jobs, fit, start)
+
+
+def refuse_no_choice(options: Namespace, plans: Plans) -> None:
+    """Raise a UsageError for a grid with the same setting twice, or whose best setting cannot be chosen."""
+    if len({as_json(plan.settings) for plan in plans.values()}) < len(plans):
+        raise UsageError("--grid: two of its values are the same")
+    if options.confirm and not all(plan.is_validated for plan in plans.values()):
+        raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
+
+
+def confirming_trials(options: Namespace, results: Mapping[Trial, RunResult]) -> list[Trial]:
+    """The trials with fresh seeds of each network's best setting, on all training images."""
     first = max(options.seeds) + 1
-    best = by_arch(best_settings(results))
-    arms = {arch: Arm(arch, on_all_images(runs[0].overrides)) for arch, runs in best.items()}
-    directory = RunDirectory(f"{options.name}/confirm", options.root)
-    seeds = range(first, first + options.confirm)
-    found = confirm(directory, arms, seeds, options.jobs, fit=not options.no_fit, start=start)
-    if missing := sum(options.confirm - len(runs) for runs in found.values()):
-        raise UserError(f"{missing} runs with fresh seeds are not done: leave out --no-fit to train them")
-    return [result for runs in found.values() for result in runs]
+    best = {(runs[0].arch, runs[0].overrides) for runs in by_arch(best_settings(list(results.values()))).values()}
+    return [
+        replace(trial, comparison=f"{options.name}/confirm", common=on_all_images(trial.common), seed=seed)
+        for arm, trial in {trial.arm: trial for trial in results}.items()
+        if arm in best
+        for seed in range(first, first + options.confirm)
+    ]
 
 
-def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str]) -> NoReturn:
+def become(trials: Sequence[Trial], number: int) -> NoReturn:
     """Replace this process by fit for one trial: signals and the launcher then reach the run itself.
 
     Raises:
@@ -140,4 +136,4 @@ def become(trials: Sequence[Trial], number: int, environment: Mapping[str, str])
     """
     if not 0 <= number < len(trials):
         raise UsageError(f"--trial {number}: there are trials 0 to {len(trials) - 1}")
-    os.execve(sys.executable, [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()], environment)
+    os.execv(sys.executable, [sys.executable, "-m", "convblocks", "fit", *trials[number].arguments()])

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 from convblocks import wings
 
+# What every trial needs, whatever else its server is for.
+IMPORTS = ("convblocks.run.fit", "convblocks.compare.dry_run")
+
 if TYPE_CHECKING:  # not available on all systems
     from multiprocessing.context import ForkServerContext, SpawnContext
 
@@ -28,7 +31,7 @@ def fork_server(module: ModuleType) -> "ForkServerContext | SpawnContext":
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module.__name__, *wings.modules(), "convblocks.compare.unblock_sigint"])
+    context.set_forkserver_preload([module.__name__, *IMPORTS, *wings.modules(), "convblocks.compare.unblock_sigint"])
     resource_tracker.ensure_running()  # otherwise forkserver starts it below, which would unblock SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C during the server's imports prints a traceback
     try:

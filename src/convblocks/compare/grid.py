@@ -10,7 +10,6 @@ import msgspec
 from convblocks.compare.analysis import Comparison, compare, mean_validation, unit_of
 from convblocks.compare.results import by_overrides, is_number
 from convblocks.compare.statistics import sign_flip_test
-from convblocks.compare.trials import settings_name
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch
 from convblocks.run.result import Overrides, RunResult
@@ -90,7 +89,7 @@ def as_numbers(analysis: Analysis) -> dict[str, Any]:
     at_settings = analysis.at_settings.items()
     return {
         "comparison": analysis.main and _numbers(analysis.main),
-        "settings": {settings_name(overrides): _numbers(comparison) for overrides, comparison in at_settings},
+        "settings": {str(dict(overrides)): _numbers(comparison) for overrides, comparison in at_settings},
         "pairs": _timeless(msgspec.to_builtins(analysis.pairs)),
     }
 

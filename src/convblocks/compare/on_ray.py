@@ -9,7 +9,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from convblocks.compare.trials import Process, Running, Start, Trial, fit_all
+from convblocks.compare.launch import Process, Running, Start, fit_all
+from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
 from convblocks.run.result import Overrides
 
@@ -23,8 +24,8 @@ CONNECT_SECONDS = 5
 STOP_SECONDS = 30
 
 
-def connect(overrides: Overrides) -> tuple[Start, int]:
-    """What starts trials with these overrides on the cluster, and how many it has room for.
+def connect(options: Overrides) -> tuple[Start, int]:
+    """What starts trials with these options on the cluster, and how many it has room for.
 
     A trial takes ``--threads`` CPUs, and one GPU where the cluster has some and the trial may use them.
 
@@ -42,7 +43,7 @@ def connect(overrides: Overrides) -> tuple[Start, int]:
         hint = "start one with ray start --head, and on each other node ray start --address HOST:6379"
         raise UserError(f"there is no Ray cluster {where}: {hint}") from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    given = dict(overrides)
+    given = dict(options)
     needs = {"CPU": int(given["threads"])}
     if any("GPU" in node for node in nodes) and given.get("trainer.accelerator") != "cpu":
         needs["GPU"] = 1
@@ -56,10 +57,10 @@ def connect(overrides: Overrides) -> tuple[Start, int]:
     task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0))(_run)
     folder = str(Path.cwd())
 
-    def start(trial: Trial) -> tuple[Process, None]:
+    def start(trial: Trial) -> Process:
         stop = trial.log.with_suffix(".stop")
         stop.unlink(missing_ok=True)
-        return _Task(task.remote(trial, folder, environment, stop), stop), None
+        return _Task(task.remote(trial, folder, environment, stop), stop)
 
     return start, places
 

@@ -1,35 +1,17 @@
-"""The trials of a comparison: their run directories, and running them side by side."""
+"""A trial: a command line of ``fit`` with a seed, in a run directory that its options determine."""
 
 import hashlib
 import itertools
-import multiprocessing
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from ctypes import c_double
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from importlib.util import find_spec
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 from convblocks import wings
-from convblocks.compare.fork import fork_server
-from convblocks.compare.results import after
-from convblocks.compare.shared_progress import SharedProgress
-from convblocks.console import status_of
-from convblocks.errors import Stopped, UserError
+from convblocks.errors import UserError
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run import fit, signals
 from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import Overrides, RunResult
-
-POLL_SECONDS = 0.5
+from convblocks.text import as_json
 
 # The option that sets where a trial is kept, not what it computes.
 ROOT = "trainer.default_root_dir"
@@ -37,66 +19,78 @@ ROOT = "trainer.default_root_dir"
 # Options of where and how a trial runs, not of what it computes.
 NO_SETTINGS = (ROOT, *wings.options())
 
-# The option that only a user's own module has; it decides which checkpoint is the best, not how it is trained.
-JUDGE = "judge"
-
-# Options whose values are paths.
+# Options whose values are paths: a trial is found again when the folder above them has moved.
 PATHS = ("config", "data.root")
 
-# Well below the limit of a RunDirectory.
+# Well below the limit of a file system.
 LONGEST_NAME = 150
-
-STOPPED = "stopped: the same command carries on"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An ordinary run of fit, in a directory that its settings determine."""
+    """A run of ``fit``. Its result, and how far it has got, are read from its run directory.
+
+    Args:
+        comparison: The folder of all trials, below ``lightning_logs``.
+        arch: What is trained: a network or a LightningModule.
+        common: The options that all trials share.
+        chosen: The options by which it differs from others.
+        seed: Of weights, image order and augmentation.
+        option: The option of ``fit`` that takes ``arch``: "arch" or "model".
+    """
 
     comparison: str
     arch: str
-    overrides: Overrides
+    common: Overrides
+    chosen: Overrides
     seed: int
+    option: str = "arch"
+
+    @property
+    def overrides(self) -> Overrides:
+        """All of its options but those that every trial has."""
+        return self.common + self.chosen
+
+    @property
+    def arm(self) -> tuple[str, Overrides]:
+        """What it shares with the trials of other seeds."""
+        return self.arch, self.overrides
 
     @property
     def name(self) -> str:
-        return f"{self.comparison}/{self.arch}/{settings_name(self.overrides)}/seed_{self.seed}"
+        """``compare/maxpool,lr=1e-3/1f3a9c2e/seed_0``: what differs, a hash of what all trials share, the seed."""
+        words = ",".join([self.arch, *(f"{option}={value}" for option, value in _short(self.chosen).items())])
+        if len(words) > LONGEST_NAME:
+            words = f"{words[: LONGEST_NAME - 9]},{_hash(words)}"
+        return f"{self.comparison}/{words}/{_hash(as_json(_short(self.common)))}/seed_{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """``maxpool lr=1e-3 seed 0``."""
+        return " ".join([self.arch, *(f"{option}={value}" for option, value in self.chosen), f"seed {self.seed}"])
 
     @property
     def run(self) -> RunDirectory:
-        return RunDirectory(self.name, root_of(self.overrides))
-
-    @property
-    def epochs(self) -> int:
-        return int(dict(self.overrides)["epochs"])
-
-    @property
-    def judge(self) -> Judge:
-        return judge_of(self.overrides)
+        return RunDirectory(self.name, root_of(self.common))
 
     @property
     def log(self) -> Path:
         """The output of the run."""
-        folder = RunDirectory(self.comparison, root_of(self.overrides)).path
-        return folder / "logs" / f"{self.run.name.replace('/', '_')}.log"
+        folder = RunDirectory(self.comparison, root_of(self.common)).path
+        return folder / "logs" / f"{self.name.replace('/', '_')}.log"
 
     def arguments(self) -> list[str]:
-        """The command line of fit that starts or resumes the run."""
-        own = [*choice_of(self.arch, self.overrides), "--seed", str(self.seed), "--name", self.run.name, "--resume"]
-        return [*command_line(overrides_for(self.arch, self.overrides)), *own]
+        """The words of ``fit`` that start or resume the run."""
+        options = self.overrides if self.option == "model" else options_for(self.arch, self.overrides)
+        own = (self.option, self.arch), ("seed", str(self.seed)), ("name", self.name)
+        return [*command_line([*options, *own]), "--resume"]
 
     def result(self) -> RunResult | None:
-        """The result after this trial's epochs; None if the run is not done.
-
-        Raises:
-            UserError: it is of another network or seed.
-        """
-        result = self.run.result_after(self.epochs)
-        if result is None:
+        """The result; None if the run is not done, or its summary is damaged: a resume writes it again."""
+        try:
+            return replace(self.run.read_result(), overrides=self.overrides)
+        except (OSError, UserError):
             return None
-        if (result.arch, result.seed) != (self.arch, self.seed):
-            raise UserError(f"{self.run.summary} is of {result.arch}, seed {result.seed}: move that run away")
-        return replace(after(result, self.epochs), overrides=self.overrides)
 
     def metrics(self) -> list[dict[str, float]]:
         """The rows of its metrics so far; none if they are not readable, since the run rewrites them."""
@@ -106,163 +100,42 @@ class Trial:
             return []
 
 
-def judge_of(overrides: Overrides) -> Judge:
-    """The judge that these name, or that of networks."""
-    return Judge.parse(dict(overrides)[JUDGE]) if JUDGE in dict(overrides) else ACCURACY
+def all_trials(
+    comparison: str,
+    archs: Sequence[str],
+    seeds: Sequence[int],
+    common: Overrides,
+    grid: Mapping[str, Sequence[str]],
+    option: str = "arch",
+) -> list[Trial]:
+    """Every network with every seed at every point of the grid."""
+    points = [tuple(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    product = itertools.product(points, archs, seeds)
+    return [Trial(comparison, arch, common, point, seed, option) for point, arch, seed in product]
 
 
-def choice_of(arch: str, overrides: Overrides) -> list[str]:
-    """The option of fit for a network or, where these name a judge, for a user's own module."""
-    return ["--model" if JUDGE in dict(overrides) else "--arch", arch]
-
-
-def overrides_for(arch: str, overrides: Overrides) -> Overrides:
-    """Those that apply to a network: a registered one takes no arguments."""
+def options_for(arch: str, options: Overrides) -> Overrides:
+    """The options that apply to a network: a registered one takes no arguments."""
     registered = arch in ARCHITECTURES
-    return tuple(pair for pair in overrides if not (registered and pair[0].startswith("network.")))
+    return tuple(pair for pair in options if not (registered and pair[0].startswith("network.")))
 
 
-def command_line(overrides: Overrides) -> list[str]:
-    """Overrides as options of fit; a config comes first, since later options win."""
-    ordered = sorted(overrides, key=lambda setting: setting[0] != "config")
+def command_line(options: Sequence[tuple[str, str]]) -> list[str]:
+    """Options as words of ``fit``; a config comes first, since later options win."""
+    ordered = sorted(options, key=lambda pair: pair[0] != "config")
     return [f"--{option}={value}" for option, value in ordered]
 
 
-def settings_name(overrides: Overrides) -> str:
-    """Overrides as the name of a directory: ``epochs=5,lr=0.01``, with the last part of paths only."""
-    short = {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in overrides}
-    name = ",".join(f"{option}={value}" for option, value in short.items() if option not in (*NO_SETTINGS, JUDGE))
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[: LONGEST_NAME - 11]},{hashlib.sha256(name.encode()).hexdigest()[:10]}"
-
-
-def root_of(overrides: Overrides) -> Path:
+def root_of(options: Overrides) -> Path:
     """The folder in which ``lightning_logs`` lies."""
-    return Path(dict(overrides).get(ROOT, ""))
+    return Path(dict(options).get(ROOT, ""))
 
 
-def all_trials(
-    comparison: str, archs: Sequence[str], seeds: Sequence[int], overrides: Overrides, grid: dict[str, list[str]]
-) -> list[Trial]:
-    """Every architecture with every seed at every point of the grid."""
-    points = [tuple(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    product = itertools.product(points, archs, seeds)
-    return [Trial(comparison, arch, overrides + point, seed) for point, arch, seed in product]
+def _short(options: Overrides) -> dict[str, str]:
+    """The options that change what is computed, in the order of their names, with the last part of paths only."""
+    kept = [pair for pair in options if pair[0] not in NO_SETTINGS]
+    return {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in sorted(kept)}
 
 
-AnyTrial = TypeVar("AnyTrial", bound=Trial)
-
-
-class Process(Protocol):
-    """What ``fit_all`` needs of a process of multiprocessing, or of something that stands for one elsewhere."""
-
-    @property
-    def sentinel(self) -> int | Connection:
-        """What is ready to be read once the process has ended."""
-
-    @property
-    def exitcode(self) -> int | None: ...
-
-    def terminate(self) -> None: ...
-
-    def join(self) -> None: ...
-
-
-# Starts a trial; the second value is the share of its steps that are done, None if it cannot be known.
-Start = Callable[[Trial], tuple[Process, c_double | None]]
-
-
-@dataclass
-class Running(Generic[AnyTrial]):
-    """A trial, the process that runs it, and the share of its steps that are done, if known."""
-
-    trial: AnyTrial
-    process: Process
-    done: c_double | None
-
-
-def fit_all(
-    next_trial: Callable[[], AnyTrial | None],
-    jobs: int,
-    watch: Callable[[list[Running[AnyTrial]]], None],
-    start: Start | None = None,
-) -> Generator[tuple[AnyTrial, int], None, None]:
-    """Run trials side by side, and yield each when it ends, with its exit status: below 0 the signal that killed it.
-
-    ``next_trial`` is asked for a trial whenever one can start; it returns None if there is none for now. Every trial
-    has its own process, which ``start`` starts; by default it is forked from a server that has done the imports.
-    ``watch`` is called twice a second with the running trials. When the generator is closed, for example by Ctrl-C,
-    they are terminated.
-
-    Raises:
-        Stopped: this process received one of the signals of ``signals``.
-    """
-    start = start or _forks()
-    running: list[Running[AnyTrial]] = []
-    try:
-        while True:
-            while len(running) < jobs and (trial := next_trial()):
-                trial.log.parent.mkdir(parents=True, exist_ok=True)
-                running.append(Running(trial, *start(trial)))
-            if not running:
-                return
-            wait([one.process.sentinel for one in running], timeout=POLL_SECONDS)
-            if number := signals.received():
-                raise Stopped(number, STOPPED)
-            watch(running)
-            for one in [one for one in running if one.process.exitcode is not None]:
-                running.remove(one)
-                yield one.trial, one.process.exitcode or 0
-    finally:
-        for one in running:
-            one.process.terminate()
-        for one in running:
-            one.process.join()
-
-
-@contextmanager
-def friendly_stops() -> Iterator[None]:
-    """Ends ``fit_all`` at a signal; that and Ctrl-C print how to carry on.
-
-    Raises:
-        Stopped: Ctrl-C.
-    """
-    with signals.recorded():
-        try:
-            yield
-        except KeyboardInterrupt as error:
-            raise Stopped(signal.SIGINT, STOPPED) from error
-
-
-def _forks() -> Start:
-    """Starts trials on this machine."""
-    context = fork_server(fit)
-
-    def start(trial: Trial) -> tuple[Process, c_double]:
-        done = context.RawValue(c_double, 0.0)
-        process = context.Process(target=_fit, args=(trial, done))
-        process.start()
-        return process, done
-
-    return start
-
-
-def _fit(trial: Trial, done: c_double) -> None:
-    """Run a trial in this process, with its output in its log; exits with the status of fit."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    with trial.log.open("a") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
-    sys.argv = ["convblocks", "fit", *trial.arguments()]
-    # Lightning starts this module again for each further process of the trial.
-    sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
-    sys.exit(status_of(partial(fit.main, callbacks=[SharedProgress(done)]), trial.arguments()))
-
-
-def _die_with_parent() -> None:
-    """Otherwise the trial of a killed comparison would go on beside the one that the next call starts."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
