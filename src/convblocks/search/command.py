@@ -39,49 +39,36 @@ Examples:
 import os
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
 from statistics import median
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from convblocks import wings
-from convblocks.command_line import Parser
-from convblocks.compare.launcher import hide_launcher, launcher_of_several
-from convblocks.compare.options import (
-    LAUNCHERS,
-    chosen,
-    config_of,
-    default_epochs,
-    is_validated,
-    launch,
-    options_of_fit,
-    refuse_arguments_of_networks,
-    refuse_out_of_range,
-)
-from convblocks.compare.progress import Column, Progress
-from convblocks.compare.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
-from convblocks.compare.wording import settings_text
+from convblocks.compare.dry_run import plans_of
+from convblocks.compare.launch import Running, Start, fit_all, friendly_stops, hide_launcher, launcher_of_several
+from convblocks.compare.options import launch, own_parser, parse_shared, refuse_arguments_of_networks
+from convblocks.compare.progress import Progress
+from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
-from convblocks.run.parser import by_option
+from convblocks.run.config import Config
 from convblocks.run.progress import terminal
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import Overrides
 from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
 from convblocks.search.storage import storage_errors, without_password
-from convblocks.search.worker import FAILED, MOST_TRIES, SearchWorker, best_first, ending_of
+from convblocks.search.worker import FAILED, MOST_TRIES, SearchWorker, ending_of
 from convblocks.text import counted, duration
 
 # Larger numbers are typing errors.
-LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
+LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100)}
 
 
 @storage_errors()
@@ -100,8 +87,8 @@ def main(arguments: list[str]) -> None:
         raise UsageError(f"{launcher} is for the processes of one run: start this command several times, without it")
     hide_launcher()
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
+    start = launch(options)
     worker = open_search(options)
-    start = launch(options, options.config.overrides)
     try:
         with friendly_stops():
             if not options.no_fit:
@@ -114,79 +101,59 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """The options, with the ``config`` of the search."""
-    parser = Parser()
-    parser.add_argument("--arch", nargs="+")
-    parser.add_argument("--model", nargs="+")
+    """The options, with the ``config`` of the search and the number of ``confirming`` runs that follow."""
+    parser = own_parser("search", range(5))
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--epochs", type=int)
     parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
     parser.add_argument("--confirm", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=int)
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="local")
     parser.add_argument("--storage", default="")
-    parser.add_argument("--name", default="search")
-    parser.add_argument("--no-fit", action="store_true")
-    options, others = parser.parse_known_args([word for words in by_option(arguments) for word in words])
-    refuse_out_of_range(options, LIMITS)
-    given = options_of_fit(others, "search", parser)
-    archs = chosen(options, given)
-    if archs is None:
+    options = parse_shared(parser, arguments, "search", LIMITS)
+    if not options.archs:
         raise UsageError(f"--arch is required: choose among {', '.join(ARCHITECTURES)}, or give a class as --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
-    if options.seed + options.seeds >= 2**32:
-        raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
-    epochs = default_epochs(archs[0], given) if options.epochs is None else options.epochs
-    overrides = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
-    searched = space.parse(options.space, list(dict(overrides)))
-    own = options.seed, options.sampler, options.pruner, options.storage
-    options.config = SearchConfig(options.name, tuple(archs), overrides, searched, *own)
-    options.confirming = (min(options.confirm, options.trials) + 1) * options.seeds if options.confirm else 0
+    options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
+    if options.seeds[-1] >= 2**32:
+        raise UsageError(f"--seed {options.seed} leaves no {len(options.seeds)} seeds below 2^32 to confirm with")
+    searched = space.parse(options.space, list(dict(options.common)))
+    refuse_arguments_of_networks(options.archs, [*dict(options.common), *searched])
+    own = options.seed, options.sampler, options.pruner, options.storage, options.option
+    options.config = SearchConfig(options.name, tuple(options.archs), options.common, searched, *own)
+    options.confirming = (min(options.confirm, options.trials) + 1) * len(options.seeds) if options.confirm else 0
     options.repeat = repeat_of("search", [without_password(word) for word in arguments])
     return options
 
 
 def open_search(options: Namespace) -> SearchWorker:
-    """A worker for the search, new or continued.
+    """A worker for the search, new or continued, whose settings are tried all over the space.
 
     Raises:
-        UsageError: options or a space that fit does not take.
+        UsageError: options or a space that fit does not take, or no data to choose or to confirm by.
         UserError: it is another search, or there is none to report on.
     """
     config: SearchConfig = options.config
     config.directory.refuse_run()
-    chance, fingerprint = check(config, confirms=options.confirm > 0)
     if options.no_fit and not config.directory.exists():
         raise UserError(f"there is no search {config.directory.path}: leave out --no-fit to begin it")
-    return SearchWorker(config, chance, fingerprint)
+    corners = [
+        config.trial(0, {space.ARCH: arch, **point}) for arch in config.archs for point in space.corners(config.space)
+    ]
+    plans = plans_of(corners, options.jobs)
+    if not all(plan.is_validated for plan in plans.values()):
+        raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
+    return SearchWorker(config, plans[corners[0].arm], *look_at_data(corners[0], confirms=options.confirm > 0))
 
 
-def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str, str]]:
-    """Check settings all over the space as fit does; returns the accuracy of chance and the MD5s of the images.
-
-    Args:
-        config: Of the search.
-        confirms: Whether the best settings are to be judged by test images.
+def look_at_data(trial: Trial, confirms: bool) -> tuple[float | None, dict[str, str]]:
+    """The accuracy of chance on validation images, and the MD5 of each part of the images' data; other data have none.
 
     Raises:
-        UsageError: settings that fit refuses, or no validation images.
+        UsageError: there are no test images to confirm by.
     """
-    refuse_arguments_of_networks(config.archs, [*dict(config.overrides), *config.space])
-    for arch in config.archs:
-        for point in space.corners(config.space):
-            overrides = config.overrides + space.as_overrides(point)
-            of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
-    settings = of_fit.settings
-    wings.check(settings)
-    if not is_validated(settings):
-        raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
-    data = of_fit.make_data()
+    data = Config.parse(trial.arguments()).make_data()
     if not isinstance(data, ImageDataModule):
         return None, {}
     data.prepare_data()
@@ -203,11 +170,11 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, confirming: int =
     Args:
         worker: Of the search.
         wanted: The number of trials.
-        jobs: Runs side by side.
+        jobs: How many run at a time.
         confirming: The number of runs that follow, for the user to know.
         start: That of ``fit_all``.
     """
-    config, runs = worker.config, counted(confirming, "confirming run")
+    runs = counted(confirming, "confirming run")
 
     def watch(running: list[Running[SearchTrial]]) -> None:
         for job in running:
@@ -216,41 +183,25 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, confirming: int =
         progress.update(running)
 
     def status() -> str:
-        """Where the search is, and what the confirming runs will take if each is as long as half of the trials."""
-        trials = worker.trials()
-        seconds = [one.duration.total_seconds() for one in best_first(trials, config.judge) if one.duration]
+        """Where the search is, and what the confirming runs will take if each is as long as a complete trial."""
+        seconds = [found.duration.total_seconds() for found in worker.best() if found.duration]
         then = f", then {runs}, some {duration(median(seconds) * confirming / jobs)}" if seconds and confirming else ""
-        return so_far(trials, config) + then
+        return so_far(worker) + then
 
     if confirming and worker.ended() < wanted:
-        epochs = counted(int(dict(config.overrides)["epochs"]), "epoch")
-        echo(
-            f"{counted(wanted, 'trial')}, then {runs} of {epochs}: the best settings and the default, with fresh seeds"
-        )
-    progress = Progress(wanted, terminal(), *columns_of(config, wanted), worker.ended(), status)
+        each = f"{runs} of {counted(worker.plan.epochs, 'epoch')}"
+        echo(f"{counted(wanted, 'trial')}, then {each}: the best settings and the default, with fresh seeds")
+    progress = Progress(wanted, lambda trial: worker.plan, worker.config.common, terminal(), worker.ended(), status)
     with progress, closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
         for trial, exit_status in ends:
             if (result := worker.tell(trial, exit_status)) is not None:
                 progress.finish(trial, result, worker.ended())
 
 
-def columns_of(config: SearchConfig, wanted: int) -> tuple[list[Column], Overrides]:
-    """The columns that distinguish the trials, and the settings that they share."""
-    width = max(map(len, config.archs))
-    columns = [
-        Column("trial", lambda trial: trial.name.rpartition("/")[2], len(f"trial_{wanted - 1}")),
-        *([Column("network", lambda trial: trial.arch, width)] if len(config.archs) > 1 else []),
-        Column("setting", lambda trial: settings_text(trial.overrides, list(config.space)), stays=False),
-    ]
-    option = choice_of("", config.overrides)[0].removeprefix("--")
-    arch = () if len(config.archs) > 1 else ((option, config.archs[0]),)
-    return columns, (*arch, ("seed", str(config.seed)), *config.overrides)
-
-
-def so_far(trials: Sequence[FrozenTrial], config: SearchConfig) -> str:
+def so_far(worker: SearchWorker) -> str:
     """The best trial, and the numbers of those without a result."""
-    best, ends = best_first(trials, config.judge), Counter(map(ending_of, trials))
-    parts = [f"best {config.judge.text(best[0].values[0])} (trial_{best[0].number})"] if best else []
+    judge, best, ends = worker.plan.judge, worker.best(), Counter(map(ending_of, worker.trials()))
+    parts = [f"best {judge.text(best[0].values[0])} (trial_{best[0].number})"] if best else []
     return ", ".join([*parts, *(f"{ends[how]} {how}" for how in ("pruned", "collapsed", "failed") if ends[how])])
 
 
@@ -264,14 +215,14 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
     if running and not options.no_fit:
         echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
         return
-    if not best_first(trials, config.judge):
-        raise UserError(f"no trial of {config.name} ran to its end: {so_far(trials, config) or 'there is none'}")
+    if not worker.best():
+        raise UserError(f"no trial of {config.name} ran to its end: {so_far(worker) or 'there is none'}")
     try:
-        confirmed = confirm_best(config, trials, options, start)
+        confirmed = confirm_best(worker, options, start)
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    report(config, trials, confirmed, options.repeat)
+    report(worker, confirmed, options.repeat)
     if failed := [found for found in trials if found.state == TrialState.FAIL]:
         reason = f"trial_{failed[0].number}: {failed[0].user_attrs.get(FAILED)}"
         raise UserError(f"{counted(len(failed), 'trial')} of {len(trials)} failed; {reason}")

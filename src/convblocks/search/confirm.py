@@ -4,22 +4,31 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial
-
 from convblocks.compare.analysis import unit_of
+from convblocks.compare.launch import Start
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval, permutation_test
-from convblocks.compare.training import Arm, confirm, on_all_images
-from convblocks.compare.trials import Start
+from convblocks.compare.train import on_all_images, refuse_missing, train
+from convblocks.compare.trials import Trial
 from convblocks.figures.estimates import Estimate
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import RunResult
-from convblocks.search.config import SearchConfig
-from convblocks.search.worker import best_first
+from convblocks.run.result import Overrides, RunResult
+from convblocks.search.worker import SearchWorker
 
 DEFAULT = "default"
 
 # The test set is read once: at the end of a run.
-TEST_ONCE = {"trainer.limit_val_batches": "0"}
+TEST_ONCE = ("trainer.limit_val_batches", "0")
+
+
+@dataclass(frozen=True)
+class FreshTrial(Trial):
+    """A run with a fresh seed of what a trial of the search chose, or of the default."""
+
+    setting: str = DEFAULT
+
+    @property
+    def label(self) -> str:
+        return f"{self.setting} seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -42,23 +51,17 @@ class Confirmed:
     beats_default: bool = False
 
     @property
-    def trained(self) -> list[RunResult]:
-        return [run for run in self.runs if not run.failed]
-
-    @property
     def score(self) -> Estimate | None:
         """The mean of the runs that trained."""
-        return mean_interval([run.score for run in self.trained], unit_of(self.trained)) if self.trained else None
+        scores = scores_of(self.runs)
+        return mean_interval(scores, unit_of(self.runs)) if scores else None
 
 
-def confirm_best(
-    config: SearchConfig, trials: Sequence[FrozenTrial], options: Namespace, start: Start | None = None
-) -> list[Confirmed]:
+def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None = None) -> list[Confirmed]:
     """Train the best settings and the default with fresh seeds, if that is not done; best first, the default last.
 
     Args:
-        config: Of the search.
-        trials: All of its trials.
+        worker: Of the search, whose trials have ended.
         options: How many of the best to ``confirm`` (with 0 nothing is trained) with how many ``seeds``, the number of
             ``jobs``, and ``no_fit`` if only finished runs are to be reported.
         start: Of ``fit_all``.
@@ -69,26 +72,41 @@ def confirm_best(
     """
     if not options.confirm:
         return []
-    common = on_all_images(config.overrides, **TEST_ONCE)
-    arms: dict[str, Arm] = {}
-    seen = {}
-    for trial in best_first(trials, config.judge):
-        arch, chosen = config.chosen(trial.params)
-        arm = Arm(arch, common + chosen)
-        if arm not in arms.values() and len(arms) < options.confirm:
-            arms[f"trial_{trial.number}"], seen[f"trial_{trial.number}"] = arm, float(trial.values[0])
-    arms[DEFAULT] = Arm(next(iter(arms.values())).arch, common)
+    config = worker.config
+    common = on_all_images(config.common) + ((TEST_ONCE,) if config.option == "arch" else ())
+    arms: dict[tuple[str, Overrides], str] = {}
+    seen: dict[str, float] = {}
+    for found in worker.best():
+        own = config.trial(found.number, found.params)
+        if (own.arch, own.chosen) not in arms and len(arms) < options.confirm:
+            arms[own.arch, own.chosen], seen[own.label] = own.label, float(found.values[0])
+    arms[next(iter(arms))[0], ()] = DEFAULT
     directory = RunDirectory(f"{config.name}/confirm", config.directory.logs.parent)
-    seeds = range(config.seed + 1, config.seed + 1 + options.seeds)
-    results = confirm(directory, arms, seeds, options.jobs, not options.no_fit, start)
-    return [compare(name, seen.get(name), runs, results[DEFAULT]) for name, runs in results.items() if runs]
+    trials = [
+        FreshTrial(directory.name, arch, common, chosen, seed, config.option, setting)
+        for (arch, chosen), setting in arms.items()
+        for seed in options.seeds
+    ]
+    results = train(directory, trials, options.jobs, not options.no_fit, start)
+    if not options.no_fit:
+        refuse_missing(trials, results)
+    runs = {
+        setting: [results[one] for one in trials if one.setting == setting and one in results]
+        for setting in arms.values()
+    }
+    return [compare(name, seen.get(name), own, runs[DEFAULT]) for name, own in runs.items() if own]
 
 
 def compare(name: str, seen: float | None, runs: Sequence[RunResult], default: Sequence[RunResult]) -> Confirmed:
     """A setting against the default, over the runs that trained; of these, it must not have fewer to be better."""
-    ours, others = ([run.score for run in own if not run.failed] for own in (runs, default))
-    if name == DEFAULT or not ours or not others:
+    own, others = scores_of(runs), scores_of(default)
+    if name == DEFAULT or not own or not others:
         return Confirmed(name, seen, runs)
-    difference = permutation_test(ours, others, unit=unit_of(runs, of_difference=True))
+    difference = permutation_test(own, others, unit=unit_of(runs, of_difference=True))
     is_better = difference.p < SIGNIFICANCE and runs[0].judge.sign * difference.value > 0
-    return Confirmed(name, seen, runs, difference, is_better and len(ours) * len(default) >= len(others) * len(runs))
+    return Confirmed(name, seen, runs, difference, is_better and len(own) * len(default) >= len(others) * len(runs))
+
+
+def scores_of(runs: Sequence[RunResult]) -> list[float]:
+    """Of those that trained."""
+    return [run.score for run in runs if not run.failed]

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS, VAL_SIZE
+from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS
 from convblocks.compare.results import is_number
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.errors import UsageError
@@ -24,7 +24,10 @@ Space = dict[str, Dimension]  # by the option of fit without its dashes
 Params = Mapping[str, Any]
 
 # Options that must be the same for all trials.
-FIXED = (*OWN_OPTIONS, *OF_IMAGES, VAL_SIZE, *NO_SETTINGS)
+FIXED = ("epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS)
+
+# The name of the network as a dimension.
+ARCH = "arch"
 
 LOG = ":log"
 

@@ -15,10 +15,12 @@ from optuna import Study
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from sqlalchemy.pool import NullPool
 
 from convblocks.console import print_error
 from convblocks.errors import UserError
+from convblocks.run.judge import Judge
 from convblocks.search.config import SearchConfig
 
 JOURNAL = "journal.log"
@@ -50,11 +52,14 @@ class Journal(JournalFileBackend):
             super().append_logs(logs)
 
 
-def open_study(config: SearchConfig, lock: FileLock, data: Mapping[str, str]) -> tuple[Study, BaseStorage]:
+def open_study(
+    config: SearchConfig, judge: Judge, lock: FileLock, data: Mapping[str, str]
+) -> tuple[Study, BaseStorage]:
     """The study of a search, new or continued, and its storage.
 
     Args:
         config: Of the search.
+        judge: The metric of its trials.
         lock: Held by this process, and by every process that writes.
         data: The MD5 of each part of the images' data, by its name.
 
@@ -74,7 +79,7 @@ def open_study(config: SearchConfig, lock: FileLock, data: Mapping[str, str]) ->
             raise UserError(
                 f"{folder} has trials of another --storage, or none: carry on with that, or choose another --name"
             )
-        optuna.create_study(storage=storage, study_name=name, direction=config.direction)
+        optuna.create_study(storage=storage, study_name=name, direction=direction_of(judge))
     study = optuna.load_study(storage=storage, study_name=name)
     began = study.user_attrs.get(CONFIG, {} if study.get_trials(deepcopy=False) else None)
     if began is None:
@@ -84,6 +89,11 @@ def open_study(config: SearchConfig, lock: FileLock, data: Mapping[str, str]) ->
         hint = "carry on with that, or choose another --name"
         raise UserError(f"{folder} was begun with {changed[0]} {was}, not {new}: {hint}")
     return study, storage
+
+
+def direction_of(judge: Judge) -> StudyDirection:
+    """Of Optuna's studies."""
+    return StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
 
 
 def connect(url: str) -> BaseStorage:

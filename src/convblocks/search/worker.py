@@ -2,18 +2,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from convblocks.compare.dry_run import Plan
 from convblocks.errors import UsageError
 from convblocks.run.directory import has_dead_layer, is_epoch
-from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import Row
 from convblocks.search.config import SearchConfig, SearchTrial
-from convblocks.search.storage import open_study
+from convblocks.search.storage import direction_of, open_study
 
 # Keys of a trial's user attributes: the epoch in which it collapsed, and the reason why it has no result.
 COLLAPSED, FAILED = "collapsed", "failed"
@@ -33,6 +35,7 @@ class SearchWorker:
 
     Args:
         config: Of the search.
+        plan: Of a trial, for what all have in common: the metric and the number of epochs.
         chance: The validation accuracy up to which a network has learned nothing; None for other scores.
         data: The MD5 of each part of the images' data, by its name.
 
@@ -40,14 +43,21 @@ class SearchWorker:
         UserError: the storage cannot be used, or the search was begun with other options or data.
     """
 
-    def __init__(self, config: SearchConfig, chance: float | None, data: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        plan: Plan,
+        chance: float | None = None,
+        data: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.config = config
+        self.plan = plan
         self.chance = chance
         config.directory.create()
         # One process at a time chooses, ends or gives back a trial; with a storage too, since the trials are here.
         self._lock = FileLock(config.directory.path / ".journal.lock")
         with self._lock:
-            self.study, self._storage = open_study(config, self._lock, data)
+            self.study, self._storage = open_study(config, plan.judge, self._lock, data)
         self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
         self._pruner = config.make_pruner()
         self._owned: dict[int, FileLock] = {}
@@ -58,6 +68,11 @@ class SearchWorker:
     def trials(self) -> list[FrozenTrial]:
         """All trials, by their numbers."""
         return self.study.get_trials(deepcopy=False)
+
+    def best(self) -> list[FrozenTrial]:
+        """The complete trials, the best score on validation data first, the earlier of equals first."""
+        complete = [found for found in self.trials() if found.state == TrialState.COMPLETE]
+        return sorted(complete, key=lambda found: (-self.plan.judge.sign * found.values[0], found.number))
 
     def ended(self) -> int:
         """The number of trials that have ended, in whatever way."""
@@ -84,7 +99,7 @@ class SearchWorker:
         for row in trial.metrics():
             if trial.number in self._stopped:
                 break
-            if is_epoch(row) and self.config.judge.metric in row and row["epoch"] > self._judged.get(trial.number, 0):
+            if is_epoch(row) and self.plan.judge.metric in row and row["epoch"] > self._judged.get(trial.number, 0):
                 self._judge(trial, row)
         return trial.number in self._stopped
 
@@ -112,8 +127,9 @@ class SearchWorker:
 
         A kill leaves no part of it: ``study.ask`` would record a trial first, and then its settings one by one.
         """
-        number, dimensions = len(trials), dict(self.config.dimensions())
-        memory = optuna.create_study(direction=self.config.direction, sampler=self.config.sampler_for(number))
+        number = len(trials)
+        dimensions: dict[str, BaseDistribution] = {**self.config.dimensions()}
+        memory = optuna.create_study(direction=direction_of(self.plan.judge), sampler=self.config.sampler_for(number))
         memory.add_trials(trials)
         params = memory.ask(dimensions).params
         is_free = self._own(number)
@@ -135,13 +151,13 @@ class SearchWorker:
 
     def _judge(self, trial: SearchTrial, row: Row) -> None:
         """Record an epoch, and decide by it and earlier ones alone, however far the run has got meanwhile."""
-        epoch, score = int(row["epoch"]), row[self.config.judge.metric]
+        epoch, score = int(row["epoch"]), row[self.plan.judge.metric]
         if math.isfinite(score) and epoch not in self._record(trial).intermediate_values:
             self._storage.set_trial_intermediate_value(self._id(trial), epoch, score)
         self._judged[trial.number] = epoch
         if not math.isfinite(score) or (self.chance is not None and not score > self.chance and has_dead_layer(row)):
             self._collapse(trial, epoch)
-        elif epoch != trial.epochs and self._pruner.prune(self.study, self._record(trial)):
+        elif epoch != self.plan.epochs and self._pruner.prune(self.study, self._record(trial)):
             self._prune(trial)
 
     def _end(self, trial: SearchTrial, status: int) -> None:
@@ -169,7 +185,7 @@ class SearchWorker:
             return f"FAILED, {trial.user_attrs[FAILED]}"
         if COLLAPSED in trial.user_attrs:
             return f"collapsed in epoch {trial.user_attrs[COLLAPSED]}"
-        judge = self.config.judge
+        judge = self.plan.judge
         score = f"{judge.name_of(judge.metric)} {judge.text(trial.values[0])}"
         return score if trial.state == TrialState.COMPLETE else f"pruned in epoch {trial.last_step} at {score}"
 
@@ -178,12 +194,6 @@ class SearchWorker:
 
     def _id(self, trial: SearchTrial) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-
-
-def best_first(trials: Sequence[FrozenTrial], judge: Judge = ACCURACY) -> list[FrozenTrial]:
-    """The complete trials, the best score on validation data first, the earlier of equals first."""
-    ended = [found for found in trials if found.state == TrialState.COMPLETE]
-    return sorted(ended, key=lambda found: (-judge.sign * found.values[0], found.number))
 
 
 def ending_of(trial: FrozenTrial) -> str:
