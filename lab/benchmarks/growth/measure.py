@@ -86,7 +86,7 @@ def choosing(trials: int) -> Timed:
 
     def timed() -> float:
         search = data.search(f"search-{next(numbers)}")  # without the trials of the turns before
-        shutil.copytree(earlier.directory().path, search.directory.path)
+        shutil.copytree(earlier.directory.path, search.directory.path)
         return seconds_of(SearchWorker(search, data.PLAN).next_trial, trials + 1)
 
     return timed
