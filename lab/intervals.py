@@ -61,4 +61,4 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
 
 
 def _numbers(one: Estimate) -> str:
-    return str(one) if one.unit == SHARE else f"{one:+}".replace("-", "\N{MINUS SIGN}")
+    return str(one) if one.unit == SHARE else f"{one:+}"

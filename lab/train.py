@@ -37,7 +37,6 @@ from tempfile import TemporaryDirectory
 
 from convblocks.compare import command as compare
 from convblocks.compare.options import parse
-from convblocks.compare.results import read_results, write_results
 from convblocks.compare.trials import Trial
 from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
@@ -51,6 +50,7 @@ from lab.pages import errors, play, sessions
 from lab.pages.experiments import EXPERIMENTS, hardware
 from lab.pages.provenance import is_committed, manifest, read_manifest, write_manifest
 from lab.pages.writing import DATA
+from lab.results import read_results, write_results
 from lab.study import stages
 
 # Of hundreds of runs, many of them collapsed, the images that they got wrong would be megabytes that no page shows.

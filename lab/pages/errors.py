@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.analysis import ArmSummary
-from convblocks.compare.results import read_results
+from convblocks.compare.analysis import Summary
 from convblocks.compare.statistics import SIGNIFICANCE, permutation_test
 from convblocks.figures.estimates import share
 from convblocks.figures.tables import Table
@@ -21,6 +20,7 @@ from convblocks.files import write
 from convblocks.text import as_json
 from lab.benchmarks.pages import read_raw_numbers
 from lab.pages.writing import table
+from lab.results import read_results
 from lab.study.decision import PRIMARY, decide
 from lab.study.stages import choices_of
 
@@ -89,7 +89,7 @@ def write_rates(data: Path) -> None:
     write(data / "errors.json", as_json(msgspec.to_builtins(rates), indent=1) + "\n")
 
 
-def _deviation(arm: ArmSummary) -> float:
+def _deviation(arm: Summary) -> float:
     """Of the accuracies of the runs that trained, in points."""
     return round(100 * arm.score.deviation, 4) if arm.score else 0.0
 

@@ -11,12 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
-from convblocks.compare.analysis import compare, summarise
-
-# The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
+from convblocks.compare.analysis import summarise
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import ranking
-from convblocks.compare.report import results_table
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
@@ -28,6 +25,7 @@ from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.intervals import intervals_figure
+from lab.notebook import compare_networks, results_table
 from lab.pages.writing import millions, table
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
@@ -243,14 +241,14 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
     swept = ["lr"] if len(confirmed) < len(results) else []
-    comparison = compare(confirmed)
+    comparison = compare_networks(confirmed)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
 
 
 def fashion_sentence(results: Sequence[RunResult]) -> str:
     """The order of the networks by the runs that trained, and how many did not."""
     confirmed = _confirming(results)
-    means = {name_of(arm.arch): arm.score.value for arm in compare(confirmed).arms if arm.score}
+    means = {name_of(arm.arch): arm.score.value for arm in compare_networks(confirmed).arms if arm.score}
     order = ", ".join(f"{name} {percent(means[name])}" for name in sorted(means, key=lambda name: -means[name]))
     where = "the notebook's setting" if len(confirmed) == len(results) else "tuned rates"
     collapsed = sum(run.failed for run in confirmed)

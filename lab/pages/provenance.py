@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from convblocks.compare.results import read_results
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
@@ -13,6 +12,7 @@ from convblocks.files import write
 from convblocks.run.provenance import Origin
 from convblocks.text import as_json
 from lab.pages.writing import REPOSITORY, table
+from lab.results import read_results
 
 # Beside the records.
 MANIFESTS = "provenance"

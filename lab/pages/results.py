@@ -8,15 +8,15 @@ from statistics import median
 
 from torch import nn
 
-from convblocks.compare.analysis import ArmSummary, Comparison, compare, mean_validation
-from convblocks.compare.details import differences_tables, notebook_table, times_table
+from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import over_all_runs, winner
-from convblocks.compare.results import by_overrides, read_results
+from convblocks.compare.report import differences_tables
+from convblocks.compare.results import by_overrides
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
-from convblocks.figures.estimates import NOTHING
+from convblocks.figures.estimates import NOTHING, POINTS, number
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table, to_markdown
@@ -26,10 +26,12 @@ from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.benchmarks.pages import picture
 from lab.intervals import intervals_figure
+from lab.notebook import compare_networks, notebook_table, times_table
 from lab.pages.errors import errors_table
 from lab.pages.experiments import ALONE, sources
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import millions, table, write_page, write_sections
+from lab.results import read_results
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_table
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
@@ -111,16 +113,16 @@ def answer(decision: Decision) -> str:
     )
 
 
-def _ranked(comparison: Comparison) -> list[ArmSummary]:
+def _ranked(comparison: Comparison) -> list[Summary]:
     """The networks in the order of the means of their runs that trained."""
     return sorted(comparison.arms, key=lambda arm: -(arm.score.value if arm.score else 0.0))
 
 
-def _percent(arm: ArmSummary) -> str:
+def _percent(arm: Summary) -> str:
     return percent(arm.score.value) if arm.score else "nothing"
 
 
-def _cost(arm: ArmSummary) -> int:
+def _cost(arm: Summary) -> int:
     return multiply_adds(ARCHITECTURES[arm.arch]())
 
 
@@ -143,7 +145,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
     """A line for each network: what it reaches at both settings, and what it costs."""
     at_notebooks = {arm.arch: arm for arm in decision.at_notebooks.arms}
 
-    def row(best: ArmSummary) -> dict[str, str]:
+    def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
         collapsed = len(notebook.collapsed_at)
         counts = f" ({notebook.trained_runs} runs; {collapsed} collapsed)" if collapsed else ""
@@ -223,7 +225,7 @@ def faster_sentences(decision: Decision) -> list[str]:
 
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
-    setting = compare(read_results(data / "onecycle.jsonl")).of_score()[0]
+    setting = compare_networks(read_results(data / "onecycle.jsonl")).in_score[0]
     long = by_arch(read_results(data / "candidates-long.jsonl"))
     first, second = (
         max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY
@@ -232,7 +234,7 @@ def lead_sentence(data: Path) -> str:
     return (
         "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
         f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
-        f"{100 * (first - second):+.2f} after thirty epochs on held-out images (the better of two settings each, two "
+        f"{number(first - second, POINTS, signed=True)} after thirty epochs on held-out images (the better of two settings each, two "
         "runs: too few to decide)."
     )
 
@@ -249,5 +251,5 @@ def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     for kind, (figure, description) in FIGURES.items():
         save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
-    details = [notebook_table(comparison), times_table(results), *differences_tables(comparison)]
+    details = [notebook_table(comparison), times_table(results), *differences_tables([comparison])]
     yield to_markdown(details, level=3).strip()

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from convblocks.compare.results import learned_in
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, count_text
@@ -12,6 +11,7 @@ from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
+from lab.results import learned_in
 from lab.study.decision import at_notebooks, by_cell, cell_of
 from lab.study.plan import Cell
 from lab.study.report import cell_text

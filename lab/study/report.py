@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from convblocks.compare.analysis import Comparison, Difference, mean_validation
-from convblocks.compare.ranking import ranking, winner
-from convblocks.compare.report import claims_tables, results_table
+from convblocks.compare.ranking import lead_text, ranking, winner
 from convblocks.compare.statistics import POWER, mean_interval
-from convblocks.compare.wording import NAMES, lead_text, name_of, sentence, settings_text
+from convblocks.compare.wording import NAMES, name_of, sentence, settings_text
 from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import listed
+from lab.claims import claims_tables
 from lab.intervals import Groups
+from lab.notebook import results_table
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
 
@@ -162,7 +163,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
-    return {f"{one.first} - {one.second}": one.means for one in comparison.of_score() if one.means}
+    return {f"{one.first} - {one.second}": one.means for one in comparison.in_score if one.means}
 
 
 def _primary(decision: Decision, primary: Difference) -> str:

@@ -29,10 +29,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
-from convblocks.compare.details import origin_tables
 from convblocks.compare.launch import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
+from convblocks.compare.report import origin_tables
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.train import refuse_missing, train

@@ -11,20 +11,20 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convblocks.compare import command as compare
-from convblocks.compare.options import config_of, parse
+from convblocks.compare.dry_run import plans_of
+from convblocks.compare.options import parse, seeds
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.run import fit
 from convblocks.run.directory import LOGS
 from convblocks.text import flatten
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
-SHORT_NAME = "epochs=2,threads=1,trainer.limit_train_batches=30,trainer.limit_val_batches=2"
 
 
 def trial(name: str, arch: str, seed: int) -> Trial:
-    settings = tuple(part.split("=") for part in SHORT_NAME.split(","))
-    return Trial(name, arch, tuple((option, value) for option, value in settings), seed)
+    (found,) = parse([*SHORT, "--arch", arch, "--seeds", f"{seed}-{seed}", "--name", name]).trials
+    assert isinstance(found, Trial)
+    return found
 
 
 def weights(one: Trial) -> list[torch.Tensor]:
@@ -57,7 +57,7 @@ def small(finished: Path, workspace: Path) -> Path:
 def test_a_comparison_leaves_its_files(small: Path) -> None:
     assert {path.suffix for path in small.glob("comparison.*")} == {".html", ".md", ".csv", ".json", ".png"}
     accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
-    assert [(row["seed"], row["overrides"]) for row in rows_of("small")] == [("0", SHORT_NAME), ("1", SHORT_NAME)]
+    assert [row["seed"] for row in rows_of("small")] == ["0", "1"]
     for column in ("score", "final.test/acc"):
         assert [float(row[column]) for row in rows_of("small")] == accuracies
     numbers = json.loads((small / "comparison.json").read_text())
@@ -80,21 +80,36 @@ def test_two_jobs_equal_one_bit_for_bit(archs: list[str], workspace: Path) -> No
     assert tables[0] == tables[1]
 
 
-def test_a_config_sets_neither_epochs_nor_seeds_and_is_overridden_and_swept(workspace: Path) -> None:
+def test_a_config_sets_no_seed_and_is_overridden_and_swept(workspace: Path) -> None:
     for number in (2, 3):
         Path(f"{number}.yaml").write_text(f"{{epochs: 9, seed: 7, lr: 0.1, trainer: {{max_steps: {number}}}}}")
-    flags = ["--grid", "config=2.yaml,3.yaml", "--lr", "0.2", "--epochs", "1", "--arch", "mlp", "--seeds", "2"]
-    trials = compare.trials_of(parse([*flags, "--name", "swept"]))
-    assert [one.run.name for one in trials] == [
-        f"swept/mlp/epochs=1,threads=1,lr=0.2,config={number}.yaml/seed_{seed}" for number in (2, 3) for seed in (0, 1)
+    flags = ["--grid", "config=2.yaml,3.yaml", "--lr", "0.2", "--arch", "mlp", "--seeds", "2"]
+    trials = parse(flags).trials
+    assert [trial.label for trial in trials] == [
+        f"mlp config={number}.yaml seed {seed}" for number in (2, 3) for seed in (0, 1)
     ]
-    settings = [config_of(one).settings for one in trials]
-    assert [
-        (one["trainer.max_epochs"], one["seed"], one["model.lr"], one["trainer.max_steps"])
-        for one in map(flatten, settings)
-    ] == [(1, seed, 0.2, number) for number in (2, 3) for seed in (0, 1)]
-    Path("4.yaml").write_text("{epochs: 4}")
-    assert parse(["--config", "4.yaml"]).epochs == 4
+    plans = plans_of(trials)
+    settings = [flatten(plans[trial.arm].settings) for trial in trials]
+    assert [(found["trainer.max_epochs"], found["model.lr"], found["trainer.max_steps"]) for found in settings] == [
+        (9, 0.2, number) for number in (2, 2, 3, 3)
+    ]
+    assert all(f"--seed={trial.seed}" in trial.arguments() for trial in trials)
+
+
+def test_a_directory_is_named_by_what_differs_and_what_all_share(workspace: Path) -> None:
+    """Another arm, or another order of the options, makes no other directories of the first ones."""
+    names = [trial.name for trial in parse([*SHORT, "--arch", "mlp", "--grid", "lr=1e-3,1e-2"]).trials]
+    assert names[0].startswith("compare/mlp,lr=1e-3/")
+    assert names[0].endswith("/seed_0")
+    further = ["--arch", "batchnorm", "mlp", "--grid", "lr=1e-4,1e-3,1e-2", "--seeds", "0-19"]
+    assert set(names) < {trial.name for trial in parse([*further, *SHORT[2:], *SHORT[:2]]).trials}
+    others = [["--epochs", "3"], ["--threads", "2"], ["--batch_size", "32"]]
+    for more in others:
+        assert not set(names) & {trial.name for trial in parse([*further, *SHORT[2:], *more]).trials}
+
+
+def test_seeds_are_a_number_a_range_or_a_list() -> None:
+    assert [seeds(text) for text in ("3", "5-7", "0,4,7")] == [[0, 1, 2], [5, 6, 7], [0, 4, 7]]
 
 
 @pytest.mark.slow
@@ -103,7 +118,7 @@ def test_runs_that_are_done_are_reported_and_not_trained_again(small: Path) -> N
     (small / "comparison.md").unlink()
     before = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
     command = [*SHORT, "--arch", "mlp", "--seeds", "3", "--name", "small"]
-    with pytest.raises(UserError, match=f"1 of 3 trials are not done: small/mlp/{SHORT_NAME}/seed_2"):
+    with pytest.raises(UserError, match="1 of 3 trials are not done: mlp seed 2"):
         compare.main([*command, "--no-fit"])
     assert "| 2 of 2 |" in (small / "comparison.md").read_text()
     compare.main(command)
@@ -134,7 +149,7 @@ def test_a_trial_that_crashes_leaves_the_others(workspace: Path) -> None:
     blocked = trial("crash", "mlp", 0).run
     blocked.path.mkdir(parents=True)
     (blocked.path / "stray").touch()
-    with pytest.raises(UserError, match=r"1 of 2 trials are not done: crash/mlp/.*/seed_0; see .*seed_0\.log"):
+    with pytest.raises(UserError, match=r"1 of 2 trials are not done: mlp seed 0; see .*seed_0\.log"):
         compare.main([*SHORT, "--arch", "mlp", "--seeds", "2", "--name", "crash"])
     assert trial("crash", "mlp", 1).result()
     assert "config.yaml: it is missing" in trial("crash", "mlp", 0).log.read_text()
@@ -165,7 +180,7 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
     assert (LOGS / "grid" / "comparison.md").read_text() == report
     assert confirmed[0].stat().st_mtime_ns == before
     confirmed[0].unlink()
-    with pytest.raises(UserError, match="1 runs with fresh seeds are not done: leave out --no-fit"):
+    with pytest.raises(UserError, match="some runs with fresh seeds are not done"):
         compare.main([*command, "--no-fit"])
     assert "fresh seeds" not in (LOGS / "grid" / "comparison.md").read_text()
 
@@ -241,23 +256,8 @@ def test_networks_and_options_that_a_user_brings_along_are_compared(own_networks
     assert report.read_text() == before
 
 
-def test_a_trial_that_was_extended_has_no_mistakes_of_its_own_epochs(workspace: Path) -> None:
-    trial = Trial("few", "mlp", (("epochs", "1"), ("trainer.limit_train_batches", "20")), seed=0)
-    fit.main([*trial.arguments(), "--trainer.logger", "false"])
-    result = trial.result()
-    assert result
-    assert 1 - len(result.facts["mistakes"]) / 10_000 == pytest.approx(result.score)
-    fit.main(["--name", trial.run.name, "--resume", "--epochs", "2"])
-    extended = trial.result()
-    assert extended
-    assert (len(extended.epochs), "mistakes" in extended.facts) == (1, False)
-
-
 def test_an_option_that_is_no_setting_makes_no_other_trials(workspace: Path) -> None:
-    own = ["--arch", "mlp", "--seeds", "1", *SHORT]
-    plain, slow = (
-        Trial("compare", "mlp", parse(words).overrides, seed=0) for words in (own, [*own, "--fast", "false"])
-    )
+    (plain,), (slow,) = (parse(["--arch", "mlp", "--seeds", "1", *more]).trials for more in ([], ["--fast", "false"]))
     assert plain.name == slow.name
     assert "--fast=false" not in plain.arguments()
     assert "--fast=false" in slow.arguments()

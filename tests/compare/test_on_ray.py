@@ -34,7 +34,8 @@ LONG += ["--arch", "mlp", "batchnorm", "--seeds", "2"]
 
 
 def trials_of(*flags: str) -> list[Trial]:
-    return compare.trials_of(parse([*flags]))
+    trials: list[Trial] = parse([*flags]).trials
+    return trials
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_ctrl_c_lets_the_trials_save_and_one_that_fails_leaves_the_others(cluste
     assert not list(stopped.log.parent.glob("*.stop"))
     finished = run_script("compare", *flags, cwd=workspace)
     assert finished.returncode == 1
-    assert f"1 of 2 trials are not done: {failing.name}" in finished.stderr
+    assert f"1 of 2 trials are not done: {failing.label}" in finished.stderr
 
 
 @pytest.mark.slow

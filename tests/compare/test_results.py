@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.compare.results import after, as_row, died_in, has_diverged, read_results, time_to, write_results
+from convblocks.compare.results import after, as_row, has_diverged
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Row, RunResult, decode, encode
+from lab.results import died_in, read_results, time_to, write_results
 from tests.made_up import MACHINE, course, result
 
 

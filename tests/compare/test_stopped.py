@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from convblocks.compare import command as compare
-from convblocks.compare import trials
-from convblocks.compare.trials import Trial, all_trials
+from convblocks.compare import launch
+from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
 from tests.compare.test_compare import SHORT, rows_of, trial
 from tests.scripts import is_alive, run_script, start_script, wait_until
@@ -22,10 +22,10 @@ PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.a
 
 
 def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
-    wanted = all_trials("killed", ["mlp"], [0, 1], trial("killed", "mlp", 0).overrides, {})
+    wanted = [trial("killed", "mlp", seed) for seed in (0, 1)]
     killed: list[int | None] = []
 
-    def kill_one(running: list[trials.Running[Trial]]) -> None:
+    def kill_one(running: list[launch.Running[Trial]]) -> None:
         if not killed:
             process = running[0].process
             assert isinstance(process, BaseProcess)
@@ -33,7 +33,7 @@ def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
             process.kill()
 
     queue = iter(wanted)
-    ended = list(trials.fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
+    ended = list(launch.fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
     assert ended == [(wanted[0], -signal.SIGKILL), (wanted[1], 0)]
 
 

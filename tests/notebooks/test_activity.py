@@ -15,9 +15,9 @@ from torch import nn
 from torchinfo import summary
 
 from convblocks import ARCHITECTURES
-from convblocks.compare.results import read_results
 from convblocks.run.result import RunResult
 from lab.pages.writing import DATA
+from lab.results import read_results
 from tests.conftest import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"

@@ -13,13 +13,13 @@ from optuna.trial import FrozenTrial, create_trial
 from torch import Tensor, nn
 
 from convblocks.compare.dry_run import Plan
-from convblocks.compare.results import read_results
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search import space
 from convblocks.search.config import SearchConfig
+from lab.results import read_results
 
 # As many training images to a test image as MNIST has.
 TRAINING_TO_TEST = 6

@@ -5,40 +5,57 @@ the runs that trained, collapsed ones are left out, and means are compared.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from operator import attrgetter
 from statistics import fmean, median
-from typing import Any, Literal
+from typing import Literal
 
-from convblocks.compare.results import has_diverged, has_losses, time_to
+from convblocks.compare.results import has_diverged, has_losses
 from convblocks.compare.statistics import mean_interval, permutation_test
 from convblocks.compare.superiority import superiority
-from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, SHARE, Estimate, Unit, share, unit_for
+from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SHARE, Estimate, Unit, share, unit_for
 from convblocks.figures.grouping import by_arch
-from convblocks.model.class_specs import CONSTANT
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.judge import Judge
 from convblocks.run.result import Overrides, RunResult
 
-Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "score"]
 Reading = Literal["all", "trained"]
 
-# Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
-GOAL = 0.98
-
-# The notebook's networks, which come first, in its order.
-NOTEBOOKS = ("mlp", "maxpool", "batchnorm")
-
-UNITS: dict[Measure, Unit] = {"first_loss": LOSS, "last_loss": LOSS, "seconds_to_goal": SECONDS}
+# Of two samples against a margin: ``permutation_test``, or another with its arguments.
+Test = Callable[[Sequence[float], Sequence[float], float, Unit], Estimate]
 
 
 @dataclass(frozen=True)
-class ArmSummary:
+class Measure:
+    """What runs are compared in.
+
+    Args:
+        name: In a table.
+        value: Of a run that trained: infinite if it never reached a goal, which is the worst.
+        sign: 1 if more is better, else -1.
+        unit: Of differences.
+    """
+
+    name: str
+    value: Callable[[RunResult], float]
+    sign: int
+    unit: Unit
+
+
+SCORE = attrgetter("score")
+FIRST_LOSS = Measure("epoch-1 train loss", attrgetter("first_loss"), -1, LOSS)
+LAST_LOSS = Measure("last train loss", attrgetter("last_loss"), -1, LOSS)
+
+
+@dataclass(frozen=True)
+class Summary:
     """One network at one setting. Means are of the runs that trained, None if none has, or if no loss is known.
 
-    ``score`` is the metric that the runs are judged by: of images the accuracy. ``collapsed_at`` has the scores of the
-    others, ``diverged`` the number of those without a finite loss; ``validation`` is the mean score by which settings
-    are chosen, ``seconds`` the median time of a run.
+    ``score`` is the metric that the runs are judged by: of images the accuracy; ``ends`` has the worst and the best
+    one. ``collapsed_at`` has the scores of the others, ``diverged`` the number of those without a finite loss;
+    ``validation`` is the mean score by which settings are chosen, ``seconds`` the median time of a run.
     """
 
     arch: str
@@ -50,8 +67,7 @@ class ArmSummary:
     first_loss: Estimate | None
     last_loss: Estimate | None
     score: Estimate | None
-    worst: float | None
-    best: float | None
+    ends: tuple[float, ...]
     collapsed_at: tuple[float, ...]
     diverged: int
     validation: float | None
@@ -63,15 +79,14 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two networks in one measure, with the numbers of runs of each; ``sign`` is 1 if more is better.
+    """The difference of two networks in one measure, with the numbers of runs of each.
 
     ``all_runs`` is the probability that a run of the first is better than one of the second by more than the margin;
     ``trained`` the difference of means, first minus second, None if either has no run that trained. If some of these
-    never reached the goal there is no mean time, and ``trained`` is a probability too.
+    never reached a goal there is no mean, and ``trained`` is a probability too.
     """
 
     measure: Measure
-    sign: int
     first: str
     second: str
     margin: float
@@ -100,130 +115,142 @@ class Difference:
             return False
         if estimate.unit == SHARE:
             return estimate.value > 0.5
-        return (estimate.value - self.margin) * self.sign > 0
+        return (estimate.value - self.margin) * self.measure.sign > 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks against each other, each at one setting, on the same data; ``baseline`` is the first of them."""
+    """Networks against each other, each at one setting, on the same data; the first of them is the baseline."""
 
-    judge: Judge
-    images: dict[str, Any] | None
-    chance_threshold: float | None
-    baseline: str
-    arms: tuple[ArmSummary, ...]
+    arms: tuple[Summary, ...]
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
 
-    def of_score(self) -> list[Difference]:
-        return [one for one in self.differences if one.measure == "score"]
+    @property
+    def judge(self) -> Judge:
+        return self.results[0].judge
+
+    @property
+    def baseline(self) -> str:
+        return self.arms[0].arch
+
+    @property
+    def in_score(self) -> list[Difference]:
+        """The differences in score."""
+        return [difference for difference in self.differences if difference.measure.value is SCORE]
 
 
-def compare(results: Sequence[RunResult]) -> Comparison:
+def compare(
+    results: Sequence[RunResult], test: Test = permutation_test, measures: Sequence[Measure] | None = None
+) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
-    The notebook's networks come first, in its order; the later of two networks is the first of a difference.
+    Registered networks come first, in their order; the later of two networks is the first of a difference. ``test`` is
+    that of two means; ``measures`` are by default the score and, where they are known, the losses of training.
     """
-    found = by_arch(results)
-    runs = {arch: found[arch] for arch in sorted(found, key=_place)}
-    schedules = {one.hparams.get("lr_scheduler") for one in results}
-    faster: Measure = "first_loss" if schedules == {CONSTANT} else "seconds_to_goal"
-    measures: tuple[Measure, ...] = (faster, "last_loss", "score") if has_losses(results) else ("score",)
-    return Comparison(
-        judge=results[0].judge,
-        images=results[0].facts.get("images"),
-        chance_threshold=results[0].facts.get("chance"),
-        baseline=next(iter(runs)),
-        arms=tuple(map(summarise, runs.values())),
-        differences=tuple(
-            difference(measure, runs[first], runs[second])
-            for measure in measures
-            for first, second in combinations(reversed(runs), 2)
-        ),
-        results=tuple(results),
-    )
+    known, found = list(ARCHITECTURES), by_arch(results)
+    archs = sorted(found, key=lambda arch: known.index(arch) if arch in known else len(known))
+    differences = [
+        difference(measure, found[first], found[second], test=test)
+        for measure in (measures_of(results) if measures is None else measures)
+        for first, second in combinations(reversed(archs), 2)
+    ]
+    return Comparison(tuple(summarise(found[arch]) for arch in archs), tuple(differences), tuple(results))
 
 
-def summarise(results: Sequence[RunResult]) -> ArmSummary:
+def measures_of(results: Sequence[RunResult]) -> list[Measure]:
+    """The first and the last loss of training, if they are known, and the score."""
+    return [*([FIRST_LOSS, LAST_LOSS] if has_losses(results) else []), score_of(results)]
+
+
+def score_of(results: Sequence[RunResult]) -> Measure:
+    """The score of these runs as a measure."""
+    return Measure(results[0].score_name, SCORE, results[0].judge.sign, unit_of(results, of_difference=True))
+
+
+def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
-    trained = [one for one in results if not one.failed]
-    scores = sorted((one.score for one in trained), key=lambda score: results[0].judge.sign * score)
+    trained = [run for run in results if not run.failed]
+    scores = sorted((run.score for run in trained), key=lambda score: results[0].judge.sign * score)
     losses = bool(trained) and has_losses(results)
-    return ArmSummary(
+    return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
         parameters=results[0].parameters,
-        seconds=median(one.seconds for one in results),
+        seconds=median(run.seconds for run in results),
         runs=len(results),
         trained=share(len(trained), len(results)),
-        first_loss=mean_interval([one.first_loss for one in trained], LOSS) if losses else None,
-        last_loss=mean_interval([one.last_loss for one in trained], LOSS) if losses else None,
-        score=mean_interval([one.score for one in trained], unit_of(trained)) if trained else None,
-        worst=scores[0] if scores else None,
-        best=scores[-1] if scores else None,
-        collapsed_at=tuple(sorted(one.score for one in results if one.failed)),
-        diverged=sum(has_diverged(one) for one in results),
+        first_loss=mean_interval([run.first_loss for run in trained], LOSS) if losses else None,
+        last_loss=mean_interval([run.last_loss for run in trained], LOSS) if losses else None,
+        score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
+        ends=(scores[0], scores[-1]) if scores else (),
+        collapsed_at=tuple(sorted(run.score for run in results if run.failed)),
+        diverged=sum(has_diverged(run) for run in results),
         validation=mean_validation(results),
     )
 
 
 def difference(
-    measure: Measure, first: Sequence[RunResult], second: Sequence[RunResult], margin: float = 0.0
+    measure: Measure,
+    first: Sequence[RunResult],
+    second: Sequence[RunResult],
+    margin: float = 0.0,
+    test: Test = permutation_test,
 ) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
-    one, other = (_values(runs, measure) for runs in (first, second))
-    one_trained, other_trained = ([value for value in values if not math.isnan(value)] for values in (one, other))
-    trained, sign = None, first[0].judge.sign if measure == "score" else -1
-    if one_trained and other_trained:
-        if all(map(math.isfinite, one_trained + other_trained)):
-            unit = UNITS.get(measure) or unit_of([*first, *second], of_difference=True)
-            trained = permutation_test(one_trained, other_trained, margin, unit)
+    values, others = ([math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second))
+    trained, others_trained = ([value for value in own if not math.isnan(value)] for own in (values, others))
+    means = None
+    if trained and others_trained:
+        if all(map(math.isfinite, trained + others_trained)):
+            means = test(trained, others_trained, margin, measure.unit)
         else:
-            trained = _ranks(sign, one_trained, other_trained, margin)
+            means = _ranks(measure.sign, trained, others_trained, margin)
     return Difference(
         measure=measure,
-        sign=sign,
         first=first[0].arch,
         second=second[0].arch,
         margin=margin,
-        all_runs=_ranks(sign, one, other, margin),
-        trained=trained,
-        runs=(len(one), len(other)),
-        trained_runs=(len(one_trained), len(other_trained)),
+        all_runs=_ranks(measure.sign, values, others, margin),
+        trained=means,
+        runs=(len(values), len(others)),
+        trained_runs=(len(trained), len(others_trained)),
     )
 
 
+def difference_of_means(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate | None:
+    """The difference in score of the runs that trained, first minus second; None if either has none."""
+    scores, others = ([run.score for run in runs if not run.failed] for runs in (first, second))
+    if not scores or not others:
+        return None
+    return permutation_test(scores, others, unit=unit_of([*first, *second], of_difference=True))
+
+
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
-    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are."""
-    if results[0].judge.in_percent:
+    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are.
+
+    What a metric can be is seen from its values: one to be maximised of which all lie in 0..1 is taken for a share, and
+    one to be minimised of which none is negative for a loss. Intervals of their means end there.
+    """
+    judge, scores = results[0].judge, [run.score for run in results if not math.isnan(run.score)]
+    if judge.in_percent:
         return POINTS if of_difference else PERCENT
-    return unit_for([one.score for one in results])
+    unit = unit_for(scores)
+    if of_difference or min(scores, default=0.0) < 0:
+        return unit
+    if judge.sign < 0:
+        return unit._replace(least=0)
+    return unit._replace(least=0, most=1) if max(scores, default=1.0) <= 1 else unit
 
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:
     """The mean score on validation data, by which settings are chosen; None if some runs have none."""
-    found = [one.validation for one in results]
-    return None if None in found else fmean(one for one in found if one is not None)
-
-
-def _values(results: Sequence[RunResult], measure: Measure) -> list[float]:
-    """The measure of each run: nan of a collapsed one, infinite for the time to a goal it never reached."""
-    return [math.nan if one.failed else _value(one, measure) for one in results]
-
-
-def _value(result: RunResult, measure: Measure) -> float:
-    if measure != "seconds_to_goal":
-        return float(getattr(result, measure))
-    reached = time_to(result, GOAL)
-    return reached[1] if reached else math.inf
+    found = [run.validation for run in results]
+    return None if None in found else fmean(score for score in found if score is not None)
 
 
 def _ranks(sign: int, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:
-    """The probability that the first is better; runs that collapsed or missed the goal tie as the worst."""
-    one = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
-    other = [sign * value if math.isfinite(value) else -math.inf for value in second]
-    return superiority(one, other)
-
-
-def _place(arch: str) -> int:
-    return NOTEBOOKS.index(arch) if arch in NOTEBOOKS else len(NOTEBOOKS)
+    """The probability that the first is better; runs that collapsed or missed a goal tie as the worst."""
+    values = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
+    others = [sign * value if math.isfinite(value) else -math.inf for value in second]
+    return superiority(values, others)

@@ -5,10 +5,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from convblocks.compare.analysis import Comparison
-from convblocks.compare.claims import runs_that_decide
 from convblocks.compare.grid import Analysis
 from convblocks.compare.ranking import undecided
-from convblocks.compare.statistics import runs_needed
+from convblocks.compare.statistics import SIGNIFICANCE, least_p_unpaired, runs_needed
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import repeat_of
 from convblocks.text import counted, duration
@@ -35,7 +34,7 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
     known = analysis.confirmed or analysis.results
     more = len(known) // runs * (wanted - runs)
     seconds = sum(one.seconds for one in known) / len(known) * more / min(options.jobs, more)
-    are_too_few = min(arm.trained_runs for arm in comparison.arms) < runs_that_decide(len(comparison.of_score()))
+    are_too_few = min(arm.trained_runs for arm in comparison.arms) < runs_that_decide(len(comparison.in_score))
     others = f"it takes at least {wanted}" if are_too_few else f"about {wanted} would, if the others are like these"
     option = ("--confirm", str(wanted)) if options.confirm else ("--seeds", extended(options.seeds, wanted))
     command = repeat_of("compare", [*without(option[0], arguments), *option])
@@ -49,7 +48,7 @@ def runs_that_would_decide(comparison: Comparison) -> int | None:
     None if it is certain, or if no number would do.
     """
     scores = {arch: [one.score for one in runs if not one.failed] for arch, runs in by_arch(comparison.results).items()}
-    tests = len(comparison.of_score())
+    tests = len(comparison.in_score)
     found = []
     for better, worse, one in undecided(comparison):
         wanted = runs_that_decide(tests)
@@ -61,6 +60,14 @@ def runs_that_would_decide(comparison: Comparison) -> int | None:
         shares = [trained / n for n, trained in zip(one.runs, one.trained_runs, strict=True)]
         found.append(math.ceil(wanted / min(shares)))
     return max(found, default=None)
+
+
+def runs_that_decide(tests: int) -> int:
+    """The runs of each network with which so many tests can all find a difference if all runs agree."""
+    n = 1
+    while tests * least_p_unpaired(n, n) >= SIGNIFICANCE:
+        n += 1
+    return n
 
 
 def extended(seeds: Sequence[int], count: int) -> str:

@@ -2,10 +2,10 @@
 
 from itertools import pairwise
 
-from convblocks.compare.analysis import ArmSummary, Comparison, Difference, Reading
+from convblocks.compare.analysis import Comparison, Difference, Reading, Summary
 from convblocks.compare.statistics import SIGNIFICANCE, holm
-from convblocks.compare.wording import lead_text, name_of, own_names, sentence
-from convblocks.figures.estimates import Estimate, count_text
+from convblocks.compare.wording import name_of, sentence
+from convblocks.figures.estimates import Estimate, share
 
 
 def ranking(comparison: Comparison) -> list[str]:
@@ -13,7 +13,7 @@ def ranking(comparison: Comparison) -> list[str]:
     arms = comparison.arms
     collapsed = [f"{name_of(arm.arch)} collapsed in {_collapses(arm)}" for arm in arms if arm.collapsed_at]
     order = [_order(comparison)] if len(arms) > 1 else []
-    return [*order, *([sentence("; ".join(collapsed), own_names(comparison))] if collapsed else [])]
+    return [*order, *([_sentence("; ".join(collapsed), comparison)] if collapsed else [])]
 
 
 def undecided(comparison: Comparison) -> list[tuple[str, str, Difference]]:
@@ -27,48 +27,58 @@ def winner(comparison: Comparison) -> str | None:
     leads: dict[str, list[bool]] = {}
     readings: tuple[Reading, Reading] = ("trained", "all")
     for reading in readings:
-        for one, p in _adjusted(comparison, reading).items():
-            better, worse = (one.first, one.second) if one.is_better(reading) else (one.second, one.first)
+        for difference, p in _adjusted(comparison, reading).items():
+            better, worse = difference.first, difference.second
+            if not difference.is_better(reading):
+                better, worse = worse, better
             leads.setdefault(better, []).append(p < SIGNIFICANCE)
             leads.setdefault(worse, []).append(False)
     return next((arch for arch, certain in leads.items() if all(certain)), None)
 
 
+def lead_text(lead: Estimate) -> str:
+    """``0.29 points [0.24, 0.34]``, or a note that there are too few runs for an interval."""
+    return f"{lead:u}{'' if lead.interval() else ', from too few runs'}"
+
+
 def _order(comparison: Comparison) -> str:
     """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
     adjusted = _adjusted(comparison, "trained")
-    pairs = _neighbours(comparison)
     found = [
-        _follows(_lead(one, better, one.means), better, worse, adjusted[one] < SIGNIFICANCE)
-        for better, worse, one in pairs
-        if one.means
+        _follows(_lead(difference, better, difference.means), better, worse, adjusted[difference] < SIGNIFICANCE)
+        for better, worse, difference in _neighbours(comparison)
+        if difference.means
     ]
     if not found:
         return "Too few networks trained to compare them."
-    of_all = over_all_runs(comparison)
-    order = f"among the runs that trained, {', and '.join(found)}" if of_all else ", and ".join(found)
-    return " ".join([sentence(order, own_names(comparison)), *of_all])
+    over_all = over_all_runs(comparison)
+    order = f"among the runs that trained, {', and '.join(found)}" if over_all else ", and ".join(found)
+    return " ".join([_sentence(order, comparison), *over_all])
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:
     """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
     adjusted = _adjusted(comparison, "all")
     parts = []
-    for better, worse, one in _neighbours(comparison):
-        if one.runs != one.trained_runs:
-            chance = one.all_runs if one.first == better else one.all_runs.complement()
-            one_name, other_name = name_of(better), name_of(worse)
-            if adjusted[one] < SIGNIFICANCE:
-                parts.append(f"a run of {one_name} beats one of {other_name} with probability {chance}")
+    for better, worse, difference in _neighbours(comparison):
+        if difference.runs != difference.trained_runs:
+            chance = difference.all_runs if difference.first == better else difference.all_runs.complement()
+            name, other = name_of(better), name_of(worse)
+            if adjusted[difference] < SIGNIFICANCE:
+                parts.append(f"a run of {name} beats one of {other} with probability {chance}")
             else:
-                parts.append(f"it is undecided whether {one_name} beats {other_name} ({chance})")
+                parts.append(f"it is undecided whether {name} beats {other} ({chance})")
     return [f"Over all runs, {', and '.join(parts)}."] if parts else []
+
+
+def _sentence(text: str, comparison: Comparison) -> str:
+    return sentence(text, [arm.arch for arm in comparison.arms])
 
 
 def _adjusted(comparison: Comparison, reading: Reading) -> dict[Difference, float]:
     """The p-values of the differences in score after Holm's correction."""
-    differences = comparison.of_score()
-    return dict(zip(differences, holm([one.p(reading) for one in differences]), strict=True))
+    differences = comparison.in_score
+    return dict(zip(differences, holm([difference.p(reading) for difference in differences]), strict=True))
 
 
 def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
@@ -76,13 +86,13 @@ def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
     sign = comparison.judge.sign
     means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
     order = sorted(means, key=lambda arch: -means[arch])[:3]
-    by_names = {frozenset((one.first, one.second)): one for one in comparison.of_score()}
+    by_names = {frozenset((difference.first, difference.second)): difference for difference in comparison.in_score}
     return [(better, worse, by_names[frozenset((better, worse))]) for better, worse in pairwise(order)]
 
 
-def _lead(one: Difference, better: str, means: Estimate) -> Estimate:
+def _lead(difference: Difference, better: str, means: Estimate) -> Estimate:
     """By how much the better one is ahead, whichever direction is better."""
-    return means if (one.first == better) == (one.sign > 0) else -means
+    return means if (difference.first == better) == (difference.measure.sign > 0) else -means
 
 
 def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
@@ -90,8 +100,8 @@ def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
     return f"{names} by {lead_text(lead)}" if is_certain else f"it is not certain that {names} ({lead_text(lead)})"
 
 
-def _collapses(arm: ArmSummary) -> str:
+def _collapses(arm: Summary) -> str:
     """How many runs collapsed, of which some may have diverged."""
     count = len(arm.collapsed_at)
     diverged = f", {'all' if arm.diverged == count else arm.diverged} of which diverged" if arm.diverged else ""
-    return f"{count_text(count, arm.runs).replace(f' of {arm.runs}', f' of {arm.runs} runs')}{diverged}"
+    return f"{count} of {arm.runs} runs {share(count, arm.runs).interval()}{diverged}"

@@ -1,28 +1,34 @@
-"""A comparison's tables and sentences: a line for each network, the notebook's claims, the conclusions."""
+"""A comparison's tables and sentences: a line for each network, every difference, the conclusions."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading
-from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
-from convblocks.compare.details import details
-from convblocks.compare.grid import Analysis, as_numbers
+from convblocks.compare.analysis import Comparison, Difference, Summary, unit_of
+from convblocks.compare.grid import Analysis
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.trials import NO_SETTINGS
-from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
+from convblocks.compare.wording import noun_of, settings_text
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.figures.curves import comparison_figure
-from convblocks.figures.estimates import NOTHING, SHARE, cell, number, p_text
+from convblocks.figures.estimates import COUNT, LOSS, NOTHING, P_VALUE, SHARE, cell, number_range
+from convblocks.figures.grouping import grouped
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
-from convblocks.figures.tables import Table
-from convblocks.run.judge import Judge
+from convblocks.figures.tables import Column, Table
+from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
+
+# Notes of the table of networks if it has the column.
+VALIDATION = "validation: the mean over all runs, by which a setting is chosen."
+LOSSES = "First and last loss: of training, over the first and the last epoch, means of the runs that trained."
+
+# Of a difference of means.
+BELONGS = "the interval that belongs to it"
 
 
 def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str = "") -> Report:
@@ -30,21 +36,19 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
 
     ``more`` is a last sentence, and the command that it announces; ``repeat`` is the command that makes it again.
     """
-    swept, cells = tuple(analysis.swept), list(analysis.at_settings.values())
-    every_setting = [results_table(titled("Every setting", analysis.results, swept), cells, swept)] if cells else []
-    if analysis.main:
+    swept, main = tuple(analysis.swept), analysis.main
+    tables, details = list[Table](), list[Table]()
+    if analysis.at_settings:
+        title = titled("Every setting", analysis.results, swept)
+        details.append(replace(results_table(title, analysis.at_settings, swept), key="settings"))
+    if main:
         title = f"Each {noun_of(analysis.results)} at its own best setting" if swept else "Results"
-        title = titled(title, analysis.main.results, swept)
-        tables = [results_table(title, [analysis.main], swept, _choice_notes(analysis), winner(analysis.main))]
-        tables += claims_tables({"verdict": analysis.main})
-        further = every_setting
+        title = titled(title, main.results, swept)
+        tables.append(results_table(title, [main], swept, _choice_notes(analysis), winner(main)))
     else:
-        tables = every_setting
-        further = [
-            replace(table, title=f"{settings_text(overrides, swept)}: {table.title}")
-            for overrides, comparison in analysis.at_settings.items()
-            for table in claims_tables({"verdict": comparison})
-        ]
+        tables, details = details, []
+    runs = (*analysis.results, *analysis.confirmed)
+    differences = differences_tables([main]) if main else differences_tables(analysis.at_settings, swept)
     chart = Chart(
         partial(comparison_figure, analysis.results), "Loss and error by epoch, and the last error of each run"
     )
@@ -55,10 +59,9 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
         tables=tables,
         sentences=[*conclusions(analysis), *filter(None, more[:1])],
         command=more[1],
-        details=[*further, *details(analysis)],
+        details=[*details, *differences, *origin_tables(runs)],
         figures={"": chart},
-        numbers=as_numbers(analysis),
-        runs=[as_row(one) for one in (*analysis.results, *analysis.confirmed)],
+        runs=[as_row(run) for run in runs],
         repeat=repeat,
     )
 
@@ -70,15 +73,15 @@ def conclusions(analysis: Analysis) -> list[str]:
         how = "images: add --data.val_size 5000" if in_percent else "data: --judge by a metric of these"
         return [
             f"Nothing was chosen from the grid, since that takes validation {how}. "
-            "comparison.md has the verdicts at every setting."
+            "comparison.md has the differences at every setting."
         ]
-    machines = sorted({one.provenance.machine for one in analysis.results})
-    differ = [f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []
+    edges = ", ".join(analysis.edges)
+    machines = sorted({run.provenance.machine for run in analysis.results})
     return [
         *ranking(analysis.main),
-        *([_edges(analysis)] if analysis.edges else []),
-        *([test_set_note(analysis.main, analysis.main.images["test"])] if analysis.main.images else []),
-        *differ,
+        *([f"Extend the grid: the best value lies at its edge for {edges}."] if edges else []),
+        *test_set_note(analysis.main),
+        *([f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []),
     ]
 
 
@@ -98,107 +101,195 @@ def results_table(
 ) -> Table:
     """A line for each network of each comparison; the setting and validation columns are those of a grid.
 
-    That of the ``best`` one is marked.
+    That of the ``best`` one is marked. The columns of losses are the notebook's, and stand where its networks do.
     """
-    baseline, images, results = comparisons[0].baseline, comparisons[0].images, comparisons[0].results
-    validated = bool(swept) and all(arm.validation is not None for one in comparisons for arm in one.arms)
-    alone = all(len(one.arms) == 1 for one in comparisons)
-    columns = {
-        noun_of(results): True,
-        "setting": bool(swept),
-        "parameters": any(one.parameters for one in results),
-        "s a\nrun": any(one.seconds for one in results),
-        "trained": True,
-        "validation": validated,
-        f"{results[0].score_name.removeprefix('test ')}\nif trained": True,
-        "sd": True,
-        "worst - best": True,
-        f"P(beats\n{baseline})": not alone,
-        f"minus {baseline}\nif trained": not alone,
-    }
-    lines = [_line(comparison, arm, swept, arm.arch == best) for comparison in comparisons for arm in comparison.arms]
-    if is_notebooks(comparisons):
-        lines.insert(1, _notebook_line())
-    shown = list(columns.values())
+    first = comparisons[0].results[0]
+    columns = columns_of(comparisons, swept, best)
     notes = [
-        *(_other_images(images) if images else []),
+        *_other_images(first.facts.get("images")),
         *notes,
-        f"[...]: 95 % intervals. {_meaning_of_collapse(comparisons[0])}; means in this table leave such runs out.",
-        *([] if alone else [_meaning(comparisons[0])]),
-        *(["validation: the mean over all runs, by which a setting is chosen."] if validated else []),
+        f"[...]: 95 % intervals. {_meaning_of_collapse(first)}; means in this table leave such runs out.",
+        *([_meaning(comparisons[0])] if comparisons[0].arms[1:] else []),
     ]
-    kept = [[cell for cell, show in zip(line, shown, strict=True) if show] for line in lines]
-    return Table(title, [name for name, show in columns.items() if show], kept, notes)
+    arms = [arm for comparison in comparisons for arm in comparison.arms]
+    table = Table(title, columns, arms, notes, "results")
+    more = {"validation": VALIDATION, "first\nloss": LOSSES}
+    return replace(table, notes=[*notes, *(more[name] for name in table.names if name in more)])
 
 
-def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
-    """The table of the notebook's claims, with a column of verdicts for each comparison; none without its networks."""
-    found = {title: claims_of(comparison) for title, comparison in comparisons.items()}
-    if not all(found.values()):
+def columns_of(comparisons: Sequence[Comparison], swept: Sequence[str], best: str | None) -> list[Column]:
+    """The columns of the table of networks, whose rows are summaries: the one place that a further one takes."""
+    arms = [arm for comparison in comparisons for arm in comparison.arms]
+    unit = unit_of([run for comparison in comparisons for run in comparison.results])
+    score, baseline = comparisons[0].results[0].score_name.removeprefix("test "), comparisons[0].baseline
+    is_chosen = bool(swept) and all(arm.validation is not None for arm in arms)
+    is_notebooks = any(arm.arch in ARCHITECTURES for arm in arms)
+    against = {
+        arm: difference
+        for comparison in comparisons
+        for difference in comparison.in_score
+        for arm in comparison.arms
+        if (difference.first, difference.second) == (arm.arch, baseline)
+    }
+
+    def ends_text(arm: Summary) -> str:
+        """With the scores of the runs that collapsed."""
+        collapsed = number_range([arm.collapsed_at[place] for place in (0, -1)], unit) if arm.collapsed_at else ""
+        lost = f"({len(arm.collapsed_at)} at {collapsed})" if collapsed else ""
+        return "\n".join(filter(None, [number_range(arm.ends, unit), lost]))
+
+    return [
+        Column(
+            noun_of(comparisons[0].results),
+            lambda arm: arm.arch,
+            key="arch",
+            text=lambda arm: arm.arch + "\n(best)" * (arm.arch == best),
+        ),
+        Column(
+            "setting",
+            lambda arm: settings_text(arm.overrides, swept).replace(", ", ",\n") if swept else None,
+            key="setting",
+            optional=True,
+        ),
+        Column("parameters", lambda arm: arm.parameters or None, COUNT, priority=3, key="parameters", optional=True),
+        Column("s a\nrun", lambda arm: arm.seconds or None, COUNT, priority=2, optional=True),
+        Column(
+            "trained",
+            lambda arm: arm.trained,
+            key="trained",
+            text=lambda arm: f"{arm.trained_runs}/{arm.runs}\n{arm.trained.interval()}",
+        ),
+        Column(
+            "validation",
+            lambda arm: arm.validation if is_chosen else None,
+            unit,
+            priority=4,
+            key="validation",
+            optional=True,
+        ),
+        Column(
+            "first\nloss",
+            lambda arm: arm.first_loss.value if is_notebooks and arm.first_loss else None,
+            LOSS,
+            priority=0,
+            key="first_loss",
+            optional=True,
+        ),
+        Column(
+            "last\nloss",
+            lambda arm: arm.last_loss.value if is_notebooks and arm.last_loss else None,
+            LOSS,
+            priority=0,
+            key="last_loss",
+            optional=True,
+        ),
+        Column(f"{score}\nif trained", lambda arm: arm.score and replace(arm.score, unit=unit), key="score"),
+        Column("sd", lambda arm: arm.score and arm.score.deviation, unit, priority=1, key="sd"),
+        Column("worst–best", lambda arm: arm.ends, unit, priority=5, key="worst_best", text=ends_text),
+        Column(
+            f"P(beats\n{baseline})",
+            lambda arm: against[arm].all_runs if arm in against else None,
+            key="better",
+            optional=True,
+        ),
+        Column(
+            f"minus {baseline}\nif trained",
+            lambda arm: against[arm].means if arm in against else None,
+            signed=True,
+            key="minus",
+            optional=True,
+        ),
+    ]
+
+
+class Line(NamedTuple):
+    """A difference at a setting."""
+
+    setting: str
+    difference: Difference
+
+
+def differences_tables(
+    comparisons: Sequence[Comparison], swept: Sequence[str] = (), interval: str = BELONGS
+) -> list[Table]:
+    """Every pair of networks in every measure and both readings, if there are several networks.
+
+    With ``swept`` options at each of their settings. ``interval`` is that of the differences of means, in words.
+    """
+    lines = [
+        Line(settings_text(comparison.arms[0].overrides, swept), difference)
+        for comparison in comparisons
+        for difference in comparison.differences
+    ]
+
+    def trained(line: Line) -> str:
+        found = line.difference.trained
+        return f"{'better in ' * (found is not None and found.unit == SHARE)}{cell(found, signed=True)}"
+
+    def sizes(runs: tuple[int, int]) -> str:
+        return "{}, {}".format(*runs)
+
+    columns = [
+        *([Column("setting", lambda line: line.setting, key="setting")] if swept else []),
+        Column("measure", lambda line: line.difference.measure.name, key="measure"),
+        Column("difference", lambda line: f"{line.difference.first} - {line.difference.second}", key="difference"),
+        Column("n", lambda line: sizes(line.difference.trained_runs)),
+        Column("if trained: mean [95 %]", lambda line: line.difference.trained, key="trained", text=trained),
+        Column("p", lambda line: line.difference.p("trained") if line.difference.trained else None, P_VALUE),
+        Column("n", lambda line: sizes(line.difference.runs)),
+        Column("first is better [95 %]", lambda line: line.difference.all_runs, key="all_runs"),
+        Column("p", lambda line: line.difference.p("all"), P_VALUE),
+    ]
+    points = "Accuracies in points; " if comparisons[0].judge.in_percent else ""
+    note = (
+        "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
+        f"{interval}. First is better: the probability, over all runs, that one of the first network is better than "
+        "one of the second, with a permutation test of Brunner and Munzel's statistic. With many runs neither needs "
+        "two networks' runs to vary by as much; with few and unequal numbers of runs they may still err somewhat more "
+        "often than stated. Unpaired: a seed does not make two networks alike. The interval of the probability does "
+        "not belong to its p: with p near 0.05 it may still hold 50 %. "
+        f"{points}p without a correction for the number of tests."
+    )
+    return [Table("All differences", columns, lines, [note], "differences")] if lines else []
+
+
+def origin_tables(results: Sequence[RunResult]) -> list[Table]:
+    """The settings of all runs, and the machines and commits that they come from; none of runs from elsewhere."""
+    if not any(run.provenance.machine for run in results):
         return []
-    lines = []
-    for claims in zip(*found.values(), strict=True):
-        reasons = [why(comparison, one) for comparison, one in zip(comparisons.values(), claims, strict=True)]
-        judged = [judged_by(one) for one in claims]
-        text = claims[0].text
-        if len(set(judged)) == 1:
-            text += f" ({judged[0]})" if judged[0] else ""
-            judged = [""] * len(claims)
-        if len(set(reasons)) > 1:
-            titles = [sentence(title.split()[0])[:-1] for title in comparisons]
-            reasons = [
-                f"{title}{f', by {by}' if by else ''}: {reason}"
-                for title, by, reason in zip(titles, judged, reasons, strict=True)
-            ]
-        lines.append([text, *map(_verdict, claims), " ".join(dict.fromkeys(reasons))])
-    notes = [
-        f"{thresholds()} A verdict is over all runs, collapsed ones as the worst; in brackets, if it differs, over the "
-        "runs that trained."
+    settings = grouped(
+        results,
+        lambda run: (
+            run.arch,
+            ", ".join(f"{option}={value}" for option, value in run.overrides),
+            str(run.hparams.get("batch_size", NOTHING)),
+        ),
+    )
+    places = grouped(
+        [run.provenance for run in results],
+        lambda place: (place.machine, place.device, f"{place.processes} x {place.threads}", place.commit or NOTHING),
+    )
+    seeds = [[*setting, ", ".join(str(run.seed) for run in runs), str(len(runs))] for setting, runs in settings.items()]
+    return [
+        Table("Settings", [noun_of(results), "options", "batch size", "seeds", "runs"], seeds),
+        Table(
+            "Where the runs come from",
+            ["machine and versions", "device", "processes x threads", "commit", "runs"],
+            [[*place, str(len(runs))] for place, runs in places.items()],
+        ),
     ]
-    return [Table("The notebook's claims", ["claim", *comparisons, "why"], lines, notes)]
 
 
-def thresholds() -> str:
-    """The significance level and thresholds by which the claims are judged."""
-    return (
-        f"At 5 %, after Holm's correction over 4 claims. Our thresholds: roughly equal is at most "
-        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point."
-    )
-
-
-def judged_by(claim: Claim) -> str:
-    """The measure of a claim about speed; empty for other claims."""
-    measure = claim.evidence[0].measure if claim.evidence else None
-    if measure == "first_loss":
-        return "loss of epoch 1"
-    return f"seconds to {100 * GOAL:.0f} % accuracy" if measure == "seconds_to_goal" else ""
-
-
-def why(comparison: Comparison, claim: Claim) -> str:
-    """The numbers on which a verdict rests."""
-    if not claim.evidence:
-        counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
-        return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
-    collapses = any(one.runs != one.trained_runs for one in claim.evidence)
-    parts = [_evidence(claim.evidence, "trained", claim.trained.p, "If trained: " if collapses else "")]
-    if claim.readings_differ:
-        weakest = max(claim.evidence, key=lambda one: one.p("all"))
-        parts.append(_evidence([weakest], "all", claim.all_runs.p, "All runs: "))
-    elif collapses and claim.all_runs.p is not None:
-        parts.append(f"All runs: {p_text(claim.all_runs.p)}.")
-    if "too few runs" in (claim.all_runs.ruling, claim.trained.ruling):
-        parts.append(f"It takes {runs_that_decide(4)} trained runs of each.")
-    return " ".join(parts)
-
-
-def test_set_note(comparison: Comparison, images: int) -> str:
-    """The uncertainty that the choice of test images adds."""
+def test_set_note(comparison: Comparison) -> list[str]:
+    """The uncertainty that the choice of test images adds, of runs on images."""
+    if not (images := comparison.results[0].facts.get("images")):
+        return []
     worst = min((arm.score.value for arm in comparison.arms if arm.score), default=0.5)
-    points = 196 * math.sqrt(worst * (1 - worst) / images)
-    return (
-        f"The test set is a sample too: with {images:,} other images an accuracy could come out {points:.1f} points "
-        "higher or lower. The intervals are for other seeds, not for other images."
-    )
+    points = 196 * math.sqrt(worst * (1 - worst) / images["test"])
+    return [
+        f"The test set is a sample too: with {images['test']:,} other images an accuracy could come out {points:.1f} "
+        "points higher or lower. The intervals are for other seeds, not for other images."
+    ]
 
 
 def _choice_notes(analysis: Analysis) -> list[str]:
@@ -208,90 +299,28 @@ def _choice_notes(analysis: Analysis) -> list[str]:
     by = f"its mean {judge.metric}"
     if judge.in_percent:
         by = "its mean accuracy on validation images, not on test images"
-    chosen = f"Each setting was chosen by {by}."
     on_all = ", on all training images" if judge.in_percent else ""
     fresh = [f"These are runs with fresh seeds{on_all}."] if analysis.confirmed else []
-    return [chosen, *fresh]
+    return [f"Each setting was chosen by {by}.", *fresh]
 
 
-def _line(comparison: Comparison, arm: ArmSummary, swept: Sequence[str], is_best: bool) -> list[str]:
-    """A network's cells for all columns; a line break in a cell applies on a terminal."""
-    own = [one for one in comparison.of_score() if (one.first, one.second) == (arm.arch, comparison.baseline)]
-    against = own[0] if own else None
-    cells = [
-        f"{arm.arch}\n(best)" if is_best else arm.arch,
-        settings_text(arm.overrides, swept).replace(", ", ",\n"),
-        f"{arm.parameters:,}",
-        f"{arm.seconds:.0f}",
-        f"{arm.trained_runs}/{arm.runs} {arm.trained.interval()}",
-        NOTHING if arm.validation is None else comparison.judge.number(arm.validation),
-        cell(arm.score),
-        number(arm.score.deviation, arm.score.unit) if arm.score and arm.score.n > 1 else NOTHING,
-        _range(comparison.judge, arm),
-        cell(against.all_runs if against else None),
-        cell(against.means if against else None, signed=True),
-    ]
-    return [one.replace(" [", "\n[") for one in cells]
+def _other_images(images: Mapping[str, Any] | None) -> list[str]:
+    spec = ImageSpec.from_dict(images["spec"]) if images else MNIST
+    return [f"Images of {spec}; {images['test']:,} test images."] if images and not spec.same_images(MNIST) else []
 
 
-def _range(judge: Judge, arm: ArmSummary) -> str:
-    """The worst and best run that trained, and the scores of those that collapsed."""
-    ends = [] if arm.worst is None or arm.best is None else [arm.worst, arm.best]
-    parts = ["-".join(map(judge.number, ends))] if ends else []
-    if arm.collapsed_at:
-        values = list(dict.fromkeys(judge.number(arm.collapsed_at[index]) for index in (0, -1)))
-        parts.append(f"({len(arm.collapsed_at)} at {'-'.join(values)})")
-    return "\n".join(parts)
-
-
-def _notebook_line() -> list[str]:
-    parameters, _, _, accuracy = NOTEBOOK_MLP
-    return [NOTEBOOK, NOTHING, parameters, NOTHING, "1/1", NOTHING, accuracy, *[NOTHING] * 4]
-
-
-def _other_images(images: Mapping[str, Any]) -> list[str]:
-    spec = ImageSpec.from_dict(images["spec"])
-    return [] if spec.same_images(MNIST) else [f"Images of {spec}; {images['test']:,} test images."]
-
-
-def _meaning_of_collapse(comparison: Comparison) -> str:
-    if comparison.chance_threshold is None:
+def _meaning_of_collapse(run: RunResult) -> str:
+    if "chance" not in run.facts:
         return "A run has collapsed if it diverges"
-    chance = f"at most {100 * comparison.chance_threshold:.1f} %"
+    chance = f"at most {100 * run.facts['chance']:.1f} %"
     return f"A run has collapsed if it diverges, or ends at chance ({chance}) and cannot recover"
 
 
 def _meaning(comparison: Comparison) -> str:
     baseline = comparison.baseline
-    noun = noun_of(comparison.results)
     difference = "points of accuracy" if comparison.judge.in_percent else "the difference"
     return (
-        f"P(beats {baseline}): the probability that a run of this {noun} is better than one of {baseline}, "
-        f"collapsed runs coming last. minus {baseline}: {difference} between the means of the runs that trained."
+        f"P(beats {baseline}): the probability that a run of this {noun_of(comparison.results)} is better than one of "
+        f"{baseline}, collapsed runs coming last. minus {baseline}: {difference} between the means of the runs that "
+        "trained."
     )
-
-
-def _verdict(claim: Claim) -> str:
-    return claim.all_runs.ruling + (f" ({claim.trained.ruling})" if claim.readings_differ else "")
-
-
-def _evidence(evidence: Sequence[Difference], reading: Reading, p: float | None, opening: str) -> str:
-    """The differences of one reading, and the p-value of the claim."""
-    parts = []
-    for one in evidence:
-        estimate = one.estimate(reading)
-        first = "" if one.margin else f"{one.first} "
-        if estimate is None:
-            parts.append(f"no run of {one.second if one.trained_runs[0] else one.first} trained")
-        elif estimate.unit == SHARE:
-            margin = f" by more than {100 * one.margin:.0f} point" if one.margin else ""
-            parts.append(f"{first}better{margin} in {estimate}")
-        else:
-            parts.append(f"{first}{estimate:+u}")
-    return f"{opening}{', '.join(parts)}{'' if p is None else f' ({p_text(p)})'}."
-
-
-def _edges(analysis: Analysis) -> str:
-    """Beyond a best value at the edge of the grid there may be a better one."""
-    found = [f"{edge.arch} ({edge.option} {edge.value}, look {edge.beyond})" for edge in analysis.edges]
-    return f"Extend the grid: the best value lies at its edge for {', '.join(found)}."

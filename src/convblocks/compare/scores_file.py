@@ -14,6 +14,9 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.result import EPOCHS, Provenance, RunResult
 
+# Of a run from elsewhere nothing is known.
+UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
+
 
 def report_on_file(arguments: Sequence[str]) -> None:
     """Report on the runs of ``--from FILE``.
@@ -29,10 +32,10 @@ def report_on_file(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.judge is None:
         raise UsageError("--from needs the column of scores and its direction: give, for example, --judge score:max")
-    judge = Judge.parse(options.judge)
     directory = RunDirectory(options.name or options.path.stem)
     directory.refuse_run()
-    publish(report_of(analyse(read_scores(options.path, judge)), repeat=repeat_of("compare", arguments)), directory)
+    runs = read_scores(options.path, Judge.parse(options.judge))
+    publish(report_of(analyse(runs), repeat=repeat_of("compare", arguments)), directory)
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
@@ -47,34 +50,23 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows, columns = list(reader), reader.fieldnames or []
-        runs = [_result(row["arm"], int(row["seed"]), float(row[judge.metric] or "nan"), judge) for row in rows]
+        scores = {(row["arm"], int(row["seed"])): float(row[judge.metric] or "nan") for row in rows}
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except KeyError as error:
-        raise UserError(
-            f"{path} has no column {error.args[0]}, but {', '.join(columns)}: it needs arm, seed and {judge.metric}"
-        ) from error
+        needed = f"it needs arm, seed and {judge.metric}"
+        raise UserError(f"{path} has no column {error.args[0]}, but {', '.join(columns)}: {needed}") from error
     except (ValueError, TypeError, csv.Error) as error:
         raise UserError(f"cannot read {path} ({error}): it needs lines such as `mine,0,0.93`") from error
-    if not runs:
+    if not rows:
         raise UserError(f"{path} has no lines below its heading")
-    if len({(one.arch, one.seed) for one in runs}) < len(runs):
+    if len(scores) < len(rows):
         raise UserError(f"{path} has a seed of one arm twice")
-    return runs
-
-
-def _result(arm: str, seed: int, score: float, judge: Judge) -> RunResult:
-    """A run of which nothing else is known."""
-    return RunResult(
-        arch=arm,
-        seed=seed,
-        parameters=0,
-        hparams={},
-        epochs=({"epoch": 1, "step": 0, "seconds": 0.0},),
-        final={judge.metric: score},
-        judge=judge,
-        monitor=judge,
-        ended_by=EPOCHS,
-        failed=not math.isfinite(score),
-        provenance=Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1),
-    )
+    epoch = {"epoch": 1, "step": 0, "seconds": 0.0}
+    return [
+        RunResult(
+            *(arm, seed, 0, {}, (epoch,), {judge.metric: score}, judge, judge, EPOCHS, not math.isfinite(score)),
+            provenance=UNKNOWN,
+        )
+        for (arm, seed), score in scores.items()
+    ]

@@ -38,6 +38,7 @@ class Column:
         priority: A narrow terminal drops the columns with the lowest ones, but none with ALWAYS.
         key: The name in JSON; without one it is not there.
         text: How a row's cell is written if its value does not say it all.
+        optional: Whether it is left out where no row has a value.
     """
 
     name: str
@@ -47,9 +48,15 @@ class Column:
     priority: int = ALWAYS
     key: str = ""
     text: Callable[[Any], str] | None = None
+    optional: bool = False
 
     def cell(self, row: Any) -> str:
-        return self.text(row) if self.text else cell(self.value(row), self.unit, self.signed)
+        """The row's cell; the interval of an estimate stands below it."""
+        if self.text:
+            return self.text(row)
+        value = self.value(row)
+        text = cell(value, self.unit, self.signed)
+        return text.replace(" [", "\n[") if isinstance(value, Estimate) else text
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,12 @@ class Table:
 
     @cached_property
     def fields(self) -> list[Column]:
-        """The columns, made of those that are text too."""
-        columns = enumerate(self.columns)
-        return [Column(one, itemgetter(place)) if isinstance(one, str) else one for place, one in columns]
+        """The columns that are shown, made of those that are text too."""
+        found = [
+            Column(column, itemgetter(place)) if isinstance(column, str) else column
+            for place, column in enumerate(self.columns)
+        ]
+        return [one for one in found if not one.optional or any(one.value(row) is not None for row in self.rows)]
 
     @property
     def names(self) -> list[str]:
@@ -94,7 +104,7 @@ class Table:
 def _plain(value: Value) -> Any:
     """A value for JSON; of an estimate the numbers that it has."""
     if not isinstance(value, Estimate):
-        return list(value) if isinstance(value, tuple) else value
+        return None if isinstance(value, float) and not isfinite(value) else value
     parts = {name: getattr(value, name) for name in ("low", "high", "p")}
     return {"value": value.value, "n": value.n} | {name: one for name, one in parts.items() if isfinite(one)}
 

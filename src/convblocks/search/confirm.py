@@ -4,9 +4,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convblocks.compare.analysis import unit_of
+from convblocks.compare.analysis import Summary, difference_of_means, summarise
 from convblocks.compare.launch import Start
-from convblocks.compare.statistics import SIGNIFICANCE, mean_interval, permutation_test
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.train import on_all_images, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.figures.estimates import Estimate
@@ -38,23 +38,19 @@ class Confirmed:
     Args:
         name: Of the trial with this setting, or "default".
         seen: The score on validation data by which the search chose it; None for the default.
-        runs: With test scores, if there are test data.
-        difference: The mean score of the runs that trained minus that of the default's; None for the default itself,
-            and if either has no run that trained.
+        summary: Of the runs; their scores are on test data, if there are any.
+        measured: The name of these scores.
+        difference: The mean score minus that of the default; None for the default itself, and if either has no run
+            that trained.
         beats_default: Whether it is better at 5 %, and no more of its runs collapsed.
     """
 
     name: str
     seen: float | None
-    runs: Sequence[RunResult]
+    summary: Summary
+    measured: str
     difference: Estimate | None = None
     beats_default: bool = False
-
-    @property
-    def score(self) -> Estimate | None:
-        """The mean of the runs that trained."""
-        scores = scores_of(self.runs)
-        return mean_interval(scores, unit_of(self.runs)) if scores else None
 
 
 def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None = None) -> list[Confirmed]:
@@ -98,15 +94,11 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None =
 
 
 def compare(name: str, seen: float | None, runs: Sequence[RunResult], default: Sequence[RunResult]) -> Confirmed:
-    """A setting against the default, over the runs that trained; of these, it must not have fewer to be better."""
-    own, others = scores_of(runs), scores_of(default)
-    if name == DEFAULT or not own or not others:
-        return Confirmed(name, seen, runs)
-    difference = permutation_test(own, others, unit=unit_of(runs, of_difference=True))
+    """The runs of a setting against those of the default."""
+    summary, measured = summarise(runs), runs[0].score_name
+    difference = difference_of_means(runs, default) if default and name != DEFAULT else None
+    if difference is None:
+        return Confirmed(name, seen, summary, measured)
     is_better = difference.p < SIGNIFICANCE and runs[0].judge.sign * difference.value > 0
-    return Confirmed(name, seen, runs, difference, is_better and len(own) * len(default) >= len(others) * len(runs))
-
-
-def scores_of(runs: Sequence[RunResult]) -> list[float]:
-    """Of those that trained."""
-    return [run.score for run in runs if not run.failed]
+    collapses = summary.trained.value < summarise(default).trained.value
+    return Confirmed(name, seen, summary, measured, difference, is_better and not collapses)

@@ -11,18 +11,17 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.compare.analysis import unit_of
 from convblocks.compare.options import VAL_SIZE
 from convblocks.compare.trials import Trial, command_line, options_for
 from convblocks.compare.wording import settings_text
 from convblocks.console import command_words
-from convblocks.figures.estimates import P_VALUE, PERCENT, p_text
+from convblocks.figures.estimates import P_VALUE, PERCENT, RATIO, p_text
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
 from convblocks.figures.tensorboard import tag_when_done
 from convblocks.run.judge import Judge
-from convblocks.search.confirm import Confirmed, scores_of
+from convblocks.search.confirm import Confirmed
 from convblocks.search.figure import search_figure
 from convblocks.search.space import ARCH
 from convblocks.search.worker import SearchWorker, ending_of
@@ -66,9 +65,9 @@ def conclusion(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> tuple[li
     if fresh is None:
         unknown = "Whether it beats the default with fresh seeds is not known. This writes its config:"
         return [f"{seen}.", unknown], command_for(trial)
-    score = f"collapsed with all {len(fresh.runs)} fresh seeds"
-    if fresh.score:
-        score = f"{fresh.runs[0].score_name} {judge.text(fresh.score.value)} with fresh seeds"
+    score = f"collapsed with all {fresh.summary.runs} fresh seeds"
+    if fresh.summary.score:
+        score = f"{fresh.measured} {judge.text(fresh.summary.score.value)} with fresh seeds"
     lead = f", {fresh.difference:+u} minus the default ({p_text(fresh.difference.p)})" if fresh.difference else ""
     if fresh.beats_default:
         return [f"{seen}, {score}{lead}.", "It beats the default. This writes its config:"], command_for(trial)
@@ -107,20 +106,24 @@ def best_table(worker: SearchWorker) -> Table:
 def confirmed_table(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> Table:
     """The best settings of the search and the default, with fresh seeds."""
     judge, default = worker.plan.judge, confirmed[-1]
-    fresh, unit = ("test %", PERCENT) if judge.in_percent else (default.runs[0].score_name, unit_of(default.runs))
+    fresh, unit = (
+        ("test %", PERCENT)
+        if judge.in_percent
+        else (default.measured, default.summary.score.unit if default.summary.score else RATIO)
+    )
     columns = [
         Column("setting", lambda found: found.name, key="name"),
-        Column("network", lambda found: found.runs[0].arch, priority=1, key="network"),
+        Column("network", lambda found: found.summary.arch, priority=1, key="network"),
         Column(f"{_seen(judge)}\nin the search", lambda found: found.seen, unit, key="seen"),
-        Column("trained", lambda found: f"{len(scores_of(found.runs))}/{len(found.runs)}", key="trained"),
-        Column(f"{fresh}, fresh seeds\n[95 %]", lambda found: found.score, key="score"),
+        Column("trained", lambda found: f"{found.summary.trained_runs}/{found.summary.runs}", key="trained"),
+        Column(f"{fresh}, fresh seeds\n[95 %]", lambda found: found.summary.score, key="score"),
         Column("minus default\n[95 %]", lambda found: found.difference, signed=True, key="difference"),
         Column("p", lambda found: found.difference and found.difference.p, P_VALUE, priority=2),
     ]
     once = ", trained on all training images; the test set was read once, at the end" if judge.in_percent else ""
     notes = [
-        f"{len(default.runs)} fresh seeds from {worker.config.seed + 1} on{once}. Means are of the runs that trained. "
-        "The default is fit without the options that were searched. In the search, the best of many looks better than "
+        f"Fresh seeds: {default.summary.runs} from {worker.config.seed + 1} on{once}. Means are of the runs that "
+        "trained. The default is fit without the options that were searched. In the search, the best of many looks better than "
         "it is."
     ]
     return Table("The best settings with fresh seeds", columns, confirmed, notes, key="confirmed")

@@ -57,8 +57,8 @@ def test_the_commands_take_the_flags_of_the_fastest() -> None:
     assert (settings["threads"], settings["trainer"]["precision"]) == (2, "bf16-mixed")
     assert settings["trainer"]["accelerator"] == "cpu"
     comparison = parse(compared[2:])
-    assert (comparison.arch, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
-    assert ("trainer.precision", "bf16-mixed") in comparison.overrides
+    assert (comparison.archs, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
+    assert ("trainer.precision", "bf16-mixed") in comparison.common
 
 
 @pytest.mark.parametrize(
@@ -122,5 +122,5 @@ def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None
     printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines
     printed_flags = dict(re.findall(r"python \S*scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE))
     assert Config.parse(shlex.split(printed_flags["fit"])).settings["model"]["init_args"]["arch"] == "mlp"
-    assert parse(shlex.split(printed_flags["compare"])).arch == ["mlp"]
+    assert parse(shlex.split(printed_flags["compare"])).archs == ["mlp"]
     assert list(tmp_path.iterdir()) == []

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from convblocks.compare.results import read_results, write_results
 from convblocks.errors import UserError
 from lab.pages import __main__ as pages
 from lab.pages import results
 from lab.pages.writing import DATA, SECTION
+from lab.results import read_results, write_results
 from tests.conftest import REPOSITORY
 
 # The study's page has most runs, and figures; for that on handwriting 400 pictures are drawn.

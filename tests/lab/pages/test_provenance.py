@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.compare.results import read_results, write_results
 from convblocks.run.result import RunResult
 from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
 from lab.pages import provenance
 from lab.pages.provenance import changes_table, commits_since, manifest, read_manifest
 from lab.pages.writing import DATA
+from lab.results import read_results, write_results
 from tests.conftest import REPOSITORY
 from tests.made_up import provenance as made_up
 from tests.made_up import result

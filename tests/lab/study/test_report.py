@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from convblocks.compare.details import differences_tables
+from convblocks.compare.report import differences_tables
 from convblocks.compare.statistics import runs_needed
 from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
@@ -94,10 +94,10 @@ def test_the_figure_has_the_intervals_of_the_tables() -> None:
     decision = decided(0.9870)
     notebook, best = intervals_figure(differences_of(decision), "points").axes
     for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
-        (table,) = differences_tables(comparison)
-        rows = [row for row in table.rows if row[0] == "test accuracy"]
+        (table,) = differences_tables([comparison])
+        rows = [row for row in table.cells if row[0] == "test accuracy"]
         drawn = [text.get_text() for text in (*panel.get_yticklabels(), *panel.texts)]
-        assert drawn == [row[1] for row in rows] + [row[3].replace("-", "\N{MINUS SIGN}") for row in rows]
+        assert drawn == [row[1] for row in rows] + [row[3].replace("\n", " ") for row in rows]
 
 
 def test_images_that_one_network_alone_gets_right_are_counted_if_the_mistakes_are_known() -> None:
@@ -146,9 +146,9 @@ def reports(
 ) -> list[Report]:
     """The reports that both stages publish if these are their runs."""
     published: list[Report] = []
-    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit=True: chosen)
+    monkeypatch.setattr(stages, "results_of_choice", lambda options, fit=True: dict(enumerate(chosen)))
     monkeypatch.setattr(stages, "choices_of", lambda results: {one.arch: CHOICES.get(one.arch, BEST) for one in chosen})
-    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: confirmed)
+    monkeypatch.setattr(stages, "results_of_confirmation", lambda options, choices: dict(enumerate(confirmed)))
     monkeypatch.setattr(stages, "publish", lambda report, directory: published.append(report))
     options = stages.parse(["--data.root", "data"])
     stages.choose(options)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from convblocks.compare.analysis import Reading, compare
-from convblocks.compare.claims import Claim, claims_of
+from convblocks.compare.analysis import Reading
 from convblocks.run.result import RunResult
+from lab.claims import Claim, claims_of
+from lab.notebook import compare_networks
 from tests.made_up import COURSES, PARAMETERS, as_claimed, course, result, short
 
 READINGS: tuple[Reading, Reading] = ("all", "trained")
@@ -15,7 +16,7 @@ RULINGS = {"supported": "+", "not supported": "-", "undecided": "?", "too few ru
 
 
 def claim_on(runs: Sequence[RunResult], words: str) -> Claim:
-    (claim,) = [claim for claim in claims_of(compare(runs)) if words in claim.text]
+    (claim,) = [claim for claim in claims_of(compare_networks(runs)) if words in claim.text]
     return claim
 
 
@@ -79,7 +80,7 @@ def scheduled(of_mlp: tuple[dict[str, float], ...]) -> list[RunResult]:
 )
 def test_verdicts_over_all_and_over_trained_runs(runs: list[RunResult], over_all: str, over_trained: str) -> None:
     """On equal numbers of parameters, speed, loss, accuracy, and BatchNorm's being much better."""
-    claims = claims_of(compare(runs))
+    claims = claims_of(compare_networks(runs))
     assert "".join(RULINGS[claim.all_runs.ruling] for claim in claims) == over_all
     assert "".join(RULINGS[claim.trained.ruling] for claim in claims) == over_trained
     assert any(claim.readings_differ for claim in claims) == (over_all != over_trained)
@@ -105,7 +106,7 @@ def test_every_verdict_follows_from_its_numbers(shift: float, collapsed: int) ->
         short(one.arch, one.seed, one.score + shift * (one.seed % 3 - 1), one.last_loss)
         for one in as_claimed(7, collapsed)
     ]
-    for claim in claims_of(compare(runs))[1:]:
+    for claim in claims_of(compare_networks(runs))[1:]:
         for reading, verdict in zip(READINGS, (claim.all_runs, claim.trained), strict=True):
             holds = all(one.is_better(reading) for one in claim.evidence)
             assert verdict.p is not None

@@ -1,0 +1,182 @@
+"""Verdicts on the notebook's claims, from a comparison of its three networks, and their table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from convblocks.compare.analysis import FIRST_LOSS, Comparison, Difference, Reading, difference, score_of
+from convblocks.compare.more_runs import runs_that_decide
+from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
+from convblocks.compare.wording import sentence
+from convblocks.figures.estimates import SHARE, p_text
+from convblocks.figures.grouping import by_arch
+from convblocks.figures.tables import Table
+from lab.notebook import TEST, TIME
+from lab.results import is_of_mnist
+
+Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
+
+# The notebook's networks, in its order.
+NOTEBOOKS = ("mlp", "maxpool", "batchnorm")
+
+# "Roughly equal": the largest network has at most a tenth more parameters than the smallest. Our threshold.
+ROUGHLY_EQUAL = 1.1
+
+# "Much better": by more than one point of accuracy. Our threshold too.
+MUCH = 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A ruling and, if it rests on a test, the p-value after Holm's correction over the claims."""
+
+    ruling: Ruling
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the notebook, the verdicts on it in both readings, and the differences on which they rest."""
+
+    text: str
+    all_runs: Verdict
+    trained: Verdict
+    evidence: tuple[Difference, ...]
+
+    @property
+    def readings_differ(self) -> bool:
+        return self.all_runs.ruling != self.trained.ruling
+
+
+def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
+    """The verdicts on the notebook's five claims; none unless all three of its networks are compared on MNIST."""
+    runs = by_arch(comparison.results)
+    if not (set(NOTEBOOKS) <= runs.keys() and all(is_of_mnist(one) for one in comparison.results)):
+        return ()
+    counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
+    equal = Verdict("supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported", None)
+    against_mlp = [one for one in comparison.differences if one.second == "mlp" and one.first in NOTEBOOKS]
+    faster, lower, better = (
+        tuple(one for one in against_mlp if one.measure == measure)
+        for measure in dict.fromkeys(one.measure for one in comparison.differences)
+    )
+    evidence = {
+        "Both convolutional networks train faster than the MLP": faster,
+        "Both convolutional networks converge to a lower loss": lower,
+        "Both convolutional networks test better than the MLP": better,
+        "BatchNorm is much better than MaxPool": (
+            difference(score_of(comparison.results), runs["batchnorm"], runs["maxpool"], MUCH, TEST),
+        ),
+    }
+    all_runs, trained = _verdicts(list(evidence.values()), "all"), _verdicts(list(evidence.values()), "trained")
+    tested = map(Claim, evidence, all_runs, trained, evidence.values())
+    return (Claim("The three networks have roughly equal numbers of parameters", equal, equal, ()), *tested)
+
+
+def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
+    """The table of the notebook's claims, with a column of verdicts for each comparison; none without its networks."""
+    found = {title: claims_of(comparison) for title, comparison in comparisons.items()}
+    if not all(found.values()):
+        return []
+    lines = []
+    for claims in zip(*found.values(), strict=True):
+        reasons = [why(comparison, one) for comparison, one in zip(comparisons.values(), claims, strict=True)]
+        judged = [judged_by(one) for one in claims]
+        text = claims[0].text
+        if len(set(judged)) == 1:
+            text += f" ({judged[0]})" if judged[0] else ""
+            judged = [""] * len(claims)
+        if len(set(reasons)) > 1:
+            titles = [sentence(title.split()[0])[:-1] for title in comparisons]
+            reasons = [
+                f"{title}{f', by {by}' if by else ''}: {reason}"
+                for title, by, reason in zip(titles, judged, reasons, strict=True)
+            ]
+        lines.append([text, *map(_verdict, claims), " ".join(dict.fromkeys(reasons))])
+    notes = [
+        f"{thresholds()} A verdict is over all runs, collapsed ones as the worst; in brackets, if it differs, over the "
+        "runs that trained."
+    ]
+    return [Table("The notebook's claims", ["claim", *comparisons, "why"], lines, notes)]
+
+
+def thresholds() -> str:
+    """The significance level and thresholds by which the claims are judged."""
+    return (
+        f"At 5 %, after Holm's correction over 4 claims. Our thresholds: roughly equal is at most "
+        f"{100 * (ROUGHLY_EQUAL - 1):.0f} % apart, much better is by more than {100 * MUCH:.0f} point."
+    )
+
+
+def judged_by(claim: Claim) -> str:
+    """The measure of a claim about speed; empty for other claims."""
+    measure = claim.evidence[0].measure if claim.evidence else None
+    if measure == FIRST_LOSS:
+        return "loss of epoch 1"
+    return TIME.name if measure == TIME else ""
+
+
+def why(comparison: Comparison, claim: Claim) -> str:
+    """The numbers on which a verdict rests."""
+    if not claim.evidence:
+        counts = [arm.parameters for arm in comparison.arms if arm.arch in NOTEBOOKS]
+        return f"{min(counts):,} to {max(counts):,}: {100 * (max(counts) / min(counts) - 1):.1f} % apart."
+    collapses = any(one.runs != one.trained_runs for one in claim.evidence)
+    parts = [_evidence(claim.evidence, "trained", claim.trained.p, "If trained: " if collapses else "")]
+    if claim.readings_differ:
+        weakest = max(claim.evidence, key=lambda one: one.p("all"))
+        parts.append(_evidence([weakest], "all", claim.all_runs.p, "All runs: "))
+    elif collapses and claim.all_runs.p is not None:
+        parts.append(f"All runs: {p_text(claim.all_runs.p)}.")
+    if "too few runs" in (claim.all_runs.ruling, claim.trained.ruling):
+        parts.append(f"It takes {runs_that_decide(4)} trained runs of each.")
+    return " ".join(parts)
+
+
+def _verdicts(claims: Sequence[Sequence[Difference]], reading: Reading) -> list[Verdict]:
+    """The verdicts on claims that all of their differences are improvements."""
+    adjusted = holm([_p_of_all(evidence, reading) for evidence in claims])
+    possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
+    verdicts = []
+    for evidence, p, least in zip(claims, adjusted, possible, strict=True):
+        ruling: Ruling = "too few runs" if least >= SIGNIFICANCE else "undecided"
+        if p < SIGNIFICANCE:
+            ruling = "supported" if all(one.is_better(reading) for one in evidence) else "not supported"
+        verdicts.append(Verdict(ruling, p))
+    return verdicts
+
+
+def _p_of_all(evidence: Sequence[Difference], reading: Reading) -> float:
+    """The p-value of "all are improvements" or, if some are not, of the contrary.
+
+    For all, the largest p decides (the intersection-union test: R. L. Berger, Technometrics 24, 1982); against, one
+    difference suffices, and the smallest p is corrected for their number.
+    """
+    against = [one.p(reading) for one in evidence if not one.is_better(reading)]
+    return min(1.0, len(evidence) * min(against)) if against else max(one.p(reading) for one in evidence)
+
+
+def _least_p(one: Difference, reading: Reading) -> float:
+    """The p-value if all runs agreed."""
+    runs = one.runs if reading == "all" else one.trained_runs
+    return least_p_unpaired(*runs, ranks=reading == "all") if min(runs) else 1.0
+
+
+def _verdict(claim: Claim) -> str:
+    return claim.all_runs.ruling + (f" ({claim.trained.ruling})" if claim.readings_differ else "")
+
+
+def _evidence(evidence: Sequence[Difference], reading: Reading, p: float | None, opening: str) -> str:
+    """The differences of one reading, and the p-value of the claim."""
+    parts = []
+    for one in evidence:
+        estimate = one.estimate(reading)
+        first = "" if one.margin else f"{one.first} "
+        if estimate is None:
+            parts.append(f"no run of {one.second if one.trained_runs[0] else one.first} trained")
+        elif estimate.unit == SHARE:
+            margin = f" by more than {100 * one.margin:.0f} point" if one.margin else ""
+            parts.append(f"{first}better{margin} in {estimate}")
+        else:
+            parts.append(f"{first}{estimate:+u}")
+    return f"{opening}{', '.join(parts)}{'' if p is None else f' ({p_text(p)})'}."

@@ -1,0 +1,63 @@
+"""The records of runs in docs/data, and what pages read from them beyond a comparison."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from convblocks.data.images import MNIST, ImageSpec
+from convblocks.data.mnist import ORIGINAL_MD5
+from convblocks.errors import UserError
+from convblocks.files import write
+from convblocks.run.result import RunResult, decode, encode
+
+
+def write_results(path: Path, results: Sequence[RunResult]) -> None:
+    """Write results as JSON Lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path, "".join(map(encode, results)))
+
+
+def read_results(path: Path) -> list[RunResult]:
+    """The results that ``write_results`` has written.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from error
+    if not lines:
+        raise UserError(f"cannot read {path} (it is empty)")
+    hint = "write it again with lab/train.py"
+    return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
+
+
+def is_of_mnist(result: RunResult) -> bool:
+    """Whether its images were MNIST's own, as far as is known."""
+    data = result.provenance.data
+    images = result.facts.get("images")
+    is_alike = images is not None and ImageSpec.from_dict(images["spec"]).same_images(MNIST)
+    return is_alike and (data is None or set(data.values()) <= set(ORIGINAL_MD5.values()))
+
+
+def learned_in(result: RunResult) -> list[int]:
+    """The epochs after which the accuracy was above chance."""
+    chance = result.facts.get("chance", math.inf)
+    return [epoch for epoch, score in enumerate(result.scores, start=1) if score > chance]
+
+
+def died_in(result: RunResult) -> int | None:
+    """The epoch in which a collapsed run lost for good what it had learned; None of any other."""
+    learned = learned_in(result)
+    return learned[-1] + 1 if result.failed and learned and learned[-1] < len(result.epochs) else None
+
+
+def time_to(result: RunResult, accuracy: float) -> tuple[int, float] | None:
+    """After how many epochs and seconds it first reached an accuracy; None if it never did."""
+    seconds = 0.0
+    for epoch, reached in enumerate(result.scores, start=1):
+        seconds += sum(row["seconds"] for row in (*result.epochs, *result.evaluations) if row["epoch"] == epoch)
+        if reached >= accuracy:
+            return epoch, seconds
+    return None
