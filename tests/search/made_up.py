@@ -6,7 +6,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from convblocks.compare.dry_run import Plan
 from convblocks.run.directory import LOGS
+from convblocks.run.judge import ACCURACY
 from convblocks.run.result import Row
 from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
@@ -24,6 +26,8 @@ EPOCHS = 3
 
 CHANCE = 0.14
 
+PLAN = Plan(settings={}, judge=ACCURACY, epochs=EPOCHS, is_validated=True, work=1)
+
 JOURNAL = LOGS / "s" / "journal.log"
 
 
@@ -31,17 +35,14 @@ def config(name: str = "s", **changed: Any) -> SearchConfig:
     values: dict[str, Any] = {
         "name": name,
         "archs": ("mlp",),
-        "overrides": (("epochs", str(EPOCHS)), ("data.val_size", "500")),
-        "space": space.parse("lr=1e-4..1e-1:log,batch_size=32|64|128"),
-        "seed": 0,
-        "sampler": "tpe",
-        "pruner": "median",
+        "common": (("epochs", str(EPOCHS)), ("data.val_size", "500")),
+        "space": space.parse(["lr=1e-4..1e-1:log,batch_size=32|64|128"]),
     }
     return SearchConfig(**(values | changed))
 
 
 def search(name: str = "s", data: str = "f00d", **changed: Any) -> SearchWorker:
-    return SearchWorker(config(name, **changed), CHANCE, {"train-images": data})
+    return SearchWorker(config(name, **changed), PLAN, CHANCE, {"train-images": data})
 
 
 def params(worker: SearchWorker) -> list[dict[str, Any]]:

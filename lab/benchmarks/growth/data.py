@@ -12,8 +12,10 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FrozenTrial, create_trial
 from torch import Tensor, nn
 
+from convblocks.compare.dry_run import Plan
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.model.networks import ARCHITECTURES
+from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search import space
 from convblocks.search.config import SearchConfig
@@ -79,9 +81,13 @@ def runs(count: int) -> list[RunResult]:
     return found
 
 
+# Of a search's trials.
+PLAN = Plan(settings={}, judge=ACCURACY, epochs=3, is_validated=True, work=1)
+
+
 def search(name: str) -> SearchConfig:
     """Of a search of the default space, by TPE."""
-    return SearchConfig(name, ("mlp",), (("epochs", "3"),), space.parse(space.DEFAULT), 0, "tpe", "median")
+    return SearchConfig(name, ("mlp",), (("epochs", "3"),), space.parse([]))
 
 
 def trials(count: int) -> Iterator[FrozenTrial]:

@@ -81,12 +81,12 @@ def reporting(runs: int) -> Timed:
 def choosing(trials: int) -> Timed:
     """Choose the next trial of a search, and note it in the journal."""
     earlier = data.search("earlier")
-    SearchWorker(earlier, None, {}).study.add_trials(data.trials(trials))
+    SearchWorker(earlier, data.PLAN).study.add_trials(data.trials(trials))
     numbers = count()
 
     def timed() -> float:
         search = data.search(f"search-{next(numbers)}")  # without the trials of the turns before
-        shutil.copytree(earlier.directory().path, search.directory().path)
-        return seconds_of(SearchWorker(search, None, {}).next_trial, trials + 1)
+        shutil.copytree(earlier.directory.path, search.directory.path)
+        return seconds_of(SearchWorker(search, data.PLAN).next_trial, trials + 1)
 
     return timed

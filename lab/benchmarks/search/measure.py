@@ -9,10 +9,7 @@ from convblocks.compare.trials import ROOT, all_trials, command_line
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides
 from convblocks.search import command as search
-from convblocks.search import space
 from convblocks.search.command import train_trials
-from convblocks.search.config import SearchConfig
-from convblocks.search.worker import SearchWorker, best_first
 from lab.benchmarks.rows import Row
 from lab.study.plan import FIRST_RATES, SCHEDULES
 
@@ -42,7 +39,7 @@ def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
     command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
     search.main(command)
     done = search.open_search(search.parse(command))
-    accuracies = {one.number: {"accuracy": float(one.values[0])} for one in best_first(done.trials())}
+    accuracies = {one.number: {"accuracy": float(one.values[0])} for one in done.best()}
     return [
         Row({}, {"seconds": sum(row["seconds"] for row in rows)} | accuracies.get(one.number, {}))
         for one in done.trials()
@@ -68,8 +65,9 @@ def started(way: str, folder: Path, name: str, runs: int) -> list[Row]:
     overrides = (*SHORT, (ROOT, str(folder)))
     began = time.perf_counter()
     if way == "search":
-        config = SearchConfig(name, ("mlp",), overrides, space.parse("lr=1e-3..1e-2:log"), 0, "tpe", "median")
-        train_trials(SearchWorker(config, chance_threshold=0, data={}), runs, jobs=1)
+        command = ["--arch", "mlp", "--space", "lr=1e-3..1e-2:log", "--name", name, "--confirm", "0", "--jobs", "1"]
+        worker = search.open_search(search.parse([*command, *command_line(overrides)]))
+        train_trials(worker, runs, jobs=1)
     else:
         planned = all_trials(name, ["mlp"], range(runs), overrides, {})
         refuse_missing(planned, train(RunDirectory(name, folder), planned, jobs=1))

@@ -10,6 +10,7 @@ from torch import nn
 from torchinfo import summary
 
 from convblocks.compare.fork import imported
+from convblocks.compare.launch import die_with_parent
 from convblocks.compare.trials import Trial
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, UserError
@@ -51,7 +52,7 @@ def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
         UserError: options that ``fit`` refuses, or data that it cannot read.
     """
     arms = {trial.arm: trial for trial in trials}
-    with ProcessPoolExecutor(min(jobs, len(arms)), imported(_plan), _end_at_ctrl_c) as pool:
+    with ProcessPoolExecutor(min(jobs, len(arms)), imported(_plan), _begin) as pool:
         return dict(zip(arms, pool.map(_plan, [trial.arguments() for trial in arms.values()]), strict=True))
 
 
@@ -87,6 +88,7 @@ def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
     return count
 
 
-def _end_at_ctrl_c() -> None:
-    """Without a traceback: the process that waits for the plan says what happened."""
+def _begin() -> None:
+    """End with the process that waits for the plan, and at Ctrl-C without a traceback."""
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -118,7 +118,7 @@ def _start(trial: Trial) -> Process:
 
 def _fit(trial: Trial) -> None:
     """Run a trial in this process, with its output in its log; exits with the status of fit."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     with trial.log.open("a") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -128,12 +128,16 @@ def _fit(trial: Trial) -> None:
     sys.exit(status_of(fit.main, trial.arguments()))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Otherwise the trial of a killed comparison would go on beside the one that the next call starts."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def launcher_of_several(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -3,8 +3,9 @@
 usage: convblocks search --arch NAME [options] [options of fit]
 
 Trains, scores on held-out training images, chooses the next settings from the results so far, and stops unpromising
-trials early. Then retrains the best settings with fresh seeds, and reports their accuracy. Rerun it to continue after a
-kill; start it again in parallel, here or on another machine, to share the trials.
+trials early. Then trains the best settings and the default again, with fresh seeds: the default stands unless the best
+trial beats it. Rerun it to continue after a kill; start it again in parallel, here or on another machine, to share the
+trials.
 
   --arch NAME ...      the network; if several, the choice among them is searched too
   --model NAME ...     or any LightningModules, with --datamodule NAME and, say, --judge val/iou:max
@@ -38,48 +39,36 @@ Examples:
 import os
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import closing
+from statistics import median
 
 from optuna.trial import TrialState
 
 from convblocks import wings
-from convblocks.command_line import Parser
-from convblocks.compare.launcher import hide_launcher, launcher_of_several
-from convblocks.compare.options import (
-    LAUNCHERS,
-    chosen,
-    config_of,
-    default_epochs,
-    is_validated,
-    launch,
-    options_of_fit,
-    refuse_arguments_of_networks,
-    refuse_out_of_range,
-)
-from convblocks.compare.progress import Column, Progress
-from convblocks.compare.trials import Running, Start, Trial, choice_of, fit_all, friendly_stops
-from convblocks.compare.wording import settings_text
+from convblocks.compare.dry_run import plans_of
+from convblocks.compare.launch import Running, Start, fit_all, friendly_stops, hide_launcher, launcher_of_several
+from convblocks.compare.options import launch, own_parser, parse_shared, refuse_arguments_of_networks
+from convblocks.compare.progress import Progress
+from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
-from convblocks.run.parser import by_option
+from convblocks.run.config import Config
 from convblocks.run.progress import terminal
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import Overrides
 from convblocks.search import space
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.confirm import confirm_best
 from convblocks.search.report import report
 from convblocks.search.storage import storage_errors, without_password
-from convblocks.search.worker import FAILED, SearchWorker, best_first, ending_of
-from convblocks.text import counted, listed
+from convblocks.search.worker import FAILED, MOST_TRIES, SearchWorker, ending_of
+from convblocks.text import counted, duration
 
 # Larger numbers are typing errors.
-LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100), "seeds": (1, 1000)}
+LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100)}
 
 
 @storage_errors()
@@ -89,8 +78,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit does not take.
-        UserError: the journal or storage cannot be used or is of another search, or a trial failed, or none has a
-            result.
+        UserError: the storage cannot be used or is of another search, a trial failed, or none has a result.
     """
     quiet_lightning()
     launched = dict(os.environ)
@@ -99,12 +87,12 @@ def main(arguments: list[str]) -> None:
         raise UsageError(f"{launcher} is for the processes of one run: start this command several times, without it")
     hide_launcher()
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
+    start = launch(options)
     worker = open_search(options)
-    start = launch(options, options.config.overrides)
     try:
         with friendly_stops():
             if not options.no_fit:
-                train_trials(worker, options.trials, options.jobs, start)
+                train_trials(worker, options.trials, options.jobs, options.confirming, start)
             finish(worker, options, start)
     except Stopped:
         if signals.received() == signals.REQUEUE:
@@ -113,100 +101,59 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """The options, with the ``config`` of the search."""
-    parser = Parser()
-    parser.add_argument("--arch", nargs="+")
-    parser.add_argument("--model", nargs="+")
+    """The options, with the ``config`` of the search and the number of ``confirming`` runs that follow."""
+    parser = own_parser("search", range(5))
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--epochs", type=int)
     parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
     parser.add_argument("--confirm", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--jobs", type=int)
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="local")
     parser.add_argument("--storage", default="")
-    parser.add_argument("--name", default="search")
-    parser.add_argument("--no-fit", action="store_true")
-    options, others = parser.parse_known_args([word for words in by_option(arguments) for word in words])
-    refuse_out_of_range(options, LIMITS)
-    given = options_of_fit(others, "search", parser)
-    options.arch = chosen(options, given)
-    if options.arch is None:
+    options = parse_shared(parser, arguments, "search", LIMITS)
+    if not options.archs:
         raise UsageError(f"--arch is required: choose among {', '.join(ARCHITECTURES)}, or give a class as --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
-    if options.seed + options.seeds >= 2**32:
-        raise UsageError(f"--seed {options.seed} leaves no {options.seeds} seeds below 2^32 to confirm the best with")
-    epochs = default_epochs(options.arch[0], given) if options.epochs is None else options.epochs
-    overrides = (("epochs", str(epochs)), ("threads", str(options.threads)), *given)
-    options.arguments = arguments
-    options.config = SearchConfig(
-        name=options.name,
-        archs=tuple(options.arch),
-        overrides=overrides,
-        space=space_of(options.space, dict(overrides)),
-        seed=options.seed,
-        sampler=options.sampler,
-        pruner=options.pruner,
-        storage=options.storage,
-    )
+    options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
+    if options.seeds[-1] >= 2**32:
+        raise UsageError(f"--seed {options.seed} leaves no {len(options.seeds)} seeds below 2^32 to confirm with")
+    searched = space.parse(options.space, list(dict(options.common)))
+    refuse_arguments_of_networks(options.archs, [*dict(options.common), *searched])
+    own = options.seed, options.sampler, options.pruner, options.storage, options.option
+    options.config = SearchConfig(options.name, tuple(options.archs), options.common, searched, *own)
+    options.confirming = (min(options.confirm, options.trials) + 1) * len(options.seeds) if options.confirm else 0
+    options.repeat = repeat_of("search", [without_password(word) for word in arguments])
     return options
 
 
-def space_of(texts: Sequence[str], overrides: dict[str, str]) -> space.Space:
-    """The given spaces as one, or the default one without the options that are set for all trials."""
-    if not texts:
-        return {option: one for option, one in space.parse(space.DEFAULT).items() if option not in overrides}
-    found: space.Space = {}
-    for one in map(space.parse, texts):
-        if twice := found.keys() & one.keys():
-            raise UsageError(f"--space {min(twice)}: this option is there twice")
-        found |= one
-    for option in found:
-        if option in overrides:
-            raise UsageError(f"--space {option}: this option is set for all trials already")
-    return found
-
-
 def open_search(options: Namespace) -> SearchWorker:
-    """A worker for the search, new or continued.
+    """A worker for the search, new or continued, whose settings are tried all over the space.
 
     Raises:
-        UsageError: options or a space that fit does not take.
-        UserError: the journal is damaged or of another search, or there is none to report on.
+        UsageError: options or a space that fit does not take, or no data to choose or to confirm by.
+        UserError: it is another search, or there is none to report on.
     """
     config: SearchConfig = options.config
-    config.directory().refuse_run()
-    chance, fingerprint = check(config, confirms=options.confirm > 0)
-    if options.no_fit and not (config.storage_mark() if config.storage else config.journal()).is_file():
-        raise UserError(f"there is no search {config.directory().path}: leave out --no-fit to begin it")
-    return SearchWorker(config, chance, fingerprint)
+    config.directory.refuse_run()
+    if options.no_fit and not config.directory.exists():
+        raise UserError(f"there is no search {config.directory.path}: leave out --no-fit to begin it")
+    corners = [
+        config.trial(0, {space.ARCH: arch, **point}) for arch in config.archs for point in space.corners(config.space)
+    ]
+    plans = plans_of(corners, options.jobs)
+    if not all(plan.is_validated for plan in plans.values()):
+        raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
+    return SearchWorker(config, plans[corners[0].arm], *look_at_data(corners[0], confirms=options.confirm > 0))
 
 
-def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str, str]]:
-    """Check settings all over the space as fit does; returns the accuracy of chance and the MD5s of the images.
-
-    Args:
-        config: Of the search.
-        confirms: Whether the best settings are to be judged by test images.
+def look_at_data(trial: Trial, confirms: bool) -> tuple[float | None, dict[str, str]]:
+    """The accuracy of chance on validation images, and the MD5 of each part of the images' data; other data have none.
 
     Raises:
-        UsageError: settings that fit refuses, or no validation images.
+        UsageError: there are no test images to confirm by.
     """
-    refuse_arguments_of_networks(config.archs, [*dict(config.overrides), *config.space])
-    for arch in config.archs:
-        for point in space.corners(config.space):
-            overrides = config.overrides + space.as_overrides(point)
-            of_fit = config_of(Trial(config.name, arch, overrides, config.seed))
-    settings = of_fit.settings
-    wings.check(settings)
-    if not is_validated(settings):
-        raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
-    data = of_fit.make_data()
+    data = Config.parse(trial.arguments()).make_data()
     if not isinstance(data, ImageDataModule):
         return None, {}
     data.prepare_data()
@@ -217,75 +164,65 @@ def check(config: SearchConfig, confirms: bool) -> tuple[float | None, dict[str,
     return collapse.chance_accuracy(data.val.labels) if collapse else None, data.files.fingerprint
 
 
-def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
+def train_trials(worker: SearchWorker, wanted: int, jobs: int, confirming: int = 0, start: Start | None = None) -> None:
     """Train trials until there are as many as wanted, including those of other processes.
 
-    ``start`` is that of ``fit_all``.
+    Args:
+        worker: Of the search.
+        wanted: The number of trials.
+        jobs: How many run at a time.
+        confirming: The number of runs that follow, for the user to know.
+        start: That of ``fit_all``.
     """
+    runs = counted(confirming, "confirming run")
 
     def watch(running: list[Running[SearchTrial]]) -> None:
-        for one in running:
-            if worker.should_stop_early(one.trial):
-                one.process.terminate()
+        for job in running:
+            if worker.should_stop_early(job.trial):
+                job.process.terminate()
         progress.update(running)
 
-    columns, common = columns_of(worker.config, wanted)
-    trials = fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)
-    progress = Progress(wanted, terminal(), columns, common, worker.ended(), lambda: status_line(worker))
-    with worker.owning(), progress, closing(trials):
-        for trial, status in trials:
-            if (result := worker.tell(trial, status)) is not None:
+    def status() -> str:
+        """Where the search is, and what the confirming runs will take if each is as long as a complete trial."""
+        seconds = [found.duration.total_seconds() for found in worker.best() if found.duration]
+        then = f", then {runs}, some {duration(median(seconds) * confirming / jobs)}" if seconds and confirming else ""
+        return so_far(worker) + then
+
+    if confirming and worker.ended() < wanted:
+        each = f"{runs} of {counted(worker.plan.epochs, 'epoch')}"
+        echo(f"{counted(wanted, 'trial')}, then {each}: the best settings and the default, with fresh seeds")
+    progress = Progress(wanted, lambda trial: worker.plan, worker.config.common, terminal(), worker.ended(), status)
+    with progress, closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
+        for trial, exit_status in ends:
+            if (result := worker.tell(trial, exit_status)) is not None:
                 progress.finish(trial, result, worker.ended())
 
 
-def columns_of(config: SearchConfig, wanted: int) -> tuple[list[Column], Overrides]:
-    """The columns that distinguish the trials, and the settings that they share."""
-    width = max(map(len, config.archs))
-    columns = [
-        Column("trial", lambda trial: trial.name.rpartition("/")[2], len(f"trial_{wanted - 1}")),
-        *([Column("network", lambda trial: trial.arch, width)] if len(config.archs) > 1 else []),
-        Column("setting", lambda trial: settings_text(trial.overrides, list(config.space)), stays=False),
-    ]
-    option = choice_of("", config.overrides)[0].removeprefix("--")
-    arch = () if len(config.archs) > 1 else ((option, config.archs[0]),)
-    return columns, (*arch, ("seed", str(config.seed)), *config.overrides)
-
-
-def status_line(worker: SearchWorker) -> str:
-    """The best trial so far, and the numbers of those without a result."""
-    trials = worker.trials()
-    best, ends = best_first(trials, worker.config.judge), Counter(map(ending_of, trials))
-    parts = [f"best {worker.config.judge.text(best[0].values[0])} (trial_{best[0].number})"] if best else []
-    parts += [f"{ends[how]} {how}" for how in ("pruned", "collapsed", "failed") if ends[how]]
-    return ", ".join(parts)
+def so_far(worker: SearchWorker) -> str:
+    """The best trial, and the numbers of those without a result."""
+    judge, best, ends = worker.plan.judge, worker.best(), Counter(map(ending_of, worker.trials()))
+    parts = [f"best {judge.text(best[0].values[0])} (trial_{best[0].number})"] if best else []
+    return ", ".join([*parts, *(f"{ends[how]} {how}" for how in ("pruned", "collapsed", "failed") if ends[how])])
 
 
 def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
     """Confirm and report if all trials have ended; otherwise print which have not."""
     config, trials = worker.config, worker.trials()
-    if lost := worker.lost():
-        names = ", ".join(f"{config.name}/trial_{number}" for number in lost)
-        logs = config.trial(lost[0], {}).log.parent
-        raise UserError(f"killed or failed again and again: {names}; see {logs}; the same command carries on")
-    if failing := worker.failing():
-        names = listed(list(dict.fromkeys(f"trial_{one.number}" for one in failing)))
-        raise UserError(f"{names} of {config.name} failed: see {failing[-1].log}; the same command carries on")
-    running = [f"trial_{one.number}" for one in trials if one.state == TrialState.RUNNING]
+    if (number := worker.stuck()) is not None:
+        name, log = f"trial_{number} of {config.name}", config.trial(number, {}).log
+        raise UserError(f"{name} was killed or failed {MOST_TRIES} times: see {log}; the same command carries on")
+    running = [f"trial_{found.number}" for found in trials if found.state == TrialState.RUNNING]
     if running and not options.no_fit:
         echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
         return
-    if not best_first(trials, config.judge):
-        raise UserError(f"no trial of {config.name} ran to its end: {status_line(worker) or 'there is none'}")
-    failed = [one for one in trials if one.state == TrialState.FAIL]
+    if not worker.best():
+        raise UserError(f"no trial of {config.name} ran to its end: {so_far(worker) or 'there is none'}")
     try:
-        confirmed = confirm_best(
-            config, trials, options.confirm, options.seeds, options.jobs, fit=not options.no_fit, start=start
-        )
+        confirmed = confirm_best(worker, options, start)
     except BusyError:
         echo("Another process confirms the best settings, and reports.")
         return
-    report(config, worker.study, confirmed, repeat_of("search", [without_password(word) for word in options.arguments]))
-    if failed:
-        example = failed[0]
-        reason = f"trial_{example.number}: {example.user_attrs.get(FAILED)}"
+    report(worker, confirmed, options.repeat)
+    if failed := [found for found in trials if found.state == TrialState.FAIL]:
+        reason = f"trial_{failed[0].number}: {failed[0].user_attrs.get(FAILED)}"
         raise UserError(f"{counted(len(failed), 'trial')} of {len(trials)} failed; {reason}")

@@ -2,40 +2,37 @@
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.study import StudyDirection
 
 from convblocks import wings
-from convblocks.compare.training import Arm
-from convblocks.compare.trials import Trial, choice_of, judge_of, root_of
+from convblocks.compare.trials import Trial, root_of
 from convblocks.run.directory import RunDirectory
-from convblocks.run.judge import Judge
 from convblocks.run.result import Overrides
-from convblocks.search.space import Params, Space, as_overrides, describe
+from convblocks.search.space import ARCH, Params, Space, as_overrides, describe
 
 # Random trials before the sampler learns from them, and finished trials before the pruner compares.
 RANDOM_TRIALS = 10
 UNPRUNED_TRIALS = 5
 
-# The name of the network as a dimension.
-ARCH = "arch"
-
 
 @dataclass(frozen=True)
 class SearchTrial(Trial):
-    """An ordinary run with settings chosen by a search."""
+    """A run with settings chosen by a search, in a directory with its number."""
 
-    number: int
+    number: int = 0
+
+    @property
+    def label(self) -> str:
+        return f"trial_{self.number}"
 
     @property
     def name(self) -> str:
-        return f"{self.comparison}/trial_{self.number}"
+        return f"{self.comparison}/{self.label}"
 
 
 @dataclass(frozen=True)
@@ -45,54 +42,36 @@ class SearchConfig:
     Args:
         name: The directory below ``lightning_logs``.
         archs: The networks; several are a dimension of the space.
-        overrides: Options of fit that are the same for all trials.
+        common: Options of fit that are the same for all trials.
         space: The dimensions.
         seed: Of the sampler, and of every trial.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
-        storage: The URL of a storage of Optuna; without one the choices are kept in a journal. The trials do not depend
-            on it.
+        storage: The URL of a storage of Optuna; without one the choices are kept in a journal.
+        option: The option of fit that takes a network: "arch" or "model".
     """
 
     name: str
     archs: tuple[str, ...]
-    overrides: Overrides
+    common: Overrides
     space: Space
-    seed: int
-    sampler: str
-    pruner: str
+    seed: int = 0
+    sampler: str = "tpe"
+    pruner: str = "median"
     storage: str = ""
+    option: str = "arch"
 
     @property
-    def judge(self) -> Judge:
-        """The metric by which the trials are judged."""
-        return judge_of(self.overrides)
-
-    @property
-    def direction(self) -> StudyDirection:
-        return StudyDirection.MAXIMIZE if self.judge.sign > 0 else StudyDirection.MINIMIZE
-
     def directory(self) -> RunDirectory:
-        return RunDirectory(self.name, root_of(self.overrides))
-
-    def journal(self) -> Path:
-        return self.directory().path / "journal.log"
-
-    def storage_mark(self) -> Path:
-        """A file that stands for the journal where a storage takes its place."""
-        return self.directory().path / ".storage"
+        return RunDirectory(self.name, root_of(self.common))
 
     def dimensions(self) -> Space:
         return ({ARCH: CategoricalDistribution(self.archs)} if len(self.archs) > 1 else {}) | self.space
 
     def trial(self, number: int, params: Params) -> SearchTrial:
-        arch, chosen = self.chosen(params)
-        return SearchTrial(self.name, arch, self.overrides + chosen, self.seed, number)
-
-    def chosen(self, params: Params) -> Arm:
-        """The chosen network and settings."""
-        others = {option: value for option, value in params.items() if option != ARCH}
-        return Arm(params.get(ARCH, self.archs[0]), as_overrides(others))
+        chosen = as_overrides({option: value for option, value in params.items() if option != ARCH})
+        arch = params.get(ARCH, self.archs[0])
+        return SearchTrial(self.name, arch, self.common, chosen, self.seed, self.option, number)
 
     def sampler_for(self, number: int) -> BaseSampler:
         """Seeded by (seed, number), so that an interrupted search chooses like an uninterrupted one."""
@@ -109,9 +88,11 @@ class SearchConfig:
 
     def as_attributes(self) -> dict[str, str]:
         """The configuration as text, by option."""
-        choice = choice_of("", self.overrides)[0]
-        space = {f"--space {option}": describe(one) for option, one in self.space.items()}
-        own = {choice: " ".join(self.archs), "--seed": self.seed, "--sampler": self.sampler, "--pruner": self.pruner}
-        settings = [pair for pair in self.overrides if pair[0] not in wings.options()]
-        fixed = {f"--{option}": value for option, value in settings}
-        return {name: str(value) for name, value in (own | fixed | space).items()}
+        return {
+            f"--{self.option}": " ".join(self.archs),
+            "--seed": str(self.seed),
+            "--sampler": self.sampler,
+            "--pruner": self.pruner,
+            **{f"--{option}": value for option, value in self.common if option not in wings.options()},
+            **{f"--space {option}": describe(dimension) for option, dimension in self.space.items()},
+        }

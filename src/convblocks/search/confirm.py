@@ -1,22 +1,34 @@
-"""The best settings of a search, trained again with fresh seeds."""
+"""The best settings of a search and the default, trained again with fresh seeds."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optuna.trial import FrozenTrial
-
 from convblocks.compare.analysis import Summary, difference_of_means, summarise
-from convblocks.compare.training import Arm, confirm, on_all_images
-from convblocks.compare.trials import Start
+from convblocks.compare.launch import Start
+from convblocks.compare.statistics import SIGNIFICANCE
+from convblocks.compare.train import on_all_images, refuse_missing, train
+from convblocks.compare.trials import Trial
 from convblocks.figures.estimates import Estimate
 from convblocks.run.directory import RunDirectory
-from convblocks.search.config import SearchConfig
-from convblocks.search.worker import best_first
+from convblocks.run.result import Overrides, RunResult
+from convblocks.search.worker import SearchWorker
 
 DEFAULT = "default"
 
 # The test set is read once: at the end of a run.
-TEST_ONCE = {"trainer.limit_val_batches": "0"}
+TEST_ONCE = ("trainer.limit_val_batches", "0")
+
+
+@dataclass(frozen=True)
+class FreshTrial(Trial):
+    """A run with a fresh seed of what a trial of the search chose, or of the default."""
+
+    setting: str = DEFAULT
+
+    @property
+    def label(self) -> str:
+        return f"{self.setting} seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -25,81 +37,68 @@ class Confirmed:
 
     Args:
         name: Of the trial with this setting, or "default".
-        seen: The score on validation data by which the search chose it; None for the default setting.
-        summary: Of the runs; its scores are on test data, if there are any, of the runs that trained.
-        difference: In score to the default setting; None for that itself, and if either has no run that
-            trained.
-        sign: 1 if more is better, else -1.
-        measured: The name of the score of the fresh runs.
+        seen: The score on validation data by which the search chose it; None for the default.
+        summary: Of the runs; their scores are on test data, if there are any.
+        measured: The name of these scores.
+        difference: The mean score minus that of the default; None for the default itself, and if either has no run
+            that trained.
+        beats_default: Whether it is better at 5 %, and no more of its runs collapsed.
     """
 
     name: str
     seen: float | None
     summary: Summary
-    difference: Estimate | None
-    sign: int
     measured: str
-
-    @property
-    def optimism(self) -> float | None:
-        """By how much the search overestimated the setting."""
-        if self.seen is None or self.summary.score is None:
-            return None
-        return self.sign * (self.seen - self.summary.score.value)
+    difference: Estimate | None = None
+    beats_default: bool = False
 
 
-def confirm_best(
-    config: SearchConfig,
-    trials: Sequence[FrozenTrial],
-    best: int,
-    seeds: int,
-    jobs: int,
-    fit: bool,
-    start: Start | None = None,
-) -> list[Confirmed]:
-    """Train the best settings and the default one with fresh seeds, if that is not done; the best validation first.
+def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None = None) -> list[Confirmed]:
+    """Train the best settings and the default with fresh seeds, if that is not done; best first, the default last.
 
     Args:
-        config: Of the search.
-        trials: All of its trials.
-        best: The number of best settings; with 0 nothing is trained.
-        seeds: The number of runs of each, with the seeds after that of the search.
-        jobs: Runs side by side.
-        fit: Whether to train missing runs; otherwise only finished ones are reported.
+        worker: Of the search, whose trials have ended.
+        options: How many of the best to ``confirm`` (with 0 nothing is trained) with how many ``seeds``, the number of
+            ``jobs``, and ``no_fit`` if only finished runs are to be reported.
         start: Of ``fit_all``.
 
     Raises:
         BusyError: another process is training them.
         UserError: some runs failed.
     """
-    if not best:
+    if not options.confirm:
         return []
-    directory = RunDirectory(f"{config.name}/confirm", config.directory().logs.parent)
-    arms = _best_arms(config, trials, best)
-    results = confirm(directory, arms, range(config.seed + 1, config.seed + 1 + seeds), jobs, fit, start)
-    seen = {f"trial_{one.number}": float(one.values[0]) for one in best_first(trials, config.judge)}
-    default = results[DEFAULT]
-    return [
-        Confirmed(
-            name,
-            seen.get(name),
-            summarise(runs),
-            None if name == DEFAULT else difference_of_means(runs, default),
-            config.judge.sign,
-            runs[0].score_name,
-        )
-        for name, runs in results.items()
-        if runs
+    config = worker.config
+    common = on_all_images(config.common) + ((TEST_ONCE,) if config.option == "arch" else ())
+    arms: dict[tuple[str, Overrides], str] = {}
+    seen: dict[str, float] = {}
+    for found in worker.best():
+        own = config.trial(found.number, found.params)
+        if (own.arch, own.chosen) not in arms and len(arms) < options.confirm:
+            arms[own.arch, own.chosen], seen[own.label] = own.label, float(found.values[0])
+    arms[next(iter(arms))[0], ()] = DEFAULT
+    directory = RunDirectory(f"{config.name}/confirm", config.directory.logs.parent)
+    trials = [
+        FreshTrial(directory.name, arch, common, chosen, seed, config.option, setting)
+        for (arch, chosen), setting in arms.items()
+        for seed in options.seeds
     ]
+    results = train(directory, trials, options.jobs, not options.no_fit, start)
+    if not options.no_fit:
+        refuse_missing(trials, results)
+    runs = {
+        setting: [results[one] for one in trials if one.setting == setting and one in results]
+        for setting in arms.values()
+    }
+    return [compare(name, seen.get(name), own, runs[DEFAULT]) for name, own in runs.items() if own]
 
 
-def _best_arms(config: SearchConfig, trials: Sequence[FrozenTrial], count: int) -> dict[str, Arm]:
-    """The arms of the best trials, all different, and the default setting of the best one's network."""
-    found: dict[str, Arm] = {}
-    for one in best_first(trials, config.judge):
-        arch, chosen = config.chosen(one.params)
-        arm = Arm(arch, on_all_images(config.overrides, **TEST_ONCE) + chosen)
-        if arm not in found.values() and len(found) < count:
-            found[f"trial_{one.number}"] = arm
-    best = next(iter(found.values()))
-    return found | {DEFAULT: Arm(best.arch, on_all_images(config.overrides, **TEST_ONCE))}
+def compare(name: str, seen: float | None, runs: Sequence[RunResult], default: Sequence[RunResult]) -> Confirmed:
+    """The runs of a setting against those of the default."""
+    summary, measured = summarise(runs), runs[0].score_name
+    difference = difference_of_means(runs, default) if default and name != DEFAULT else None
+    if difference is None:
+        return Confirmed(name, seen, summary, measured)
+    is_better = difference.p < SIGNIFICANCE and runs[0].judge.sign * difference.value > 0
+    collapses = summary.trained.value < summarise(default).trained.value
+    return Confirmed(name, seen, summary, measured, difference, is_better and not collapses)

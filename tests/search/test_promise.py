@@ -1,0 +1,114 @@
+"""The promise of a search: whatever is killed, no trial and no epoch is lost, and nothing is done twice."""
+
+import csv
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from convblocks.run.directory import LOGS
+from convblocks.search import command as search
+from tests.scripts import Script, is_alive, start_script, wait_until
+from tests.search.made_up import JOURNAL, SHORT, numbers
+
+pytestmark = pytest.mark.slow
+
+Start = Callable[..., Script]
+
+# The numbers of operations in Optuna's journal.
+CREATE_TRIAL, END_TRIAL, END_EPOCH = 4, 6, 7
+
+# So many batches that a search is stopped within a run.
+LONG = [*SHORT, "--trainer.limit_train_batches", "400", "--confirm", "0", "--name", "s"]
+
+
+@pytest.fixture
+def start(workspace: Path) -> Iterator[Start]:
+    """Starts a search with these flags, and does not let it outlive the test."""
+    with ExitStack() as started:
+        yield lambda *flags: started.enter_context(start_script("search", *flags, cwd=workspace))
+
+
+def ends_well(process: Script) -> None:
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+
+
+def assert_once(journal: Path, trials: int) -> set[str]:
+    """Each trial was begun once and ended once, each epoch noted once; returns the processes that began some."""
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    begun = [event["worker_id"] for event in events if event["op_code"] == CREATE_TRIAL]
+    assert len(begun) == trials
+    assert sorted(event["trial_id"] for event in events if event["op_code"] == END_TRIAL) == list(range(trials))
+    epochs = Counter((event["trial_id"], event["step"]) for event in events if event["op_code"] == END_EPOCH)
+    assert set(epochs.values()) == {1}
+    return set(begun)
+
+
+def epochs() -> dict[Path, list[dict[str, str]]]:
+    """The epochs of all trials so far, with the seconds that they took, but the last ones: a kill may cost these."""
+    found = {}
+    for path in (LOGS / "s").glob("trial_*/metrics.csv"):
+        with path.open() as file:
+            found[path] = [row for row in csv.DictReader(file) if row["val/acc"]][:-1]
+    return found
+
+
+def tree(process: Script) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def test_a_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace: Path, start: Start) -> None:
+    """Choices by chance depend on the number of a trial alone: all numbers must be those of a search in peace."""
+    draws = random.Random(0)
+    flags = [*LONG, "--epochs", "4", "--trials", "6", "--jobs", "1", "--sampler", "random", "--pruner", "none"]
+    searches, seen, kills = [start(*flags), start(*flags)], epochs(), 0
+    while any(process.poll() is None for process in searches):
+        time.sleep(draws.uniform(0.1, 3))
+        seen |= epochs()
+        victim = draws.choice(searches)
+        if kills == 8 or victim.poll() is not None:
+            continue
+        kills += 1
+        children = tree(victim)
+        if children and draws.random() < 0.5:
+            draws.choice(children).kill()  # a trial, or the server that starts them
+            continue
+        os.kill(victim.pid, signal.SIGKILL)
+        victim.wait(60)
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive, "a child outlives its search"
+        searches.append(start(*flags))
+    assert kills >= 4
+    ends_well(start(*flags))
+    assert_once(JOURNAL, 6)
+    for path, rows in seen.items():
+        with path.open() as file:
+            assert [row for row in csv.DictReader(file) if row in rows] == rows, f"an epoch was trained twice: {path}"
+    search.main([*flags, "--name", "peace", "--jobs", "2"])
+    assert numbers("s")["trials"] == numbers("peace")["trials"]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_search_that_is_stopped_leaves_no_process_and_goes_on(
+    kind: signal.Signals, workspace: Path, start: Start
+) -> None:
+    flags = [*LONG, "--trials", "3", "--jobs", "2"]
+    process = start(*flags)
+    wait_until(epochs)
+    os.killpg(process.pid, kind)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + kind, errors
+    assert errors == "search.py: stopped: the same command carries on\n"
+    wait_until(lambda: not is_alive(process.pid))
+    ends_well(start(*flags))
+    assert_once(JOURNAL, 3)
