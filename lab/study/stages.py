@@ -46,6 +46,7 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import RunResult
+from lab import NETWORKS
 from lab.intervals import intervals_figure
 from lab.study.dead_units import dead_unit_sentences, dead_units_table
 from lab.study.decision import at_notebooks, cell_of, decide
@@ -87,7 +88,7 @@ def parse(arguments: list[str]) -> Namespace:
     for argument in arguments:
         if (option := argument.partition("=")[0]) in SETTLED:
             raise UsageError(f"{option} is set by the study's protocol: see docs/lab/protocol.md")
-    options = parse_comparison(["--name", "study", *arguments])
+    options = parse_comparison(["--name", "study", "--arch", *NETWORKS, *arguments])
     options.arguments = arguments
     return options
 

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from convblocks.demo import answers
 from convblocks.demo import server as demo
 from convblocks.demo.answers import colours_of, run_of
 from convblocks.demo.server import HOST, LARGEST_REQUEST, RISK, Handler, Server, open_server, reachable
@@ -316,6 +317,7 @@ def test_networks_for_different_images_are_refused_in_one_line(trained: Path, tr
     ids=["course", "own", "twice", "too many"],
 )
 def test_a_network_has_its_colour_of_the_figures_unless_two_would_share_one(
-    archs: list[str], colours: list[int]
+    archs: list[str], colours: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(answers, "ARCHITECTURES", ["mlp", "maxpool", "batchnorm"])
     assert colours_of(archs) == colours

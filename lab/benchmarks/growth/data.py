@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from convblocks.compare.results import read_results
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 from convblocks.search import space
 from convblocks.search.config import SearchConfig
+from lab import NETWORKS
 
 # As many training images to a test image as MNIST has.
 TRAINING_TO_TEST = 6
@@ -73,9 +73,9 @@ def runs(count: int) -> list[RunResult]:
     known = read_results(RUNS)
     alike = [one for one in known if one.overrides == known[0].overrides]
     found = []
-    for arch in ARCHITECTURES:
+    for arch in NETWORKS:
         own = [one for one in alike if one.arch == arch]
-        found += [replace(own[seed % len(own)], seed=seed) for seed in range(count // len(ARCHITECTURES))]
+        found += [replace(own[seed % len(own)], seed=seed) for seed in range(count // len(NETWORKS))]
     return found
 
 

@@ -2,26 +2,20 @@
 
 import hashlib
 import itertools
-import multiprocessing
-import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import c_double
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from convblocks import wings
-from convblocks.compare.fork import fork_server
+from convblocks.compare import forked
 from convblocks.compare.results import after
 from convblocks.compare.shared_progress import SharedProgress
-from convblocks.console import status_of
 from convblocks.errors import Stopped, UserError
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import fit, signals
@@ -237,32 +231,11 @@ def friendly_stops() -> Iterator[None]:
 
 def _forks() -> Start:
     """Starts trials on this machine."""
-    context = fork_server(fit)
+    context = forked.context()
 
     def start(trial: Trial) -> tuple[Process, c_double]:
         done = context.RawValue(c_double, 0.0)
-        process = context.Process(target=_fit, args=(trial, done))
-        process.start()
-        return process, done
+        command = partial(fit.main, callbacks=[SharedProgress(done)])
+        return forked.start(["fit", *trial.arguments()], trial.log, command), done
 
     return start
-
-
-def _fit(trial: Trial, done: c_double) -> None:
-    """Run a trial in this process, with its output in its log; exits with the status of fit."""
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    with trial.log.open("a") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
-    sys.argv = ["convblocks", "fit", *trial.arguments()]
-    # Lightning starts this module again for each further process of the trial.
-    sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
-    sys.exit(status_of(partial(fit.main, callbacks=[SharedProgress(done)]), trial.arguments()))
-
-
-def _die_with_parent() -> None:
-    """Otherwise the trial of a killed comparison would go on beside the one that the next call starts."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)
