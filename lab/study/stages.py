@@ -46,6 +46,7 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import RunResult
+from lab import NETWORKS
 from lab.intervals import intervals_figure
 from lab.study.dead_units import dead_unit_sentences, dead_units_table
 from lab.study.decision import at_notebooks, cell_of, decide
@@ -59,9 +60,6 @@ from lab.study.report import (
     winner_sentences,
     winner_titles,
 )
-
-# The networks of the protocol, whatever others there are.
-NETWORKS = ("mlp", "maxpool", "batchnorm")
 
 # Options that the study's protocol sets.
 SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")

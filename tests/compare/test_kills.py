@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -32,6 +33,10 @@ def kill(random: Random, process: Script) -> None:
     process.kill()
 
 
+def is_ended(group: int) -> bool:
+    return not is_alive(group)
+
+
 def finished(name: str) -> dict[Path, int]:
     """The runs that are done, and when."""
     return {path: path.stat().st_mtime_ns for path in (LOGS / name).rglob("summary.json")}
@@ -51,7 +56,7 @@ def test_no_finished_trial_is_lost_or_trained_twice(flags: Sequence[str], kills:
             if process.poll() is None:
                 kill(random, process)
             process.wait(120)
-        wait_until(lambda number=process.pid: not is_alive(number), 60)
+        wait_until(partial(is_ended, process.pid), 60)
         now = finished("killed")
         assert done.items() <= now.items()
         done = now
