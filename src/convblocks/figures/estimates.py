@@ -145,12 +145,13 @@ def number_range(values: Sequence[float], unit: Unit = RATIO) -> str:
 
 
 def cell(value: Value, unit: Unit = RATIO, signed: bool = False) -> str:
-    """Any value as a table's cell; an estimate is written in its own unit."""
+    """Any value as a table's cell; an estimate is written in its own unit, and a share with its %."""
     if value is None or isinstance(value, str):
         return NOTHING if value is None else value
     if isinstance(value, Estimate):
         return format(value, "+" if signed else "")
-    return number_range(value, unit) if isinstance(value, tuple) else number(value, unit, signed)
+    text = number_range(value, unit) if isinstance(value, tuple) else number(value, unit, signed)
+    return f"{text}{unit.name}" if unit.name == " %" and text != NOTHING else text
 
 
 def p_text(p: float) -> str:
