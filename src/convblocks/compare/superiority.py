@@ -17,7 +17,7 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
     if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
     permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
-    Of more than 500 values it is Brunner and Munzel's own test.
+    Of more than 200 values it is Brunner and Munzel's own test.
     """
     probability, low, high = superiority_interval(first, second)
     if len(first) + len(second) > MOST_PERMUTED:
@@ -64,9 +64,7 @@ def _asymptotic_p(first: Sequence[float], second: Sequence[float], probability: 
     """The p of large samples: 0 of those that are apart, which have no variance, and 1 of those that are all alike."""
     if probability in (0, 1):
         return 0.0
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = float(stats.brunnermunzel(first, second).pvalue)
-    return 1.0 if np.isnan(p) else p
+    return 1.0 if len({*first, *second}) == 1 else float(stats.brunnermunzel(first, second).pvalue)
 
 
 def _brunner_munzel_p(one: Numbers, other: Numbers) -> float:
