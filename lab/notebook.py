@@ -15,6 +15,7 @@ from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.model.class_specs import CONSTANT
 from convblocks.run.result import Overrides, RunResult
+from lab.estimates import spread
 from lab.results import died_in, is_of_mnist, time_to
 
 # The test of two means of all pages.
@@ -121,4 +122,4 @@ def _same(value: str, other: str) -> bool:
 
 def _spread(mean: Estimate | None) -> str:
     """``0.277 ± 0.004 [0.274, 0.280]``."""
-    return NOTHING if mean is None else f"{mean.spread()} {mean.interval()}".rstrip()
+    return NOTHING if mean is None else f"{spread(mean)} {mean.interval()}".rstrip()
