@@ -61,13 +61,17 @@ def columns_of(comparisons: Sequence[Comparison], swept: Sequence[str], best: st
     score, baseline = comparisons[0].results[0].score_name.removeprefix("test "), comparisons[0].baseline
     is_chosen = bool(swept) and all(arm.validation is not None for arm in arms)
     is_notebooks = any(arm.arch in ARCHITECTURES for arm in arms)
-    against = {
-        arm: difference
+    differences = {  # by identity: the same runs may stand in several comparisons, against others
+        id(arm): difference
         for comparison in comparisons
         for difference in comparison.in_score
         for arm in comparison.arms
         if (difference.first, difference.second) == (arm.arch, baseline)
     }
+
+    def against(arm: Summary) -> Difference | None:
+        """The difference from the baseline."""
+        return differences.get(id(arm))
 
     def ends_text(arm: Summary) -> str:
         """With the scores of the runs that collapsed."""
@@ -119,14 +123,11 @@ def columns_of(comparisons: Sequence[Comparison], swept: Sequence[str], best: st
         Column("sd", lambda arm: arm.score and arm.score.deviation, unit, priority=1, key="sd"),
         Column("worst–best", lambda arm: arm.ends, unit, priority=5, key="worst_best", text=ends_text),
         Column(
-            f"P(beats\n{baseline})",
-            lambda arm: against[arm].all_runs if arm in against else None,
-            key="better",
-            optional=True,
+            f"P(beats\n{baseline})", lambda arm: getattr(against(arm), "all_runs", None), key="better", optional=True
         ),
         Column(
             f"minus {baseline}\nif trained",
-            lambda arm: against[arm].means if arm in against else None,
+            lambda arm: getattr(against(arm), "means", None),
             signed=True,
             key="minus",
             optional=True,
