@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from convblocks.figures.estimates import SHARE, Estimate
 from convblocks.figures.style import WIDTH, foreground
+from lab.estimates import excludes_zero
 
 # Estimates by the title of their panel and their own name.
 Groups = Mapping[str, Mapping[str, Estimate]]
@@ -51,7 +52,7 @@ def _intervals(axes: Axes, estimates: Mapping[str, Estimate], limits: tuple[floa
             axes.plot(left, row, "<", color=foreground(), clip_on=False)
         if high == math.inf:
             axes.plot(right, row, ">", color=foreground(), clip_on=False)
-        inside = foreground() if one.unit == SHARE or one.excludes_zero else rcParams["axes.facecolor"]
+        inside = foreground() if one.unit == SHARE or excludes_zero(one) else rcParams["axes.facecolor"]
         axes.plot(100 * one.value, row, "o", color=foreground(), markerfacecolor=inside, markersize=7, gid="estimate")
         axes.text(1.01, row, _numbers(one), va="center", transform=axes.get_yaxis_transform())
     axes.set_yticks(range(len(estimates)), list(estimates))

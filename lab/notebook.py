@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
-from convblocks.compare import report
+from convblocks.compare import tables
 from convblocks.compare.analysis import FIRST_LOSS, LAST_LOSS, Comparison, Measure, Test, compare, score_of
 from convblocks.compare.results import has_losses, is_number
 from convblocks.compare.statistics import permutation_test
@@ -15,6 +15,7 @@ from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.model.class_specs import CONSTANT
 from convblocks.run.result import Overrides, RunResult
+from lab.estimates import spread
 from lab.results import died_in, is_of_mnist, time_to
 
 # The test of two means of all pages.
@@ -59,9 +60,9 @@ def results_table(
     title: str, comparisons: Sequence[Comparison], swept: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> Table:
     """The table of reports without the columns of losses, which pages have in a table of their own."""
-    table = report.results_table(title, comparisons, swept, notes)
+    table = tables.results_table(title, comparisons, swept, notes)
     columns = [column for column in table.fields if not column.key.endswith("_loss")]
-    return replace(table, columns=columns, notes=[note for note in table.notes if note != report.LOSSES])
+    return replace(table, columns=columns, notes=[note for note in table.notes if note != tables.LOSSES])
 
 
 def notebook_table(comparison: Comparison) -> Table:
@@ -121,4 +122,4 @@ def _same(value: str, other: str) -> bool:
 
 def _spread(mean: Estimate | None) -> str:
     """``0.277 ± 0.004 [0.274, 0.280]``."""
-    return NOTHING if mean is None else f"{mean.spread()} {mean.interval()}".rstrip()
+    return NOTHING if mean is None else f"{spread(mean)} {mean.interval()}".rstrip()

@@ -21,6 +21,7 @@ from convblocks.text import percent
 from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
 from lab.benchmarks.training.page import FAST
+from lab.estimates import at_least, at_most
 from lab.pages.experiments import ACCURATE, BLOCKS, hardware, share_text, sources, without_versions
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import REPOSITORY, table, write_page, write_sections
@@ -165,7 +166,7 @@ def goals_table(entries: Sequence[Entry]) -> Table:
             best = max(found, key=lambda mean: mean.low if measure == "accuracy" else -mean.high, default=None)
             where = "" if measure == "accuracy" else f", {machine}"
             measured.append(f"{cell(best)}, n = {best.n if best else 0}{where}")
-            judge = Estimate.at_least if measure == "accuracy" else Estimate.at_most
+            judge = at_least if measure == "accuracy" else at_most
             met.append(best is not None and judge(best, limit) == "met")
         verdict = "met" if met and all(met) else "not met"
         rows.append({"goal": text, "measured [95 %]": "; ".join(measured) or NOTHING, "verdict": verdict})

@@ -25,6 +25,7 @@ from convblocks.text import counted, listed
 from lab import NETWORKS
 from lab.benchmarks.pages import picture
 from lab.benchmarks.training.page import FAST
+from lab.estimates import spread
 from lab.notebook import compare_networks, results_table
 from lab.pages import operations
 from lab.pages.provenance import CHANGES
@@ -158,7 +159,7 @@ def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
         rows = [
             {
                 "setting": f"[{name}](../data/candidates/{name})",
-                "validation accuracy %": score.spread(),
+                "validation accuracy %": spread(score),
                 "n": str(score.n),
             }
             for name, score in sorted(scores.items(), key=lambda one: one[1].value, reverse=True)
@@ -201,7 +202,7 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
         arm = summarise(runs)
         collapsed = f"{len(arm.collapsed_at)} collapsed" if arm.collapsed_at else ""
-        return ", ".join(filter(None, [arm.score.spread() if arm.score else "", collapsed]))
+        return ", ".join(filter(None, [spread(arm.score) if arm.score else "", collapsed]))
 
     rows = []
     for size, own in grouped(results, lambda one: dict(one.overrides)["batch_size"]).items():

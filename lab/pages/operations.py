@@ -17,13 +17,14 @@ from convblocks.compare.ranking import ranking
 from convblocks.compare.statistics import SIGNIFICANCE, holm, mean_interval
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
-from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, count_text, number, share
+from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.model.blocks import BlockNetwork
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
+from lab.estimates import count_text, excludes_zero
 from lab.intervals import intervals_figure
 from lab.notebook import compare_networks, results_table
 from lab.pages.writing import millions, table
@@ -172,7 +173,9 @@ def factorial_figure(results: Sequence[RunResult]) -> Figure:
     """The effects of the operations and their interactions."""
     effects = effects_of(split(results)[1])
     name, largest = _main_effects(effects)[0]
-    title = f"{name[0].upper()}{name[1:]} matters most" if largest.excludes_zero else "No operation was shown to matter"
+    title = (
+        f"{name[0].upper()}{name[1:]} matters most" if excludes_zero(largest) else "No operation was shown to matter"
+    )
     return intervals_figure({title: effects}, "points of test accuracy (hollow: 0 is inside of the 95 % interval)")
 
 
@@ -183,7 +186,7 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
     runs = [run for own in confirmed.values() for run in own]
     collapsed = sum(run.failed for run in runs)
     left_out = f" ({collapsed} of {len(runs)} runs collapsed and are left out)" if collapsed else ""
-    if not any(effect.excludes_zero for _, effect in effects):
+    if not any(excludes_zero(effect) for _, effect in effects):
         return f"No operation was shown to matter{left_out}."
     (name, largest), *others = effects
     found = listed([f"{name} is worth {largest:+u}", *(f"{other} {effect:+u}" for other, effect in others)])

@@ -11,9 +11,9 @@ from torch import nn
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import over_all_runs, winner
-from convblocks.compare.report import differences_tables
 from convblocks.compare.results import by_overrides
 from convblocks.compare.sweep import sweep_figure
+from convblocks.compare.tables import differences_tables
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
 from convblocks.figures.estimates import NOTHING, POINTS, number
@@ -234,8 +234,8 @@ def lead_sentence(data: Path) -> str:
     return (
         "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
         f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
-        f"{number(first - second, POINTS, signed=True)} after thirty epochs on held-out images (the better of two settings each, two "
-        "runs: too few to decide)."
+        f"{number(first - second, POINTS, signed=True)} after thirty epochs on held-out images (the better of two "
+        "settings each, two runs: too few to decide)."
     )
 
 

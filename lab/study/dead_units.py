@@ -6,11 +6,12 @@ from statistics import median
 
 from convblocks.compare.wording import name_of
 from convblocks.figures.curves import layers
-from convblocks.figures.estimates import NOTHING, count_text
+from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
+from lab.estimates import count_text
 from lab.results import learned_in
 from lab.study.decision import at_notebooks, by_cell, cell_of
 from lab.study.plan import Cell

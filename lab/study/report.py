@@ -6,12 +6,13 @@ from convblocks.compare.analysis import Comparison, Difference, mean_validation
 from convblocks.compare.ranking import lead_text, ranking, winner
 from convblocks.compare.statistics import POWER, mean_interval
 from convblocks.compare.wording import NAMES, name_of, sentence, settings_text
-from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, count_text, p_text
+from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.claims import claims_tables
+from lab.estimates import count_text, spread
 from lab.intervals import Groups
 from lab.notebook import results_table
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
@@ -35,7 +36,7 @@ def choice_table(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> T
         for cell in sorted(cells, key=lambda cell: (cell != choices.get(arch), -len(cells[cell]), -scores[cell])):
             runs = cells[cell]
             trained = [one.validation or 0.0 for one in runs if not one.failed]
-            shown = mean_interval(trained, PERCENT).spread() if trained else NOTHING
+            shown = spread(mean_interval(trained, PERCENT)) if trained else NOTHING
             collapsed = count_text(len(runs) - len(trained), len(runs))
             mark = "chosen" if cell == choices.get(arch) else ""
             lines.append([arch, cell_text(cell), f"{100 * scores[cell]:.2f}", collapsed, shown, mark])

@@ -164,10 +164,10 @@ def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) 
 @pytest.mark.parametrize(
     ("command", "file", "text"),
     [
-        (["--array=0-1", COMPARE, *ARMS, "--name", "array"], "array/comparison.md", "| 2 of 2 |"),
+        (["--array=0-1", COMPARE, *ARMS, "--name", "array"], "array/comparison.md", "| 2/2 [34–100 %] |"),
         (
             ["--array=0-1", *ONE_TASK_A_NODE, COMPARE, *ARMS, *ON_NODES, "--name", "nodes"],
-            *["nodes/comparison.md", "| 2 of 2 |"],
+            *["nodes/comparison.md", "| 2/2 [34–100 %] |"],
         ),
         (
             ["--array=0-1", SEARCH, *MLP, *SPACE, "--trials", "6", "--confirm", "1", "--seeds", "1", "--name", "both"],
@@ -175,7 +175,7 @@ def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) 
         ),
         (
             ["--cpus-per-task=4", "--wrap", srun("python scripts/compare.py", *ARMS, *on(2), "--jobs 2 --name within")],
-            *["within/comparison.md", "| 2 of 2 |"],
+            *["within/comparison.md", "| 2/2 [34–100 %] |"],
         ),
         ([*ONE_TASK_A_NODE, "--wrap", srun(TORCHRUN, *MLP, *ON_NODES, "--name torchrun")], "torchrun/summary.json", ""),
     ],

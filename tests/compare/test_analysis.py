@@ -1,15 +1,18 @@
 """The analysis of runs and of a grid, beyond the numbers in the expected reports of test_report.py."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import product
 
 import pytest
 
-from convblocks.compare.analysis import compare
-from convblocks.compare.grid import Edge, Pair, analyse, as_numbers
-from convblocks.compare.statistics import sign_flip_test
+from convblocks.compare.analysis import compare, summarise
+from convblocks.compare.grid import analyse
+from convblocks.compare.report import report_of
+from convblocks.compare.statistics import mean_interval
+from convblocks.figures.estimates import Unit
+from convblocks.run.judge import Judge
 from convblocks.run.result import RunResult
-from convblocks.text import as_json
 from tests.made_up import as_claimed, course, short
 
 RATES = ("1e-3", "3e-3", "1e-2")
@@ -35,15 +38,10 @@ def grid(archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds
     ]
 
 
-def at(lr: str, accuracies: dict[int, float]) -> list[RunResult]:
-    """Runs of the MLP at a learning rate, with these accuracies by seed."""
-    return [short("mlp", seed, accuracy, overrides=(("lr", lr),)) for seed, accuracy in accuracies.items()]
-
-
 def test_networks_are_not_paired_by_seed_and_may_lack_a_run() -> None:
     runs = [one for one in as_claimed(7) if (one.arch, one.seed) != ("mlp", 4)]
     comparison = compare(runs)
-    assert [one.runs for one in comparison.of_score()] == [(7, 7), (7, 6), (7, 6)]
+    assert [one.runs for one in comparison.in_score] == [(7, 7), (7, 6), (7, 6)]
     shuffled = [short(one.arch, 6 - one.seed, one.score, one.last_loss) for one in runs]
     assert compare(shuffled).differences == comparison.differences
 
@@ -53,25 +51,30 @@ def test_a_best_value_at_the_edge_of_the_grid_is_reported(best: str, beyond: str
     """In whatever order the rates were given; the schedules are not numbers, and have no edge."""
     runs = grid(BEST, BEST | {"maxpool": (best, "constant")})
     shuffled = sorted(runs, key=lambda one: RATES.index(dict(one.overrides)["lr"]) % 2)
-    expected = (Edge("maxpool", "lr", best, beyond),) if beyond else ()  # type: ignore[arg-type]  # one of the two
+    expected = (f"maxpool (lr {best}, look {beyond})",) if beyond else ()
     assert analyse(runs).edges == analyse(shuffled).edges == expected
     assert analyse(shuffled).swept["lr"] == RATES
 
 
-def test_pairs_are_of_the_seeds_that_trained_at_both_settings() -> None:
-    first, second = at("1", {0: 0.95, 1: 0.95, 2: 0.95}), at("2", {0: 0.97, 1: 0.1, 3: 0.97})
-    (pair,) = analyse([*first, *second]).pairs
-    difference = sign_flip_test([0.95 - 0.97])
-    assert pair == Pair("mlp", first[0].overrides, second[0].overrides, ("3/3", "2/3"), difference)
-    assert [one.difference for one in analyse([*at("1", {1: 0.95}), *at("2", {2: 0.95})]).pairs] == [None]
-
-
 def test_the_numbers_do_not_depend_on_the_time_of_day() -> None:
-    """Neither do they hold the time to 98 %, by which these networks are compared."""
-
     def numbers(seconds: float) -> str:
-        epochs = course(0.97, 0.985, seconds=seconds)
-        return as_json(as_numbers(analyse(as_claimed(3, hparams={"lr_scheduler": "onecycle"}, epochs=epochs))))
+        return report_of(analyse(as_claimed(3, epochs=course(0.97, 0.985, seconds=seconds)))).to_json()
 
     assert numbers(seconds=1.0) == numbers(seconds=99.0)
     assert "seconds" not in numbers(1.0)
+
+
+def test_intervals_do_not_leave_the_range_of_their_metric() -> None:
+    """Of accuracies and shares 0 to 1, and losses are not negative; others may be anything."""
+    runs = [replace(run, judge=Judge("val/iou", "max")) for run in as_claimed(2)]
+    shares, losses = (
+        [replace(run, final={"test/iou": value}) for run, value in zip(runs, values, strict=False)]
+        for values in ((0.8, 1.0), (0.01, 0.5))
+    )
+    assert summarise(shares).score == mean_interval([0.8, 1.0], Unit(digits=3, least=0, most=1))
+    score = summarise([replace(run, judge=Judge("val/iou", "min")) for run in losses]).score
+    assert score
+    assert (score.low, score.high > 1) == (0, True)
+    rewards = summarise([replace(run, final={"test/iou": value}) for run, value in zip(runs, (-1, 3), strict=False)])
+    assert rewards.score
+    assert rewards.score.low < -1

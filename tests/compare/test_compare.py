@@ -58,10 +58,11 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
     assert {path.suffix for path in small.glob("comparison.*")} == {".html", ".md", ".csv", ".json", ".png"}
     accuracies = [trial("small", "mlp", seed).run.read_result().final["test/acc"] for seed in (0, 1)]
     assert [row["seed"] for row in rows_of("small")] == ["0", "1"]
-    for column in ("score", "final.test/acc"):
-        assert [float(row[column]) for row in rows_of("small")] == accuracies
+    assert [float(row["test_acc"]) for row in rows_of("small")] == accuracies
+    for option, value in parse([*SHORT]).common:
+        assert {row[option] for row in rows_of("small")} == {value}
     numbers = json.loads((small / "comparison.json").read_text())
-    assert numbers["comparison"]["arms"][0]["score"]["value"] == pytest.approx(sum(accuracies) / 2)
+    assert numbers["results"][0]["score"]["value"] == pytest.approx(sum(accuracies) / 2)
     events = EventAccumulator(str(small / "comparison")).Reload()
     assert events.Tags()["images"] == ["visuals/comparison"]
     assert events.Tags()["tensors"] == ["comparison/text_summary"]
@@ -120,7 +121,7 @@ def test_runs_that_are_done_are_reported_and_not_trained_again(small: Path) -> N
     command = [*SHORT, "--arch", "mlp", "--seeds", "3", "--name", "small"]
     with pytest.raises(UserError, match="1 of 3 trials are not done: mlp seed 2"):
         compare.main([*command, "--no-fit"])
-    assert "| 2 of 2 |" in (small / "comparison.md").read_text()
+    assert "| 2/2 [34–100 %] |" in (small / "comparison.md").read_text()
     compare.main(command)
     after = {path: path.stat().st_mtime_ns for path in small.rglob("last.ckpt")}
     assert len(after) == 3
@@ -167,14 +168,11 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
     assert not any("val/acc" in row for one in results for row in one["epochs"])
     rows = rows_of("grid")
     assert [row["seed"] for row in rows] == ["0", "2", "0", "2", "3", "4"]
-    best = max(
-        rows[:4],
-        key=lambda row: sum(float(one["validation"]) for one in rows[:4] if one["hparams.lr"] == row["hparams.lr"]),
-    )
-    assert {row["hparams.lr"] for row in rows[4:]} == {best["hparams.lr"]}
-    (arm,) = json.loads((LOGS / "grid" / "comparison.json").read_text())["comparison"]["arms"]
-    assert arm["runs"] == 2
-    assert sorted([arm["worst"], arm["best"]]) == sorted(one["final"]["test/acc"] for one in results)
+    best = max(rows[:4], key=lambda row: sum(float(one["val_acc"]) for one in rows[:4] if one["lr"] == row["lr"]))
+    assert {row["lr"] for row in rows[4:]} == {best["lr"]}
+    (arm,) = json.loads((LOGS / "grid" / "comparison.json").read_text())["results"]
+    assert arm["trained"]["n"] == 2
+    assert sorted(arm["worst_best"]) == sorted(one["final"]["test/acc"] for one in results)
     report, before = (LOGS / "grid" / "comparison.md").read_text(), confirmed[0].stat().st_mtime_ns
     compare.main([*command, "--no-fit"])
     assert (LOGS / "grid" / "comparison.md").read_text() == report

@@ -18,7 +18,7 @@ from convblocks.compare.grid import Analysis, analyse
 from convblocks.compare.report import conclusions, report_of
 from convblocks.data.images import ImageSpec
 from convblocks.figures.tables import to_console
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import RunResult
 from tests.compare.test_analysis import BEST, grid
 from tests.made_up import COURSES, as_claimed, assert_expected, course, images, result, short
 
@@ -85,24 +85,6 @@ def test_the_conclusions_are_the_expected_ones() -> None:
     assert_expected("conclusions.md", "\n".join(f"## {case}\n" + "\n".join(found[case]) + "\n" for case in found))
 
 
-@pytest.mark.parametrize(
-    ("overrides", "is_shown"),
-    [
-        ((("epochs", "5"), ("threads", "2")), True),
-        ((("epochs", "5"), ("lr", "1e-2"), ("lr_scheduler", "constant")), True),
-        ((("epochs", "5"), ("lr", "1e-3")), False),
-        ((("epochs", "4"),), False),
-        ((("epochs", "5"), ("lr_scheduler", "onecycle")), False),
-        ((("epochs", "5"), ("config", "configs/onecycle.yaml")), False),
-        ((("epochs", "5"), ("data.val_size", "5000")), False),
-        ((("epochs", "5"), ("trainer.limit_train_batches", "30")), False),
-    ],
-)
-def test_the_notebooks_own_run_is_shown_beside_runs_of_its_settings_only(overrides: Overrides, is_shown: bool) -> None:
-    text = report_of(analyse(as_claimed(2, overrides=overrides))).to_markdown()
-    assert text.count("| notebook's mlp |") == (2 if is_shown else 0)
-
-
 def printed(analysis: Analysis, width: int) -> Sequence[str]:
     console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
     report = report_of(analysis)
@@ -113,7 +95,9 @@ def printed(analysis: Analysis, width: int) -> Sequence[str]:
     return console.file.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(("width", "dropped"), [(80, "sd, s a run, parameters, worst - best."), (120, None)])
+@pytest.mark.parametrize(
+    ("width", "dropped"), [(80, "first loss, last loss, sd, s a run, parameters, worst–best."), (120, None)]
+)
 @pytest.mark.parametrize("name", ["setting", "grid"])
 def test_a_terminal_shows_all_that_fits_and_names_the_columns_that_do_not(
     name: str, width: int, dropped: str | None
@@ -129,7 +113,7 @@ def test_a_terminal_shows_all_that_fits_and_names_the_columns_that_do_not(
 def test_a_comparison_needs_no_facts() -> None:
     """The wings that add them may be off."""
     report = report_of(analyse([replace(one, facts={}) for one in as_claimed(3, collapsed=1)])).to_markdown()
-    assert "MaxPool collapsed in 1 of 3 runs [6-79 %], all of which diverged" in report
+    assert "MaxPool collapsed in 1 of 3 runs [6–79 %], all of which diverged" in report
     assert "A run has collapsed if it diverges;" in report
     assert "last train loss" in report
     assert "Images of" not in report

@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.statistics import two_way_interval
+from convblocks.compare import statistics
+from convblocks.compare import superiority as superiorities
+from convblocks.compare.statistics import permutation_test, two_way_interval
 from convblocks.compare.superiority import superiority, superiority_interval
 from convblocks.figures.estimates import wilson
 from tests.compare.test_statistics import answers
@@ -106,6 +108,24 @@ def test_beyond_the_exact_sizes_its_p_is_brunner_and_munzels() -> None:
     first, second = rng.normal(1, 1, 20), rng.normal(0, 3, 30)
     expected = stats.brunnermunzel(first, second).pvalue
     assert superiority(first.tolist(), second.tolist()).p == pytest.approx(expected, abs=0.01)
+
+
+def test_of_large_samples_the_asymptotic_tests_agree_with_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where hundreds of runs collapsed alike; samples that are apart, or all alike, are no special case."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.3, 1, 150), rng.normal(0.0, 2, 250)
+    first[:20] = second[:40] = -9.0
+    found = permutation_test(first.tolist(), second.tolist()), superiority(first.tolist(), second.tolist())
+    for module in (statistics, superiorities):
+        monkeypatch.setattr(module, "MOST_PERMUTED", 10_000)
+    expected = permutation_test(first.tolist(), second.tolist()), superiority(first.tolist(), second.tolist())
+    for one, other in zip(found, expected, strict=True):
+        assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), rel=0.02)
+        assert one.p == pytest.approx(other.p, rel=0.2)
+    monkeypatch.undo()
+    assert superiority([1.0] * 200, [0.0] * 200).p < 1e-9
+    assert superiority([1.0] * 200, [1.0] * 200).p == 1
+    assert permutation_test([1.0] * 200, [1.0] * 200).p == 1
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (8, 6), (4, 9)])

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 @pytest.mark.parametrize("task", TASKS)
 def test_seeds_are_compared_by_the_judge(task: str, workspace: Path) -> None:
     compare.main([*options_of(task, epochs=1), "--seeds", "3", "--jobs", "2", "--name", "seeds"])
-    (arm,) = json.loads(Path("lightning_logs/seeds/comparison.json").read_text())["comparison"]["arms"]
+    (arm,) = json.loads(Path("lightning_logs/seeds/comparison.json").read_text())["results"]
     runs = sorted(Path("lightning_logs/seeds").rglob("summary.json"))
     scores = [RunDirectory(str(run.parent.relative_to("lightning_logs"))).read_result().score for run in runs]
     assert len(set(scores)) == 3
     assert arm["score"]["value"] == pytest.approx(sum(scores) / 3)
-    assert arm["collapsed_at"] == []
+    assert arm["trained"]["value"] == 1
 
 
 def test_models_are_arms_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

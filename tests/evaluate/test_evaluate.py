@@ -68,7 +68,7 @@ def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> N
     cells = {(x, y): cell for y, row in enumerate(rows) for x, cell in enumerate(row[1:]) if cell}
     assert {text.get_position(): text.get_text() for text in matrix.texts} == cells
     dots = np.asarray(errors.collections[1].get_offsets())[:, 1]
-    assert [f"{100 - dot:.2f} %" for dot in dots] == [row[3] for row in evaluate.classes_table(evaluation).rows]
+    assert [f"{100 - dot:.2f} %" for dot in dots] == [row[3] for row in evaluate.classes_table(evaluation).cells]
     assert errors.get_ylim()[0] == 0
     counts, confidence, accuracy = measures.reliability(evaluation).T.numpy()
     _, many, _, few = calibration.collections
@@ -91,7 +91,7 @@ def test_the_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_mat
 
 def test_a_class_without_test_images_has_no_measures() -> None:
     evaluation = Evaluation(torch.eye(3)[:2], torch.tensor([0, 1]), ("a", "b", "c"))
-    assert evaluate.classes_table(evaluation).rows[2] == ["c", "0", "-", "-", "-"]
+    assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
     figure_of(*evaluation_panels(evaluation, torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).values())
 
 

@@ -6,6 +6,7 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from convblocks.figures.estimates import (
+    COUNT,
     LOSS,
     P_VALUE,
     PERCENT,
@@ -14,8 +15,9 @@ from convblocks.figures.estimates import (
     SECONDS,
     SHARE,
     Estimate,
+    Unit,
+    Value,
     cell,
-    count_text,
     number,
     p_text,
     share,
@@ -45,11 +47,6 @@ def test_an_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estima
         assert str(estimate) == written
 
 
-def test_a_mean_has_its_standard_deviation_unless_it_is_of_one_value() -> None:
-    assert Estimate(0.9701, n=10, unit=PERCENT, deviation=0.0066).spread() == "97.01 ± 0.66"
-    assert Estimate(0.9701, n=1, unit=PERCENT).spread() == "97.01"
-
-
 @pytest.mark.parametrize(
     ("p", "in_cell", "in_sentence"),
     [
@@ -65,21 +62,6 @@ def test_p_values_are_written_to_two_digits(p: float, in_cell: str, in_sentence:
     assert cell(None) == number(nan, P_VALUE) == "-"
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "at_least", "at_most"),
-    [
-        (0.90, 1.05, "undecided", "met"),
-        (1.06, 1.20, "met", "missed"),
-        (1.05, 1.20, "met", "undecided"),
-        (0.90, 1.04, "missed", "met"),
-        (nan, nan, "undecided", "undecided"),
-    ],
-)
-def test_a_target_is_decided_by_the_whole_interval(low: float, high: float, at_least: str, at_most: str) -> None:
-    estimate = Estimate(1.0, low, high)
-    assert (estimate.at_least(1.05), estimate.at_most(1.05)) == (at_least, at_most)
-
-
 @pytest.mark.parametrize("trials", [1, 7, 1000])
 def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
     for count in range(trials + 1):
@@ -88,7 +70,21 @@ def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
         assert (found.low, found.high) == pytest.approx(proportion_confint(count, trials, method="wilson"))
 
 
-def test_a_count_is_written_with_the_interval_of_its_share_unless_it_is_above_its_total() -> None:
-    assert count_text(2, 10) == "2 of 10 [6–51 %]"
-    with pytest.raises(ValueError, match="no proportion"):
-        share(3, 2)
+@pytest.mark.parametrize(
+    ("value", "unit", "signed", "written"),
+    [
+        (79510, COUNT, False, "79,510"),
+        (0.9701, PERCENT, False, "97.01"),
+        (-0.00001, POINTS, True, "+0.00"),
+        (-0.0123, POINTS, True, "−1.23"),
+        (0.835, SHARE, False, "84 %"),
+        ((0.9561, 0.9702), PERCENT, False, "95.61–97.02"),
+        ((0.5, 0.5), RATIO, False, "0.50"),
+        (nan, LOSS, False, "-"),
+        (nan, SHARE, False, "-"),
+        ("mlp", RATIO, True, "mlp"),
+        (None, RATIO, False, "-"),
+    ],
+)
+def test_a_cell_has_the_digits_of_its_column(value: Value, unit: Unit, signed: bool, written: str) -> None:
+    assert cell(value, unit, signed) == written

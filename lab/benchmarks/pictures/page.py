@@ -9,6 +9,7 @@ from lab.benchmarks.pages import Page
 from lab.benchmarks.pictures.data import COLOUR, as_many_for_testing
 from lab.benchmarks.pictures.measure import ALL_CORES, BATCH_SIZE, ONE_CORE, WAYS
 from lab.benchmarks.rows import Results, judged, ratio
+from lab.estimates import at_most
 
 # The most that an epoch on a folder of pictures may take of one on MNIST's own files.
 FOLDER_TARGET = 1.05
@@ -78,7 +79,7 @@ def reading_table(results: Results) -> Table:
 
 
 def _held(measured: Estimate, most: float) -> str:
-    return f"at most {most:g}: {measured.at_most(most)}"
+    return f"at most {most:g}: {at_most(measured, most)}"
 
 
 PAGE = Page(

@@ -8,6 +8,7 @@ from lab.benchmarks.pages import Page
 from lab.benchmarks.processes import communication
 from lab.benchmarks.processes.communication import Cluster, Collective, ring_bytes, ring_messages
 from lab.benchmarks.rows import Labels, Results, Row, judged, ratio
+from lab.estimates import at_least
 
 # The least that the pace of fit should be of plain's at the smallest batch size; at larger ones, more than there.
 TARGETS = {"mlp": 1.2, "maxpool": 1.0, "batchnorm": 0.55}
@@ -45,7 +46,7 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
     """Whether 2 processes meet the target."""
     smallest = min(results.numbers("batch_size", part="compared"))
     if batch_size == smallest:
-        return f"at least {TARGETS[arch]:g}: {pace(results, arch, batch_size, 2).at_least(TARGETS[arch])}"
+        return f"at least {TARGETS[arch]:g}: {at_least(pace(results, arch, batch_size, 2), TARGETS[arch])}"
     common: Labels = {"part": "compared", "arch": arch, "processes": 2}
     paces = []
     for size in (batch_size, smallest):
@@ -53,7 +54,7 @@ def verdict(results: Results, arch: str, batch_size: int) -> str:
             results.by_round("training", **common, batch_size=size, variant=variant) for variant in ("plain", "fit")
         )
         paces.append([one / other for one, other in zip(plain, fit, strict=True)])
-    return f"more than at {smallest}: {ratio(*paces).at_least(1)}"
+    return f"more than at {smallest}: {at_least(ratio(*paces), 1)}"
 
 
 def pace_table(results: Results) -> Table:

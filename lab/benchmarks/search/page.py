@@ -13,6 +13,7 @@ from convblocks.figures.style import WIDTH, log_axis, style
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page
 from lab.benchmarks.rows import Results
+from lab.estimates import at_most, excludes_zero
 
 # The variants, in the order of the tables.
 VARIANTS = {
@@ -96,7 +97,7 @@ def answer_text(results: Results) -> str:
         return "No repeat has a trial of both searches that had ended at equal cost."
     gain = mean_interval(found, POINTS)
     known = f"{gain:+u} of validation accuracy (Student's t, repeats: {gain.n})"
-    if not gain.excludes_zero:
+    if not excludes_zero(gain):
         return f"Whether TPE with the median pruner beats random search of the same cost is not decided: {known}."
     first, second = ("TPE with the median pruner", "random search")[:: 1 if gain.value > 0 else -1]
     return f"At equal cost {first} reached higher validation scores than {second}. TPE minus random: {known}. {CAUTION}"
@@ -130,7 +131,7 @@ def started_table(results: Results) -> Table:
     search, compare = (results.by_round("seconds", part="start", way=way) for way in ("search", "compare"))
     added = mean_interval([one - other for one, other in zip(search, compare, strict=True)], RATIO)
     cells = [f"{fmean(seconds):.2f}" for seconds in (search, compare)]
-    row = [*cells, f"{added:+}", f"at most {MOST_ADDED}: {added.at_most(MOST_ADDED)}"]
+    row = [*cells, f"{added:+}", f"at most {MOST_ADDED}: {at_most(added, MOST_ADDED)}"]
     return Table("What a search adds to a run", ["search", "compare", "difference", "target"], [row])
 
 

@@ -18,6 +18,7 @@ from lab.benchmarks.rows import Label, Labels, Results, judged, ratio
 from lab.benchmarks.training.figure import archs_of, performance_figure, training
 from lab.benchmarks.training.measure import LOOKS_EVERY, MATRIX_SIZE, OTHER, PARTS
 from lab.benchmarks.training.ways import EPOCH_STEPS, LOADING_IMAGES, Variant
+from lab.estimates import at_least, at_most
 
 # The names of the ways to train in a sentence that says how long they take.
 SLOWER: dict[Variant, str] = {"notebook": "the notebook's loop", "lightning-plain": "a usual Lightning project"}
@@ -59,7 +60,7 @@ class Target:
 
     def verdict(self, results: Results, arch: str) -> str:
         ratio, limit = self.ratio(results, arch), self.limits[arch]
-        return ratio.at_least(limit) if self.bar == "at least" else ratio.at_most(limit)
+        return at_least(ratio, limit) if self.bar == "at least" else at_most(ratio, limit)
 
 
 PLAIN, NOTEBOOK, FIT, BARE = (training(variant) for variant in ("lightning-plain", "notebook", "fit", "bare"))
@@ -107,7 +108,7 @@ def gain(results: Results) -> str:
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
         others.append(f"{name} takes {listed([f'{one.value:.1f}' for one in ratios.values()])} times as long")
-        uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if one.at_least(1) != "met"]
+        uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if at_least(one, 1) != "met"]
     doubt = f" Not certain, since the interval holds 1: {listed(uncertain)}." if uncertain else ""
     return f"An epoch takes {seconds}; {listed(others)}.{doubt}"
 
@@ -264,7 +265,7 @@ def sprints_table(results: Results) -> Table:
         seconds = mean_interval(results.values("seconds", **labels), SECONDS)
         accuracies = results.values("accuracy", **labels)
         reached = f"{sum(one >= FAST for one in accuracies)} of {len(accuracies)}"
-        verdict = f"at most {limit}: {seconds.at_most(limit)}"
+        verdict = f"at most {limit}: {at_most(seconds, limit)}"
         rows.append([precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict])
     header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
     return Table(f"From the command to {whole_percent(FAST)}", header, rows)

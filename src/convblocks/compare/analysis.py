@@ -83,12 +83,13 @@ class Difference:
 
     ``all_runs`` is the probability that a run of the first is better than one of the second by more than the margin;
     ``trained`` the difference of means, first minus second, None if either has no run that trained. If some of these
-    never reached a goal there is no mean, and ``trained`` is a probability too.
+    never reached a goal there is no mean, and ``trained`` is a probability too. ``overrides`` are the first one's.
     """
 
     measure: Measure
     first: str
     second: str
+    overrides: Overrides
     margin: float
     all_runs: Estimate
     trained: Estimate | None
@@ -210,6 +211,7 @@ def difference(
         measure=measure,
         first=first[0].arch,
         second=second[0].arch,
+        overrides=first[0].overrides,
         margin=margin,
         all_runs=_ranks(measure.sign, values, others, margin),
         trained=means,

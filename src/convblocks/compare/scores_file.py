@@ -14,12 +14,9 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import Judge
 from convblocks.run.result import EPOCHS, Provenance, RunResult
 
-# Of a run from elsewhere nothing is known.
-UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
-
 
 def report_on_file(arguments: Sequence[str]) -> None:
-    """Report on the runs of ``--from FILE``.
+    """Report on the runs of ``--from FILE``, whose column of scores and its direction ``--judge`` names.
 
     Raises:
         UsageError: other options, or no judge.
@@ -27,15 +24,15 @@ def report_on_file(arguments: Sequence[str]) -> None:
     """
     parser = Parser()
     parser.add_argument("--from", dest="path", type=Path, required=True)
-    parser.add_argument("--judge")
+    parser.add_argument("--judge", type=Judge.parse)
     parser.add_argument("--name")
     options = parser.parse_args(arguments)
     if options.judge is None:
         raise UsageError("--from needs the column of scores and its direction: give, for example, --judge score:max")
     directory = RunDirectory(options.name or options.path.stem)
     directory.refuse_run()
-    runs = read_scores(options.path, Judge.parse(options.judge))
-    publish(report_of(analyse(runs), repeat=repeat_of("compare", arguments)), directory)
+    analysis = analyse(read_scores(options.path, options.judge))
+    publish(report_of(analysis, repeat=repeat_of("compare", arguments)), directory)
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
@@ -62,11 +59,21 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         raise UserError(f"{path} has no lines below its heading")
     if len(scores) < len(rows):
         raise UserError(f"{path} has a seed of one arm twice")
-    epoch = {"epoch": 1, "step": 0, "seconds": 0.0}
-    return [
-        RunResult(
-            *(arm, seed, 0, {}, (epoch,), {judge.metric: score}, judge, judge, EPOCHS, not math.isfinite(score)),
-            provenance=UNKNOWN,
-        )
-        for (arm, seed), score in scores.items()
-    ]
+    return [_result(arm, seed, score, judge) for (arm, seed), score in scores.items()]
+
+
+def _result(arm: str, seed: int, score: float, judge: Judge) -> RunResult:
+    """A run of which nothing else is known."""
+    return RunResult(
+        arch=arm,
+        seed=seed,
+        parameters=0,
+        hparams={},
+        epochs=({"epoch": 1, "step": 0, "seconds": 0.0},),
+        final={judge.metric: score},
+        judge=judge,
+        monitor=judge,
+        ended_by=EPOCHS,
+        failed=not math.isfinite(score),
+        provenance=Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1),
+    )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
-from convblocks.compare.permutations import BLOCK, Mask, Numbers, divisions
+from convblocks.compare.permutations import BLOCK, MOST_PERMUTED, Mask, Numbers, divisions
 from convblocks.compare.statistics import TOLERANCE, sample_of
 from convblocks.figures.estimates import SHARE, Estimate, wilson
 
@@ -16,9 +17,13 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
     if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
     permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
+    Of more than 200 values it is Brunner and Munzel's own test.
     """
     probability, low, high = superiority_interval(first, second)
-    p = _brunner_munzel_p(sample_of(first, infinite=True), sample_of(second, infinite=True))
+    if len(first) + len(second) > MOST_PERMUTED:
+        p = _asymptotic_p(first, second, probability)
+    else:
+        p = _brunner_munzel_p(sample_of(first, infinite=True), sample_of(second, infinite=True))
     return Estimate(probability, low, high, min(len(first), len(second)), p, SHARE)
 
 
@@ -33,19 +38,33 @@ def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tup
     towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
     """
     one, other = sample_of(first, infinite=True), sample_of(second, infinite=True)
-    wins = _doubled_wins(one, other) / 2
+    wins, losses = _placements(one, other), _placements(other, one)
     probability = float(wins.mean())
-    return probability, *wilson(probability, min(wins.shape) / _variance_share(wins))
+    return probability, *wilson(probability, min(len(one), len(other)) / _variance_share(wins, losses))
 
 
-def _variance_share(wins: Numbers) -> float:
-    """The variance of the mean of ``wins``, of shape (n, m), as a share of the largest possible; shrunk towards 1."""
-    n, probability = min(wins.shape), wins.mean()
+def _placements(one: Numbers, other: Numbers) -> Numbers:
+    """The share of the other sample that each value exceeds; ties count half."""
+    ordered = np.sort(other)
+    below, not_above = (np.searchsorted(ordered, one, side) for side in ("left", "right"))
+    return np.asarray((below + not_above) / (2 * len(other)))
+
+
+def _variance_share(wins: Numbers, losses: Numbers) -> float:
+    """The variance of the probability as a share of the largest possible, from both placements; shrunk towards 1."""
+    n, probability = min(len(wins), len(losses)), wins.mean()
     bound = probability * (1 - probability) / n
     if n == 1 or bound == 0:
         return 1.0
-    variance = sum(wins.mean(axis=1 - axis).var(ddof=1) / wins.shape[axis] for axis in (0, 1))
+    variance = sum(placements.var(ddof=1) / len(placements) for placements in (wins, losses))
     return float((n * min(variance / bound, 1.0) + 2) / (n + 2))
+
+
+def _asymptotic_p(first: Sequence[float], second: Sequence[float], probability: float) -> float:
+    """The p of large samples: 0 of those that are apart, which have no variance, and 1 of those that are all alike."""
+    if probability in (0, 1):
+        return 0.0
+    return 1.0 if len({*first, *second}) == 1 else float(stats.brunnermunzel(first, second).pvalue)
 
 
 def _brunner_munzel_p(one: Numbers, other: Numbers) -> float:

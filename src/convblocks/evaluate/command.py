@@ -29,18 +29,15 @@ from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
 from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.measures import calibration_error, confusion, f1, precision, recall
 from convblocks.figures.panels import evaluation_panels, figure_of
 from convblocks.figures.style import render
-
-# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
-from convblocks.figures.tables import Table, to_console
+from convblocks.figures.tables import Column, Table, to_console
 from convblocks.files import atomic_write, write
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
-
-# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
 from convblocks.run.progress import terminal
 from convblocks.text import as_json, as_shown, percent
 
@@ -126,7 +123,6 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
 
 def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
     """The results as ``--json`` prints them."""
-    measures = zip(evaluation.classes, *_by_class(evaluation), strict=True)
     return {
         "checkpoint": str(trained.path),
         "arch": trained.arch,
@@ -135,10 +131,7 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
         "loss": evaluation.loss,
         "accuracy": evaluation.accuracy,
         "expected_calibration_error": calibration_error(evaluation),
-        "classes": [
-            {"class": name, "precision": float(right), "recall": float(found), "f1": float(mean)}
-            for name, right, found, mean in measures
-        ],
+        "classes": classes_table(evaluation).numbers(),
         "confusion": confusion(evaluation).tolist(),
     }
 
@@ -150,17 +143,20 @@ def tables(evaluation: Evaluation) -> Sequence[Table]:
 
 
 def classes_table(evaluation: Evaluation) -> Table:
-    columns = zip(confusion(evaluation).sum(dim=1), *_by_class(evaluation), strict=True)
-    rows = [
-        [name, f"{n:,}", *(percent(float(value)) if n else "-" for value in values)]
-        for name, (n, *values) in zip(evaluation.classes, columns, strict=True)
+    """The measures of each class; a class without images has none."""
+    counts, names = confusion(evaluation).sum(dim=1).tolist(), evaluation.classes
+    measures = {"precision": precision(evaluation), "recall": recall(evaluation), "F1": f1(evaluation)}
+
+    def column(name: str, values: Tensor) -> Column:
+        unit = Unit(100, name=" %")
+        return Column(name, lambda row: float(values[row]) if counts[row] else None, unit, key=name.lower())
+
+    columns = [
+        Column("class", lambda row: names[row], key="class"),
+        Column("n", lambda row: counts[row], COUNT, key="n"),
+        *(column(name, values) for name, values in measures.items()),
     ]
-    return Table("Classes", ["class", "n", "precision", "recall", "F1"], rows)
-
-
-def _by_class(evaluation: Evaluation) -> tuple[Tensor, Tensor, Tensor]:
-    """Precision, recall and F1 of each class."""
-    return precision(evaluation), recall(evaluation), f1(evaluation)
+    return Table("Classes", columns, range(len(names)))
 
 
 def confusion_table(evaluation: Evaluation) -> Table:

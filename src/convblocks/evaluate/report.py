@@ -10,9 +10,10 @@ import yaml
 from convblocks.console import command_words
 from convblocks.data.images import ImageSpec
 from convblocks.figures.curves import dead_units_figure, layers, metric_figure
-from convblocks.figures.page import Chart, charts, facts, listing, page, paragraphs
+from convblocks.figures.page import Chart
 from convblocks.figures.panels import Panel, figure_of
-from convblocks.figures.tables import Table, to_html
+from convblocks.figures.report import Report
+from convblocks.figures.tables import Table
 from convblocks.model.evaluation import Evaluation
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin
@@ -40,42 +41,44 @@ def run_report(
         UserError: its config is damaged.
     """
     config = as_shown(directory.config)
-    curves = [Chart(partial(metric_figure, result, "loss"), "Loss by epoch")]
-    curves.append(Chart(partial(metric_figure, result, "acc"), "Error by epoch"))
+    figures = {
+        "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
+        "error": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
+    }
     if layers([result]):
-        curves.append(Chart(partial(dead_units_figure, [result]), "Dead units of each layer by epoch"))
-    answers = [Chart(partial(figure_of, panel), CAPTIONS[name]) for name, panel in panels.items()]
-    settings = yaml.safe_dump(directory.read_config(), sort_keys=False)
+        figures["dead"] = Chart(partial(dead_units_figure, [result]), "Dead units of each layer by epoch")
+    figures |= {name: Chart(partial(figure_of, panel), CAPTIONS[name]) for name, panel in panels.items()}
     again = [*command_words("fit"), "--config", quote(config)]
     found = result.facts.get("diagnosis", {"sentence": "", "options": []})
-    early = "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}."
-    return page(
-        f"{result.arch}: {directory.name}",
-        [
-            _numbers(result, evaluation),
-            paragraphs([one for one in (found["sentence"], early) if one]),
-            listing("Try next", " ".join([*again, *found["options"]]) if found["options"] else ""),
-            *("<h2>Training</h2>", charts(curves)),
-            *("<h2>Answers to the test images</h2>", charts(answers)),
-            *(to_html(table, folded=True) for table in (*tables, _origin(directory, result))),
-            listing(f"Settings, as in {config}", settings, folded=True),
-            listing("Repeat it", " ".join(again)),
-        ],
+    sentences = [
+        f"Test accuracy {percent(evaluation.accuracy)}.",
+        found["sentence"],
+        "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
+        "Try next:" if found["options"] else "",
+    ]
+    report = Report(
+        name="report",
+        tables=[_numbers(result, evaluation), *tables, _origin(directory, result)],
+        sentences=[*filter(None, sentences)],
+        figures=figures,
+        command=" ".join([*again, *found["options"]]) if found["options"] else "",
+        repeat=" ".join(again),
+        texts={f"Settings, as in {config}": yaml.safe_dump(directory.read_config(), sort_keys=False)},
     )
+    return report.to_html(f"{result.arch}: {directory.name}")
 
 
-def _numbers(result: RunResult, evaluation: Evaluation) -> str:
+def _numbers(result: RunResult, evaluation: Evaluation) -> Table:
     wrong = int((evaluation.predicted != evaluation.targets).sum())
-    return facts(
-        {
-            "test accuracy": percent(evaluation.accuracy),
-            "wrong": f"{wrong:,} of {len(evaluation.targets):,}",
-            "loss": f"{evaluation.loss:.4f}",
-            "parameters": f"{result.parameters:,}",
-            "trained": counted(len(result.epochs), "epoch"),
-            "training time": f"{result.seconds:.1f} s",
-        }
-    )
+    numbers = {
+        "test accuracy": percent(evaluation.accuracy),
+        "wrong": f"{wrong:,} of {len(evaluation.targets):,}",
+        "loss": f"{evaluation.loss:.4f}",
+        "parameters": f"{result.parameters:,}",
+        "trained": counted(len(result.epochs), "epoch"),
+        "training time": f"{result.seconds:.1f} s",
+    }
+    return Table("Result", list(numbers), [list(numbers.values())])
 
 
 def _origin(directory: RunDirectory, result: RunResult) -> Table:

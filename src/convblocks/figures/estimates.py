@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, inf, isfinite, log10, nan
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from scipy.stats import norm
 
@@ -86,11 +86,6 @@ class Estimate:
     def __neg__(self) -> "Estimate":
         return Estimate(-self.value, -self.high, -self.low, self.n, self.p, self.unit, self.deviation)
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether it has an interval, and 0 is outside."""
-        return self.low > 0 or self.high < 0
-
     def complement(self) -> "Estimate":
         """The probability of the contrary."""
         return Estimate(1 - self.value, 1 - self.high, 1 - self.low, self.n, self.p, self.unit)
@@ -114,20 +109,6 @@ class Estimate:
             return f"[{number_range([self.low, self.high], SHARE)} %]"
         return "[{}, {}]".format(*(number(end, self.unit, "+" in spec) for end in (self.low, self.high)))
 
-    def spread(self) -> str:
-        """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""
-        return " ± ".join(number(one, self.unit) for one in (self.value, self.deviation)[: min(self.n, 2)])
-
-    def at_least(self, limit: float) -> Literal["met", "missed", "undecided"]:
-        """Whether a target is met, by the whole interval."""
-        if self.low >= limit:
-            return "met"
-        return "missed" if self.high < limit else "undecided"
-
-    def at_most(self, limit: float) -> Literal["met", "missed", "undecided"]:
-        """Whether a target is met, by the whole interval."""
-        return (-self).at_least(-limit)
-
 
 # The value of a table's cell; several numbers are a range.
 Value = Estimate | float | str | tuple[float, ...] | None
@@ -145,12 +126,13 @@ def number_range(values: Sequence[float], unit: Unit = RATIO) -> str:
 
 
 def cell(value: Value, unit: Unit = RATIO, signed: bool = False) -> str:
-    """Any value as a table's cell; an estimate is written in its own unit."""
+    """Any value as a table's cell; an estimate is written in its own unit, and a share with its %."""
     if value is None or isinstance(value, str):
         return NOTHING if value is None else value
     if isinstance(value, Estimate):
         return format(value, "+" if signed else "")
-    return number_range(value, unit) if isinstance(value, tuple) else number(value, unit, signed)
+    text = number_range(value, unit) if isinstance(value, tuple) else number(value, unit, signed)
+    return f"{text}{unit.name}" if unit.name == " %" and text != NOTHING else text
 
 
 def p_text(p: float) -> str:
@@ -171,8 +153,3 @@ def wilson(proportion: float, trials: float) -> tuple[float, float]:
     margin = QUANTILE * (proportion * (1 - proportion) / trials + (QUANTILE / (2 * trials)) ** 2) ** 0.5
     width = 1 + QUANTILE**2 / trials
     return max(0.0, (centre - margin) / width), min(1.0, (centre + margin) / width)
-
-
-def count_text(count: int, total: int) -> str:
-    """A count and the interval of its share: ``4 of 12 [14–61 %]``."""
-    return f"{count} of {total} {share(count, total).interval()}"

@@ -44,12 +44,6 @@ def page(title: str, parts: Sequence[str]) -> str:
     return Template(PAGE.read_text()).substitute(title=as_html(title), style=style, body="\n".join(parts))
 
 
-def facts(values: dict[str, str]) -> str:
-    """Numbers in large with their names."""
-    pairs = (f"<div><dt>{as_html(name)}</dt><dd>{as_html(value)}</dd></div>" for name, value in values.items())
-    return f"<dl>{''.join(pairs)}</dl>"
-
-
 def paragraphs(lines: Sequence[str]) -> str:
     """Plain sentences, of which the first is larger."""
     return "\n".join(f"<p{'' if number else ' class=lead'}>{as_html(line)}</p>" for number, line in enumerate(lines))

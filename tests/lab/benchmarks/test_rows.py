@@ -14,6 +14,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.figures.tables import Table
 from lab.benchmarks.pages import Page, read_raw_numbers
 from lab.benchmarks.rows import Labels, Results, Row, judged, ratio, side
+from lab.estimates import at_least, at_most
 
 FAST: Labels = {"arch": "mlp", "way": "fast"}
 SLOW: Labels = {"arch": "mlp", "way": "slow"}
@@ -84,8 +85,8 @@ def test_intervals_of_ten_rounds_cover_at_least_as_often_as_they_say() -> None:
 
 def test_fewer_than_six_rounds_decide_nothing() -> None:
     five, six = (ratio([1.5] * rounds) for rounds in (5, 6))
-    assert (judged(five), five.at_least(1.0), five.at_most(9.0)) == ("1.50: undecided", "undecided", "undecided")
-    assert (judged(six), six.at_least(1.0), six.at_most(9.0)) == ("1.50 [1.50, 1.50]: more", "met", "met")
+    assert (judged(five), at_least(five, 1.0), at_most(five, 9.0)) == ("1.50: undecided", "undecided", "undecided")
+    assert (judged(six), at_least(six, 1.0), at_most(six, 9.0)) == ("1.50 [1.50, 1.50]: more", "met", "met")
 
 
 @pytest.mark.parametrize(

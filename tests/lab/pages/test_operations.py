@@ -133,7 +133,7 @@ def test_fashion_mnist_is_reported_at_the_chosen_rate_over_fresh_seeds() -> None
         "On Fashion-MNIST at tuned rates: MaxPool 92.00 %, the MLP 88.00 %; none of"
     )
     (table,) = fashion_tables(runs)
-    assert [(row[0], row[table.columns.index("trained")].split()[0]) for row in table.rows] == [
+    assert [(row[0], row[table.names.index("trained")].split()[0]) for row in table.cells] == [
         ("mlp", "6/6"),
         ("maxpool", "6/6"),
     ]

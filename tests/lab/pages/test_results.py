@@ -41,7 +41,7 @@ def test_the_table_says_what_a_network_costs_and_how_often_it_collapses() -> Non
     assert first["at the notebook's setting"].endswith(" (6 runs; 2 collapsed)")
     assert "Tuned: the best of 12 settings" in table.notes[0]
     assert "At the notebook's setting, over all runs, " in table.notes[0]
-    assert "it is undecided whether MaxPool beats the MLP (75 % [41-93 %])" in table.notes[0]
+    assert "it is undecided whether MaxPool beats the MLP (75 % [41–93 %])" in table.notes[0]
 
 
 def test_living_units_are_those_of_the_worst_layer_of_the_runs_that_trained() -> None:

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from convblocks.compare.report import differences_tables
 from convblocks.compare.statistics import runs_needed
+from convblocks.compare.tables import differences_tables
 from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
 from lab.intervals import intervals_figure

@@ -1,0 +1,34 @@
+"""What pages say of estimates beyond reports: whether a target is met, mean and standard deviation, shares of runs."""
+
+from typing import Literal
+
+from convblocks.figures.estimates import Estimate, number, share
+
+Verdict = Literal["met", "missed", "undecided"]
+
+
+def at_least(estimate: Estimate, limit: float) -> Verdict:
+    """Whether a target is met, by the whole interval."""
+    if estimate.low >= limit:
+        return "met"
+    return "missed" if estimate.high < limit else "undecided"
+
+
+def at_most(estimate: Estimate, limit: float) -> Verdict:
+    """Whether a target is met, by the whole interval."""
+    return at_least(-estimate, -limit)
+
+
+def excludes_zero(estimate: Estimate) -> bool:
+    """Whether it has an interval, and 0 is outside."""
+    return estimate.low > 0 or estimate.high < 0
+
+
+def spread(mean: Estimate) -> str:
+    """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""
+    return " ± ".join(number(value, mean.unit) for value in (mean.value, mean.deviation)[: min(mean.n, 2)])
+
+
+def count_text(count: int, total: int) -> str:
+    """A count and the interval of its share: ``4 of 12 [14–61 %]``."""
+    return f"{count} of {total} {share(count, total).interval()}"

@@ -1,0 +1,55 @@
+"""One list of columns makes the tables of the terminal, of Markdown and of HTML, and the plain numbers."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from convblocks.figures.estimates import COUNT, PERCENT, POINTS, Estimate
+from convblocks.figures.report import Report
+from convblocks.figures.tables import Column, Table, to_console, to_html, to_markdown
+
+COLUMNS = [
+    Column("network", lambda row: row["name"], key="network", text=lambda row: f"{row['name']}\n(best)"),
+    Column("parameters", lambda row: row["parameters"], COUNT, priority=1, key="parameters"),
+    Column("ends", lambda row: (0.95, 0.97), PERCENT, priority=0, key="ends"),
+    Column("minus\nmlp", lambda row: row["difference"], signed=True, key="minus"),
+    Column("never measured", lambda row: None, optional=True, key="never"),
+    Column("seconds", lambda row: math.nan),
+]
+ROWS = [{"name": "maxpool", "parameters": 85_526, "difference": Estimate(-0.01, -0.02, 0.0, 5, 0.03, POINTS)}]
+TABLE = Table("Results", COLUMNS, ROWS, ["A note."], key="results")
+
+
+def test_every_form_has_the_same_cells() -> None:
+    cells = ["maxpool (best)", "85,526", "95.00–97.00", "−1.00 [−2.00, +0.00]", "-"]
+    assert f"| {' | '.join(cells)} |" in to_markdown([TABLE])
+    assert "| network | parameters | ends | minus mlp | seconds |" in to_markdown([TABLE])
+    html = to_html(TABLE).replace("\n", " ")
+    assert all(cell in html for cell in cells)
+    assert TABLE.numbers() == [
+        {
+            "network": "maxpool",
+            "parameters": 85_526,
+            "ends": (0.95, 0.97),
+            "minus": {"value": -0.01, "n": 5, "low": -0.02, "high": 0.0, "p": 0.03},
+        }
+    ]
+    assert '"parameters": 85526' in Report("r", [TABLE], [], {}, details=[Table("", ["a"], [["b"]])]).to_json()
+
+
+@pytest.mark.parametrize(
+    ("width", "dropped"), [(80, ""), (48, "ends"), (36, "ends, parameters"), (12, "ends, parameters")]
+)
+def test_a_narrow_terminal_drops_the_columns_of_the_lowest_priority(width: int, dropped: str) -> None:
+    file = io.StringIO()
+    to_console([TABLE], Console(file=file, width=width))
+    lines = " ".join(file.getvalue().split())
+    assert (f"Columns dropped: {dropped}." in lines) == bool(dropped)
+    assert ("85,526" in lines) == ("parameters" not in dropped)
+
+
+def test_text_is_a_column_of_the_items_at_its_place() -> None:
+    table = Table("", ["a", Column("b", lambda row: len(row), COUNT)], [["x", "y"]])
+    assert (table.names, table.cells, table.numbers()) == (["a", "b"], [["x", "2"]], [{}])
