@@ -13,7 +13,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import compare, summarise
-from convblocks.compare.grid import paired_difference
 from convblocks.compare.report import results_table
 from convblocks.compare.results import by_overrides, read_results, time_to
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
@@ -29,6 +28,7 @@ from lab.benchmarks.training.page import FAST
 from lab.pages import operations
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import table, write_page, write_sections
+from lab.statistics import exact_permutation_test, sign_flip_test
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 
@@ -143,7 +143,7 @@ def without_versions(machine: str) -> str:
 
 def setting_tables(results: Sequence[RunResult]) -> list[Table]:
     """What a setting reaches on the test set."""
-    return [results_table("Results", [compare(results)])]
+    return [results_table("Results", [compare(results, exact_permutation_test)])]
 
 
 def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -222,13 +222,21 @@ def channels_tables(first: Sequence[RunResult], last: Sequence[RunResult]) -> li
         for name, arm in (("channels first", summarise(first)), ("channels last", summarise(last)))
     ]
     difference = paired_difference(first, last)
-    assert difference
     lines.append(("first - last", f"{difference.n} pairs", f"{difference:+}"))
     note = (
         "Means of the runs that trained, with 95 % intervals. The difference is in points, paired by seed, with the "
         f"sign-flip test ({p_text(difference.p)}) and its own interval. {_memory_verdict(difference)}"
     )
     return [Table("Test accuracy", ["order of memory", "n", "test accuracy % [95 %]"], lines, [note])]
+
+
+def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate:
+    """The difference in accuracy, paired by seed, over the pairs that trained.
+
+    The same seed gives the same initial weights and order of images.
+    """
+    scores, others = ({run.seed: run.score for run in runs if not run.failed} for runs in (first, second))
+    return sign_flip_test([score - others[seed] for seed, score in scores.items() if seed in others])
 
 
 def _memory_verdict(difference: Estimate) -> str:

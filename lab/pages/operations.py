@@ -29,6 +29,7 @@ from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.intervals import intervals_figure
 from lab.pages.writing import millions, table
+from lab.statistics import exact_permutation_test
 
 # The variant with which the others are compared, and these in words; each is a config in docs/data/interventions/.
 AS_IS = "as-is"
@@ -243,7 +244,7 @@ def fashion_tables(results: Sequence[RunResult]) -> list[Table]:
     """The course's networks on Fashion-MNIST at one setting, or each at its best."""
     confirmed = _confirming(results)
     swept = ["lr"] if len(confirmed) < len(results) else []
-    comparison = compare(confirmed)
+    comparison = compare(confirmed, exact_permutation_test)
     return [results_table("Results", [comparison], swept, ranking(comparison))]
 
 

@@ -30,6 +30,7 @@ from lab.pages.errors import errors_table
 from lab.pages.experiments import ALONE, sources
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import millions, table, write_page, write_sections
+from lab.statistics import exact_permutation_test
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_table
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
@@ -223,7 +224,7 @@ def faster_sentences(decision: Decision) -> list[str]:
 
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
-    setting = compare(read_results(data / "onecycle.jsonl")).of_score()[0]
+    setting = compare(read_results(data / "onecycle.jsonl"), exact_permutation_test).of_score()[0]
     long = by_arch(read_results(data / "candidates-long.jsonl"))
     first, second = (
         max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY
@@ -249,5 +250,9 @@ def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     for kind, (figure, description) in FIGURES.items():
         save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
-    details = [notebook_table(comparison), times_table(results), *differences_tables(comparison)]
+    details = [
+        notebook_table(comparison),
+        times_table(results),
+        *differences_tables(comparison, "the interval that belongs to it"),
+    ]
     yield to_markdown(details, level=3).strip()

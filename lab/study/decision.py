@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convblocks.compare.analysis import Comparison, Difference, Reading, compare, difference
-from convblocks.compare.statistics import SIGNIFICANCE, mcnemar_p, runs_needed, two_way_interval
+from convblocks.compare.statistics import SIGNIFICANCE, runs_needed
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
+from lab.statistics import exact_permutation_test, mcnemar_p, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
 
 PRIMARY = ("maxpool", "batchnorm")
@@ -69,12 +70,12 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
     best = [one for one in results if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
     first, second = (runs.get(arch, []) for arch in PRIMARY)
-    primary = difference("score", first, second) if first and second else None
+    primary = difference("score", first, second, test=exact_permutation_test) if first and second else None
     ruling = judge(primary) if primary else "undecided"
     by_means = primary is not None and primary.runs == primary.trained_runs
     return Decision(
-        at_notebooks=compare(at_notebooks(results)),
-        at_best=compare(best),
+        at_notebooks=compare(at_notebooks(results), exact_permutation_test),
+        at_best=compare(best, exact_permutation_test),
         primary=primary,
         ruling=ruling,
         needed=runs_needed(_trained(first), _trained(second)) if by_means and ruling == "undecided" else None,

@@ -13,6 +13,7 @@ from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.intervals import Groups
+from lab.statistics import exact_permutation_test
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell
 
@@ -51,7 +52,11 @@ def decision_tables(decision: Decision) -> list[Table]:
     """The networks at both settings, the notebook's claims at both, and the answers image by image."""
     settings = {"notebook's setting": decision.at_notebooks, "best setting": decision.at_best}
     tables = [results_table("The notebook's setting, and each network's own best one", list(settings.values()), SWEPT)]
-    return [*tables, *claims_tables(settings), *([images_table(decision.by_image)] if decision.by_image else [])]
+    return [
+        *tables,
+        *claims_tables(settings, exact_permutation_test),
+        *([images_table(decision.by_image)] if decision.by_image else []),
+    ]
 
 
 def images_table(found: Sequence[ByImage]) -> Table:

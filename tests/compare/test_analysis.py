@@ -1,13 +1,17 @@
 """The analysis of runs and of a grid, beyond the numbers in the expected reports of test_report.py."""
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import product
+from typing import Literal
 
 import pytest
 
-from convblocks.compare.analysis import compare
-from convblocks.compare.grid import Edge, Pair, analyse, as_numbers
-from convblocks.compare.statistics import sign_flip_test
+from convblocks.compare.analysis import compare, difference_of_means, summarise, unit_of
+from convblocks.compare.grid import Edge, analyse, as_numbers
+from convblocks.compare.statistics import permutation_test
+from convblocks.run.judge import Judge
 from convblocks.run.result import RunResult
 from convblocks.text import as_json
 from tests.made_up import as_claimed, course, short
@@ -58,12 +62,34 @@ def test_a_best_value_at_the_edge_of_the_grid_is_reported(best: str, beyond: str
     assert analyse(shuffled).swept["lr"] == RATES
 
 
-def test_pairs_are_of_the_seeds_that_trained_at_both_settings() -> None:
-    first, second = at("1", {0: 0.95, 1: 0.95, 2: 0.95}), at("2", {0: 0.97, 1: 0.1, 3: 0.97})
-    (pair,) = analyse([*first, *second]).pairs
-    difference = sign_flip_test([0.95 - 0.97])
-    assert pair == Pair("mlp", first[0].overrides, second[0].overrides, ("3/3", "2/3"), difference)
-    assert [one.difference for one in analyse([*at("1", {1: 0.95}), *at("2", {2: 0.95})]).pairs] == [None]
+def test_a_difference_of_means_is_of_the_runs_that_trained() -> None:
+    first, second = at("1", {0: 0.95, 1: 0.96}), at("2", {0: 0.97, 1: 0.1, 3: 0.98})
+    assert difference_of_means(first, second) == permutation_test([0.95, 0.96], [0.97, 0.98])
+    assert difference_of_means(first, second[1:2]) is None
+    assert difference_of_means([], second) is None
+
+
+@pytest.mark.parametrize(
+    ("direction", "scores", "least", "most"),
+    [
+        ("max", [0.8, 0.99], 0, 1),
+        ("max", [0.8, 12.0], -math.inf, math.inf),
+        ("max", [-0.1, 0.5], -math.inf, math.inf),
+        ("min", [0.1, 12.0], 0, math.inf),
+        ("min", [-0.1, 0.5], -math.inf, math.inf),
+    ],
+)
+def test_an_interval_does_not_leave_the_range_of_its_metric(
+    direction: Literal["max", "min"], scores: list[float], least: float, most: float
+) -> None:
+    """A reader once found an accuracy of [0.8150, 1.0033]."""
+    judge = Judge("val/score", direction)
+    runs = [short("mlp", seed, one, judge=judge, final={"val/score": one}) for seed, one in enumerate(scores)]
+    found = summarise([replace(run, failed=False) for run in runs]).score
+    assert found
+    assert (found.unit.least, found.unit.most) == (least, most)
+    assert least <= found.low < found.value < found.high <= most
+    assert unit_of(runs, of_difference=True).least == -math.inf
 
 
 def test_the_numbers_do_not_depend_on_the_time_of_day() -> None:

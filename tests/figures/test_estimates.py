@@ -25,7 +25,6 @@ from convblocks.figures.estimates import (
     ("estimate", "spec", "written"),
     [
         (Estimate(0.9701, 0.9646, 0.9757, unit=PERCENT), "", "97.01 [96.46, 97.57]"),
-        (Estimate(0.995, 0.985, 1.005, unit=PERCENT), "", "99.50 [98.50, 100.00]"),
         (Estimate(0.0029, 0.0024, 0.0034, unit=POINTS), "+", "+0.29 [+0.24, +0.34]"),
         (Estimate(0.0029, 0.0024, 0.0034, unit=POINTS), "u", "0.29 points [0.24, 0.34]"),
         (Estimate(-0.0029, -0.0034, 0.0024, unit=POINTS), "+u", "-0.29 points [-0.34, +0.24]"),

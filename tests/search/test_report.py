@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,16 +11,15 @@ import pytest
 from matplotlib.container import BarContainer
 from optuna.trial import TrialState
 
-from convblocks.compare.analysis import summarise
+from convblocks.compare.analysis import difference_of_means, summarise
 from convblocks.compare.publish import Report
-from convblocks.compare.statistics import permutation_test, sign_flip_test
 from convblocks.errors import UserError
 from convblocks.figures.style import render
 from convblocks.run.result import RunResult
 from convblocks.search import report as reporting
 from convblocks.search import space
 from convblocks.search.command import finish
-from convblocks.search.confirm import Confirmed, difference
+from convblocks.search.confirm import Confirmed
 from convblocks.search.figure import search_figure
 from convblocks.search.report import best_table, conclusion, importance_of, importance_table, points_of, report, winner
 from convblocks.search.worker import MOST_KILLS, best_first
@@ -36,7 +34,7 @@ def fresh(accuracy: float, seeds: int = 6) -> list[RunResult]:
 
 
 def confirmed(runs: Sequence[RunResult], default: Sequence[RunResult] = DEFAULT) -> list[Confirmed]:
-    best = Confirmed("trial_3", 0.98, summarise(runs), difference(runs, default), 1, "test accuracy")
+    best = Confirmed("trial_3", 0.98, summarise(runs), difference_of_means(runs, default), 1, "test accuracy")
     return [best, Confirmed("default", None, summarise(default), None, 1, "test accuracy")]
 
 
@@ -79,22 +77,6 @@ CONCLUSIONS = {
 def test_the_conclusions_are_the_expected_ones() -> None:
     found = [f"## {case}\n{conclusion(best)}\n" for case, (best, _) in CONCLUSIONS.items()]
     assert_expected("search-conclusions.md", "\n".join(found))
-
-
-@pytest.mark.parametrize(
-    ("runs", "others", "is_paired"),
-    [
-        pytest.param(fresh(0.96), DEFAULT, True, id="six pairs"),
-        pytest.param(fresh(0.96, seeds=5), DEFAULT[:5], False, id="five pairs cannot be significant"),
-        pytest.param([replace(one, arch="maxpool") for one in DEFAULT], DEFAULT, False, id="different networks"),
-    ],
-)
-def test_runs_of_one_network_are_paired_by_seed_if_there_are_enough(
-    runs: list[RunResult], others: list[RunResult], is_paired: bool
-) -> None:
-    first, second = ([one.score for one in own] for own in (runs, others))
-    pairs = [one - other for one, other in zip(first, second, strict=True)]
-    assert difference(runs, others) == (sign_flip_test(pairs) if is_paired else permutation_test(first, second))
 
 
 def test_importances_are_shares_and_take_two_results_and_twenty_to_be_trusted() -> None:

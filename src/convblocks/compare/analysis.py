@@ -5,7 +5,7 @@ the runs that trained, collapsed ones are left out, and means are compared.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, median
@@ -22,6 +22,9 @@ from convblocks.run.result import Overrides, RunResult
 
 Measure = Literal["first_loss", "last_loss", "seconds_to_goal", "score"]
 Reading = Literal["all", "trained"]
+
+# Of two samples against a margin: ``permutation_test``, or another with its arguments.
+Test = Callable[[Sequence[float], Sequence[float], float, Unit], Estimate]
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
 GOAL = 0.98
@@ -119,10 +122,11 @@ class Comparison:
         return [one for one in self.differences if one.measure == "score"]
 
 
-def compare(results: Sequence[RunResult]) -> Comparison:
+def compare(results: Sequence[RunResult], test: Test = permutation_test) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
-    The notebook's networks come first, in its order; the later of two networks is the first of a difference.
+    The notebook's networks come first, in its order; the later of two networks is the first of a difference. ``test``
+    is that of two means.
     """
     found = by_arch(results)
     runs = {arch: found[arch] for arch in sorted(found, key=_place)}
@@ -136,7 +140,7 @@ def compare(results: Sequence[RunResult]) -> Comparison:
         baseline=next(iter(runs)),
         arms=tuple(map(summarise, runs.values())),
         differences=tuple(
-            difference(measure, runs[first], runs[second])
+            difference(measure, runs[first], runs[second], test=test)
             for measure in measures
             for first, second in combinations(reversed(runs), 2)
         ),
@@ -168,7 +172,11 @@ def summarise(results: Sequence[RunResult]) -> ArmSummary:
 
 
 def difference(
-    measure: Measure, first: Sequence[RunResult], second: Sequence[RunResult], margin: float = 0.0
+    measure: Measure,
+    first: Sequence[RunResult],
+    second: Sequence[RunResult],
+    margin: float = 0.0,
+    test: Test = permutation_test,
 ) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
     one, other = (_values(runs, measure) for runs in (first, second))
@@ -177,7 +185,7 @@ def difference(
     if one_trained and other_trained:
         if all(map(math.isfinite, one_trained + other_trained)):
             unit = UNITS.get(measure) or unit_of([*first, *second], of_difference=True)
-            trained = permutation_test(one_trained, other_trained, margin, unit)
+            trained = test(one_trained, other_trained, margin, unit)
         else:
             trained = _ranks(sign, one_trained, other_trained, margin)
     return Difference(
@@ -193,11 +201,29 @@ def difference(
     )
 
 
+def difference_of_means(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate | None:
+    """The difference in score of the runs that trained, first minus second; None if either has none."""
+    scores, others = ([one.score for one in runs if not one.failed] for runs in (first, second))
+    if not scores or not others:
+        return None
+    return permutation_test(scores, others, unit=unit_of([*first, *second], of_difference=True))
+
+
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
-    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are."""
-    if results[0].judge.in_percent:
+    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are.
+
+    What a metric can be is seen from its values: one to be maximised of which all lie in 0..1 is taken for a share, and
+    one to be minimised of which none is negative for a loss. Intervals of their means end there.
+    """
+    judge, scores = results[0].judge, [one.score for one in results]
+    if judge.in_percent:
         return POINTS if of_difference else PERCENT
-    return unit_for([one.score for one in results])
+    unit = unit_for(scores)
+    if of_difference or min(scores) < 0:
+        return unit
+    if judge.sign < 0:
+        return unit._replace(least=0)
+    return unit._replace(least=0, most=1) if max(scores) <= 1 else unit
 
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:

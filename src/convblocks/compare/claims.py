@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from convblocks.compare.analysis import NOTEBOOKS, Comparison, Difference, Reading, difference
+from convblocks.compare.analysis import NOTEBOOKS, Comparison, Difference, Reading, Test, difference
 from convblocks.compare.results import is_of_mnist
-from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
+from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired, permutation_test
 from convblocks.figures.grouping import by_arch
 
 Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
@@ -40,7 +40,7 @@ class Claim:
         return self.all_runs.ruling != self.trained.ruling
 
 
-def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
+def claims_of(comparison: Comparison, test: Test = permutation_test) -> tuple[Claim, ...]:
     """The verdicts on the notebook's five claims; none unless all three of its networks are compared on MNIST."""
     runs = by_arch(comparison.results)
     if not (set(NOTEBOOKS) <= runs.keys() and all(is_of_mnist(one) for one in comparison.results)):
@@ -57,7 +57,7 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
         "Both convolutional networks converge to a lower loss": lower,
         "Both convolutional networks test better than the MLP": better,
         "BatchNorm is much better than MaxPool": (
-            difference("score", runs["batchnorm"], runs["maxpool"], margin=MUCH),
+            difference("score", runs["batchnorm"], runs["maxpool"], margin=MUCH, test=test),
         ),
     }
     all_runs, trained = _verdicts(list(evidence.values()), "all"), _verdicts(list(evidence.values()), "trained")

@@ -1,4 +1,4 @@
-"""The tables of comparison.md that do not fit on one screen: the notebook's table, differences, pairs, origin."""
+"""The tables of comparison.md that do not fit on one screen: the notebook's table, differences, origin."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +21,9 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 
+# Of a difference of means.
+WELCHS = "Welch's interval (where the two disagree at 5 %, p decides)"
+
 
 def details(analysis: Analysis) -> list[Table]:
     """All tables that follow those on the screen."""
@@ -34,7 +37,7 @@ def details(analysis: Analysis) -> list[Table]:
             title = settings_text(overrides, tuple(analysis.swept))
             tables += [replace(table, title=f"{title}: {table.title}") for table in differences_tables(comparison)]
     runs = [*analysis.results, *analysis.confirmed]
-    return [*tables, *([pairs_table(analysis)] if analysis.pairs else []), *origin_tables(runs)]
+    return [*tables, *origin_tables(runs)]
 
 
 def origin_tables(results: Sequence[RunResult]) -> list[Table]:
@@ -98,13 +101,16 @@ def times_table(results: Sequence[RunResult]) -> Table:
     return Table(f"Time to {100 * GOAL:.0f} % accuracy", columns, lines, notes)
 
 
-def differences_tables(comparison: Comparison) -> list[Table]:
-    """Every pair of networks in every measure and both readings, if there are several networks."""
+def differences_tables(comparison: Comparison, interval: str = WELCHS) -> list[Table]:
+    """Every pair of networks in every measure and both readings, if there are several networks.
+
+    ``interval`` is that of the differences of means, in words.
+    """
     points = "Accuracies in points; " if comparison.judge.in_percent else ""
     columns = ["measure", "difference", "n", "if trained: mean [95 %]", "p", "n", "first is better [95 %]", "p"]
     notes = [
         "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
-        "the interval that belongs to it. First is better: the probability, over all runs, that one of the first "
+        f"{interval}. First is better: the probability, over all runs, that one of the first "
         "network is better than one of the second, with a permutation test of Brunner and Munzel's statistic. With "
         "many runs neither needs two networks' runs to vary by as much; with few and unequal numbers of runs they may "
         "still err somewhat more often than stated. Unpaired: a seed does not make two networks alike. "
@@ -113,30 +119,6 @@ def differences_tables(comparison: Comparison) -> list[Table]:
     ]
     lines = [_difference_line(comparison, one) for one in comparison.differences]
     return [Table("All differences", columns, lines, notes)] if lines else []
-
-
-def pairs_table(analysis: Analysis) -> Table:
-    """Neighbouring settings of a grid, one network at a time."""
-    options = tuple(analysis.swept)
-    lines = [
-        [
-            pair.arch,
-            f"{settings_text(pair.first, options)} - {settings_text(pair.second, options)}",
-            ", ".join(pair.trained),
-            str(pair.difference.n if pair.difference else 0),
-            cell(pair.difference, "+"),
-            p_number(pair.difference.p) if pair.difference else NOTHING,
-        ]
-        for pair in analysis.pairs
-    ]
-    columns = [noun_of(analysis.results), "settings", "trained", "pairs", "difference [95 %]", "p"]
-    first = analysis.results[0]
-    score = f"{first.score_name} in points" if first.judge.in_percent else first.score_name
-    notes = [
-        f"Neighbours in the grid: {score}, paired by seed, over the seeds with which both trained; "
-        "sign-flip test and the interval that belongs to it. With so many tests some p below 0.05 are chance."
-    ]
-    return Table("Two settings of one network", columns, lines, notes)
 
 
 def _difference_line(comparison: Comparison, one: Difference) -> list[str]:

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, pairwise
 from typing import Any, Literal
 
 import msgspec
 
-from convblocks.compare.analysis import Comparison, compare, mean_validation, unit_of
+from convblocks.compare.analysis import Comparison, compare, mean_validation
 from convblocks.compare.results import by_overrides, is_number
-from convblocks.compare.statistics import sign_flip_test
 from convblocks.compare.trials import settings_name
-from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch
 from convblocks.run.result import Overrides, RunResult
 
@@ -27,23 +24,12 @@ class Edge:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two settings of one network, first minus second in score, over the seeds with which it trained at both."""
-
-    arch: str
-    first: Overrides
-    second: Overrides
-    trained: tuple[str, ...]
-    difference: Estimate | None
-
-
-@dataclass(frozen=True)
 class Analysis:
     """The analysis of a comparison's runs.
 
     ``main`` compares the networks at the only setting, or each at its own best; without validation images nothing may
-    be chosen from a grid, and it is None. ``at_settings``, ``edges`` and ``pairs`` are of a grid; ``swept`` has the
-    values of each of its options, numbers in ascending order; ``confirmed`` are the runs with fresh seeds.
+    be chosen from a grid, and it is None. ``at_settings`` and ``edges`` are of a grid; ``swept`` has the values of
+    each of its options, numbers in ascending order; ``confirmed`` are the runs with fresh seeds.
     """
 
     results: tuple[RunResult, ...]
@@ -51,7 +37,6 @@ class Analysis:
     main: Comparison | None
     at_settings: dict[Overrides, Comparison]
     edges: tuple[Edge, ...] = ()
-    pairs: tuple[Pair, ...] = ()
     confirmed: tuple[RunResult, ...] = ()
 
 
@@ -68,7 +53,6 @@ def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -
         main=compare(confirmed or best) if best else None,
         at_settings={overrides: compare(here) for overrides, here in cells.items()},
         edges=tuple(edge for own in by_arch(best).values() for edge in _edges(own[0], swept)),
-        pairs=tuple(pair for own in by_arch(results).values() for pair in _pairs(by_overrides(own), swept)),
         confirmed=tuple(confirmed),
     )
 
@@ -91,7 +75,6 @@ def as_numbers(analysis: Analysis) -> dict[str, Any]:
     return {
         "comparison": analysis.main and _numbers(analysis.main),
         "settings": {settings_name(overrides): _numbers(comparison) for overrides, comparison in at_settings},
-        "pairs": _timeless(msgspec.to_builtins(analysis.pairs)),
     }
 
 
@@ -130,31 +113,3 @@ def _edges(result: RunResult, swept: dict[str, tuple[str, ...]]) -> list[Edge]:
         if all(map(is_number, values)) and value in (values[0], values[-1]):
             edges.append(Edge(result.arch, option, value, "below" if value == values[0] else "above"))
     return edges
-
-
-def _pairs(cells: dict[Overrides, list[RunResult]], swept: dict[str, tuple[str, ...]]) -> list[Pair]:
-    """Neighbours in the grid: one option differs, by one step."""
-    return [_pair(cells[one], cells[other]) for one, other in combinations(cells, 2) if _are_next(one, other, swept)]
-
-
-def _are_next(one: Overrides, other: Overrides, swept: dict[str, tuple[str, ...]]) -> bool:
-    changed = [option for option in swept if dict(one)[option] != dict(other)[option]]
-    if len(changed) != 1:
-        return False
-    (option,) = changed
-    return {dict(one)[option], dict(other)[option]} in [set(step) for step in pairwise(swept[option])]
-
-
-def _pair(first: Sequence[RunResult], second: Sequence[RunResult]) -> Pair:
-    trained = tuple(f"{sum(not one.failed for one in runs)}/{len(runs)}" for runs in (first, second))
-    return Pair(first[0].arch, first[0].overrides, second[0].overrides, trained, paired_difference(first, second))
-
-
-def paired_difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate | None:
-    """The difference in score of two settings of one network, paired by seed, over the pairs that trained.
-
-    The same seed gives the same initial weights and order of images.
-    """
-    scores, others = ({one.seed: one.score for one in runs if not one.failed} for runs in (first, second))
-    differences = [score - others[seed] for seed, score in scores.items() if seed in others]
-    return sign_flip_test(differences, unit=unit_of([*first, *second], of_difference=True)) if differences else None

@@ -1,4 +1,4 @@
-"""The permutations that tests compare with: changes of signs, and divisions into two samples; all, or random ones."""
+"""The divisions of values into two samples that tests compare with: all of them, or random ones."""
 
 from functools import lru_cache
 from itertools import chain, combinations
@@ -7,26 +7,15 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-# Beyond these numbers of pairs or divisions, random ones are drawn.
-EXACT_PAIRS = 16
+# Beyond this number of divisions, random ones are drawn.
 EXACT_DIVISIONS = 200_000
 RANDOM_PERMUTATIONS = 2**16
 
-# Permutations that are drawn or weighted at a time: the memory of a large comparison stays small.
+# Divisions that are drawn or summed at a time: the memory of a large comparison stays small.
 BLOCK = 4096
 
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
-
-
-@lru_cache(maxsize=4)
-def flips(n: int) -> Mask:
-    """Which of n differences change their sign, of shape (permutations, n); in the first none does."""
-    if n <= EXACT_PAIRS:
-        return np.asarray(np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1, dtype=bool)
-    flipped = np.random.default_rng(0).integers(2, size=(RANDOM_PERMUTATIONS, n)).astype(bool)
-    flipped[0] = False
-    return flipped
 
 
 @lru_cache(maxsize=4)
@@ -43,12 +32,10 @@ def divisions(n: int, m: int) -> Mask:
     return np.concatenate(drawn)
 
 
-def weigh(mask: Mask, inside: float, outside: float, values: Numbers) -> Numbers:
-    """The sum of values (k, n), weighted by the one or the other, for each row of a mask: (k, permutations)."""
-    blocks = range(0, len(mask), BLOCK)
-    return np.concatenate(
-        [values @ np.where(mask[start : start + BLOCK], inside, outside).T for start in blocks], axis=1
-    )
+def sums(values: Numbers, chosen: Mask) -> Numbers:
+    """The sums of the chosen values (k, n), for each row of a mask: (k, divisions)."""
+    blocks = range(0, len(chosen), BLOCK)
+    return np.concatenate([values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1)
 
 
 def _mask(members: NDArray[np.int_], size: int) -> Mask:

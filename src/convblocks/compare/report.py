@@ -6,13 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading
+from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading, Test
 from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
 from convblocks.compare.details import details
 from convblocks.compare.grid import Analysis, as_numbers
 from convblocks.compare.publish import Report
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
+from convblocks.compare.statistics import permutation_test
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
@@ -134,9 +135,9 @@ def results_table(
     return Table(title, [name for name, show in columns.items() if show], kept, notes, DROPPABLE)
 
 
-def claims_tables(comparisons: Mapping[str, Comparison]) -> list[Table]:
+def claims_tables(comparisons: Mapping[str, Comparison], test: Test = permutation_test) -> list[Table]:
     """The table of the notebook's claims, with a column of verdicts for each comparison; none without its networks."""
-    found = {title: claims_of(comparison) for title, comparison in comparisons.items()}
+    found = {title: claims_of(comparison, test) for title, comparison in comparisons.items()}
     if not all(found.values()):
         return []
     lines = []

@@ -20,18 +20,22 @@ NOTHING = "-"
 
 
 class Unit(NamedTuple):
-    """How values of one kind are written: multiplied by ``scale``, with so many digits; ``most`` caps an interval."""
+    """How values of one kind are written: multiplied by ``scale``, with so many digits.
+
+    A mean lies within ``least`` and ``most``, and so does its interval; a difference of means need not.
+    """
 
     scale: float = 1
     digits: int = 2
     name: str = ""
+    least: float = -inf
     most: float = inf
 
 
-PERCENT = Unit(100, most=1)  # accuracies in 0..1
+PERCENT = Unit(100, least=0, most=1)  # accuracies in 0..1
 POINTS = Unit(100, name=" points")  # differences of accuracies
-LOSS = Unit(digits=3)
-SECONDS = Unit(digits=1, name=" s")
+LOSS = Unit(digits=3, least=0)
+SECONDS = Unit(digits=1, name=" s", least=0)
 RATIO = Unit()
 SHARE = Unit(100, 0, " %")  # probabilities and shares in 0..1
 
@@ -93,7 +97,7 @@ class Estimate:
             return ""
         if self.unit == SHARE:
             return f"[{100 * self.low:.0f}-{100 * self.high:.0f} %]"
-        return f"[{self.text(self.low, spec)}, {self.text(min(self.high, self.unit.most), spec)}]"
+        return f"[{self.text(self.low, spec)}, {self.text(self.high, spec)}]"
 
     def spread(self) -> str:
         """``97.01 ± 0.66``, the mean and the standard deviation; the value alone where n = 1."""

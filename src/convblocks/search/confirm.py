@@ -5,14 +5,11 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial
 
-from convblocks.compare.analysis import ArmSummary, summarise, unit_of
-from convblocks.compare.grid import paired_difference
-from convblocks.compare.statistics import SIGNIFICANCE, least_p_paired, permutation_test
+from convblocks.compare.analysis import ArmSummary, difference_of_means, summarise
 from convblocks.compare.training import Arm, confirm, on_all_images
 from convblocks.compare.trials import Start
 from convblocks.figures.estimates import Estimate
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import RunResult
 from convblocks.search.config import SearchConfig
 from convblocks.search.worker import best_first
 
@@ -87,26 +84,13 @@ def confirm_best(
             name,
             seen.get(name),
             summarise(runs),
-            None if name == DEFAULT else difference(runs, default),
+            None if name == DEFAULT else difference_of_means(runs, default),
             config.judge.sign,
             runs[0].score_name,
         )
         for name, runs in results.items()
         if runs
     ]
-
-
-def difference(runs: Sequence[RunResult], others: Sequence[RunResult]) -> Estimate | None:
-    """The difference of two settings in score, over the runs that trained.
-
-    Paired by seed if both are of one network and there are enough pairs for a test.
-    """
-    if runs and others and runs[0].arch == others[0].arch:
-        paired = paired_difference(runs, others)
-        if paired and least_p_paired(paired.n) < SIGNIFICANCE:
-            return paired
-    first, second = ([one.score for one in own if not one.failed] for own in (runs, others))
-    return permutation_test(first, second, unit=unit_of(runs, of_difference=True)) if first and second else None
 
 
 def _best_arms(config: SearchConfig, trials: Sequence[FrozenTrial], count: int) -> dict[str, Arm]:
