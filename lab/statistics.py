@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.permutations import RANDOM_PERMUTATIONS, Mask, Numbers, divisions, sums
-from convblocks.compare.statistics import SIGNIFICANCE, TOLERANCE, sample_of
+from convblocks.compare.statistics import SIGNIFICANCE, TOLERANCE, Mask, Numbers, divisions, sample_of, sums
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 
 # Beyond this number of pairs, random signs are drawn.
 EXACT_PAIRS = 16
+RANDOM_SIGNS = 2**16
 
 BOOTSTRAP_RESAMPLES = 2000
 
@@ -90,7 +90,7 @@ def flips(n: int) -> Mask:
     """Which of n differences change their sign, of shape (permutations, n); in the first none does."""
     if n <= EXACT_PAIRS:
         return np.asarray(np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1, dtype=bool)
-    flipped = np.random.default_rng(0).integers(2, size=(RANDOM_PERMUTATIONS, n)).astype(bool)
+    flipped = np.random.default_rng(0).integers(2, size=(RANDOM_SIGNS, n)).astype(bool)
     flipped[0] = False
     return flipped
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from convblocks.compare import permutations, statistics
-from convblocks.compare.statistics import permutation_test
-from convblocks.compare.superiority import superiority
+from convblocks.compare import statistics
+from convblocks.compare.statistics import permutation_test, superiority
 from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, Estimate, Unit
 
 INF = np.inf
@@ -113,7 +112,7 @@ def test_p_is_scipys(sizes: tuple[int, int]) -> None:
         assert permutation_test(*(sample.tolist() for sample in samples)).p == pytest.approx(expected.pvalue)
 
 
-@pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (20, 30)])
+@pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (20, 30), (51, 60)])
 def test_the_interval_is_welchs_and_beyond_the_exact_sizes_p_agrees_with_it(sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     samples = [rng.normal(1 - place, 1 + 2 * place, size) for place, size in enumerate(sizes)]
@@ -121,6 +120,16 @@ def test_the_interval_is_welchs_and_beyond_the_exact_sizes_p_agrees_with_it(size
     assert (test.low, test.high) == pytest.approx(tuple(students.confidence_interval()))
     if sum(sizes) > 20:
         assert test.p == pytest.approx(students.pvalue, abs=0.01)
+
+
+def test_many_values_are_tested_without_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(0.5, 1, 51).tolist(), rng.normal(0, 3, 60).tolist()
+    found = [test(first, second).p for test in (permutation_test, superiority)]
+    monkeypatch.setattr(statistics, "MANY", 60)
+    assert found == pytest.approx([test(first, second).p for test in (permutation_test, superiority)], abs=0.01)
+    assert [superiority([place] * 61, [0.0] * 61).p for place in (-INF, 0.0)] == [0, 1]
+    assert [permutation_test([place] * 61, [0.0] * 61).p for place in (-1.0, 0.0)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -141,11 +150,11 @@ def test_the_interval_of_few_or_equal_values(
 @pytest.fixture
 def few_divisions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """4,096 random ones, which are enough to see whether p is below 5 %."""
-    monkeypatch.setattr(permutations, "EXACT_DIVISIONS", 0)
-    monkeypatch.setattr(permutations, "RANDOM_PERMUTATIONS", permutations.BLOCK)
-    permutations.divisions.cache_clear()
+    monkeypatch.setattr(statistics, "EXACT_DIVISIONS", 0)
+    monkeypatch.setattr(statistics, "RANDOM_DIVISIONS", statistics.BLOCK)
+    statistics.divisions.cache_clear()
     yield
-    permutations.divisions.cache_clear()
+    statistics.divisions.cache_clear()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.superiority import superiority, superiority_interval
+from convblocks.compare.statistics import superiority, superiority_interval
 from convblocks.figures.estimates import wilson
 
 COLLAPSED = -np.inf

@@ -8,10 +8,10 @@ from statistics import median
 
 from torch.optim import Adam
 
-from convblocks.compare import permutations
 from convblocks.compare.grid import analyse
 from convblocks.compare.publish import publish
 from convblocks.compare.report import report_of
+from convblocks.compare.statistics import divisions
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.directory import RunDirectory
 from convblocks.search.worker import SearchWorker
@@ -71,7 +71,7 @@ def reporting(runs: int) -> Timed:
     results, directory = data.runs(runs), RunDirectory("compared")
 
     def timed() -> float:
-        permutations.divisions.cache_clear()  # a command makes one report
+        divisions.cache_clear()  # a command makes one report
         return seconds_of(lambda: publish(report_of(analyse(results)), directory))
 
     return timed

@@ -65,14 +65,6 @@ def claims_of(comparison: Comparison, test: Test = permutation_test) -> tuple[Cl
     return (Claim("The three networks have roughly equal numbers of parameters", equal, equal, ()), *tested)
 
 
-def runs_that_decide(claims: int) -> int:
-    """The runs of each network with which so many claims can be decided if all runs agree."""
-    n = 1
-    while claims * least_p_unpaired(n, n) >= SIGNIFICANCE:
-        n += 1
-    return n
-
-
 def _verdicts(claims: Sequence[Sequence[Difference]], reading: Reading) -> list[Verdict]:
     """The verdicts on claims that all of their differences are improvements."""
     adjusted = holm([_p_of_all(evidence, reading) for evidence in claims])

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading, Test
-from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of, runs_that_decide
+from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of
 from convblocks.compare.details import details
 from convblocks.compare.grid import Analysis, as_numbers
 from convblocks.compare.publish import Report
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
-from convblocks.compare.statistics import permutation_test
+from convblocks.compare.statistics import permutation_test, runs_that_decide
 from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
