@@ -19,11 +19,10 @@ from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
 from convblocks.compare.trials import command_line, overrides_for
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
-from lab.benchmarks.pages import picture
+from lab.benchmarks.pages import picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
 from lab.pages import operations
 from lab.pages.provenance import CHANGES

@@ -9,16 +9,15 @@ from typing import Any
 from convblocks.compare.analysis import GOAL, NOTEBOOKS, ArmSummary, Comparison, Difference, Reading, Test
 from convblocks.compare.claims import MUCH, ROUGHLY_EQUAL, Claim, claims_of
 from convblocks.compare.details import details
+from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.compare.grid import Analysis, as_numbers
 from convblocks.compare.publish import Report
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
 from convblocks.compare.statistics import permutation_test, runs_that_decide
-from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.compare.wording import NOTEBOOK, NOTEBOOK_MLP, is_notebooks, noun_of, sentence, settings_text
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.figures.curves import comparison_figure
 from convblocks.figures.estimates import NOTHING, SHARE, cell, p_text
 from convblocks.figures.page import Chart
 from convblocks.figures.tables import Table
@@ -49,18 +48,14 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
             for overrides, comparison in analysis.at_settings.items()
             for table in claims_tables({"verdict": comparison})
         ]
-    chart = Chart(
-        partial(comparison_figure, analysis.results), "Loss and error by epoch, and the last error of each run"
-    )
-    if swept:
-        chart = Chart(partial(sweep_figure, analysis.results), "Error at each setting: a mark for each run")
+    draw, when = (sweep_figure, "At each setting") if swept else (comparison_figure, "By epoch, and at the end")
     return Report(
         name="comparison",
         tables=tables,
         sentences=[*conclusions(analysis), *filter(None, more[:1])],
         command=more[1],
         details=[*further, *details(analysis)],
-        figures={"": chart},
+        figures={"": Chart(partial(draw, analysis.results), f"{when}: every run, and the means of those that trained")},
         numbers=as_numbers(analysis),
         rows=[as_row(one) for one in (*analysis.results, *analysis.confirmed)],
         repeat=repeat,
