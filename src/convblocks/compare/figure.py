@@ -61,13 +61,14 @@ def comparison_figure(results: Sequence[RunResult]) -> Figure:
 
 def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     """A row for each curve: a mark for each run, the mean with its interval, and the number of collapsed runs."""
-    scores = [run.score for curve in curves for run in curve.runs if math.isfinite(run.score)]
-    scale.set_axis(axes, "x", [*map(scale.drawn, scores)])
-    for row, curve in enumerate(curves):
+    means = [summarise(curve.runs).score for curve in curves]
+    scores = [run.score for curve in curves for run in curve.runs] + [mean.low for mean in means if mean]
+    scale.set_axis(axes, "x", [*map(scale.drawn, filter(math.isfinite, scores))])
+    for row, (curve, mean) in enumerate(zip(curves, means, strict=True)):
         runs = [run for run in curve.runs if math.isfinite(run.score)]
         beside = row + np.linspace(-0.25, 0.25, len(runs)) * (len(runs) > 1)
         _draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
-        if mean := summarise(curve.runs).score:
+        if mean:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
             axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
             axes.plot(ends, [row, row], color=foreground(), gid="intervals")

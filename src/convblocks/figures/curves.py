@@ -19,9 +19,7 @@ from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.result import RunResult
 
 LONGEST_NAME = 22
-
-# In inches: two of these stand side by side.
-SMALL = (WIDTH / 2, 3.6)
+HALF = (WIDTH / 2, 3.6)  # inches of a figure of which two stand side by side
 
 # The styles of layers begin here, after those of the course's networks.
 FIRST_OF_LAYERS = 3
@@ -37,7 +35,7 @@ class Curve(NamedTuple):
 
 def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
     """The loss or the error of one run by epoch, on the training images and on those of the evaluation."""
-    figure, splits = Figure(figsize=SMALL, layout="constrained"), ("train", evaluated([run]))
+    figure, splits = Figure(figsize=HALF, layout="constrained"), ("train", evaluated([run]))
     axes, values = figure.subplots(), [values_of(run, f"{split}/{metric}") for split in splits]
     if metric == "acc":
         values = [[*map(Scale(ACCURACY).drawn, own)] for own in values]
@@ -51,7 +49,7 @@ def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
 
 def dead_units_figure(runs: Sequence[RunResult]) -> Figure:
     """The share of dead units by epoch in one network, of which some run has logged it."""
-    figure = Figure(figsize=SMALL, layout="constrained")
+    figure = Figure(figsize=HALF, layout="constrained")
     axes = figure.subplots()
     axes.set_ylabel("dead units")
     label_ends(figure, [(axes, draw_dead_units(axes, runs))])
@@ -61,8 +59,7 @@ def dead_units_figure(runs: Sequence[RunResult]) -> Figure:
 def draw_dead_units(axes: Axes, runs: Sequence[RunResult]) -> list[End]:
     """The share of dead units of a network, a curve for each layer."""
     names = layers(runs)
-    looks = [style(FIRST_OF_LAYERS + number) for number in range(len(names))]
-    curves = [Curve(name.removeprefix(DEAD), look, [*runs]) for name, look in zip(names, looks, strict=True)]
+    curves = [Curve(name.removeprefix(DEAD), style(FIRST_OF_LAYERS + n), [*runs]) for n, name in enumerate(names)]
     collapsed = any(run.failed and len(run.epochs) > 1 for run in runs)
     axes.set(title=short(runs[0].arch) + " (dotted: collapsed)" * collapsed, ylim=(-0.04, 1.04))
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))

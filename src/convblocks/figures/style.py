@@ -38,9 +38,7 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
         "figure.facecolor": paper,
         "axes.facecolor": paper,
         "axes.prop_cycle": cycler(color=colours),
-        "axes.edgecolor": pale,
-        "xtick.color": pale,
-        "ytick.color": pale,
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), pale),
         **dict.fromkeys(inked, ink),
         "font.size": LETTERS,
         "axes.titlesize": LETTERS,
@@ -133,10 +131,10 @@ def log_axis(
     margin = max((high / low) ** 0.06, 1.03)
     bottom, top = low / margin, top or high * margin
     scale: dict[str, Any] = {"value": "log"}
-    ticks = _round_numbers(bottom, top, most)
-    if min(values, default=1.0) == 0:
-        scale = {"value": "symlog", "linthresh": low, "linscale": 0.5}
-        bottom, ticks = -0.2 * low, [0.0, *ticks]
+    has_zero = min(values, default=1.0) == 0
+    ticks = [0.0] * has_zero + _round_numbers(bottom, top, most, least=0 if has_zero else 3)
+    if has_zero:
+        scale, bottom = {"value": "symlog", "linthresh": low, "linscale": 0.5}, -0.2 * low
     getattr(axes, f"set_{which}scale")(**scale)
     axes.set(**{f"{which}lim": (bottom, top)})
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -144,12 +142,12 @@ def log_axis(
     axis.set_minor_locator(NullLocator())
 
 
-def _round_numbers(low: float, high: float, most: int) -> list[float]:
+def _round_numbers(low: float, high: float, most: int, least: int) -> list[float]:
     """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are many, others if few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [tick for decade in decades for digit in (1, 2, 5) if low <= (tick := digit * 10.0**decade) <= high]
     if len(ticks) > most:
         return [tick for tick in ticks if f"{tick:e}".startswith("1")]
-    if len(ticks) < 3:
+    if len(ticks) < least:
         return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     return ticks
