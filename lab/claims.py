@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convblocks.compare.analysis import FIRST_LOSS, Comparison, Difference, Reading, difference, score_of
-from convblocks.compare.more_runs import runs_that_decide
-from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
+from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired, runs_that_decide
 from convblocks.compare.wording import sentence
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch

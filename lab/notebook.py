@@ -8,7 +8,6 @@ from statistics import median
 from convblocks.compare import tables
 from convblocks.compare.analysis import FIRST_LOSS, LAST_LOSS, Comparison, Measure, Test, compare, score_of
 from convblocks.compare.results import has_losses, is_number
-from convblocks.compare.statistics import permutation_test
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.figures.estimates import NOTHING, SECONDS, Estimate
 from convblocks.figures.grouping import by_arch
@@ -17,9 +16,10 @@ from convblocks.model.class_specs import CONSTANT
 from convblocks.run.result import Overrides, RunResult
 from lab.estimates import spread
 from lab.results import died_in, is_of_mnist, time_to
+from lab.statistics import exact_permutation_test
 
 # The test of two means of all pages.
-TEST: Test = permutation_test
+TEST: Test = exact_permutation_test
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
 GOAL = 0.98

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from convblocks.console import echo
 from convblocks.errors import UserError
-from convblocks.figures.style import save_in_both_themes
+from convblocks.figures.style import DARK, render, save
 from convblocks.figures.tables import Table, to_console, to_markdown
 from convblocks.files import write
 from convblocks.run.progress import terminal
@@ -111,6 +111,12 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
     except (OSError, ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path} ({reason})") from error
+
+
+def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:
+    """Write ``name.png`` and, in the dark theme, ``name-dark.png``."""
+    save(draw, path)
+    render(draw, DARK).savefig(path.with_stem(f"{path.stem}-dark"))
 
 
 def picture(path: str, description: str) -> str:

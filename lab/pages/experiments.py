@@ -14,16 +14,15 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.results import by_overrides
-from convblocks.compare.statistics import SIGNIFICANCE, mean_interval, sign_flip_test
+from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
 from convblocks.compare.trials import command_line, options_for
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 from lab import NETWORKS
-from lab.benchmarks.pages import picture
+from lab.benchmarks.pages import picture, save_in_both_themes
 from lab.benchmarks.training.page import FAST
 from lab.estimates import spread
 from lab.notebook import compare_networks, results_table
@@ -31,6 +30,7 @@ from lab.pages import operations
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import table, write_page, write_sections
 from lab.results import read_results, time_to
+from lab.statistics import sign_flip_test
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
 

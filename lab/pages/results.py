@@ -10,21 +10,20 @@ from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.dry_run import multiply_adds
+from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.compare.ranking import over_all_runs, winner
 from convblocks.compare.results import by_overrides
-from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.tables import differences_tables
 from convblocks.compare.wording import name_of, settings_text
-from convblocks.figures.curves import comparison_figure, dead_units_figure, layers
+from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, POINTS, number
 from convblocks.figures.grouping import by_arch
-from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
-from lab.benchmarks.pages import picture
+from lab.benchmarks.pages import picture, save_in_both_themes
 from lab.intervals import intervals_figure
 from lab.notebook import compare_networks, notebook_table, times_table
 from lab.pages.errors import errors_table
@@ -33,23 +32,24 @@ from lab.pages.provenance import CHANGES
 from lab.pages.writing import millions, table, write_page, write_sections
 from lab.results import read_results
 from lab.study import report
-from lab.study.dead_units import dead_unit_sentences, dead_units_table
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.stages import choices_of
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "
-    "through medians, collapsed runs crosses"
+    "through the means of the runs that trained, collapsed runs crosses"
 )
 DIFFERENCES = (
     "The differences of the networks in test accuracy, with 95 % intervals; collapsed runs, at the notebook's setting, "
     "are left out"
 )
-DEAD_UNITS = "The share of dead units behind each ReLU, by epoch"
-FIGURES = {
-    "curves": (comparison_figure, "Loss and test error by epoch, every run a line, and every run's final test error"),
-    "dead-units": (dead_units_figure, DEAD_UNITS),
-}
+CURVES = (
+    "Loss and test error by epoch, every run a line, thick ones the means of the runs that trained, and every run's "
+    "final test error, with these means and their 95 % intervals"
+)
+DEAD_UNITS = "The share of dead units behind each ReLU, by epoch: every run a line, thick ones the medians of all runs"
+FIGURES = {"curves": (comparison_figure, CURVES), "dead-units": (dead_units_figure, DEAD_UNITS)}
 
 
 def write_results(data: Path, out: Path) -> None:
@@ -251,5 +251,6 @@ def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     for kind, (figure, description) in FIGURES.items():
         save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
-    details = [notebook_table(comparison), times_table(results), *differences_tables([comparison])]
+    differences = differences_tables([comparison], interval="the interval that belongs to it")
+    details = [notebook_table(comparison), times_table(results), *differences]
     yield to_markdown(details, level=3).strip()

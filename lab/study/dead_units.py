@@ -1,13 +1,17 @@
 """Dead units in the study: by layer, setting and epoch, and their part in collapses."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from matplotlib.figure import Figure
+
 from convblocks.compare.wording import name_of
-from convblocks.figures.curves import layers
+from convblocks.figures.curves import draw_dead_units, layers
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch
+from convblocks.figures.style import WIDTH, label_ends
 from convblocks.figures.tables import Table
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
@@ -34,6 +38,20 @@ def dead_units_table(results: Sequence[RunResult]) -> Table:
     ]
     columns = ["network", "setting", "collapsed", *(name.removeprefix(DEAD) for name in names)]
     return Table("Dead units", columns, lines, notes)
+
+
+def dead_units_figure(results: Sequence[RunResult]) -> Figure:
+    """The share of dead units by epoch: a panel for each network that logged it, with a curve for each layer."""
+    networks = [own for own in by_arch(results).values() if layers(own)]
+    columns = min(3, len(networks))
+    rows = math.ceil(len(networks) / columns)
+    figure = Figure(figsize=(WIDTH, 4.2 * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
+    for panel in axes[len(networks) :]:
+        panel.remove()
+    axes[0].set_ylabel("dead units")
+    label_ends(figure, [(panel, draw_dead_units(panel, own)) for panel, own in zip(axes, networks, strict=False)])
+    return figure
 
 
 def dead_unit_sentences(confirmed: Sequence[RunResult], results: Sequence[RunResult]) -> list[str]:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convblocks.compare.analysis import Comparison, Difference, Reading, difference, score_of
-from convblocks.compare.statistics import SIGNIFICANCE, mcnemar_p, runs_needed, two_way_interval
+from convblocks.compare.statistics import SIGNIFICANCE, runs_needed
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.notebook import TEST, compare_networks
+from lab.statistics import mcnemar_p, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
 
 PRIMARY = ("maxpool", "batchnorm")

@@ -29,16 +29,16 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
+from convblocks.compare.figure import sweep_figure
 from convblocks.compare.launch import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.results import as_row
-from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.tables import origin_tables
 from convblocks.compare.train import finished, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.figures.curves import dead_units_figure, layers
+from convblocks.figures.curves import layers
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report, publish, repeat_of
@@ -48,7 +48,7 @@ from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import RunResult
 from lab import NETWORKS
 from lab.intervals import intervals_figure
-from lab.study.dead_units import dead_unit_sentences, dead_units_table
+from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
 from lab.study.decision import at_notebooks, cell_of, decide
 from lab.study.plan import CONFIRMING_SEEDS, HELD_OUT, NOTEBOOK, Cell, Scores, chosen, to_choose
 from lab.study.report import (

@@ -16,9 +16,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from convblocks.compare.sweep import sweep_figure
+from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
-from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.panels import Panel, evaluation_panels, figure_of, first_layer
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.model.networks import build_network
@@ -29,10 +28,11 @@ from lab.benchmarks.search import page as searches
 from lab.benchmarks.training.figure import performance_figure
 from lab.intervals import intervals_figure
 from lab.pages.writing import DATA
+from lab.study.dead_units import dead_units_figure
 from tests.data.pictures import SHAPES
 from tests.evaluate.test_evaluate import guesses
-from tests.figures.test_runs import DIFFERENCES
 from tests.lab.benchmarks.test_search import RESULTS
+from tests.lab.study.test_figures import DIFFERENCES
 from tests.looks import overlapping, places, shown
 from tests.made_up import result, same_setting, swept
 

@@ -8,9 +8,9 @@ from statistics import median
 
 from torch.optim import Adam
 
-from convblocks.compare import permutations
 from convblocks.compare.grid import analyse
 from convblocks.compare.report import report_of
+from convblocks.compare.statistics import divisions
 from convblocks.figures.report import publish
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.directory import RunDirectory
@@ -71,8 +71,7 @@ def reporting(runs: int) -> Timed:
     results, directory = data.runs(runs), RunDirectory("compared")
 
     def timed() -> float:
-        for kept in (permutations.divisions, permutations.flips):
-            kept.cache_clear()  # a command makes one report
+        divisions.cache_clear()  # a command makes one report
         return seconds_of(lambda: publish(report_of(analyse(results)), directory))
 
     return timed

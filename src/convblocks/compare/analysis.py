@@ -13,8 +13,7 @@ from statistics import fmean, median
 from typing import Literal
 
 from convblocks.compare.results import has_diverged, has_losses
-from convblocks.compare.statistics import mean_interval, permutation_test
-from convblocks.compare.superiority import superiority
+from convblocks.compare.statistics import mean_interval, permutation_test, superiority
 from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SHARE, Estimate, Unit, share, unit_for
 from convblocks.figures.grouping import by_arch
 from convblocks.model.networks import ARCHITECTURES

@@ -5,13 +5,12 @@ from dataclasses import replace
 from functools import partial
 
 from convblocks.compare.analysis import Comparison
+from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.compare.grid import Analysis
 from convblocks.compare.ranking import ranking, winner
 from convblocks.compare.results import as_row
-from convblocks.compare.sweep import sweep_figure
 from convblocks.compare.tables import differences_tables, origin_tables, results_table, titled
 from convblocks.compare.wording import noun_of
-from convblocks.figures.curves import comparison_figure
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
 from convblocks.figures.tables import Table
@@ -35,11 +34,8 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
         tables, details = details, []
     runs = (*analysis.results, *analysis.confirmed)
     differences = differences_tables([main]) if main else differences_tables(analysis.at_settings, swept)
-    chart = Chart(
-        partial(comparison_figure, analysis.results), "Loss and error by epoch, and the last error of each run"
-    )
-    if swept:
-        chart = Chart(partial(sweep_figure, analysis.results), "Error at each setting: a mark for each run")
+    draw, when = (sweep_figure, "At each setting") if swept else (comparison_figure, "By epoch, and at the end")
+    chart = Chart(partial(draw, analysis.results), f"{when}: every run, and the means of those that trained")
     return Report(
         name="comparison",
         tables=tables,

@@ -1,41 +1,43 @@
 """Intervals and tests. All raise ValueError for samples that are empty or contain nan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, comb, floor, inf, log10
+from functools import lru_cache
+from itertools import chain, combinations, count
+from math import ceil, comb, inf
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.permutations import (
-    EXACT_DIVISIONS,
-    EXACT_PAIRS,
-    MOST_PERMUTED,
-    RANDOM_PERMUTATIONS,
-    Numbers,
-    divisions,
-    flips,
-    weigh,
-)
-from convblocks.figures.estimates import CONFIDENCE, POINTS, RATIO, Estimate, Unit
+from convblocks.figures.estimates import CONFIDENCE, POINTS, RATIO, SHARE, Estimate, Unit, wilson
 
 SIGNIFICANCE = 0.05
 
 # The power of a larger study to find a difference as large as the observed one.
 POWER = 0.9
 
-BOOTSTRAP_RESAMPLES = 2000
-
 # Numbers that differ by less than this share of the largest are tied: float64 rounds the differences of accuracies.
 TOLERANCE = 1e-12
+
+# Beyond this number of divisions of values into two samples, random ones are drawn.
+EXACT_DIVISIONS = 200_000
+RANDOM_DIVISIONS = 2**16
+
+# With more values in both samples p is that of the test without permutations, which hardly differs.
+MANY = 50
+
+# Divisions that are drawn or summed at a time: the memory of a large comparison stays small.
+BLOCK = 4096
+
+Mask = NDArray[np.bool_]
+Numbers = NDArray[np.float64]
 
 
 def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     """Mean, standard deviation (n - 1 in the denominator) and Student's t interval, which n = 1 does not have.
 
-    The interval assumes roughly normal values: it means little where some runs collapse. It does not leave the range
-    of the unit.
+    The interval assumes roughly normal values: it means little where some runs collapse. It ends where the unit does:
+    an accuracy above 100 %, or a negative loss, is no possible mean.
     """
     sample = sample_of(values)
     n, mean = len(sample), float(sample.mean())
@@ -47,54 +49,59 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
 
 
-def sign_flip_test(differences: Sequence[float], margin: float = 0.0, unit: Unit = POINTS) -> Estimate:
-    """Test the mean of paired differences against ``margin``: how often are random signs as extreme?
-
-    The interval holds the means that the test does not reject at 5 %; it is infinite if n is too small to reject any.
-    Assumes that a difference is as likely to lie above its mean as below, by the same amount. Exact up to 16 pairs
-    (R. A. Fisher, "The Design of Experiments", 1935, section 21). The limits of the interval are means of some of the
-    differences (J. A. Hartigan, "Using subsample values as typical values", JASA 64, 1969).
-    """
-    sample = sample_of(differences)
-    scale, n = _scale(sample), len(sample)
-    resampled, slope = weigh(flips(n), -1 / n, 1 / n, np.stack([sample / scale, np.ones(n)]))
-    return _test(resampled, slope, scale, margin, n, unit)
-
-
 def permutation_test(
     first: Sequence[float], second: Sequence[float], margin: float = 0.0, unit: Unit = POINTS
 ) -> Estimate:
     """Test the difference of two means against ``margin``: how often is a random division as extreme, in Welch's t?
 
-    The interval holds the differences that the test does not reject at 5 %; it is infinite if n is too small to reject
-    any. Up to 200,000 divisions of the values into two samples of these sizes, the test is exact if the distributions
+    Up to 200,000 divisions of the values into two samples of these sizes, the test is exact if the distributions
     differ in location only. Divided by its standard error, the difference may be tested without that assumption if the
     samples are large (A. Janssen, "Studentized permutation tests for non-i.i.d. hypotheses and the generalized
     Behrens-Fisher problem", Statistics & Probability Letters 36, 1997; E. Chung and J. P. Romano, "Exact and
-    asymptotically robust permutation tests", Annals of Statistics 41, 2013). In samples of one size Welch's t is as
-    extreme as the difference itself, so the test is Pitman's (Supplement to the Journal of the Royal Statistical
-    Society 4, 1937). Of more than 200 values it is Welch's t-test itself.
+    asymptotically robust permutation tests", Annals of Statistics 41, 2013).
+
+    The interval is Welch's, and infinite if no values of this number could be significant. Near 5 % the two may
+    disagree, since the interval assumes normal values: then p decides.
     """
     one, other = sample_of(first), sample_of(second)
-    if len(one) + len(other) > MOST_PERMUTED:
-        return _welch_test(one, other, margin, unit)
-    scale = _scale(np.concatenate([one, other]))
-    one, other = one / scale, other / scale
+    n, m = len(one), len(other)
     difference = float(one.mean() - other.mean())
-    divided = _Divided.of(one - one.mean(), other - other.mean())
-    p = divided.as_extreme(margin / scale - difference, TOLERANCE) / divided.count
-    ends = (difference, difference - divided.reach(-1), difference + divided.reach(1))
-    value, low, high = (_without_rounding_error(end, scale) for end in ends)
-    return Estimate(value, low, high, min(len(one), len(other)), p=p, unit=unit)
+    error, freedom = _welch(one, other)
+    if min(n, m) > MANY:
+        p = 2 * float(stats.t.sf(abs(difference - margin) / (error or TOLERANCE), freedom))
+    else:
+        p = _welch_p(one - margin, other)
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if least_p_unpaired(n, m) < SIGNIFICANCE else inf
+    return Estimate(difference, difference - reach, difference + reach, min(n, m), p, unit)
 
 
-def _welch_test(one: Numbers, other: Numbers, margin: float, unit: Unit) -> Estimate:
-    value, n = float(one.mean() - other.mean()), min(len(one), len(other))
-    if not one.var() + other.var():
-        return Estimate(value, value, value, n, float(value == margin), unit)
-    found = stats.ttest_ind(one - margin, other, equal_var=False)
-    low, high = (float(end) + margin for end in found.confidence_interval(CONFIDENCE))
-    return Estimate(value, low, high, n, float(found.pvalue), unit)
+def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """The probability that a value of ``first`` exceeds one of ``second``; ties count half, values may be infinite.
+
+    The p is that of the studentized permutation test for a probability of 1/2: how often is a random division as
+    extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
+    if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
+    permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
+    """
+    probability, low, high = superiority_interval(first, second)
+    p = _brunner_munzel_p(sample_of(first, infinite=True), sample_of(second, infinite=True))
+    return Estimate(probability, low, high, min(len(first), len(second)), p, SHARE)
+
+
+def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
+    """The probability that a value of ``first`` exceeds one of ``second``, and its 95 % confidence interval.
+
+    The variance of the estimate P is at most P (1 - P) / n, n being the smaller sample's size (Z. W. Birnbaum and O. M.
+    Klose, Annals of Mathematical Statistics 28, 1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we
+    estimate which share of this bound it is (from the variance of E. R. DeLong et al., Biometrics 44, 1988); the
+    interval is Wilson's for n / share trials. So it stays within 0 and 1, and equals that of the rate of collapses if
+    these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
+    towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
+    """
+    one, other = sample_of(first, infinite=True), sample_of(second, infinite=True)
+    wins = _doubled_wins(one, other) / 2
+    probability = float(wins.mean())
+    return probability, *wilson(probability, min(wins.shape) / _variance_share(wins))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -111,50 +118,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def mcnemar_p(only_first: int, only_second: int) -> float:
-    """Two-sided p of McNemar's exact test, from the numbers of images that only one of two networks got right."""
-    if only_first == only_second == 0:
-        return 1.0
-    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
-
-
-def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate:
-    """The difference of two networks' accuracies, with an interval for other seeds and other images.
-
-    Both arrays, of shape (seeds, images), mark the right answers; the images are the same, the seeds need not be. A
-    bootstrap of 2,000 resamples draws seeds and images separately and adds the deviations: drawn together they would
-    count the interaction of seed and image three times instead of once (A. B. Owen, "The pigeonhole bootstrap", Annals
-    of Applied Statistics 1, 2007). Here it counts twice, so the interval is slightly too wide. Of n seeds n - 1 are
-    drawn, or their variance would be too small by (n - 1) / n. Infinite if a network has one seed only.
-    """
-    if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 2 or second.ndim != 2:
-        raise ValueError("answers come as boolean arrays of shape (seeds, images)")
-    if not first.size or not second.size or first.shape[1] != second.shape[1]:
-        raise ValueError(f"cannot compare answers of shapes {first.shape} and {second.shape}")
-    by_image = first.mean(axis=0) - second.mean(axis=0)
-    difference = float(by_image.mean())
-    if min(len(first), len(second)) == 1:
-        return Estimate(difference, -inf, inf, unit=POINTS)
-    rng = np.random.default_rng(0)
-    values, counts = np.unique(by_image, return_counts=True)
-    drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=BOOTSTRAP_RESAMPLES) @ values / counts.sum()
-    drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
-
-
-def least_p_paired(n: int) -> float:
-    """The smallest p that the sign-flip test of n pairs can have."""
-    return 2 / 2**n if n <= EXACT_PAIRS else 1 / RANDOM_PERMUTATIONS
-
-
 def least_p_unpaired(n: int, m: int, *, ranks: bool = False) -> float:
     """The smallest p that the permutation test of n and m values can have, or that of their ranks."""
-    divisions = comb(n + m, n)
-    if divisions > EXACT_DIVISIONS:
-        return 1 / RANDOM_PERMUTATIONS
+    found = comb(n + m, n)
+    if found > EXACT_DIVISIONS:
+        return 1 / RANDOM_DIVISIONS
     # Of samples of one size the exchanged ones differ by as much; ranks do where all of either sample are above.
-    return (2 if n == m or ranks else 1) / divisions
+    return (2 if n == m or ranks else 1) / found
+
+
+def runs_that_decide(tests: int) -> int:
+    """The least runs of each with which so many tests can be decided if all runs agree."""
+    return next(n for n in count(1) if tests * least_p_unpaired(n, n) < SIGNIFICANCE)
+
+
+def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
+    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
+
+    By the normal approximation, as one of so many tests; None without a difference, or without two runs of each.
+    """
+    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
+        return None
+    variances = np.var(first, ddof=1) + np.var(second, ddof=1)
+    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
+    return max(2, ceil(variances * (deviates / distance) ** 2))
 
 
 def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
@@ -167,140 +154,96 @@ def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
     return sample
 
 
-def _scale(values: Numbers) -> float:
-    return float(np.abs(values).max()) or 1.0
+@lru_cache(maxsize=4)
+def divisions(n: int, m: int) -> Mask:
+    """Which of n + m values belong to the first sample, of shape (divisions, n + m); in the first row the first n."""
+    found = comb(n + m, n)
+    if found <= EXACT_DIVISIONS:
+        chosen = np.fromiter(chain.from_iterable(combinations(range(n + m), n)), dtype=int, count=found * n)
+    else:
+        rng, places = np.random.default_rng(0), np.tile(np.arange(n + m), (BLOCK, 1))
+        drawn = [rng.permuted(places, axis=1)[:, :n] for _ in range(RANDOM_DIVISIONS // BLOCK)]
+        drawn[0][0] = np.arange(n)
+        chosen = np.concatenate(drawn)
+    mask = np.zeros((chosen.size // n, n + m), dtype=bool)
+    np.put_along_axis(mask, chosen.reshape(-1, n), True, axis=1)
+    return mask
 
 
-def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int, unit: Unit) -> Estimate:
-    """The test whose statistic, for each permutation, is ``resampled - slope * margin``, in units of ``scale``.
+def sums(values: Numbers, chosen: Mask) -> Numbers:
+    """The sums of the chosen values (k, n), for each row of a mask: (k, divisions)."""
+    blocks = range(0, len(chosen), BLOCK)
+    return np.concatenate([values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1)
 
-    The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
-    as far from 0 for the margins between (d - a) / (1 - b) and (d + a) / (1 + b), and for all if |b| = 1. So p at a
-    margin is the share of the ranges that hold it. All hold d, so the share falls on either side of d, and the margins
-    with p >= 0.05 are an interval that ends where ranges do.
+
+def _welch(one: Numbers, other: Numbers) -> tuple[float, float]:
+    """The standard error of a difference of means, infinite of a single value, and Satterthwaite's freedom."""
+    if min(len(one), len(other)) == 1:
+        return inf, 1.0
+    parts = [float(sample.var(ddof=1)) / len(sample) for sample in (one, other)]
+    weights = [part**2 / (len(sample) - 1) for part, sample in zip(parts, (one, other), strict=True)]
+    return sum(parts) ** 0.5, sum(parts) ** 2 / sum(weights) if any(weights) else inf
+
+
+def _welch_p(one: Numbers, other: Numbers) -> float:
+    """The share of divisions in which Welch's t is as extreme; those without variance are the most extreme."""
+    n, m = len(one), len(other)
+    values = np.concatenate([one, other])
+    values -= values.mean()
+    values /= np.abs(values).max() or 1.0
+    terms = np.stack([values, values**2])
+    inside = sums(terms, divisions(n, m))
+    outside = terms.sum(axis=1, keepdims=True) - inside
+    differences = inside[0] / n - outside[0] / m
+    # The squared standard errors, from sums and sums of squares; a single value adds none.
+    samples = (inside, n), (outside, m)
+    errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
+    # Squared, and multiplied by both squared errors, of which one may be 0.
+    return float(np.mean(differences**2 * errors[0] - differences[0] ** 2 * errors >= -TOLERANCE))
+
+
+def _variance_share(wins: Numbers) -> float:
+    """The variance of the mean of ``wins``, of shape (n, m), as a share of the largest possible; shrunk towards 1."""
+    n, probability = min(wins.shape), wins.mean()
+    bound = probability * (1 - probability) / n
+    if n == 1 or bound == 0:
+        return 1.0
+    variance = sum(wins.mean(axis=1 - axis).var(ddof=1) / wins.shape[axis] for axis in (0, 1))
+    return float((n * min(variance / bound, 1.0) + 2) / (n + 2))
+
+
+def _brunner_munzel_p(one: Numbers, other: Numbers) -> float:
+    """The share of divisions that are as extreme; those without variance, where the samples are apart, are the most."""
+    if min(len(one), len(other)) > MANY:
+        with np.errstate(divide="ignore", invalid="ignore"):  # of samples that are apart, or all tied
+            p = float(stats.brunnermunzel(one, other, distribution="normal").pvalue)
+        return 1.0 if np.isnan(p) else p
+    chosen = divisions(len(one), len(other))
+    values = np.concatenate([one, other])
+    wins = _doubled_wins(values, values)
+    blocks = [_effects(wins, chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)]
+    effects, variances = np.concatenate(blocks, axis=1)
+    # Squared, and multiplied by both variances, of which one may be 0.
+    return float(np.mean(effects**2 * variances[0] >= effects[0] ** 2 * variances * (1 - TOLERANCE)))
+
+
+def _effects(wins: Numbers, chosen: Mask) -> Numbers:
+    """For each division P - 1/2, times 2 n m, and its variance, times (2 n m)^2 (n - 1) (m - 1).
+
+    So they are whole, and ties are found, if the samples are not of hundreds. The variance is that of the placements,
+    each the share of the other sample that a value exceeds or is exceeded by; a sample of one value has none.
     """
-    count = len(resampled)
-    difference = resampled[0]
-    bounded = np.abs(slope) < 1 - TOLERANCE
-    resampled, slope = resampled[bounded], slope[bounded]
-    limits = np.stack([(difference - resampled) / (1 - slope), (difference + resampled) / (1 + slope)])
-    limits.sort(axis=0)
-    unbounded = np.full(count - len(slope), inf)
-    lows = np.sort(np.concatenate([-unbounded, limits[0]]))
-    highs = np.sort(np.concatenate([limits[1], unbounded]))
-    tested = margin / scale
-    holding = count - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
-    least = ceil(SIGNIFICANCE * count - TOLERANCE)  # this many of the ranges give p >= 0.05
-    value, low, high = (_without_rounding_error(one, scale) for one in (difference, lows[least - 1], highs[-least]))
-    return Estimate(value, low, high, n, p=float(holding / count), unit=unit)
+    first = chosen.astype(float)
+    n = int(first[0].sum())
+    m = len(wins) - n
+    # Of two values' doubled wins over each other the sum is 2, so those over the second sample follow from these.
+    placements = first @ wins + first * (wins.sum(axis=1) - 2 * n)
+    squares = np.square(placements)
+    total, own = (np.einsum("ij,ij->i", first, values) for values in (placements, squares))
+    others = squares.sum(axis=1) - own
+    return np.stack([total - n * m, max(m - 1, 1) * (n * own - total**2) + max(n - 1, 1) * (m * others - total**2)])
 
 
-@dataclass(frozen=True)
-class _Divided:
-    """Welch's statistic of every division of two samples, if the margin is ``t`` above the observed difference.
-
-    The difference of means is then -t as observed, and ``differences[0] - differences[1] * t`` after a division; the
-    squared standard error stays as observed, and is a quadratic in t after a division.
-
-    Args:
-        count: The number of divisions.
-        alike: How many of them only exchange the samples, or change nothing: these are as extreme at every t.
-        error: The observed standard error.
-        differences: Of shape (2, others): the coefficients for the other divisions.
-        variances: Of shape (3, others).
-    """
-
-    count: int
-    alike: int
-    error: float
-    differences: Numbers
-    variances: Numbers
-
-    @classmethod
-    def of(cls, one: Numbers, other: Numbers) -> "_Divided":
-        """The divisions of samples that have both been moved to a mean of 0, lest sums of squares lose digits."""
-        n, m = len(one), len(other)
-        values, moved = np.concatenate([one, other]), np.repeat([1.0, 0.0], [n, m])
-        terms = np.stack([values, moved, values**2, values * moved])
-        inside = weigh(divisions(n, m), 1, 0, terms)
-        samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, m)
-        differences = inside[:2] / n - samples[1][0][:2] / m
-        variances = sum(_squared_errors(sums, size) for sums, size in samples)
-        mixed = np.abs(differences[1]) < 1 - TOLERANCE
-        error = sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1) ** 0.5
-        return cls(
-            len(mixed), int(np.sum(~mixed)), float(error), differences[:, mixed], np.asarray(variances)[:, mixed]
-        )
-
-    def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
-        """How many divisions have a statistic as far from 0 as the observed one, in which values may be rounded."""
-        constant, linear, square = self.variances
-        differences = np.abs(self.differences[0] - self.differences[1] * t)
-        errors = np.sqrt(np.maximum(constant + t * (linear + t * square), 0))
-        # Multiplied by both standard errors, of which one may be 0.
-        lead = differences * self.error - abs(t) * errors
-        rounding = tolerance * (differences + self.error + abs(t) + errors)
-        return self.alike + int(np.count_nonzero(lead >= -rounding))
-
-    def reach(self, side: int) -> float:
-        """How far from the observed difference, on the side 1 or -1, is the last margin with p >= 0.05?
-
-        The search comes from outside in steps of a fifth, since p need not fall all the way, and then bisects.
-        """
-        least = ceil(SIGNIFICANCE * self.count - TOLERANCE)
-        if self.alike >= least:
-            return inf
-        inner = outer = self._bound()
-        while inner > TOLERANCE and self.as_extreme(side * inner) < least:
-            inner, outer = 0.8 * inner, inner
-        while outer - inner > TOLERANCE / 1000 * max(1.0, outer):
-            middle = (inner + outer) / 2
-            inner, outer = (middle, outer) if self.as_extreme(side * middle) >= least else (inner, middle)
-        return inner
-
-    def _bound(self) -> float:
-        """Farther from the observed difference only the divisions that are alike are as extreme.
-
-        The others have a difference of at most a + t, and a standard error of at least r t - w. So with the observed
-        error s they are less extreme if s (a + t) < t (r t - w).
-        """
-        a, s = np.abs(self.differences[0]).max(), self.error
-        w, r = np.sqrt(np.maximum(self.variances[0], 0).max()), np.sqrt(self.variances[2].min())
-        return float((w + s + np.sqrt((w + s) ** 2 + 4 * r * s * a)) / (2 * r))
-
-
-def _squared_errors(sums: Numbers, size: int) -> Numbers:
-    """The squared standard error of a sample's mean as coefficients of 1, t and t^2, of shape (3, divisions).
-
-    From the sums of its values, of how many t is taken from, of the squares, and of the values t is taken from.
-    """
-    if size == 1:
-        return np.zeros((3, sums.shape[1]))
-    values, moved, squares, products = sums
-    squared = [squares - values**2 / size, -2 * (products - values * moved / size), moved - moved**2 / size]
-    return np.stack(squared) / (size * (size - 1))
-
-
-def _without_rounding_error(value: float, scale: float) -> float:
-    """``value * scale`` in the decimals that float64 gets right at this scale: 0.1 for 0.3 - 0.2."""
-    return round(float(value) * scale, 12 - floor(log10(scale))) + 0.0  # no -0.0
-
-
-def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> Numbers:
-    """The deviation of the mean accuracy of resampled seeds from that of all seeds, of shape (resamples)."""
-    accuracies = right.mean(axis=1)
-    drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
-    return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())
-
-
-def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
-    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
-
-    By the normal approximation, as one of so many tests; None without a difference, or without two runs of each to see
-    their spread.
-    """
-    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
-        return None
-    variances = np.var(first, ddof=1) + np.var(second, ddof=1)
-    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
-    return max(2, ceil(variances * (deviates / distance) ** 2))
+def _doubled_wins(one: Numbers, other: Numbers) -> Numbers:
+    """2 where a value of the one exceeds one of the other, 1 where they tie, else 0: of shape (n, m)."""
+    return np.add(np.greater.outer(one, other), np.greater_equal.outer(one, other), dtype=float)

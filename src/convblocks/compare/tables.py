@@ -19,7 +19,7 @@ VALIDATION = "validation: the mean over all runs, by which a setting is chosen."
 LOSSES = "First and last loss: of training, over the first and the last epoch, means of the runs that trained."
 
 # Of a difference of means.
-BELONGS = "the interval that belongs to it"
+WELCHS = "Welch's interval"
 
 
 def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> str:
@@ -141,7 +141,7 @@ def setting_of(swept: Sequence[str]) -> Callable[[Summary | Difference], str | N
 
 
 def differences_tables(
-    comparisons: Sequence[Comparison], swept: Sequence[str] = (), interval: str = BELONGS
+    comparisons: Sequence[Comparison], swept: Sequence[str] = (), interval: str = WELCHS
 ) -> list[Table]:
     """Every pair of networks in every measure and both readings, if there are several networks.
 

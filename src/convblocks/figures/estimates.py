@@ -36,8 +36,8 @@ class Unit(NamedTuple):
 
 PERCENT = Unit(100, least=0, most=1)  # accuracies in 0..1
 POINTS = Unit(100, name=" points")  # differences of accuracies
-LOSS = Unit(digits=3)
-SECONDS = Unit(digits=1, name=" s")
+LOSS = Unit(digits=3, least=0)
+SECONDS = Unit(digits=1, name=" s", least=0)
 RATIO = Unit()
 SHARE = Unit(100, 0, " %", 0, 1)  # probabilities and shares in 0..1
 COUNT = Unit(digits=0)

@@ -11,8 +11,7 @@ from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter, NullLocator
-from scipy.optimize import isotonic_regression
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 # In inches, at 160 pixels an inch.
 WIDTH = 10.0
@@ -39,9 +38,7 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
         "figure.facecolor": paper,
         "axes.facecolor": paper,
         "axes.prop_cycle": cycler(color=colours),
-        "axes.edgecolor": pale,
-        "xtick.color": pale,
-        "ytick.color": pale,
+        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), pale),
         **dict.fromkeys(inked, ink),
         "font.size": LETTERS,
         "axes.titlesize": LETTERS,
@@ -75,12 +72,6 @@ def save(draw: Callable[[], Figure], path: Path) -> None:
     render(draw).savefig(path)
 
 
-def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:
-    """Write ``name.png`` and, in the dark theme, ``name-dark.png``."""
-    save(draw, path)
-    render(draw, DARK).savefig(path.with_stem(f"{path.stem}-dark"))
-
-
 class Style(NamedTuple):
     """Colour, line style and marker of a curve."""
 
@@ -96,13 +87,11 @@ def style(index: int) -> Style:
 
 
 def foreground() -> str:
-    colour: str = rcParams["text.color"]
-    return colour
+    return str(rcParams["text.color"])
 
 
 def muted() -> str:
-    colour: str = rcParams["xtick.color"]
-    return colour
+    return str(rcParams["xtick.color"])
 
 
 class End(NamedTuple):
@@ -115,26 +104,19 @@ class End(NamedTuple):
 
 
 def label_ends(figure: Figure, panels: Iterable[tuple[Axes, Sequence[End]]]) -> None:
-    """Write the names of curves to the right of their axes, each as near to the height of its end as possible."""
+    """Write the names of curves to the right of their axes: at the height of their ends, or as near above as fits."""
     figure.draw_without_rendering()  # now the heights of the axes are known
     for axes, ends in panels:
-        if ends:
-            _label(axes, ends, line=1.25 * rcParams["font.size"] * figure.dpi / 72 / axes.bbox.height)
-
-
-def _label(axes: Axes, ends: Sequence[End], line: float) -> None:
-    """Write the names; ``line`` is the height of one, as a share of the axes' height."""
-    points = axes.transData.transform([(end.x, end.y) for end in ends])
-    heights = axes.transAxes.inverted().transform(points)[:, 1]
-    order = np.argsort(heights, kind="stable")
-    steps = line * np.arange(len(ends))
-    # Of all positions in this order and at least a line apart, the nearest to the ends.
-    places = isotonic_regression(heights[order] - steps).x + steps
-    places -= max(0.0, places[-1] - 1)
-    for index, place in zip(order, places, strict=True):
-        name, x, y, colour = ends[index]
-        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1}
-        axes.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", arrowprops=leader)
+        line = 1.25 * rcParams["font.size"] * figure.dpi / 72 / axes.bbox.height
+        points = axes.transData.transform([(end.x, end.y) for end in ends] or np.empty((0, 2)))
+        heights = axes.transAxes.inverted().transform(points)[:, 1]
+        order = np.argsort(heights, kind="stable")
+        places = np.maximum.accumulate(heights[order] - line * np.arange(len(ends))) + line * np.arange(len(ends))
+        places -= max(0.0, places.max(initial=0.0) - 1)
+        for index, place in zip(order, places, strict=True):
+            name, x, y, colour = ends[index]
+            leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 1}
+            axes.annotate(name, (x, y), (1.06, place), textcoords="axes fraction", va="center", arrowprops=leader)
 
 
 def log_axis(
@@ -149,37 +131,23 @@ def log_axis(
     margin = max((high / low) ** 0.06, 1.03)
     bottom, top = low / margin, top or high * margin
     scale: dict[str, Any] = {"value": "log"}
-    ticks = _round_numbers(bottom, top, most)
-    if min(values, default=1.0) == 0:
-        scale = {"value": "symlog", "linthresh": low, "linscale": 0.5}
-        bottom, ticks = -0.2 * low, [0.0, *_round_numbers(bottom, top, most, always=True)]
-    if which == "x":
-        axes.set_xscale(**scale)
-        axes.set_xlim(bottom, top)
-    else:
-        axes.set_yscale(**scale)
-        axes.set_ylim(bottom, top)
+    has_zero = min(values, default=1.0) == 0
+    ticks = [0.0] * has_zero + _round_numbers(bottom, top, most, least=0 if has_zero else 3)
+    if has_zero:
+        scale, bottom = {"value": "symlog", "linthresh": low, "linscale": 0.5}, -0.2 * low
+    getattr(axes, f"set_{which}scale")(**scale)
+    axes.set(**{f"{which}lim": (bottom, top)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(FixedLocator(ticks))
-    axis.set_major_formatter(FixedFormatter([f"{tick:,g}{unit}" for tick in ticks]))
+    axis.set_ticks(ticks, [f"{tick:,g}{unit}" for tick in ticks])
     axis.set_minor_locator(NullLocator())
-    axis.set_minor_formatter(NullFormatter())
 
 
-def epoch_axis(axes: Axes, last: int) -> None:
-    """Epochs from 1, with ticks at whole epochs only."""
-    axes.set_xlim(*((0.5, 1.5) if last == 1 else (1 - 0.02 * last, last + 0.02 * last)))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-    axes.set_xlabel("epoch")
-
-
-def _round_numbers(low: float, high: float, most: int, always: bool = False) -> list[float]:
-    """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5; others too if these are few, unless ``always``."""
+def _round_numbers(low: float, high: float, most: int, least: int) -> list[float]:
+    """Numbers from ``low`` to ``high`` that begin with 1, 2 or 5: with 1 if these are many, others if few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
-    ticks = [tick for tick in ticks if low <= tick <= high]
+    ticks = [tick for decade in decades for digit in (1, 2, 5) if low <= (tick := digit * 10.0**decade) <= high]
     if len(ticks) > most:
         return [tick for tick in ticks if f"{tick:e}".startswith("1")]
-    if len(ticks) < 3 and not always:
+    if len(ticks) < least:
         return [tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high]
     return ticks

@@ -94,7 +94,7 @@ def test_the_figure_has_the_intervals_of_the_tables() -> None:
     decision = decided(0.9870)
     notebook, best = intervals_figure(differences_of(decision), "points").axes
     for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
-        (table,) = differences_tables([comparison])
+        (table,) = differences_tables([comparison], interval="the interval that belongs to it")
         rows = [row for row in table.cells if row[0] == "test accuracy"]
         drawn = [text.get_text() for text in (*panel.get_yticklabels(), *panel.texts)]
         assert drawn == [row[1] for row in rows] + [row[3].replace("\n", " ") for row in rows]

@@ -1,0 +1,222 @@
+"""The statistics that the paper needs beyond those of reports. All raise ValueError as ``compare.statistics`` does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, floor, inf, log10
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from convblocks.compare.statistics import SIGNIFICANCE, TOLERANCE, Mask, Numbers, divisions, sample_of, sums
+from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
+
+# Beyond this number of pairs, random signs are drawn.
+EXACT_PAIRS = 16
+RANDOM_SIGNS = 2**16
+
+BOOTSTRAP_RESAMPLES = 2000
+
+
+def exact_permutation_test(
+    first: Sequence[float], second: Sequence[float], margin: float = 0.0, unit: Unit = POINTS
+) -> Estimate:
+    """``permutation_test`` of reports with the interval that belongs to it, instead of Welch's.
+
+    The interval holds the differences that the test does not reject at 5 %; it is infinite if n is too small to reject
+    any. In samples of one size Welch's t is as extreme as the difference itself, so the test is Pitman's (Supplement to
+    the Journal of the Royal Statistical Society 4, 1937).
+    """
+    one, other = sample_of(first), sample_of(second)
+    scale = _scale(np.concatenate([one, other]))
+    one, other = one / scale, other / scale
+    difference = float(one.mean() - other.mean())
+    divided = _Divided.of(one - one.mean(), other - other.mean())
+    p = divided.as_extreme(margin / scale - difference, TOLERANCE) / divided.count
+    ends = (difference, difference - divided.reach(-1), difference + divided.reach(1))
+    value, low, high = (_without_rounding_error(end, scale) for end in ends)
+    return Estimate(value, low, high, min(len(one), len(other)), p=p, unit=unit)
+
+
+def sign_flip_test(differences: Sequence[float], margin: float = 0.0, unit: Unit = POINTS) -> Estimate:
+    """Test the mean of paired differences against ``margin``: how often are random signs as extreme?
+
+    The interval holds the means that the test does not reject at 5 %; it is infinite if n is too small to reject any.
+    Assumes that a difference is as likely to lie above its mean as below, by the same amount. Exact up to 16 pairs
+    (R. A. Fisher, "The Design of Experiments", 1935, section 21). The limits of the interval are means of some of the
+    differences (J. A. Hartigan, "Using subsample values as typical values", JASA 64, 1969).
+    """
+    sample = sample_of(differences)
+    scale, n = _scale(sample), len(sample)
+    resampled, slope = np.stack([sample / scale, np.ones(n)]) @ np.where(flips(n), -1 / n, 1 / n).T
+    return _test(resampled, slope, scale, margin, n, unit)
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Two-sided p of McNemar's exact test, from the numbers of images that only one of two networks got right."""
+    if only_first == only_second == 0:
+        return 1.0
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue)
+
+
+def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Estimate:
+    """The difference of two networks' accuracies, with an interval for other seeds and other images.
+
+    Both arrays, of shape (seeds, images), mark the right answers; the images are the same, the seeds need not be. A
+    bootstrap of 2,000 resamples draws seeds and images separately and adds the deviations: drawn together they would
+    count the interaction of seed and image three times instead of once (A. B. Owen, "The pigeonhole bootstrap", Annals
+    of Applied Statistics 1, 2007). Here it counts twice, so the interval is slightly too wide. Of n seeds n - 1 are
+    drawn, or their variance would be too small by (n - 1) / n. Infinite if a network has one seed only.
+    """
+    if first.dtype != np.bool_ or second.dtype != np.bool_ or first.ndim != 2 or second.ndim != 2:
+        raise ValueError("answers come as boolean arrays of shape (seeds, images)")
+    if not first.size or not second.size or first.shape[1] != second.shape[1]:
+        raise ValueError(f"cannot compare answers of shapes {first.shape} and {second.shape}")
+    by_image = first.mean(axis=0) - second.mean(axis=0)
+    difference = float(by_image.mean())
+    if min(len(first), len(second)) == 1:
+        return Estimate(difference, -inf, inf, unit=POINTS)
+    rng = np.random.default_rng(0)
+    values, counts = np.unique(by_image, return_counts=True)
+    drawn = rng.multinomial(counts.sum(), counts / counts.sum(), size=BOOTSTRAP_RESAMPLES) @ values / counts.sum()
+    drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
+
+
+@lru_cache(maxsize=4)
+def flips(n: int) -> Mask:
+    """Which of n differences change their sign, of shape (permutations, n); in the first none does."""
+    if n <= EXACT_PAIRS:
+        return np.asarray(np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1, dtype=bool)
+    flipped = np.random.default_rng(0).integers(2, size=(RANDOM_SIGNS, n)).astype(bool)
+    flipped[0] = False
+    return flipped
+
+
+def _scale(values: Numbers) -> float:
+    return float(np.abs(values).max()) or 1.0
+
+
+def _test(resampled: Numbers, slope: Numbers, scale: float, margin: float, n: int, unit: Unit) -> Estimate:
+    """The test whose statistic, for each permutation, is ``resampled - slope * margin``, in units of ``scale``.
+
+    The statistic of a permutation is a - b * margin with |b| <= 1, the observed one d - margin. The first is at least
+    as far from 0 for the margins between (d - a) / (1 - b) and (d + a) / (1 + b), and for all if |b| = 1. So p at a
+    margin is the share of the ranges that hold it. All hold d, so the share falls on either side of d, and the margins
+    with p >= 0.05 are an interval that ends where ranges do.
+    """
+    count = len(resampled)
+    difference = resampled[0]
+    bounded = np.abs(slope) < 1 - TOLERANCE
+    resampled, slope = resampled[bounded], slope[bounded]
+    limits = np.stack([(difference - resampled) / (1 - slope), (difference + resampled) / (1 + slope)])
+    limits.sort(axis=0)
+    unbounded = np.full(count - len(slope), inf)
+    lows = np.sort(np.concatenate([-unbounded, limits[0]]))
+    highs = np.sort(np.concatenate([limits[1], unbounded]))
+    tested = margin / scale
+    holding = count - np.sum(lows > tested + TOLERANCE) - np.sum(highs < tested - TOLERANCE)
+    least = ceil(SIGNIFICANCE * count - TOLERANCE)  # this many of the ranges give p >= 0.05
+    ends = (difference, lows[least - 1], highs[-least])
+    value, low, high = (_without_rounding_error(end, scale) for end in ends)
+    return Estimate(value, low, high, n, p=float(holding / count), unit=unit)
+
+
+@dataclass(frozen=True)
+class _Divided:
+    """Welch's statistic of every division of two samples, if the margin is ``t`` above the observed difference.
+
+    The difference of means is then -t as observed, and ``differences[0] - differences[1] * t`` after a division; the
+    squared standard error stays as observed, and is a quadratic in t after a division.
+
+    Args:
+        count: The number of divisions.
+        alike: How many of them only exchange the samples, or change nothing: these are as extreme at every t.
+        error: The observed standard error.
+        differences: Of shape (2, others): the coefficients for the other divisions.
+        variances: Of shape (3, others).
+    """
+
+    count: int
+    alike: int
+    error: float
+    differences: Numbers
+    variances: Numbers
+
+    @classmethod
+    def of(cls, one: Numbers, other: Numbers) -> "_Divided":
+        """The divisions of samples that have both been moved to a mean of 0, lest sums of squares lose digits."""
+        n, m = len(one), len(other)
+        values, moved = np.concatenate([one, other]), np.repeat([1.0, 0.0], [n, m])
+        terms = np.stack([values, moved, values**2, values * moved])
+        inside = sums(terms, divisions(n, m))
+        samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, m)
+        differences = inside[:2] / n - samples[1][0][:2] / m
+        variances = sum(_squared_errors(own, size) for own, size in samples)
+        mixed = np.abs(differences[1]) < 1 - TOLERANCE
+        error = sum(sample.var(ddof=1) / len(sample) for sample in (one, other) if len(sample) > 1) ** 0.5
+        return cls(
+            len(mixed), int(np.sum(~mixed)), float(error), differences[:, mixed], np.asarray(variances)[:, mixed]
+        )
+
+    def as_extreme(self, t: float, tolerance: float = 0.0) -> int:
+        """How many divisions have a statistic as far from 0 as the observed one, in which values may be rounded."""
+        constant, linear, square = self.variances
+        differences = np.abs(self.differences[0] - self.differences[1] * t)
+        errors = np.sqrt(np.maximum(constant + t * (linear + t * square), 0))
+        # Multiplied by both standard errors, of which one may be 0.
+        lead = differences * self.error - abs(t) * errors
+        rounding = tolerance * (differences + self.error + abs(t) + errors)
+        return self.alike + int(np.count_nonzero(lead >= -rounding))
+
+    def reach(self, side: int) -> float:
+        """How far from the observed difference, on the side 1 or -1, is the last margin with p >= 0.05?
+
+        The search comes from outside in steps of a fifth, since p need not fall all the way, and then bisects.
+        """
+        least = ceil(SIGNIFICANCE * self.count - TOLERANCE)
+        if self.alike >= least:
+            return inf
+        inner = outer = self._bound()
+        while inner > TOLERANCE and self.as_extreme(side * inner) < least:
+            inner, outer = 0.8 * inner, inner
+        while outer - inner > TOLERANCE / 1000 * max(1.0, outer):
+            middle = (inner + outer) / 2
+            inner, outer = (middle, outer) if self.as_extreme(side * middle) >= least else (inner, middle)
+        return inner
+
+    def _bound(self) -> float:
+        """Farther from the observed difference only the divisions that are alike are as extreme.
+
+        The others have a difference of at most a + t, and a standard error of at least r t - w. So with the observed
+        error s they are less extreme if s (a + t) < t (r t - w).
+        """
+        a, s = np.abs(self.differences[0]).max(), self.error
+        w, r = np.sqrt(np.maximum(self.variances[0], 0).max()), np.sqrt(self.variances[2].min())
+        return float((w + s + np.sqrt((w + s) ** 2 + 4 * r * s * a)) / (2 * r))
+
+
+def _squared_errors(own: Numbers, size: int) -> Numbers:
+    """The squared standard error of a sample's mean as coefficients of 1, t and t^2, of shape (3, divisions).
+
+    From the sums of its values, of how many t is taken from, of the squares, and of the values t is taken from.
+    """
+    if size == 1:
+        return np.zeros((3, own.shape[1]))
+    values, moved, squares, products = own
+    squared = [squares - values**2 / size, -2 * (products - values * moved / size), moved - moved**2 / size]
+    return np.stack(squared) / (size * (size - 1))
+
+
+def _without_rounding_error(value: float, scale: float) -> float:
+    """``value * scale`` in the decimals that float64 gets right at this scale: 0.1 for 0.3 - 0.2."""
+    return round(float(value) * scale, 12 - floor(log10(scale))) + 0.0  # no -0.0
+
+
+def _deviations_by_seed(right: NDArray[np.bool_], rng: np.random.Generator) -> Numbers:
+    """The deviation of the mean accuracy of resampled seeds from that of all seeds, of shape (resamples)."""
+    accuracies = right.mean(axis=1)
+    drawn = rng.integers(len(accuracies), size=(BOOTSTRAP_RESAMPLES, len(accuracies) - 1))
+    return np.asarray(accuracies[drawn].mean(axis=1) - accuracies.mean())

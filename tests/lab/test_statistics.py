@@ -1,0 +1,218 @@
+"""The paper's statistics: worked examples, scipy, statsmodels and brute force."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+
+from convblocks.compare.statistics import permutation_test
+from convblocks.figures.estimates import Estimate
+from lab.statistics import exact_permutation_test, mcnemar_p, sign_flip_test, two_way_interval
+from tests.compare.test_statistics import exact_p_of_divisions
+
+INF = np.inf
+
+# Two networks' accuracies with eight seeds, in 1/10,000, of which rounding once made 0.0469 and an interval near 0.
+EIGHT = [9937, 9933, 9935, 9944, 9940, 9952, 9939, 9939]
+EIGHT_OTHERS = [9922, 9928, 9934, 9914, 9941, 9927, 9941, 9935]
+
+
+@pytest.mark.parametrize(
+    ("differences", "value", "p", "interval"),
+    [
+        # All 8 assignments of signs to 1, 2, 3 have means +-6/3, +-4/3, +-2/3, 0, 0: two reach 2.
+        ([1, 2, 3], 2, 2 / 8, (-INF, INF)),
+        # Six pairs have an interval from the least to the largest, equal ones a single point.
+        ([3, 1, 4, 2, 6, 9], 25 / 6, 2 / 64, (1, 9)),
+        ([0.01] * 10, 0.01, 2 / 1024, (0.01, 0.01)),
+        ([0.0, 0.0, 0.1], 0.1 / 3, 1, (-INF, INF)),
+    ],
+)
+def test_worked_examples_of_signs(
+    differences: list[float], value: float, p: float, interval: tuple[float, float]
+) -> None:
+    test = sign_flip_test(differences)
+    assert test.value == pytest.approx(value)
+    assert (test.p, test.low, test.high) == (p, *interval)
+
+
+def test_signs_of_darwins_maize() -> None:
+    """Fisher's own example: 863 of 2^14 assignments exceed on each side, counting those that equal it: p = 0.0526."""
+    eighths = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    assert sign_flip_test(eighths).p == 1726 / 2**15
+
+
+def test_the_interval_of_tied_values_ends_at_0_not_near_it() -> None:
+    test = sign_flip_test((np.array(EIGHT) / 10_000 - np.array(EIGHT_OTHERS) / 10_000).tolist())
+    assert (test.p, test.low) == (14 / 256, 0)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize(
+    ("tested", "samples"),
+    [
+        (sign_flip_test, [np.subtract(EIGHT, EIGHT_OTHERS)]),
+        (exact_permutation_test, [np.array(EIGHT), EIGHT_OTHERS[:6]]),
+    ],
+)
+def test_the_unit_does_not_matter(tested: Callable[..., Estimate], samples: list[Sequence[int]], unit: float) -> None:
+    test = tested(*((np.array(sample) * unit).tolist() for sample in samples))
+    plain = tested(*(np.array(sample).tolist() for sample in samples))
+    assert test.p == plain.p
+    assert (test.low, test.high) == pytest.approx((plain.low * unit, plain.high * unit))
+
+
+def exact_p_of_signs(first: Sequence[int], second: Sequence[int], margin: int) -> float:
+    """In whole numbers, without rounding."""
+    moved = [one - other - margin for one, other in zip(first, second, strict=True)]
+    sums = [sum(map(int.__mul__, signs, moved)) for signs in product((1, -1), repeat=len(moved))]
+    return sum(abs(one) >= abs(sum(moved)) for one in sums) / len(sums)
+
+
+def signs_of(first: NDArray[np.int64], second: NDArray[np.int64], margin: float = 0.0) -> Estimate:
+    return sign_flip_test(((first - second) / 10_000).tolist(), margin)
+
+
+def divisions_of(first: NDArray[np.int64], second: NDArray[np.int64], margin: float = 0.0) -> Estimate:
+    return exact_permutation_test((first / 10_000).tolist(), (second / 10_000).tolist(), margin)
+
+
+@pytest.mark.parametrize(
+    ("test", "exact", "sizes"),
+    [
+        *((signs_of, exact_p_of_signs, (n, n)) for n in (6, 7, 9)),
+        *((divisions_of, exact_p_of_divisions, sizes) for sizes in ((5, 5), (3, 6), (7, 4))),
+    ],
+)
+def test_p_is_exact_and_the_interval_holds_the_margins_that_are_not_rejected(
+    test: Callable[..., Estimate], exact: Callable[..., float], sizes: tuple[int, int]
+) -> None:
+    """Accuracies in 1/10,000, of which many differences are tied."""
+    rng = np.random.default_rng(sum(sizes))
+    for _ in range(4):
+        first, second = rng.integers(9930, 9939, sizes[0]), rng.integers(9928, 9934, sizes[1])
+        found = test(first, second)
+        for margin in range(-8, 16):
+            p = exact(first.tolist(), second.tolist(), margin)
+            assert test(first, second, margin=margin / 10_000).p == p
+            assert (found.low <= margin / 10_000 <= found.high) == (p >= 0.05)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (1, 9), (12, 12)])
+def test_the_exact_interval_belongs_to_the_p_of_reports(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for margin in (0.0, 0.1):
+        first, second = (rng.normal(1 - place, 1 + place, size).tolist() for place, size in enumerate(sizes))
+        assert exact_permutation_test(first, second, margin).p == permutation_test(first, second, margin).p
+
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(
+    "tested",
+    [
+        partial(sign_flip_test, RNG.normal(1, 1, 10).tolist()),
+        partial(sign_flip_test, RNG.normal(1, 1, 30).tolist()),
+        partial(exact_permutation_test, RNG.normal(1, 1, 6).tolist(), RNG.normal(0, 1, 9).tolist()),
+        partial(exact_permutation_test, RNG.normal(1, 1, 9).tolist(), RNG.normal(0, 9, 3).tolist()),
+        partial(exact_permutation_test, RNG.normal(1, 1, 12).tolist(), RNG.normal(0, 1, 12).tolist()),
+    ],
+    ids=["all signs", "random signs", "all divisions", "few values that vary more", "random divisions"],
+)
+def test_the_interval_ends_where_rejection_begins(tested: Callable[..., Estimate]) -> None:
+    test = tested()
+    assert tested(margin=test.low).p >= 0.05 > tested(margin=test.low - 1e-9).p
+    assert tested(margin=test.high).p >= 0.05 > tested(margin=test.high + 1e-9).p
+
+
+def test_beyond_the_exact_sizes_random_signs_agree_with_students_test() -> None:
+    pairs = np.random.default_rng(1).normal(0.3, 1, 40)
+    test, students = sign_flip_test(pairs.tolist()), stats.ttest_1samp(pairs, 0)
+    assert test.p == pytest.approx(students.pvalue, abs=0.01)
+    assert (test.low, test.high) == pytest.approx(tuple(students.confidence_interval()), abs=0.05)
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 4), (1, 2), (6, 0), (7, 3), (25, 25), (110, 74)])
+def test_mcnemars_test_is_statsmodels(only_first: int, only_second: int) -> None:
+    expected = mcnemar([[9000, only_first], [only_second, 50]], exact=True).pvalue
+    assert mcnemar_p(only_first, only_second) == pytest.approx(expected)
+
+
+def test_networks_that_answer_alike_do_not_differ() -> None:
+    assert mcnemar_p(0, 0) == 1
+
+
+def answers(rng: np.random.Generator, accuracy: float, hard: NDArray[np.float64], seeds: int) -> NDArray[np.bool_]:
+    """Right or wrong: whether a seed fails an image depends on chance, on the seed, and on the image."""
+    luck = rng.normal(size=(seeds, len(hard))) + 0.1 * rng.normal(size=(seeds, 1)) + hard
+    return np.asarray(luck < stats.norm.ppf(accuracy) * (2 + 0.1**2) ** 0.5)
+
+
+def test_the_two_way_interval_is_that_of_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    hard = rng.normal(size=60)
+    first, second = answers(rng, 0.9, hard, 5), answers(rng, 0.7, hard, 3)
+    difference = first.mean() - second.mean()
+    drawn = []
+    for _ in range(4000):
+        images = rng.integers(60, size=60)
+        by_image = first[:, images].mean() - second[:, images].mean() - difference
+        by_seed = []
+        for right in (first, second):
+            seeds = rng.integers(len(right), size=len(right) - 1)
+            by_seed.append(right[seeds].mean() - right.mean())
+        drawn.append(difference + by_image + by_seed[0] - by_seed[1])
+    found = two_way_interval(first, second)
+    assert found.value == pytest.approx(difference)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.012)
+    assert two_way_interval(first, second) == found
+
+
+@pytest.mark.parametrize(
+    ("right", "interval"),
+    [
+        pytest.param(np.ones((1, 100), dtype=bool), (-INF, INF), id="one seed says nothing of others"),
+        pytest.param(np.tile(np.arange(100) < 70, (4, 1)), (0, 0), id="images on which all agree do not count"),
+    ],
+)
+def test_the_two_way_interval_of_a_network_with_itself(right: NDArray[np.bool_], interval: tuple[float, float]) -> None:
+    found = two_way_interval(right, right)
+    assert (found.value, found.low, found.high) == (0, *interval)
+
+
+ONES = np.ones((3, 4), dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (partial(sign_flip_test, []), "empty"),
+        # A run whose loss is nan once had p = 0: no assignment of signs is as far away as nan.
+        (partial(sign_flip_test, [0.1, float("nan"), 0.2]), "nan"),
+        (partial(exact_permutation_test, [0.1, INF], [0.2]), "infinite"),
+        *((partial(two_way_interval, ONES, ONES[:n, :m]), "cannot compare") for n, m in ((0, 4), (3, 0), (3, 2))),
+        (partial(two_way_interval, ONES, ONES.astype(float)), "boolean"),
+    ],
+)
+def test_values_without_a_meaning_are_refused(compute: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compute()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seeds", [5, 12])
+def test_the_two_way_interval_covers_the_difference(seeds: int) -> None:
+    """Networks that are right in 95 and 90 % of all cases, on new images and with new seeds each time."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(1000):
+        hard = rng.normal(size=300)
+        found = two_way_interval(answers(rng, 0.95, hard, seeds), answers(rng, 0.9, hard, seeds))
+        covered += found.low <= 0.05 <= found.high
+    assert 0.94 <= covered / 1000 <= 0.99
