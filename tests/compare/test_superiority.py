@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare import statistics
-from convblocks.compare import superiority as superiorities
+from convblocks.compare import large_samples
 from convblocks.compare.statistics import permutation_test, two_way_interval
 from convblocks.compare.superiority import superiority, superiority_interval
 from convblocks.figures.estimates import wilson
@@ -116,8 +115,7 @@ def test_of_large_samples_the_asymptotic_tests_agree_with_permutations(monkeypat
     first, second = rng.normal(0.3, 1, 150), rng.normal(0.0, 2, 250)
     first[:20] = second[:40] = -9.0
     found = permutation_test(first.tolist(), second.tolist()), superiority(first.tolist(), second.tolist())
-    for module in (statistics, superiorities):
-        monkeypatch.setattr(module, "MOST_PERMUTED", 10_000)
+    monkeypatch.setattr(large_samples, "MOST_PERMUTED", 10_000)
     expected = permutation_test(first.tolist(), second.tolist()), superiority(first.tolist(), second.tolist())
     for one, other in zip(found, expected, strict=True):
         assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high), rel=0.02)
@@ -126,6 +124,8 @@ def test_of_large_samples_the_asymptotic_tests_agree_with_permutations(monkeypat
     assert superiority([1.0] * 200, [0.0] * 200).p < 1e-9
     assert superiority([1.0] * 200, [1.0] * 200).p == 1
     assert permutation_test([1.0] * 200, [1.0] * 200).p == 1
+    one_against_many = permutation_test([9.0], first.tolist() * 2), superiority([9.0], first.tolist() * 2)
+    assert [estimate.p for estimate in one_against_many] == pytest.approx([1 / 301, 1 / 301])
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (8, 6), (4, 9)])

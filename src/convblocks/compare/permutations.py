@@ -12,9 +12,6 @@ EXACT_PAIRS = 16
 EXACT_DIVISIONS = 200_000
 RANDOM_PERMUTATIONS = 2**16
 
-# Samples of more values together are so large that tests need no permutations: asymptotically they agree.
-MOST_PERMUTED = 200
-
 # Permutations that are drawn or weighted at a time: the memory of a large comparison stays small.
 BLOCK = 4096
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from convblocks.compare.large_samples import are_large, welch_test
 from convblocks.compare.permutations import (
     EXACT_DIVISIONS,
     EXACT_PAIRS,
-    MOST_PERMUTED,
     RANDOM_PERMUTATIONS,
     Numbers,
     divisions,
@@ -76,8 +76,8 @@ def permutation_test(
     Society 4, 1937). Of more than 200 values it is Welch's t-test itself.
     """
     one, other = sample_of(first), sample_of(second)
-    if len(one) + len(other) > MOST_PERMUTED:
-        return _welch_test(one, other, margin, unit)
+    if are_large(one, other):
+        return welch_test(one, other, margin, unit)
     scale = _scale(np.concatenate([one, other]))
     one, other = one / scale, other / scale
     difference = float(one.mean() - other.mean())
@@ -86,15 +86,6 @@ def permutation_test(
     ends = (difference, difference - divided.reach(-1), difference + divided.reach(1))
     value, low, high = (_without_rounding_error(end, scale) for end in ends)
     return Estimate(value, low, high, min(len(one), len(other)), p=p, unit=unit)
-
-
-def _welch_test(one: Numbers, other: Numbers, margin: float, unit: Unit) -> Estimate:
-    value, n = float(one.mean() - other.mean()), min(len(one), len(other))
-    if not one.var() + other.var():
-        return Estimate(value, value, value, n, float(value == margin), unit)
-    found = stats.ttest_ind(one - margin, other, equal_var=False)
-    low, high = (float(end) + margin for end in found.confidence_interval(CONFIDENCE))
-    return Estimate(value, low, high, n, float(found.pvalue), unit)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from convblocks.compare.permutations import BLOCK, MOST_PERMUTED, Mask, Numbers, divisions
+from convblocks.compare.large_samples import are_large, brunner_munzel_p
+from convblocks.compare.permutations import BLOCK, Mask, Numbers, divisions
 from convblocks.compare.statistics import TOLERANCE, sample_of
 from convblocks.figures.estimates import SHARE, Estimate, wilson
 
@@ -20,8 +20,8 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     Of more than 200 values it is Brunner and Munzel's own test.
     """
     probability, low, high = superiority_interval(first, second)
-    if len(first) + len(second) > MOST_PERMUTED:
-        p = _asymptotic_p(first, second, probability)
+    if are_large(first, second):
+        p = brunner_munzel_p(first, second, probability)
     else:
         p = _brunner_munzel_p(sample_of(first, infinite=True), sample_of(second, infinite=True))
     return Estimate(probability, low, high, min(len(first), len(second)), p, SHARE)
@@ -58,13 +58,6 @@ def _variance_share(wins: Numbers, losses: Numbers) -> float:
         return 1.0
     variance = sum(placements.var(ddof=1) / len(placements) for placements in (wins, losses))
     return float((n * min(variance / bound, 1.0) + 2) / (n + 2))
-
-
-def _asymptotic_p(first: Sequence[float], second: Sequence[float], probability: float) -> float:
-    """The p of large samples: 0 of those that are apart, which have no variance, and 1 of those that are all alike."""
-    if probability in (0, 1):
-        return 0.0
-    return 1.0 if len({*first, *second}) == 1 else float(stats.brunnermunzel(first, second).pvalue)
 
 
 def _brunner_munzel_p(one: Numbers, other: Numbers) -> float:
