@@ -36,7 +36,8 @@ def test_every_form_has_the_same_cells() -> None:
             "minus": {"value": -0.01, "n": 5, "low": -0.02, "high": 0.0, "p": 0.03},
         }
     ]
-    assert '"parameters": 85526' in Report("r", [TABLE], [], {}, details=[Table("", ["a"], [["b"]])]).to_json()
+    report = Report("r", [TABLE], [], {}, details=[Table("", ["a"], [["b"]])], numbers={"more": 1})
+    assert report.plain_numbers() == {"results": TABLE.numbers(), "more": 1}
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,9 @@ def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tup
     towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
     """
     one, other = sample_of(first, infinite=True), sample_of(second, infinite=True)
-    wins = _doubled_wins(one, other) / 2
+    wins, losses = _placements(one, other), _placements(other, one)
     probability = float(wins.mean())
-    return probability, *wilson(probability, min(wins.shape) / _variance_share(wins))
+    return probability, *wilson(probability, min(len(one), len(other)) / _variance_share(wins, losses))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -202,13 +202,20 @@ def _welch_p(one: Numbers, other: Numbers) -> float:
     return float(np.mean(differences**2 * errors[0] - differences[0] ** 2 * errors >= -TOLERANCE))
 
 
-def _variance_share(wins: Numbers) -> float:
-    """The variance of the mean of ``wins``, of shape (n, m), as a share of the largest possible; shrunk towards 1."""
-    n, probability = min(wins.shape), wins.mean()
+def _placements(one: Numbers, other: Numbers) -> Numbers:
+    """The share of the other sample that each value exceeds; ties count half."""
+    ordered = np.sort(other)
+    below, not_above = (np.searchsorted(ordered, one, side) for side in ("left", "right"))
+    return np.asarray((below + not_above) / (2 * len(other)))
+
+
+def _variance_share(wins: Numbers, losses: Numbers) -> float:
+    """The variance of the probability as a share of the largest possible, from both placements; shrunk towards 1."""
+    n, probability = min(len(wins), len(losses)), wins.mean()
     bound = probability * (1 - probability) / n
     if n == 1 or bound == 0:
         return 1.0
-    variance = sum(wins.mean(axis=1 - axis).var(ddof=1) / wins.shape[axis] for axis in (0, 1))
+    variance = sum(placements.var(ddof=1) / len(placements) for placements in (wins, losses))
     return float((n * min(variance / bound, 1.0) + 2) / (n + 2))
 
 

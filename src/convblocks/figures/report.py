@@ -71,10 +71,10 @@ class Report:
             ],
         )
 
-    def to_json(self) -> str:
-        """The plain numbers: of every table that has a key, and the others."""
+    def plain_numbers(self) -> dict[str, Any]:
+        """For the JSON file: of every table that has a key, and the others."""
         tables = (*self.tables, *self.details)
-        return as_json({**{table.key: table.numbers() for table in tables if table.key}, **self.numbers})
+        return {table.key: table.numbers() for table in tables if table.key} | dict(self.numbers)
 
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
@@ -98,12 +98,10 @@ def publish(
 
     directory.create()
     path, markdown = directory.path / report.name, report.to_markdown()
-    files = {
-        ".html": report.to_html(f"{report.name.capitalize()} {directory.name}"),
-        ".md": markdown,
-        ".csv": as_csv(report.runs),
-        ".json": report.to_json(),
-    }
+    page_title = f"{report.name.capitalize()} {directory.name}"
+    files = {".html": report.to_html(page_title), ".md": markdown, ".csv": as_csv(report.runs)}
+    if numbers := report.plain_numbers():
+        files[".json"] = as_json(numbers)
     with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
         for suffix, text in files.items():
             write(path.with_suffix(suffix), text)

@@ -123,5 +123,5 @@ def test_both_stages_go_on_where_they_were_stopped(
     settings = {(model["lr"], model["lr_scheduler"]) for model in (config["model"]["init_args"] for config in configs)}
     assert settings == {(float(lr), schedule.rstrip(".")), (0.01, "constant")}
     assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
-        *("report.html", "report.md", "report.csv", "report.png", "report-dead-units.png")
+        *("report.html", "report.md", "report.csv", "report.json", "report.png", "report-dead-units.png")
     }
