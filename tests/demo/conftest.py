@@ -29,7 +29,7 @@ def plain() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def quarrel(trained: Path) -> Iterator[Server]:
-    """Serves a network beside a copy that predicts the next digit and has five dead channels."""
+    """Serves a network beside a copy that predicts the next digit."""
     network = load_network(trained)
-    with serving(network, changed(network, turn=1, dead=5)) as server:
+    with serving(network, changed(network, turn=1)) as server:
         yield server

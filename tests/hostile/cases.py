@@ -186,7 +186,7 @@ OPTIONS = [
         1,
         {JOURNAL: holds("no journal\n{}\n")},
     ),
-    usage(f"demo {LAST} --port 70000", "--port must be in"),
+    Case(f"demo {LAST} --port 70000", "give another --port", 1),
     usage(f"predict {LAST}", "required: pictures"),
 ]
 

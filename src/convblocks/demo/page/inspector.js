@@ -57,7 +57,9 @@ function paint(cell, value, top) {
   cell.className = value === null ? "none" : "";
   const [red, green, blue] = value === null ? [0, 0, 0] : colourOf(value / top);
   cell.style.backgroundColor = value === null ? "" : `rgb(${red} ${green} ${blue})`;
-  cell.style.color = value === null ? "" : (0.3 * red + 0.6 * green + 0.1 * blue > 105 ? "black" : "white");
+  // The luminance at which black and white can be read equally well.
+  const isLight = 0.2126 * (red / 255) ** 2.2 + 0.7152 * (green / 255) ** 2.2 + 0.0722 * (blue / 255) ** 2.2 > 0.18;
+  cell.style.color = value === null ? "" : (isLight ? "black" : "white");
 }
 
 function say(text) { document.getElementById("result").textContent = text; }
