@@ -19,7 +19,7 @@ VALIDATION = "validation: the mean over all runs, by which a setting is chosen."
 LOSSES = "First and last loss: of training, over the first and the last epoch, means of the runs that trained."
 
 # Of a difference of means.
-WELCHS = "Welch's interval"
+WELCHS = "Welch's interval (where the two disagree at 5 %, p decides)"
 
 
 def titled(title: str, results: Sequence[RunResult], swept: Sequence[str]) -> str:

@@ -58,7 +58,7 @@ def test_a_table_has_cost_and_cost_per_unit_at_each_size_and_the_exponents() -> 
 def test_more_processes_than_cpus_are_called_simulated_and_not_judged() -> None:
     made = table("processes", made_up("processes", {1: 0.064, 2: 0.032, 4: 0.016}, rounds=1))
     assert made.columns == ["", "1", "2", "4 (SIMULATED)", "exponent", "at the end"]
-    assert made.rows == [["fit", "64 (1,000)", "32 (2,000)", "16 (4,000)", "-1.00", "-1.00"]]
+    assert made.rows == [["fit", "64 (1,000)", "32 (2,000)", "16 (4,000)", "−1.00", "−1.00"]]
     assert [number(value) for value in (0.01234, 99.94, 99.96, 12345.6)] == ["0.0123", "99.9", "100", "12,346"]
 
 
