@@ -123,8 +123,8 @@ def confirmed_table(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> Tab
     once = ", trained on all training images; the test set was read once, at the end" if judge.in_percent else ""
     notes = [
         f"Fresh seeds: {default.summary.runs} from {worker.config.seed + 1} on{once}. Means are of the runs that "
-        "trained. The default is fit without the options that were searched. In the search, the best of many looks better than "
-        "it is."
+        "trained. The default is fit without the options that were searched. In the search, the best of many looks "
+        "better than it is."
     ]
     return Table("The best settings with fresh seeds", columns, confirmed, notes, key="confirmed")
 
