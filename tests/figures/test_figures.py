@@ -15,6 +15,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.sweep import sweep_figure
 from convblocks.data.images import MNIST
@@ -22,7 +23,8 @@ from convblocks.figures.curves import comparison_figure, dead_units_figure
 from convblocks.figures.panels import Panel, evaluation_panels, figure_of, first_layer
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.model.networks import build_network
-from convblocks.search.figure import Point, search_figure
+from convblocks.search.figure import search_figure
+from convblocks.search.space import Space
 from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
 from lab.benchmarks.search import page as searches
@@ -54,16 +56,24 @@ def panels(classes: tuple[str, ...], *shape: int) -> dict[str, Panel]:
 
 def search() -> Figure:
     """Of trials of each kind, with options of each kind."""
-    dimensions = {
+    dimensions: Space = {
         "lr": FloatDistribution(1e-4, 0.1, log=True),
         "batch_size": CategoricalDistribution([32, 64, 128]),
         "network.width": IntDistribution(8, 64),
         "optimizer": CategoricalDistribution(["adam", "torch.optim.RAdam"]),
     }
     settings = [dict(zip(dimensions, (lr, 32, 8, "torch.optim.RAdam"), strict=True)) for lr in np.geomspace(1e-4, 0.1)]
-    trials = [Point(n, 0.992 - n / 200, "pruned" if n % 4 else "complete", one) for n, one in enumerate(settings)]
-    trials.append(Point(len(trials), 0.0, "collapsed", settings[0] | {"network.width": 64, "optimizer": "adam"}))
-    return search_figure(trials, dimensions, {"lr": 0.7, "batch_size": 0.2, "network.width": 0.06, "optimizer": 0.04})
+    states = [TrialState.PRUNED if number % 4 else TrialState.COMPLETE for number in range(len(settings))]
+    trials = [
+        create_trial(state=state, params=params, distributions={**dimensions}, value=0.992 - number / 200)
+        for number, (state, params) in enumerate(zip(states, settings, strict=True))
+    ]
+    worst = settings[0] | {"network.width": 64, "optimizer": "adam"}
+    collapsed = {"state": TrialState.PRUNED, "user_attrs": {"collapsed": 1}}
+    trials.append(create_trial(params=worst, distributions={**dimensions}, value=0.0, **collapsed))
+    for number, trial in enumerate(trials):
+        trial.number = number
+    return search_figure(trials, dimensions)
 
 
 def digits(arch: str) -> Figure:

@@ -155,7 +155,10 @@ def test_once_a_networks_bug_is_mended_the_same_command_goes_on(workspace: Path)
         (["--space", "lr=fast|slow"], "lr.*fast"),
         (["--space", "lr=1e-3..1e-1", "--lr", "0.1"], "--space lr=.*: this option is the same for all trials"),
         (["--space", "network.hidden=3..4"], "none of these networks takes arguments"),
-        (["--data.val_size", "0"], "a search chooses by validation data: give --judge a metric of these, or --data.val"),
+        (
+            ["--data.val_size", "0"],
+            "a search chooses by validation data: give --judge a metric of these, or --data.val",
+        ),
         (["--trainer.limit_val_batches", "0"], "a search chooses by validation data"),
         (["--trials", "0"], "--trials must be 1 to"),
         (["--confirm", "-1"], "--confirm must be 0 to"),
@@ -170,7 +173,7 @@ def test_once_a_networks_bug_is_mended_the_same_command_goes_on(workspace: Path)
     ],
 )
 def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
-    write_pictures(workspace / "shapes", train=40, test=0)
+    write_pictures(workspace / "shapes", train=100, test=0)
     with pytest.raises(UserError, match=message) as caught:
         search.main(["--arch", "mlp", "--jobs", "1", "--data.val_size", "8", *flags])
     assert "\n" not in str(caught.value)

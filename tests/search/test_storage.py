@@ -99,7 +99,7 @@ def test_two_searches_share_the_trials_and_one_carries_on_those_of_the_other(
     name = url.partition(":")[0]
     flags = [*LONG, "--trials", "4", "--jobs", "1", "--name", name, "--storage", url]
     with start_script("search", *flags, cwd=workspace) as first:
-        wait_until(lambda: first.poll() is not None or list((LOGS / name).glob('trial_*/metrics.csv')))
+        wait_until(lambda: first.poll() is not None or list((LOGS / name).glob("trial_*/metrics.csv")))
         with start_script("search", *flags, cwd=workspace) as second:
             wait_until(lambda: second.poll() is not None or (LOGS / name / "trial_1").is_dir())
             os.killpg(first.pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ def test_a_search_makes_the_same_choices_as_with_a_journal(url: str, workspace: 
 def test_a_search_ends_in_one_line_if_its_server_does_and_goes_on_with_it(postgres: Postgres, workspace: Path) -> None:
     flags = [*LONG, "--trials", "2", "--jobs", "1", "--name", "s", "--storage", postgres.url]
     with start_script("search", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or list((LOGS / 's').glob('trial_*/metrics.csv')))
+        wait_until(lambda: process.poll() is not None or list((LOGS / "s").glob("trial_*/metrics.csv")))
         postgres.stop()
         try:
             _, errors = process.communicate(timeout=60)
@@ -183,8 +183,13 @@ def test_a_message_shows_no_password(flags: list[str], password: str, workspace:
 
 def test_a_command_is_shown_without_its_password() -> None:
     for password in ("secret", "se:cret", "se/cr@et"):
-        assert without_password(f"--storage=postgresql://me:{password}@here/s") == "--storage=postgresql://me:***@here/s"
-    assert without_password("postgresql://here/s?user=me&password=secret&x=1") == "postgresql://here/s?user=me&password=***&x=1"
+        assert (
+            without_password(f"--storage=postgresql://me:{password}@here/s") == "--storage=postgresql://me:***@here/s"
+        )
+    assert (
+        without_password("postgresql://here/s?user=me&password=secret&x=1")
+        == "postgresql://here/s?user=me&password=***&x=1"
+    )
     for word in ("postgresql+psycopg://me@here/s", "grpc://here:13000", "--lr"):
         assert without_password(word) == word
 
@@ -193,7 +198,9 @@ def test_a_command_is_shown_without_its_password() -> None:
 def test_no_file_of_a_search_holds_the_password(postgres: Postgres, workspace: Path) -> None:
     """Trust, as the server is set up, takes any."""
     url = postgres.url.replace("tester@", "tester:s3cr3t@")
-    finished = run_script("search", *SHORT, "--trials", "1", "--confirm", "0", "--name", "p", "--storage", url, cwd=workspace)
+    finished = run_script(
+        "search", *SHORT, "--trials", "1", "--confirm", "0", "--name", "p", "--storage", url, cwd=workspace
+    )
     assert finished.returncode == 0, finished.stderr
     assert "s3cr3t" not in finished.stdout + finished.stderr
     assert [path for path in workspace.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()] == []

@@ -68,10 +68,10 @@ def conclusion(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> tuple[li
     score = f"collapsed with all {fresh.summary.runs} fresh seeds"
     if fresh.summary.score:
         score = f"{fresh.measured} {judge.text(fresh.summary.score.value)} with fresh seeds"
-    lead = f", {fresh.difference:+u} minus the default ({p_text(fresh.difference.p)})" if fresh.difference else ""
+    lead = f", {fresh.difference:+u} against the default ({p_text(fresh.difference.p)})" if fresh.difference else ""
     if fresh.beats_default:
         return [f"{seen}, {score}{lead}.", "It beats the default. This writes its config:"], command_for(trial)
-    stands = f"The default stands, since that is not better at 5 %; the trial's settings are in {trial.run.config}."
+    stands = f"The default stands: {trial.label}, in {trial.run.config}, is not better at 5 %, or collapses more often."
     return [f"{seen}, {score}{lead}.", f"{stands} This writes the default's:"], command_for(replace(trial, chosen=()))
 
 
