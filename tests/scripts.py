@@ -1,20 +1,21 @@
-"""The project's commands, run by tests as users run them, in processes that start at once (see tests/quick_python)."""
+"""The project's commands, run by tests as users run them, in processes that start at once."""
 
-import base64
 import os
-import pickle
-import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any
 
-from tests.quick_python import REPOSITORY, python_path, quick_python
-from tests.quick_python.client import ask
+from convblocks.compare.forked import context
+from tests.forked_python import REPOSITORY, python_path, run_python, standard_path
+from tests.quick_python import quick_python
+
+if TYPE_CHECKING:
+    from tempfile import _TemporaryFileWrapper
 
 
 def run_script(
@@ -107,35 +108,36 @@ class Script:
         environment: dict[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        self.returncode: int | None = None
         self._output, self._errors = _empty_file(), _empty_file()
-        with Path(os.devnull).open() as nothing:
-            self._connection = ask(
-                str(quick_python()),
-                list(command),
-                str(cwd),
-                os.environ | (environment or {}),
-                {0: nothing.fileno(), 1: self._output.fileno(), 2: self._errors.fileno()},
-                base64.b64encode(pickle.dumps(prepare)).decode() if prepare else "",
-            )
-        self._answers = self._connection.makefile("rb", buffering=0)
-        self.pid = self._number()
+        environment = os.environ | (environment or {})
+        python = (list(command), str(cwd), environment, str(quick_python()), standard_path(), prepare)
+        self._process = context().Process(target=_run, args=(self._output.name, self._errors.name, *python))
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit status, below 0 the signal that killed it; None while it runs."""
+        return self._process.exitcode
 
     def __enter__(self) -> "Script":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Kill it, unless it has ended, with the processes that it has started."""
-        if self.poll() is None:
+        if self.returncode is None:
             os.killpg(self.pid, signal.SIGKILL)
             self.wait(60)
-        for file in (self._output, self._errors, self._answers, self._connection):
+        for file in (self._output, self._errors):
             file.close()
 
     def poll(self) -> int | None:
-        """Its exit status, below 0 the signal that killed it; None while it runs."""
-        if self.returncode is None and select.select([self._answers], [], [], 0)[0]:
-            self.returncode = self._number()
+        """Its ``returncode``."""
         return self.returncode
 
     def wait(self, timeout: float) -> int:
@@ -144,8 +146,8 @@ class Script:
         Raises:
             TimeoutExpired: it goes on.
         """
-        select.select([self._answers] if self.returncode is None else [], [], [], timeout)
-        if (status := self.poll()) is None:
+        self._process.join(timeout)
+        if (status := self.returncode) is None:
             raise subprocess.TimeoutExpired("a script", timeout)
         return status
 
@@ -156,22 +158,22 @@ class Script:
             TimeoutExpired: it goes on.
         """
         self.wait(timeout)
-        for file in (self._output, self._errors):
-            file.seek(0)
         return self._output.read(), self._errors.read()
 
     def send_signal(self, number: int) -> None:
         """Send a signal to it alone, if it has not ended."""
-        if self.poll() is None:
+        if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
-    def _number(self) -> int:
-        line = self._answers.readline()
-        assert line, "the server has died"
-        return int(line)
+
+def _run(output: str, errors: str, *python: Any) -> None:
+    for path, number in ((output, 1), (errors, 2)):
+        with Path(path).open("ab") as file:
+            os.dup2(file.fileno(), number)
+    run_python(*python)
 
 
 def wait_until(is_true: Callable[[], object], seconds: float = 300) -> None:
@@ -190,8 +192,8 @@ def is_alive(group: int) -> bool:
     return True
 
 
-def _empty_file() -> IO[str]:
-    return TemporaryFile("w+", errors="backslashreplace")
+def _empty_file() -> "_TemporaryFileWrapper[str]":
+    return NamedTemporaryFile("w+", errors="backslashreplace")
 
 
 def _command(name: str, arguments: tuple[str, ...]) -> list[str]:

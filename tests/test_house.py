@@ -59,7 +59,7 @@ ARROWS: dict[str, set[str]] = {
 }
 
 # In lines of Python.
-MOST_IN_CORE, MOST_IN_FILE = 7_250, 300
+MOST_IN_CORE, MOST_IN_PACKAGE, MOST_IN_FILE = 5_670, 15_310, 300
 
 
 def name_of(path: Path) -> str:
@@ -147,6 +147,12 @@ def test_no_import_within_run_runs_up(module: str) -> None:
     assert all(floor[other] < floor[own] for other in lower), f"{module} imports {lower}"
 
 
+def test_nothing_imports_the_lab() -> None:
+    """It is in the repository, and not installed."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        assert not re.search(r"^\s*(from|import) lab\b", path.read_text(), re.MULTILINE), path
+
+
 def test_no_imports_go_in_a_circle() -> None:
     waiting = {module: imported(path) for module, path in MODULES.items()}
     while free := {module for module, needed in waiting.items() if not needed & waiting.keys()}:
@@ -160,6 +166,11 @@ def lines(paths: list[Path]) -> int:
 
 def test_the_core_is_read_in_an_evening() -> None:
     assert lines([MODULES[module] for module in OF_CORE]) + lines([PACKAGE / "__init__.py"]) <= MOST_IN_CORE
+
+
+def test_the_package_does_not_grow() -> None:
+    """With the files of ``convblocks new``."""
+    assert lines(list(PACKAGE.rglob("*.py"))) <= MOST_IN_PACKAGE
 
 
 def test_a_file_is_read_at_a_stretch() -> None:

@@ -35,7 +35,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # whose own .pth files do not apply
     (built,) = folder.glob("*.whl")
-    assert [name for name in zipfile.ZipFile(built).namelist() if name.endswith("-ubyte")] == []
+    files = zipfile.ZipFile(built).namelist()
+    assert {name.partition("-")[0].partition("/")[0] for name in files} == {"convblocks"}  # neither lab nor tests
+    assert [name for name in files if name.endswith("-ubyte")] == []
     python = str(folder / "venv" / "bin" / "python")
     subprocess.run([*pip, "--python", python, "install", "--no-deps", str(built)], check=True, timeout=300)
     return folder / "venv" / "bin"

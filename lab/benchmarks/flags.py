@@ -24,7 +24,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.command_line import Parser
-from convblocks.compare.fork import apart, imported
+from convblocks.compare.forked import context
 from convblocks.console import answer, command_words, echo, echo_command, end
 from convblocks.errors import UserError
 from convblocks.figures.tables import Table, to_console
@@ -33,6 +33,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.progress import terminal
 from convblocks.run.run import Run
+from lab.benchmarks.harness import apart
 
 Precision = Literal["32-true", "bf16-mixed"]
 PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed")
@@ -212,8 +213,8 @@ def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[
 
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
-    context = imported(_train)
-    with context.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=context) as pool:
+    forks = context(__name__)
+    with forks.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=forks) as pool:
         start = manager.Barrier(setting.jobs)
         jobs = [pool.submit(_train, arch, setting, steps, start) for _ in range(setting.jobs)]
         errors = [error for job in jobs if (error := job.exception()) and not isinstance(error, BrokenBarrierError)]

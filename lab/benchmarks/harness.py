@@ -1,8 +1,10 @@
 """Processes in which benchmarks measure, one turn at a time, and the options that benchmarks share."""
 
 import gc
+import io
 import multiprocessing
 import os
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,10 +18,10 @@ import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.command_line import Parser
-from convblocks.compare.fork import apart, discard_output, imported
+from convblocks.compare.forked import context
 from convblocks.errors import UserError
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import LOGS
+from lab import NETWORKS
 from lab.benchmarks.rows import Row
 
 T = TypeVar("T")
@@ -56,16 +58,16 @@ def in_turns(threads: int, function: Callable[..., None], *arguments: object, ra
     They have done their imports, are in an empty folder, and their output is thrown away. At the end they are killed.
     Several ranks are a process group for Lightning; the first one's rows count.
     """
-    context = imported(function)
+    forks = context(function.__module__)
     port = find_free_network_port()
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
         connections = []
         for rank in range(ranks):
-            connection, theirs = context.Pipe()
+            connection, theirs = forks.Pipe()
             group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "NODE_RANK": 0, "LOCAL_RANK": rank}
             environment = {"WORLD_SIZE": ranks, **group} if ranks > 1 else {}
-            process = context.Process(
+            process = forks.Process(
                 target=_take_turns, args=(threads, environment, Path(folder), function, arguments, theirs)
             )
             process.start()
@@ -119,7 +121,7 @@ def _take_turns(
 
 def in_fresh_process(threads: int, function: Callable[..., T], *arguments: object) -> T:
     """Call a function in a new process that has done its imports, in an empty folder, with its output thrown away."""
-    with ProcessPoolExecutor(1, mp_context=imported(function)) as pool:
+    with ProcessPoolExecutor(1, mp_context=context(function.__module__)) as pool:
         return pool.submit(_call, threads, function, arguments).result()
 
 
@@ -127,6 +129,36 @@ def _call(threads: int, function: Callable[..., T], arguments: Sequence[object])
     with apart():
         _settle(threads)
         return function(*arguments)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """An empty folder and no output, for a process that was forked to measure."""
+    discard_output(as_terminal=True)
+    # A forked process copies the memory that it writes to, and the collector writes to every object: without this it
+    # would do so in the middle of the measurement, where a process of its own would not.
+    gc.collect()
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)
+        yield
+        os.chdir("/")
+
+
+def discard_output(as_terminal: bool) -> None:
+    """Throw this process's output away, on request as a terminal would take it: then progress bars are drawn."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    if as_terminal:
+        sys.stdout = sys.stderr = _Terminal()
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def _settle(threads: int) -> None:
@@ -149,7 +181,7 @@ def at_least(least: int) -> Callable[[str], int]:
 def parser(rounds: int = ROUNDS) -> Parser:
     """The options of all benchmarks; ``--rounds`` with this default."""
     made = Parser()
-    made.add_argument("--arch", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    made.add_argument("--arch", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     made.add_argument("--rounds", type=at_least(1), default=rounds)
     made.add_argument("--out", type=Path, default=LOGS / "benchmark")
     return made

@@ -24,12 +24,13 @@ from typing import Any
 import torch
 from scipy.stats import binom
 
+from lab import NETWORKS
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # The last revision before the redesign.
 BASE = "f4f998e85f424681cf3c9aca9f2f6b8fe3d1174e"
 
-ARCHS = ("mlp", "maxpool", "batchnorm")
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "24", "--trainer.log_every_n_steps", "5", "--threads", "1"]
 OWN = [
     *("--model", "regression.Curve", "--datamodule", "regression.Points"),
@@ -86,7 +87,7 @@ def main() -> None:
 def compare_bits(trees: dict[str, Path], folder: Path) -> bool:
     """Print whether each kind of run is the same in both trees; returns whether all are."""
     all_same = True
-    for name in (*ARCHS, "own"):
+    for name in (*NETWORKS, "own"):
         for kind, (options, is_of_images) in KINDS.items():
             if is_of_images and name == "own":
                 continue
@@ -153,7 +154,7 @@ def compare_speed(trees: dict[str, Path], pairs: int, folder: Path) -> bool:
     """Print this tree's seconds a training step as a multiple of the other's; returns whether 1 is not excluded."""
     (other, one), is_same = trees, True
     batches = {"mlp": 937, "maxpool": 150, "batchnorm": 300}
-    for arch in ARCHS:
+    for arch in NETWORKS:
         ratios = []
         for pair in range(pairs):
             speeds = {}

@@ -22,6 +22,7 @@ from convblocks.figures.style import save_in_both_themes
 from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
+from lab import NETWORKS
 from lab.benchmarks.pages import picture
 from lab.benchmarks.training.page import FAST
 from lab.notebook import compare_networks, results_table
@@ -268,7 +269,7 @@ def _factorial() -> str:
 
 
 BLOCKS = "convblocks.model.blocks.BlockNetwork"
-FASHION = "--data.root /usr/share/datasets/fashion-mnist"
+FASHION = f"--arch {' '.join(NETWORKS)} --data.root /usr/share/datasets/fashion-mnist"
 CHOOSE_AND_CONFIRM = (
     "--lr_scheduler onecycle --data.val_size 5000 --seeds 3000,3001 --grid lr=1e-3,3e-3,1e-2 --confirm 6"
 )

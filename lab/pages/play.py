@@ -1,7 +1,7 @@
-"""The page docs/play, on which one watches a network die: its numbers, and its files made of them.
+"""The page docs/play, on which one watches a network die: its numbers, and the file that is made of them.
 
-`python -m lab.train play` trains the runs and writes docs/data/play.json; `python -m lab.pages` puts it into
-docs/play, and the drawing pad and the answers of the demo.
+`python -m lab.train play` trains the runs and writes docs/data/play.json; `python -m lab.pages` makes docs/play of it,
+of the demo's page, and of what lab/pages/lesson/ puts around it.
 """
 
 import base64
@@ -36,11 +36,15 @@ RATES = ("1e-4", "3e-4", "1e-3", "3e-3", "1e-2", "3e-2")
 # At the notebook's rate the first collapses; the second has 63 dead units of 64 and learns all the same.
 SEED, SECOND_SEED = 4003, 4004
 
-SOURCE = REPOSITORY / "docs" / "play"
+LESSON = REPOSITORY / "lab" / "pages" / "lesson"
 
-# What the demo and this page share; modules there, plain scripts here, since a browser loads no modules from disk.
-SHARED = ("answers.js", "pad.js", "samples.js", "style.css")
-NUMBERS = "data.js"
+# What the demo's page and this one have in common, and where it goes.
+SHARED, PLACE = re.compile(r"<!-- shared: begin -->\n(.*?) *<!-- shared: end -->", re.DOTALL), "    <!-- shared -->\n"
+
+# A file that a page loads.
+STYLE, SCRIPT = re.compile(r' *<link rel="stylesheet" href="(.*?)">'), re.compile(r' *<script src="(.*?)"></script>')
+
+MADE = "<!-- Made by lab/pages/play.py of src/convblocks/demo/page, lab/pages/lesson and docs/data/play.json. -->\n"
 
 # In images: what dead units and accuracy are measured on, and what the page trains and tests its own network on.
 MEASURED, TRAINED, TESTED = 1000, 2000, 500
@@ -105,29 +109,21 @@ def write_numbers(data: Path) -> None:
 
 
 def write_page(data: Path, out: Path) -> None:
-    """Put the numbers and the demo's files into the folder docs/play, beside what is written by hand."""
+    """Write docs/play/index.html: one file, since a page that lies on a disk is easily sent and may load no modules."""
     numbers = read_numbers(data)
-    folder = output_folder(out / "docs" / "play")
     del numbers["origins"]
-    for path in SOURCE.iterdir():
-        if path.name not in (*SHARED, NUMBERS):
-            write(folder / path.name, path.read_text())
-    for name in SHARED:
-        write(folder / name, as_script((PAGE / name).read_text()))
-    write(
-        folder / NUMBERS,
-        f"// Made by lab/pages/play.py of docs/data/play.json.\nconst DATA = {as_json(numbers, indent=None)};\n",
-    )
+    texts = {path.name: path.read_text() for folder in (PAGE, LESSON) for path in folder.iterdir()}  # the lesson's win
+    texts["data.js"] = f"const DATA = {as_json(numbers, indent=None)};\n"
+    (shared,) = SHARED.findall((PAGE / "index.html").read_text())
+    page = texts["index.html"].replace(PLACE, shared)
+    page = STYLE.sub(lambda found: f"<style>\n{texts[found[1]]}</style>", page)
+    page = SCRIPT.sub(lambda found: f"<script>\n{texts[found[1]]}</script>", page)
+    write(output_folder(out / "docs" / "play") / "index.html", page.replace("<head>\n", "<head>\n" + MADE))
 
 
 def read_numbers(data: Path) -> dict[str, Any]:
     """What docs/data/play.json holds. Raises what ``read_raw_numbers`` raises."""
     return read_raw_numbers(data, "play", dict[str, Any])
-
-
-def as_script(module: str) -> str:
-    """A module without imports as a plain script, whose names are global."""
-    return re.sub(r"^export ", "", module, flags=re.MULTILINE)
 
 
 def weights_of(reader: Mapping[str, Any]) -> dict[str, Tensor]:

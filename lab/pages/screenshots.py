@@ -31,6 +31,7 @@ from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from lab.benchmarks.handwriting.shapes import SHAPES, Shape
+from lab.pages.writing import REPOSITORY
 from lab.snapshots import STEPS
 from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.data.pictures import write_pictures
@@ -39,7 +40,7 @@ from tests.demo.pages import Form, Page, serving
 from tests.evaluate import board
 from tests.lab.pages.test_play import PlayPage, visit
 
-MANUAL, PLAY = (Path(__file__).resolve().parent / name for name in ("manual", "play"))
+MANUAL, PLAY = (REPOSITORY / "docs" / name for name in ("manual", "play"))
 
 # The notebook's networks with its settings, and two for pictures; what each is trained with.
 OF_DIGITS = {"notebook-maxpool": ["--arch", "maxpool"], "notebook-batchnorm": ["--arch", "batchnorm"]}
@@ -94,8 +95,6 @@ def draw_stills() -> None:
             save(screenshot(page), name)
         page.open(server, TALL)
         page.draw(SHAPES[6]["hooked"])
-        page.find("#maps summary").click()
-        WebDriverWait(page.window, 60).until(lambda _: page.find("#layers").is_displayed())
         save(Image.open(io.BytesIO(page.find("#maps").screenshot_as_png)), "demo-maps.png")
 
 

@@ -35,7 +35,7 @@ from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.report import origin_tables
 from convblocks.compare.results import as_row
 from convblocks.compare.sweep import sweep_figure
-from convblocks.compare.train import refuse_missing, train
+from convblocks.compare.train import finished, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import dead_units_figure, layers
@@ -46,6 +46,7 @@ from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
 from convblocks.run.result import RunResult
+from lab import NETWORKS
 from lab.intervals import intervals_figure
 from lab.study.dead_units import dead_unit_sentences, dead_units_table
 from lab.study.decision import at_notebooks, cell_of, decide
@@ -59,9 +60,6 @@ from lab.study.report import (
     winner_sentences,
     winner_titles,
 )
-
-# The networks of the protocol, whatever others there are.
-NETWORKS = ("mlp", "maxpool", "batchnorm")
 
 # Options that the study's protocol sets.
 SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")
@@ -150,9 +148,7 @@ def results_of_choice(options: Namespace, fit: bool = True) -> dict[Trial, RunRe
     results: dict[Trial, RunResult] = {}
     while new := [trial for trial in _trials_to_choose(options, list(results.values())) if trial not in results]:
         fits = fit and not options.no_fit
-        found = train(_directory(options, "choose"), new, options.jobs, fits, options.start)
-        if fits:
-            refuse_missing(new, found)
+        found = _results(options, new, fits)
         _refuse_missing("choose", len(new) - len(found))
         results |= found
     return results
@@ -164,17 +160,22 @@ def results_of_confirmation(options: Namespace, choices: dict[str, Cell]) -> dic
     Raises:
         UserError: a run is missing or failed.
     """
-    directory, fits = _directory(options, "confirm"), not options.no_fit
     trials = [
-        Trial(directory.name, arch, options.common, cell.overrides, seed)
+        Trial(f"{options.name}/confirm", arch, options.common, cell.overrides, seed)
         for arch, choice in choices.items()
         for cell in dict.fromkeys((NOTEBOOK, choice))
         for seed in CONFIRMING_SEEDS
     ]
-    found = train(directory, trials, options.jobs, fits, options.start)
-    if fits:
-        refuse_missing(trials, found)
+    found = _results(options, trials, not options.no_fit)
     _refuse_missing("confirm", len(trials) - len(found))
+    return found
+
+
+def _results(options: Namespace, trials: Sequence[Trial], fit: bool) -> dict[Trial, RunResult]:
+    if not fit:
+        return finished(trials)
+    found = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, options.start)
+    refuse_missing(trials, found)
     return found
 
 

@@ -28,14 +28,6 @@ def plain() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def twins(trained: Path) -> Iterator[Server]:
-    """Serves one network twice."""
-    network = load_network(trained)
-    with serving(network, network) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def quarrel(trained: Path) -> Iterator[Server]:
     """Serves a network beside a copy that predicts the next digit and has five dead channels."""
     network = load_network(trained)

@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from convblocks.demo.server import HOST, Server, open_server
+from convblocks.demo.server import HOST, Server
 from convblocks.model.restore import TrainedNetwork
 from lab.benchmarks.handwriting.drawing import smooth
 from lab.benchmarks.handwriting.shapes import Shape, Stroke
@@ -45,10 +45,6 @@ SCREENS = [
     pytest.param(PHONE, "light", marks=pytest.mark.nightly),
 ]
 
-# More parts than any digit has, and more than are accepted; the dots stand left and right of a digit.
-FIVE_LINES: Shape = [[(5, y), (95, y)] for y in (5, 28, 50, 72, 95)]
-TEN_DOTS: Shape = [[(x, y)] * 2 for x in (-30, 130) for y in (0, 25, 50, 75, 100)]
-
 COUNT_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) => shift.value)))
@@ -59,7 +55,7 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) =
 @contextmanager
 def serving(*networks: TrainedNetwork) -> Iterator[Server]:
     """A server that runs in a thread."""
-    with open_server(networks, port=0) as server, running(server):
+    with Server(networks, port=0) as server, running(server):
         yield server
 
 
@@ -176,9 +172,14 @@ class Page:
         return self.find("#drawing")
 
     @property
-    def seen(self) -> str | None:
-        """The address of the image that shows what the network sees."""
-        return self.find("#seen").get_attribute("src")
+    def seen(self) -> list[int]:
+        """The image that the network sees: red, green, blue and opacity of each pixel."""
+        script = """
+            const canvas = document.querySelector(".seen");
+            return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
+        """
+        pixels: list[int] = self.run(script)
+        return pixels
 
     @property
     def message(self) -> str:

@@ -16,6 +16,7 @@ from torchinfo import summary
 
 from convblocks import ARCHITECTURES
 from convblocks.run.result import RunResult
+from lab import NETWORKS
 from lab.pages.writing import DATA
 from lab.results import read_results
 from tests.conftest import REPOSITORY
@@ -247,12 +248,12 @@ def test_what_it_says_of_the_study_is_in_its_records(prose: str) -> None:
     def trained(arch: str, schedule: str) -> list[float]:
         return [one.score for one in runs[arch, schedule] if not one.failed]
 
-    at_courses = {arch: trained(arch, "constant") for arch in ARCHITECTURES}
+    at_courses = {arch: trained(arch, "constant") for arch in NETWORKS}
     assert {arch: len(found) for arch, found in at_courses.items()} == {"mlp": 12, "maxpool": 8, "batchnorm": 12}
     assert "4 of its 12 runs collapsed" in " ".join(prose.split())
     assert min(at_courses["batchnorm"]) > max(at_courses["maxpool"])
     assert min(at_courses["maxpool"]) > max(at_courses["mlp"])
-    best = {arch: sum(trained(arch, "onecycle")) / 12 for arch in ARCHITECTURES}
+    best = {arch: sum(trained(arch, "onecycle")) / 12 for arch in NETWORKS}
     assert max(best, key=best.__getitem__) == "maxpool"
 
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from convblocks.compare.dry_run import Plan
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search import space
 from convblocks.search.config import SearchConfig
+from lab import NETWORKS
 from lab.results import read_results
 
 # As many training images to a test image as MNIST has.
@@ -75,9 +75,9 @@ def runs(count: int) -> list[RunResult]:
     known = read_results(RUNS)
     alike = [one for one in known if one.overrides == known[0].overrides]
     found = []
-    for arch in ARCHITECTURES:
+    for arch in NETWORKS:
         own = [one for one in alike if one.arch == arch]
-        found += [replace(own[seed % len(own)], seed=seed) for seed in range(count // len(ARCHITECTURES))]
+        found += [replace(own[seed % len(own)], seed=seed) for seed in range(count // len(NETWORKS))]
     return found
 
 

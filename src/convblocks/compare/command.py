@@ -42,7 +42,7 @@ from convblocks.compare.more_runs import more_runs
 from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
-from convblocks.compare.train import on_all_images, refuse_missing, train
+from convblocks.compare.train import finished, on_all_images, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import by_arch
@@ -78,9 +78,7 @@ def main(arguments: list[str]) -> None:
         directory = RunDirectory(options.name, options.root)
         directory.refuse_run()
         start = launch(options)
-        plans = plans_of(options.trials, options.jobs)
-        refuse_no_choice(options, plans)
-        refuse_conflicts(options.trials, plans)
+        plans = None if options.no_fit else checked_plans(options)
     found, confirmed = results_of(options, start, plans)
     is_confirmed = len(confirmed) == options.confirm * len(options.archs)
     if found:
@@ -100,20 +98,31 @@ def results_of(
     Raises:
         UserError: a run with other settings is in the way.
     """
-    jobs, fit = options.jobs, not options.no_fit
-    found = train(RunDirectory(options.name, options.root), options.trials, jobs, fit, start, plans)
-    if not options.confirm or len(found) < len(options.trials):
-        return found, {}
-    again = confirming_trials(options, found)
-    return found, train(RunDirectory(again[0].comparison, options.root), again, jobs, fit, start)
+
+    def results(trials: Sequence[Trial], plans: Plans | None = None) -> dict[Trial, RunResult]:
+        if options.no_fit:
+            return finished(trials)
+        return train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start, plans)
+
+    found = results(options.trials, plans)
+    is_whole = len(found) == len(options.trials)
+    return found, results(confirming_trials(options, found)) if options.confirm and is_whole else {}
 
 
-def refuse_no_choice(options: Namespace, plans: Plans) -> None:
-    """Raise a UsageError for a grid with the same setting twice, or whose best setting cannot be chosen."""
+def checked_plans(options: Namespace) -> Plans:
+    """The plans of all arms.
+
+    Raises:
+        UsageError: a grid has the same setting twice, or its best setting cannot be chosen.
+        UserError: a run with other settings is in the way.
+    """
+    plans = plans_of(options.trials, options.jobs)
     if len({as_json(plan.settings) for plan in plans.values()}) < len(plans):
         raise UsageError("--grid: two of its values are the same")
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
         raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
+    refuse_conflicts(options.trials, plans)
+    return plans
 
 
 def confirming_trials(options: Namespace, results: Mapping[Trial, RunResult]) -> list[Trial]:

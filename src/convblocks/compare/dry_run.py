@@ -9,8 +9,7 @@ from typing import Any
 from torch import nn
 from torchinfo import summary
 
-from convblocks.compare.fork import imported
-from convblocks.compare.launch import die_with_parent
+from convblocks.compare import forked
 from convblocks.compare.trials import Trial
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError, UserError
@@ -52,7 +51,7 @@ def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
         UserError: options that ``fit`` refuses, or data that it cannot read.
     """
     arms = {trial.arm: trial for trial in trials}
-    with ProcessPoolExecutor(min(jobs, len(arms)), imported(_plan), _begin) as pool:
+    with ProcessPoolExecutor(min(jobs, len(arms)), forked.context(__name__), _begin) as pool:
         return dict(zip(arms, pool.map(_plan, [trial.arguments() for trial in arms.values()]), strict=True))
 
 
@@ -90,5 +89,5 @@ def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
 
 def _begin() -> None:
     """End with the process that waits for the plan, and at Ctrl-C without a traceback."""
-    die_with_parent()
+    forked.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,22 +1,17 @@
 """Trials side by side, each in a process of its own."""
 
-import multiprocessing
 import os
 import signal
-import sys
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from multiprocessing.connection import Connection, wait
 from typing import Generic, Protocol, TypeVar
 
-from convblocks.compare.fork import fork_server
+from convblocks.compare import forked
 from convblocks.compare.trials import Trial
-from convblocks.console import status_of
 from convblocks.errors import Stopped
-from convblocks.run import fit, signals
+from convblocks.run import signals
 from convblocks.run.slurm import SLURM, TORCHRUN, visible
 
 POLL_SECONDS = 0.5
@@ -111,33 +106,7 @@ def friendly_stops() -> Iterator[None]:
 
 def _start(trial: Trial) -> Process:
     """Start a trial on this machine."""
-    process = fork_server(fit).Process(target=_fit, args=(trial,))
-    process.start()
-    return process
-
-
-def _fit(trial: Trial) -> None:
-    """Run a trial in this process, with its output in its log; exits with the status of fit."""
-    die_with_parent()
-    with trial.log.open("a") as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
-    sys.argv = ["convblocks", "fit", *trial.arguments()]
-    # Lightning starts this module again for each further process of the trial.
-    sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
-    sys.exit(status_of(fit.main, trial.arguments()))
-
-
-def die_with_parent() -> None:
-    """Otherwise the trial of a killed comparison would go on beside the one that the next call starts."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=follow, daemon=True).start()
+    return forked.start(["fit", *trial.arguments()], trial.log)
 
 
 def launcher_of_several(environment: Mapping[str, str] = os.environ) -> str | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from convblocks import wings
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
 from convblocks.compare.launch import Start, fit_all, friendly_stops
 from convblocks.compare.options import VAL_SIZE
@@ -19,12 +18,7 @@ MOST_LOGS = 3
 
 
 def train(
-    directory: RunDirectory,
-    trials: Sequence[Trial],
-    jobs: int,
-    fit: bool = True,
-    start: Start | None = None,
-    plans: Plans | None = None,
+    directory: RunDirectory, trials: Sequence[Trial], jobs: int, start: Start | None = None, plans: Plans | None = None
 ) -> dict[Trial, RunResult]:
     """Train or resume the trials that are not done, the most work first; returns the results of those that are.
 
@@ -32,7 +26,6 @@ def train(
         directory: Of all trials.
         trials: Those wanted.
         jobs: How many run at a time.
-        fit: Whether to train any.
         start: Of ``fit_all``.
         plans: Of their arms, where they are known and no run is in the way.
 
@@ -44,19 +37,32 @@ def train(
     if plans is None:
         plans = plans_of(trials, jobs)
         refuse_conflicts(trials, plans)
-    results = {trial: trial.result() for trial in trials}
-    missing = [trial for trial, result in results.items() if result is None]
-    if fit and missing:
-        wings.check(plans[missing[0].arm].settings)
-        queue = iter(sorted(missing, key=lambda trial: -plans[trial.arm].work * abs(plans[trial.arm].epochs)))
-        directory.create()
-        shown = Progress(len(missing), lambda trial: plans[trial.arm], missing[0].common, terminal())
-        with directory.lock(), friendly_stops(), shown as progress:
-            for trial, status in fit_all(lambda: next(queue, None), jobs, progress.update, start):
-                results[trial] = result = trial.result()
-                progress.finish(trial, score_text(result) if result and not status else f"FAILED, see {trial.log}")
-    _refuse_other_data(results)
-    return {trial: result for trial, result in results.items() if result}
+    done = finished(trials)
+    if not (missing := [trial for trial in trials if trial not in done]):
+        return done
+    queue = iter(sorted(missing, key=lambda trial: -plans[trial.arm].work * abs(plans[trial.arm].epochs)))
+    directory.create()
+    shown = Progress(len(missing), lambda trial: plans[trial.arm], missing[0].common, terminal())
+    with directory.lock(), friendly_stops(), shown as progress:
+        for trial, status in fit_all(lambda: next(queue, None), jobs, progress.update, start):
+            result = trial.result()
+            progress.finish(trial, score_text(result) if result and not status else f"FAILED, see {trial.log}")
+    return finished(trials)
+
+
+def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
+    """The results of the trials that are done.
+
+    Raises:
+        UserError: they used different data, as far as is known.
+    """
+    results = {trial: result for trial in trials if (result := trial.result())}
+    data = [(trial, result.provenance.data) for trial, result in results.items()]
+    paths = {as_json(fingerprint): trial.run.path for trial, fingerprint in data if fingerprint}
+    if len(paths) > 1:
+        first, second, *_ = map(as_shown, paths.values())
+        raise UserError(f"{first} and {second} were trained on different data: move one away, or choose another --name")
+    return results
 
 
 def on_all_images(options: Overrides) -> Overrides:
@@ -76,12 +82,3 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
         names = ", ".join(trial.label for trial in missing)
         logs = "".join(f"; see {trial.log}" for trial in [one for one in missing if one.log.is_file()][:MOST_LOGS])
         raise UserError(f"{len(missing)} of {len(trials)} trials are not done: {names}{logs}")
-
-
-def _refuse_other_data(results: Mapping[Trial, RunResult | None]) -> None:
-    """Refuse to compare runs whose data are known to differ."""
-    data = [(trial, result.provenance.data) for trial, result in results.items() if result]
-    paths = {as_json(fingerprint): trial.run.path for trial, fingerprint in data if fingerprint}
-    if len(paths) > 1:
-        first, second, *_ = map(as_shown, paths.values())
-        raise UserError(f"{first} and {second} were trained on different data: move one away, or choose another --name")

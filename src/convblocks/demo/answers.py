@@ -1,115 +1,92 @@
-"""The answers to the page's questions, as values that JSON can hold."""
+"""What the page is told, as values that JSON can hold."""
 
-import base64
-import io
+import re
+import traceback
 from collections.abc import Sequence
 from typing import Any
-from warnings import catch_warnings
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from convblocks.data.images import MNIST
-from convblocks.demo.maps import Layer, as_picture, layers_of, window_of
-from convblocks.diagnosis.relus import relus_of
+from convblocks.diagnosis.relus import watch_relus
 from convblocks.errors import UserError
-from convblocks.handwriting.sight import Pixels, doubt, look
+from convblocks.handwriting.sight import doubt, look
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.model.restore import TrainedNetwork
-from convblocks.pictures.decoding import to_picture
-from convblocks.run.directory import LOGS
 
-# The page scales larger pictures down.
-MOST_PIXELS = 1_000_000
+# Of a picture, in bytes and in pixels. The page scales larger ones down.
+LARGEST = 1_000_000
 
-# What all browsers can show, by Pillow's names. The headers of these formats give the number of pixels; an icon, for
-# example, contains another file, which may have more.
-FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
+# Those whose layers the page computes itself, in network.js, to explain each pixel; if they are for MNIST's digits.
+EXPLAINED = ("maxpool", "batchnorm")
 
-# Of networks, in the page's style.css.
-COLOURS = 4
+# Of a layer so many maps are shown, and of large maps every second pixel, every third and so on.
+MOST_MAPS, SIDE = 256, 28
 
 Answer = dict[str, Any]
 
 
 def setup(networks: Sequence[TrainedNetwork]) -> Answer:
     """What the page needs before anything is drawn: shape and classes of the images, and the networks."""
-    image_spec = networks[0].image_spec
-    return image_spec.as_dict() | {
-        "digits": image_spec == MNIST,
-        "formats": list(FORMATS.values()),
-        "most_pixels": MOST_PIXELS,
-        "networks": [
-            {"arch": network.arch, "run": run_of(network), "colour": colour}
-            for network, colour in zip(networks, colours_of([one.arch for one in networks]), strict=True)
-        ],
-        "maps": any(relus_of(network.network) for network in networks),
-    }
+    spec = networks[0].image_spec
+    entries = [
+        {
+            "arch": trained.arch,
+            "run": re.sub(r".*lightning_logs/|/checkpoints/last\.ckpt$", "", trained.path.as_posix()),
+            "colour": colour,
+            "weights": {name: values.flatten().tolist() for name, values in trained.network.state_dict().items()}
+            if trained.arch in EXPLAINED and spec == MNIST
+            else None,
+        }
+        for trained, colour in zip(networks, colours_of([trained.arch for trained in networks]), strict=True)
+    ]
+    return spec.as_dict() | {"digits": spec == MNIST, "networks": entries}
 
 
 def colours_of(archs: Sequence[str]) -> list[int]:
-    """Of 4 colours those that networks have in figures; by their places if one stands twice, or the colours run out."""
-    places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *archs]))}
-    colours = [places[arch] for arch in archs]
-    return colours if len(set(colours)) == len(archs) and max(colours) < COLOURS else [*range(len(archs))]
+    """The colours that networks have in figures; by their places if there are own ones, or one stands twice."""
+    places = {arch: place for place, arch in enumerate(ARCHITECTURES)}
+    are_known = set(archs) <= places.keys() and len(set(archs)) == len(archs)
+    return [places[arch] for arch in archs] if are_known else [*range(len(archs))]
 
 
-def run_of(network: TrainedNetwork) -> str:
-    """The run that a checkpoint belongs to or, outside a run directory, the name of the file."""
-    *folders, checkpoints, _ = network.path.absolute().parts
-    if str(LOGS) not in folders or checkpoints != "checkpoints":
-        return network.path.name
-    return "/".join(folders[folders.index(str(LOGS)) + 1 :])
+def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool) -> Answer:
+    """What networks say about a picture file, or a ``problem`` if there is no answer.
 
-
-def answer(question: str, networks: Sequence[TrainedNetwork], content: bytes) -> Answer:
-    """Answer one of the ``QUESTIONS`` about a picture file, or with a ``problem`` if the picture cannot be used."""
+    That is the image they see, why it hardly is a digit, if so, and each one's probabilities and, if asked for, layers.
+    """
     try:
-        check_format(content)
-        _, seen = look(content, networks[0].image_spec, MOST_PIXELS)
-        return QUESTIONS[question](networks, seen)
+        _, seen = look(content, networks[0].image_spec, most_pixels=LARGEST)
+        images = torch.from_numpy(seen)[None]
+        return {
+            "pixels": seen.flatten().tolist(),
+            "doubt": doubt(seen) if networks[0].image_spec == MNIST else None,
+            "networks": [trained.probabilities(images)[0].tolist() for trained in networks],
+            "layers": [layers_of(trained, images) for trained in networks] if with_layers else None,
+        }
     except UserError as error:
         return {"problem": str(error)}
+    except Exception as error:  # a user's own network may raise anything
+        traceback.print_exc()
+        return {"problem": " ".join(f"{type(error).__name__}: {error}".split())}
 
 
-def recognise(networks: Sequence[TrainedNetwork], seen: Pixels) -> Answer:
-    """The image itself, the probabilities of each network, and why the image hardly is a digit, if so."""
-    return {
-        "seen": as_data_url(to_picture(seen)),
-        "doubt": doubt(seen) if networks[0].image_spec == MNIST else None,
-        "networks": [network.probabilities(torch.from_numpy(seen)[None])[0].tolist() for network in networks],
-    }
+def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:
+    """The output of each use of a ReLU for an image (1, C, H, W) uint8, in the order in which they compute.
 
+    Units have maps (units, H, W), those of a linear layer 1 x 1, in shades 0..255. A unit that is 0 everywhere is
+    inactive; one that is so for every image is dead.
+    """
+    layers: list[Answer] = []
 
-def feature_maps(networks: Sequence[TrainedNetwork], seen: Pixels) -> Answer:
-    """For each network, a picture of each of its layers, and how the first computes a pixel."""
-    answers = []
-    for network in networks:
-        layers = layers_of(network, seen)
-        window = window_of(network, layers[0], seen) if layers else None
-        answers.append([as_entry(layer) | {"window": window if layer is layers[0] else None} for layer in layers])
-    return {"networks": answers}
+    def note(name: str, units: Tensor) -> None:
+        maps = units.reshape(len(units), -1, units.shape[-1] if units.ndim > 2 else 1).float().cpu()
+        every = max(1, max(maps.shape[1:]) // SIDE)
+        shades = (255 * maps / maps.max().clamp(min=1e-12)).round().int()[:MOST_MAPS, ::every, ::every]
+        inactive = (~maps.flatten(1).any(dim=1)).tolist()
+        layers.append({"name": name, "shape": [*maps.shape], "inactive": inactive, "shades": shades.tolist()})
 
-
-def as_entry(layer: Layer) -> Answer:
-    picture = as_picture(layer)
-    return {"caption": str(layer), "width": picture.width, "height": picture.height, "picture": as_data_url(picture)}
-
-
-QUESTIONS = {"/recognise": recognise, "/maps": feature_maps}
-
-
-def check_format(content: bytes) -> None:
-    try:
-        with catch_warnings(action="ignore"):  # Pillow warns at a higher limit than ours
-            Image.open(io.BytesIO(content), formats=list(FORMATS)).close()
-    except Image.DecompressionBombError as error:
-        raise UserError("it is far too large: scale it down") from error
-    except Exception as error:
-        raise UserError(f"it is not in a supported format ({', '.join(FORMATS)})") from error
-
-
-def as_data_url(picture: Image.Image) -> str:
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    with watch_relus(trained.network, note):
+        trained.logits(images)
+    return layers

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from convblocks.compare.analysis import Summary, difference_of_means, summarise
 from convblocks.compare.launch import Start
 from convblocks.compare.statistics import SIGNIFICANCE
-from convblocks.compare.train import on_all_images, refuse_missing, train
+from convblocks.compare.train import finished, on_all_images, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.figures.estimates import Estimate
 from convblocks.run.directory import RunDirectory
@@ -83,7 +83,7 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None =
         for (arch, chosen), setting in arms.items()
         for seed in options.seeds
     ]
-    results = train(directory, trials, options.jobs, not options.no_fit, start)
+    results = finished(trials) if options.no_fit else train(directory, trials, options.jobs, start)
     if not options.no_fit:
         refuse_missing(trials, results)
     runs = {

@@ -13,7 +13,8 @@ from convblocks.data.images import ImageSets
 from convblocks.model.distributed import end_process_group
 from tests.conftest import write_digits
 from tests.core.any_trainer.plain import Watch, trainer
-from tests.quick_python import python_path, run_quickly
+from tests.forked_python import python_path
+from tests.quick_python import run_quickly
 
 
 def train(processes: int, settings: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ from lightning import LightningModule
 from convblocks.errors import Stopped
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run import fit, signals
-from tests.quick_python import python_path, run_quickly
+from tests.forked_python import python_path
+from tests.quick_python import run_quickly
 
 TORCHRUN = ["-m", "torch.distributed.run"]
 COMMON = ["--threads", "1", "--trainer.accelerator", "cpu"]

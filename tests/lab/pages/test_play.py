@@ -32,20 +32,18 @@ pytestmark = pytest.mark.slow
 LARGEST = 1_500_000  # bytes, of all files together
 NARROW = Form(360, 740, 2, is_phone=True)
 GREY = [150, 150, 150]
+NETWORKS = ["maxpool", "batchnorm"]
 
 # The colours in the middle of each map.
 MIDDLES = """
-  const { canvas, brush, maps, size, step, columns } = app.collapse.mosaic, half = Math.floor(size / 2);
+  const { brush, maps, height, right, down, columns } = app.collapse.mosaic, half = Math.floor(height / 2);
   return Array.from({ length: maps }, (_, m) => [...brush.getImageData(
-    m % columns * step + half, Math.floor(m / columns) * step + half, 1, 1).data].slice(0, 3));
+    m % columns * right + half, Math.floor(m / columns) * down + half, 1, 1).data].slice(0, 3));
 """
 
 
 class PlayPage(Page):
     """The page in a browser."""
-
-    def wait(self) -> None:
-        WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run("return document.body.ariaBusy === 'false'"))
 
     def value(self, output: str) -> str:
         shown: str = self.run("return document.getElementById(arguments[0]).value", output)
@@ -83,33 +81,38 @@ def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DE
     page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
 
 
+def focus_stage(page: PlayPage, stage: int) -> None:
+    page.run("document.querySelectorAll('#stages canvas')[arguments[0]].focus()", stage)
+
+
+def choose_network(page: PlayPage, number: int) -> None:
+    page.find(f"input[name=net][value='{number}']").click()
+    page.wait()
+
+
 def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("\u2212 ", "-").replace("\u2212", "-"))]
 
 
-@pytest.mark.parametrize("arch", ["maxpool", "batchnorm"])
-def test_logits_are_those_of_torch(arch: str, page: PlayPage, folder: Path, digits: ImageSets) -> None:
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_the_browser_answers_as_torch_does(arch: str, page: PlayPage, folder: Path, digits: ImageSets) -> None:
     visit(page, folder)
     network, images = build_network(arch), digits.test.images[:100]
     network.load_state_dict(play.weights_of(play.read_numbers(DATA)["readers"][arch]), strict=False)
     with evaluating(network), torch.no_grad():
         expected = network(MNIST.normalize(images))
-    logits = page.run(
-        "return arguments[0].map((image) => app.inside.networks[arguments[1]]"
-        ".forward(image.map((value) => value / 255)).logits)",
-        images.flatten(1).tolist(),
-        arch,
-    )
-    assert (torch.tensor(logits) - expected).abs().max() < 1e-4
+    looks = "return arguments[0].map((image) => app.source.setup.networks[arguments[1]].inside.look(image).shares)"
+    shares = page.run(looks, images.flatten(1).tolist(), NETWORKS.index(arch))
+    assert (torch.tensor(shares) - expected.softmax(dim=1)).abs().max() < 1e-5
 
 
 def test_drawn_digits_become_images_as_in_the_demo(page: PlayPage, folder: Path) -> None:
     visit(page, folder)
     for digit in range(10):
         page.press(str(digit))
-        page.until(f"document.getElementById('message').textContent === 'Both say {digit}.'")
+        assert page.message == f"Both say {digit}."
         drawn, seen = page.window.execute_async_script("""
-            const [done] = arguments, reader = new FileReader(), { pad } = app.inside;
+            const [done] = arguments, reader = new FileReader(), { pad } = app.page;
             reader.onload = () => done([reader.result, [...toDigit(pad.state.strokes)]]);
             pad.picture().then((picture) => reader.readAsDataURL(picture));
         """)
@@ -119,20 +122,21 @@ def test_drawn_digits_become_images_as_in_the_demo(page: PlayPage, folder: Path)
         moved = [np.roll(expected, (down, right), (0, 1)).ravel() for down in (-1, 0, 1) for right in (-1, 0, 1)]
         assert max(np.corrcoef(image, seen)[0, 1] for image in moved) > 0.8
     page.run("document.getElementById('drawing').scrollIntoView({ block: 'center' })")
+    page.press(Keys.ESCAPE)
     page.draw(SHAPES[2]["straight foot"])
-    page.until("app.inside.digit === null")
+    assert page.message == "Both say 2."
     assert "digit=" not in page.run("return location.hash")
     assert page.complaints() == []
 
 
-@pytest.mark.parametrize("arch", ["maxpool", "batchnorm"])
+@pytest.mark.parametrize("arch", NETWORKS)
 @pytest.mark.parametrize("stage", [0, 3, 6])
 def test_a_pixel_of_a_convolution_is_explained(arch: str, stage: int, page: PlayPage, folder: Path) -> None:
     visit(page, folder, f"step=938&digit=3&net={arch}")
     canvas = page.window.find_elements("css selector", "#stages canvas")[stage]
     page.run("arguments[0].scrollIntoView({ block: 'center' })", canvas)
     ActionChains(page.window, duration=0).move_to_element_with_offset(canvas, 20, 10).perform()
-    page.until(f"app.inside.selected?.index === {stage}")
+    page.until(f"app.page.maps.selected.index === {stage}")
     window, weights, products = (
         numbers(" ".join(page.texts(f".{part} span"))) for part in ("window", "weights", "products")
     )
@@ -143,8 +147,9 @@ def test_a_pixel_of_a_convolution_is_explained(arch: str, stage: int, page: Play
     assert sum(products) == pytest.approx(parts[0], abs=0.05)
     assert sum(parts) == pytest.approx(value, abs=0.03)
     shown = page.run(
-        "const { index, place: { m, y, x } } = app.inside.selected, { values, size } = app.inside.outputs[index + 1];"
-        "return values[(m * size + y) * size + x]"
+        "const { index, place: { m, y, x } } = app.page.maps.selected;"
+        "const { values, height, width } = app.page.maps.stages[index].stage;"
+        "return values[(m * height + y) * width + x]"
     )
     assert shown == pytest.approx(value, abs=0.006)
     assert len(page.run("return [...document.querySelectorAll('.mark')].filter((mark) => mark.checkVisibility())")) == 2
@@ -152,18 +157,18 @@ def test_a_pixel_of_a_convolution_is_explained(arch: str, stage: int, page: Play
 
 def test_arrow_keys_move_from_pixel_to_pixel_and_the_other_stages_are_explained(page: PlayPage, folder: Path) -> None:
     visit(page, folder, "step=938&digit=3")
-    page.run("document.querySelectorAll('#stages canvas')[1].focus()")
-    first = page.run("return app.inside.selected.place")
+    focus_stage(page, 1)
+    first = page.run("return app.page.maps.selected.place")
     page.press(Keys.ARROW_RIGHT)
     page.press(Keys.ARROW_DOWN)
-    moved = page.run("return app.inside.selected.place")
+    moved = page.run("return app.page.maps.selected.place")
     assert (moved["x"], moved["y"]) == ((first["x"] + 1) % 28, (first["y"] + 1) % 28)
     before, after = numbers(page.texts("#result")[0].replace("max(0,", ""))
     assert after == max(0, before)
-    page.run("document.querySelectorAll('#stages canvas')[2].focus()")
+    focus_stage(page, 2)
     assert numbers(page.texts("#result")[0]) == [max(numbers(" ".join(page.texts(".window span"))))]
-    page.find("input[value=batchnorm]").click()
-    page.run("document.querySelectorAll('#stages canvas')[2].focus()")
+    choose_network(page, 1)
+    focus_stage(page, 2)
     taken, scale, shift, value = numbers(page.texts("#result")[0])
     assert taken * scale + shift == pytest.approx(value, abs=0.05)
 
@@ -173,15 +178,15 @@ def test_maps_are_grey_as_the_masks_say(step: int, page: PlayPage, folder: Path)
     runs = play.read_numbers(DATA)["runs"]
     visit(page, folder, f"lr=1e-2&step={step}")
     dead = {}
-    for net in ("maxpool", "batchnorm"):
-        page.find(f"input[value={net}]").click()
+    for number, net in enumerate(NETWORKS):
+        choose_network(page, number)
         (run, *_) = [one for one in runs if (one["arch"], one["lr"]) == (net, "1e-2")]
         dead[net] = run["dead"][STEPS.index(step)][1]
         assert [colour == GREY for colour in page.run(MIDDLES)] == [unit == "1" for unit in dead[net]]
         assert f"net={net}" in page.run("return location.hash")
     if step == 938:
         assert dead["maxpool"].count("1") >= 60 > 10 > dead["batchnorm"].count("1")
-        page.find("input[value=maxpool]").click()
+        choose_network(page, 0)
         assert "are dead" in page.texts("#verdict")[0]
 
 
@@ -214,11 +219,11 @@ def test_the_address_keeps_the_state(page: PlayPage, folder: Path) -> None:
     shown: list[Any] = [page.value(name) for name in ("lr-shown", "step-shown", "rate-shown")]
     assert shown == ["0.0003", "30 steps", "0.03"]
     assert page.run("return location.hash") == f"#{state}"
-    page.until("document.getElementById('message').textContent === 'Both say 7.'")
+    assert page.message == "Both say 7."
     page.run("document.getElementById('lr').focus()")
     page.press(Keys.ARROW_RIGHT)
     page.press("5")
-    page.find("input[value=maxpool]").click()
+    choose_network(page, 0)
     changed = "net=maxpool&lr=1e-3&run=1&step=30&digit=5&rate=0.03"
     assert page.run("return location.hash") == f"#{changed}"
     page.run("location.hash = 'lr=nonsense&net=3&step=10&digit=12'")
@@ -233,8 +238,9 @@ def test_the_page_fits_the_screen_and_nothing_jumps(form: Form, theme: str, page
         page.press(key)
     page.choose("lr", 5)
     page.choose("step", 11)
-    for net in ("batchnorm", "maxpool"):
-        page.run(f"document.querySelector('input[value={net}]').click()")
+    for number in (1, 0):
+        choose_network(page, number)
+    assert page.find("#flow").is_displayed() == (form == DESKTOP)
     assert page.run("return document.documentElement.scrollWidth") <= form.width
     assert page.shifts() == []
     assert page.complaints() == []
@@ -264,8 +270,11 @@ def test_every_run_was_trained_by_the_code_of_a_commit() -> None:
     assert all(is_committed(origin["git_commit"]) for origin in numbers["origins"])
 
 
-def test_all_files_together_are_small_and_ask_no_other_host(folder: Path) -> None:
-    files = [*folder.iterdir()]
-    assert sum(path.stat().st_size for path in files) <= LARGEST
-    for path in files:
-        assert not re.search(r"^(import|export) |fetch\(|(src|href)=.https?:", path.read_text(), re.MULTILINE), path
+def test_the_file_is_small_and_loads_no_other(page: PlayPage, folder: Path) -> None:
+    (path,) = folder.iterdir()
+    assert path.stat().st_size <= LARGEST
+    assert not re.search(
+        r"^(import|export) |fetch\(|(src|href)=.(?!data:)[^\s>]*\.(js|css)", path.read_text(), re.MULTILINE
+    )
+    visit(page, folder)
+    assert page.run("return performance.getEntriesByType('resource').map(({ name }) => name)") == []

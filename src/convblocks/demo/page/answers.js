@@ -3,12 +3,12 @@
 const UNSURE = 0.9;  // a network with a lower best probability is unsure
 const SHOWN = 3;  // answers on a card
 
-export class Answers {
+class Answers {
   constructor(setup) {
     this.setup = setup;
     this.hint = `Draw with the mouse or a finger${setup.digits ? "" : ", or choose a picture"}.`;
     this.message = document.getElementById("message");
-    this.seen = document.getElementById("seen");
+    this.seen = document.querySelectorAll(".seen");
     this.cards = setup.networks.map((network) => addCard(network, setup));
     this.rows = addChart(setup);
   }
@@ -16,15 +16,13 @@ export class Answers {
   // Show no answer, and why.
   showNone(reason = this.hint) {
     this.message.textContent = reason;
-    this.seen.hidden = true;
-    this.seen.removeAttribute("src");
+    for (const canvas of this.seen) canvas.hidden = true;
     this.setup.networks.forEach((_, number) => this.fill(number, null));
   }
 
-  show({ problem, seen, doubt, networks }) {
+  show({ problem, pixels, doubt, networks }) {
     if (problem) return this.showNone(`Nothing recognised: ${problem}.`);
-    this.seen.src = seen;
-    this.seen.hidden = false;
+    for (const canvas of this.seen) this.drawSeen(canvas, pixels);
     networks.forEach((shares, number) => this.fill(number, shares));
     const best = networks.map((shares) => shares.indexOf(Math.max(...shares)));
     const sentences = [inWords(best.map((index) => this.setup.classes[index]))];
@@ -33,6 +31,18 @@ export class Answers {
     }
     if (doubt) sentences.push(`Hardly a digit: ${doubt}.`);
     this.message.textContent = sentences.join(" ");
+  }
+
+  // Pixels: the values 0..255 of one channel, or of three, one channel after the other.
+  drawSeen(canvas, pixels) {
+    const { channels, height, width } = this.setup, area = height * width;
+    Object.assign(canvas, { width, height, hidden: false });
+    const brush = canvas.getContext("2d"), picture = brush.createImageData(width, height);
+    for (let index = 0; index < area; index++) {
+      const colour = [0, 1, 2].map((channel) => pixels[index + (channels === 3 ? channel * area : 0)]);
+      picture.data.set([...colour, 255], 4 * index);
+    }
+    brush.putImageData(picture, 0, 0);
   }
 
   fill(number, shares) {
@@ -55,7 +65,7 @@ export class Answers {
   }
 }
 
-export function add(parent, tag, text = "", className = "") {
+function add(parent, tag, text = "", className = "") {
   const child = parent.appendChild(document.createElement(tag));
   child.textContent = text;
   child.className = className;

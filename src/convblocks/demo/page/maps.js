@@ -1,62 +1,86 @@
-// Shows the feature maps: a picture for each layer of each network.
+// The maps of a network, stage by stage. Where the page computes them itself, a pixel that is pointed at is explained.
 
-import { add } from "./answers.js";
+const FIRST = 3;  // the stage whose strongest pixel is explained to begin with: the second convolution
 
-export class Maps {
-  constructor(setup, onOpen) {
-    this.details = document.getElementById("maps");
-    this.layers = document.getElementById("layers");
-    this.networks = setup.networks;
-    this.details.hidden = !setup.maps;
-    this.details.addEventListener("toggle", onOpen);
-    this.layers.style.setProperty("--networks", setup.networks.length);
+class Maps {
+  constructor({ networks, width, height }) {
+    this.inspector = new Inspector();
+    this.inputMark = document.querySelector("#inspector .mark");
+    this.width = width;
+    this.height = height;
+    this.stages = [];
+    this.network = this.selected = null;
+    if (networks[0].inside?.dead) byId("grey").textContent = "dead: 0 for every digit";
+    this.show(undefined, networks[0]);
   }
 
-  get isOpen() { return this.details.open; }
+  // Stages: see `look` of a network; without, there is nothing to show.
+  show(stages, network) {
+    byId("flow").classList.toggle("none", !stages);
+    byId("no-relu").hidden = stages?.length !== 0;
+    for (const part of document.querySelectorAll(".explained")) part.hidden = !network.inside;
+    if (!stages) return;
+    if (network !== this.network) this.addStages(stages, network);
+    stages.forEach((stage, index) => {
+      Object.assign(this.stages[index], { stage }).caption.textContent = stage.caption;
+      const { values, grey, height, width } = stage, area = height * width;
+      const alive = (value, place) => (grey[Math.floor(place / area)] === "1" ? 0 : Math.abs(value));
+      const top = values.reduce((highest, value, place) => Math.max(highest, alive(value, place)), 0);
+      this.stages[index].mosaic.draw(values, top, grey);
+    });
+    if (!network.inside) return;
+    const { index, place } = this.selected ?? { index: FIRST, place: this.strongest(FIRST) };
+    this.select(index, place);
+  }
 
-  showNone() { this.layers.hidden = true; }
-
-  show({ networks = [] }) {
-    this.layers.hidden = !networks.length;
-    if (!this.figures) this.figures = networks.map((layers, number) => this.addNetwork(layers, number));
-    networks.flat().forEach(({ caption, picture, window }, index) => {
-      const { image, text, explain } = this.figures.flat()[index];
-      image.onpointermove = image.onpointerdown = window && ((event) => explain(event, window));
-      image.src = picture;
-      image.alt = text.textContent = caption;
+  addStages(stages, network) {
+    this.network = network;
+    this.selected = null;
+    byId("maps").className = `network${network.colour}`;
+    byId("stages").replaceChildren();
+    this.stages = stages.map(({ maps, height, width, kind, block, caption: name }, index) => {
+      const figure = add(byId("stages"), "figure"), caption = add(figure, "figcaption");
+      const frame = add(figure, "div", "", "maps"), canvas = Object.assign(add(frame, "canvas"), { role: "img" });
+      const mark = Object.assign(add(frame, "i", "", "mark"), { hidden: true });
+      const mosaic = new Mosaic(canvas, maps, height, width);
+      canvas.ariaLabel = kind ? `Block ${block + 1}, ${kind}, ${maps} maps; arrow keys choose a pixel` : name;
+      if (kind) this.listen(canvas, mosaic, index);
+      return { caption, mosaic, mark };
     });
   }
 
-  addNetwork(layers, number) {
-    const { arch, run, colour } = this.networks[number];
-    const part = add(this.layers, "section", "", `network${colour}`);
-    add(add(part, "h2", `${arch} `), "small", run);
-    if (!layers.length) add(part, "p", "It has no ReLU.");
-    return layers.map(({ width, height, window }) => {
-      const figure = add(part, "figure"), text = add(figure, "figcaption");
-      const image = Object.assign(add(figure, "img"), { width, height });
-      return { text, image, explain: window && addWindow(figure) };
-    });
+  listen(canvas, mosaic, index) {
+    canvas.tabIndex = 0;
+    for (const name of ["pointermove", "pointerdown"]) {
+      canvas.addEventListener(name, (event) => this.select(index, mosaic.at(event)));
+    }
+    canvas.addEventListener("keydown", (event) => this.move(event, index));
+    canvas.addEventListener("focus", () => this.selected?.index === index || this.select(index, this.strongest(index)));
   }
-}
 
-// What made the pixel under the mouse: nine pixels of the image, and the weight of each.
-function addWindow(figure) {
-  const box = add(figure, "div", "", "window"), canvas = Object.assign(add(box, "canvas"), { width: 3, height: 3 });
-  const weights = add(box, "div", "", "weights"), text = add(box, "small", "Point at a pixel to see what made it.");
-  const cells = Array.from({ length: 9 }, () => add(weights, "span"));
-  const seen = document.getElementById("seen");
-  return ({ target, offsetX, offsetY }, window) => {
-    const { side, gap, every, columns, stride, padding } = window;
-    const [x, y] = [offsetX, offsetY].map((at) => at * target.naturalWidth / target.clientWidth);
-    const unit = Math.floor(y / (side + gap)) * columns + Math.floor(x / (side + gap));
-    const [left, top] = [x, y].map((at) => Math.floor(at % (side + gap) / every));
-    if (!window.weights[unit] || Math.max(left, top) * every >= side) return;
-    const brush = canvas.getContext("2d");
-    brush.fillRect(0, 0, 3, 3);
-    brush.drawImage(seen, padding - left * stride, padding - top * stride);
-    window.weights[unit].forEach((weight, index) => { cells[index].textContent = weight.toFixed(2); });
-    text.textContent = `Map ${unit + 1}, row ${top + 1}, column ${left + 1}: these pixels times these weights, ` +
-      "and a bias. Below 0 the ReLU makes it 0.";
-  };
+  // Where a stage's output is highest.
+  strongest(index) {
+    const { values, height, width } = this.stages[index].stage;
+    const place = values.reduce((best, value, at) => (value > values[best] ? at : best), 0);
+    return { m: Math.floor(place / (height * width)), y: Math.floor(place / width) % height, x: place % width };
+  }
+
+  move(event, index) {
+    const [right, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    if (!right && !down) return;
+    event.preventDefault();
+    const { mosaic } = this.stages[index], far = event.shiftKey ? mosaic.height : 1;  // to the next map
+    this.select(index, mosaic.next(this.selected.place, far * right, far * down));
+  }
+
+  // Explain a pixel, and frame it and what it was made of.
+  select(index, place) {
+    this.selected = { index, place };
+    const window = this.inspector.show(this.stages[index].stage, place);
+    for (const { mark } of this.stages) mark.hidden = true;
+    this.inputMark.hidden = true;
+    this.stages[index].mosaic.frame(this.stages[index].mark, place, 1);
+    if (index) this.stages[index - 1].mosaic.frame(this.stages[index - 1].mark, window, window.length);
+    else moveTo(this.inputMark, window.x / 3, window.y / 3, 3 / this.width, 3 / this.height);
+  }
 }

@@ -4,7 +4,7 @@ const PEN = 0.065;
 const SENT = 400;  // the longer side of the image that is sent, in pixels
 const EMPTY = { picture: null, strokes: [] };
 
-export class Pad {
+class Pad {
   // paper: the background of the image that is sent; null for black on white, shown in the page's own colours.
   constructor(canvas, width, height, paper, onChange) {
     this.canvas = canvas;
@@ -128,7 +128,7 @@ export class Pad {
 }
 
 // Fill a canvas with paper, or with a picture on white, which is also what the network sees behind transparency.
-export function fill(brush, paper, picture) {
+function fill(brush, paper, picture) {
   brush.fillStyle = picture ? "white" : paper;
   brush.fillRect(0, 0, brush.canvas.width, brush.canvas.height);
   brush.imageSmoothingQuality = "high";

@@ -2,7 +2,7 @@
 
 class Inspector {
   constructor() {
-    const sum = byId("sum");
+    const sum = document.getElementById("sum");
     this.grids = ["window", "weights", "products"].map((name, index) => {
       if (index) add(sum, "b", index === 1 ? "×" : "=");
       const grid = add(sum, "div", "", `grid ${name}`);
@@ -10,13 +10,13 @@ class Inspector {
     });
   }
 
-  // Of the output of a stage the value at a place; before: the maps that the stage takes. Returns the window there:
-  // its map, corner and length.
-  show(stage, before, output, place) {
-    const { m, y, x } = place, value = output.values[(m * output.size + y) * output.size + x];
-    byId("where").textContent = `Block ${stage.block + 1} ${stage.kind}, map ${m + 1}, pixel (${x + 1}, ${y + 1})`;
+  // Of what a stage makes of the maps before it, the value at a place. Returns the window there: its map, corner and
+  // length.
+  show(stage, place) {
+    const { m, y, x } = place, { before } = stage, value = stage.values[(m * stage.height + y) * stage.width + x];
+    document.getElementById("where").textContent = `Block ${stage.block + 1} ${stage.kind}, map ${m + 1}, pixel (${x + 1}, ${y + 1})`;
     const index = (row, column) => (m * before.size + row) * before.size + column;
-    if (stage.kind === "conv") return this.showConvolution(stage, before, place, value);
+    if (stage.kind === "conv") return this.showConvolution(stage, place, value);
     if (stage.kind === "pool") {
       const values = [0, 1, 2, 3].map((n) => before.values[index(2 * y + Math.floor(n / 2), 2 * x + n % 2)]);
       this.fill([values[0], values[1], null, values[2], values[3]], [], []);
@@ -31,8 +31,8 @@ class Inspector {
   }
 
   // Of the maps before it, the one that adds or takes most is shown.
-  showConvolution(stage, before, place, value) {
-    const found = windowsOf(before, stage, place);
+  showConvolution(stage, place, value) {
+    const found = windowsOf(stage.before, stage, place);
     const most = found.reduce((best, one) => (Math.abs(one.sum) > Math.abs(best.sum) ? one : best));
     this.fill(most.window, most.weights, most.window.map((entry, tap) => entry * most.weights[tap]));
     const bias = stage.bias[place.m], others = value - bias - most.sum;
@@ -44,7 +44,7 @@ class Inspector {
 
   // Numbers of window, weights and products; what is missing stays empty.
   fill(...numbers) {
-    byId("sum").className = numbers[1].length ? "" : "plain";
+    document.getElementById("sum").className = numbers[1].length ? "" : "plain";
     this.grids.forEach((cells, part) => {
       const top = Math.max(...numbers[part].map((value) => Math.abs(value ?? 0)), 1e-9);
       cells.forEach((cell, index) => paint(cell, numbers[part][index] ?? null, top));
@@ -60,7 +60,7 @@ function paint(cell, value, top) {
   cell.style.color = value === null ? "" : (0.3 * red + 0.6 * green + 0.1 * blue > 105 ? "black" : "white");
 }
 
-function say(text) { byId("result").textContent = text; }
+function say(text) { document.getElementById("result").textContent = text; }
 
 function inShort(value) { return value.toFixed(2).replace("-0.00", "0.00").replace("-", "−"); }
 

@@ -4,10 +4,9 @@
 const SIDE = 28, DIGIT_SIDE = 20, MARGIN = 4, ENLARGED = 8;
 const STROKE_WIDTHS = [2.1, 3.0];  // in pixels
 
-// Values from 0 to 1, each a multiple of 1/255; null without strokes.
+// Values 0..255.
 function toDigit(strokes) {
   const points = strokes.flatMap((stroke) => stroke.points);
-  if (!points.length) return null;
   const [left, right] = range(points.map(([x]) => x)), [top, bottom] = range(points.map(([, y]) => y));
   const length = Math.max(right - left, bottom - top) + PEN;
   const width = Math.min(Math.max(PEN * DIGIT_SIDE / length, STROKE_WIDTHS[0]), STROKE_WIDTHS[1]);
@@ -53,6 +52,6 @@ function centred(image) {
   return Float64Array.from(image, (_, index) => {
     const x = index % SIDE - moveX, y = Math.floor(index / SIDE) - moveY;
     const isInside = x >= 0 && x < SIDE && y >= 0 && y < SIDE;
-    return isInside ? Math.round(255 * Math.min(1, image[y * SIDE + x])) / 255 : 0;
+    return isInside ? Math.round(255 * Math.min(1, image[y * SIDE + x])) : 0;
   });
 }

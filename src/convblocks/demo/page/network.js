@@ -1,4 +1,4 @@
-// The forward pass of the two convolutional networks, layer by layer. A layer's maps lie one behind the other in
+// The forward passes of the two convolutional networks, layer by layer. A layer's maps lie one behind the other in
 // `values`: that of map m, row y and column x is values[(m * size + y) * size + x].
 
 const MEAN = 0.1307, STD = 0.3081, EPSILON = 1e-5;  // those of MNIST, and torch's for batch normalisation
@@ -28,7 +28,7 @@ class Network {
   constructor(arch, weights, dead) {
     this.arch = arch;
     this.stages = stagesOf(arch, weights);
-    this.dead = dead;  // of each block a text with a 1 for each dead map
+    this.dead = dead;  // of each block a text with a 1 for each dead map, if that was measured
     const head = arch === "maxpool" ? "head.1" : "head.2";
     this.head = { weight: weights[`${head}.weight`], bias: weights[`${head}.bias`] };
   }
@@ -38,6 +38,19 @@ class Network {
     const outputs = [{ maps: 1, size: 28, values: Float64Array.from(image, (value) => (value - MEAN) / STD) }];
     for (const stage of this.stages) outputs.push(FORWARD[stage.kind](outputs.at(-1), stage));
     return { outputs, logits: this.classify(outputs.at(-1)) };
+  }
+
+  // What is shown of an image of 784 values 0..255: the probabilities, and the stages with what goes into them.
+  look(pixels) {
+    const { outputs, logits } = this.forward(Array.from(pixels, (value) => value / 255));
+    const stages = this.stages.map((stage, index) => {
+      const { maps, size, values } = outputs[index + 1], relu = outputs[3 * stage.block + 2];
+      const grey = this.dead?.[stage.block] ?? inactiveOf(relu);
+      const counted = `${grey.replaceAll("0", "").length} of ${maps} maps ${this.dead ? "dead" : "inactive"}`;
+      const caption = `${stage.kind}: ${stage.kind === "ReLU" ? counted : `${maps} maps of ${size} × ${size}`}`;
+      return { ...stage, caption, before: outputs[index], maps, height: size, width: size, values, grey };
+    });
+    return { shares: softmax(logits), stages };
   }
 
   classify({ maps, size, values }) {
@@ -94,6 +107,12 @@ function normalise({ maps, size, values }, { scale, shift }) {
   const area = size * size;
   const normalised = (value, index) => value * scale[Math.floor(index / area)] + shift[Math.floor(index / area)];
   return { maps, size, values: values.map(normalised) };
+}
+
+// A 1 for each map that is 0 everywhere.
+function inactiveOf({ maps, size, values }) {
+  const isZero = (_, m) => Number(values.subarray(m * size * size, (m + 1) * size * size).every((value) => value === 0));
+  return Array.from({ length: maps }, isZero).join("");
 }
 
 function softmax(logits) {

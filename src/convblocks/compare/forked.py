@@ -1,0 +1,85 @@
+"""Processes that start at once: they are forked by a server that has done the imports."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convblocks import wings
+from convblocks.console import Command, status_of
+
+if TYPE_CHECKING:  # not available on all systems
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+
+def context(*modules: str) -> "ForkServerContext | SpawnContext":
+    """A multiprocessing context whose server has imported what a run needs, and these modules, before it forks.
+
+    A process has one server, which knows the modules of the first call. On Windows, where processes cannot be forked,
+    each of them does the imports.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver, resource_tracker
+
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload([*modules, "convblocks.compare.preload"])
+    resource_tracker.ensure_running()  # otherwise forkserver starts it below, which would unblock SIGINT
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C during the server's imports prints a traceback
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return made
+
+
+def start(words: Sequence[str], log: Path, command: Command | None = None) -> BaseProcess:
+    """Run a command of the project in a process of its own, in this process's current folder and environment.
+
+    It is killed when this process ends. Its exit status is the command's.
+
+    Args:
+        words: The command line after ``convblocks``.
+        log: Its output is added to this file.
+        command: What to call with the arguments instead of the command that the first word names.
+    """
+    process = context().Process(target=_run, args=(list(words), log, dict(os.environ), command))
+    process.start()
+    return process
+
+
+def _run(words: list[str], log: Path, environment: dict[str, str], command: Command | None) -> None:
+    die_with_parent()
+    with log.open("a") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    os.environ.clear()  # it is the server's, from when that was started
+    os.environ.update(environment)
+    sys.argv = ["convblocks", *words]
+    # Lightning starts this module again for each further process of a run.
+    sys.modules["__main__"].__spec__ = find_spec("convblocks.__main__")
+    name, *arguments = words
+    sys.exit(status_of(command or import_module(wings.commands()[name]).main, arguments))
+
+
+def die_with_parent() -> None:
+    """From now on this process is killed when its parent ends; a thread waits for that.
+
+    Otherwise the run of a killed comparison would go on beside the one that the next call starts.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_and_die() -> None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait_and_die, daemon=True).start()

@@ -1,0 +1,22 @@
+"""Imported last by the fork server: what each run would otherwise do again, and the end of what ``context`` began."""
+
+import gc
+import signal
+from importlib import import_module
+
+from convblocks import wings
+from convblocks.run import fit  # noqa: F401
+from convblocks.run.parser import parser
+from convblocks.run.provenance import packages
+
+for name in wings.modules():
+    import_module(name)
+packages()  # cached, as is the parser: they take half the time of a short run
+parser()
+gc.collect()
+gc.freeze()  # a forked process copies the memory that it writes to, and the collector writes to every object
+
+# From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.
+handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+signal.signal(signal.SIGINT, handler)
