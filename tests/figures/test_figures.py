@@ -63,16 +63,19 @@ def search() -> Figure:
         "optimizer": CategoricalDistribution(["adam", "torch.optim.RAdam"]),
     }
     settings = [dict(zip(dimensions, (lr, 32, 8, "torch.optim.RAdam"), strict=True)) for lr in np.geomspace(1e-4, 0.1)]
-    states = [TrialState.PRUNED if number % 4 else TrialState.COMPLETE for number in range(len(settings))]
-    trials = [
-        create_trial(state=state, params=params, distributions={**dimensions}, value=0.992 - number / 200)
-        for number, (state, params) in enumerate(zip(states, settings, strict=True))
-    ]
-    worst = settings[0] | {"network.width": 64, "optimizer": "adam"}
-    collapsed = {"state": TrialState.PRUNED, "user_attrs": {"collapsed": 1}}
-    trials.append(create_trial(params=worst, distributions={**dimensions}, value=0.0, **collapsed))
-    for number, trial in enumerate(trials):
+    settings.append(settings[0] | {"network.width": 64, "optimizer": "adam"})
+    trials = []
+    for number, params in enumerate(settings):
+        collapsed = number == len(settings) - 1
+        trial = create_trial(
+            state=TrialState.PRUNED if number % 4 or collapsed else TrialState.COMPLETE,
+            params=params,
+            distributions={**dimensions},
+            value=0.0 if collapsed else 0.992 - number / 200,
+            user_attrs={"collapsed": 1} if collapsed else {},
+        )
         trial.number = number
+        trials.append(trial)
     return search_figure(trials, dimensions)
 
 

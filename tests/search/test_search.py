@@ -188,7 +188,7 @@ def test_a_network_must_be_named(workspace: Path) -> None:
 def test_what_the_confirming_runs_cost_is_said_before_the_search_begins(
     workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(search, "fit_all", lambda *_: (trial for trial in ()))
+    monkeypatch.setattr(search, "fit_all", lambda *_: (number for number in range(0)))
     with pytest.raises(UserError, match="no trial of s ran to its end"):
         search.main([*SHORT, "--jobs", "1", "--name", "s", "--trials", "40"])
     assert capsys.readouterr().out.startswith("40 trials, then 20 confirming runs of 2 epochs: the best settings and ")
