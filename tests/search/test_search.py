@@ -169,7 +169,10 @@ def test_once_a_networks_bug_is_mended_the_same_command_goes_on(workspace: Path)
         (["--unknown", "1"], "unrecognized arguments: --unknown"),
         (["--name", "../elsewhere"], "below lightning_logs"),
         (["--no-fit"], "there is no search lightning_logs/search: leave out --no-fit to begin it"),
-        (["--data.root", "shapes"], "shapes has no test images to judge the best settings by: give --confirm 0"),
+        (
+            ["--data.root", "shapes", "--batch_size", "8"],
+            "shapes has no test images to judge the best settings by: give --confirm 0",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
