@@ -15,13 +15,15 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
 from convblocks.figures.panels import Panel, evaluation_panels, figure_of, first_layer
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.model.networks import build_network
-from convblocks.search.figure import Point, search_figure
+from convblocks.search.figure import search_figure
+from convblocks.search.space import Space
 from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Results
 from lab.benchmarks.search import page as searches
@@ -54,16 +56,27 @@ def panels(classes: tuple[str, ...], *shape: int) -> dict[str, Panel]:
 
 def search() -> Figure:
     """Of trials of each kind, with options of each kind."""
-    dimensions = {
+    dimensions: Space = {
         "lr": FloatDistribution(1e-4, 0.1, log=True),
         "batch_size": CategoricalDistribution([32, 64, 128]),
         "network.width": IntDistribution(8, 64),
         "optimizer": CategoricalDistribution(["adam", "torch.optim.RAdam"]),
     }
     settings = [dict(zip(dimensions, (lr, 32, 8, "torch.optim.RAdam"), strict=True)) for lr in np.geomspace(1e-4, 0.1)]
-    trials = [Point(n, 0.992 - n / 200, "pruned" if n % 4 else "complete", one) for n, one in enumerate(settings)]
-    trials.append(Point(len(trials), 0.0, "collapsed", settings[0] | {"network.width": 64, "optimizer": "adam"}))
-    return search_figure(trials, dimensions, {"lr": 0.7, "batch_size": 0.2, "network.width": 0.06, "optimizer": 0.04})
+    settings.append(settings[0] | {"network.width": 64, "optimizer": "adam"})
+    trials = []
+    for number, params in enumerate(settings):
+        collapsed = number == len(settings) - 1
+        trial = create_trial(
+            state=TrialState.PRUNED if number % 4 or collapsed else TrialState.COMPLETE,
+            params=params,
+            distributions={**dimensions},
+            value=0.0 if collapsed else 0.992 - number / 200,
+            user_attrs={"collapsed": 1} if collapsed else {},
+        )
+        trial.number = number
+        trials.append(trial)
+    return search_figure(trials, dimensions)
 
 
 def digits(arch: str) -> Figure:

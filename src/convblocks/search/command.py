@@ -18,7 +18,7 @@ trials.
   --seed N             seed of the choices and of every trial (default: 0)
   --sampler NAME       tpe, or random (default: tpe)
   --pruner NAME        median stops a trial that is worse than half of the earlier ones, none lets all run
-  --confirm N          number of best settings to retrain, beside the default (default: 3)
+  --confirm N          number of best settings to train again, beside the default (default: 3)
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
   --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine

@@ -94,11 +94,12 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None =
 
 
 def compare(name: str, seen: float | None, runs: Sequence[RunResult], default: Sequence[RunResult]) -> Confirmed:
-    """The runs of a setting against those of the default."""
+    """The runs of a setting against those of the default, which any that trains beats if no run of it does."""
     summary, measured = summarise(runs), runs[0].score_name
     difference = difference_of_means(runs, default) if default and name != DEFAULT else None
     if difference is None:
-        return Confirmed(name, seen, summary, measured)
+        beats = name != DEFAULT and summary.trained_runs > 0 and bool(default)
+        return Confirmed(name, seen, summary, measured, None, beats)
     is_better = difference.p < SIGNIFICANCE and runs[0].judge.sign * difference.value > 0
     collapses = summary.trained.value < summarise(default).trained.value
     return Confirmed(name, seen, summary, measured, difference, is_better and not collapses)

@@ -68,10 +68,10 @@ def conclusion(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> tuple[li
     score = f"collapsed with all {fresh.summary.runs} fresh seeds"
     if fresh.summary.score:
         score = f"{fresh.measured} {judge.text(fresh.summary.score.value)} with fresh seeds"
-    lead = f", {fresh.difference:+u} minus the default ({p_text(fresh.difference.p)})" if fresh.difference else ""
+    lead = f", {fresh.difference:+u} against the default ({p_text(fresh.difference.p)})" if fresh.difference else ""
     if fresh.beats_default:
         return [f"{seen}, {score}{lead}.", "It beats the default. This writes its config:"], command_for(trial)
-    stands = f"The default stands, since that is not better at 5 %; the trial's settings are in {trial.run.config}."
+    stands = f"The default stands: {trial.label}, in {trial.run.config}, is not better at 5 %, or collapses more often."
     return [f"{seen}, {score}{lead}.", f"{stands} This writes the default's:"], command_for(replace(trial, chosen=()))
 
 
@@ -123,8 +123,8 @@ def confirmed_table(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> Tab
     once = ", trained on all training images; the test set was read once, at the end" if judge.in_percent else ""
     notes = [
         f"Fresh seeds: {default.summary.runs} from {worker.config.seed + 1} on{once}. Means are of the runs that "
-        "trained. The default is fit without the options that were searched. In the search, the best of many looks better than "
-        "it is."
+        "trained. The default is fit without the options that were searched. In the search, the best of many looks "
+        "better than it is."
     ]
     return Table("The best settings with fresh seeds", columns, confirmed, notes, key="confirmed")
 

@@ -59,7 +59,7 @@ def parse(texts: Sequence[str], given: Sequence[str] = ()) -> Space:
             try:
                 space[option] = _dimension(values)
             except ValueError as error:
-                raise UsageError(f"{where}: {error}; {EXAMPLE}") from error
+                raise UsageError(f"{where}: {str(error).rstrip('.')}; {EXAMPLE}") from error
     return space
 
 
