@@ -1,7 +1,6 @@
 """What a forked process does to be like one in a new Python."""
 
 import atexit
-import multiprocessing
 import os
 import runpy
 import signal
@@ -10,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cache
-from multiprocessing import resource_tracker
+from multiprocessing import process, resource_tracker
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import NoReturn
@@ -64,7 +63,8 @@ def run_python(
     # Those of the server are for other files.
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    multiprocessing.process._parent_process = None  # type: ignore[attr-defined]
+    process.current_process().daemon = False  # or it might not start others
+    process._parent_process = None  # type: ignore[attr-defined]
     sys.executable, sys.excepthook = executable, _excepthook
     if prepare:
         prepare()

@@ -12,7 +12,6 @@ from PIL import Image
 
 from convblocks.data.images import ImageSets
 from tests.conftest import DEBUG, REPOSITORY
-from tests.quick_python import quick_python
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 TORCH = {"torch": "2.6.0", "torchvision": "0.21.0"}
@@ -39,7 +38,7 @@ def python() -> Iterator[Path]:
         python = Path(environment, "bin", "python")
         packages = ["-e", f"{REPOSITORY}[export]", f"msgspec=={MSGSPEC}"]
         succeed(python, "-m", "pip", "install", "--quiet", "--no-compile", *packages)
-        yield quick_python(str(python))
+        yield python
 
 
 @pytest.mark.nightly

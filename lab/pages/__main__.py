@@ -76,20 +76,20 @@ def write_handwriting(data: Path, out: Path) -> None:
 
 # Each with the command that makes its numbers.
 PAGES: dict[str, tuple[str, Writer]] = {
-    "results": ("lab/train.py study", write_results),
-    "operations": ("lab/train.py", write_operations),
-    "experiments": ("lab/train.py", write_experiments),
-    "board": ("lab/train.py", write_board),
+    "results": ("-m lab.train study", write_results),
+    "operations": ("-m lab.train", write_operations),
+    "experiments": ("-m lab.train", write_experiments),
+    "board": ("-m lab.train", write_board),
     "performance": ("-m lab.benchmarks.training --out docs", benchmark(performance.PAGE)),
     "growth": ("-m lab.benchmarks.growth --out docs", benchmark(growth.PAGE)),
     "processes": ("-m lab.benchmarks.processes --out docs", benchmark(processes.PAGE)),
     "pictures": ("-m lab.benchmarks.pictures --out docs", benchmark(pictures.PAGE)),
-    "search": ("lab/train.py search", benchmark(search.PAGE)),
-    "handwriting": ("lab/train.py handwriting", write_handwriting),
-    "readme": ("lab/train.py sessions", partial(write_transcripts, README)),
-    "use": ("lab/train.py sessions", partial(write_transcripts, USE)),
-    "play": ("lab/train.py play", play.write_page),
-    "code": ("lab/pages", write_wings),
+    "search": ("-m lab.train search", benchmark(search.PAGE)),
+    "handwriting": ("-m lab.train handwriting", write_handwriting),
+    "readme": ("-m lab.train sessions", partial(write_transcripts, README)),
+    "use": ("-m lab.train sessions", partial(write_transcripts, USE)),
+    "play": ("-m lab.train play", play.write_page),
+    "code": ("-m lab.pages", write_wings),
 }
 
 

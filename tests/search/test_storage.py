@@ -78,9 +78,7 @@ def proxy(postgres: Postgres) -> Iterator[str]:
     port = free_port()
     program = PROXY.format(storage=f"optuna.storages.RDBStorage({postgres.url!r})", port=port)
     server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", program])
-    with server, pytest.MonkeyPatch.context() as patch:
-        # Commands of tests fork their fork server, which gRPC does not survive; Python would start a new process.
-        patch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
+    with server:
         yield f"grpc://127.0.0.1:{port}"
         server.kill()
 
