@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -30,9 +28,6 @@ LARGEST_PICTURE = 150_000_000
 # Others are refused: some are programs, which Pillow hands to Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")
 
-# Pillow's modes without colours.
-GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
-
 # Pillow's modes that are refused: which value is white is unknown, or they have no direct conversion to grey.
 UNSUPPORTED_MODES = ("I", "F", "LAB")
 
@@ -42,7 +37,7 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 # Formats that have no orientation here: few programs write or heed that of a PNG, and Pillow heeds that of a TIFF.
 UPRIGHT = ("PNG", "TIFF")
 
-# Up to so many files are read without worker processes, which would take longer to start, and without a progress bar.
+# Up to so many files are read without worker processes, which would take longer to start, and without a word.
 FEW = 500
 
 # How many files a worker process takes at a time.
@@ -85,7 +80,7 @@ def read_shape(path: Path) -> tuple[int, int, int]:
         width, height = picture.size
         if picture.format not in UPRIGHT and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
             width, height = height, width
-        return 1 if picture.mode in GREY_MODES else 3, height, width
+        return 1 if Image.getmodebase(picture.mode) == "L" else 3, height, width
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -177,27 +172,24 @@ class _Reader(Dataset[Result | DataError]):
 
 
 def _for_all(paths: Sequence[Path], read: Callable[[Path], Result], title: str) -> Iterator[Result]:
-    """The results for all pictures, on all cores; shows a progress bar on a terminal, elsewhere a line.
+    """The results for all pictures, on all cores; if they are many, the title is printed.
 
     Processes, as threads would be slower at small pictures, most of whose time is spent in Python.
     """
-    many = len(paths) > FEW
-    # Only with fork: a spawned process would repeat all imports, and run the user's script again.
-    cores = len(os.sched_getaffinity(0)) if many and sys.platform == "linux" else 1
+    workers = 0
+    if len(paths) > FEW:
+        print(title, file=sys.stderr)
+        # Only with fork: a spawned process would repeat all imports, and run the user's script again.
+        workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
     loader = DataLoader(
         _Reader(paths, read),
         batch_size=CHUNK,
-        num_workers=cores if cores > 1 else 0,
-        multiprocessing_context="fork" if cores > 1 else None,
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
         collate_fn=list,
         generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
     )
-    chunks = iter(loader)  # forks, before the progress bar starts a thread
-    console = Console(stderr=True)
-    if many and not console.is_terminal:
-        console.print(title)
-    hidden = not (many and console.is_terminal)
-    for chunk in track(chunks, title, len(loader), console=console, transient=True, disable=hidden):
+    for chunk in loader:
         for result in chunk:
             if isinstance(result, DataError):
                 raise DataError(str(result))  # raising it would make a cycle that keeps the processes

@@ -47,7 +47,7 @@ class LazyImages(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        args, kwargs = tree_map_only(cls, cls._all, (args, kwargs or {}))
+        args, kwargs = tree_map_only(cls, lambda images: next(images.split(len(images))), (args, kwargs or {}))
         return operation(*args, **kwargs)
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
@@ -89,6 +89,3 @@ class LazyImages(Tensor):
     def _decoded(self, index: int) -> NDArray[np.uint8]:
         with naming(self.paths[index]):
             return read_pixels(self.paths[index], self.shape[1:])
-
-    def _all(self) -> Tensor:
-        return self.index_select(0, torch.arange(len(self)))

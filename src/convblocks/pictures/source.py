@@ -8,6 +8,7 @@ and the file only keeps what was found out about them.
 import hashlib
 import math
 import re
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
@@ -118,7 +118,7 @@ class PictureFolder(ImageSource):
         paths, shape = listing.paths, self._shape(listing.paths)
         if note := self._beyond_memory(len(paths), shape):
             if len(paths) > FEW:
-                Console(stderr=True).print(f"Decoding {len(paths):,} pictures for their mean and standard deviation")
+                print(f"Decoding {len(paths):,} pictures for their mean and standard deviation", file=sys.stderr)
             sets = replace(self._sets(listing, LazyImages(paths, shape)), note=note)
             images = None
         else:
@@ -200,8 +200,6 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
         if not pictures:
             raise DataError(f"{path} holds no pictures: put some there, or remove the folder")
         found += [(picture, classes.index(path.name)) for picture in pictures]
-    if not found:
-        raise DataError(f"{folder} holds no pictures")
     return sorted(found, key=lambda picture: (_natural(picture[0].name), str(picture[0])))
 
 
