@@ -331,9 +331,6 @@ CHECKPOINTS = [
     Case(f"evaluate {LAST} --data.root data --show table.nosuch", "cannot write table.nosuch"),
     usage(f"evaluate {LAST} --data.root data --show .", "cannot write .: "),
     usage(f"predict {LAST} seven.png --show ./seven.png", "seven.png is read by this command"),
-    usage(
-        f"export {RUN}/run.pt2 --output {RUN}/run", "run.pt2 is read by this command", **{f"{RUN}/run.pt2": holds("")}
-    ),
     usage(f"evaluate {LAST} --data.root data --show {LAST}", "last.ckpt is read by this command"),
     usage(f"evaluate {LAST} --data.root data --show /dev/null", "/dev/null: it is not a regular file"),
     usage(f"predict {LAST} seven.png --show {LAST}", "last.ckpt is read by this command"),

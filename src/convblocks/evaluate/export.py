@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from convblocks.command_line import refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UserError
@@ -67,25 +66,21 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if missing := [package for package in REQUIRED if find_spec(package) is None]:
         raise UserError(f"{' '.join(missing)} not found: pip install {' '.join(missing)}")
-    base = options.output or options.checkpoint.with_suffix("")
-    onnx_file, program_file = Path(f"{base}.onnx"), Path(f"{base}.pt2")
-    for file in (onnx_file, program_file):
-        refuse_to_overwrite(file, [options.checkpoint])
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
     example = images[:1].repeat(2, 1, 1, 1)  # the exporters would specialise on a batch of 1
-    classes = json.dumps(trained.image_spec.classes)
-    write_onnx(network, example, {"arch": trained.arch, "classes": classes}, onnx_file)
-    check(onnx_file, onnx_logits(onnx_file, images), evaluation.logits)
-    write_program(network, example, program_file)
-    check(program_file, program_logits(program_file, images), evaluation.logits)
+    base = options.output or options.checkpoint.with_suffix("")
+    for suffix, export, logits in ((".onnx", write_onnx, onnx_logits), (".pt2", write_program, program_logits)):
+        path = Path(f"{base}{suffix}")
+        export(network, example, path)
+        check(path, logits(path, images), evaluation.logits)
     echo(f"Both make the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
 
 
-def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], path: Path) -> None:
-    """Export to ONNX, with the metadata as properties of the model."""
+def write_onnx(network: ImageNetwork, images: Tensor, path: Path) -> None:
+    """Export to ONNX, with the names of the classes as a property of the model."""
     import onnx
 
     with catch_warnings(action="ignore"), TemporaryDirectory() as folder:
@@ -96,7 +91,7 @@ def write_onnx(network: nn.Module, images: Tensor, metadata: dict[str, str], pat
         else:  # its dynamo exporter has no named dimensions, and fails at normalize's in-place operations
             to_onnx(dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}}, dynamo=False)
         model = onnx.load(file)
-    onnx.helper.set_model_props(model, metadata)
+    onnx.helper.set_model_props(model, {"classes": json.dumps(network.image_spec.classes)})
     write(path, model.SerializeToString())
 
 
@@ -109,7 +104,7 @@ def onnx_logits(path: Path, images: Tensor) -> Tensor:
     return torch.from_numpy(np.concatenate(logits))
 
 
-def write_program(network: nn.Module, images: Tensor, path: Path) -> None:
+def write_program(network: ImageNetwork, images: Tensor, path: Path) -> None:
     """Export with torch.export."""
     with catch_warnings(action="ignore"), atomic_write(path) as file:
         program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))

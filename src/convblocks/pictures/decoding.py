@@ -74,9 +74,9 @@ def read_shape(path: Path) -> tuple[int, int, int]:
     """The shape (C, H, W) of a picture when upright, from its header: C is 1 if it is grey, otherwise 3.
 
     Raises:
-        UserError: it is missing, or not a picture.
+        DataError: it is missing, or not a picture.
     """
-    with _friendly_errors(), Image.open(path, formats=FORMATS) as picture:
+    with _naming(path), _friendly_errors(), Image.open(path, formats=FORMATS) as picture:
         width, height = picture.size
         if picture.format not in UPRIGHT and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
             width, height = height, width
@@ -99,9 +99,10 @@ def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
     """The pixels of a picture file, scaled to the shape (C, H, W): uint8.
 
     Raises:
-        UserError: see ``read_picture``.
+        DataError: see ``read_picture``.
     """
-    return to_pixels(read_picture(path), *shape)
+    with _naming(path):
+        return to_pixels(read_picture(path), *shape)
 
 
 def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -110,7 +111,7 @@ def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Turn a UserError into a DataError that names the picture."""
     try:
         yield
@@ -165,8 +166,7 @@ class _Reader(Dataset[Result | DataError]):
 
     def __getitem__(self, index: int) -> Result | DataError:
         try:
-            with naming(self.paths[index]):
-                return self.read(self.paths[index])
+            return self.read(self.paths[index])
         except DataError as error:
             return error
 

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from convblocks.pictures.decoding import naming, read_pixels
-
-CPU = torch.device("cpu")
+from convblocks.pictures.decoding import read_pixels
 
 
 class LazyImages(Tensor):
@@ -37,7 +35,7 @@ class LazyImages(Tensor):
     # Otherwise torch would turn the results of operations into objects of this class.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
-    def __new__(cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device = CPU) -> "LazyImages":
+    def __new__(cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device | None = None) -> "LazyImages":
         size = (len(paths), *shape)
         images: LazyImages = Tensor._make_wrapper_subclass(cls, size, dtype=torch.uint8, device=device)
         images.paths = paths
@@ -80,12 +78,9 @@ class LazyImages(Tensor):
             DataError: a picture can no longer be read.
         """
         # Threads rather than processes: Pillow releases the GIL, and pixels need not be sent.
+        decode = partial(read_pixels, shape=self.shape[1:])
         with ThreadPoolExecutor() as threads:
-            started = (threads.map(self._decoded, part.tolist()) for part in parts)
+            started = (threads.map(decode, [self.paths[index] for index in part.tolist()]) for part in parts)
             for images, _ in pairwise(chain(started, [iter(())])):
                 pixels = np.array(list(images), dtype=np.uint8).reshape(-1, *self.shape[1:])
                 yield torch.from_numpy(pixels).to(self.device)
-
-    def _decoded(self, index: int) -> NDArray[np.uint8]:
-        with naming(self.paths[index]):
-            return read_pixels(self.paths[index], self.shape[1:])
