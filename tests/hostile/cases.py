@@ -289,7 +289,7 @@ FOLDERS = [
     Case(ON_SHAPES, "shapes/test/circle: shapes/train has no such class", 1, {"shapes/test/circle": a_folder}),
     Case(ON_SHAPES, "shapes has no test images: .*--data.val_size", 1, {"shapes/test": a_folder}),
     Case(f"{ON_SHAPES} --data.val_size 10", "test accuracy", 0, {"shapes/test": removed}),
-    Case(ON_SHAPES, f"{DISC} is 5 x 9 .*--data.size HEIGHT WIDTH", 1, {DISC: a_picture(5, 9)}),
+    Case(ON_SHAPES, f"{DISC} is 5 x 9: scale them with --data.size HEIGHT WIDTH", 1, {DISC: a_picture(5, 9)}),
     Case(ON_SHAPES, f"{SQUARE}: it cannot be read", 1, {SQUARE: cut(200)}),
     Case(ON_SHAPES, f"{SQUARE}: it cannot be read", 1, {SQUARE: flipped(-30)}),
     Case(ON_SHAPES, f"{SQUARE}: it is not a picture of a known format", 1, {SQUARE: holds("")}),

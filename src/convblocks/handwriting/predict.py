@@ -8,7 +8,7 @@ recognised (blank, damaged, too large) gets a line that says why, and the exit s
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --json               print machine-readable results, with the probabilities of all classes
-  --show FILE          write a figure of every picture beside the image that the network saw
+  --show FILE          write a figure: each picture beside the image that the network saw, in the order of the table
 
 Examples:
   convblocks predict lightning_logs/maxpool/version_0/checkpoints/last.ckpt seven.png
