@@ -62,7 +62,7 @@ def test_a_picture_has_the_probabilities_of_the_evaluation_and_may_be_grey_and_o
     Image.new("L", (300, 200), 128).save("grey.png")
     (*predictions, grey), problems = predict.recognise(network, [*(path for path, _ in paths), Path("grey.png")])
     judged = network.probabilities(PictureFolder(shapes).load().test.images)
-    assert torch.tensor([one.probabilities for one in predictions]) == pytest.approx(judged, abs=1e-5)
+    assert torch.tensor([prediction.probabilities for prediction in predictions]) == pytest.approx(judged, abs=1e-5)
     assert (grey.seen.shape, problems) == ((3, 32, 40), {})
 
 

@@ -16,7 +16,6 @@ Examples:
 """
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +63,13 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint cannot be used, or some pictures cannot; the others are done by then.
     """
-    options = parse(arguments)
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    options = parser.parse_args(arguments)
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     if options.show:
@@ -82,16 +87,6 @@ def main(arguments: list[str]) -> None:
         print(printable(f"{as_shown(path)}: {problem}"), file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
-
-
-def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_argument("pictures", type=Path, nargs="+")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
-    return parser.parse_args(arguments)
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
