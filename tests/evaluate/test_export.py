@@ -2,9 +2,7 @@
 
 import json
 from pathlib import Path
-from warnings import catch_warnings
 
-import onnx
 import pytest
 import torch
 from onnxruntime import InferenceSession
@@ -39,18 +37,6 @@ def test_both_files_take_plain_images_of_any_number(exported: Path, trained: Pat
         assert export.program_logits(exported / "digits.pt2", images) == pytest.approx(expected, abs=1e-4)
 
 
-def test_both_files_hold_the_metadata(exported: Path, trained: Path) -> None:
-    summary = json.loads((trained.parents[1] / "summary.json").read_text())
-    properties = {item.key: item.value for item in onnx.load(exported / "digits.onnx").metadata_props}
-    files = {export.METADATA: ""}
-    with catch_warnings(action="ignore"):
-        torch.export.load(exported / "digits.pt2", extra_files=files)
-    assert properties == json.loads(files[export.METADATA])
-    assert (properties["arch"], json.loads(properties["classes"])) == ("batchnorm", list("0123456789"))
-    assert float(properties["accuracy"]) == pytest.approx(summary["final"]["test/acc"], abs=1e-4)
-    assert properties["commit"]
-
-
 def test_a_network_for_colour_images_of_another_shape(trained_on_shapes: Path, shapes: Path, workspace: Path) -> None:
     export.main([str(trained_on_shapes), "--output", "shapes", "--data.root", str(shapes)])
     session = InferenceSession("shapes.onnx", providers=["CPUExecutionProvider"])
@@ -65,7 +51,7 @@ def test_a_network_for_colour_images_of_another_shape(trained_on_shapes: Path, s
 @pytest.mark.parametrize("error", [2e-4, 10.0, float("nan")])
 def test_a_wrong_export_is_an_error(error: float) -> None:
     logits = torch.eye(10)
-    with pytest.raises(RuntimeError, match="is wrong"):
+    with pytest.raises(AssertionError, match="not close"):
         export.check(Path("wrong.onnx"), logits + error * torch.eye(10).roll(1, 0), logits)
 
 

@@ -17,22 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convblocks.errors import DataError, UserError
-from convblocks.pictures.decoding import (
-    FEW,
-    LARGEST_FILE,
-    Header,
-    decode,
-    read_header,
-    read_headers,
-    read_picture,
-    to_picture,
-    to_pixels,
-)
+from convblocks.pictures.decoding import FEW, decode, read_picture, read_shape, read_shapes, to_picture, to_pixels
 from tests.data.pictures import draw
 
 SIZE = 24, 32  # height and width
 
-UNREADABLE = r"it cannot be read|it is damaged"
+UNREADABLE = r"it cannot be read \("
 
 
 @pytest.fixture
@@ -69,7 +59,7 @@ def test_every_kind_of_pixel_is_read(kind: str, picture: Image.Image, tmp_path: 
     mode, _, ending = kind.partition(".")
     converted = picture.convert(mode, dither=Image.Dither.NONE)
     path = saved(converted, tmp_path / kind)
-    assert read_header(path) == (*SIZE, mode in ("1", "L", "LA") and ending != "gif")
+    assert read_shape(path) == (1 if mode in ("1", "L", "LA") and ending != "gif" else 3, *SIZE)
     lossy = 12 if ending in ("jpg", "webp", "gif") else 0
     for channels in (1, 3):
         pixels, expected = pixels_of(path, channels), to_pixels(converted, channels, *SIZE)
@@ -86,14 +76,11 @@ def test_pixels_are_those_of_the_picture(channels: int, picture: Image.Image, tm
     assert np.array_equal(to_pixels(read_picture(path.read_bytes()), channels, *SIZE), pixels)
 
 
-def test_sixteen_bits_of_grey_become_eight_and_are_stretched_if_asked_for(tmp_path: Path) -> None:
+def test_sixteen_bits_of_grey_become_eight(tmp_path: Path) -> None:
     deep = np.linspace(0, 65_535, 24 * 32).reshape(SIZE).round().astype(np.uint16)
     path = saved(Image.fromarray(deep), tmp_path / "deep.png")
-    assert read_header(path) == (*SIZE, True)
+    assert read_shape(path) == (1, *SIZE)
     assert np.array_equal(pixels_of(path, 1)[0], np.rint(deep / 257))
-    faint = saved(Image.fromarray((deep // 655 + 1000).astype(np.uint16)), tmp_path / "faint.png")
-    stretched = np.asarray(read_picture(faint, stretch=True))
-    assert np.array_equal(stretched, np.rint(255 * (deep // 655) / 100))
 
 
 @pytest.mark.parametrize("mode", ["I", "F", "LAB"])
@@ -111,23 +98,21 @@ def test_transparent_areas_become_white(tmp_path: Path) -> None:
     assert (pixels[:, :, 16:] == np.array([200, 0, 0])[:, None, None]).all()
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("ending", ["jpg", "webp", "tif"])
 @pytest.mark.parametrize("number", range(1, 9))
 def test_header_and_pixels_agree_on_how_a_photo_is_turned(
     ending: str, number: int, picture: Image.Image, tmp_path: Path
 ) -> None:
     path = saved(picture, tmp_path / f"photo.{ending}", orientation(number))
     height, width = SIZE if number < 5 else SIZE[::-1]
-    assert read_header(path) == (height, width, False)
+    assert read_shape(path) == (3, height, width)
     assert read_picture(path).size == (width, height)
 
 
-def test_an_orientation_behind_a_pngs_pixels_is_found(picture: Image.Image, tmp_path: Path) -> None:
-    path, exif = saved(picture, tmp_path / "photo.png"), orientation(6).tobytes().removeprefix(b"Exif\0\0")
-    content = path.read_bytes()
-    path.write_bytes(content[:-12] + chunk(b"eXIf", exif) + content[-12:])  # before IEND
-    height, width, _ = read_header(path)
-    assert read_picture(path).size == (width, height) == SIZE
+def test_an_orientation_of_a_png_is_not_heeded(picture: Image.Image, tmp_path: Path) -> None:
+    path = saved(picture, tmp_path / "photo.png", orientation(6))
+    assert read_shape(path) == (3, *SIZE)
+    assert read_picture(path).size == SIZE[::-1]
 
 
 def test_one_wrong_bit_of_a_png_is_refused_but_a_header_is_read_without_the_pixels(
@@ -137,17 +122,16 @@ def test_one_wrong_bit_of_a_png_is_refused_but_a_header_is_read_without_the_pixe
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 100] ^= 1
     path.write_bytes(content)
-    assert read_header(path) == (*SIZE, False)
+    assert read_shape(path) == (3, *SIZE)
     with pytest.raises(UserError, match=UNREADABLE):
         read_picture(path)
 
 
-@pytest.mark.parametrize("read", [read_picture, read_header])
+@pytest.mark.parametrize("read", [read_picture, read_shape])
 def test_files_that_are_not_pictures_are_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
-    os.mkfifo(tmp_path / "pipe.png")
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     (tmp_path / "bomb.png").write_bytes(bomb)
@@ -155,19 +139,11 @@ def test_files_that_are_not_pictures_are_refused(read: Callable[[Path], object],
         ("text.png", "not a picture of a known format"),
         ("empty.png", "not a picture of a known format"),
         ("folder.png", r"cannot be read \(Is a directory\)"),
-        ("pipe.png", "not a regular file"),
         ("missing.png", r"cannot be read \(No such file or directory\)"),
-        ("bomb.png", "far too large"),
+        ("bomb.png", r"cannot be read \(Image size .* exceeds limit"),
     ):
         with pytest.raises(UserError, match=message):
             read(tmp_path / name)
-
-
-def test_huge_files_are_refused_unread(tmp_path: Path) -> None:
-    (tmp_path / "long.png").touch()
-    os.truncate(tmp_path / "long.png", LARGEST_FILE + 1)  # sparse: it takes no disk space
-    with pytest.raises(UserError, match="too large for a picture"):
-        read_picture(tmp_path / "long.png")
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tif"])
@@ -215,18 +191,18 @@ def test_many_pictures_are_read_by_all_cores_in_their_order_with_a_line_for_the_
 ) -> None:
     Image.new("L", (3, 2)).save(grey := many[0].with_name("grey.png"))
     random_state = torch.get_rng_state()
-    assert read_headers([*many[1:count], grey]) == [Header(4, 5, grey=False)] * (count - 1) + [Header(2, 3, grey=True)]
+    assert read_shapes([*many[1:count], grey]) == [SHAPE] * (count - 1) + [(1, 2, 3)]
     images = decode(many[:count], SHAPE)
     assert images.shape == (count, *SHAPE)
     assert (256 * images[:, 0].int() + images[:, 1] == torch.arange(count).view(-1, 1, 1)).all()
     assert (images[:, 2] == 7).all()
     assert torch.equal(torch.get_rng_state(), random_state)  # otherwise weights would depend on it
     cores = len(os.sched_getaffinity(0))
-    assert len(started) == (2 * cores if cores > 1 and count > FEW else 0)
+    assert len(started) == (2 * cores if count > FEW else 0)
     assert capfd.readouterr() == ("", "Looking at 600 pictures\nDecoding 600 pictures\n" if count > FEW else "")
 
 
-@pytest.mark.parametrize("read", [read_headers, lambda paths: decode(paths, SHAPE)], ids=["headers", "pixels"])
+@pytest.mark.parametrize("read", [read_shapes, lambda paths: decode(paths, SHAPE)], ids=["shapes", "pixels"])
 def test_of_two_damaged_pictures_the_first_is_named(
     read: Callable[[list[Path]], object], many: list[Path], tmp_path: Path
 ) -> None:

@@ -1,6 +1,5 @@
 """A folder of pictures is a data set: listed in natural order, decoded once, with one-line errors."""
 
-import os
 import resource
 import shutil
 import subprocess
@@ -13,7 +12,6 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from filelock import FileLock
 from PIL import Image
 
 from convblocks.data.images import ImageSets
@@ -52,13 +50,6 @@ def test_images_and_classes_are_those_of_the_files(
                 assert picture.tobytes() == to_picture(pixels.numpy()).tobytes()
 
 
-def test_accents_written_in_two_ways_are_the_same_class(root: Path) -> None:
-    """MacOS and Linux may write the letter of a folder's name in one character or in two."""
-    (root / "train" / "disc").rename(root / "train" / "d\u00efsc")
-    (root / "test" / "disc").rename(root / "test" / "di\u0308sc")
-    assert PictureFolder(root).load().image_spec.classes == ("d\u00efsc", "square")
-
-
 @pytest.mark.parametrize("ending", ["jpg", "JPEG", "webp", "bmp"])
 def test_other_formats_are_read(ending: str, root: Path, tmp_path: Path) -> None:
     write_pictures(tmp_path / "other", ending=ending)
@@ -69,10 +60,10 @@ def test_other_formats_are_read(ending: str, root: Path, tmp_path: Path) -> None
 
 def test_the_order_is_that_of_the_names_with_numbers_by_value(root: Path) -> None:
     shell("rm train/square/*; for name in b a10 a9 100; do cp train/disc/0.png train/square/$name.png; done", root)
-    listing = folder_module.list_pictures(root / "train", ["disc", "square"])
+    pictures = folder_module.list_pictures(root / "train", ["disc", "square"])
     discs = [f"{number}.png" for number in range(0, 40, 2)]
-    assert [path.name for path in listing.paths] == [*discs, "100.png", "a9.png", "a10.png", "b.png"]
-    assert listing.labels == [0] * 20 + [1] * 4
+    assert [path.name for path, _ in pictures] == [*discs, "100.png", "a9.png", "a10.png", "b.png"]
+    assert [label for _, label in pictures] == [0] * 20 + [1] * 4
 
 
 @pytest.mark.parametrize(
@@ -94,7 +85,7 @@ def test_the_images_stay_the_same(command: str, root: Path) -> None:
 def test_one_picture_of_another_size_or_in_colour_decides_for_all(tmp_path: Path) -> None:
     write_pictures(tmp_path, colour=False)
     Image.new("RGB", (50, 30), "red").save(tmp_path / "train" / "disc" / "0.png")
-    with pytest.raises(DataError, match=r"disc/0\.png is 30 x 50 .*, most are 16 x 16: scale them with --data\.size"):
+    with pytest.raises(DataError, match=r"1\.png is 16 x 16 .*/0\.png is 30 x 50: scale them with --data\.size"):
         PictureFolder(tmp_path).load()
     sets = PictureFolder(tmp_path, size=(10, 12)).load()
     assert sets.image_spec.shape == (3, 10, 12)
@@ -109,15 +100,10 @@ def test_one_picture_of_another_size_or_in_colour_decides_for_all(tmp_path: Path
     [
         ("rm -r train/*", "{root}/train needs folders of pictures for two or more classes, but has none"),
         ("rm -r train/square", "{root}/train needs folders of pictures for two or more classes, but has only disc"),
-        ("mv train/disc 'train/two\nlines'", "{root}/train: the folder name 'two\\nlines' is not plain text"),
         ("rm train/square/*; touch train/square/0.txt", "{root}/train/square holds no pictures"),
         ("mv test/square test/circle", "{root}/test/circle: {root}/train has no such class"),
-        ("rm -r test/*", "{root}/test holds no pictures"),
         ("truncate -s 300 train/disc/8.png", "cannot use the picture {root}/train/disc/8.png: it cannot be read ("),
         ("echo text > train/disc/8.png", "cannot use the picture {root}/train/disc/8.png: it is not a picture of a"),
-        ("ln -sf nosuch train/disc/8.png", "cannot read {root}/train/disc/8.png: No such file or directory"),
-        ("rm train/disc/8.png; mkfifo train/disc/8.png", "cannot use the picture {root}/train/disc/8.png: it is not a"),
-        ("rm -r train; touch train", "cannot read {root}/train: Not a directory"),
     ],
 )
 def test_errors_are_one_line_and_name_the_file(command: str, message: str, root: Path) -> None:
@@ -126,7 +112,7 @@ def test_errors_are_one_line_and_name_the_file(command: str, message: str, root:
         PictureFolder(root).load()
     assert str(caught.value).startswith(message.format(root=root))
     assert "\n" not in str(caught.value)
-    assert not kept_file(root, None).exists()
+    assert not kept_file(root).exists()
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -183,9 +169,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_pictures_are_decoded_once(root: Path, decoded: list[int]) -> None:
     unfinished = root / "..pictures.pt.0123456789ab.tmp"  # of a process that was killed
     unfinished.touch()
-    source = PictureFolder(root)
-    source.prepare()
-    first, again = source.load(), PictureFolder(root).load()
+    first, again = PictureFolder(root).load(), PictureFolder(root).load()
     assert decoded == [60]
     assert (first.fingerprint, first.image_spec) == (again.fingerprint, again.image_spec)
     assert torch.equal(first.train.images, again.train.images)
@@ -212,14 +196,14 @@ def test_a_change_of_any_file_decodes_all_again(command: str, split: str, root: 
 @pytest.mark.parametrize("spoil", [cut(0), cut(1000), cut(-100), flipped(20_000), flipped(-400), flipped(40)])
 def test_a_damaged_kept_file_is_replaced(spoil: Callable[[Path], None], root: Path, decoded: list[int]) -> None:
     before = PictureFolder(root).load().fingerprint
-    spoil(kept_file(root, None))
+    spoil(kept_file(root))
     assert PictureFolder(root).load().fingerprint == before
     assert PictureFolder(root).load().fingerprint == before
     assert len(decoded) <= 2  # a byte between the file's parts has no meaning
 
 
 def test_a_byte_of_a_kept_picture_that_differs_is_noticed(root: Path, decoded: list[int]) -> None:
-    before, path = PictureFolder(root).load(), kept_file(root, None)
+    before, path = PictureFolder(root).load(), kept_file(root)
     flipped(path.read_bytes().index(before.train.images[3].numpy().tobytes()))(path)
     assert PictureFolder(root).load().fingerprint == before.fingerprint
     assert len(decoded) == 2
@@ -232,21 +216,14 @@ def test_a_folder_that_cannot_be_written_to_is_read(
     if kept:
         PictureFolder(root).load()
     files = set(root.iterdir())
-    monkeypatch.setattr(os, "access", lambda *_: False)  # mode bits would not stop root, as whom the tests may run
-    source = PictureFolder(root)
-    source.prepare()
-    assert source.load().image_spec.shape == (3, 16, 16)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(folder_module, "atomic_write", refuse)  # mode bits would not stop root, who may run the tests
+    assert PictureFolder(root).load().image_spec.shape == (3, 16, 16)
     assert decoded == [60]
     assert set(root.iterdir()) == files
-
-
-def test_on_a_disk_without_locks_pictures_are_decoded_all_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: FileLock) -> None:
-        raise OSError("No locks available")
-
-    monkeypatch.setattr(type(FileLock(root / "any")), "_acquire", refuse)
-    PictureFolder(root).load()
-    assert kept_file(root, None).is_file()
 
 
 def test_on_a_full_disk_pictures_are_decoded_all_the_same(root: Path) -> None:
@@ -273,16 +250,16 @@ def test_of_two_processes_at_once_one_decodes_and_both_have_the_pictures(tmp_pat
     assert [process.returncode for process in processes] == [0, 0], errors
     assert "".join(errors).count("Decoding 1,200 pictures") == 1
     assert outputs == (f"{PictureFolder(tmp_path).load().fingerprint}\n",) * 2
-    assert [path.name for path in tmp_path.glob(".*.pt*")] == [kept_file(tmp_path, None).name]
+    assert [path.name for path in tmp_path.glob(".*.pt*")] == [kept_file(tmp_path).name]
 
 
-def test_each_size_is_kept_for_itself_unless_the_pictures_have_it(root: Path, decoded: list[int]) -> None:
+def test_kept_pictures_are_not_taken_for_those_of_another_size(root: Path, decoded: list[int]) -> None:
     before = PictureFolder(root).load()
     assert PictureFolder(root, size=(16, 16)).load().fingerprint == before.fingerprint
-    for size in ((8, 8), (8, 10), (8, 8), (8, 10), None):
-        PictureFolder(root, size).load()
-    assert decoded == [60, 60, 60]
-    assert {path.name for path in root.glob(".*.pt")} == {".pictures-8x8.pt", ".pictures-8x10.pt", ".pictures.pt"}
+    assert decoded == [60]
+    for size in ((8, 8), None, (8, 10)):
+        assert PictureFolder(root, size).load().image_spec.shape[1:] == (size or (16, 16))
+    assert decoded == [60] * 4
 
 
 # In the data module.

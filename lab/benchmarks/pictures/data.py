@@ -76,5 +76,5 @@ def keep_decoded(folder: Path) -> None:
         UserError: they cannot be kept.
     """
     PictureFolder(folder).load()
-    if not kept_file(folder, None).is_file():
+    if not kept_file(folder).is_file():
         raise UserError(f"cannot keep decoded pictures in {folder}: is the disk full?")

@@ -11,7 +11,7 @@ from convblocks.console import CommandLine, command_words
 from convblocks.files import write
 from convblocks.model.evaluation import Evaluation
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.final_evaluation import classification_of
+from convblocks.run.final_evaluation import Classification, classification_of
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import as_csv, as_shown, flatten
@@ -22,44 +22,42 @@ MISTAKE = ("image", "label", "predicted")
 
 def make(run: Run) -> "Mistakes | None":
     """For runs of image classifiers."""
-    return Mistakes() if classification_of(run) else None
+    classification = classification_of(run)
+    return Mistakes(classification) if classification else None
 
 
 class Mistakes(RunCallback):
     """Writes ``mistakes.csv``, and prints the commands that show more of the run."""
 
+    def __init__(self, classification: Classification) -> None:
+        self.classification = classification
+
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The result with the fact ``mistakes``: the numbers of the images that the final network gets wrong."""
-        classification = classification_of(run)
-        assert classification is not None
         run.directory.mistakes.unlink(missing_ok=True)
-        if classification.evaluation is None:
+        if self.classification.evaluation is None:
             return result
-        rows = mistakes_of(classification.evaluation)
+        rows = mistakes_of(self.classification.evaluation)
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
         return replace(result, facts=result.facts | {"mistakes": [row["image"] for row in rows]})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
         """The number of mistakes, and the commands that are there for a checkpoint, unless its weights are useless."""
-        classification, wrong = classification_of(run), []
-        if classification and "mistakes" in result.facts:
-            images = len(classification.data.test.labels)
-            wrong = [f"wrong: {len(result.facts['mistakes']):,} of {images:,} test images"]
+        lines: list[str | CommandLine] = []
+        if "mistakes" in result.facts:
+            images = len(self.classification.data.test.labels)
+            lines.append(f"wrong: {len(result.facts['mistakes']):,} of {images:,} test images")
         if not run.resumable or run.divergence.step is not None:
-            return wrong
+            return lines
         directory, given = run.directory, flatten(run.settings)
         of_best = run.keeps_best and directory.best_checkpoint.is_file()
         checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
         own = ["--arch", run.arch] if "." in run.arch else []
         data = [f"--{name}={given[name]}" for name in ("data.root", "data.source") if given.get(name)]
-        lines = {"evaluate": CommandLine("look closer   ", [checkpoint, *own, *data])}
-        lines["demo"] = CommandLine("try it        ", [checkpoint, *own])
-        commands = [
-            CommandLine(line.label, [*command_words(name), *map(quote, line.words)])
-            for name, line in lines.items()
-            if name in wings.commands()
-        ]
-        return [*wrong, *commands]
+        for name, label, options in (("evaluate", "look closer   ", own + data), ("demo", "try it        ", own)):
+            if name in wings.commands():
+                lines.append(CommandLine(label, [*command_words(name), *map(quote, [checkpoint, *options])]))
+        return lines
 
 
 def mistakes_of(evaluation: Evaluation) -> list[dict[str, int]]:

@@ -8,7 +8,7 @@ recognised (blank, damaged, too large) gets a line that says why, and the exit s
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --json               print machine-readable results, with the probabilities of all classes
-  --show FILE          write a figure of every picture beside the image that the network saw
+  --show FILE          write a figure: each picture beside the image that the network saw, in the order of the table
 
 Examples:
   convblocks predict lightning_logs/maxpool/version_0/checkpoints/last.ckpt seven.png
@@ -16,16 +16,13 @@ Examples:
 """
 
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageOps
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from convblocks.command_line import Parser, refuse_to_overwrite
@@ -36,18 +33,12 @@ from convblocks.handwriting.sight import Pixels, look
 from convblocks.model.restore import TrainedNetwork, load_network
 from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import is_picture
-
-# The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
 from convblocks.run.progress import terminal
 from convblocks.text import as_json, as_shown
 
-# The sheet that --show writes, in pixels: each entry is a caption above two cells, the picture and what was seen of it.
-CELL = 168
-CAPTION = 24
-GAP = 8
+# The sheet that --show writes: pixels of a side of its cells and between them, and pairs of cells in a row.
+CELL, GAP = 176, 8
 COLUMNS = 3
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
@@ -72,14 +63,20 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint cannot be used, or some pictures cannot; the others are done by then.
     """
-    options = parse(arguments)
+    parser = Parser()
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    options = parser.parse_args(arguments)
     trained = load_network(options.checkpoint, options.arch)
     paths = find_pictures(options.pictures)
     if options.show:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        print(as_json(as_record(trained, predictions, problems)))
+        print(as_json([{"picture": str(found.path), "probabilities": dict(found.ranking)} for found in predictions]))
     elif predictions:
         terminal().print(as_table(predictions))
     if options.show and predictions:
@@ -90,16 +87,6 @@ def main(arguments: list[str]) -> None:
         print(printable(f"{as_shown(path)}: {problem}"), file=sys.stderr)
     if problems:
         raise UserError(f"{len(problems)} of {len(paths)} pictures could not be recognised")
-
-
-def parse(arguments: list[str]) -> Namespace:
-    parser = Parser()
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--arch", action="append", default=[])
-    parser.add_argument("pictures", type=Path, nargs="+")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
-    return parser.parse_args(arguments)
 
 
 def find_pictures(paths: Sequence[Path]) -> list[Path]:
@@ -119,15 +106,14 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
     """The predictions, and what is wrong with each picture that cannot be used."""
     predictions: list[Prediction] = []
     problems: dict[Path, str] = {}
-    console = Console(stderr=True)
-    for path in track(paths, "pictures", console=console, transient=True, disable=not console.is_terminal):
+    for path in paths:
         try:
             picture, seen = look(path, trained.image_spec)
         except UserError as error:
             problems[path] = str(error)
             continue
+        picture.thumbnail((CELL - GAP, CELL - GAP))  # many large pictures would not fit into memory
         probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
-        picture.thumbnail((CELL, CELL))  # many large pictures would not fit into memory
         predictions.append(Prediction(path, picture, seen, trained.image_spec.classes, probabilities))
     return predictions, problems
 
@@ -148,57 +134,20 @@ def as_table(predictions: Sequence[Prediction]) -> Table:
     return table
 
 
-def as_record(
-    trained: TrainedNetwork, predictions: Sequence[Prediction], problems: dict[Path, str]
-) -> dict[str, object]:
-    """The results as ``--json`` prints them."""
-    return {
-        "checkpoint": str(trained.path),
-        "arch": trained.arch,
-        "classes": trained.image_spec.classes,
-        "pictures": [
-            {
-                "picture": str(prediction.path),
-                "class": prediction.ranking[0][0],
-                "runner_up": prediction.ranking[1][0],
-                "probabilities": [round(value, 6) for value in prediction.probabilities],
-            }
-            for prediction in predictions
-        ],
-        "problems": {str(path): problem for path, problem in problems.items()},
-    }
-
-
 def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
-    """Write an image that shows each picture beside what the network saw of it, under its name and class.
+    """Write an image that shows each picture beside what the network saw of it, in rows.
 
     Raises:
-        UserError: the file cannot be written, or its suffix is not that of a picture format.
+        UserError: its suffix is not that of a picture format.
     """
     picture_format = Image.registered_extensions().get(path.suffix.lower(), "")
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
-    width, height = 2 * (CELL + GAP), CAPTION + CELL + GAP
-    columns, rows = min(len(predictions), COLUMNS), -(-len(predictions) // COLUMNS)
-    sheet = Image.new("RGB", (columns * width, rows * height), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    sheet = Image.new("RGB", (2 * COLUMNS * CELL, -(-len(predictions) // COLUMNS) * CELL), "white")
     for index, prediction in enumerate(predictions):
         row, column = divmod(index, COLUMNS)
-        left, top = column * width + GAP, row * height
-        draw.text((left, top + 3), caption_of(prediction, font, 2 * CELL), fill="black", font=font)
-        picture = prediction.picture.convert("RGBA")
-        sheet.paste(picture, (left, top + CAPTION), picture)
-        seen = ImageOps.contain(to_picture(prediction.seen), (CELL, CELL), Image.Resampling.NEAREST)
-        sheet.paste(seen, (left + CELL, top + CAPTION))
+        for place, shown in enumerate((prediction.picture, to_picture(prediction.seen)), start=2 * column):
+            cell = ImageOps.contain(shown.convert("RGBA"), (CELL - GAP, CELL - GAP), Image.Resampling.NEAREST)
+            sheet.paste(cell, (place * CELL, row * CELL), cell)
     with atomic_write(path) as file:
         sheet.save(file, picture_format)
-
-
-def caption_of(prediction: Prediction, font: Font, width: int) -> str:
-    """The name of the file, cut to fit into that many pixels, and the predicted class."""
-    best, probability = prediction.ranking[0]
-    name = prediction.path.name.encode(errors="backslashreplace").decode()  # on Linux a name is bytes, not text
-    prediction_text = f": {best} ({in_percent(probability)})"
-    while name != "…" and font.getlength(name + prediction_text) > width:
-        name = f"{name.removesuffix('…')[:-1]}…"
-    return name + prediction_text

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.handwriting.ink import EVERY_NEIGHBOUR, WORKING_SIDE, to_mnist
+from convblocks.handwriting.ink import EVERY_NEIGHBOUR, to_mnist
 from convblocks.pictures.decoding import LARGEST_PICTURE, read_picture, to_pixels
 
 Pixels = NDArray[np.uint8]
@@ -30,11 +30,8 @@ def look(source: Path | bytes, image_spec: ImageSpec, most_pixels: int = LARGEST
     Raises:
         UserError: the picture cannot be read, or shows no digit although the network was trained on MNIST.
     """
-    if image_spec == MNIST:
-        picture = read_picture(source, most_pixels, side=2 * WORKING_SIDE, stretch=True)
-        return picture, to_mnist(picture)[None]
     picture = read_picture(source, most_pixels)
-    return picture, to_pixels(picture, *image_spec.shape)
+    return picture, to_mnist(picture)[None] if image_spec == MNIST else to_pixels(picture, *image_spec.shape)
 
 
 def doubt(seen: Pixels) -> str | None:

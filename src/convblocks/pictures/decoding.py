@@ -4,36 +4,29 @@ A file may be damaged, huge, rotated by Exif, transparent, and in any format.
 """
 
 import io
-import math
-import mmap
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from convblocks.errors import DataError, UserError
 
-# More pixels than any camera takes, and more bytes than those need: such a file is broken, or made to exhaust memory.
+# More pixels than any camera takes: such a file is broken, or made to exhaust memory.
 LARGEST_PICTURE = 150_000_000
-LARGEST_FILE = 500_000_000
 
 # Others are refused: some are programs, which Pillow hands to Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")
-
-# Pillow's modes without colours.
-GREY_MODES = ("1", "L", "LA", "I;16", "I;16B")
 
 # Pillow's modes that are refused: which value is white is unknown, or they have no direct conversion to grey.
 UNSUPPORTED_MODES = ("I", "F", "LAB")
@@ -41,10 +34,10 @@ UNSUPPORTED_MODES = ("I", "F", "LAB")
 # Exif orientations that swap height and width (Exif 2.3, tag 274).
 ON_ITS_SIDE = (5, 6, 7, 8)
 
-# Marks of an orientation in a PNG. It may follow the pixels, and Pillow would decode them to find it there.
-PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"com.adobe.xmp")
+# Formats that have no orientation here: few programs write or heed that of a PNG, and Pillow heeds that of a TIFF.
+UPRIGHT = ("PNG", "TIFF")
 
-# Up to so many files are read without worker processes, which would take longer to start, and without a progress bar.
+# Up to so many files are read without worker processes, which would take longer to start, and without a word.
 FEW = 500
 
 # How many files a worker process takes at a time.
@@ -56,56 +49,38 @@ Result = TypeVar("Result")
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class Header(NamedTuple):
-    """Height and width of a picture when upright, and whether it is grey."""
-
-    height: int
-    width: int
-    grey: bool
-
-
-def read_picture(
-    source: Path | bytes, most_pixels: int = LARGEST_PICTURE, side: int | None = None, stretch: bool = False
-) -> Image.Image:
-    """Read a picture file, or the content of one: upright, with 8 bits per channel.
-
-    Args:
-        source: The file or its content.
-        most_pixels: The largest allowed number of pixels.
-        side: The pixels needed per side: larger JPEGs are then decoded at a fraction of their size.
-        stretch: For 16-bit greys, map the darkest to 0 and the lightest to 255; otherwise 65,535 becomes 255.
+def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Image.Image:
+    """Read a picture file, or the content of one, with so many pixels at most: upright, with 8 bits per channel.
 
     Raises:
         UserError: it is missing, not a picture, damaged, has too many pixels, or pixels of an unsupported kind.
     """
     with _friendly_errors():
-        content = _read_file(source) if isinstance(source, Path) else source
+        content = source.read_bytes() if isinstance(source, Path) else source
         Image.open(io.BytesIO(content), formats=FORMATS).verify()  # checksums, such as PNG's, which decoding ignores
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
         if picture.mode in UNSUPPORTED_MODES:
             raise UserError(f"its pixels (mode {picture.mode}) are not supported: save it as 8-bit grey or RGB")
         if picture.width * picture.height > most_pixels:
             raise UserError(f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down")
-        if side is not None:
-            picture.draft("RGB", (side, side))
-        upright = ImageOps.exif_transpose(picture)
+        upright = picture if picture.format in UPRIGHT else ImageOps.exif_transpose(picture)
         upright.load()
-        return _eight_bits(upright, stretch) if upright.mode.startswith("I;16") else upright
+        if upright.mode.startswith("I;16"):  # Pillow's conversion would clip their values
+            return Image.fromarray(np.rint(np.asarray(upright, dtype=np.float64) / 257).astype(np.uint8))
+        return upright
 
 
-def read_header(path: Path) -> Header:
-    """The header of a picture, whose pixels are not decoded.
+def read_shape(path: Path) -> tuple[int, int, int]:
+    """The shape (C, H, W) of a picture when upright, from its header: C is 1 if it is grey, otherwise 3.
 
     Raises:
-        UserError: it is missing, or not a picture.
+        DataError: it is missing, or not a picture.
     """
-    with _friendly_errors():
-        _check_kind(path)
-        with Image.open(path, formats=FORMATS) as picture:
-            width, height = picture.size
-            if _has_orientation(picture, path) and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
-                width, height = height, width
-            return Header(height, width, picture.mode in GREY_MODES)
+    with _naming(path), _friendly_errors(), Image.open(path, formats=FORMATS) as picture:
+        width, height = picture.size
+        if picture.format not in UPRIGHT and picture.getexif().get(ExifTags.Base.Orientation) in ON_ITS_SIDE:
+            width, height = height, width
+        return 1 if Image.getmodebase(picture.mode) == "L" else 3, height, width
 
 
 def to_pixels(picture: Image.Image, channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -124,9 +99,10 @@ def read_pixels(path: Path, shape: Sequence[int]) -> NDArray[np.uint8]:
     """The pixels of a picture file, scaled to the shape (C, H, W): uint8.
 
     Raises:
-        UserError: see ``read_picture``.
+        DataError: see ``read_picture``.
     """
-    return to_pixels(read_picture(path), *shape)
+    with _naming(path):
+        return to_pixels(read_picture(path), *shape)
 
 
 def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -135,7 +111,7 @@ def to_picture(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     """Turn a UserError into a DataError that names the picture."""
     try:
         yield
@@ -150,53 +126,19 @@ def _friendly_errors() -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Image.DecompressionBombError as error:
-        raise UserError("it is far too large: scale it down") from error
     except UnidentifiedImageError as error:
         raise UserError("it is not a picture of a known format") from error
-    except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror or error})") from error
     except Exception as error:  # Pillow raises many types for damaged files
-        raise UserError(f"it is damaged ({error})") from error
+        raise UserError(f"it cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _check_kind(path: Path) -> None:
-    """Refuse files such as pipes, which could block forever."""
-    if path.exists() and not (path.is_file() or path.is_dir()):  # opening a folder raises its own error
-        raise UserError("it is not a regular file")
-
-
-def _has_orientation(picture: Image.Image, path: Path) -> bool:
-    """Whether there may be an Exif orientation that Pillow's size does not account for yet."""
-    if picture.format == "PNG":
-        content = _read_file(path)
-        return any(mark in content for mark in PNG_ORIENTATION)
-    return picture.format != "TIFF"
-
-
-def _read_file(path: Path) -> bytes:
-    _check_kind(path)
-    with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise UserError("it is too large for a picture")
-    return content
-
-
-def _eight_bits(picture: Image.Image, stretch: bool) -> Image.Image:
-    """A 16-bit grey picture with 8 bits; Pillow's conversion would clip its values."""
-    values = np.asarray(picture, dtype=np.float64)
-    low, high = (float(values.min()), float(values.max())) if stretch else (0.0, 65535.0)
-    return Image.fromarray(np.rint(255 * (values - low) / max(high - low, 1)).astype(np.uint8))
-
-
-def read_headers(paths: Sequence[Path]) -> list[Header]:
-    """The header of each picture, which is not decoded.
+def read_shapes(paths: Sequence[Path]) -> list[tuple[int, int, int]]:
+    """The shape (C, H, W) of each picture, from its header.
 
     Raises:
         DataError: a picture cannot be read.
     """
-    return _for_all(paths, lambda _, path: read_header(path), f"Looking at {len(paths):,} pictures")
+    return list(_for_all(paths, read_shape, f"Looking at {len(paths):,} pictures"))
 
 
 def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
@@ -205,71 +147,50 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
     Raises:
         DataError: a picture cannot be read.
     """
-    # Shared with the processes, which write into it. Unlike torch's shared tensors, it takes no space in /dev/shm.
-    try:
-        memory = mmap.mmap(-1, len(paths) * math.prod(shape))
-    except OSError as error:
-        raise DataError(f"there is no memory for {len(paths):,} pictures ({error.strerror})") from error
-    images = torch.frombuffer(memory, dtype=torch.uint8).view(len(paths), *shape)
-    pixels = images.numpy()
-
-    def read(index: int, path: Path) -> None:
-        pixels[index] = read_pixels(path, shape)
-
-    _for_all(paths, read, f"Decoding {len(paths):,} pictures")
+    images = torch.empty(len(paths), *shape, dtype=torch.uint8)
+    decoded = _for_all(paths, partial(read_pixels, shape=shape), f"Decoding {len(paths):,} pictures")
+    for image, pixels in zip(images.numpy(), decoded, strict=True):
+        image[:] = pixels
     return images
 
 
-class _Chunks(Dataset[tuple[list[Result], str]]):
-    """Groups of pictures, each read by one process: the results of ``read(index, path)``, and an error message or "".
+class _Reader(Dataset[Result | DataError]):
+    """What ``read`` returns for each picture; an error too is returned: one raised in a worker loses its message."""
 
-    Threads would be slower at small pictures, most of whose time is spent in Python.
-    """
-
-    def __init__(self, paths: Sequence[Path], read: Callable[[int, Path], Result]) -> None:
+    def __init__(self, paths: Sequence[Path], read: Callable[[Path], Result]) -> None:
         self.paths = paths
         self.read = read
 
     def __len__(self) -> int:
-        return -(-len(self.paths) // CHUNK)
+        return len(self.paths)
 
-    def __getitem__(self, chunk: int) -> tuple[list[Result], str]:
-        results = []
-        for index, path in enumerate(self.paths[chunk * CHUNK :][:CHUNK], chunk * CHUNK):
-            try:
-                with naming(path):
-                    results.append(self.read(index, path))
-            except DataError as error:
-                return [], str(error)
-        return results, ""
+    def __getitem__(self, index: int) -> Result | DataError:
+        try:
+            return self.read(self.paths[index])
+        except DataError as error:
+            return error
 
 
-def _for_all(paths: Sequence[Path], read: Callable[[int, Path], Result], title: str) -> list[Result]:
-    """The results of all pictures, on all cores; shows a progress bar on a terminal, elsewhere a line."""
-    many = len(paths) > FEW
-    chunks = _Chunks(paths, read)
-    # Only with fork: a spawned process would repeat all imports, and run the user's script again.
-    cores = len(os.sched_getaffinity(0)) if many and sys.platform == "linux" else 1
-    workers = min(cores, len(chunks)) if cores > 1 else 0
+def _for_all(paths: Sequence[Path], read: Callable[[Path], Result], title: str) -> Iterator[Result]:
+    """The results for all pictures, on all cores; if they are many, the title is printed.
+
+    Processes, as threads would be slower at small pictures, most of whose time is spent in Python.
+    """
+    workers = 0
+    if len(paths) > FEW:
+        print(title, file=sys.stderr)
+        # Only with fork: a spawned process would repeat all imports, and run the user's script again.
+        workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
     loader = DataLoader(
-        chunks,
-        batch_size=None,
+        _Reader(paths, read),
+        batch_size=CHUNK,
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
-        collate_fn=lambda chunk: chunk,  # unchanged
+        collate_fn=list,
         generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
     )
-    read_chunks = iter(loader)  # forks, before the progress bar starts a thread
-    console = Console(stderr=True)
-    if many and not console.is_terminal:
-        console.print(title)
-    hidden = not (many and console.is_terminal)
-    results = []
-    try:
-        for part, problem in track(read_chunks, title, len(chunks), console=console, transient=True, disable=hidden):
-            if problem:
-                raise DataError(problem)
-            results += part
-    except RuntimeError as error:  # torch's message names the process
-        raise DataError(f"a process that decoded pictures died, perhaps out of memory: {error}") from error
-    return results
+    for chunk in loader:
+        for result in chunk:
+            if isinstance(result, DataError):
+                raise DataError(str(result))  # raising it would make a cycle that keeps the processes
+            yield result

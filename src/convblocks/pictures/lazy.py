@@ -1,21 +1,18 @@
 """Pictures that are decoded batch by batch, as they are needed, where all of them would not fit into memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from convblocks.pictures.decoding import naming, read_pixels
-
-CPU = torch.device("cpu")
+from convblocks.pictures.decoding import read_pixels
 
 
 class LazyImages(Tensor):
@@ -38,7 +35,7 @@ class LazyImages(Tensor):
     # Otherwise torch would turn the results of operations into objects of this class.
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
-    def __new__(cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device = CPU) -> "LazyImages":
+    def __new__(cls, paths: Sequence[Path], shape: tuple[int, ...], device: torch.device | None = None) -> "LazyImages":
         size = (len(paths), *shape)
         images: LazyImages = Tensor._make_wrapper_subclass(cls, size, dtype=torch.uint8, device=device)
         images.paths = paths
@@ -48,16 +45,11 @@ class LazyImages(Tensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, operation: Callable[..., Any], types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        args, kwargs = tree_map_only(cls, cls._all, (args, kwargs or {}))
+        args, kwargs = tree_map_only(cls, lambda images: next(images.split(len(images))), (args, kwargs or {}))
         return operation(*args, **kwargs)
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"LazyImages({tuple(self.shape)})"
-
-    @property
-    def nbytes(self) -> int:  # type: ignore[override]
-        """The memory that they take, as of any tensor: none."""
-        return 0
 
     def to(self, device: torch.device) -> Tensor:  # type: ignore[override]
         """The same pictures, whose images will be put on that device."""
@@ -65,11 +57,9 @@ class LazyImages(Tensor):
 
     def __getitem__(self, chosen: Any) -> Tensor:
         """A slice or a tensor of indices chooses pictures; an index decodes one, (C, H, W)."""
-        if isinstance(chosen, int):  # in this thread, as worker processes of torch's DataLoader have no others
-            image = torch.empty(self.shape[1:], dtype=torch.uint8)
-            _decode_into(image.numpy(), self.paths[chosen])
-            return image.to(self.device)
         indices = torch.arange(len(self))[chosen.cpu() if isinstance(chosen, Tensor) else chosen]
+        if not indices.ndim:
+            return self.index_select(0, indices[None])[0]
         return LazyImages([self.paths[index] for index in indices.tolist()], self.shape[1:], self.device)
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
@@ -87,31 +77,10 @@ class LazyImages(Tensor):
         Raises:
             DataError: a picture can no longer be read.
         """
-        started = chain(map(self._start, parts), [None])
-        return (_finished(self.device, *part) for part, _ in pairwise(started) if part)
-
-    def _all(self) -> Tensor:
-        return self.index_select(0, torch.arange(len(self)))
-
-    def _start(self, part: Tensor) -> tuple[Tensor, list[Future[None]]]:
-        """The images of a part, which are complete when the futures are done."""
-        paths = [self.paths[index] for index in part.tolist()]
-        images = torch.empty(len(paths), *self.shape[1:], dtype=torch.uint8)
-        return images, [_threads().submit(_decode_into, *one) for one in zip(images.numpy(), paths, strict=True)]
-
-
-def _finished(device: torch.device, images: Tensor, decoding: list[Future[None]]) -> Tensor:
-    for future in decoding:
-        future.result()
-    return images.to(device)
-
-
-def _decode_into(pixels: NDArray[np.uint8], path: Path) -> None:
-    with naming(path):
-        pixels[:] = read_pixels(path, pixels.shape)
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Threads rather than processes: Pillow releases the GIL, and pixels need not be sent."""
-    return ThreadPoolExecutor()
+        # Threads rather than processes: Pillow releases the GIL, and pixels need not be sent.
+        decode = partial(read_pixels, shape=self.shape[1:])
+        with ThreadPoolExecutor() as threads:
+            started = (threads.map(decode, [self.paths[index] for index in part.tolist()]) for part in parts)
+            for images, _ in pairwise(chain(started, [iter(())])):
+                pixels = np.array(list(images), dtype=np.uint8).reshape(-1, *self.shape[1:])
+                yield torch.from_numpy(pixels).to(self.device)

@@ -18,7 +18,7 @@ from tests.scripts import run_benchmark
 def test_the_folder_holds_mnists_first_digits_in_their_order_and_is_decoded(tmp_path: Path, digits: ImageSets) -> None:
     write_pictures(tmp_path, 120)
     keep_decoded(tmp_path)
-    assert kept_file(tmp_path, None).is_file()
+    assert kept_file(tmp_path).is_file()
     files = PictureFolder(tmp_path).load()
     assert torch.equal(files.train.images, digits.train.images[:120])
     assert torch.equal(files.train.labels, digits.train.labels[:120])
