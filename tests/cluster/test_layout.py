@@ -42,7 +42,7 @@ def test_as_many_processes_as_devices_are_accepted(
     ("devices", "nodes", "environment", "message"),
     [
         (1, 1, {"SLURM_NTASKS": "2"}, "this job has 2 tasks, but python was started without srun: put srun before it"),
-        (2, 1, srun(4, nodes=2), "srun started 4 tasks, .* is 2 and .* 1: write --trainer.devices 2 --trainer.num_nodes 2"),
+        (2, 1, srun(4, nodes=2), "srun started 4 tasks, .* is 2 and .* 1: write --trainer.devices 2"),
         (2, 1, srun(1), "srun started 1 task, .* write --trainer.devices 1 --trainer.num_nodes 1, or start as many"),
         (1, 1, srun(1) | {"SLURM_STEP_NUM_TASKS": "4"}, "srun started 4 tasks, but"),
         (4, 1, srun(4, nodes=2), "write --trainer.devices 2 --trainer.num_nodes 2"),
