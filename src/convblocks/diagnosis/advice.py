@@ -56,8 +56,8 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
             return Diagnosis(f"Too few steps: {after}.", more)
         if is_falling(result):
             return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", option("--lr", 10 * lr))
-        nothing = Diagnosis(f"It has learned next to nothing: {after}.", option("--lr", lr / 3))
-        return half_dead_layers(dead, lr) or nothing
+        too_little = Diagnosis(f"It has learned next to nothing: {after}.", option("--lr", lr / 3))
+        return half_dead_layers(dead, lr) or too_little
     standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(result.facts["images"]["test"], 1))
     if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
         return Diagnosis(f"It overfits: it classifies {both}.", (*(more if is_short else ()), *movements(run)))
