@@ -7,17 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Hooks on all modules. torch 2.6 has no function that tells whether there are any.
-GLOBAL_HOOKS: list[dict[int, Any]] = [
-    nn.modules.module._global_forward_hooks,
-    nn.modules.module._global_forward_pre_hooks,
-    nn.modules.module._global_backward_hooks,
-    nn.modules.module._global_backward_pre_hooks,
-]
-
 
 class Sequential(nn.Sequential):
-    """An nn.Sequential with short cuts; modules with hooks are called as usual, in their place.
+    """An nn.Sequential with short cuts; modules with hooks of their own are called as usual, in their place.
 
     - ReLU before MaxPool2d is moved after it. The maximum of a window, rectified, is the maximum of its rectified
       values, the first of equal values gets the gradient either way, and if all are negative none does. (A zero may
@@ -33,7 +25,7 @@ class Sequential(nn.Sequential):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
         is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, Sequential)
-        if not is_usual or any(GLOBAL_HOOKS) or torch.compiler.is_compiling():
+        if not is_usual or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
         return self._take_short_cuts(args[0])
 
