@@ -54,8 +54,8 @@ def three_steps(options: dict[str, Any], frozen_from: int, fast: bool) -> list[T
 @pytest.mark.parametrize("frozen_from", [0, 1, 3])
 def test_adam_steps_as_torchs(options: dict[str, Any], frozen_from: int) -> None:
     ends = [three_steps({"fused": True} | options, frozen_from, fast) for fast in (False, True)]
-    for one, other in zip(*ends, strict=True):
-        assert_same_bits(one, other)
+    for slow, fast in zip(*ends, strict=True):
+        assert_same_bits(slow, fast)
 
 
 @pytest.fixture

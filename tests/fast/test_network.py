@@ -21,10 +21,10 @@ INTEGERS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat
 VALUES = torch.tensor([-2.0, -1.0, -0.0, 0.0, 1.0, 3.0, float("inf"), float("-inf"), float("nan")])
 
 
-def assert_same_bits(one: Tensor, other: Tensor) -> None:
-    assert one.dtype == other.dtype
-    integers = INTEGERS[one.dtype]
-    assert torch.equal(one.detach().contiguous().view(integers), other.detach().contiguous().view(integers))
+def assert_same_bits(first: Tensor, second: Tensor) -> None:
+    assert first.dtype == second.dtype
+    integers = INTEGERS[first.dtype]
+    assert torch.equal(first.detach().contiguous().view(integers), second.detach().contiguous().view(integers))
 
 
 def fast_copy(plain: nn.Module) -> nn.Module:
@@ -70,9 +70,9 @@ def test_a_networks_logits_and_gradients_keep_their_bits(
             logits = network(images)
             loss = nn.functional.cross_entropy(logits, targets)
         results.append((logits, *torch.autograd.grad(loss, list(network.parameters()))))
-    for one, other in zip(*results, strict=True):
-        assert one.abs().sum() > 0
-        assert_same_bits(one, other)
+    for slow, fast in zip(*results, strict=True):
+        assert slow.abs().sum() > 0
+        assert_same_bits(slow, fast)
 
 
 def test_relu_works_in_place_and_after_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
