@@ -1,6 +1,5 @@
 """Loggers beside TensorBoard's: the same metrics and settings, and one curve, however often a run is resumed."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -30,18 +29,19 @@ def assert_one_curve_after_a_resume(
         assert dict(curve(tag)) == pytest.approx(dict(shown[tag]))
 
 
-def test_two_csv_loggers(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_loggers_of_a_kind(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = ["first", "second"]
+    versions = [RunDirectory("version_0", Path(folder)) for folder in folders]
 
     def curve(tag: str) -> Curve:
-        written = [Path(folder, "lightning_logs/version_0/metrics.csv").read_text() for folder in folders]
-        assert written[0] == written[1]
-        return [(int(row["step"]), float(row[tag])) for row in csv.DictReader(written[0].splitlines()) if row[tag]]
+        first, second = (curves(version)[tag] for version in versions)
+        assert first == second
+        return first
 
-    flags = [option for folder in folders for option in (f"{LOGGER}+=CSVLogger", f"{LOGGER}.save_dir={folder}")]
+    flags = [option for folder in folders for option in (f"{LOGGER}+=TensorBoardLogger", f"{LOGGER}.save_dir={folder}")]
     assert_one_curve_after_a_resume(flags, monkeypatch, curve)
-    (version,) = Path("first/lightning_logs").iterdir()
-    assert "trainer.limit_train_batches: 20" in (version / "hparams.yaml").read_text()
+    assert [path.name for folder in folders for path in Path(folder, "lightning_logs").iterdir()] == ["version_0"] * 2
+    assert "trainer.limit_train_batches: 20" in (versions[0].path / "hparams.yaml").read_text()
 
 
 # Of mlflow's own: it uses what its dependencies deprecate.

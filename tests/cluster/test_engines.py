@@ -29,7 +29,7 @@ ENGINE = ["--trainer.plugins", "engine.Engine"]
 IN_STRATEGY = ["--trainer.strategy.cluster_environment", "engine.Engine"]
 TOGETHER = [*ENGINE, "--trainer.strategy", "ddp", "--trainer.devices", "1"]
 
-# The last of four tasks on two nodes, started by something else than srun, which check_layout refuses.
+# The last of four tasks on two nodes, started by something else than srun, which layout.check refuses.
 TASK = {
     **{"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "7"},
     **{"SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1", "SLURMD_NODENAME": "node2"},
@@ -137,7 +137,7 @@ def test_a_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Cal
 def test_without_slurm_nothing_is_read_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
     scontrol = Mock()
     monkeypatch.setattr(subprocess, "run", scontrol)
-    layout.check_layout(1, 1, TASK | OFF)
+    layout.check({"trainer": {}}, TASK | OFF)
     assert not slurm.is_further_process(TASK | OFF, of_all_machines=True)
     assert launcher.launcher_of_several(srun(4, SLURM_STEP_NUM_TASKS="4") | OFF) is None
     slurm.requeue(TASK | OFF)

@@ -1,14 +1,21 @@
 """What is called a collapse: only that from which a run cannot recover."""
 
-import math
+from typing import Any
 
 import pytest
 import torch
 
-from convblocks.diagnosis.collapse import ConstantAnswer, collapsed_in, constant_answer_to, has_collapsed, is_falling
+from convblocks.diagnosis.collapse import collapsed_in, constant_loss, has_collapsed, is_falling
+from convblocks.run.result import Row, RunResult
 from tests.made_up import course, result
 
-CHANCE, CONSTANT = 0.149, ConstantAnswer(0.149, math.log(10))
+DIGITS = torch.arange(10)
+
+
+def ended(*rows: Row, **facts: Any) -> RunResult:
+    """A run with these epochs, and the metrics of the last one."""
+    hparams = {"loss": "cross_entropy"}
+    return result("mlp", 0, 0.1, epochs=rows, final=rows[-1], hparams=hparams, facts={"chance": 0.149} | facts)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ def test_a_run_has_collapsed_if_it_learned_nothing_and_cannot_recover(
     collapsed: bool, changed: dict[str, float]
 ) -> None:
     row = {"step": 200, "train/acc": 0.1, "train/loss": 2.31, "test/acc": 0.1, "dead/relu2": 0.5} | changed
-    assert has_collapsed([row], row, CHANCE, CONSTANT, 10) == collapsed
+    assert has_collapsed(ended(row), DIGITS) == collapsed
 
 
 @pytest.mark.parametrize(
@@ -41,18 +48,18 @@ def test_a_run_has_collapsed_if_it_learned_nothing_and_cannot_recover(
     ],
 )
 def test_a_loss_that_falls_for_five_epochs_is_no_collapse(losses: list[float], falls: bool) -> None:
-    rows = [{"step": 1000, "train/acc": 0.1, "train/loss": loss} for loss in losses]
-    assert is_falling(losses) == falls
-    assert has_collapsed(rows, rows[-1] | {"test/acc": 0.1}, CHANCE, CONSTANT, 10) == (not falls)
+    rows = [{"step": 1000, "train/acc": 0.1, "test/acc": 0.1, "train/loss": loss} for loss in losses]
+    assert is_falling(ended(*rows)) == falls
+    assert has_collapsed(ended(*rows), DIGITS) == (not falls)
 
 
 def test_images_of_other_shares_have_other_chances() -> None:
     """Of the test images nine in ten are of one class, of the training images half."""
     row = {"step": 300, "train/acc": 0.85, "train/loss": 3.0, "test/acc": 0.85}
-    assert not has_collapsed([row], row, 0.904, ConstantAnswer(0.52, None), 2)
-    assert has_collapsed([row | {"train/acc": 0.51}], row, 0.904, ConstantAnswer(0.52, None), 2)
-    row["test/acc"] = 0.5
-    assert has_collapsed([row | {"train/acc": 0.95}], row, 0.52, ConstantAnswer(0.952, 0.2), 2)
+    half, mostly = torch.tensor([0, 1]), torch.tensor([0] * 19 + [1])
+    assert not has_collapsed(ended(row, chance=0.904), half)
+    assert has_collapsed(ended(row | {"train/acc": 0.51}, chance=0.904), half)
+    assert has_collapsed(ended(row | {"test/acc": 0.5, "train/acc": 0.95}, chance=0.52), mostly)
 
 
 @pytest.mark.parametrize(
@@ -66,18 +73,11 @@ def test_images_of_other_shares_have_other_chances() -> None:
     ],
 )
 def test_a_run_collapsed_in_the_epoch_since_which_it_is_at_chance(accuracies: tuple[float, ...], epoch: int) -> None:
-    assert collapsed_in(result("maxpool", 0, accuracies[-1], epochs=course(*accuracies)), CHANCE) == epoch
+    assert collapsed_in(ended(*course(*accuracies))) == epoch
 
 
-def test_a_collapse_within_an_epoch_is_that_epochs() -> None:
-    within = [{"epoch": 1, "step": step, "val/acc": score, "seconds": 1.0} for step, score in ((100, 0.8), (900, 0.1))]
-    assert collapsed_in(result("mlp", 0, 0.1, epochs=course(0.1, 0.1), evaluations=tuple(within)), CHANCE) == 1
-
-
-def test_the_loss_of_the_best_constant_answer_is_that_of_the_shares_of_the_classes() -> None:
+def test_the_loss_of_a_constant_predictor_is_that_of_the_frequencies_of_the_classes() -> None:
+    frequencies = torch.tensor([0.75, 1e-9, 0.25])
     labels = torch.tensor([0, 0, 0, 2])
-    shares = torch.tensor([0.75, 1e-9, 0.25])
-    expected = torch.nn.functional.cross_entropy(shares.log().expand(4, 3), labels)
-    found = constant_answer_to(labels, is_cross_entropy=True)
-    assert (found.loss, found.accuracy) == pytest.approx((float(expected), 0.76), abs=1e-5)
-    assert constant_answer_to(labels, is_cross_entropy=False).loss is None
+    expected = torch.nn.functional.cross_entropy(frequencies.log().expand(4, 3), labels)
+    assert constant_loss(labels) == pytest.approx(float(expected), abs=1e-5)

@@ -40,7 +40,7 @@ def counted(network: nn.Module, images: Tensor) -> dict[str, float]:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_shares_are_those_of_looking_at_each_unit(images: Tensor, arch: str) -> None:
-    """However the images are cut into batches, and with the short cuts of training."""
+    """However the images are cut into batches, and with the short cut of training."""
     torch.manual_seed(0)
     network = build_network(arch).eval()
     for name, parameter in network.named_parameters():

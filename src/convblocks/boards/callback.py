@@ -15,8 +15,8 @@ from convblocks.text import flatten
 def make(run: Run) -> "Boards":
     """For every run; on a resume the loggers that a user adds continue their own runs."""
     if run.config.resume:
-        ids = loggers.read_runs(run.directory.loggers)
-        run.trainer_arguments["logger"] = loggers.with_runs(run.trainer_arguments["logger"], ids)
+        given = run.trainer_arguments["logger"]
+        run.trainer_arguments["logger"] = loggers.with_runs(given, run.directory.loggers)
     return Boards()
 
 
@@ -24,27 +24,23 @@ class Boards(RunCallback):
     """Starts a run's loggers, and shows its result in TensorBoard."""
 
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
-        """Start the loggers; those that a user adds continue from the first step that is logged again."""
+        """Start the loggers, TensorBoard's from the first step that is logged again."""
         directory = run.directory
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
             run.board = RunTensorBoardLogger(directory, run.first_step, tests_once=run.evaluation_split != "test")
             run.trainer.loggers = [run.board, *added]
-        if run.is_rank_zero and added and directory.loggers.is_file():
-            loggers.continue_runs(added, flatten(run.settings), run.first_step)
-        elif run.is_rank_zero and added:
+        if run.is_rank_zero and added and not directory.loggers.is_file():
             loggers.begin(added, directory.loggers, flatten(run.settings))
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values and, of image classifiers, the figures."""
         if isinstance(run.board, RunTensorBoardLogger):
             classification, step = classification_of(run), int(result.epochs[-1]["step"])
-            hidden: tuple[str, ...] = ()
-            if classification:  # final values are those of the test, or of an evaluation in its place
-                hidden = (DEAD,) if run.evaluation_split == "test" else (DEAD, TRAINING, "val/")
+            hidden = (DEAD, TRAINING, "val/") if classification else ()
             final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
             run.board.log_results(run.settings, final, step)
             if classification and (evaluation := classification.evaluation):
                 trained, images = classification.trained, classification.data.test.images
-                write_evaluation(run.board.experiment, run.directory, trained, images, evaluation, step)
+                write_evaluation(run.board.experiment, trained, images, evaluation, step)
         return result

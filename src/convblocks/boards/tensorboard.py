@@ -4,18 +4,13 @@ TensorBoard sorts tags by name and opens the first two of the groups that they f
 validation images, ``train`` and ``val``. The groups of this file come after these.
 """
 
-import shlex
-import sys
-import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
+from typing import Any
 
-import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from convblocks.figures.tensorboard import VISUALS, tag_when_done
 from convblocks.model.evaluation import Evaluation
@@ -27,17 +22,6 @@ from convblocks.text import flatten
 # Dead units and speed.
 VITALS = "vitals"
 
-# Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
-LAYOUT = {
-    "training and evaluation": {
-        "loss": ["Multiline", ["^train/loss$", "^(val|test)/loss$"]],
-        "accuracy": ["Multiline", ["^train/acc$", "^(val|test)/acc$"]],
-    }
-}
-
-# Settings of where and how a run is computed.
-NO_COLUMNS = ("threads", "data.root", "data.eval_batch_size")
-
 
 class RunTensorBoardLogger(TensorBoardLogger):
     """TensorBoard's logger of a run, with the curves of loss and accuracy first.
@@ -47,7 +31,7 @@ class RunTensorBoardLogger(TensorBoardLogger):
     Args:
         directory: Of the run.
         purge_step: The first step that is logged again if the run was begun before.
-        tests_once: Whether test metrics are final values, not curves.
+        tests_once: Whether test metrics are final values, which ``log_results`` gets, and no curves.
     """
 
     def __init__(self, directory: RunDirectory, purge_step: int, tests_once: bool) -> None:
@@ -57,32 +41,26 @@ class RunTensorBoardLogger(TensorBoardLogger):
         self.tests_once = tests_once
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        # Lightning's own is an int; one that a module logs is a float here.
-        shown = {name: value for name, value in metrics.items() if name != "epoch" or not isinstance(value, int)}
-        super().log_metrics({self._tag_of(name): value for name, value in shown.items()}, step)
+        shown = {tag_of(name): value for name, value in metrics.items() if not self._hides(name)}
+        super().log_metrics(shown, step)
 
     def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
         """Write final values, and the run's row of the HParams tab."""
         final = {tag_when_done(name): results[name] for name in sorted(results)}
-        if not self.tests_once:  # otherwise trainer.test has logged them
-            self.log_metrics(final, step)
-        for part in hparams(columns(settings), final):
-            self.experiment._get_file_writer().add_summary(part, step)
+        self.log_hyperparams(columns(settings), final, step)
 
-    def _tag_of(self, metric: str) -> str:
-        return tag_when_done(metric) if self.tests_once and metric.startswith("test/") else tag_of(metric)
+    def _hides(self, metric: str) -> bool:
+        return metric == "epoch" or (self.tests_once and metric.startswith("test/"))
 
 
-def columns(settings: Settings) -> dict[str, str | int | float]:
+def columns(settings: Settings) -> dict[str, Any]:
     """The settings for the HParams tab, flat: those of the Trainer only where they differ from its defaults.
 
     TensorBoard takes the columns from one of the runs, so all the others are there: they may differ in another run.
     """
     defaults = parser().get_defaults().trainer
     changed = {name: value for name, value in settings["trainer"].items() if value != defaults.get(name)}
-    options = flatten(settings | {"trainer": changed})
-    shown = {option: value for option, value in options.items() if option not in NO_COLUMNS}
-    return {option: value if isinstance(value, str | int | float) else str(value) for option, value in shown.items()}
+    return flatten(settings | {"trainer": changed})
 
 
 def tag_of(metric: str) -> str:
@@ -93,9 +71,9 @@ def tag_of(metric: str) -> str:
 
 
 def write_evaluation(
-    writer: SummaryWriter, run: RunDirectory, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
+    writer: SummaryWriter, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
 ) -> None:
-    """Write the figure of a network's answers to images (N, C, H, W), its graph, and the run's command and settings."""
+    """Write the figure of a network's answers to images (N, C, H, W), and its calibration error."""
     # Imports matplotlib, which is slow and which only finished runs need.
     from convblocks.figures.measures import calibration_error
     from convblocks.figures.panels import evaluation_panels, figure_of, first_layer
@@ -106,14 +84,3 @@ def write_evaluation(
         panels.append(filters)
     writer.add_figure(f"{VISUALS}/evaluation", render(partial(figure_of, *panels)), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
-    # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.
-    with warnings.catch_warnings(), suppress(Exception):
-        warnings.simplefilter("ignore")
-        writer.add_graph(trained.network, trained.image_spec.normalize(images[:1]))
-    writer.add_text("run", _command_and_settings(run), step)
-    writer.add_custom_scalars(LAYOUT)
-
-
-def _command_and_settings(run: RunDirectory) -> str:
-    settings = yaml.safe_dump(run.read_config(), sort_keys=False)
-    return "".join(f"    {line}\n" for line in [shlex.join(sys.argv), "", *settings.splitlines()])

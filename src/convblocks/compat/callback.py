@@ -15,7 +15,6 @@ from lightning.pytorch.callbacks import (
 
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
-from convblocks.model import class_specs
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.final_evaluation import classification_of
@@ -32,7 +31,8 @@ def make(run: Run) -> "Compatibility":
     Raises:
         UsageError: LearningRateFinder with a schedule on which it has no effect.
     """
-    if run.module.hparams.get("lr_scheduler") == "onecycle" and _has(run, LearningRateFinder):
+    finds = "LearningRateFinder" in str(run.settings["trainer"].get("callbacks"))  # none is made yet
+    if finds and run.module.hparams.get("lr_scheduler") == "onecycle":
         raise UsageError("LearningRateFinder has no effect on onecycle, which is built before it, with --lr")
     return Compatibility(run)
 
@@ -95,10 +95,3 @@ def _follow(trainer: Trainer, module: LightningModule) -> None:
         if average is not None and average.n_averaged == 0:
             average.update_parameters(module)  # a first update only copies
             average.n_averaged.zero_()
-
-
-def _has(run: Run, kind: type) -> bool:
-    """Whether the user's callbacks, which are not made yet, have one of this kind."""
-    given = run.settings["trainer"].get("callbacks") or []
-    found = [class_specs.import_class(spec["class_path"]) for spec in (given if isinstance(given, list) else [given])]
-    return any(isinstance(one, type) and issubclass(one, kind) for one in found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,16 +30,13 @@ def watch_relus(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iter
         nonlocal unit_dimension
         unit_dimension = 1 if isinstance(layer, _ConvNd) else -1
 
-    def hook_of(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def note_output(relu: nn.Module, inputs: Any, output: Tensor) -> None:
-            note(name, output.movedim(unit_dimension, 0) if output.ndim > 1 else output.reshape(1, -1))
-
-        return note_output
+    def note_output(name: str, relu: nn.Module, inputs: Any, output: Tensor) -> None:
+        note(name, output.movedim(unit_dimension, 0) if output.ndim > 1 else output.reshape(1, -1))
 
     with ExitStack() as stack:
         layers = [module for module in network.modules() if isinstance(module, LAYERS)]
         handles = [layer.register_forward_hook(note_layer) for layer in layers]
-        handles += [relu.register_forward_hook(hook_of(name)) for name, relu in relus_of(network).items()]
+        handles += [relu.register_forward_hook(partial(note_output, name)) for name, relu in relus_of(network).items()]
         for handle in handles:
             stack.enter_context(handle)
         yield

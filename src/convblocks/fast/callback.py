@@ -2,7 +2,7 @@
 
 It skips what Lightning and torch do that nobody asked for, and leaves it to them wherever somebody has:
 
-- All runs: hooks that no callback or module overrides are not called, and there is no profiler (``lightning.py``).
+- All runs: hooks that no callback or module overrides are not called (``lightning.py``).
 - Image classifiers: a step of automatic optimization is four calls (``step.py``), Adam passes its tensors to the fused
   kernel directly and freed memory stays in the process (``lightning.py``), ReLU follows MaxPool instead of the other
   way round (``network.py``), and several processes send each gradient without copies (``lightning.py``).
@@ -10,18 +10,17 @@ It skips what Lightning and torch do that nobody asked for, and leaves it to the
 
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from convblocks.data.module import ImageDataModule
-from convblocks.fast.lightning import FastClassifier, NoProfiler, keep_freed_memory, skip_idle_hooks, speed_up_gradients
+from convblocks.data.module import ImageDataModule, MNISTDataModule
+from convblocks.fast.lightning import FastClassifier, keep_freed_memory, skip_idle_hooks, speed_up_gradients
 from convblocks.fast.network import speed_up_network
 from convblocks.fast.step import speed_up_steps
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.run import Run
 
-# The hooks of a data module that change batches after the loader.
-TRANSFERS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+# Their batches need nothing that Lightning does after the loader; a subclass may ask for it in a hook.
+DATA = (ImageDataModule, MNISTDataModule)
 
 
 def add_option(parser: ArgumentParser) -> None:
@@ -32,17 +31,15 @@ def add_option(parser: ArgumentParser) -> None:
 
 def make(run: Run) -> "Fast | None":
     """For every run, unless it is turned off."""
-    if not run.config.options["fast"]:
-        return None
-    run.trainer_arguments["profiler"] = NoProfiler()
-    return Fast()
+    return Fast() if run.config.options["fast"] else None
 
 
 class Fast(RunCallback):
     """Swaps classes of the module, its network and its optimizer for faster ones before training."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit" or type(pl_module) is not ImageClassifier or not _feeds_as_it_is(trainer):
+        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
+        if stage != "fit" or type(pl_module) is not ImageClassifier or type(data) not in DATA:
             return
         keep_freed_memory()
         speed_up_gradients(trainer, pl_module)
@@ -52,9 +49,3 @@ class Fast(RunCallback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         skip_idle_hooks(trainer, pl_module)
-
-
-def _feeds_as_it_is(trainer: Trainer) -> bool:
-    """Whether batches come from this project's loaders, and no hook changes them on the way to the device."""
-    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
-    return isinstance(data, ImageDataModule) and not any(is_overridden(hook, data) for hook in TRANSFERS)

@@ -1,13 +1,11 @@
 """Training without needless work at every step, in Lightning's loop and in the memory allocator."""
 
 import ctypes
-from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -17,8 +15,6 @@ from convblocks.data.loader import Batch
 from convblocks.fast._adam import speed_up_optimizer
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import SYNCHRONIZED
-
-NOTHING = nullcontext()
 
 # The hooks that Lightning calls at every step, on each callback and on the module.
 STEP_HOOKS = (
@@ -44,13 +40,6 @@ NEVER = -1
 class FastClassifier(ImageClassifier):
     """A classifier with less overhead in Lightning's loop."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Skip nn.Module's checks for the name of the running hook, which Lightning sets many times a step."""
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return super().training_step(batch, batch_idx)
 
@@ -61,10 +50,6 @@ class FastClassifier(ImageClassifier):
         optimizer = super().make_optimizer()
         speed_up_optimizer(optimizer)
         return optimizer
-
-    def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
-        """Do nothing: neither data module nor classifier has this hook."""
-        return batch
 
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
@@ -77,22 +62,6 @@ class FastClassifier(ImageClassifier):
 
 # Messages name the class that it replaces.
 FastClassifier.__name__ = FastClassifier.__qualname__ = ImageClassifier.__name__
-
-
-class NoProfiler(Profiler):
-    """A profiler that does nothing, like Lightning's default, but faster.
-
-    Lightning enters a profiler's context many times a step, for which the default creates a generator each time.
-    """
-
-    def start(self, action_name: str) -> None:
-        """Do nothing."""
-
-    def stop(self, action_name: str) -> None:
-        """Do nothing."""
-
-    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]  # a generator there
-        return NOTHING
 
 
 def skip_idle_hooks(trainer: Trainer, module: LightningModule) -> None:

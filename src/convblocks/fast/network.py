@@ -7,24 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Hooks on all modules. torch 2.6 has no function that tells whether there are any.
-GLOBAL_HOOKS: list[dict[int, Any]] = [
-    nn.modules.module._global_forward_hooks,
-    nn.modules.module._global_forward_pre_hooks,
-    nn.modules.module._global_backward_hooks,
-    nn.modules.module._global_backward_pre_hooks,
-]
-
 
 class Sequential(nn.Sequential):
-    """An nn.Sequential with short cuts; modules with hooks are called as usual, in their place.
+    """An nn.Sequential with a short cut; modules with hooks of their own are called as usual, in their place.
 
-    - ReLU before MaxPool2d is moved after it. The maximum of a window, rectified, is the maximum of its rectified
-      values, the first of equal values gets the gradient either way, and if all are negative none does. (A zero may
-      have the other sign, which no sum can see.) ReLU then has a quarter of the work, forward and backward.
-    - The gradient of such a pooling gets the memory format of its images; otherwise torch would copy it twice. (Before
-      a batch norm this would change the order of its sums.)
-    - ReLU after Conv2d works in place: no gradient needs its input.
+    ReLU before MaxPool2d is moved after it. The maximum of a window, rectified, is the maximum of its rectified values,
+    the first of equal values gets the gradient either way, and if all are negative none does. (A zero may have the
+    other sign, which no sum can see.) ReLU then has a quarter of the work, forward and backward, and works in place.
 
     It has the name of the class that it replaces, which ``repr`` shows. ``forward`` is unchanged, for scripting and
     tracing.
@@ -33,30 +22,23 @@ class Sequential(nn.Sequential):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The output of nn.Sequential."""
         is_usual = len(args) == 1 and not kwargs and isinstance(args[0], Tensor) and _is_plain(self, Sequential)
-        if not is_usual or any(GLOBAL_HOOKS) or torch.compiler.is_compiling():
+        if not is_usual or torch.compiler.is_compiling():
             return super().__call__(*args, **kwargs)
-        return self._take_short_cuts(args[0])
-
-    def _take_short_cuts(self, images: Tensor) -> Tensor:
-        modules = list(self)
-        relu_is_due = False
-        for before, module, after in zip([None, *modules], modules, [*modules[1:], None], strict=False):
+        images, relu_is_due, modules = args[0], False, list(self)
+        for module, after in zip(modules, [*modules[1:], None], strict=True):
             if relu_is_due:
-                images = _with_gradient_in_same_format(functional.relu_(module(images)))
-                relu_is_due = False
+                images, relu_is_due = functional.relu_(module(images)), False
             elif _commute(module, after):
                 relu_is_due = True
-            elif _overwrites(before, module):
-                images = functional.relu_(images)
             else:
                 images = module(images)
         return images
 
 
 def speed_up_network(network: nn.Module) -> None:
-    """Take the short cuts in each nn.Sequential of a network that has such pairs of layers."""
+    """Take the short cut in each nn.Sequential of a network that has such a pair of layers."""
     for module in network.modules():
-        if type(module) is nn.Sequential and any(_commute(*pair) or _overwrites(*pair) for pair in pairwise(module)):
+        if type(module) is nn.Sequential and any(_commute(*pair) for pair in pairwise(module)):
             module.__class__ = Sequential
 
 
@@ -69,10 +51,6 @@ def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
     return not relu.inplace and pool.dilation == 1 and not pool.return_indices  # a dilated window may be empty
 
 
-def _overwrites(conv: nn.Module | None, relu: nn.Module | None) -> bool:
-    return _is_plain(conv, nn.Conv2d) and _is_plain(relu, nn.ReLU)
-
-
 def _is_plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     """Whether a module is of exactly this class, unpatched and without hooks."""
     if type(module) is not kind or "forward" in vars(module):
@@ -80,14 +58,3 @@ def _is_plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
     return not (
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )
-
-
-def _with_gradient_in_same_format(images: Tensor) -> Tensor:
-    """Make the gradient of images in channels_last be in channels_last too."""
-    if images.requires_grad and images.dim() == 4 and images.is_contiguous(memory_format=torch.channels_last):
-        images.register_hook(_to_channels_last)
-    return images
-
-
-def _to_channels_last(gradient: Tensor) -> Tensor:
-    return gradient.contiguous(memory_format=torch.channels_last)

@@ -6,18 +6,16 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
 from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 
 from convblocks.fast._adam import Adam
-from convblocks.fast.lightning import FastClassifier, NoProfiler
+from convblocks.fast.lightning import FastClassifier
 
 # What Lightning calls between a step's lines, on each callback and on the module; None where skip_idle_hooks has been.
 HOOKS_WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
-
-# What a module may have of its own.
-LINES = ("training_step", "optimizer_zero_grad", "backward", "configure_gradient_clipping", "optimizer_step")
 
 
 class FastOptimization(_AutomaticOptimization):
@@ -53,14 +51,12 @@ def _is_usual(trainer: Trainer, module: LightningModule) -> bool:
         type(module) is FastClassifier
         and type(trainer.strategy) is SingleDeviceStrategy
         and type(trainer.precision_plugin) is Precision
-        and type(trainer.profiler) is NoProfiler  # type: ignore[attr-defined]  # Lightning sets it at run time
+        and type(trainer.profiler) is PassThroughProfiler  # type: ignore[attr-defined]  # Lightning sets it at run time
         and trainer.accumulate_grad_batches == 1
         and not trainer.gradient_clip_val
     )
-    if not is_plain or any(line in vars(module) for line in LINES):
-        return False
     owners = (module, *trainer.callbacks)  # type: ignore[attr-defined]  # Lightning sets it at run time
-    return all(getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN)
+    return is_plain and all(getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN)
 
 
 def speed_up_steps(trainer: Trainer) -> None:

@@ -12,12 +12,10 @@ Example:
 import os
 import re
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from convblocks.command_line import Parser
 from convblocks.console import echo, echo_command
 from convblocks.errors import UsageError
-from convblocks.files import write
 
 # A project with these names, which works as it is.
 TEMPLATE = Path(__file__).with_name("template")
@@ -40,27 +38,11 @@ def main(arguments: list[str]) -> None:
         )
     if os.path.lexists(name):
         raise UsageError(f"{name} exists already: give another name, or move it away")
-    make(Path(name))
-    echo(f"{name}/ has {', '.join(sorted(path.name for path in Path(name).iterdir()))}. Next:")
-    config = ["--config", "config.yaml"]
-    networks = ["--arch", f"{name}_model.{class_name(name)}Network", "mlp"]
-    echo_command(["cd", name], "go there      ")
-    echo_command(["convblocks", "fit", *config], "train         ")
-    echo_command(["convblocks", "compare", *config, *networks, "--seeds", "5"], "compare       ")
-    echo_command(["python", "-m", "pytest"], "test          ")
-
-
-def make(folder: Path) -> None:
-    """Write all files into a folder that gets its name only when they are there."""
-    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
-        made = Path(unfinished, folder.name)
-        made.mkdir()
-        for path in filter(Path.is_file, TEMPLATE.iterdir()):
-            text = path.read_text(encoding="utf-8").replace(NAME, folder.name)
-            write(made / path.name.replace(NAME, folder.name), text.replace(CLASS, class_name(folder.name)))
-        made.rename(folder)
-
-
-def class_name(name: str) -> str:
-    """``my_project`` as ``MyProject``."""
-    return "".join(part.capitalize() for part in name.split("_"))
+    class_name = "".join(part.capitalize() for part in name.split("_"))
+    Path(name).mkdir()
+    for path in filter(Path.is_file, TEMPLATE.iterdir()):
+        text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
+        Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
+    echo(f"{name}/ is made; its README.md says what to do there. To train:")
+    echo_command(["cd", name])
+    echo_command(["convblocks", "fit", "--config", "config.yaml"])
