@@ -4,7 +4,9 @@ TensorBoard sorts tags by name and opens the first two of the groups that they f
 validation images, ``train`` and ``val``. The groups of this file come after these.
 """
 
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +23,14 @@ from convblocks.text import flatten
 
 # Dead units and speed.
 VITALS = "vitals"
+
+# Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
+LAYOUT = {
+    "training and evaluation": {
+        "loss": ["Multiline", ["^train/loss$", "^(val|test)/loss$"]],
+        "accuracy": ["Multiline", ["^train/acc$", "^(val|test)/acc$"]],
+    }
+}
 
 
 class RunTensorBoardLogger(TensorBoardLogger):
@@ -73,7 +83,7 @@ def tag_of(metric: str) -> str:
 def write_evaluation(
     writer: SummaryWriter, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
 ) -> None:
-    """Write the figure of a network's answers to images (N, C, H, W), and its calibration error."""
+    """Write the figure of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
     # Imports matplotlib, which is slow and which only finished runs need.
     from convblocks.figures.measures import calibration_error
     from convblocks.figures.panels import evaluation_panels, figure_of, first_layer
@@ -84,3 +94,8 @@ def write_evaluation(
         panels.append(filters)
     writer.add_figure(f"{VISUALS}/evaluation", render(partial(figure_of, *panels)), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
+    writer.add_custom_scalars(LAYOUT)
+    # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.
+    with warnings.catch_warnings(), suppress(Exception):
+        warnings.simplefilter("ignore")
+        writer.add_graph(trained.network, trained.image_spec.normalize(images[:1]))
