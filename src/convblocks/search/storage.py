@@ -136,7 +136,9 @@ def storage_errors(*kinds: type[Exception]) -> Iterator[None]:
         if package not in ("sqlalchemy", "grpc") and not isinstance(error, (StorageInternalError, *kinds)):
             raise
         cause = error.__cause__ or error
-        reason = getattr(cause, "details", str)() or getattr(cause, "orig", None) or cause  # the details are of gRPC
+        reason = (
+            getattr(cause, "details", str)() or getattr(cause, "orig", None) or str(cause) or error
+        )  # the details are of gRPC
         line = re.sub(r"[^\s'\"]*@", "***@", " ".join(str(reason).split()))
         raise UserError(f"--storage: {without_password(line)}") from error
 
