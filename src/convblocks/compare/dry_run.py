@@ -51,7 +51,12 @@ def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
         UserError: options that ``fit`` refuses, or data that it cannot read.
     """
     arms = {trial.arm: trial for trial in trials}
-    with ProcessPoolExecutor(min(jobs, len(arms)), forked.context(__name__), _begin) as pool:
+    context = forked.context(__name__)
+    # It ends when the server has done its imports: Ctrl-C until then would leave a pool's process without its pool.
+    first = context.Process(target=_begin)
+    first.start()
+    first.join()
+    with ProcessPoolExecutor(min(jobs, len(arms)), context, _begin) as pool:
         return dict(zip(arms, pool.map(_plan, [trial.arguments() for trial in arms.values()]), strict=True))
 
 
