@@ -168,3 +168,7 @@ def test_lightnings_own_bookkeeping_takes_the_short_way() -> None:
     signature = inspect.signature(classifier.training_step)
     assert list(signature.parameters) == ["batch", "batch_idx"]
     assert inspect.signature(FastClassifier.training_step) is inspect.signature(FastClassifier.training_step)
+    classifier._current_fx_name = "training_step"  # neither a parameter nor a module
+    classifier.network = nn.Linear(1, 1)
+    assert "_current_fx_name" in vars(classifier)
+    assert "network" in classifier._modules

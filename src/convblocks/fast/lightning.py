@@ -40,6 +40,13 @@ NEVER = -1
 class FastClassifier(ImageClassifier):
     """A classifier with less overhead in Lightning's loop."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Skip nn.Module's checks for the name of the running hook, which Lightning sets many times a step."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return super().training_step(batch, batch_idx)
 
@@ -50,6 +57,10 @@ class FastClassifier(ImageClassifier):
         optimizer = super().make_optimizer()
         speed_up_optimizer(optimizer)
         return optimizer
+
+    def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
+        """Do nothing: neither data module nor classifier has this hook."""
+        return batch
 
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
