@@ -1,6 +1,7 @@
 """What a forked process does to be like one in a new Python."""
 
 import atexit
+import multiprocessing
 import os
 import runpy
 import signal
@@ -12,10 +13,18 @@ from functools import cache
 from multiprocessing import process, resource_tracker
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from convblocks import wings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOST_FILES = 200  # open ones of a process that was just forked
+
+
+def server() -> Any:
+    """A context of multiprocessing for processes with the imports done or, without the wing of it, without these."""
+    forked = wings.optional("compare.forked")
+    return forked.context() if forked else multiprocessing.get_context("forkserver")
 
 
 def python_path() -> str:

@@ -18,8 +18,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from convblocks.compare.forked import context
-from tests.forked_python import REPOSITORY, run_python, standard_path
+from tests.forked_python import REPOSITORY, run_python, server, standard_path
 
 
 @cache
@@ -33,7 +32,7 @@ def quick_python() -> Path:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{python}.socket")
         listener.listen(64)
-        context().Process(target=_serve, args=(listener, str(python), standard_path()), daemon=True).start()
+        server().Process(target=_serve, args=(listener, str(python), standard_path()), daemon=True).start()
     return python
 
 

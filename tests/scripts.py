@@ -10,8 +10,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from convblocks.compare.forked import context
-from tests.forked_python import REPOSITORY, python_path, run_python, standard_path
+from tests.forked_python import REPOSITORY, python_path, run_python, server, standard_path
 from tests.quick_python import quick_python
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class Script:
         self._output, self._errors = _empty_file(), _empty_file()
         environment = os.environ | (environment or {})
         python = (list(command), str(cwd), environment, str(quick_python()), standard_path(), prepare)
-        self._process = context().Process(target=_run, args=(self._output.name, self._errors.name, *python))
+        self._process = server().Process(target=_run, args=(self._output.name, self._errors.name, *python))
         self._process.start()
 
     @property

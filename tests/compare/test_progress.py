@@ -39,4 +39,4 @@ def test_in_a_pipe_there_is_a_line_for_each_trial_and_no_bar(workspace: Path) ->
         progress.update([Running(trial, Process())])
         progress.finish(trial, "done")
     assert isinstance(console.file, io.StringIO)
-    assert console.file.getvalue() == "1 trial with threads=1\n1/1  mlp seed 0: done\n"
+    assert console.file.getvalue() == "1 trial with threads 1\n1/1  mlp seed 0: done\n"

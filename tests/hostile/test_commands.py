@@ -218,7 +218,7 @@ def test_a_comparison_in_which_all_diverge_completes(folder: Path) -> None:
     ended = run_bounded("compare", *flags, "--jobs", "2", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     printed = " ".join(ended.stdout.split())
-    assert "The MLP collapsed in 2 of 2 runs [34-100 %], all of which diverged" in printed
+    assert "The MLP collapsed in 2 of 2 runs [34–100 %], all of which diverged" in printed
     json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
 
 

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bars
 from convblocks.compare.dry_run import Plan
 from convblocks.compare.launch import AnyTrial, Running
 from convblocks.compare.trials import NO_SETTINGS, Trial
+from convblocks.compare.wording import settings_text
 from convblocks.errors import printable
 from convblocks.run.directory import is_epoch
 from convblocks.run.result import Overrides
@@ -48,14 +49,14 @@ class Progress:
         self.ended = self.ended_before = ended
         columns = TextColumn("{task.description}"), BarColumn(BAR_WIDTH), TextColumn("{task.fields[state]}")
         self.bars = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.all_trials = self.bars.add_task("", total=total, completed=ended, state="")
+        self.all_trials = self.bars.add_task(f"{ended} of {total}", total=total, completed=ended, state="")
         self.running: dict[Trial, TaskID] = {}
         self.start = time.monotonic()
 
     def __enter__(self) -> "Progress":
         if self.ended < self.total:
-            options = [f"{option}={value}" for option, value in self.common if option not in NO_SETTINGS]
-            self._print(f"{counted(self.total, 'trial')} with {' '.join(options)}")
+            options = [option for option, _ in self.common if option not in NO_SETTINGS]
+            self._print(f"{counted(self.total, 'trial')} with {settings_text(self.common, options)}")
         self.bars.start()
         return self
 

@@ -120,7 +120,7 @@ def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None
     finished = run_benchmark("flags", "--arch", "mlp", "--seconds", "3", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines
-    printed_flags = dict(re.findall(r"python \S*scripts/(fit|compare)\.py (.*)$", printed, re.MULTILINE))
+    printed_flags = dict(re.findall(r"convblocks (fit|compare) (.*)$", printed, re.MULTILINE))
     assert Config.parse(shlex.split(printed_flags["fit"])).settings["model"]["init_args"]["arch"] == "mlp"
     assert parse(shlex.split(printed_flags["compare"])).archs == ["mlp"]
     assert list(tmp_path.iterdir()) == []
