@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 from torch.nn import functional
 
@@ -41,21 +42,22 @@ def test_the_measures_match_their_definitions(evaluation: Evaluation) -> None:
     precision, recall = right / confusion.sum(axis=0), right / confusion.sum(axis=1)
     assert np.array_equal(measures.confusion(evaluation).numpy(), confusion)
     assert evaluation.accuracy == right.sum() / 1000
-    assert measures.precision(evaluation).numpy() == pytest.approx(precision)
-    assert measures.recall(evaluation).numpy() == pytest.approx(recall)
-    assert measures.f1(evaluation).numpy() == pytest.approx(2 * precision * recall / (precision + recall))
+    classes = evaluate.classes_table(evaluation).numbers()
+    for name, expected in (
+        ("precision", precision),
+        ("recall", recall),
+        ("f1", 2 * precision * recall / (precision + recall)),
+    ):
+        assert [row[name] for row in classes] == pytest.approx(expected)
     assert evaluation.loss == pytest.approx(float(functional.cross_entropy(evaluation.logits, evaluation.targets)))
-    counts, confidence, accuracy = measures.reliability(evaluation).T
-    assert counts.sum() == 1000
-    error = float((counts / 1000 * (confidence - accuracy).abs()).sum())
-    assert error == pytest.approx(measures.calibration_error(evaluation), abs=1e-6)
 
 
 def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
     assert measures.calibration_error(sure) == 0
-    assert measures.reliability(sure).tolist() == [[10, 1, 1]]
+    (calibration,) = figure_of(evaluation_panels(sure, torch.zeros(10, 1, 8, 8, dtype=torch.uint8))["calibration"]).axes
+    assert shares(calibration) == [(1, 1)]
     assert evaluate.most_confused(sure) == ""
 
 
@@ -67,15 +69,18 @@ def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> N
     rows = evaluate.confusion_table(evaluation).rows
     cells = {(x, y): cell for y, row in enumerate(rows) for x, cell in enumerate(row[1:]) if cell}
     assert {text.get_position(): text.get_text() for text in matrix.texts} == cells
-    dots = np.asarray(errors.collections[1].get_offsets())[:, 1]
-    assert [f"{100 - dot:.2f} %" for dot in dots] == [row[3] for row in evaluate.classes_table(evaluation).cells]
+    dots = [f"{100 - error:.2f} %" for _, error in shares(errors)]
+    assert dots == [row[3] for row in evaluate.classes_table(evaluation).cells]
     assert errors.get_ylim()[0] == 0
-    counts, confidence, accuracy = measures.reliability(evaluation).T.numpy()
-    _, many, _, few = calibration.collections
-    assert (many.get_alpha(), few.get_alpha()) == (1, 0.35)
-    for drawn, of_these in ((many, counts >= 30), (few, counts < 30)):
-        assert of_these.any()
-        assert np.asarray(drawn.get_offsets()) == pytest.approx(np.stack([confidence, accuracy], axis=1)[of_these])
+    confidence, accuracy = np.transpose(shares(calibration))
+    counts = np.bincount(np.ceil(15 * evaluation.logits.softmax(dim=1).amax(dim=1).numpy()).astype(int))
+    distances = counts[counts > 0] / 1000 * abs(confidence - accuracy)
+    assert distances.sum() == pytest.approx(measures.calibration_error(evaluation), abs=1e-6)
+
+
+def shares(axes: Axes) -> list[tuple[float, float]]:
+    """The dots of a panel."""
+    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_gid() == "shares"]
 
 
 def test_the_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_matrix() -> None:

@@ -19,9 +19,8 @@ from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
-from convblocks.figures.panels import Panel, evaluation_panels, figure_of, first_layer
+from convblocks.figures.panels import Panel, evaluation_panels, figure_of
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
-from convblocks.model.networks import build_network
 from convblocks.search.figure import search_figure
 from convblocks.search.space import Space
 from lab.benchmarks.pages import read_raw_numbers
@@ -79,13 +78,6 @@ def search() -> Figure:
     return search_figure(trials, dimensions)
 
 
-def digits(arch: str) -> Figure:
-    """With the filters of the first layer."""
-    filters = first_layer(build_network(arch), MNIST)
-    assert filters
-    return figure_of(*panels(MNIST.classes, 1, 28, 28).values(), filters)
-
-
 FIGURES: dict[str, Callable[[], Figure]] = {
     "sweep": partial(sweep_figure, swept()),
     "differences": partial(intervals_figure, DIFFERENCES, "points"),
@@ -93,7 +85,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "one epoch": partial(comparison_figure, [replace(one, epochs=one.epochs[:1]) for one in same_setting()]),
     "seven networks": partial(comparison_figure, [replace(result("mlp", 0, 0.9), arch=f"net {n}") for n in range(7)]),
     "dead units": partial(dead_units_figure, same_setting(2)),
-    **{f"digits of {arch}": partial(digits, arch) for arch in ("mlp", "maxpool")},
+    "digits": partial(figure_of, *panels(MNIST.classes, 1, 28, 28).values()),
     "shapes": partial(figure_of, *panels(tuple(SHAPES), 3, 32, 40).values()),
     "long names": partial(figure_of, *panels(LONG_NAMES, 3, 40, 16).values()),
     "two long names": partial(figure_of, *panels(LONG_NAMES[:2], 1, 28, 28).values()),

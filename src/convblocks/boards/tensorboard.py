@@ -86,13 +86,11 @@ def write_evaluation(
     """Write the figure of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
     # Imports matplotlib, which is slow and which only finished runs need.
     from convblocks.figures.measures import calibration_error
-    from convblocks.figures.panels import evaluation_panels, figure_of, first_layer
+    from convblocks.figures.panels import evaluation_panels, figure_of
     from convblocks.figures.style import render
 
-    panels = list(evaluation_panels(evaluation, images).values())
-    if filters := first_layer(trained.network, trained.image_spec):
-        panels.append(filters)
-    writer.add_figure(f"{VISUALS}/evaluation", render(partial(figure_of, *panels)), step)
+    draw = partial(figure_of, *evaluation_panels(evaluation, images).values())
+    writer.add_figure(f"{VISUALS}/evaluation", render(draw), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
     writer.add_custom_scalars(LAYOUT)
     # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.

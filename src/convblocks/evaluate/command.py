@@ -16,12 +16,13 @@ Example:
 """
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
 from convblocks.command_line import refuse_to_overwrite
 from convblocks.console import echo
@@ -30,7 +31,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.figures.estimates import COUNT, Unit
-from convblocks.figures.measures import calibration_error, confusion, f1, precision, recall
+from convblocks.figures.measures import calibration_error, confusion
 from convblocks.figures.panels import evaluation_panels, figure_of
 from convblocks.figures.style import render
 from convblocks.figures.tables import Column, Table, to_console
@@ -145,16 +146,18 @@ def tables(evaluation: Evaluation) -> Sequence[Table]:
 def classes_table(evaluation: Evaluation) -> Table:
     """The measures of each class; a class without images has none."""
     counts, names = confusion(evaluation).sum(dim=1).tolist(), evaluation.classes
-    measures = {"precision": precision(evaluation), "recall": recall(evaluation), "F1": f1(evaluation)}
 
-    def column(name: str, values: Tensor) -> Column:
+    def column(name: str, measure: Callable[..., Tensor]) -> Column:
+        values = measure(evaluation.predicted, evaluation.targets, len(names), average="none").tolist()
         unit = Unit(100, name=" %")
-        return Column(name, lambda row: float(values[row]) if counts[row] else None, unit, key=name.lower())
+        return Column(name, lambda row: values[row] if counts[row] else None, unit, key=name.lower())
 
     columns = [
         Column("class", lambda row: names[row], key="class"),
         Column("n", lambda row: counts[row], COUNT, key="n"),
-        *(column(name, values) for name, values in measures.items()),
+        column("precision", multiclass_precision),
+        column("recall", multiclass_recall),
+        column("F1", multiclass_f1_score),
     ]
     return Table("Classes", columns, range(len(names)))
 
