@@ -80,7 +80,8 @@ def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> N
 
 def shares(axes: Axes) -> list[tuple[float, float]]:
     """The dots of a panel."""
-    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in axes.lines if line.get_gid() == "shares"]
+    dots = [line for line in axes.lines if line.get_gid() == "shares"]
+    return [(float(np.asarray(dot.get_xdata())[0]), float(np.asarray(dot.get_ydata())[0])) for dot in dots]
 
 
 def test_the_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_matrix() -> None:

@@ -14,15 +14,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.figures.tensorboard import VISUALS, tag_when_done
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import DEAD, RunDirectory
 from convblocks.run.parser import Settings, parser
 from convblocks.text import flatten
 
-# Dead units and speed.
-VITALS = "vitals"
+# Dead units and speed; the figure of the evaluation; and single values, known at the end.
+VITALS, VISUALS, WHEN_DONE = "vitals", "visuals", "when_done"
 
 # Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
 LAYOUT = {
@@ -78,6 +77,11 @@ def tag_of(metric: str) -> str:
     if metric == "seconds":
         return f"{VITALS}/speed/{metric}"
     return f"{VITALS}/{metric}" if metric.startswith(DEAD) else metric
+
+
+def tag_when_done(metric: str) -> str:
+    """The tag of a final value, which as a point of the metric's curve would be a false one."""
+    return f"{WHEN_DONE}/{metric.replace('/', '_')}"
 
 
 def write_evaluation(

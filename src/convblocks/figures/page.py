@@ -49,14 +49,6 @@ def paragraphs(lines: Sequence[str]) -> str:
     return "\n".join(f"<p{'' if number else ' class=lead'}>{as_html(line)}</p>" for number, line in enumerate(lines))
 
 
-def listing(title: str, text: str, folded: bool = False) -> str:
-    """A command, or the content of a file, under a heading; nothing without a text."""
-    if not text:
-        return ""
-    heading, content = f"<h2>{as_html(title)}</h2>" if title else "", f"<pre>{as_html(text)}</pre>"
-    return f"<details><summary>{heading}</summary>{content}</details>" if folded else f"{heading}\n{content}"
-
-
 def charts(drawn: Sequence[Chart]) -> str:
     """Figures with their captions, side by side where there is room."""
     return "\n".join(['<div class="charts">', *map(_figure, drawn), "</div>"])
@@ -66,12 +58,11 @@ def _figure(chart: Chart) -> str:
     with rc_context(SVG):
         figure, file = render(chart.draw), StringIO()
         figure.savefig(file, format="svg", metadata=NOT_WRITTEN)
-    names, caption = {colour: f"var(--{name})" for name, colour in _colours(LIGHT).items()}, as_html(chart.caption)
-    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())  # several figures would have the same ones
-    svg = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: names.get(found[0], found[0]), svg)
+    svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), as_html(chart.caption)  # figures share these ids
+    for name, colour in _colours(LIGHT).items():
+        svg = svg.replace(f": {colour}", f": var(--{name})")
     size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
-    opening = f'<svg role="img" aria-label="{caption}" style="{size}" '
-    svg = opening + svg.partition("<svg ")[2].strip()
+    svg = f'<svg role="img" aria-label="{caption}" style="{size}" ' + svg.partition("<svg ")[2].strip()
     row = ' class="row"' if figure.get_figwidth() > WIDTH / 2 else ""
     return f'<figure{row}><div class="wide">{svg}</div><figcaption>{caption}</figcaption></figure>'
 
@@ -83,6 +74,5 @@ def _variables(theme: Theme) -> str:
 def _colours(theme: Theme) -> dict[str, str]:
     """The colours of a theme, by their names in the style sheet."""
     names = {"paper": "figure.facecolor", "ink": "text.color", "pale": "xtick.color", "grid": "grid.color"}
-    cycle = theme["axes.prop_cycle"].by_key()["color"]
-    own = {name: theme[key] for name, key in names.items()} | {f"colour{n}": one for n, one in enumerate(cycle)}
-    return {name: colour.lower() for name, colour in own.items()}
+    cycle = enumerate(theme["axes.prop_cycle"].by_key()["color"])
+    return {name: theme[key] for name, key in names.items()} | {f"colour{n}": colour.lower() for n, colour in cycle}
