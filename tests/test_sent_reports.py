@@ -94,7 +94,7 @@ def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any
     directory.write_config({"model": model, "seed": 0, "threads": 1, "trainer": {"max_epochs": 2}})
     answers = guesses(classes)
     panels = evaluation_panels(answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
-    return run_report(directory, run, answers, panels, evaluate.tables(answers))
+    return run_report(directory, run, evaluate.summary(answers), panels, evaluate.tables(answers))
 
 
 PAGES: dict[str, Callable[[], str]] = {

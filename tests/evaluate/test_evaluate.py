@@ -91,8 +91,9 @@ def test_the_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_mat
     assert evaluate.most_confused(evaluation) == "1 as 8 (3), 7 as 2 (2)"
     assert evaluate.most_confused(guesses(MNIST.classes)).count(" as ") == 5
     names = tuple(f"class {number}" for number in range(100))
-    _, mistakes = evaluate.tables(Evaluation(functional.one_hot(predicted, 100).float(), targets, names))
-    assert mistakes.rows == [["class 1", "class 8", "3"], ["class 7", "class 2", "2"]]
+    evaluation = Evaluation(functional.one_hot(predicted, 100).float(), targets, names)
+    assert [table.title for table in evaluate.tables(evaluation)] == ["Classes"]
+    assert evaluate.most_confused(evaluation) == "class 1 as class 8 (3), class 7 as class 2 (2)"
 
 
 def test_a_class_without_test_images_has_no_measures() -> None:

@@ -15,12 +15,12 @@ Example:
   convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png
 """
 
-from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
@@ -32,7 +32,7 @@ from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.measures import calibration_error, confusion
-from convblocks.figures.panels import evaluation_panels, figure_of
+from convblocks.figures.panels import Panel, evaluation_panels, figure_of
 from convblocks.figures.style import render
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.files import atomic_write, write
@@ -45,8 +45,8 @@ from convblocks.text import as_json, as_shown, percent
 # What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
 NAMES_WIDTH, COUNT_COLUMNS = 76, 12
 
-# The kinds of mistakes that are named in a line, and in a table if the confusion matrix is too wide.
-MISTAKES, MOST_ROWS = 5, 20
+# The kinds of mistakes that are named.
+MISTAKES = 5
 
 
 def main(arguments: list[str]) -> None:
@@ -55,13 +55,17 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
     """
-    options = parse(arguments)
+    parser = checkpoint_parser()
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--show", type=Path)
+    options = parser.parse_args(arguments)
     if options.show:
         refuse_to_overwrite(options.show, [options.checkpoint])
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
+    panels = evaluation_panels(evaluation, data.test.images)
     if options.show:
-        write_figure(evaluation, data.test.images, options.show)
+        write_figure(partial(figure_of, *panels.values()), options.show)
     if options.json:
         print(as_json(as_record(trained, data.folder, evaluation)))
         return
@@ -70,22 +74,13 @@ def main(arguments: list[str]) -> None:
     to_console(tables(evaluation), terminal())
     if options.show:
         echo(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
-    if report := write_report(trained, data, evaluation):
-        echo(f"{as_shown(report)}: all of this, curves and settings on one page")
+    write_report(trained, data, evaluation, panels)
     if confused := most_confused(evaluation):
         echo(f"most confused: {confused}")
     echo(summary(evaluation))
 
 
-def parse(arguments: list[str]) -> Namespace:
-    parser = checkpoint_parser()
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
-    return parser.parse_args(arguments)
-
-
-def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:
-    draw = partial(figure_of, *evaluation_panels(evaluation, images).values())
+def write_figure(draw: Callable[[], Figure], path: Path) -> None:
     try:
         with atomic_write(path) as file:
             render(draw).savefig(file, format=path.suffix.lstrip(".") or "png")
@@ -104,22 +99,18 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     return None
 
 
-def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> Path | None:
-    """Write the report of the run that a checkpoint belongs to.
-
-    None without one: the run is not finished, these are other images, or its folder cannot be written.
-    """
+def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation, panels: dict[str, Panel]) -> None:
+    """Write the report of the finished run that a checkpoint belongs to, if these are its images."""
     directory = run_of(trained.path)
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):
-        return None
-    panels = evaluation_panels(evaluation, data.test.images)
+        return
+    name = as_shown(directory.report)
     try:
-        write(directory.report, run_report(directory, result, evaluation, panels, tables(evaluation)))
+        write(directory.report, run_report(directory, result, summary(evaluation), panels, tables(evaluation)))
+        echo(f"{name}: all of this, curves and settings on one page")
     except (OSError, UserError) as error:
-        echo(f"cannot write {as_shown(directory.report)}: {error}")
-        return None
-    return directory.report
+        echo(f"cannot write {name}: {error}")
 
 
 def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
@@ -138,9 +129,9 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
-    """The measures of each class, and the confusion matrix or, if that is too wide, the most frequent mistakes."""
-    is_wide = len(evaluation.classes) > COUNT_COLUMNS
-    return [classes_table(evaluation), mistakes_table(evaluation) if is_wide else confusion_table(evaluation)]
+    """The measures of each class, and the confusion matrix unless it is too wide."""
+    fits = len(evaluation.classes) <= COUNT_COLUMNS
+    return [classes_table(evaluation), *([confusion_table(evaluation)] if fits else [])]
 
 
 def classes_table(evaluation: Evaluation) -> Table:
@@ -181,19 +172,11 @@ def summary(evaluation: Evaluation) -> str:
     return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
 
 
-def mistakes_table(evaluation: Evaluation) -> Table:
-    rows = [[true, predicted, f"{count:,}"] for true, predicted, count in mistakes(evaluation)[:MOST_ROWS]]
-    return Table("Most frequent mistakes", ["true class", "predicted", "n"], rows)
-
-
 def most_confused(evaluation: Evaluation) -> str:
     """The most frequent mistakes, such as ``4 as 9 (5), 9 as 7 (5)``; empty if there are none."""
-    return ", ".join(f"{true} as {predicted} ({n:,})" for true, predicted, n in mistakes(evaluation)[:MISTAKES])
-
-
-def mistakes(evaluation: Evaluation) -> list[tuple[str, str, int]]:
-    """True class, predicted class and number of images of each kind of mistake, the most frequent first."""
     classes, counts = evaluation.classes, confusion(evaluation).fill_diagonal_(0)
-    places = counts.flatten().argsort(descending=True, stable=True).tolist()
+    places = counts.flatten().argsort(descending=True, stable=True)[:MISTAKES].tolist()
     pairs = [divmod(place, len(classes)) for place in places]
-    return [(classes[true], classes[one], int(counts[true, one])) for true, one in pairs if counts[true, one]]
+    return ", ".join(
+        f"{classes[row]} as {classes[col]} ({counts[row, col]:,})" for row, col in pairs if counts[row, col]
+    )

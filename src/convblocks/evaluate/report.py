@@ -1,24 +1,20 @@
 """``report.html`` of a run: its result, curves, mistakes, settings and origin on one page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from shlex import quote
-from typing import Any
-
-import yaml
 
 from convblocks.console import command_words
-from convblocks.data.images import ImageSpec
-from convblocks.figures.curves import dead_units_figure, layers, metric_figure
+from convblocks.figures.curves import layers, metric_figure
 from convblocks.figures.page import Chart
 from convblocks.figures.panels import Panel, figure_of
 from convblocks.figures.report import Report
 from convblocks.figures.tables import Table
-from convblocks.model.evaluation import Evaluation
 from convblocks.run.directory import RunDirectory
 from convblocks.run.provenance import read_origin
 from convblocks.run.result import EPOCHS, RunResult
-from convblocks.text import as_shown, counted, percent
+from convblocks.text import as_shown, as_yaml, counted
 
 CAPTIONS = {
     "confusion": "Confusion: true classes down, predicted ones across",
@@ -29,74 +25,42 @@ CAPTIONS = {
 
 
 def run_report(
-    directory: RunDirectory,
-    result: RunResult,
-    evaluation: Evaluation,
-    panels: dict[str, Panel],
-    tables: Sequence[Table],
+    directory: RunDirectory, result: RunResult, summary: str, panels: dict[str, Panel], tables: Sequence[Table]
 ) -> str:
-    """The page of a finished run, as HTML; evaluation, panels and tables are of its network's answers to test images.
+    """The page of a finished run, as HTML; summary, panels and tables are of its network's answers to test images.
 
     Raises:
         UserError: its config is damaged.
     """
     config = as_shown(directory.config)
-    figures = {
-        "loss": Chart(partial(metric_figure, result, "loss"), "Loss by epoch"),
-        "error": Chart(partial(metric_figure, result, "acc"), "Error by epoch"),
-    }
+    curves = {"loss": "Loss by epoch", "acc": "Error by epoch"}
     if layers([result]):
-        figures["dead"] = Chart(partial(dead_units_figure, [result]), "Dead units of each layer by epoch")
+        curves["dead"] = "Dead units of each layer by epoch"
+    figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
     figures |= {name: Chart(partial(figure_of, panel), CAPTIONS[name]) for name, panel in panels.items()}
     again = [*command_words("fit"), "--config", quote(config)]
     found = result.facts.get("diagnosis", {"sentence": "", "options": []})
+    trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     sentences = [
-        f"Test accuracy {percent(evaluation.accuracy)}.",
+        f"Test {summary}.",
+        f"{result.parameters:,} parameters, {trained}.",
         found["sentence"],
         "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
         "Try next:" if found["options"] else "",
     ]
+    began = read_origin(directory.provenance) or {}
+    origin = asdict(result.provenance) | {
+        "seed": result.seed,
+        "images": result.facts.get("images"),
+        "started with": began.get("command"),
+    }
     report = Report(
         name="report",
-        tables=[_numbers(result, evaluation), *tables, _origin(directory, result)],
+        tables=tables,
         sentences=[*filter(None, sentences)],
         figures=figures,
         command=" ".join([*again, *found["options"]]) if found["options"] else "",
         repeat=" ".join(again),
-        texts={f"Settings, as in {config}": yaml.safe_dump(directory.read_config(), sort_keys=False)},
+        texts={"Where it comes from": as_yaml(origin), f"Settings, as in {config}": as_yaml(directory.read_config())},
     )
     return report.to_html(f"{result.arch}: {directory.name}")
-
-
-def _numbers(result: RunResult, evaluation: Evaluation) -> Table:
-    wrong = int((evaluation.predicted != evaluation.targets).sum())
-    numbers = {
-        "test accuracy": percent(evaluation.accuracy),
-        "wrong": f"{wrong:,} of {len(evaluation.targets):,}",
-        "loss": f"{evaluation.loss:.4f}",
-        "parameters": f"{result.parameters:,}",
-        "trained": counted(len(result.epochs), "epoch"),
-        "training time": f"{result.seconds:.1f} s",
-    }
-    return Table("Result", list(numbers), [list(numbers.values())])
-
-
-def _origin(directory: RunDirectory, result: RunResult) -> Table:
-    """Machine, versions, code and data."""
-    known, began = result.provenance, read_origin(directory.provenance) or {}
-    images = result.facts.get("images")
-    rows = {
-        "machine and versions": known.machine,
-        "device": known.device,
-        "processes x threads": f"{known.processes} x {known.threads}",
-        "commit": known.commit or "unknown",
-        "seed": str(result.seed),
-        **({"images": _images_text(images)} if images else {}),
-        **{f"MD5 of {name}": md5 for name, md5 in (known.data or {}).items()},
-        "started with": str(began.get("command", "unknown")),
-    }
-    return Table("Where it comes from", ["", "value"], [[name, value] for name, value in rows.items()])
-
-
-def _images_text(images: Mapping[str, Any]) -> str:
-    return f"{images['train']:,} training and {images['test']:,} test images, {ImageSpec.from_dict(images['spec'])}"

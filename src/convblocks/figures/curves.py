@@ -33,10 +33,15 @@ class Curve(NamedTuple):
     runs: list[RunResult]
 
 
-def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
-    """The loss or the error of one run by epoch, on the training images and on those of the evaluation."""
-    figure, splits = Figure(figsize=HALF, layout="constrained"), ("train", evaluated([run]))
-    axes, values = figure.subplots(), [values_of(run, f"{split}/{metric}") for split in splits]
+def metric_figure(run: RunResult, metric: str) -> Figure:
+    """One run by epoch: ``loss`` or ``acc`` (as error) in training and evaluation, or the ``dead`` units of layers."""
+    figure = Figure(figsize=HALF, layout="constrained")
+    axes = figure.subplots()
+    if metric == "dead":
+        label_ends(figure, [(axes, draw_dead_units(axes, [run]))])
+        return figure
+    splits = ("train", evaluated([run]))
+    values = [values_of(run, f"{split}/{metric}") for split in splits]
     if metric == "acc":
         values = [[*map(Scale(ACCURACY).drawn, own)] for own in values]
         Scale(ACCURACY).set_axis(axes, "y", finite(values))
@@ -44,15 +49,6 @@ def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
         log_axis(axes, "y", finite(values))
     curves = [Curve(split, style(number), [run]) for number, split in enumerate(splits)]
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
-    return figure
-
-
-def dead_units_figure(runs: Sequence[RunResult]) -> Figure:
-    """The share of dead units by epoch in one network, of which some run has logged it."""
-    figure = Figure(figsize=HALF, layout="constrained")
-    axes = figure.subplots()
-    axes.set_ylabel("dead units")
-    label_ends(figure, [(axes, draw_dead_units(axes, runs))])
     return figure
 
 
