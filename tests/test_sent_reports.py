@@ -130,7 +130,7 @@ def test_the_page_of_a_run_has_its_result_diagnosis_settings_and_origin(workspac
         assert text in page.text
     for table in evaluate.tables(answers):
         assert {cell for row in table.cells for cell in row} <= set(page.cells)
-    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 4
+    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 3
     healthy = Parsed(page_of_a_run(facts={}))
     assert "Try next" not in healthy.text
 

@@ -20,7 +20,7 @@ from convblocks.run.directory import DEAD, RunDirectory
 from convblocks.run.parser import Settings, parser
 from convblocks.text import flatten
 
-# Dead units and speed; the figure of the evaluation; and single values, known at the end.
+# Dead units and speed; the figures of the evaluation; and single values, known at the end.
 VITALS, VISUALS, WHEN_DONE = "vitals", "visuals", "when_done"
 
 # Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
@@ -87,14 +87,14 @@ def tag_when_done(metric: str) -> str:
 def write_evaluation(
     writer: SummaryWriter, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
 ) -> None:
-    """Write the figure of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
+    """Write the figures of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
     # Imports matplotlib, which is slow and which only finished runs need.
     from convblocks.figures.measures import calibration_error
     from convblocks.figures.panels import evaluation_panels, figure_of
     from convblocks.figures.style import render
 
-    draw = partial(figure_of, *evaluation_panels(evaluation, images).values())
-    writer.add_figure(f"{VISUALS}/evaluation", render(draw), step)
+    for name, panel in evaluation_panels(evaluation, images).items():
+        writer.add_figure(f"{VISUALS}/{name}", render(partial(figure_of, panel)), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
     writer.add_custom_scalars(LAYOUT)
     # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.

@@ -3,28 +3,25 @@
 usage: convblocks evaluate CHECKPOINT [options]
 
 Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix. Of a
-finished run it also writes report.html into the run's folder: one file to open in a browser, or to send.
+finished run it also writes report.html into the run's folder, with the hardest images, calibration and curves: one file
+to open in a browser, or to send.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
   --data.source NAME   a class of your own that reads the data
   --json               print machine-readable results
-  --show FILE          write a figure: confusion matrix, hardest images, calibration, errors per class
 
 Example:
-  convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png
+  convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
-from convblocks.command_line import refuse_to_overwrite
 from convblocks.console import echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
@@ -32,18 +29,17 @@ from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.figures.estimates import COUNT, Unit
 from convblocks.figures.measures import calibration_error, confusion
-from convblocks.figures.panels import Panel, evaluation_panels, figure_of
-from convblocks.figures.style import render
+from convblocks.figures.panels import evaluation_panels
 from convblocks.figures.tables import Column, Table, to_console
-from convblocks.files import atomic_write, write
+from convblocks.files import write
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.text import as_json, as_shown, percent
 
-# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
-NAMES_WIDTH, COUNT_COLUMNS = 76, 12
+# Characters of class names that fit side by side in a terminal of 80 columns.
+NAMES_WIDTH = 76
 
 # The kinds of mistakes that are named.
 MISTAKES = 5
@@ -53,39 +49,23 @@ def main(arguments: list[str]) -> None:
     """Evaluate a checkpoint on the test images and print the measures.
 
     Raises:
-        UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
+        UserError: the checkpoint or the data cannot be used.
     """
     parser = checkpoint_parser()
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
     options = parser.parse_args(arguments)
-    if options.show:
-        refuse_to_overwrite(options.show, [options.checkpoint])
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
-    panels = evaluation_panels(evaluation, data.test.images)
-    if options.show:
-        write_figure(partial(figure_of, *panels.values()), options.show)
     if options.json:
         print(as_json(as_record(trained, data.folder, evaluation)))
         return
     echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(data.folder)}\n")
     to_console(tables(evaluation), terminal())
-    if options.show:
-        echo(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
-    write_report(trained, data, evaluation, panels)
+    write_report(trained, data, evaluation)
     if confused := most_confused(evaluation):
         echo(f"most confused: {confused}")
     echo(summary(evaluation))
-
-
-def write_figure(draw: Callable[[], Figure], path: Path) -> None:
-    try:
-        with atomic_write(path) as file:
-            render(draw).savefig(file, format=path.suffix.lstrip(".") or "png")
-    except ValueError as error:  # a format that matplotlib does not know
-        raise UserError(f"cannot write {path}: {error}") from error
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:
@@ -99,13 +79,13 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     return None
 
 
-def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation, panels: dict[str, Panel]) -> None:
+def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:
     """Write the report of the finished run that a checkpoint belongs to, if these are its images."""
     directory = run_of(trained.path)
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):
         return
-    name = as_shown(directory.report)
+    name, panels = as_shown(directory.report), evaluation_panels(evaluation, data.test.images)
     try:
         write(directory.report, run_report(directory, result, summary(evaluation), panels, tables(evaluation)))
         echo(f"{name}: all of this, curves and settings on one page")
@@ -130,7 +110,8 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
     """The measures of each class, and the confusion matrix unless it is too wide."""
-    fits = len(evaluation.classes) <= COUNT_COLUMNS
+    names = evaluation.classes
+    fits = max(map(len, names)) + sum(len(name) + 3 for name in names) <= NAMES_WIDTH
     return [classes_table(evaluation), *([confusion_table(evaluation)] if fits else [])]
 
 
@@ -154,16 +135,12 @@ def classes_table(evaluation: Evaluation) -> Table:
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
-    """How often each class is predicted as each class; names that do not fit side by side are numbered."""
-    names = heads = evaluation.classes
-    if max(map(len, names)) + sum(len(name) + 3 for name in names) > NAMES_WIDTH:
-        heads = tuple(str(number) for number in range(1, len(names) + 1))
-        names = tuple(f"{head} {name}" for head, name in zip(heads, names, strict=True))
+    """How often each class is predicted as each class."""
     rows = [
         [name, *(str(count) if count else "" for count in counts)]
-        for name, counts in zip(names, confusion(evaluation).tolist(), strict=True)
+        for name, counts in zip(evaluation.classes, confusion(evaluation).tolist(), strict=True)
     ]
-    return Table("Confusion: true classes down, predicted ones across", ["", *heads], rows)
+    return Table("Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows)
 
 
 def summary(evaluation: Evaluation) -> str:

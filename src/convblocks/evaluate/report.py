@@ -20,7 +20,6 @@ CAPTIONS = {
     "confusion": "Confusion: true classes down, predicted ones across",
     "hardest_images": "The images with the highest loss",
     "calibration": "How often answers of each probability are right",
-    "class_errors": "Errors of each class",
 }
 
 

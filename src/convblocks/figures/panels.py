@@ -1,4 +1,4 @@
-"""The figure of an evaluation; each function fills one panel."""
+"""The figures of an evaluation; each function fills a panel."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from convblocks.figures import measures
-from convblocks.figures.estimates import Estimate, share
+from convblocks.figures.estimates import share
 from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
 from convblocks.model.evaluation import Evaluation
 
@@ -19,22 +19,17 @@ Panel = Callable[[Axes], None]
 # Rows and columns of the grid of the hardest images: for digits, and with class names above them in two lines.
 GRID, NAMED_GRID = (3, 4), (3, 3)
 
-# Panels side by side.
-COLUMNS = 2
+# In inches: two stand side by side.
+HALF = (WIDTH / 2, 4.6)
 
 # Longer class names are cut, along an axis and above an image.
 LONGEST_NAME, LONGEST_CAPTION = 14, 10
 
 
-def figure_of(*panels: Panel) -> Figure:
-    """A figure with the panels, two in a row."""
-    columns, rows = min(len(panels), COLUMNS), -(-len(panels) // COLUMNS)
-    figure = Figure(figsize=(WIDTH / COLUMNS * columns, 4.6 * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for panel, own in zip(panels, axes, strict=False):
-        panel(own)
-    for unused in axes[len(panels) :]:
-        unused.remove()
+def figure_of(panel: Panel) -> Figure:
+    """A figure of a panel alone."""
+    figure = Figure(figsize=HALF, layout="constrained")
+    panel(figure.subplots())
     return figure
 
 
@@ -44,7 +39,6 @@ def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel
         "confusion": partial(confusion, evaluation),
         "hardest_images": partial(hardest, evaluation, images),
         "calibration": partial(reliability, evaluation),
-        "class_errors": partial(class_errors, evaluation),
     }
 
 
@@ -97,7 +91,9 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for number in bins.unique():
         inside = bins == number
-        _draw_share(axes, float(confidence[inside].mean()), share(int(right[inside].sum()), int(inside.sum())))
+        x, found = float(confidence[inside].mean()), share(int(right[inside].sum()), int(inside.sum()))
+        axes.vlines(x, found.low, found.high, color=style(0).colour, linewidth=1.2)
+        axes.plot(x, found.value, "o", color=style(0).colour, markersize=5, clip_on=False, gid="shares")
     axes.set(
         xlabel="mean probability of the answers",
         ylabel="share that is right, 95 % interval",
@@ -106,27 +102,6 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
         xticks=np.linspace(0, 1, 6),
         title=f"expected calibration error {100 * measures.calibration_error(evaluation):.2f} %",
     )
-
-
-def class_errors(evaluation: Evaluation, axes: Axes) -> None:
-    """The error rate of each class."""
-    counts = measures.confusion(evaluation)
-    wrong = [share(int(row.sum() - row[n]), int(row.sum())) if row.any() else None for n, row in enumerate(counts)]
-    for number, found in enumerate(wrong):
-        if found:
-            _draw_share(axes, number, found, 100)
-    highest = max(100 * found.high for found in wrong if found)
-    axes.grid(visible=False, axis="x")
-    axes.set(xlabel="class", ylabel="wrong [%], 95 % interval", ylim=(0, 1.05 * max(1.0, highest)))
-    axes.set_xlim(-0.5, len(counts) - 0.5)
-    axes.set_title(f"{100 * (1 - evaluation.accuracy):.2f} % of all are wrong")
-    _name_classes(axes, evaluation.classes)
-
-
-def _draw_share(axes: Axes, x: float, found: Estimate, scale: float = 1) -> None:
-    """A share with its interval."""
-    axes.vlines(x, scale * found.low, scale * found.high, color=style(0).colour, linewidth=1.2)
-    axes.plot(x, scale * found.value, "o", color=style(0).colour, markersize=5, clip_on=False, gid="shares")
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
