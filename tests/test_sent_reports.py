@@ -20,7 +20,7 @@ from convblocks.compare.report import report_of
 from convblocks.data.images import ImageSpec
 from convblocks.evaluate import command as evaluate
 from convblocks.evaluate.report import run_report
-from convblocks.figures.panels import evaluation_panels
+from convblocks.figures.panels import evaluation_charts
 from convblocks.figures.report import Report, repeat_of
 from convblocks.figures.tables import Table, to_html
 from convblocks.run.directory import RunDirectory
@@ -93,8 +93,8 @@ def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any
     model = {"class_path": "convblocks.ImageClassifier", "init_args": {"arch": run.arch, "lr": 0.01, "loss": "x"}}
     directory.write_config({"model": model, "seed": 0, "threads": 1, "trainer": {"max_epochs": 2}})
     answers = guesses(classes)
-    panels = evaluation_panels(answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
-    return run_report(directory, run, evaluate.summary(answers), panels, evaluate.tables(answers))
+    charts = evaluation_charts(answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
+    return run_report(directory, run, evaluate.summary(answers), charts, evaluate.tables(answers))
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -13,8 +13,8 @@ from torch.nn import functional
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 from convblocks.evaluate import command as evaluate
-from convblocks.figures import measures
-from convblocks.figures.panels import evaluation_panels, figure_of
+from convblocks.figures import panels
+from convblocks.figures.panels import evaluation_charts
 from convblocks.model.evaluation import Evaluation
 from tests.data.pictures import SHAPES, write_pictures
 from tests.scripts import run_script
@@ -39,7 +39,7 @@ def test_the_measures_match_their_definitions(evaluation: Evaluation) -> None:
     np.add.at(confusion, (targets, predicted), 1)
     right = np.diag(confusion)
     precision, recall = right / confusion.sum(axis=0), right / confusion.sum(axis=1)
-    assert np.array_equal(measures.confusion(evaluation).numpy(), confusion)
+    assert np.array_equal(panels.confusion(evaluation).numpy(), confusion)
     assert evaluation.accuracy == right.sum() / 1000
     classes = evaluate.classes_table(evaluation).numbers()
     for name, expected in (
@@ -54,22 +54,22 @@ def test_the_measures_match_their_definitions(evaluation: Evaluation) -> None:
 def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
     targets = torch.arange(10)
     sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
-    assert measures.calibration_error(sure) == 0
-    (calibration,) = figure_of(evaluation_panels(sure, torch.zeros(10, 1, 8, 8, dtype=torch.uint8))["calibration"]).axes
+    assert panels.calibration_error(sure) == 0
+    (calibration,) = evaluation_charts(sure, torch.zeros(10, 1, 8, 8, dtype=torch.uint8))["calibration"].draw().axes
     assert shares(calibration) == [(1, 1)]
     assert evaluate.most_confused(sure) == ""
 
 
 def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> None:
-    panels = evaluation_panels(evaluation, torch.zeros(1000, 1, 8, 8, dtype=torch.uint8))
-    matrix, calibration = (figure_of(panels[name]).axes[0] for name in ("confusion", "calibration"))
+    charts = evaluation_charts(evaluation, torch.zeros(1000, 1, 8, 8, dtype=torch.uint8))
+    matrix, calibration = (charts[name].draw().axes[0] for name in ("confusion", "calibration"))
     rows = evaluate.confusion_table(evaluation).rows
     cells = {(x, y): cell for y, row in enumerate(rows) for x, cell in enumerate(row[1:]) if cell}
     assert {text.get_position(): text.get_text() for text in matrix.texts} == cells
     confidence, accuracy = np.transpose(shares(calibration))
     counts = np.bincount(np.ceil(15 * evaluation.logits.softmax(dim=1).amax(dim=1).numpy()).astype(int))
     distances = counts[counts > 0] / 1000 * abs(confidence - accuracy)
-    assert distances.sum() == pytest.approx(measures.calibration_error(evaluation), abs=1e-6)
+    assert distances.sum() == pytest.approx(panels.calibration_error(evaluation), abs=1e-6)
 
 
 def shares(axes: Axes) -> list[tuple[float, float]]:
@@ -99,8 +99,8 @@ def test_a_class_without_test_images_has_no_measures() -> None:
 def test_the_hardest_images_have_their_colours_and_paper_of_any_colour_between_them(channels: int) -> None:
     images = torch.randint(1, 256, (10, channels, 8, 6), dtype=torch.uint8)
     images[0, 0, 0, 0] = 255
-    panel = evaluation_panels(guesses(MNIST.classes, 10), images)["hardest_images"]
-    (image,) = figure_of(panel).axes[0].images
+    chart = evaluation_charts(guesses(MNIST.classes, 10), images)["hardest_images"]
+    (image,) = chart.draw().axes[0].images
     shown = image.to_rgba(image.get_array(), bytes=True)  # type: ignore[arg-type]  # it has one
     colours = shown[shown[..., 3] == 255][:, :channels].astype(int)
     assert np.allclose(np.sort(colours, axis=None), np.sort(images.numpy(), axis=None), atol=1)

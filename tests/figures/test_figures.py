@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
-from convblocks.figures.panels import evaluation_panels, figure_of
+from convblocks.figures.panels import evaluation_charts
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
 from convblocks.search.figure import search_figure
 from convblocks.search.space import Space
@@ -50,8 +50,8 @@ LONG_NAMES = tuple(f"$a_$ {name}, a rather long name that is no formula" for nam
 
 def evaluation(name: str, classes: tuple[str, ...], *shape: int) -> dict[str, Callable[[], Figure]]:
     images = torch.randint(0, 256, (1000, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    panels = evaluation_panels(guesses(classes), images)
-    return {f"{end} of {name}": partial(figure_of, panel) for end, panel in panels.items()}
+    charts = evaluation_charts(guesses(classes), images)
+    return {f"{end} of {name}": chart.draw for end, chart in charts.items()}
 
 
 def search() -> Figure:

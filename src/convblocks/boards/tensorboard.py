@@ -7,7 +7,6 @@ validation images, ``train`` and ``val``. The groups of this file come after the
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -89,12 +88,11 @@ def write_evaluation(
 ) -> None:
     """Write the figures of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
     # Imports matplotlib, which is slow and which only finished runs need.
-    from convblocks.figures.measures import calibration_error
-    from convblocks.figures.panels import evaluation_panels, figure_of
+    from convblocks.figures.panels import calibration_error, evaluation_charts
     from convblocks.figures.style import render
 
-    for name, panel in evaluation_panels(evaluation, images).items():
-        writer.add_figure(f"{VISUALS}/{name}", render(partial(figure_of, panel)), step)
+    for name, chart in evaluation_charts(evaluation, images).items():
+        writer.add_figure(f"{VISUALS}/{name}", render(chart.draw), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
     writer.add_custom_scalars(LAYOUT)
     # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.

@@ -28,8 +28,7 @@ from convblocks.errors import UsageError, UserError
 from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.figures.estimates import COUNT, Unit
-from convblocks.figures.measures import calibration_error, confusion
-from convblocks.figures.panels import evaluation_panels
+from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.files import write
 from convblocks.model.evaluation import Evaluation
@@ -85,9 +84,9 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):
         return
-    name, panels = as_shown(directory.report), evaluation_panels(evaluation, data.test.images)
+    name, charts = as_shown(directory.report), evaluation_charts(evaluation, data.test.images)
     try:
-        write(directory.report, run_report(directory, result, summary(evaluation), panels, tables(evaluation)))
+        write(directory.report, run_report(directory, result, summary(evaluation), charts, tables(evaluation)))
         echo(f"{name}: all of this, curves and settings on one page")
     except (OSError, UserError) as error:
         echo(f"cannot write {name}: {error}")

@@ -8,7 +8,6 @@ from shlex import quote
 from convblocks.console import command_words
 from convblocks.figures.curves import layers, metric_figure
 from convblocks.figures.page import Chart
-from convblocks.figures.panels import Panel, figure_of
 from convblocks.figures.report import Report
 from convblocks.figures.tables import Table
 from convblocks.run.directory import RunDirectory
@@ -16,17 +15,11 @@ from convblocks.run.provenance import read_origin
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import as_shown, as_yaml, counted
 
-CAPTIONS = {
-    "confusion": "Confusion: true classes down, predicted ones across",
-    "hardest_images": "The images with the highest loss",
-    "calibration": "How often answers of each probability are right",
-}
-
 
 def run_report(
-    directory: RunDirectory, result: RunResult, summary: str, panels: dict[str, Panel], tables: Sequence[Table]
+    directory: RunDirectory, result: RunResult, summary: str, charts: dict[str, Chart], tables: Sequence[Table]
 ) -> str:
-    """The page of a finished run, as HTML; summary, panels and tables are of its network's answers to test images.
+    """The page of a finished run, as HTML; summary, charts and tables are of its network's answers to test images.
 
     Raises:
         UserError: its config is damaged.
@@ -36,7 +29,6 @@ def run_report(
     if layers([result]):
         curves["dead"] = "Dead units of each layer by epoch"
     figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
-    figures |= {name: Chart(partial(figure_of, panel), CAPTIONS[name]) for name, panel in panels.items()}
     again = [*command_words("fit"), "--config", quote(config)]
     found = result.facts.get("diagnosis", {"sentence": "", "options": []})
     trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
@@ -57,7 +49,7 @@ def run_report(
         name="report",
         tables=tables,
         sentences=[*filter(None, sentences)],
-        figures=figures,
+        figures=figures | charts,
         command=" ".join([*again, *found["options"]]) if found["options"] else "",
         repeat=" ".join(again),
         texts={"Where it comes from": as_yaml(origin), f"Settings, as in {config}": as_yaml(directory.read_config())},

@@ -13,14 +13,8 @@ from matplotlib.figure import Figure
 from convblocks.figures.style import DARK, LIGHT, WIDTH, Theme, render
 from convblocks.figures.tables import as_html
 
-PAGE = Path(__file__).with_name("page.html")
-STYLE = Path(__file__).with_name("page.css")
-
 # Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
 SVG: Theme = {"svg.fonttype": "none", "svg.hashsalt": "convblocks", "font.sans-serif": ["DejaVu Sans", "Verdana"]}
-
-# Date and version of matplotlib.
-NOT_WRITTEN = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 # In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters would be too small.
 LEAST_SCALE = 62
@@ -40,8 +34,12 @@ def page(title: str, parts: Sequence[str]) -> str:
         title: Plain text.
         parts: HTML, in which everything from elsewhere is escaped.
     """
-    style = Template(STYLE.read_text()).substitute(light=_variables(LIGHT), dark=_variables(DARK))
-    return Template(PAGE.read_text()).substitute(title=as_html(title), style=style, body="\n".join(parts))
+    style = _template("page.css").substitute(light=_variables(LIGHT), dark=_variables(DARK))
+    return _template("page.html").substitute(title=as_html(title), style=style, body="\n".join(parts))
+
+
+def _template(name: str) -> Template:
+    return Template(Path(__file__).with_name(name).read_text())
 
 
 def paragraphs(lines: Sequence[str]) -> str:
@@ -57,7 +55,7 @@ def charts(drawn: Sequence[Chart]) -> str:
 def _figure(chart: Chart) -> str:
     with rc_context(SVG):
         figure, file = render(chart.draw), StringIO()
-        figure.savefig(file, format="svg", metadata=NOT_WRITTEN)
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), as_html(chart.caption)  # figures share these ids
     for name, colour in _colours(LIGHT).items():
         svg = svg.replace(f": {colour}", f": var(--{name})")

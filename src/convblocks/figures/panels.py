@@ -1,4 +1,4 @@
-"""The figures of an evaluation; each function fills a panel."""
+"""Confusion and calibration of an evaluation, and its figures."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
-from convblocks.figures import measures
 from convblocks.figures.estimates import share
+from convblocks.figures.page import Chart
 from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
 from convblocks.model.evaluation import Evaluation
-
-Panel = Callable[[Axes], None]
 
 # Rows and columns of the grid of the hardest images: for digits, and with class names above them in two lines.
 GRID, NAMED_GRID = (3, 4), (3, 3)
@@ -25,26 +24,41 @@ HALF = (WIDTH / 2, 4.6)
 # Longer class names are cut, along an axis and above an image.
 LONGEST_NAME, LONGEST_CAPTION = 14, 10
 
+# Bins of equal width, in which probabilities are compared with accuracies.
+CALIBRATION_BINS = 15
 
-def figure_of(panel: Panel) -> Figure:
-    """A figure of a panel alone."""
+
+def confusion(evaluation: Evaluation) -> Tensor:
+    """How many images of each class (row) were predicted as each class (column): (classes, classes)."""
+    return multiclass_confusion_matrix(evaluation.predicted, evaluation.targets, len(evaluation.classes))
+
+
+def calibration_error(evaluation: Evaluation) -> float:
+    """The expected calibration error: the mean distance between probability and accuracy over the bins, in 0..1."""
+    probabilities, classes = evaluation.logits.softmax(dim=1), len(evaluation.classes)
+    error = multiclass_calibration_error(probabilities, evaluation.targets, classes, n_bins=CALIBRATION_BINS, norm="l1")
+    return float(error)
+
+
+def evaluation_charts(evaluation: Evaluation, images: Tensor) -> dict[str, Chart]:
+    """The figures of the answers to images (N, C, H, W) uint8, by name."""
+    panels: dict[str, tuple[str, Callable[[Axes], None]]] = {
+        "confusion": ("Confusion: true classes down, predicted ones across", partial(draw_confusion, evaluation)),
+        "hardest_images": ("The images with the highest loss", partial(draw_hardest, evaluation, images)),
+        "calibration": ("How often answers of each probability are right", partial(draw_reliability, evaluation)),
+    }
+    return {name: Chart(partial(_figure_of, panel), caption) for name, (caption, panel) in panels.items()}
+
+
+def _figure_of(panel: Callable[[Axes], None]) -> Figure:
     figure = Figure(figsize=HALF, layout="constrained")
     panel(figure.subplots())
     return figure
 
 
-def evaluation_panels(evaluation: Evaluation, images: Tensor) -> dict[str, Panel]:
-    """The panels of the answers to images (N, C, H, W) uint8, by name."""
-    return {
-        "confusion": partial(confusion, evaluation),
-        "hardest_images": partial(hardest, evaluation, images),
-        "calibration": partial(reliability, evaluation),
-    }
-
-
-def confusion(evaluation: Evaluation, axes: Axes) -> None:
+def draw_confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix; colours show the mistakes only, which the diagonal would outshine."""
-    counts = measures.confusion(evaluation).numpy()
+    counts = confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     size = _size_of(SMALL, evaluation.classes)
     colour = to_rgb(style(1).colour)
@@ -58,7 +72,7 @@ def confusion(evaluation: Evaluation, axes: Axes) -> None:
     axes.set_yticks(axes.get_xticks(), _cut(evaluation.classes), fontsize=_size_of(LETTERS, evaluation.classes))
 
 
-def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
+def draw_hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
     """The images with the highest loss, each with its true and its predicted class and the latter's probability.
 
     They are drawn as a single image with transparent gaps: a panel for each would take seconds.
@@ -84,10 +98,10 @@ def hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
     axes.set_title("highest loss: true → predicted, its probability")
 
 
-def reliability(evaluation: Evaluation, axes: Axes) -> None:
+def draw_reliability(evaluation: Evaluation, axes: Axes) -> None:
     """How often answers of each probability are right; on the diagonal a network is calibrated."""
     confidence, predicted = evaluation.logits.softmax(dim=1).double().max(dim=1)
-    bins, right = (confidence * measures.CALIBRATION_BINS).ceil(), predicted == evaluation.targets
+    bins, right = (confidence * CALIBRATION_BINS).ceil(), predicted == evaluation.targets
     axes.plot([0, 1], [0, 1], color=muted(), linewidth=0.8)
     for number in bins.unique():
         inside = bins == number
@@ -100,7 +114,7 @@ def reliability(evaluation: Evaluation, axes: Axes) -> None:
         xlim=(0, 1.05),
         ylim=(0, 1.05),
         xticks=np.linspace(0, 1, 6),
-        title=f"expected calibration error {100 * measures.calibration_error(evaluation):.2f} %",
+        title=f"expected calibration error {100 * calibration_error(evaluation):.2f} %",
     )
 
 
