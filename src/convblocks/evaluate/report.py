@@ -47,9 +47,10 @@ def run_report(
     }
     report = Report(
         name="report",
-        tables=tables,
+        tables=(),
         sentences=[*filter(None, sentences)],
         figures=figures | charts,
+        details=tables,
         command=" ".join([*again, *found["options"]]) if found["options"] else "",
         repeat=" ".join(again),
         texts={"Where it comes from": as_yaml(origin), f"Settings, as in {config}": as_yaml(directory.read_config())},

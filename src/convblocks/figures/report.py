@@ -53,16 +53,15 @@ class Report:
 
     def to_html(self, title: str) -> str:
         """A page of its own: conclusions, the first table and the figures, then everything else folded."""
-        main, *others = self.tables
         texts = {**self.texts, "Repeat it": self.repeat}
         return page(
             title,
             [
                 paragraphs(self.sentences),
                 f"<pre>{as_html(self.command)}</pre>" if self.command else "",
-                to_html(main),
+                *map(to_html, self.tables[:1]),
                 charts(list(self.figures.values())),
-                *(to_html(table, folded=True) for table in (*others, *self.details)),
+                *(to_html(table, folded=True) for table in (*self.tables[1:], *self.details)),
                 *(section(name, f"<pre>{as_html(text)}</pre>", folded=True) for name, text in texts.items() if text),
             ],
         )
