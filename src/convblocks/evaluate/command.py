@@ -17,25 +17,32 @@ Example:
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
-from convblocks.console import echo
+from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.figures.curves import layers, metric_figure
 from convblocks.figures.estimates import COUNT, Unit
+from convblocks.figures.page import Chart
 from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
+from convblocks.figures.report import Report
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.files import write
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.progress import terminal
-from convblocks.text import as_json, as_shown, percent
+from convblocks.run.provenance import read_origin
+from convblocks.run.result import EPOCHS, RunResult
+from convblocks.text import as_json, as_shown, as_yaml, counted, percent
 
 # Characters of class names that fit side by side in a terminal of 80 columns.
 NAMES_WIDTH = 76
@@ -84,12 +91,52 @@ def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluatio
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):
         return
-    name, charts = as_shown(directory.report), evaluation_charts(evaluation, data.test.images)
+    name = as_shown(directory.report)
     try:
-        write(directory.report, run_report(directory, result, summary(evaluation), charts, tables(evaluation)))
+        write(directory.report, run_report(directory, result, evaluation, data.test.images))
         echo(f"{name}: all of this, curves and settings on one page")
     except (OSError, UserError) as error:
         echo(f"cannot write {name}: {error}")
+
+
+def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluation, images: Tensor) -> str:
+    """The page of a finished run and its network's answers to images (N, C, H, W) uint8, as HTML.
+
+    Raises:
+        UserError: its config is damaged.
+    """
+    config = as_shown(directory.config)
+    curves = {"loss": "Loss by epoch", "acc": "Error by epoch"}
+    if layers([result]):
+        curves["dead"] = "Dead units of each layer by epoch"
+    figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
+    again = [*command_words("fit"), "--config", quote(config)]
+    found = result.facts.get("diagnosis", {"sentence": "", "options": []})
+    trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
+    sentences = [
+        f"Test {summary(evaluation)}.",
+        f"{result.parameters:,} parameters, {trained}.",
+        found["sentence"],
+        "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
+        "Try next:" if found["options"] else "",
+    ]
+    began = read_origin(directory.provenance) or {}
+    origin = asdict(result.provenance) | {
+        "seed": result.seed,
+        "images": result.facts.get("images"),
+        "started with": began.get("command"),
+    }
+    report = Report(
+        name="report",
+        tables=(),
+        sentences=[*filter(None, sentences)],
+        figures=figures | evaluation_charts(evaluation, images),
+        details=tables(evaluation),
+        command=" ".join([*again, *found["options"]]) if found["options"] else "",
+        repeat=" ".join(again),
+        texts={"Where it comes from": as_yaml(origin), f"Settings, as in {config}": as_yaml(directory.read_config())},
+    )
+    return report.to_html(f"{result.arch}: {directory.name}")
 
 
 def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:

@@ -42,11 +42,6 @@ def _template(name: str) -> Template:
     return Template(Path(__file__).with_name(name).read_text())
 
 
-def paragraphs(lines: Sequence[str]) -> str:
-    """Plain sentences, of which the first is larger."""
-    return "\n".join(f"<p{'' if number else ' class=lead'}>{as_html(line)}</p>" for number, line in enumerate(lines))
-
-
 def charts(drawn: Sequence[Chart]) -> str:
     """Figures with their captions, side by side where there is room."""
     return "\n".join(['<div class="charts">', *map(_figure, drawn), "</div>"])

@@ -60,16 +60,17 @@ def draw_confusion(evaluation: Evaluation, axes: Axes) -> None:
     """The confusion matrix; colours show the mistakes only, which the diagonal would outshine."""
     counts = confusion(evaluation).numpy()
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
-    size = _size_of(SMALL, evaluation.classes)
+    names, shrink = _cut(evaluation.classes, LONGEST_NAME), min(1, 12 / len(counts))
     colour = to_rgb(style(1).colour)
     colours = LinearSegmentedColormap.from_list("mistakes", [(*colour, 0), (*colour, 1)])  # on paper of any colour
     axes.imshow(mistakes, cmap=colours, vmax=max(1, 1.5 * mistakes.max()))
     axes.grid(visible=False)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=size)
+        axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=shrink * SMALL)
     axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts):,} of {counts.sum():,} right")
-    _name_classes(axes, evaluation.classes)
-    axes.set_yticks(axes.get_xticks(), _cut(evaluation.classes), fontsize=_size_of(LETTERS, evaluation.classes))
+    upright = sum(len(name) + 1 for name in names) > 33  # they would overlap
+    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=shrink * LETTERS)
+    axes.set_yticks(range(len(names)), names, fontsize=shrink * LETTERS)
 
 
 def draw_hardest(evaluation: Evaluation, images: Tensor, axes: Axes) -> None:
@@ -118,18 +119,6 @@ def draw_reliability(evaluation: Evaluation, axes: Axes) -> None:
     )
 
 
-def _name_classes(axes: Axes, classes: Sequence[str]) -> None:
-    """Name the classes along the lower edge, vertically if they would overlap."""
-    names = _cut(classes)
-    upright = sum(len(name) + 1 for name in names) > 33
-    axes.set_xticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=_size_of(LETTERS, classes))
-
-
-def _cut(classes: Sequence[str], longest: int = LONGEST_NAME) -> list[str]:
+def _cut(classes: Sequence[str], longest: int) -> list[str]:
     """The names, or their beginnings."""
     return [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in classes]
-
-
-def _size_of(most: float, classes: Sequence[str]) -> float:
-    """The font size, in points, at which a number or name for each class fits."""
-    return min(most, 12 * most / len(classes))

@@ -8,8 +8,8 @@ from typing import Any
 from filelock import FileLock
 
 from convblocks.console import command_words, echo, echo_command
-from convblocks.figures.page import Chart, charts, page, paragraphs
-from convblocks.figures.style import save
+from convblocks.figures.page import Chart, charts, page
+from convblocks.figures.style import render
 from convblocks.figures.tables import Table, as_html, section, to_console, to_html, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
@@ -57,7 +57,7 @@ class Report:
         return page(
             title,
             [
-                paragraphs(self.sentences),
+                *(f"<p>{as_html(line)}</p>" for line in self.sentences),
                 f"<pre>{as_html(self.command)}</pre>" if self.command else "",
                 *map(to_html, self.tables[:1]),
                 charts(list(self.figures.values())),
@@ -88,7 +88,7 @@ def publish(report: Report, directory: RunDirectory) -> None:
         for suffix, text in files.items():
             write(path.with_suffix(suffix), text)
         for end, chart in report.figures.items():
-            save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
+            render(chart.draw).savefig(directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
     echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:
