@@ -113,13 +113,11 @@ def draw_by_epoch(
 
 
 def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> list[tuple[int, float]]:
-    """Draw values by epoch, with gaps at infinite ones but not at those not measured; returns the drawn points."""
-    measured = [(epoch, value) for epoch, value in enumerate(values, start=1) if not math.isnan(value)]
-    shown = [(epoch, value) for epoch, value in measured if math.isfinite(value)]
-    broken = [(epoch, value if math.isfinite(value) else math.nan) for epoch, value in measured]
-    if shown:
-        axes.plot(*zip(*broken, strict=True), line, marker="." if len(shown) == 1 else "", **look)
-    return shown
+    """Draw the finite values by epoch; returns their points."""
+    points = [(epoch, value) for epoch, value in enumerate(values, start=1) if math.isfinite(value)]
+    if points:
+        axes.plot(*zip(*points, strict=True), line, marker="." if len(points) == 1 else "", **look)
+    return points
 
 
 def values_of(run: RunResult, metric: str) -> list[float]:
