@@ -19,8 +19,6 @@ from convblocks.compare.ranking import winner
 from convblocks.compare.report import report_of
 from convblocks.data.images import ImageSpec
 from convblocks.evaluate import command as evaluate
-from convblocks.evaluate.report import run_report
-from convblocks.figures.panels import evaluation_panels
 from convblocks.figures.report import Report, repeat_of
 from convblocks.figures.tables import Table, to_html
 from convblocks.run.directory import RunDirectory
@@ -93,8 +91,7 @@ def page_of_a_run(classes: tuple[str, ...] = tuple("0123456789"), **changed: Any
     model = {"class_path": "convblocks.ImageClassifier", "init_args": {"arch": run.arch, "lr": 0.01, "loss": "x"}}
     directory.write_config({"model": model, "seed": 0, "threads": 1, "trainer": {"max_epochs": 2}})
     answers = guesses(classes)
-    panels = evaluation_panels(answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
-    return run_report(directory, run, answers, panels, evaluate.tables(answers))
+    return evaluate.run_report(directory, run, answers, torch.zeros(1000, 3, 8, 8, dtype=torch.uint8))
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -130,7 +127,7 @@ def test_the_page_of_a_run_has_its_result_diagnosis_settings_and_origin(workspac
         assert text in page.text
     for table in evaluate.tables(answers):
         assert {cell for row in table.cells for cell in row} <= set(page.cells)
-    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 4
+    assert len([tag for tag, _ in page.tags if tag == "figure"]) == 3 + 3
     healthy = Parsed(page_of_a_run(facts={}))
     assert "Try next" not in healthy.text
 

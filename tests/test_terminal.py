@@ -133,7 +133,7 @@ def test_no_line_about_a_network_is_wrapped(width: int, trained: Path, workspace
     Image.fromarray(255 - digits.test.images[0, 0].numpy()).resize((300, 300)).save("seven.png")
     (workspace / "lightning_logs").symlink_to(trained.parents[2])
     checkpoint = "lightning_logs/batchnorm/checkpoints/last.ckpt"
-    evaluated = script_in_terminal("evaluate", checkpoint, "--show", "seen.png", cwd=workspace, width=width)
+    evaluated = script_in_terminal("evaluate", checkpoint, cwd=workspace, width=width)
     predicted = script_in_terminal("predict", checkpoint, "seven.png", cwd=workspace, width=width)
     exported = script_in_terminal("export", checkpoint, "--output", "digits", cwd=workspace, width=width)
     summary = script_in_terminal("summary", cwd=workspace, width=80)  # of a fixed width

@@ -1,9 +1,11 @@
-"""usage: python -m lab.pages.screenshots [board] [stills] [pictures] [gif]
+"""usage: python -m lab.pages.screenshots [board] [report] [stills] [pictures] [gif]
 
-Draw the pictures of TensorBoard, the demo and docs/play that the documentation shows, with Chromium: to be called in
-the repository's folder. Runs that are missing in lightning_logs/ are trained; that takes ten minutes on two CPUs.
+Draw the pictures of TensorBoard, a report, the demo and docs/play that the documentation shows, with Chromium: to be
+called in the repository's folder. Runs that are missing in lightning_logs/ are trained; that takes ten minutes on two
+CPUs.
 
   board                docs/manual/tensorboard.png
+  report               docs/manual/report.png, the upper part of a run's report.html
   stills               docs/manual/demo.png, in the dark theme docs/manual/demo-dark.png, and docs/manual/demo-maps.png
   pictures             docs/manual/pictures-demo.png
   gif                  docs/manual/dying.gif and docs/manual/dying-dark.gif: docs/play, nine seconds
@@ -26,6 +28,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from convblocks.console import answer, end
 from convblocks.demo.server import Server
 from convblocks.errors import UsageError
+from convblocks.evaluate import command as evaluate
 from convblocks.files import write
 from convblocks.model.restore import load_network
 from convblocks.run import fit
@@ -51,6 +54,7 @@ OF_PICTURES = {
 
 STILL, TALL, MOVING = Form(1160, 870, 1.25), Form(1160, 1500, 1.25), Form(960, 740)
 BOARD = {"width": 1280, "height": 900, "deviceScaleFactor": 1.25, "mobile": False}
+REPORT = BOARD | {"width": 1120, "height": 1700}
 CROSS: Shape = [[(50, -5), (50, 105)], [(-7, 50), (107, 50)]]
 
 # Network and learning rate of the runs that the GIF shows; how long it shows each moment, and the last one of a run.
@@ -67,7 +71,13 @@ def main(arguments: list[str]) -> None:
     Raises:
         UserError: there are no such pictures, or a run cannot be trained.
     """
-    drawers = {"board": draw_board, "stills": draw_stills, "pictures": draw_pictures, "gif": draw_gif}
+    drawers = {
+        "board": draw_board,
+        "report": draw_report,
+        "stills": draw_stills,
+        "pictures": draw_pictures,
+        "gif": draw_gif,
+    }
     if unknown := [name for name in arguments if name not in drawers]:
         raise UsageError(f"there are no pictures {unknown[0]!r}: choose some of {', '.join(drawers)}")
     for name in arguments or drawers:
@@ -85,6 +95,17 @@ def draw_board() -> None:
             WebDriverWait(window, 120).until(lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4)
             time.sleep(SETTLING)
             save(screenshot(Page(window)), "tensorboard.png")
+
+
+def draw_report() -> None:
+    train_missing(OF_DIGITS)
+    run = RunDirectory("notebook-maxpool")
+    evaluate.main([str(run.last_checkpoint)])
+    with tempfile.TemporaryDirectory() as profile, chromium(Path(profile)) as window:
+        window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", REPORT)
+        window.get(run.report.absolute().as_uri())
+        window.execute_script("document.documentElement.style.scrollbarWidth = 'none'")
+        save(screenshot(Page(window)), "report.png")
 
 
 def draw_stills() -> None:

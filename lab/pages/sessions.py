@@ -42,12 +42,11 @@ PICTURES = (
 # where a page has marks of its name; the picture that it is to --show goes into docs/manual/.
 SESSIONS = {
     "fit": "python scripts/fit.py --arch maxpool",
-    "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST} --show evaluation.png",
+    "evaluate": f"python scripts/evaluate.py {LOGS}/maxpool/{LAST}",
     "predict": f"python scripts/predict.py {LOGS}/batchnorm/{LAST} pics --show predictions.png",
     "draw-shapes": "python -c 'from pathlib import Path; from tests.data.pictures import SHAPES, write_pictures\n"
     'write_pictures(Path("shapes"), classes=tuple(SHAPES), train=1200, test=360, size=(32, 40))\'',
     "fit-shapes": "python scripts/fit.py --data.root shapes --arch batchnorm --epochs 2 --name shapes --threads 1",
-    "evaluate-shapes": f"python scripts/evaluate.py {LOGS}/shapes/{LAST} --data.root shapes --show pictures-panels.png",
     "predict-shapes": f"python scripts/predict.py {LOGS}/shapes/{LAST} shapes/test/cross/4.png "
     "shapes/test/cross/316.png",
     "export": f"python scripts/export.py {LOGS}/maxpool/{LAST} --output maxpool",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convblocks.compare import command as compare
 from convblocks.compare.dry_run import plans_of
@@ -63,9 +62,6 @@ def test_a_comparison_leaves_its_files(small: Path) -> None:
         assert {row[option] for row in rows_of("small")} == {value}
     numbers = json.loads((small / "comparison.json").read_text())
     assert numbers["results"][0]["score"]["value"] == pytest.approx(sum(accuracies) / 2)
-    events = EventAccumulator(str(small / "comparison")).Reload()
-    assert events.Tags()["images"] == ["visuals/comparison"]
-    assert events.Tags()["tensors"] == ["comparison/text_summary"]
 
 
 @pytest.mark.slow

@@ -41,9 +41,10 @@ def test_curves_and_final_values(events: Any, trained: Path) -> None:
     assert accuracy.value == pytest.approx(final["test/acc"])
 
 
-def test_one_figure_and_the_graph_of_the_network(events: Any) -> None:
-    assert events.Tags()["images"] == ["visuals/evaluation"]
-    (shown,) = events.Images("visuals/evaluation")
+def test_figures_and_the_graph_of_the_network(events: Any) -> None:
+    names = ["calibration", "confusion", "hardest_images"]
+    assert sorted(events.Tags()["images"]) == [f"visuals/{name}" for name in names]
+    (shown,) = events.Images("visuals/hardest_images")
     assert shown.step == 1876
     with Image.open(BytesIO(shown.encoded_image_string)) as figure:
         assert len(figure.convert("L").getcolors(256) or []) > 100  # not an empty frame

@@ -19,9 +19,8 @@ from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
-from convblocks.figures.panels import Panel, evaluation_panels, figure_of, first_layer
+from convblocks.figures.panels import evaluation_charts
 from convblocks.figures.style import DARK, LIGHT, WIDTH, render
-from convblocks.model.networks import build_network
 from convblocks.search.figure import search_figure
 from convblocks.search.space import Space
 from lab.benchmarks.pages import read_raw_numbers
@@ -49,9 +48,10 @@ CONTRAST = 4.5
 LONG_NAMES = tuple(f"$a_$ {name}, a rather long name that is no formula" for name in SHAPES)
 
 
-def panels(classes: tuple[str, ...], *shape: int) -> dict[str, Panel]:
+def evaluation(name: str, classes: tuple[str, ...], *shape: int) -> dict[str, Callable[[], Figure]]:
     images = torch.randint(0, 256, (1000, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return evaluation_panels(guesses(classes), images)
+    charts = evaluation_charts(guesses(classes), images)
+    return {f"{end} of {name}": chart.draw for end, chart in charts.items()}
 
 
 def search() -> Figure:
@@ -79,13 +79,6 @@ def search() -> Figure:
     return search_figure(trials, dimensions)
 
 
-def digits(arch: str) -> Figure:
-    """With the filters of the first layer."""
-    filters = first_layer(build_network(arch), MNIST)
-    assert filters
-    return figure_of(*panels(MNIST.classes, 1, 28, 28).values(), filters)
-
-
 FIGURES: dict[str, Callable[[], Figure]] = {
     "sweep": partial(sweep_figure, swept()),
     "differences": partial(intervals_figure, DIFFERENCES, "points"),
@@ -93,10 +86,10 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "one epoch": partial(comparison_figure, [replace(one, epochs=one.epochs[:1]) for one in same_setting()]),
     "seven networks": partial(comparison_figure, [replace(result("mlp", 0, 0.9), arch=f"net {n}") for n in range(7)]),
     "dead units": partial(dead_units_figure, same_setting(2)),
-    **{f"digits of {arch}": partial(digits, arch) for arch in ("mlp", "maxpool")},
-    "shapes": partial(figure_of, *panels(tuple(SHAPES), 3, 32, 40).values()),
-    "long names": partial(figure_of, *panels(LONG_NAMES, 3, 40, 16).values()),
-    "two long names": partial(figure_of, *panels(LONG_NAMES[:2], 1, 28, 28).values()),
+    **evaluation("digits", MNIST.classes, 1, 28, 28),
+    **evaluation("shapes", tuple(SHAPES), 3, 32, 40),
+    **evaluation("long names", LONG_NAMES, 3, 40, 16),
+    **evaluation("two long names", LONG_NAMES[:2], 1, 28, 28),
     "search": search,
     "searches": partial(searches.figure, RESULTS),
     "performance": lambda: performance_figure(read_raw_numbers(DATA, "performance", Results)),
@@ -123,9 +116,10 @@ def figure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_it_is_at_most_1600_pixels_wide_and_letters_are_11_pixels_high_on_a_page(
     figure: Figure, request: pytest.FixtureRequest
 ) -> None:
+    name = request.node.callspec.params["figure"][0]
     assert figure.bbox.width <= 1600
-    assert figure.get_figwidth() == WIDTH
-    page = NARROW.get(request.node.callspec.params["figure"][0], PAGE)
+    assert figure.get_figwidth() == (WIDTH / 2 if " of " in name else WIDTH)  # two stand side by side
+    page = NARROW.get(name, PAGE)
     small = {text.get_text(): float(text.get_fontsize()) * page / WIDTH / 72 for text, _ in shown(figure)}
     assert {text: pixels for text, pixels in small.items() if pixels < HIGH} == {}
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import LOGS, RunDirectory
@@ -40,19 +39,16 @@ def numbers_of(done: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_search_leaves_its_files_and_its_trials_in_tensorboard(done: Path) -> None:
+def test_a_search_leaves_its_files_and_its_trials(done: Path) -> None:
     trials = {f"trial_{number}" for number in range(8)}
     names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
-    report = {"search", "search.html", "search.md", "search.json", "search.csv", "search.png"}
+    report = {"search.html", "search.md", "search.json", "search.csv", "search.png"}
     assert names == report | {"journal.log", "logs", "confirm"} | trials
     with (done / "search.csv").open() as file:
         assert [row["trial"] for row in csv.DictReader(file)] == [str(number) for number in range(8)]
     for row in numbers_of(done)["trials"]:
         config = RunDirectory(f"s/trial_{row['trial']}", done.parents[1]).read_config()
         assert config["model"]["init_args"]["arch"] == row["arch"]
-    assert {path.name for path in (done / "search").iterdir() if path.is_dir()} == trials
-    assert EventAccumulator(str(done / "search" / "trial_3")).Reload().Tags()["scalars"] == ["when_done/val_acc"]
-    assert EventAccumulator(str(done / "search")).Reload().Tags()["images"] == ["visuals/search"]
 
 
 @pytest.mark.slow

@@ -7,22 +7,20 @@ validation images, ``train`` and ``val``. The groups of this file come after the
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.figures.tensorboard import VISUALS, tag_when_done
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import DEAD, RunDirectory
 from convblocks.run.parser import Settings, parser
 from convblocks.text import flatten
 
-# Dead units and speed.
-VITALS = "vitals"
+# Dead units and speed; the figures of the evaluation; and single values, known at the end.
+VITALS, VISUALS, WHEN_DONE = "vitals", "visuals", "when_done"
 
 # Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
 LAYOUT = {
@@ -80,19 +78,21 @@ def tag_of(metric: str) -> str:
     return f"{VITALS}/{metric}" if metric.startswith(DEAD) else metric
 
 
+def tag_when_done(metric: str) -> str:
+    """The tag of a final value, which as a point of the metric's curve would be a false one."""
+    return f"{WHEN_DONE}/{metric.replace('/', '_')}"
+
+
 def write_evaluation(
     writer: SummaryWriter, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
 ) -> None:
-    """Write the figure of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
+    """Write the figures of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
     # Imports matplotlib, which is slow and which only finished runs need.
-    from convblocks.figures.measures import calibration_error
-    from convblocks.figures.panels import evaluation_panels, figure_of, first_layer
+    from convblocks.figures.panels import calibration_error, evaluation_charts
     from convblocks.figures.style import render
 
-    panels = list(evaluation_panels(evaluation, images).values())
-    if filters := first_layer(trained.network, trained.image_spec):
-        panels.append(filters)
-    writer.add_figure(f"{VISUALS}/evaluation", render(partial(figure_of, *panels)), step)
+    for name, chart in evaluation_charts(evaluation, images).items():
+        writer.add_figure(f"{VISUALS}/{name}", render(chart.draw), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
     writer.add_custom_scalars(LAYOUT)
     # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.

@@ -3,93 +3,75 @@
 usage: convblocks evaluate CHECKPOINT [options]
 
 Prints loss, accuracy, expected calibration error, precision, recall and F1 per class, and the confusion matrix. Of a
-finished run it also writes report.html into the run's folder: one file to open in a browser, or to send.
+finished run it also writes report.html into the run's folder, with the hardest images, calibration and curves: one file
+to open in a browser, or to send.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
   --data.root DIR      the data the network was trained on, or similar data (default: MNIST)
   --data.source NAME   a class of your own that reads the data
   --json               print machine-readable results
-  --show FILE          write a figure: confusion matrix, hardest images, calibration, errors per class
 
 Example:
-  convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt --show evaluation.png
+  convblocks evaluate lightning_logs/maxpool/version_0/checkpoints/last.ckpt
 """
 
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from torch import Tensor
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_precision, multiclass_recall
 
-from convblocks.command_line import refuse_to_overwrite
-from convblocks.console import echo
+from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
 from convblocks.errors import UsageError, UserError
-from convblocks.evaluate.report import run_report
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
+from convblocks.figures.curves import layers, metric_figure
 from convblocks.figures.estimates import COUNT, Unit
-from convblocks.figures.measures import calibration_error, confusion, f1, precision, recall
-from convblocks.figures.panels import evaluation_panels, figure_of
-from convblocks.figures.style import render
+from convblocks.figures.page import Chart
+from convblocks.figures.panels import calibration_error, confusion, evaluation_charts
+from convblocks.figures.report import Report
 from convblocks.figures.tables import Column, Table, to_console
-from convblocks.files import atomic_write, write
+from convblocks.files import write
 from convblocks.model.evaluation import Evaluation
 from convblocks.model.restore import TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.progress import terminal
-from convblocks.text import as_json, as_shown, percent
+from convblocks.run.provenance import read_origin
+from convblocks.run.result import EPOCHS, RunResult
+from convblocks.text import as_json, as_shown, as_yaml, counted, percent
 
-# What fits a terminal of 80 columns: characters of class names side by side, and columns of counts.
-NAMES_WIDTH, COUNT_COLUMNS = 76, 12
+# Characters of class names that fit side by side in a terminal of 80 columns.
+NAMES_WIDTH = 76
 
-# The kinds of mistakes that are named in a line, and in a table if the confusion matrix is too wide.
-MISTAKES, MOST_ROWS = 5, 20
+# The kinds of mistakes that are named.
+MISTAKES = 5
 
 
 def main(arguments: list[str]) -> None:
     """Evaluate a checkpoint on the test images and print the measures.
 
     Raises:
-        UserError: the checkpoint or the data cannot be used, or the figure cannot be written.
+        UserError: the checkpoint or the data cannot be used.
     """
-    options = parse(arguments)
-    if options.show:
-        refuse_to_overwrite(options.show, [options.checkpoint])
+    parser = checkpoint_parser()
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
     trained, data = load_network_and_data(options)
     evaluation = trained.evaluate(data.test)
-    if options.show:
-        write_figure(evaluation, data.test.images, options.show)
     if options.json:
         print(as_json(as_record(trained, data.folder, evaluation)))
         return
     echo(as_shown(trained.path))
     echo(f"{trained.arch} on the {len(data.test.labels):,} test images in {as_shown(data.folder)}\n")
     to_console(tables(evaluation), terminal())
-    if options.show:
-        echo(f"{options.show}: confusion matrix, hardest images, calibration, errors of each class")
-    if report := write_report(trained, data, evaluation):
-        echo(f"{as_shown(report)}: all of this, curves and settings on one page")
+    write_report(trained, data, evaluation)
     if confused := most_confused(evaluation):
         echo(f"most confused: {confused}")
     echo(summary(evaluation))
-
-
-def parse(arguments: list[str]) -> Namespace:
-    parser = checkpoint_parser()
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--show", type=Path)
-    return parser.parse_args(arguments)
-
-
-def write_figure(evaluation: Evaluation, images: Tensor, path: Path) -> None:
-    draw = partial(figure_of, *evaluation_panels(evaluation, images).values())
-    try:
-        with atomic_write(path) as file:
-            render(draw).savefig(file, format=path.suffix.lstrip(".") or "png")
-    except ValueError as error:  # a format that matplotlib does not know
-        raise UserError(f"cannot write {path}: {error}") from error
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:
@@ -103,22 +85,58 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     return None
 
 
-def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> Path | None:
-    """Write the report of the run that a checkpoint belongs to.
-
-    None without one: the run is not finished, these are other images, or its folder cannot be written.
-    """
+def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:
+    """Write the report of the finished run that a checkpoint belongs to, if these are its images."""
     directory = run_of(trained.path)
     result = directory and directory.result_after(0)
     if not (directory and result and result.provenance.data in (None, data.fingerprint)):
-        return None
-    panels = evaluation_panels(evaluation, data.test.images)
+        return
+    name = as_shown(directory.report)
     try:
-        write(directory.report, run_report(directory, result, evaluation, panels, tables(evaluation)))
+        write(directory.report, run_report(directory, result, evaluation, data.test.images))
+        echo(f"{name}: all of this, curves and settings on one page")
     except (OSError, UserError) as error:
-        echo(f"cannot write {as_shown(directory.report)}: {error}")
-        return None
-    return directory.report
+        echo(f"cannot write {name}: {error}")
+
+
+def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluation, images: Tensor) -> str:
+    """The page of a finished run and its network's answers to images (N, C, H, W) uint8, as HTML.
+
+    Raises:
+        UserError: its config is damaged.
+    """
+    config = as_shown(directory.config)
+    curves = {"loss": "Loss by epoch", "acc": "Error by epoch"}
+    if layers([result]):
+        curves["dead"] = "Dead units of each layer by epoch"
+    figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
+    again = [*command_words("fit"), "--config", quote(config)]
+    found = result.facts.get("diagnosis", {"sentence": "", "options": []})
+    trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
+    sentences = [
+        f"Test {summary(evaluation)}.",
+        f"{result.parameters:,} parameters, {trained}.",
+        found["sentence"],
+        "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
+        "Try next:" if found["options"] else "",
+    ]
+    began = read_origin(directory.provenance) or {}
+    origin = asdict(result.provenance) | {
+        "seed": result.seed,
+        "images": result.facts.get("images"),
+        "started with": began.get("command"),
+    }
+    report = Report(
+        name="report",
+        tables=(),
+        sentences=[*filter(None, sentences)],
+        figures=figures | evaluation_charts(evaluation, images),
+        details=tables(evaluation),
+        command=" ".join([*again, *found["options"]]) if found["options"] else "",
+        repeat=" ".join(again),
+        texts={"Where it comes from": as_yaml(origin), f"Settings, as in {config}": as_yaml(directory.read_config())},
+    )
+    return report.to_html(f"{result.arch}: {directory.name}")
 
 
 def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> dict[str, object]:
@@ -137,39 +155,38 @@ def as_record(trained: TrainedNetwork, folder: Path, evaluation: Evaluation) -> 
 
 
 def tables(evaluation: Evaluation) -> Sequence[Table]:
-    """The measures of each class, and the confusion matrix or, if that is too wide, the most frequent mistakes."""
-    is_wide = len(evaluation.classes) > COUNT_COLUMNS
-    return [classes_table(evaluation), mistakes_table(evaluation) if is_wide else confusion_table(evaluation)]
+    """The measures of each class, and the confusion matrix unless it is too wide."""
+    names = evaluation.classes
+    fits = max(map(len, names)) + sum(len(name) + 3 for name in names) <= NAMES_WIDTH
+    return [classes_table(evaluation), *([confusion_table(evaluation)] if fits else [])]
 
 
 def classes_table(evaluation: Evaluation) -> Table:
     """The measures of each class; a class without images has none."""
     counts, names = confusion(evaluation).sum(dim=1).tolist(), evaluation.classes
-    measures = {"precision": precision(evaluation), "recall": recall(evaluation), "F1": f1(evaluation)}
 
-    def column(name: str, values: Tensor) -> Column:
+    def column(name: str, measure: Callable[..., Tensor]) -> Column:
+        values = measure(evaluation.predicted, evaluation.targets, len(names), average="none").tolist()
         unit = Unit(100, name=" %")
-        return Column(name, lambda row: float(values[row]) if counts[row] else None, unit, key=name.lower())
+        return Column(name, lambda row: values[row] if counts[row] else None, unit, key=name.lower())
 
     columns = [
         Column("class", lambda row: names[row], key="class"),
         Column("n", lambda row: counts[row], COUNT, key="n"),
-        *(column(name, values) for name, values in measures.items()),
+        column("precision", multiclass_precision),
+        column("recall", multiclass_recall),
+        column("F1", multiclass_f1_score),
     ]
     return Table("Classes", columns, range(len(names)))
 
 
 def confusion_table(evaluation: Evaluation) -> Table:
-    """How often each class is predicted as each class; names that do not fit side by side are numbered."""
-    names = heads = evaluation.classes
-    if max(map(len, names)) + sum(len(name) + 3 for name in names) > NAMES_WIDTH:
-        heads = tuple(str(number) for number in range(1, len(names) + 1))
-        names = tuple(f"{head} {name}" for head, name in zip(heads, names, strict=True))
+    """How often each class is predicted as each class."""
     rows = [
         [name, *(str(count) if count else "" for count in counts)]
-        for name, counts in zip(names, confusion(evaluation).tolist(), strict=True)
+        for name, counts in zip(evaluation.classes, confusion(evaluation).tolist(), strict=True)
     ]
-    return Table("Confusion: true classes down, predicted ones across", ["", *heads], rows)
+    return Table("Confusion: true classes down, predicted ones across", ["", *evaluation.classes], rows)
 
 
 def summary(evaluation: Evaluation) -> str:
@@ -178,19 +195,11 @@ def summary(evaluation: Evaluation) -> str:
     return f"accuracy {percent(evaluation.accuracy)} ({wrong:,} of {images:,} wrong), {measures}"
 
 
-def mistakes_table(evaluation: Evaluation) -> Table:
-    rows = [[true, predicted, f"{count:,}"] for true, predicted, count in mistakes(evaluation)[:MOST_ROWS]]
-    return Table("Most frequent mistakes", ["true class", "predicted", "n"], rows)
-
-
 def most_confused(evaluation: Evaluation) -> str:
     """The most frequent mistakes, such as ``4 as 9 (5), 9 as 7 (5)``; empty if there are none."""
-    return ", ".join(f"{true} as {predicted} ({n:,})" for true, predicted, n in mistakes(evaluation)[:MISTAKES])
-
-
-def mistakes(evaluation: Evaluation) -> list[tuple[str, str, int]]:
-    """True class, predicted class and number of images of each kind of mistake, the most frequent first."""
     classes, counts = evaluation.classes, confusion(evaluation).fill_diagonal_(0)
-    places = counts.flatten().argsort(descending=True, stable=True).tolist()
+    places = counts.flatten().argsort(descending=True, stable=True)[:MISTAKES].tolist()
     pairs = [divmod(place, len(classes)) for place in places]
-    return [(classes[true], classes[one], int(counts[true, one])) for true, one in pairs if counts[true, one]]
+    return ", ".join(
+        f"{classes[row]} as {classes[col]} ({counts[row, col]:,})" for row, col in pairs if counts[row, col]
+    )

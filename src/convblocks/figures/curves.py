@@ -33,10 +33,15 @@ class Curve(NamedTuple):
     runs: list[RunResult]
 
 
-def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
-    """The loss or the error of one run by epoch, on the training images and on those of the evaluation."""
-    figure, splits = Figure(figsize=HALF, layout="constrained"), ("train", evaluated([run]))
-    axes, values = figure.subplots(), [values_of(run, f"{split}/{metric}") for split in splits]
+def metric_figure(run: RunResult, metric: str) -> Figure:
+    """One run by epoch: ``loss`` or ``acc`` (as error) in training and evaluation, or the ``dead`` units of layers."""
+    figure = Figure(figsize=HALF, layout="constrained")
+    axes = figure.subplots()
+    if metric == "dead":
+        label_ends(figure, [(axes, draw_dead_units(axes, [run]))])
+        return figure
+    splits = ("train", evaluated([run]))
+    values = [values_of(run, f"{split}/{metric}") for split in splits]
     if metric == "acc":
         values = [[*map(Scale(ACCURACY).drawn, own)] for own in values]
         Scale(ACCURACY).set_axis(axes, "y", finite(values))
@@ -44,15 +49,6 @@ def metric_figure(run: RunResult, metric: Literal["loss", "acc"]) -> Figure:
         log_axis(axes, "y", finite(values))
     curves = [Curve(split, style(number), [run]) for number, split in enumerate(splits)]
     label_ends(figure, [(axes, draw_by_epoch(axes, curves, [[own] for own in values]))])
-    return figure
-
-
-def dead_units_figure(runs: Sequence[RunResult]) -> Figure:
-    """The share of dead units by epoch in one network, of which some run has logged it."""
-    figure = Figure(figsize=HALF, layout="constrained")
-    axes = figure.subplots()
-    axes.set_ylabel("dead units")
-    label_ends(figure, [(axes, draw_dead_units(axes, runs))])
     return figure
 
 
@@ -117,13 +113,11 @@ def draw_by_epoch(
 
 
 def _line(axes: Axes, values: Iterable[float], line: str, **look: Any) -> list[tuple[int, float]]:
-    """Draw values by epoch, with gaps at infinite ones but not at those not measured; returns the drawn points."""
-    measured = [(epoch, value) for epoch, value in enumerate(values, start=1) if not math.isnan(value)]
-    shown = [(epoch, value) for epoch, value in measured if math.isfinite(value)]
-    broken = [(epoch, value if math.isfinite(value) else math.nan) for epoch, value in measured]
-    if shown:
-        axes.plot(*zip(*broken, strict=True), line, marker="." if len(shown) == 1 else "", **look)
-    return shown
+    """Draw the finite values by epoch; returns their points."""
+    points = [(epoch, value) for epoch, value in enumerate(values, start=1) if math.isfinite(value)]
+    if points:
+        axes.plot(*zip(*points, strict=True), line, marker="." if len(points) == 1 else "", **look)
+    return points
 
 
 def values_of(run: RunResult, metric: str) -> list[float]:

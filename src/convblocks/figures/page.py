@@ -13,14 +13,8 @@ from matplotlib.figure import Figure
 from convblocks.figures.style import DARK, LIGHT, WIDTH, Theme, render
 from convblocks.figures.tables import as_html
 
-PAGE = Path(__file__).with_name("page.html")
-STYLE = Path(__file__).with_name("page.css")
-
 # Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
 SVG: Theme = {"svg.fonttype": "none", "svg.hashsalt": "convblocks", "font.sans-serif": ["DejaVu Sans", "Verdana"]}
-
-# Date and version of matplotlib.
-NOT_WRITTEN = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 # In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters would be too small.
 LEAST_SCALE = 62
@@ -40,21 +34,12 @@ def page(title: str, parts: Sequence[str]) -> str:
         title: Plain text.
         parts: HTML, in which everything from elsewhere is escaped.
     """
-    style = Template(STYLE.read_text()).substitute(light=_variables(LIGHT), dark=_variables(DARK))
-    return Template(PAGE.read_text()).substitute(title=as_html(title), style=style, body="\n".join(parts))
+    style = _template("page.css").substitute(light=_variables(LIGHT), dark=_variables(DARK))
+    return _template("page.html").substitute(title=as_html(title), style=style, body="\n".join(parts))
 
 
-def paragraphs(lines: Sequence[str]) -> str:
-    """Plain sentences, of which the first is larger."""
-    return "\n".join(f"<p{'' if number else ' class=lead'}>{as_html(line)}</p>" for number, line in enumerate(lines))
-
-
-def listing(title: str, text: str, folded: bool = False) -> str:
-    """A command, or the content of a file, under a heading; nothing without a text."""
-    if not text:
-        return ""
-    heading, content = f"<h2>{as_html(title)}</h2>" if title else "", f"<pre>{as_html(text)}</pre>"
-    return f"<details><summary>{heading}</summary>{content}</details>" if folded else f"{heading}\n{content}"
+def _template(name: str) -> Template:
+    return Template(Path(__file__).with_name(name).read_text())
 
 
 def charts(drawn: Sequence[Chart]) -> str:
@@ -65,13 +50,12 @@ def charts(drawn: Sequence[Chart]) -> str:
 def _figure(chart: Chart) -> str:
     with rc_context(SVG):
         figure, file = render(chart.draw), StringIO()
-        figure.savefig(file, format="svg", metadata=NOT_WRITTEN)
-    names, caption = {colour: f"var(--{name})" for name, colour in _colours(LIGHT).items()}, as_html(chart.caption)
-    svg = re.sub(r'<g id="[^"]*"', "<g", file.getvalue())  # several figures would have the same ones
-    svg = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: names.get(found[0], found[0]), svg)
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), as_html(chart.caption)  # figures share these ids
+    for name, colour in _colours(LIGHT).items():
+        svg = svg.replace(f": {colour}", f": var(--{name})")
     size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
-    opening = f'<svg role="img" aria-label="{caption}" style="{size}" '
-    svg = opening + svg.partition("<svg ")[2].strip()
+    svg = f'<svg role="img" aria-label="{caption}" style="{size}" ' + svg.partition("<svg ")[2].strip()
     row = ' class="row"' if figure.get_figwidth() > WIDTH / 2 else ""
     return f'<figure{row}><div class="wide">{svg}</div><figcaption>{caption}</figcaption></figure>'
 
@@ -83,6 +67,5 @@ def _variables(theme: Theme) -> str:
 def _colours(theme: Theme) -> dict[str, str]:
     """The colours of a theme, by their names in the style sheet."""
     names = {"paper": "figure.facecolor", "ink": "text.color", "pale": "xtick.color", "grid": "grid.color"}
-    cycle = theme["axes.prop_cycle"].by_key()["color"]
-    own = {name: theme[key] for name, key in names.items()} | {f"colour{n}": one for n, one in enumerate(cycle)}
-    return {name: colour.lower() for name, colour in own.items()}
+    cycle = enumerate(theme["axes.prop_cycle"].by_key()["color"])
+    return {name: theme[key] for name, key in names.items()} | {f"colour{n}": colour.lower() for n, colour in cycle}

@@ -1,24 +1,20 @@
-"""The one way in which results are reported: printed, kept as files, and shown in TensorBoard."""
+"""The one way in which results are reported: printed, and kept as files."""
 
 import shlex
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
 from convblocks.console import command_words, echo, echo_command
-from convblocks.figures.page import Chart, charts, listing, page, paragraphs
-from convblocks.figures.style import save
-from convblocks.figures.tables import Table, to_console, to_html, to_markdown, without_html
+from convblocks.figures.page import Chart, charts, page
+from convblocks.figures.style import render
+from convblocks.figures.tables import Table, as_html, section, to_console, to_html, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.text import as_csv, as_json, as_shown
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -57,17 +53,16 @@ class Report:
 
     def to_html(self, title: str) -> str:
         """A page of its own: conclusions, the first table and the figures, then everything else folded."""
-        main, *others = self.tables
+        texts = {**self.texts, "Repeat it": self.repeat}
         return page(
             title,
             [
-                paragraphs(self.sentences),
-                listing("", self.command),
-                to_html(main),
+                *(f"<p>{as_html(line)}</p>" for line in self.sentences),
+                f"<pre>{as_html(self.command)}</pre>" if self.command else "",
+                *map(to_html, self.tables[:1]),
                 charts(list(self.figures.values())),
-                *(to_html(table, folded=True) for table in (*others, *self.details)),
-                *(listing(heading, text, folded=True) for heading, text in self.texts.items()),
-                listing("Repeat it", self.repeat),
+                *(to_html(table, folded=True) for table in (*self.tables[1:], *self.details)),
+                *(section(name, f"<pre>{as_html(text)}</pre>", folded=True) for name, text in texts.items() if text),
             ],
         )
 
@@ -82,38 +77,19 @@ def repeat_of(command: str, arguments: Sequence[str]) -> str:
     return " ".join([*command_words(command), shlex.join(one for one in arguments if one != "--no-fit")])
 
 
-def publish(
-    report: Report, directory: RunDirectory, write_more: "Callable[[SummaryWriter], None]" = lambda writer: None
-) -> None:
-    """Write a report into a directory and into TensorBoard, and print its tables, sentences and command.
-
-    Args:
-        report: The content.
-        directory: Of the runs. A former report is replaced.
-        write_more: Writes more to TensorBoard.
-    """
-    from torch.utils.tensorboard import SummaryWriter
-
-    from convblocks.figures.tensorboard import VISUALS, add_png
-
+def publish(report: Report, directory: RunDirectory) -> None:
+    """Write a report into the directory of its runs, over a former one, and print its tables, sentences and command."""
     directory.create()
-    path, markdown = directory.path / report.name, report.to_markdown()
-    page_title = f"{report.name.capitalize()} {directory.name}"
-    files = {".html": report.to_html(page_title), ".md": markdown, ".csv": as_csv(report.runs)}
+    path, title = directory.path / report.name, f"{report.name.capitalize()} {directory.name}"
+    files = {".html": report.to_html(title), ".md": report.to_markdown(), ".csv": as_csv(report.runs)}
     if numbers := report.plain_numbers():
         files[".json"] = as_json(numbers)
     with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
         for suffix, text in files.items():
             write(path.with_suffix(suffix), text)
-        shutil.rmtree(path, ignore_errors=True)
-        with SummaryWriter(str(path)) as writer:
-            writer.add_text(report.name, markdown)
-            for end, chart in report.figures.items():
-                name = f"{report.name}-{end}" if end else report.name
-                save(chart.draw, directory.path / f"{name}.png")
-                add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
-            write_more(writer)
-    echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")
+        for end, chart in report.figures.items():
+            render(chart.draw).savefig(directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
+    echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:
         echo(line)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -65,11 +64,6 @@ def render(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:
         figure = draw()
         FigureCanvasAgg(figure)
         return figure
-
-
-def save(draw: Callable[[], Figure], path: Path) -> None:
-    """Write the figure that ``draw`` makes to a PNG file."""
-    render(draw).savefig(path)
 
 
 class Style(NamedTuple):

@@ -132,29 +132,30 @@ def without_html(text: str) -> str:
 
 
 def to_html(table: Table, folded: bool = False) -> str:
-    """A table as HTML, with its title as a heading; ``folded`` shows the title only until that is clicked."""
-    heading = f"<h2>{as_html(table.title)}</h2>"
+    """A table as HTML under its title, with its notes; ``folded`` as ``section`` takes it."""
     heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in table.names)
-    rows = []
-    for first, *others in table.cells:
-        cells = "".join(map(_html_cell, others))
-        rows.append(f'<tr><th scope="row">{as_html(first)}</th>{cells}</tr>')
+    rows = [
+        f'<tr><th scope="row">{as_html(first)}</th>{"".join(map(_html_cell, others))}</tr>'
+        for first, *others in table.cells
+    ]
     content = [
         f'<div class="wide"><table><caption>{as_html(table.title)}</caption>',
-        f"<thead><tr>{heads}</tr></thead>",
-        *["<tbody>", *rows, "</tbody>"],
-        "</table></div>",
+        *[f"<thead><tr>{heads}</tr></thead>", "<tbody>", *rows, "</tbody>", "</table></div>"],
         *(f"<p>{as_html(note)}</p>" for note in table.notes),
     ]
-    return "\n".join(
-        [f"<details><summary>{heading}</summary>", *content, "</details>"] if folded else [heading, *content]
-    )
+    return section(table.title, "\n".join(content), folded)
 
 
 def _html_cell(text: str) -> str:
     """A cell that keeps its line breaks; only a long text is wrapped."""
     is_long = max(map(len, text.split("\n"))) > LONGEST_LINE
     return f"<td{' class=long' if is_long else ''}>{as_html(text)}</td>"
+
+
+def section(title: str, content: str, folded: bool) -> str:
+    """HTML under a heading; ``folded`` shows the heading only until that is clicked."""
+    heading = f"<h2>{as_html(title)}</h2>"
+    return f"<details><summary>{heading}</summary>\n{content}\n</details>" if folded else f"{heading}\n{content}"
 
 
 def as_html(text: str) -> str:
@@ -164,32 +165,25 @@ def as_html(text: str) -> str:
 
 def to_console(tables: Sequence[Table], console: Console) -> None:
     """Print tables on a terminal, or as plain text into a pipe."""
+    unlimited = console.options.update(width=WIDEST)
     for table in tables:
-        kept = list(range(len(table.fields)))
-        by_priority = sorted(kept, key=lambda place: table.fields[place].priority)
-        expendable = [place for place in by_priority if table.fields[place].priority < ALWAYS]
-        while expendable and _width(table, kept, console) > console.width:
-            kept.remove(expendable.pop(0))
-        console.print(_grid(table, kept))
-        dropped = [table.names[place].replace("\n", " ") for place in by_priority if place not in kept]
-        for note in [*table.notes, *([f"Columns dropped: {', '.join(dropped)}."] if dropped else [])]:
+        kept, dropped = list(table.fields), []
+        expendable = sorted((one for one in kept if one.priority < ALWAYS), key=lambda column: column.priority)
+        while console.measure(grid := _grid(table, kept), options=unlimited).maximum > console.width and expendable:
+            dropped.append(expendable.pop(0))
+            kept.remove(dropped[-1])
+        console.print(grid)
+        names = ", ".join(column.name.replace("\n", " ") for column in dropped)
+        for note in [*table.notes, *([f"Columns dropped: {names}."] if dropped else [])]:
             console.print(note)
         console.print()
 
 
-def _width(table: Table, kept: Sequence[int], console: Console) -> int:
-    return console.measure(_grid(table, kept), options=console.options.update(width=WIDEST)).maximum
-
-
-def _grid(table: Table, kept: Sequence[int]) -> RichTable:
-    """A table for rich, of the columns at these places."""
-    names = [table.names[place] for place in kept]
-    grid = light_table(*names, title=table.title, title_justify="left", title_style="bold")
-    for cells in table.cells:
-        grid.add_row(*[printable(cells[place], allowed="\n") for place in kept])
+def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
+    """A table for rich, with no lines but one below the heading."""
+    names = [column.name for column in columns]
+    grid = RichTable(*names, title=table.title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    grid.show_edge = grid.pad_edge = False
+    for row in table.rows:
+        grid.add_row(*[printable(column.cell(row), allowed="\n") for column in columns])
     return grid
-
-
-def light_table(*columns: str, **options: Any) -> RichTable:
-    """An empty table for a terminal: no lines but one below the heading."""
-    return RichTable(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)

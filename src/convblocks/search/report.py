@@ -1,4 +1,4 @@
-"""The report of a search: tables, figure, and TensorBoard's HParams."""
+"""The report of a search: tables, figure and conclusion."""
 
 import shlex
 from collections import Counter
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
-from torch.utils.tensorboard import SummaryWriter
 
 from convblocks.compare.options import VAL_SIZE
 from convblocks.compare.trials import Trial, command_line, options_for
@@ -19,7 +18,6 @@ from convblocks.figures.estimates import P_VALUE, PERCENT, RATIO, p_text
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
-from convblocks.figures.tensorboard import tag_when_done
 from convblocks.run.judge import Judge
 from convblocks.search.confirm import Confirmed
 from convblocks.search.figure import search_figure
@@ -30,7 +28,7 @@ BEST = 10
 
 
 def report(worker: SearchWorker, confirmed: Sequence[Confirmed], repeat: str) -> None:
-    """Write the report beside the trials and into TensorBoard, and print its tables and the command to go on with."""
+    """Write the report beside the trials, and print its tables and the command to go on with."""
     judge, trials = worker.plan.judge, worker.trials()
     sentences, command = conclusion(worker, confirmed)
     draw = partial(search_figure, trials, worker.config.dimensions(), judge)
@@ -50,7 +48,7 @@ def report(worker: SearchWorker, confirmed: Sequence[Confirmed], repeat: str) ->
             "command": command,
         },
     )
-    publish(content, worker.config.directory, partial(write_hparams, worker))
+    publish(content, worker.config.directory)
 
 
 def conclusion(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> tuple[list[str], str]:
@@ -127,15 +125,6 @@ def confirmed_table(worker: SearchWorker, confirmed: Sequence[Confirmed]) -> Tab
         "better than it is."
     ]
     return Table("The best settings with fresh seeds", columns, confirmed, notes, key="confirmed")
-
-
-def write_hparams(worker: SearchWorker, writer: SummaryWriter) -> None:
-    """Write each trial to the HParams tab, including pruned ones."""
-    for trial in worker.trials():
-        if trial.values:
-            params = {ARCH: worker.config.archs[0]} | trial.params | {"ended": ending_of(trial)}
-            metrics = {tag_when_done(worker.plan.judge.metric): trial.values[0]}
-            writer.add_hparams(params, metrics, run_name=f"trial_{trial.number}", global_step=trial.last_step or 0)
 
 
 def _seen(judge: Judge) -> str:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from convblocks.compare.figure import comparison_figure
-from convblocks.figures.curves import dead_units_figure as figure_of_one
+from convblocks.figures.curves import metric_figure
 from convblocks.figures.estimates import POINTS, Estimate
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.style import style
@@ -63,11 +63,11 @@ def test_layers_have_other_colours_than_networks_and_keep_them_when_a_network_is
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs = same_setting(2)
-    maxpool = by_arch(runs)["maxpool"]
+    run = by_arch(runs)["maxpool"][0]
     colours = [line.get_color() for line in lines(dead_units_figure(runs).axes[1], "medians")]
     assert not set(colours) & {line.get_color() for line in lines(comparison_figure(runs).axes[0], "means")}
     monkeypatch.setitem(ARCHITECTURES, "one more", ARCHITECTURES["mlp"])
-    (panel,) = figure_of_one(maxpool).axes
+    (panel,) = metric_figure(run, "dead").axes
     assert [line.get_color() for line in lines(panel, "medians")] == colours
 
 
