@@ -201,7 +201,7 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
     def shown(runs: Sequence[RunResult]) -> str:
         """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
         arm = summarise(runs)
-        collapsed = f"{len(arm.collapsed_at)} collapsed" if arm.collapsed_at else ""
+        collapsed = f"{arm.collapsed} collapsed" if arm.collapsed else ""
         return ", ".join(filter(None, [spread(arm.score) if arm.score else "", collapsed]))
 
     rows = []

@@ -141,7 +141,7 @@ def test_means_are_those_of_the_table_and_intervals_too() -> None:
         assert arm.score
         assert arm.last_loss
         wrong = [100 * (1 - score) for score in (arm.score.value, arm.score.low, arm.score.high)]
-        assert of_loss.get_ydata()[-1] == pytest.approx(arm.last_loss.value)
+        assert of_loss.get_ydata()[-1] == pytest.approx(arm.last_loss)
         assert of_error.get_ydata()[-1] == pytest.approx(wrong[0])
         assert of_final.get_xdata() == pytest.approx([wrong[0]] * 2)
         assert interval.get_xdata() == pytest.approx(wrong[1:])

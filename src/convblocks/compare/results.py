@@ -39,13 +39,8 @@ def as_row(result: RunResult) -> dict[str, Any]:
 
 
 def has_losses(results: Sequence[RunResult]) -> bool:
-    """Whether training losses are compared too: those of classifiers, whose accuracies are written in per cent."""
+    """Whether training losses are shown too: those of classifiers, whose accuracies are written in per cent."""
     return all(run.judge.in_percent and all("train/loss" in row for row in run.epochs) for run in results)
-
-
-def has_diverged(result: RunResult) -> bool:
-    """Whether it failed because a loss was not finite; only where ``chance`` is known has a run failed otherwise."""
-    return not math.isfinite(result.last_loss) if "chance" in result.facts else result.failed
 
 
 def is_number(text: str) -> bool:
