@@ -7,7 +7,7 @@ from statistics import median
 
 from convblocks.compare import tables
 from convblocks.compare.analysis import Comparison, Summary, compare, unit_of
-from convblocks.compare.results import has_losses, is_number
+from convblocks.compare.results import is_number
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.figures.estimates import LOSS, NOTHING, SECONDS, Estimate, cell, number_range
@@ -57,7 +57,11 @@ def in_every_measure(comparison: Comparison) -> list[Measured]:
     """The differences in speed, loss and accuracy; in speed by the first loss, unless it depends on the schedule."""
     results = comparison.results
     schedules = {run.hparams.get("lr_scheduler") for run in results}
-    losses = [FIRST_LOSS if schedules == {CONSTANT} else TIME, LAST_LOSS] if has_losses(results) else []
+    losses = (
+        [FIRST_LOSS if schedules == {CONSTANT} else TIME, LAST_LOSS]
+        if all("train/loss" in run.epochs[0] for run in results)
+        else []
+    )
     return every_pair(comparison, [*losses, score_of(results)])
 
 

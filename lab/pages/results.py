@@ -12,7 +12,6 @@ from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.compare.ranking import over_all_runs
-from convblocks.compare.results import by_overrides
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, POINTS, number
@@ -30,7 +29,7 @@ from lab.pages.errors import errors_table
 from lab.pages.experiments import ALONE, sources
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import millions, table, write_page, write_sections
-from lab.results import read_results
+from lab.results import by_overrides, read_results
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
 from lab.study.decision import PRIMARY, Decision, cell_of, decide

@@ -28,7 +28,7 @@ def proposed(runs: Sequence[RunResult], count: int, *arguments: str, confirm: in
 
 def test_too_few_runs_are_completed_by_the_same_command() -> None:
     sentence, command = proposed(as_claimed(2), 2, "--seeds", "2", "--name", "my runs", "--no-fit")
-    assert sentence == ("2 runs of each cannot decide this: it takes about 5, if the others are like these.")
+    assert sentence == ("2 runs of each cannot decide this: it takes about 5, if others are like these.")
     assert command == "convblocks compare --name 'my runs' --seeds 5"
     report = report_of(analyse(as_claimed(2)), (sentence, command))
     assert report.sentences[-1] == sentence
@@ -37,7 +37,7 @@ def test_too_few_runs_are_completed_by_the_same_command() -> None:
 
 def test_a_small_difference_takes_as_many_runs_as_would_find_it() -> None:
     sentence, command = proposed(pair(6, 0.0005), 6)
-    assert "6 runs of each cannot decide this: it takes about 68, if the others are like these" in sentence
+    assert "6 runs of each cannot decide this: it takes about 68, if others are like these" in sentence
     assert command == "convblocks compare --seeds 68"
 
 

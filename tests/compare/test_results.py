@@ -17,7 +17,7 @@ def test_a_spreadsheet_reads_every_value_as_what_it_is() -> None:
     run = replace(run, provenance=replace(run.provenance, data={"train": "abc", "test": "def"}))
     (row,) = csv.DictReader(io.StringIO(as_csv([as_row(run)])))
     names = ["arch", "seed", "epochs", "lr", "parameters", "test_acc", "val_acc", "train_loss_first", "train_loss_last"]
-    names += ["failed", "seconds", "machine", "commit", "device", "processes", "threads", "data"]
+    names += ["failed", "seconds", "machine", "commit", "data", "device", "processes", "threads"]
     assert list(row) == names
     assert (row["arch"], row["lr"], row["failed"]) == ("maxpool", "1e-3", "False")
     assert (row["machine"], row["commit"], row["data"]) == (MACHINE, "abc1234", "train=abc test=def")

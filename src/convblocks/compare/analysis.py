@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, median
 
-from convblocks.compare.results import by_overrides, has_losses, is_number
+from convblocks.compare.results import is_number
 from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share, unit_for
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.judge import Judge
 from convblocks.run.result import Overrides, RunResult
@@ -42,15 +42,9 @@ class Difference:
 
     def turned(self) -> "Difference":
         """The second minus the first."""
-        return replace(
-            self,
-            first=self.second,
-            second=self.first,
-            all_runs=self.all_runs.complement(),
-            trained=-self.trained if self.trained else None,
-            runs=self.runs[::-1],
-            trained_runs=self.trained_runs[::-1],
-        )
+        all_runs, trained = self.all_runs.complement(), -self.trained if self.trained else None
+        sizes = self.runs[::-1], self.trained_runs[::-1]
+        return Difference(self.second, self.first, all_runs, trained, *sizes, self.adjusted_all, self.adjusted_trained)
 
 
 @dataclass(frozen=True)
@@ -158,7 +152,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult], test: Te
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
-    losses = bool(trained) and has_losses(results)
+    has_losses = bool(trained) and "train/loss" in results[0].epochs[0]
     return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
@@ -167,8 +161,8 @@ def summarise(results: Sequence[RunResult]) -> Summary:
         runs=len(results),
         trained_runs=len(trained),
         trained=share(len(trained), len(results)),
-        first_loss=fmean(run.first_loss for run in trained) if losses else None,
-        last_loss=fmean(run.last_loss for run in trained) if losses else None,
+        first_loss=fmean(run.first_loss for run in trained) if has_losses else None,
+        last_loss=fmean(run.last_loss for run in trained) if has_losses else None,
         score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
         validation=mean_validation(results),
     )
@@ -205,8 +199,8 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     def score(runs: list[RunResult]) -> tuple[float, Overrides]:
         return runs[0].judge.sign * (mean_validation(runs) or 0.0), runs[0].overrides
 
-    best = [max(by_overrides(runs).values(), key=score) for runs in by_arch(results).values()]
-    return [result for runs in best for result in runs]
+    settings = [grouped(runs, lambda run: run.overrides) for runs in by_arch(results).values()]
+    return [run for found in settings for run in max(found.values(), key=score)]
 
 
 def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:

@@ -18,12 +18,6 @@ from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, lab
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 
-# Values that are named along the axes of panels side by side.
-MOST_LABELS = 8
-
-# Fewer are no curve.
-LEAST_EPOCHS = 3
-
 MEANS = "means of the runs that trained"
 
 
@@ -31,8 +25,7 @@ def comparison_figure(results: Sequence[RunResult]) -> Figure:
     """Training loss, if it is known, and error or score by epoch, if there are several, and every run's final one."""
     curves, scale = curves_of_networks(results), Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
-    epochs = [sum(map(math.isfinite, run.scores)) for run in results]  # none of runs from elsewhere
-    if max(epochs) < LEAST_EPOCHS:
+    if max(sum(map(math.isfinite, run.scores)) for run in results) < 3:  # no curve
         figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
         _final_scores(figure.subplots(), curves, scale)
         return figure
@@ -73,8 +66,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
             axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
             axes.plot(ends, [row, row], color=foreground(), gid="intervals")
-        collapsed = sum(run.failed for run in curve.runs)
-        if collapsed:
+        if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
@@ -88,33 +80,35 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     """Error against a swept option: on validation images if all runs have them, else on test images.
 
     The option is the learning rate, or another one if that was not swept. Each network is a curve, and each combination
-    of the other swept options a panel, such as ``lr_scheduler=constant``; of a single network these are the curves.
-    ``titles`` has other words for panels.
+    of the other swept options a panel, such as ``lr_scheduler=constant``. ``titles`` has other words for panels.
     """
     values, scale = option_values(swept, least=2), Scale(swept[0].judge)
     numeric = [option for option, found in values.items() if all(map(is_number, found))]
     option = "lr" if "lr" in values else [*numeric, *values][0]
+    positions = _positions(values.pop(option))
     split = "val" if all(run.validation is not None for run in swept) else "test"
-    curves = _curves(swept, [other for other in values if other != option])
-    columns = min(2, len(curves))
-    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(curves) / 2)), layout="constrained")
-    axes = figure.subplots(math.ceil(len(curves) / columns), columns, sharex=True, sharey=True, squeeze=False)
+
+    def setting(run: RunResult) -> str:
+        return ", ".join(f"{other}={value}" for other, value in run.overrides if other in values)
 
     def error(run: RunResult) -> float:
         return scale.drawn(run.validation if split == "val" and run.validation is not None else run.score)
 
-    positions = _positions(values[option])
-    every = math.ceil(len(positions) * columns / MOST_LABELS)  # as many names as fit
+    panels, curves, ends = list(dict.fromkeys(map(setting, swept))), curves_of_networks(swept), []
+    columns = min(2, len(panels))
+    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(panels) / 2)), layout="constrained")
+    axes = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
+    every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
     names = ["" if number % every else value for number, value in enumerate(positions)]
-    ends = []
-    for panel, (title, own) in zip(axes.flat, curves.items(), strict=False):
-        ends.append((panel, _draw_sweep(panel, own, option, positions, error)))
+    for panel, title in zip(axes.flat, panels, strict=False):
+        own = [curve._replace(runs=[run for run in curve.runs if setting(run) == title]) for curve in curves]
+        ends.append((panel, _draw_sweep(panel, [curve for curve in own if curve.runs], option, positions, error)))
         panel.set_xticks([*positions.values()], names)
         panel.set(title=(titles or {}).get(title, title), xlabel=option)
     for panel in axes[:, 0]:
         panel.set_ylabel(scale.name(split))
     scale.set_axis(axes[0, 0], "y", [*map(error, swept)])
-    for panel in axes.flat[len(curves) :]:
+    for panel in axes.flat[len(panels) :]:
         panel.remove()
     crosses = " (x: collapsed)" * any(run.failed for run in swept)
     figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
@@ -127,21 +121,6 @@ def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
     found = by_arch(results)
     places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *found]))}
     return [Curve(short(arch), style(places[arch]), own) for arch, own in found.items()]
-
-
-def _curves(results: Sequence[RunResult], others: Sequence[str]) -> dict[str, list[Curve]]:
-    """The curves of each panel, by its title."""
-    settings = grouped(
-        results, lambda run: ", ".join(f"{one}={value}" for one, value in run.overrides if one in others)
-    )
-    networks = curves_of_networks(results)
-    if len(networks) == 1:
-        curves = [Curve(name, style(index), own) for index, (name, own) in enumerate(settings.items())]
-        return {networks[0].name: curves}
-    return {
-        title: [curve._replace(runs=own) for curve in networks if (own := by_arch(here).get(curve.runs[0].arch))]
-        for title, here in settings.items()
-    }
 
 
 def _positions(values: Sequence[str]) -> dict[str, float]:

@@ -19,8 +19,8 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
     """
     if (comparison := analysis.main) is None:
         return "", ""
-    runs = max(arm.runs for arm in comparison.arms)
-    needed = [_needed(comparison, one) for one in neighbours(comparison) if one.adjusted_trained >= SIGNIFICANCE]
+    steps = [step for step in neighbours(comparison) if step.adjusted_trained >= SIGNIFICANCE]
+    needed, runs = [_needed(comparison, step) for step in steps], max(arm.runs for arm in comparison.arms)
     wanted = max(needed, default=0)
     if 0 in needed or wanted <= max(runs, options.confirm or len(options.seeds)):  # some asked for may be missing
         return "", ""
@@ -31,21 +31,17 @@ def more_runs(analysis: Analysis, options: Namespace, arguments: Sequence[str]) 
         name, value = "--seeds", value if seeds == list(range(wanted)) else ",".join(map(str, seeds))
     pairs = zip(["", *arguments], arguments, strict=False)
     kept = [word for before, word in pairs if before != name and word.split("=")[0] != name]
-    sentence = (
-        f"{counted(runs, 'run')} of each cannot decide this: it takes about {wanted}, if the others are like these."
-    )
+    sentence = f"{counted(runs, 'run')} of each cannot decide this: it takes about {wanted}, if others are like these."
     return sentence, repeat_of("compare", [*kept, name, value])
 
 
-def _needed(comparison: Comparison, difference: Difference) -> int:
+def _needed(comparison: Comparison, step: Difference) -> int:
     """The runs of each, of which some will not train, that make a difference certain; 0 if no number would do."""
+    trained = by_arch(run for run in comparison.results if not run.failed)
+    first, second = ([run.score for run in trained[arch]] for arch in (step.first, step.second))
     tests = len(comparison.differences)
-    wanted = runs_that_decide(tests)
-    if min(difference.trained_runs) >= wanted:
-        trained = by_arch(run for run in comparison.results if not run.failed)
-        first, second = ([run.score for run in trained[arch]] for arch in (difference.first, difference.second))
-        if (found := runs_needed(first, second, tests)) is None:
-            return 0
-        wanted = max(found, max(difference.trained_runs) + 1)
-    shares = zip(difference.trained_runs, difference.runs, strict=True)
-    return math.ceil(wanted / min(trained_runs / runs for trained_runs, runs in shares))
+    least, found = runs_that_decide(tests), runs_needed(first, second, tests)
+    if found is None and min(step.trained_runs) >= least:
+        return 0
+    shares = (count / runs for count, runs in zip(step.trained_runs, step.runs, strict=True))
+    return math.ceil(max(least, found or 0) / min(shares))

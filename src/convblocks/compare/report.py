@@ -23,7 +23,10 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
     tables = list[Table]()
     if main:
         title = "Each network at its own best setting" if swept else "Results"
-        tables.append(results_table(title, main.arms, main.results, swept, _choice_notes(analysis)))
+        chosen = f"Each setting was chosen by its mean {main.judge.name_of(main.judge.metric)}"
+        fresh = "; these are runs with fresh seeds" if analysis.confirmed else ""
+        notes = [f"{chosen}{fresh}."] if swept else []
+        tables.append(results_table(title, main.arms, main.results, swept, notes))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
         tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
@@ -68,14 +71,3 @@ def test_set_note(comparison: Comparison) -> list[str]:
         f"The test set is a sample too: with {images['test']:,} other images an accuracy could come out {points:.1f} "
         "points higher or lower. The intervals are for other seeds, not for other images."
     ]
-
-
-def _choice_notes(analysis: Analysis) -> list[str]:
-    if not analysis.swept:
-        return []
-    judge = analysis.results[0].judge
-    by, on_all = f"its mean {judge.metric}", ""
-    if judge.in_percent:
-        by, on_all = "its mean accuracy on validation images, not on test images", ", on all training images"
-    fresh = [f"These are runs with fresh seeds{on_all}."] if analysis.confirmed else []
-    return [f"Each setting was chosen by {by}.", *fresh]

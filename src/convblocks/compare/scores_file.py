@@ -54,9 +54,9 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         raise UserError(f"cannot read {path} ({problem}): {needed}") from error
     if not runs or len({run[:2] for run in runs}) < len(runs):
         raise UserError(f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}")
-    return [_result(*run, judge) for run in runs]
-
-
-def _result(arm: str, seed: int, score: float, judge: Judge) -> RunResult:
-    failed = not math.isfinite(score)
-    return RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, failed, UNKNOWN)
+    return [
+        RunResult(
+            arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, not math.isfinite(score), UNKNOWN
+        )
+        for arm, seed, score in runs
+    ]

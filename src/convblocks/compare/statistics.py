@@ -87,14 +87,6 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
     if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
     permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
-    """
-    probability, variance, values = _superiority(first, second)
-    p = _p(partial(_effects, values), len(first), len(second), probability - 0.5, variance**0.5, inf)
-    return Estimate(*superiority_interval(first, second), min(len(first), len(second)), p, SHARE)
-
-
-def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
-    """The probability that a value of ``first`` exceeds one of ``second``, and its 95 % confidence interval.
 
     The variance of the estimate P is at most P (1 - P) / n, n being the smaller sample's size (Z. W. Birnbaum and O. M.
     Klose, Annals of Mathematical Statistics 28, 1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we
@@ -103,11 +95,16 @@ def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tup
     these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
     towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
     """
-    probability, variance, _ = _superiority(first, second)
-    n, share = min(len(first), len(second)), 1.0
-    if n > 1 and 0 < probability < 1:
-        share = (n * min(n * variance / (probability * (1 - probability)), 1.0) + 2) / (n + 2)
-    return probability, *wilson(probability, n / share)
+    values = np.concatenate([sample_of(sample, infinite=True) for sample in (first, second)])
+    n, m = len(first), len(second)
+    effect, variance = _effects(values, np.arange(n + m)[np.newaxis] < n)[:, 0].tolist()
+    probability = 0.5 + effect / (2 * n * m)
+    variance /= (2 * n * m) ** 2 * max(n - 1, 1) * max(m - 1, 1)
+    p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
+    size, share = min(n, m), 1.0
+    if size > 1 and 0 < probability < 1:
+        share = (size * min(size * variance / (probability * (1 - probability)), 1.0) + 2) / (size + 2)
+    return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -197,15 +194,6 @@ def _differences_of_means(values: Numbers, chosen: Mask) -> Numbers:
     samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
     errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
     return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
-
-
-def _superiority(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, Numbers]:
-    """The probability that a value of ``first`` exceeds one of ``second``, its variance, and all values."""
-    values = np.concatenate([sample_of(sample, infinite=True) for sample in (first, second)])
-    n, m = len(first), len(second)
-    effect, variance = _effects(values, np.arange(n + m)[np.newaxis] < n)[:, 0].tolist()
-    pairs = 2 * n * m
-    return 0.5 + effect / pairs, variance / (pairs**2 * max(n - 1, 1) * max(m - 1, 1)), values
 
 
 def _effects(values: Numbers, chosen: Mask) -> Numbers:

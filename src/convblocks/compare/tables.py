@@ -96,10 +96,10 @@ def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
     note = (
         "If trained: the difference of the means of the runs that trained, with a permutation test of Welch's t and "
         f"{interval}. First is better: the probability, over all runs, that one of the first network is better than "
-        "one of the second, with a permutation test of Brunner and Munzel's statistic; its interval does not belong to "
-        "this p. With few and unequal numbers of runs that vary by as unequal amounts, the tests may err somewhat more "
-        "often than stated. Unpaired: a seed does not make two networks alike. p without a correction for the number "
-        "of tests."
+        "one of the second, with a permutation test of Brunner and Munzel's statistic; the interval does not belong to "
+        "its p: with p near 0.05 it may still hold 50 %. With few and unequal numbers of runs the tests may err "
+        "somewhat more often than stated. Unpaired: a seed does not make two networks alike. p without a correction "
+        "for the number of tests."
     )
     return Table("All differences", columns, comparison.differences, [note], "differences")
 
