@@ -118,7 +118,7 @@ def every_pair(comparison: Comparison, measures: Sequence[Measure]) -> list[Meas
 
 def winner(comparison: Comparison) -> str | None:
     """The network that is certainly better than every other one, over all runs too; None without one."""
-    sign = comparison.judge.sign
+    sign = comparison.results[0].judge.sign
     leads: dict[str, list[bool]] = {}
     for one in comparison.differences:
         readings = [(one.all_runs.value > 0.5, one.adjusted_all)]

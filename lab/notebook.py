@@ -6,8 +6,7 @@ from dataclasses import replace
 from statistics import median
 
 from convblocks.compare import tables
-from convblocks.compare.analysis import Comparison, Summary, compare, unit_of
-from convblocks.compare.results import is_number
+from convblocks.compare.analysis import Comparison, Difference, Summary, compare, is_number, unit_of
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.figures.estimates import LOSS, NOTHING, SECONDS, Estimate, cell, number_range
@@ -49,8 +48,18 @@ TIME = Measure(f"seconds to {100 * GOAL:.0f} % accuracy", seconds_to_goal, -1, S
 
 
 def compare_networks(results: Sequence[RunResult]) -> Comparison:
-    """Compare networks with the test of means of all pages."""
-    return compare(results, exact_permutation_test)
+    """Compare networks as reports do, with the intervals of means that belong to their p-values."""
+    comparison, runs = compare(results), by_arch(run for run in results if not run.failed)
+
+    def exact(found: Difference) -> Difference:
+        if not found.trained:
+            return found
+        first, second = ([run.score for run in runs[arch]] for arch in (found.first, found.second))
+        return replace(found, trained=exact_permutation_test(first, second, found.trained.unit))
+
+    differences = {found: exact(found) for found in comparison.differences}
+    arms = [replace(arm, against=arm.against and differences[arm.against]) for arm in comparison.arms]
+    return replace(comparison, arms=tuple(arms), differences=tuple(differences.values()))
 
 
 def in_every_measure(comparison: Comparison) -> list[Measured]:

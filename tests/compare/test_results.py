@@ -5,7 +5,7 @@ import io
 import math
 from dataclasses import replace
 
-from convblocks.compare.results import as_row
+from convblocks.compare.tables import as_row
 from convblocks.text import as_csv
 from tests.made_up import MACHINE, course, result
 

@@ -5,21 +5,16 @@ the runs that trained, collapsed ones are left out, and means are compared.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, median
 
-from convblocks.compare.results import is_number
 from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share, unit_for
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.judge import Judge
 from convblocks.run.result import Overrides, RunResult
-
-# Of the means of two samples: ``permutation_test``, or another with its arguments.
-Test = Callable[[Sequence[float], Sequence[float], Unit], Estimate]
 
 
 @dataclass(frozen=True)
@@ -83,10 +78,6 @@ class Comparison:
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
 
-    @property
-    def judge(self) -> Judge:
-        return self.results[0].judge
-
 
 @dataclass(frozen=True)
 class Analysis:
@@ -109,31 +100,26 @@ def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -
     return Analysis(tuple(results), tuple(confirmed), swept, compare(compared) if compared else None)
 
 
-def compare(results: Sequence[RunResult], test: Test = permutation_test) -> Comparison:
-    """Compare the networks among runs that have at most one setting for each; ``test`` is that of their means.
+def compare(results: Sequence[RunResult]) -> Comparison:
+    """Compare the networks among runs that have at most one setting for each.
 
     Registered networks come first, in their order; the later of two networks is the first of a difference.
     """
     known, found = list(ARCHITECTURES), by_arch(results)
     archs = sorted(found, key=lambda arch: known.index(arch) if arch in known else len(known))
-    pairs = combinations(reversed(archs), 2)
-    differences = adjusted([difference(found[first], found[second], test) for first, second in pairs])
+    pairs = [difference(found[first], found[second]) for first, second in combinations(reversed(archs), 2)]
+    of_all = holm([one.all_runs.p for one in pairs])
+    of_trained = holm([one.trained.p if one.trained else 1.0 for one in pairs])
+    differences = [
+        replace(one, adjusted_all=p, adjusted_trained=p_trained)
+        for one, p, p_trained in zip(pairs, of_all, of_trained, strict=True)
+    ]
     against = {one.first: one for one in differences if one.second == archs[0]}
     arms = [replace(summarise(found[arch]), against=against.get(arch)) for arch in archs]
     return Comparison(tuple(arms), tuple(differences), tuple(results))
 
 
-def adjusted(differences: Sequence[Difference]) -> list[Difference]:
-    """The differences of one comparison with p-values after Holm's correction."""
-    of_all = holm([one.all_runs.p for one in differences])
-    of_trained = holm([one.trained.p if one.trained else 1.0 for one in differences])
-    return [
-        replace(one, adjusted_all=p, adjusted_trained=trained)
-        for one, p, trained in zip(differences, of_all, of_trained, strict=True)
-    ]
-
-
-def difference(first: Sequence[RunResult], second: Sequence[RunResult], test: Test = permutation_test) -> Difference:
+def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
     sign = first[0].judge.sign
     ranked, others_ranked = ([-math.inf if run.failed else sign * run.score for run in own] for own in (first, second))
@@ -143,7 +129,7 @@ def difference(first: Sequence[RunResult], second: Sequence[RunResult], test: Te
         first=first[0].arch,
         second=second[0].arch,
         all_runs=superiority(ranked, others_ranked),
-        trained=test(trained, others_trained, unit) if trained and others_trained else None,
+        trained=permutation_test(trained, others_trained, unit) if trained and others_trained else None,
         runs=(len(first), len(second)),
         trained_runs=(len(trained), len(others_trained)),
     )
@@ -195,12 +181,12 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     """The runs at each network's setting with the best mean score on validation data; none without such data."""
     if any(run.validation is None for run in results):
         return []
-
-    def score(runs: list[RunResult]) -> tuple[float, Overrides]:
-        return runs[0].judge.sign * (mean_validation(runs) or 0.0), runs[0].overrides
-
-    settings = [grouped(runs, lambda run: run.overrides) for runs in by_arch(results).values()]
-    return [run for found in settings for run in max(found.values(), key=score)]
+    sign, best = results[0].judge.sign, list[RunResult]()
+    for own in by_arch(results).values():
+        settings = grouped(own, lambda run: run.overrides).values()
+        chosen = max(settings, key=lambda runs: sign * (mean_validation(runs) or 0.0))
+        best += chosen
+    return best
 
 
 def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
@@ -224,3 +210,11 @@ def edges(analysis: Analysis) -> list[str]:
             if all(map(is_number, values)) and value in (values[0], values[-1]):
                 found.append(f"{arch} ({option} {value}, look {'below' if value == values[0] else 'above'})")
     return found
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convblocks.compare.analysis import option_values, summarise
-from convblocks.compare.results import is_number
+from convblocks.compare.analysis import is_number, option_values, summarise
 from convblocks.figures.curves import Curve, Scale, draw_by_epoch, evaluated, finite, short, values_of
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, log_axis, style

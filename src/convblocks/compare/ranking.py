@@ -5,22 +5,21 @@ from itertools import pairwise
 from convblocks.compare.analysis import Comparison, Difference
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.wording import name_of, sentence
-from convblocks.figures.estimates import Estimate, share
+from convblocks.figures.estimates import Estimate
 
 
 def ranking(comparison: Comparison) -> list[str]:
     """The order of the three best networks, and which networks collapsed how often."""
-    archs = [arm.arch for arm in comparison.arms]
+    archs, sign = [arm.arch for arm in comparison.arms], comparison.results[0].judge.sign
     collapses = [
-        f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs "
-        f"{share(arm.collapsed, arm.runs).interval()}"
+        f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
         for arm in comparison.arms
         if arm.collapsed
     ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
         return collapsed
-    if not (leads := [_lead(comparison, step) for step in neighbours(comparison)]):
+    if not (leads := [_lead(step, sign) for step in neighbours(comparison)]):
         return ["Too few networks trained to compare them.", *collapsed]
     over_all = over_all_runs(comparison)
     order = f"{'among the runs that trained, ' if over_all else ''}{', and '.join(leads)}"
@@ -42,8 +41,8 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the next one."""
-    means = {arm.arch: comparison.judge.sign * arm.score.value for arm in comparison.arms if arm.score}
-    order = sorted(means, key=lambda arch: -means[arch])[:3]
+    means = {arm.arch: arm.score.value for arm in comparison.arms if arm.score}
+    order = sorted(means, key=lambda arch: -comparison.results[0].judge.sign * means[arch])[:3]
     both = {(one.first, one.second): one for found in comparison.differences for one in (found, found.turned())}
     return [both[pair] for pair in pairwise(order)]
 
@@ -53,8 +52,8 @@ def lead_text(lead: Estimate) -> str:
     return f"{lead:u}{'' if lead.interval() else ', from too few runs'}"
 
 
-def _lead(comparison: Comparison, step: Difference) -> str:
+def _lead(step: Difference, sign: int) -> str:
     """By how much the better one is ahead, whichever direction is better."""
     names = f"{name_of(step.first)} is better than {name_of(step.second)}"
-    lead = lead_text(step.trained if comparison.judge.sign > 0 else -step.trained) if step.trained else ""
+    lead = lead_text(step.trained if sign > 0 else -step.trained) if step.trained else ""
     return f"{names} by {lead}" if step.adjusted_trained < SIGNIFICANCE else f"it is not certain that {names} ({lead})"

@@ -6,8 +6,7 @@ from functools import partial
 from convblocks.compare.analysis import Analysis, Comparison, edges, summarise
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.compare.ranking import ranking
-from convblocks.compare.results import as_row
-from convblocks.compare.tables import differences_table, origin_tables, results_table
+from convblocks.compare.tables import as_row, differences_table, origin_tables, results_table
 from convblocks.figures.grouping import grouped
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
@@ -20,13 +19,12 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
     ``more`` is a last sentence, and the command that it announces; ``repeat`` is the command that makes it again.
     """
     results, swept, main = analysis.results, tuple(analysis.swept), analysis.main
-    tables = list[Table]()
+    judge, tables = results[0].judge, list[Table]()
     if main:
         title = "Each network at its own best setting" if swept else "Results"
-        chosen = f"Each setting was chosen by its mean {main.judge.name_of(main.judge.metric)}"
-        fresh = "; these are runs with fresh seeds" if analysis.confirmed else ""
-        notes = [f"{chosen}{fresh}."] if swept else []
-        tables.append(results_table(title, main.arms, main.results, swept, notes))
+        fresh = "; these are runs with fresh seeds" * bool(analysis.confirmed)
+        chosen = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
+        tables.append(results_table(title, main.arms, main.results, swept, [chosen] if swept else []))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
         tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
@@ -49,9 +47,8 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
 def conclusions(analysis: Analysis) -> list[str]:
     """The conclusions, in a few sentences."""
     if analysis.main is None:
-        in_percent = analysis.results[0].judge.in_percent
-        how = "images: add --data.val_size 5000" if in_percent else "data: --judge by a metric of these"
-        return [f"Nothing was chosen from the grid, since that takes validation {how}."]
+        how = "add --data.val_size 5000 for images, or a --judge that is measured on such data"
+        return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
     found, machines = edges(analysis), sorted({run.provenance.machine for run in analysis.results})
     return [
         *ranking(analysis.main),

@@ -1,8 +1,8 @@
 """A comparison of scores from anywhere, in a CSV file with a line for each run."""
 
 import csv
-import math
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from convblocks.command_line import Parser
@@ -55,8 +55,6 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     if not runs or len({run[:2] for run in runs}) < len(runs):
         raise UserError(f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}")
     return [
-        RunResult(
-            arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, not math.isfinite(score), UNKNOWN
-        )
+        RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, not isfinite(score), UNKNOWN)
         for arm, seed, score in runs
     ]

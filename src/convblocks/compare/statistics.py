@@ -32,9 +32,6 @@ BLOCK = 4096
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float64]
 
-# Of divisions, of shape (divisions, n + m), to their effects and the squared standard errors: (2, divisions).
-Statistic = Callable[[Mask], Numbers]
-
 
 def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     """Mean, standard deviation (n - 1 in the denominator) and Student's t interval, which n = 1 does not have.
@@ -172,10 +169,11 @@ def divisions(n: int, m: int) -> Mask:
     return mask
 
 
-def _p(statistic: Statistic, n: int, m: int, difference: float, error: float, freedom: float) -> float:
+def _p(statistic: Callable[[Mask], Numbers], n: int, m: int, difference: float, error: float, freedom: float) -> float:
     """The share of divisions that are as extreme as the observed one; those without variance are the most extreme.
 
-    Of many values that of Student's distribution, which with infinite ``freedom`` is the normal one.
+    ``statistic`` gives the effects of divisions and the squared standard errors, of shape (2, divisions). Of many
+    values p is that of Student's distribution, which with infinite ``freedom`` is the normal one.
     """
     if min(n, m) > MANY:
         return 2 * float(stats.t.sf(abs(difference) / (error or TOLERANCE), freedom))

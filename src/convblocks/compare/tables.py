@@ -1,7 +1,8 @@
-"""A comparison's tables: a line for each network, every difference, where the runs come from."""
+"""A comparison's tables: a line for each network, every difference, where the runs come from, and each run."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from convblocks.compare.analysis import Comparison, Summary, option_values, unit_of
 from convblocks.compare.wording import settings_text
@@ -25,17 +26,15 @@ def results_table(
 ) -> Table:
     """A line for each network at a setting, from summaries of the results; ``swept`` are the options of a grid."""
     baseline = next((arm.against.second for arm in arms if arm.against), "")
-    collapsed = "A run has collapsed if it diverges"
-    if "chance" in results[0].facts:
-        chance = 100 * results[0].facts["chance"]
-        collapsed += f", or ends at chance (at most {chance:.1f} %) and cannot recover"
+    chance = results[0].facts.get("chance")
+    ending = f", or ends at chance (at most {100 * chance:.1f} %) and cannot recover" if chance else ""
     meaning = (
         f"P(beats {baseline}): the probability that a run is better than one of {baseline}, collapsed runs coming "
         f"last. minus {baseline}: the difference of the means of the runs that trained."
     )
     notes = [
         *notes,
-        f"[...]: 95 % intervals. {collapsed}; means in this table leave such runs out.",
+        f"[...]: 95 % intervals. A run has collapsed if it diverges{ending}; means in this table leave such runs out.",
         *([meaning] if baseline else []),
     ]
     return Table(title, columns_of(arms, results, swept, baseline), arms, notes, key)
@@ -106,17 +105,36 @@ def differences_table(comparison: Comparison, interval: str = WELCHS) -> Table:
 
 def origin_tables(results: Sequence[RunResult]) -> list[Table]:
     """Where the runs come from, with their options and seeds; none of runs from elsewhere."""
-    if not any(run.provenance.machine for run in results):
-        return []
 
     def origin(run: RunResult) -> tuple[str, ...]:
         place = run.provenance
         return place.machine, place.device, f"{place.processes} x {place.threads}", place.commit or NOTHING
 
     rows = []
-    for place, runs in grouped(results, origin).items():
+    for place, runs in grouped([run for run in results if run.provenance.machine], origin).items():
         options = ", ".join(f"{option}={','.join(values)}" for option, values in option_values(runs).items())
         seeds = ", ".join(map(str, sorted({run.seed for run in runs})))
         rows.append([*place, options, seeds, str(len(runs))])
     columns = ["machine and versions", "device", "processes x threads", "commit", "options", "seeds", "runs"]
-    return [Table("Where the runs come from", columns, rows)]
+    return [Table("Where the runs come from", columns, rows)] if rows else []
+
+
+def as_row(result: RunResult) -> dict[str, Any]:
+    """The run's line of comparison.csv: options as they were given, plain numbers under plain names."""
+    origin = result.provenance
+    scores = {name: value for name, value in result.final.items() if name.startswith(("test", "val"))}
+    scores |= {result.judge.measured_in(result.final): result.score}
+    scores |= {} if result.validation is None else {result.judge.metric: result.validation}
+    losses = {"train_loss_first": result.first_loss, "train_loss_last": result.last_loss}
+    has_losses = "train/loss" in result.epochs[0]
+    return {
+        "arch": result.arch,
+        "seed": result.seed,
+        **dict(result.overrides),
+        "parameters": result.parameters,
+        **{name.replace("/", "_"): value for name, value in scores.items()},
+        **(losses if has_losses else {}),
+        "failed": result.failed,
+        "seconds": result.seconds,
+        **vars(origin) | {"data": " ".join(f"{name}={md5}" for name, md5 in (origin.data or {}).items())},
+    }
