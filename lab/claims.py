@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from convblocks.compare.analysis import FIRST_LOSS, Comparison, Difference, Reading, difference, score_of
+from convblocks.compare.analysis import Comparison
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired, runs_that_decide
 from convblocks.compare.wording import sentence
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.tables import Table
-from lab.notebook import TEST, TIME
+from lab.differences import FIRST_LOSS, Measured, Reading, measured, score_of
+from lab.notebook import TIME, in_every_measure
 from lab.results import is_of_mnist
 
 Ruling = Literal["supported", "not supported", "undecided", "too few runs"]
@@ -40,7 +41,7 @@ class Claim:
     text: str
     all_runs: Verdict
     trained: Verdict
-    evidence: tuple[Difference, ...]
+    evidence: tuple[Measured, ...]
 
     @property
     def readings_differ(self) -> bool:
@@ -54,17 +55,18 @@ def claims_of(comparison: Comparison) -> tuple[Claim, ...]:
         return ()
     counts = [runs[arch][0].parameters for arch in NOTEBOOKS]
     equal = Verdict("supported" if max(counts) <= ROUGHLY_EQUAL * min(counts) else "not supported", None)
-    against_mlp = [one for one in comparison.differences if one.second == "mlp" and one.first in NOTEBOOKS]
+    differences = in_every_measure(comparison)
+    against_mlp = [one for one in differences if one.second == "mlp" and one.first in NOTEBOOKS]
     faster, lower, better = (
         tuple(one for one in against_mlp if one.measure == measure)
-        for measure in dict.fromkeys(one.measure for one in comparison.differences)
+        for measure in dict.fromkeys(one.measure for one in differences)
     )
     evidence = {
         "Both convolutional networks train faster than the MLP": faster,
         "Both convolutional networks converge to a lower loss": lower,
         "Both convolutional networks test better than the MLP": better,
         "BatchNorm is much better than MaxPool": (
-            difference(score_of(comparison.results), runs["batchnorm"], runs["maxpool"], MUCH, TEST),
+            measured(score_of(comparison.results), runs["batchnorm"], runs["maxpool"], MUCH),
         ),
     }
     all_runs, trained = _verdicts(list(evidence.values()), "all"), _verdicts(list(evidence.values()), "trained")
@@ -132,7 +134,7 @@ def why(comparison: Comparison, claim: Claim) -> str:
     return " ".join(parts)
 
 
-def _verdicts(claims: Sequence[Sequence[Difference]], reading: Reading) -> list[Verdict]:
+def _verdicts(claims: Sequence[Sequence[Measured]], reading: Reading) -> list[Verdict]:
     """The verdicts on claims that all of their differences are improvements."""
     adjusted = holm([_p_of_all(evidence, reading) for evidence in claims])
     possible = holm([max(_least_p(one, reading) for one in evidence) for evidence in claims])
@@ -145,7 +147,7 @@ def _verdicts(claims: Sequence[Sequence[Difference]], reading: Reading) -> list[
     return verdicts
 
 
-def _p_of_all(evidence: Sequence[Difference], reading: Reading) -> float:
+def _p_of_all(evidence: Sequence[Measured], reading: Reading) -> float:
     """The p-value of "all are improvements" or, if some are not, of the contrary.
 
     For all, the largest p decides (the intersection-union test: R. L. Berger, Technometrics 24, 1982); against, one
@@ -155,17 +157,20 @@ def _p_of_all(evidence: Sequence[Difference], reading: Reading) -> float:
     return min(1.0, len(evidence) * min(against)) if against else max(one.p(reading) for one in evidence)
 
 
-def _least_p(one: Difference, reading: Reading) -> float:
+def _least_p(one: Measured, reading: Reading) -> float:
     """The p-value if all runs agreed."""
     runs = one.runs if reading == "all" else one.trained_runs
-    return least_p_unpaired(*runs, ranks=reading == "all") if min(runs) else 1.0
+    if not min(runs):
+        return 1.0
+    # The ranks of either sample may all be above.
+    return least_p_unpaired(*runs) * (2 if reading == "all" and runs[0] != runs[1] else 1)
 
 
 def _verdict(claim: Claim) -> str:
     return claim.all_runs.ruling + (f" ({claim.trained.ruling})" if claim.readings_differ else "")
 
 
-def _evidence(evidence: Sequence[Difference], reading: Reading, p: float | None, opening: str) -> str:
+def _evidence(evidence: Sequence[Measured], reading: Reading, p: float | None, opening: str) -> str:
     """The differences of one reading, and the p-value of the claim."""
     parts = []
     for one in evidence:

@@ -6,20 +6,18 @@ from dataclasses import replace
 from statistics import median
 
 from convblocks.compare import tables
-from convblocks.compare.analysis import FIRST_LOSS, LAST_LOSS, Comparison, Measure, Test, compare, score_of
-from convblocks.compare.results import has_losses, is_number
+from convblocks.compare.analysis import Comparison, Difference, Summary, compare, is_number, unit_of
+from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import NO_SETTINGS
-from convblocks.figures.estimates import NOTHING, SECONDS, Estimate
-from convblocks.figures.grouping import by_arch
-from convblocks.figures.tables import Table
+from convblocks.figures.estimates import LOSS, NOTHING, SECONDS, Estimate, cell, number_range
+from convblocks.figures.grouping import by_arch, grouped
+from convblocks.figures.tables import Column, Table
 from convblocks.model.class_specs import CONSTANT
 from convblocks.run.result import Overrides, RunResult
+from lab.differences import FIRST_LOSS, LAST_LOSS, Measure, Measured, every_pair, score_of
 from lab.estimates import spread
 from lab.results import died_in, is_of_mnist, time_to
 from lab.statistics import exact_permutation_test
-
-# The test of two means of all pages.
-TEST: Test = exact_permutation_test
 
 # Networks are compared by their time to this accuracy if the loss of the first epoch depends on the schedule.
 GOAL = 0.98
@@ -50,19 +48,63 @@ TIME = Measure(f"seconds to {100 * GOAL:.0f} % accuracy", seconds_to_goal, -1, S
 
 
 def compare_networks(results: Sequence[RunResult]) -> Comparison:
-    """Compare networks in speed, loss and accuracy; in speed by the first loss, unless it depends on the schedule."""
+    """Compare networks as reports do, with the intervals of means that belong to their p-values."""
+    comparison, runs = compare(results), by_arch(run for run in results if not run.failed)
+
+    def exact(found: Difference) -> Difference:
+        if not found.trained:
+            return found
+        first, second = ([run.score for run in runs[arch]] for arch in (found.first, found.second))
+        return replace(found, trained=exact_permutation_test(first, second, found.trained.unit))
+
+    differences = {found: exact(found) for found in comparison.differences}
+    arms = [replace(arm, against=arm.against and differences[arm.against]) for arm in comparison.arms]
+    return replace(comparison, arms=tuple(arms), differences=tuple(differences.values()))
+
+
+def in_every_measure(comparison: Comparison) -> list[Measured]:
+    """The differences in speed, loss and accuracy; in speed by the first loss, unless it depends on the schedule."""
+    results = comparison.results
     schedules = {run.hparams.get("lr_scheduler") for run in results}
-    losses = [FIRST_LOSS if schedules == {CONSTANT} else TIME, LAST_LOSS] if has_losses(results) else []
-    return compare(results, TEST, [*losses, score_of(results)])
+    losses = (
+        [FIRST_LOSS if schedules == {CONSTANT} else TIME, LAST_LOSS]
+        if all("train/loss" in run.epochs[0] for run in results)
+        else []
+    )
+    return every_pair(comparison, [*losses, score_of(results)])
 
 
 def results_table(
     title: str, comparisons: Sequence[Comparison], swept: Sequence[str] = (), notes: Sequence[str] = ()
 ) -> Table:
-    """The table of reports without the columns of losses, which pages have in a table of their own."""
-    table = tables.results_table(title, comparisons, swept, notes)
+    """The table of reports with the worst and best runs instead of losses, which pages have in a table of their own."""
+    results = [run for one in comparisons for run in one.results]
+    table = tables.results_table(title, [arm for one in comparisons for arm in one.arms], results, swept, notes)
+    runs, unit = grouped(results, lambda run: (run.arch, run.overrides)), unit_of(results)
+
+    def ends(arm: Summary) -> str:
+        """With the scores of the runs that collapsed."""
+        own = runs[arm.arch, arm.overrides]
+        trained, collapsed = (sorted(run.score for run in own if run.failed == failed) for failed in (False, True))
+        lost = f"({len(collapsed)} at {number_range(collapsed[:1] + collapsed[-1:], unit)})" if collapsed else ""
+        return "\n".join(filter(None, [number_range(trained[:1] + trained[-1:], unit), lost]))
+
     columns = [column for column in table.fields if not column.key.endswith("_loss")]
-    return replace(table, columns=columns, notes=[note for note in table.notes if note != tables.LOSSES])
+    place = next(number for number, column in enumerate(columns, start=1) if column.key == "sd")
+    return replace(table, columns=[*columns[:place], Column("worst–best", ends), *columns[place:]])
+
+
+def differences_table(comparison: Comparison) -> Table:
+    """The table of reports, in every measure."""
+    table = tables.differences_table(comparison, interval="the interval that belongs to it")
+
+    def trained(row: Measured) -> str:
+        return f"{'better in ' if row.trained and not row.means else ''}{cell(row.trained, signed=True)}"
+
+    columns = [replace(column, text=trained) if column.key == "trained" else column for column in table.fields]
+    return replace(
+        table, columns=[Column("measure", lambda row: row.measure.name), *columns], rows=in_every_measure(comparison)
+    )
 
 
 def notebook_table(comparison: Comparison) -> Table:
@@ -71,8 +113,7 @@ def notebook_table(comparison: Comparison) -> Table:
         [
             arm.arch,
             f"{arm.parameters:,}",
-            _spread(arm.first_loss),
-            _spread(arm.last_loss),
+            *(_spread(loss) for loss in mean_losses(comparison, arm.arch)),
             _spread(arm.score),
             f"{arm.trained_runs} of {arm.runs}",
         ]
@@ -88,6 +129,12 @@ def notebook_table(comparison: Comparison) -> Table:
         if died_in(run)
     ]
     return Table("The notebook's table", columns, lines, [*notes, *died])
+
+
+def mean_losses(comparison: Comparison, arch: str) -> list[Estimate | None]:
+    """The mean losses of the first and the last epoch, over a network's runs that trained; None if none did."""
+    trained = [run for run in comparison.results if run.arch == arch and not run.failed]
+    return [mean_interval([*map(one.value, trained)], LOSS) if trained else None for one in (FIRST_LOSS, LAST_LOSS)]
 
 
 def times_table(results: Sequence[RunResult]) -> Table:

@@ -7,8 +7,9 @@ from pathlib import Path
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.data.mnist import ORIGINAL_MD5
 from convblocks.errors import UserError
+from convblocks.figures.grouping import grouped
 from convblocks.files import write
-from convblocks.run.result import RunResult, decode, encode
+from convblocks.run.result import Overrides, RunResult, decode, encode
 
 
 def write_results(path: Path, results: Sequence[RunResult]) -> None:
@@ -31,6 +32,11 @@ def read_results(path: Path) -> list[RunResult]:
         raise UserError(f"cannot read {path} (it is empty)")
     hint = "write it again with lab/train.py"
     return [decode(line, path, f"line {number}: {hint}") for number, line in enumerate(lines, start=1)]
+
+
+def by_overrides(results: Sequence[RunResult]) -> dict[Overrides, list[RunResult]]:
+    """The runs at each setting, in their order."""
+    return grouped(results, lambda result: result.overrides)
 
 
 def is_of_mnist(result: RunResult) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.statistics import SIGNIFICANCE, TOLERANCE, Mask, Numbers, divisions, sample_of, sums
+from convblocks.compare.statistics import BLOCK, SIGNIFICANCE, TOLERANCE, Mask, Numbers, divisions, sample_of
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 
 # Beyond this number of pairs, random signs are drawn.
@@ -20,9 +20,9 @@ BOOTSTRAP_RESAMPLES = 2000
 
 
 def exact_permutation_test(
-    first: Sequence[float], second: Sequence[float], margin: float = 0.0, unit: Unit = POINTS
+    first: Sequence[float], second: Sequence[float], unit: Unit = POINTS, margin: float = 0.0
 ) -> Estimate:
-    """``permutation_test`` of reports with the interval that belongs to it, instead of Welch's.
+    """``permutation_test`` of reports against a margin, with the interval that belongs to it, instead of Welch's.
 
     The interval holds the differences that the test does not reject at 5 %; it is infinite if n is too small to reject
     any. In samples of one size Welch's t is as extreme as the difference itself, so the test is Pitman's (Supplement to
@@ -83,6 +83,12 @@ def two_way_interval(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Est
     drawn += _deviations_by_seed(first, rng) - _deviations_by_seed(second, rng)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(difference, float(low), float(high), min(len(first), len(second)), unit=POINTS)
+
+
+def sums(values: Numbers, chosen: Mask) -> Numbers:
+    """The sums of the chosen values (k, n), for each row of a mask: (k, divisions)."""
+    blocks = range(0, len(chosen), BLOCK)
+    return np.concatenate([values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1)
 
 
 @lru_cache(maxsize=4)

@@ -13,9 +13,7 @@ import torch
 import yaml
 from selenium.webdriver import Chrome
 
-from convblocks.compare.analysis import compare
-from convblocks.compare.grid import analyse
-from convblocks.compare.ranking import winner
+from convblocks.compare.analysis import analyse
 from convblocks.compare.report import report_of
 from convblocks.data.images import ImageSpec
 from convblocks.evaluate import command as evaluate
@@ -27,7 +25,7 @@ from tests.compare.test_report import ANALYSES
 from tests.core.run.test_fit import quick_run
 from tests.demo.browser import chromium
 from tests.evaluate.test_evaluate import guesses
-from tests.made_up import as_claimed, course, images, result
+from tests.made_up import course, images, result
 
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
@@ -180,16 +178,6 @@ def test_the_same_runs_make_the_same_bytes(name: str, workspace: Path) -> None:
     comparison.cache_clear()
     assert PAGES[name]() == first
     assert len(first) < 200_000
-
-
-def test_the_best_network_is_marked_only_if_that_is_certain_in_both_readings() -> None:
-    assert winner(compare(as_claimed(8))) == "batchnorm"
-    assert winner(compare(as_claimed(8, collapsed=3))) == "batchnorm"
-    assert winner(compare(as_claimed(2))) is None
-    assert winner(compare([result("mlp", 0, 0.9)])) is None
-    often = [one for one in as_claimed(8, collapsed=5) if one.arch != "batchnorm"]  # ahead only where it trains
-    assert winner(compare(often)) is None
-    assert "batchnorm (best)" in plain(Parsed(report_of(analyse(as_claimed(8))).to_html("c")).text)
 
 
 def test_evaluate_writes_the_report_of_a_finished_run_alone(

@@ -11,7 +11,6 @@ from typing import Literal
 import yaml
 
 from convblocks.compare.analysis import summarise
-from convblocks.compare.results import by_overrides
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import NOTHING, PERCENT, SECONDS, Estimate, cell
 from convblocks.figures.grouping import by_arch, grouped
@@ -25,7 +24,7 @@ from lab.estimates import at_least, at_most
 from lab.pages.experiments import ACCURATE, BLOCKS, hardware, share_text, sources, without_versions
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import REPOSITORY, table, write_page, write_sections
-from lab.results import read_results, time_to
+from lab.results import by_overrides, read_results, time_to
 from lab.study.decision import at_notebooks, cell_of
 from lab.study.report import cell_text
 from lab.study.stages import choices_of

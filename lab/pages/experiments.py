@@ -13,7 +13,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
-from convblocks.compare.results import by_overrides
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
 from convblocks.compare.trials import command_line, options_for
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
@@ -29,7 +28,7 @@ from lab.notebook import compare_networks, results_table
 from lab.pages import operations
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import table, write_page, write_sections
-from lab.results import read_results, time_to
+from lab.results import by_overrides, read_results, time_to
 from lab.statistics import sign_flip_test
 from lab.study.decision import EQUIVALENT, cell_of
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK
@@ -201,7 +200,7 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
     def shown(runs: Sequence[RunResult]) -> str:
         """``94.64 ± 0.59``, ``58.67, 2 collapsed`` or ``3 collapsed``."""
         arm = summarise(runs)
-        collapsed = f"{len(arm.collapsed_at)} collapsed" if arm.collapsed_at else ""
+        collapsed = f"{arm.collapsed} collapsed" if arm.collapsed else ""
         return ", ".join(filter(None, [spread(arm.score) if arm.score else "", collapsed]))
 
     rows = []

@@ -65,7 +65,7 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
         rows.append(
             {
                 "variant": f"[{variant}](../data/interventions/{variant}.yaml)",
-                "collapsed": count_text(len(arm.collapsed_at), arm.runs),
+                "collapsed": count_text(arm.collapsed, arm.runs),
                 "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
                 **{
                     f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"

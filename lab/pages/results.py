@@ -11,9 +11,7 @@ from torch import nn
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.figure import comparison_figure, sweep_figure
-from convblocks.compare.ranking import over_all_runs, winner
-from convblocks.compare.results import by_overrides
-from convblocks.compare.tables import differences_tables
+from convblocks.compare.ranking import over_all_runs
 from convblocks.compare.wording import name_of, settings_text
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, POINTS, number
@@ -24,13 +22,14 @@ from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent
 from lab.benchmarks.pages import picture, save_in_both_themes
+from lab.differences import winner
 from lab.intervals import intervals_figure
-from lab.notebook import compare_networks, notebook_table, times_table
+from lab.notebook import compare_networks, differences_table, mean_losses, notebook_table, times_table
 from lab.pages.errors import errors_table
 from lab.pages.experiments import ALONE, sources
 from lab.pages.provenance import CHANGES
 from lab.pages.writing import millions, table, write_page, write_sections
-from lab.results import read_results
+from lab.results import by_overrides, read_results
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
@@ -99,7 +98,7 @@ def of_both_stages(table: Table) -> Table:
 def answer(decision: Decision) -> str:
     """The README's answer: at the best settings and, with all runs, at the notebook's."""
     best = _ranked(decision.at_best)
-    is_plain = decision.is_by_means and not any(arm.collapsed_at for arm in best)
+    is_plain = decision.is_by_means and not any(arm.collapsed for arm in best)
     if not is_plain or decision.ruling not in ("first is better", "second is better") or best[0].arch not in PRIMARY:
         return " ".join(report.conclusions(decision))
     rival = next(arm for arm in best[1:] if arm.arch in PRIMARY)
@@ -132,12 +131,10 @@ def _at_notebooks(decision: Decision, ahead: str | None) -> str:
     found = f"{name_of(ahead)} wins with {_percent(arms[ahead])}" if ahead else "no network is certainly the best"
     collapses = []
     for arch, arm in arms.items():
-        if arm.collapsed_at:
+        if arm.collapsed:
             living = living_units(decision, arch)
             others = f", and the others learn with {living} alive" if living else ""
-            collapses.append(
-                f"{len(arm.collapsed_at)} of {arm.runs} runs of {name_of(arch)} collapse to chance{others}"
-            )
+            collapses.append(f"{arm.collapsed} of {arm.runs} runs of {name_of(arch)} collapse to chance{others}")
     return ": ".join(filter(None, [found, "; ".join(collapses)])) + "."
 
 
@@ -147,8 +144,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 
     def row(best: Summary) -> dict[str, str]:
         notebook = at_notebooks[best.arch]
-        collapsed = len(notebook.collapsed_at)
-        counts = f" ({notebook.trained_runs} runs; {collapsed} collapsed)" if collapsed else ""
+        counts = f" ({notebook.trained_runs} runs; {notebook.collapsed} collapsed)" if notebook.collapsed else ""
         return {
             "network": best.arch,
             "tuned": f"{_percent(best)} ({settings_text(best.overrides, report.SWEPT)})",
@@ -210,7 +206,7 @@ def living_units(decision: Decision, arch: str) -> str:
 
 def faster_sentences(decision: Decision) -> list[str]:
     """The other measure of speed: the claims at the best settings count seconds."""
-    losses = {arm.arch: arm.first_loss for arm in decision.at_best.arms if arm.first_loss}
+    losses = {arm.arch: loss for arm in decision.at_best.arms if (loss := mean_losses(decision.at_best, arm.arch)[0])}
     mlp = losses.get("mlp")
     faster = [arch for arch in PRIMARY if mlp and arch in losses and losses[arch].high < mlp.low]
     found = ", ".join(f"{loss} for {name_of(arch)}" for arch, loss in losses.items())
@@ -225,12 +221,12 @@ def faster_sentences(decision: Decision) -> list[str]:
 
 def lead_sentence(data: Path) -> str:
     """What becomes of the lead with better settings and more epochs."""
-    setting = compare_networks(read_results(data / "onecycle.jsonl")).in_score[0]
+    setting = compare_networks(read_results(data / "onecycle.jsonl")).differences[0]
     long = by_arch(read_results(data / "candidates-long.jsonl"))
     first, second = (
         max(mean_validation(runs) or 0.0 for runs in by_overrides(long[arch]).values()) for arch in PRIMARY
     )
-    lead = setting.means if setting.first == PRIMARY[0] else setting.means and -setting.means
+    lead = (setting if setting.first == PRIMARY[0] else setting.turned()).trained
     return (
         "The lead is that of five epochs at the notebook's other settings. MaxPool minus BatchNorm is "
         f"{f'{lead:+u}' if lead else NOTHING} with [configs/onecycle.yaml](experiments.md#five-epochs), and "
@@ -251,6 +247,5 @@ def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:
     for kind, (figure, description) in FIGURES.items():
         save_in_both_themes(partial(figure, results), folder / f"{kind}-{name}.png")
         yield picture(f"{kind}-{name}", description)
-    differences = differences_tables([comparison], interval="the interval that belongs to it")
-    details = [notebook_table(comparison), times_table(results), *differences]
+    details = [notebook_table(comparison), times_table(results), differences_table(comparison)]
     yield to_markdown(details, level=3).strip()

@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convblocks.compare.analysis import Comparison, Difference, Reading, difference, score_of
+from convblocks.compare.analysis import Comparison
 from convblocks.compare.statistics import SIGNIFICANCE, runs_needed
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
-from lab.notebook import TEST, compare_networks
+from lab.differences import Measured, Reading, measured, score_of
+from lab.notebook import compare_networks
 from lab.statistics import mcnemar_p, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
 
@@ -55,7 +56,7 @@ class Decision:
 
     at_notebooks: Comparison
     at_best: Comparison
-    primary: Difference | None
+    primary: Measured | None
     ruling: Ruling
     needed: int | None
     by_image: tuple[ByImage, ...]
@@ -71,7 +72,7 @@ def decide(results: Sequence[RunResult], choices: Mapping[str, Cell]) -> Decisio
     best = [one for one in results if cell_of(one) == choices[one.arch]]
     runs = by_arch(best)
     first, second = (runs.get(arch, []) for arch in PRIMARY)
-    primary = difference(score_of([*first, *second]), first, second, test=TEST) if first and second else None
+    primary = measured(score_of([*first, *second]), first, second) if first and second else None
     ruling = judge(primary) if primary else "undecided"
     by_means = primary is not None and primary.runs == primary.trained_runs
     return Decision(
@@ -103,7 +104,7 @@ def cell_of(result: RunResult) -> Cell:
     return Cell(overrides["lr"], overrides["lr_scheduler"])
 
 
-def judge(primary: Difference) -> Ruling:
+def judge(primary: Measured) -> Ruling:
     """The verdict on the primary comparison, by docs/lab/protocol.md: from ranks if any run collapsed, else from means.
 
     Ranks alone cannot show that a difference is small.

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from convblocks.compare.analysis import Comparison, Difference, mean_validation
-from convblocks.compare.ranking import lead_text, ranking, winner
+from convblocks.compare.analysis import Comparison, mean_validation
+from convblocks.compare.ranking import lead_text, ranking
 from convblocks.compare.statistics import POWER, mean_interval
 from convblocks.compare.wording import NAMES, name_of, sentence, settings_text
 from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, p_text
@@ -12,6 +12,7 @@ from convblocks.figures.tables import Table
 from convblocks.run.result import RunResult
 from convblocks.text import listed
 from lab.claims import claims_tables
+from lab.differences import Measured, winner
 from lab.estimates import count_text, spread
 from lab.intervals import Groups
 from lab.notebook import results_table
@@ -81,7 +82,7 @@ def differences_of(decision: Decision) -> Groups:
     """The differences in accuracy for the figure, whose titles say where they leave collapsed runs out."""
     groups = {"At the notebook's setting": decision.at_notebooks, "Each at its own best setting": decision.at_best}
     return {
-        title + _leads(one) + " (collapsed runs left out)" * any(arm.collapsed_at for arm in one.arms): differences
+        title + _leads(one) + " (collapsed runs left out)" * any(arm.collapsed for arm in one.arms): differences
         for title, one in groups.items()
         if (differences := _differences(one))
     }
@@ -164,10 +165,10 @@ def cell_text(cell: Cell) -> str:
 
 
 def _differences(comparison: Comparison) -> dict[str, Estimate]:
-    return {f"{one.first} - {one.second}": one.means for one in comparison.in_score if one.means}
+    return {f"{one.first} - {one.second}": one.trained for one in comparison.differences if one.trained}
 
 
-def _primary(decision: Decision, primary: Difference) -> str:
+def _primary(decision: Decision, primary: Measured) -> str:
     cells = {arm.arch: settings_text(arm.overrides, SWEPT) for arm in decision.at_best.arms}
     one, other = (f"{name_of(arch)} ({cells[arch]})" for arch in (primary.first, primary.second))
     numbers = _numbers(decision, primary)
@@ -186,7 +187,7 @@ def _primary(decision: Decision, primary: Difference) -> str:
     return f"{AT_BEST} {better} is better than {worse}: {numbers}."
 
 
-def _numbers(decision: Decision, primary: Difference) -> str:
+def _numbers(decision: Decision, primary: Measured) -> str:
     """The difference by which it was judged, first minus second."""
     ranks, means = primary.all_runs, primary.means
     if decision.is_by_means and means:
@@ -195,7 +196,7 @@ def _numbers(decision: Decision, primary: Difference) -> str:
     return f"{primary.first} wins in {ranks} ({_test(primary, ranks)}{trained})"
 
 
-def _test(primary: Difference, estimate: Estimate) -> str:
+def _test(primary: Measured, estimate: Estimate) -> str:
     first, second = primary.runs
     runs = f"{first} runs of each" if first == second else f"{first} and {second} runs"
     return f"{p_text(estimate.p)}, {runs}"

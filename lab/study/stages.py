@@ -33,8 +33,7 @@ from convblocks.compare.figure import sweep_figure
 from convblocks.compare.launch import hide_launcher
 from convblocks.compare.options import VAL_SIZE, launch
 from convblocks.compare.options import parse as parse_comparison
-from convblocks.compare.results import as_row
-from convblocks.compare.tables import origin_tables
+from convblocks.compare.tables import as_row, origin_tables
 from convblocks.compare.train import finished, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError

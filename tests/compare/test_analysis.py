@@ -6,8 +6,7 @@ from itertools import product
 
 import pytest
 
-from convblocks.compare.analysis import compare, summarise
-from convblocks.compare.grid import analyse
+from convblocks.compare.analysis import analyse, compare, edges, summarise
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import mean_interval
 from convblocks.figures.estimates import Unit
@@ -42,7 +41,7 @@ def grid(archs: Iterable[str], best: Mapping[str, tuple[str, str]] = BEST, seeds
 def test_networks_are_not_paired_by_seed_and_may_lack_a_run() -> None:
     runs = [one for one in as_claimed(7) if (one.arch, one.seed) != ("mlp", 4)]
     comparison = compare(runs)
-    assert [one.runs for one in comparison.in_score] == [(7, 7), (7, 6), (7, 6)]
+    assert [one.runs for one in comparison.differences] == [(7, 7), (7, 6), (7, 6)]
     shuffled = [short(one.arch, 6 - one.seed, one.score, one.last_loss) for one in runs]
     assert compare(shuffled).differences == comparison.differences
 
@@ -52,9 +51,9 @@ def test_a_best_value_at_the_edge_of_the_grid_is_reported(best: str, beyond: str
     """In whatever order the rates were given; the schedules are not numbers, and have no edge."""
     runs = grid(BEST, BEST | {"maxpool": (best, "constant")})
     shuffled = sorted(runs, key=lambda one: RATES.index(dict(one.overrides)["lr"]) % 2)
-    expected = (f"maxpool (lr {best}, look {beyond})",) if beyond else ()
-    assert analyse(runs).edges == analyse(shuffled).edges == expected
-    assert analyse(shuffled).swept["lr"] == RATES
+    expected = [f"maxpool (lr {best}, look {beyond})"] if beyond else []
+    assert edges(analyse(runs)) == edges(analyse(shuffled)) == expected
+    assert analyse(shuffled).swept["lr"] == list(RATES)
 
 
 def test_the_numbers_do_not_depend_on_the_time_of_day() -> None:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from convblocks.compare.grid import analyse
+from convblocks.compare.analysis import analyse
 from convblocks.compare.more_runs import more_runs
-from convblocks.compare.ranking import winner
 from convblocks.compare.report import report_of
 from convblocks.run.result import RunResult
 from tests.made_up import as_claimed, short
@@ -29,7 +28,7 @@ def proposed(runs: Sequence[RunResult], count: int, *arguments: str, confirm: in
 
 def test_too_few_runs_are_completed_by_the_same_command() -> None:
     sentence, command = proposed(as_claimed(2), 2, "--seeds", "2", "--name", "my runs", "--no-fit")
-    assert sentence == ("2 runs of each cannot decide this: it takes at least 5, in about 90 s more.")
+    assert sentence == ("2 runs of each cannot decide this: it takes about 5, if others are like these.")
     assert command == "convblocks compare --name 'my runs' --seeds 5"
     report = report_of(analyse(as_claimed(2)), (sentence, command))
     assert report.sentences[-1] == sentence
@@ -38,7 +37,7 @@ def test_too_few_runs_are_completed_by_the_same_command() -> None:
 
 def test_a_small_difference_takes_as_many_runs_as_would_find_it() -> None:
     sentence, command = proposed(pair(6, 0.0005), 6)
-    assert "6 runs of each cannot decide this: about 68 would, if the others are like these" in sentence
+    assert "6 runs of each cannot decide this: it takes about 68, if others are like these" in sentence
     assert command == "convblocks compare --seeds 68"
 
 
@@ -65,14 +64,3 @@ def test_seeds_go_on_after_the_given_ones() -> None:
     options = Namespace(seeds=[0, 7], jobs=2, confirm=0)
     _, command = more_runs(analyse(as_claimed(2)), options, ["--seeds=0,7", "--seed", "2", "--seeds", "0,7"])
     assert command == "convblocks compare --seed 2 --seeds 0,7,8,9,10"
-
-
-@pytest.mark.parametrize(
-    ("runs", "best"),
-    [(as_claimed(5), "batchnorm"), (as_claimed(4), None), (pair(8, 0.01, collapsed=4), None), (pair(5, 0.0)[:5], None)],
-)
-def test_the_best_network_is_marked_if_that_is_certain(runs: list[RunResult], best: str | None) -> None:
-    analysis = analyse(runs)
-    assert analysis.main
-    assert winner(analysis.main) == best
-    assert ("(best)" in report_of(analysis).to_markdown()) == bool(best)

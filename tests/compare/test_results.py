@@ -5,18 +5,9 @@ import io
 import math
 from dataclasses import replace
 
-from convblocks.compare.results import as_row, has_diverged
+from convblocks.compare.tables import as_row
 from convblocks.text import as_csv
 from tests.made_up import MACHINE, course, result
-
-
-def test_a_run_has_diverged_if_its_loss_has_or_if_it_cannot_have_failed_otherwise() -> None:
-    assert [
-        has_diverged(one)
-        for one in (result("mlp", 0, 0.9), result("mlp", 0, 0.1), result("mlp", 0, 0.1, facts={"chance": 0.05}))
-    ] == [False] * 3
-    assert has_diverged(result("mlp", 0, 0.1, epochs=course(0.1, loss=math.nan)))
-    assert has_diverged(replace(result("mlp", 0, 0.1), facts={}))  # nobody has looked whether it has collapsed
 
 
 def test_a_spreadsheet_reads_every_value_as_what_it_is() -> None:
@@ -26,7 +17,7 @@ def test_a_spreadsheet_reads_every_value_as_what_it_is() -> None:
     run = replace(run, provenance=replace(run.provenance, data={"train": "abc", "test": "def"}))
     (row,) = csv.DictReader(io.StringIO(as_csv([as_row(run)])))
     names = ["arch", "seed", "epochs", "lr", "parameters", "test_acc", "val_acc", "train_loss_first", "train_loss_last"]
-    names += ["failed", "seconds", "machine", "commit", "device", "processes", "threads", "data"]
+    names += ["failed", "seconds", "machine", "commit", "data", "device", "processes", "threads"]
     assert list(row) == names
     assert (row["arch"], row["lr"], row["failed"]) == ("maxpool", "1e-3", "False")
     assert (row["machine"], row["commit"], row["data"]) == (MACHINE, "abc1234", "train=abc test=def")

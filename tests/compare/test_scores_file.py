@@ -70,12 +70,12 @@ def test_ten_thousand_runs_take_seconds_and_little_memory(workspace: Path) -> No
 @pytest.mark.parametrize(
     ("lines", "options", "message"),
     [
-        (LINES, [], "give, for example, --judge score:max"),
+        (LINES, [], "the following arguments are required: --judge"),
         (LINES, ["--judge", "error"], "--judge error: give a metric and its direction, such as val/loss:min"),
-        (LINES, ["--judge", "acc:max"], "has no column acc, but arm, seed, error: it needs arm, seed and acc"),
+        (LINES, ["--judge", "acc:max"], "no column 'acc'.: it needs columns arm, seed and acc"),
         (LINES, ["--judge", "error:min", "--seeds", "3"], "unrecognized arguments: --seeds 3"),
         ([*LINES, "ours,0,0.3"], ["--judge", "error:min"], "has a seed of one arm twice"),
-        ([*LINES, "ours,x,0.3"], ["--judge", "error:min"], "it needs lines such as `mine,0,0.93`"),
+        ([*LINES, "ours,x,0.3"], ["--judge", "error:min"], "and lines such as `mine,0,0.93`"),
         (LINES[:1], ["--judge", "error:min"], "has no lines below its heading"),
     ],
 )

@@ -70,7 +70,7 @@ def test_worked_examples(first: list[float], second: list[float], p: float, unit
     assert test.p == p
 
 
-def exact_p_of_divisions(first: Sequence[int], second: Sequence[int], margin: int) -> float:
+def exact_p_of_divisions(first: Sequence[int], second: Sequence[int], margin: int = 0) -> float:
     """In whole numbers, without rounding: neither the difference nor its variance is divided by the sizes."""
     values, n = [*(value - margin for value in first), *second], len(first)
     found = [
@@ -92,11 +92,10 @@ def exact_welch(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
 def test_p_is_exact(sizes: tuple[int, int]) -> None:
     """Of accuracies in 1/10,000, of which many differences are tied."""
     rng = np.random.default_rng(sum(sizes))
-    for _ in range(4):
-        first, second = rng.integers(9930, 9939, sizes[0]), rng.integers(9928, 9934, sizes[1])
-        for margin in range(-8, 16):
-            found = permutation_test((first / 10_000).tolist(), (second / 10_000).tolist(), margin / 10_000)
-            assert found.p == exact_p_of_divisions(first.tolist(), second.tolist(), margin)
+    for _ in range(40):
+        first, second = rng.integers(9930, 9939, sizes[0]), rng.integers(9928, 9936, sizes[1])
+        found = permutation_test((first / 10_000).tolist(), (second / 10_000).tolist())
+        assert found.p == exact_p_of_divisions(first.tolist(), second.tolist())
 
 
 def welch(first: NDArray[np.float64], second: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -172,8 +171,6 @@ def test_least_p_unpaired_is_that_of_samples_apart(sizes: tuple[int, int]) -> No
     n, m = sizes
     apart = permutation_test([1000.0 + value for value in range(n)], [float(value) for value in range(m)])
     assert statistics.least_p_unpaired(n, m) == apart.p
-    of_ranks = superiority([1000.0 + value for value in range(n)], [float(value) for value in range(m)])
-    assert statistics.least_p_unpaired(n, m, ranks=True) == of_ranks.p
 
 
 @pytest.mark.parametrize("values", [[0.01, 0.04, 0.03, 0.005], [0.6, 0.9], [0.0, 0.1, 0.1, 0.7, 0.3], [1.0]])

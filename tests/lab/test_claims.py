@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from convblocks.compare.analysis import Reading
 from convblocks.run.result import RunResult
 from lab.claims import Claim, claims_of
+from lab.differences import Reading
 from lab.notebook import compare_networks
 from tests.made_up import COURSES, PARAMETERS, as_claimed, course, result, short
 

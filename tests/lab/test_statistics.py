@@ -79,7 +79,7 @@ def signs_of(first: NDArray[np.int64], second: NDArray[np.int64], margin: float 
 
 
 def divisions_of(first: NDArray[np.int64], second: NDArray[np.int64], margin: float = 0.0) -> Estimate:
-    return exact_permutation_test((first / 10_000).tolist(), (second / 10_000).tolist(), margin)
+    return exact_permutation_test((first / 10_000).tolist(), (second / 10_000).tolist(), margin=margin)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,8 @@ def test_the_exact_interval_belongs_to_the_p_of_reports(sizes: tuple[int, int]) 
     rng = np.random.default_rng(0)
     for margin in (0.0, 0.1):
         first, second = (rng.normal(1 - place, 1 + place, size).tolist() for place, size in enumerate(sizes))
-        assert exact_permutation_test(first, second, margin).p == permutation_test(first, second, margin).p
+        moved = [value - margin for value in first]
+        assert exact_permutation_test(first, second, margin=margin).p == permutation_test(moved, second).p
 
 
 RNG = np.random.default_rng(3)

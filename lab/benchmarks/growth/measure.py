@@ -8,7 +8,7 @@ from statistics import median
 
 from torch.optim import Adam
 
-from convblocks.compare.grid import analyse
+from convblocks.compare.analysis import analyse
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import divisions
 from convblocks.figures.report import publish

@@ -5,56 +5,50 @@ the runs that trained, collapsed ones are left out, and means are compared.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
-from operator import attrgetter
 from statistics import fmean, median
-from typing import Literal
 
-from convblocks.compare.results import has_diverged, has_losses
-from convblocks.compare.statistics import mean_interval, permutation_test, superiority
-from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SHARE, Estimate, Unit, share, unit_for
-from convblocks.figures.grouping import by_arch
+from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
+from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share, unit_for
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.judge import Judge
 from convblocks.run.result import Overrides, RunResult
-
-Reading = Literal["all", "trained"]
-
-# Of two samples against a margin: ``permutation_test``, or another with its arguments.
-Test = Callable[[Sequence[float], Sequence[float], float, Unit], Estimate]
 
 
 @dataclass(frozen=True)
-class Measure:
-    """What runs are compared in.
+class Difference:
+    """The difference of two networks in score, with the numbers of runs of each.
 
-    Args:
-        name: In a table.
-        value: Of a run that trained: infinite if it never reached a goal, which is the worst.
-        sign: 1 if more is better, else -1.
-        unit: Of differences.
+    ``all_runs`` is the probability that a run of the first is better than one of the second; ``trained`` the difference
+    of means, first minus second, None if either has no run that trained. The p-values are those of both after Holm's
+    correction over the differences of a comparison.
     """
 
-    name: str
-    value: Callable[[RunResult], float]
-    sign: int
-    unit: Unit
+    first: str
+    second: str
+    all_runs: Estimate
+    trained: Estimate | None
+    runs: tuple[int, int]
+    trained_runs: tuple[int, int]
+    adjusted_all: float = 1.0
+    adjusted_trained: float = 1.0
 
-
-SCORE = attrgetter("score")
-FIRST_LOSS = Measure("epoch-1 train loss", attrgetter("first_loss"), -1, LOSS)
-LAST_LOSS = Measure("last train loss", attrgetter("last_loss"), -1, LOSS)
+    def turned(self) -> "Difference":
+        """The second minus the first."""
+        all_runs, trained = self.all_runs.complement(), -self.trained if self.trained else None
+        sizes = self.runs[::-1], self.trained_runs[::-1]
+        return Difference(self.second, self.first, all_runs, trained, *sizes, self.adjusted_all, self.adjusted_trained)
 
 
 @dataclass(frozen=True)
 class Summary:
     """One network at one setting. Means are of the runs that trained, None if none has, or if no loss is known.
 
-    ``score`` is the metric that the runs are judged by: of images the accuracy; ``ends`` has the worst and the best
-    one. ``collapsed_at`` has the scores of the others, ``diverged`` the number of those without a finite loss;
-    ``validation`` is the mean score by which settings are chosen, ``seconds`` the median time of a run.
+    ``score`` is the metric that the runs are judged by: of images the accuracy. ``validation`` is the mean score of all
+    runs by which settings are chosen, ``seconds`` the median time of a run; ``against`` is the difference from the
+    network with which the others are compared.
     """
 
     arch: str
@@ -62,60 +56,18 @@ class Summary:
     parameters: int
     seconds: float
     runs: int
+    trained_runs: int
     trained: Estimate
-    first_loss: Estimate | None
-    last_loss: Estimate | None
+    first_loss: float | None
+    last_loss: float | None
     score: Estimate | None
-    ends: tuple[float, ...]
-    collapsed_at: tuple[float, ...]
-    diverged: int
     validation: float | None
+    against: Difference | None = None
 
     @property
-    def trained_runs(self) -> int:
-        return self.runs - len(self.collapsed_at)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The difference of two networks in one measure, with the numbers of runs of each.
-
-    ``all_runs`` is the probability that a run of the first is better than one of the second by more than the margin;
-    ``trained`` the difference of means, first minus second, None if either has no run that trained. If some of these
-    never reached a goal there is no mean, and ``trained`` is a probability too. ``overrides`` are the first one's.
-    """
-
-    measure: Measure
-    first: str
-    second: str
-    overrides: Overrides
-    margin: float
-    all_runs: Estimate
-    trained: Estimate | None
-    runs: tuple[int, int]
-    trained_runs: tuple[int, int]
-
-    @property
-    def means(self) -> Estimate | None:
-        """``trained`` if it is a difference of means."""
-        return self.trained if self.trained and self.trained.unit != SHARE else None
-
-    def estimate(self, reading: Reading) -> Estimate | None:
-        return self.all_runs if reading == "all" else self.trained
-
-    def p(self, reading: Reading) -> float:
-        """The p-value, 1 if there is nothing to compare."""
-        estimate = self.estimate(reading)
-        return 1.0 if estimate is None else estimate.p
-
-    def is_better(self, reading: Reading) -> bool:
-        """Whether the first is better than the second by more than the margin."""
-        estimate = self.estimate(reading)
-        if estimate is None:
-            return False
-        if estimate.unit == SHARE:
-            return estimate.value > 0.5
-        return (estimate.value - self.margin) * self.measure.sign > 0
+    def collapsed(self) -> int:
+        """The number of runs that did not train."""
+        return self.runs - self.trained_runs
 
 
 @dataclass(frozen=True)
@@ -126,105 +78,80 @@ class Comparison:
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
 
-    @property
-    def judge(self) -> Judge:
-        return self.results[0].judge
 
-    @property
-    def baseline(self) -> str:
-        return self.arms[0].arch
+@dataclass(frozen=True)
+class Analysis:
+    """The runs of a comparison, and the networks at the only setting, or each at its own best.
 
-    @property
-    def in_score(self) -> list[Difference]:
-        """The differences in score."""
-        return [difference for difference in self.differences if difference.measure.value is SCORE]
+    ``swept`` has the values of each option of a grid, numbers in ascending order; ``confirmed`` are the runs with fresh
+    seeds. ``main`` is None if nothing may be chosen from a grid, for want of validation data.
+    """
+
+    results: tuple[RunResult, ...]
+    confirmed: tuple[RunResult, ...]
+    swept: Mapping[str, Sequence[str]]
+    main: Comparison | None
 
 
-def compare(
-    results: Sequence[RunResult], test: Test = permutation_test, measures: Sequence[Measure] | None = None
-) -> Comparison:
+def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -> Analysis:
+    """Analyse the runs of one comparison; ``confirmed`` are those with fresh seeds at the settings that it chose."""
+    swept = option_values(results, least=2)
+    compared = confirmed or (best_settings(results) if swept else results)
+    return Analysis(tuple(results), tuple(confirmed), swept, compare(compared) if compared else None)
+
+
+def compare(results: Sequence[RunResult]) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
-    Registered networks come first, in their order; the later of two networks is the first of a difference. ``test`` is
-    that of two means; ``measures`` are by default the score and, where they are known, the losses of training.
+    Registered networks come first, in their order; the later of two networks is the first of a difference.
     """
     known, found = list(ARCHITECTURES), by_arch(results)
     archs = sorted(found, key=lambda arch: known.index(arch) if arch in known else len(known))
+    pairs = [difference(found[first], found[second]) for first, second in combinations(reversed(archs), 2)]
+    of_all = holm([one.all_runs.p for one in pairs])
+    of_trained = holm([one.trained.p if one.trained else 1.0 for one in pairs])
     differences = [
-        difference(measure, found[first], found[second], test=test)
-        for measure in (measures_of(results) if measures is None else measures)
-        for first, second in combinations(reversed(archs), 2)
+        replace(one, adjusted_all=p, adjusted_trained=p_trained)
+        for one, p, p_trained in zip(pairs, of_all, of_trained, strict=True)
     ]
-    return Comparison(tuple(summarise(found[arch]) for arch in archs), tuple(differences), tuple(results))
+    against = {one.first: one for one in differences if one.second == archs[0]}
+    arms = [replace(summarise(found[arch]), against=against.get(arch)) for arch in archs]
+    return Comparison(tuple(arms), tuple(differences), tuple(results))
 
 
-def measures_of(results: Sequence[RunResult]) -> list[Measure]:
-    """The first and the last loss of training, if they are known, and the score."""
-    return [*([FIRST_LOSS, LAST_LOSS] if has_losses(results) else []), score_of(results)]
-
-
-def score_of(results: Sequence[RunResult]) -> Measure:
-    """The score of these runs as a measure."""
-    return Measure(results[0].score_name, SCORE, results[0].judge.sign, unit_of(results, of_difference=True))
+def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
+    """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
+    sign = first[0].judge.sign
+    ranked, others_ranked = ([-math.inf if run.failed else sign * run.score for run in own] for own in (first, second))
+    trained, others_trained = ([run.score for run in own if not run.failed] for own in (first, second))
+    unit = unit_of([*first, *second], of_difference=True)
+    return Difference(
+        first=first[0].arch,
+        second=second[0].arch,
+        all_runs=superiority(ranked, others_ranked),
+        trained=permutation_test(trained, others_trained, unit) if trained and others_trained else None,
+        runs=(len(first), len(second)),
+        trained_runs=(len(trained), len(others_trained)),
+    )
 
 
 def summarise(results: Sequence[RunResult]) -> Summary:
     """The summary of one network's runs at one setting."""
     trained = [run for run in results if not run.failed]
-    scores = sorted((run.score for run in trained), key=lambda score: results[0].judge.sign * score)
-    losses = bool(trained) and has_losses(results)
+    has_losses = bool(trained) and "train/loss" in results[0].epochs[0]
     return Summary(
         arch=results[0].arch,
         overrides=results[0].overrides,
         parameters=results[0].parameters,
         seconds=median(run.seconds for run in results),
         runs=len(results),
+        trained_runs=len(trained),
         trained=share(len(trained), len(results)),
-        first_loss=mean_interval([run.first_loss for run in trained], LOSS) if losses else None,
-        last_loss=mean_interval([run.last_loss for run in trained], LOSS) if losses else None,
+        first_loss=fmean(run.first_loss for run in trained) if has_losses else None,
+        last_loss=fmean(run.last_loss for run in trained) if has_losses else None,
         score=mean_interval([run.score for run in trained], unit_of(trained)) if trained else None,
-        ends=(scores[0], scores[-1]) if scores else (),
-        collapsed_at=tuple(sorted(run.score for run in results if run.failed)),
-        diverged=sum(has_diverged(run) for run in results),
         validation=mean_validation(results),
     )
-
-
-def difference(
-    measure: Measure,
-    first: Sequence[RunResult],
-    second: Sequence[RunResult],
-    margin: float = 0.0,
-    test: Test = permutation_test,
-) -> Difference:
-    """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
-    values, others = ([math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second))
-    trained, others_trained = ([value for value in own if not math.isnan(value)] for own in (values, others))
-    means = None
-    if trained and others_trained:
-        if all(map(math.isfinite, trained + others_trained)):
-            means = test(trained, others_trained, margin, measure.unit)
-        else:
-            means = _ranks(measure.sign, trained, others_trained, margin)
-    return Difference(
-        measure=measure,
-        first=first[0].arch,
-        second=second[0].arch,
-        overrides=first[0].overrides,
-        margin=margin,
-        all_runs=_ranks(measure.sign, values, others, margin),
-        trained=means,
-        runs=(len(values), len(others)),
-        trained_runs=(len(trained), len(others_trained)),
-    )
-
-
-def difference_of_means(first: Sequence[RunResult], second: Sequence[RunResult]) -> Estimate | None:
-    """The difference in score of the runs that trained, first minus second; None if either has none."""
-    scores, others = ([run.score for run in runs if not run.failed] for runs in (first, second))
-    if not scores or not others:
-        return None
-    return permutation_test(scores, others, unit=unit_of([*first, *second], of_difference=True))
 
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
@@ -250,8 +177,44 @@ def mean_validation(results: Sequence[RunResult]) -> float | None:
     return None if None in found else fmean(score for score in found if score is not None)
 
 
-def _ranks(sign: int, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:
-    """The probability that the first is better; runs that collapsed or missed a goal tie as the worst."""
-    values = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
-    others = [sign * value if math.isfinite(value) else -math.inf for value in second]
-    return superiority(values, others)
+def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
+    """The runs at each network's setting with the best mean score on validation data; none without such data."""
+    if any(run.validation is None for run in results):
+        return []
+    sign, best = results[0].judge.sign, list[RunResult]()
+    for own in by_arch(results).values():
+        settings = grouped(own, lambda run: run.overrides).values()
+        chosen = max(settings, key=lambda runs: sign * (mean_validation(runs) or 0.0))
+        best += chosen
+    return best
+
+
+def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
+    """The options with at least so many values, and these: numbers in ascending order."""
+    values: dict[str, list[str]] = {}
+    for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
+        values.setdefault(option, []).append(value)
+    return {
+        option: sorted(found, key=float) if all(map(is_number, found)) else found
+        for option, found in values.items()
+        if len(found) >= least
+    }
+
+
+def edges(analysis: Analysis) -> list[str]:
+    """``maxpool (lr 1e-3, look below)`` for each option with its best value at an edge; only numbers have edges."""
+    found = []
+    for arch, runs in by_arch(best_settings(analysis.results)).items():
+        for option, values in analysis.swept.items():
+            value = dict(runs[0].overrides)[option]
+            if all(map(is_number, values)) and value in (values[0], values[-1]):
+                found.append(f"{arch} ({option} {value}, look {'below' if value == values[0] else 'above'})")
+    return found
+
+
+def is_number(text: str) -> bool:
+    """Whether an option's value is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -35,8 +35,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
+from convblocks.compare.analysis import analyse, best_settings
 from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
-from convblocks.compare.grid import analyse, best_settings
 from convblocks.compare.launch import Start, hide_launcher, launcher_of_several
 from convblocks.compare.more_runs import more_runs
 from convblocks.compare.options import launch, parse

@@ -4,25 +4,18 @@ Lines and strokes are the means of the runs that trained, as in the tables; ever
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convblocks.compare.analysis import summarise
-from convblocks.compare.results import by_overrides, is_number
+from convblocks.compare.analysis import is_number, option_values, summarise
 from convblocks.figures.curves import Curve, Scale, draw_by_epoch, evaluated, finite, short, values_of
-from convblocks.figures.grouping import by_arch
+from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.result import Overrides, RunResult
-
-# Values that are named along the axes of panels side by side.
-MOST_LABELS = 8
-
-# Fewer are no curve.
-LEAST_EPOCHS = 3
+from convblocks.run.result import RunResult
 
 MEANS = "means of the runs that trained"
 
@@ -31,8 +24,7 @@ def comparison_figure(results: Sequence[RunResult]) -> Figure:
     """Training loss, if it is known, and error or score by epoch, if there are several, and every run's final one."""
     curves, scale = curves_of_networks(results), Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
-    epochs = [sum(map(math.isfinite, run.scores)) for run in results]  # none of runs from elsewhere
-    if max(epochs) < LEAST_EPOCHS:
+    if max(sum(map(math.isfinite, run.scores)) for run in results) < 3:  # no curve
         figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
         _final_scores(figure.subplots(), curves, scale)
         return figure
@@ -44,12 +36,13 @@ def comparison_figure(results: Sequence[RunResult]) -> Figure:
         metrics = {"training loss": "train/loss"} | metrics
     ends = []
     for panel, (title, metric) in zip(np.ravel(top.subplots(1, len(metrics))), metrics.items(), strict=True):
-        values = [[values_of(run, metric) for run in curve.runs] for curve in curves]
+        drawn = float if metric == "train/loss" else scale.drawn
+        values = [[[*map(drawn, values_of(run, metric))] for run in curve.runs] for curve in curves]
+        shown = finite([line for own in values for line in own])
         if metric == "train/loss":
-            log_axis(panel, "y", finite([line for own in values for line in own]))
+            log_axis(panel, "y", shown)
         else:
-            values = [[[*map(scale.drawn, line)] for line in own] for own in values]
-            scale.set_axis(panel, "y", finite([line for own in values for line in own]))
+            scale.set_axis(panel, "y", shown)
         panel.set_title(title)
         ends.append((panel, draw_by_epoch(panel, curves, values, of_trained=True)))
     dotted = "; dotted: runs that collapsed" * any(run.failed for run in results)
@@ -72,8 +65,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
             axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
             axes.plot(ends, [row, row], color=foreground(), gid="intervals")
-        collapsed = sum(run.failed for run in curve.runs)
-        if collapsed:
+        if collapsed := sum(run.failed for run in curve.runs):
             note = f"  {collapsed} of {len(curve.runs)} collapsed"
             axes.text(1, row, note, transform=axes.get_yaxis_transform(), va="center")
     axes.set_yticks(range(len(curves)), [curve.name for curve in curves])
@@ -87,28 +79,35 @@ def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = 
     """Error against a swept option: on validation images if all runs have them, else on test images.
 
     The option is the learning rate, or another one if that was not swept. Each network is a curve, and each combination
-    of the other swept options a panel, such as ``lr_scheduler=constant``; of a single network these are the curves.
-    ``titles`` has other words for panels.
+    of the other swept options a panel, such as ``lr_scheduler=constant``. ``titles`` has other words for panels.
     """
-    option, others = _swept_options(swept)
-    curves = _curves(swept, others)
-    columns = min(2, len(curves))
-    rows = math.ceil(len(curves) / columns)
-    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(curves) / 2)), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    scale, is_validated = Scale(swept[0].judge), all(run.validation is not None for run in swept)
-    positions = _positions(list(dict.fromkeys(dict(run.overrides)[option] for run in swept)))
-    every = math.ceil(len(positions) * columns / MOST_LABELS)  # as many names as fit
+    values, scale = option_values(swept, least=2), Scale(swept[0].judge)
+    numeric = [option for option, found in values.items() if all(map(is_number, found))]
+    option = "lr" if "lr" in values else [*numeric, *values][0]
+    positions = _positions(values.pop(option))
+    split = "val" if all(run.validation is not None for run in swept) else "test"
+
+    def setting(run: RunResult) -> str:
+        return ", ".join(f"{other}={value}" for other, value in run.overrides if other in values)
+
+    def error(run: RunResult) -> float:
+        return scale.drawn(run.validation if split == "val" and run.validation is not None else run.score)
+
+    panels, curves, ends = list(dict.fromkeys(map(setting, swept))), curves_of_networks(swept), []
+    columns = min(2, len(panels))
+    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(panels) / 2)), layout="constrained")
+    axes = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
+    every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
     names = ["" if number % every else value for number, value in enumerate(positions)]
-    ends = []
-    for panel, (title, own) in zip(axes.flat, curves.items(), strict=False):
-        ends.append((panel, _draw_sweep(panel, own, option, positions, is_validated)))
+    for panel, title in zip(axes.flat, panels, strict=False):
+        own = [curve._replace(runs=[run for run in curve.runs if setting(run) == title]) for curve in curves]
+        ends.append((panel, _draw_sweep(panel, [curve for curve in own if curve.runs], option, positions, error)))
         panel.set_xticks([*positions.values()], names)
         panel.set(title=(titles or {}).get(title, title), xlabel=option)
     for panel in axes[:, 0]:
-        panel.set_ylabel(scale.name("val" if is_validated else "test"))
-    scale.set_axis(axes[0, 0], "y", [_error(run, is_validated) for run in swept])
-    for panel in axes.flat[len(curves) :]:
+        panel.set_ylabel(scale.name(split))
+    scale.set_axis(axes[0, 0], "y", [*map(error, swept)])
+    for panel in axes.flat[len(panels) :]:
         panel.remove()
     crosses = " (x: collapsed)" * any(run.failed for run in swept)
     figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
@@ -123,69 +122,35 @@ def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
     return [Curve(short(arch), style(places[arch]), own) for arch, own in found.items()]
 
 
-def _swept_options(results: Sequence[RunResult]) -> tuple[str, list[str]]:
-    """The option for the horizontal axis, and the others with several values."""
-    values: dict[str, set[str]] = {}
-    for result in results:
-        for option, value in result.overrides:
-            values.setdefault(option, set()).add(value)
-    varied = [option for option, found in values.items() if len(found) > 1] or list(values)[-1:]
-    numeric = [option for option in varied if all(map(is_number, values[option]))]
-    chosen = "lr" if "lr" in varied else (numeric or varied)[0]
-    return chosen, [option for option in varied if option != chosen]
-
-
-def _curves(results: Sequence[RunResult], others: Sequence[str]) -> dict[str, list[Curve]]:
-    """The curves of each panel, by its title."""
-
-    def rest(settings: Overrides) -> str:
-        return ", ".join(f"{option}={value}" for option, value in settings if option in others)
-
-    points: dict[str, list[RunResult]] = {}
-    for settings, here in by_overrides(results).items():
-        points.setdefault(rest(settings), []).extend(here)
-    networks = curves_of_networks(results)
-    if len(networks) == 1:
-        curves = [Curve(name, style(index), own) for index, (name, own) in enumerate(points.items())]
-        return {networks[0].name: curves}
-    return {
-        title: [curve._replace(runs=own) for curve in networks if (own := [run for run in curve.runs if run in here])]
-        for title, here in points.items()
-    }
-
-
 def _positions(values: Sequence[str]) -> dict[str, float]:
     """The position of each value of an option: its logarithm or, if some are no positive numbers, its index."""
     if all(is_number(value) and float(value) > 0 for value in values):
-        return {value: math.log10(float(value)) for value in sorted(values, key=float)}
+        return {value: math.log10(float(value)) for value in values}
     return {value: float(number) for number, value in enumerate(values)}
 
 
 def _draw_sweep(
-    axes: Axes, curves: Sequence[Curve], option: str, positions: Mapping[str, float], is_validated: bool
+    axes: Axes,
+    curves: Sequence[Curve],
+    option: str,
+    positions: Mapping[str, float],
+    error: Callable[[RunResult], float],
 ) -> list[End]:
     """A mark for each run, and a line that has gaps where no run trained."""
-    gaps = np.diff(sorted(positions.values()))
-    room, ends = 0.45 * (gaps.min() if len(gaps) else 1.0) / len(curves), []
-    for index, curve in enumerate(curves):
+    gaps = np.diff([*positions.values()])
+    room, ends = 0.45 * gaps.min() / len(curves), []
+    for index, (name, look, runs) in enumerate(curves):
         middle, points = room * (index - (len(curves) - 1) / 2), []
-        for value, position in positions.items():
-            here = [run for run in curve.runs if dict(run.overrides)[option] == value]
-            beside = position + middle + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
-            _draw_runs(axes, here, beside, [_error(run, is_validated) for run in here], curve.style)
-            trained = [_error(run, is_validated) for run in here if not run.failed]
-            points += [(position, float(np.mean(trained)) if trained else math.nan)] if here else []
-        look = curve.style
+        for value, here in grouped(runs, lambda run: dict(run.overrides)[option]).items():
+            beside = positions[value] + middle + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
+            _draw_runs(axes, here, beside, [*map(error, here)], look)
+            trained = [error(run) for run in here if not run.failed]
+            points.append((positions[value], float(np.mean(trained)) if trained else math.nan))
+        points.sort()
         axes.plot(*np.transpose(points), look.line, marker=".", color=look.colour, linewidth=1.8, gid="means")
         reached = [point for point in points if not math.isnan(point[1])]
-        reached = reached or [(points[-1][0], _error(curve.runs[-1], is_validated))]
-        ends.append(End(curve.name, *reached[-1], look.colour))
+        ends.append(End(name, *(reached or [(points[-1][0], error(runs[-1]))])[-1], look.colour))
     return ends
-
-
-def _error(run: RunResult, is_validated: bool) -> float:
-    """As it is drawn, on the data by which settings are chosen."""
-    return Scale(run.judge).drawn(run.score if run.validation is None or not is_validated else run.validation)
 
 
 def _draw_runs(axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iterable[float], look: Style) -> None:

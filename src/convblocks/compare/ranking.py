@@ -2,38 +2,49 @@
 
 from itertools import pairwise
 
-from convblocks.compare.analysis import Comparison, Difference, Reading, Summary
-from convblocks.compare.statistics import SIGNIFICANCE, holm
+from convblocks.compare.analysis import Comparison, Difference
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.wording import name_of, sentence
-from convblocks.figures.estimates import Estimate, share
+from convblocks.figures.estimates import Estimate
 
 
 def ranking(comparison: Comparison) -> list[str]:
-    """The order of the networks, and which of them collapsed how often."""
-    arms = comparison.arms
-    collapsed = [f"{name_of(arm.arch)} collapsed in {_collapses(arm)}" for arm in arms if arm.collapsed_at]
-    order = [_order(comparison)] if len(arms) > 1 else []
-    return [*order, *([_sentence("; ".join(collapsed), comparison)] if collapsed else [])]
+    """The order of the three best networks, and which networks collapsed how often."""
+    archs, sign = [arm.arch for arm in comparison.arms], comparison.results[0].judge.sign
+    collapses = [
+        f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
+        for arm in comparison.arms
+        if arm.collapsed
+    ]
+    collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
+    if not comparison.differences:
+        return collapsed
+    if not (leads := [_lead(step, sign) for step in neighbours(comparison)]):
+        return ["Too few networks trained to compare them.", *collapsed]
+    over_all = over_all_runs(comparison)
+    order = f"{'among the runs that trained, ' if over_all else ''}{', and '.join(leads)}"
+    return [" ".join([sentence(order, archs), *over_all]), *collapsed]
 
 
-def undecided(comparison: Comparison) -> list[tuple[str, str, Difference]]:
-    """Those of the three best networks that are not certainly better than the next one, over the runs that trained."""
-    adjusted = _adjusted(comparison, "trained")
-    return [step for step in _neighbours(comparison) if not adjusted[step[-1]] < SIGNIFICANCE]
+def over_all_runs(comparison: Comparison) -> list[str]:
+    """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
+    parts = []
+    for step in neighbours(comparison):
+        if step.runs != step.trained_runs:
+            name, other = name_of(step.first), name_of(step.second)
+            if step.adjusted_all < SIGNIFICANCE:
+                parts.append(f"a run of {name} beats one of {other} with probability {step.all_runs}")
+            else:
+                parts.append(f"it is undecided whether {name} beats {other} ({step.all_runs})")
+    return [f"Over all runs, {', and '.join(parts)}."] if parts else []
 
 
-def winner(comparison: Comparison) -> str | None:
-    """The network that is certainly better than every other one, over all runs too; None without one."""
-    leads: dict[str, list[bool]] = {}
-    readings: tuple[Reading, Reading] = ("trained", "all")
-    for reading in readings:
-        for difference, p in _adjusted(comparison, reading).items():
-            better, worse = difference.first, difference.second
-            if not difference.is_better(reading):
-                better, worse = worse, better
-            leads.setdefault(better, []).append(p < SIGNIFICANCE)
-            leads.setdefault(worse, []).append(False)
-    return next((arch for arch, certain in leads.items() if all(certain)), None)
+def neighbours(comparison: Comparison) -> list[Difference]:
+    """Of the three networks with the best means of runs that trained, each minus the next one."""
+    means = {arm.arch: arm.score.value for arm in comparison.arms if arm.score}
+    order = sorted(means, key=lambda arch: -comparison.results[0].judge.sign * means[arch])[:3]
+    both = {(one.first, one.second): one for found in comparison.differences for one in (found, found.turned())}
+    return [both[pair] for pair in pairwise(order)]
 
 
 def lead_text(lead: Estimate) -> str:
@@ -41,67 +52,8 @@ def lead_text(lead: Estimate) -> str:
     return f"{lead:u}{'' if lead.interval() else ', from too few runs'}"
 
 
-def _order(comparison: Comparison) -> str:
-    """The order of the three best networks over the runs that trained and, where some did not, over all runs."""
-    adjusted = _adjusted(comparison, "trained")
-    found = [
-        _follows(_lead(difference, better, difference.means), better, worse, adjusted[difference] < SIGNIFICANCE)
-        for better, worse, difference in _neighbours(comparison)
-        if difference.means
-    ]
-    if not found:
-        return "Too few networks trained to compare them."
-    over_all = over_all_runs(comparison)
-    order = f"among the runs that trained, {', and '.join(found)}" if over_all else ", and ".join(found)
-    return " ".join([_sentence(order, comparison), *over_all])
-
-
-def over_all_runs(comparison: Comparison) -> list[str]:
-    """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
-    adjusted = _adjusted(comparison, "all")
-    parts = []
-    for better, worse, difference in _neighbours(comparison):
-        if difference.runs != difference.trained_runs:
-            chance = difference.all_runs if difference.first == better else difference.all_runs.complement()
-            name, other = name_of(better), name_of(worse)
-            if adjusted[difference] < SIGNIFICANCE:
-                parts.append(f"a run of {name} beats one of {other} with probability {chance}")
-            else:
-                parts.append(f"it is undecided whether {name} beats {other} ({chance})")
-    return [f"Over all runs, {', and '.join(parts)}."] if parts else []
-
-
-def _sentence(text: str, comparison: Comparison) -> str:
-    return sentence(text, [arm.arch for arm in comparison.arms])
-
-
-def _adjusted(comparison: Comparison, reading: Reading) -> dict[Difference, float]:
-    """The p-values of the differences in score after Holm's correction."""
-    differences = comparison.in_score
-    return dict(zip(differences, holm([difference.p(reading) for difference in differences]), strict=True))
-
-
-def _neighbours(comparison: Comparison) -> list[tuple[str, str, Difference]]:
-    """The better, the worse and the difference of networks that follow each other, of the three best."""
-    sign = comparison.judge.sign
-    means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
-    order = sorted(means, key=lambda arch: -means[arch])[:3]
-    by_names = {frozenset((difference.first, difference.second)): difference for difference in comparison.in_score}
-    return [(better, worse, by_names[frozenset((better, worse))]) for better, worse in pairwise(order)]
-
-
-def _lead(difference: Difference, better: str, means: Estimate) -> Estimate:
+def _lead(step: Difference, sign: int) -> str:
     """By how much the better one is ahead, whichever direction is better."""
-    return means if (difference.first == better) == (difference.measure.sign > 0) else -means
-
-
-def _follows(lead: Estimate, better: str, worse: str, is_certain: bool) -> str:
-    names = f"{name_of(better)} is better than {name_of(worse)}"
-    return f"{names} by {lead_text(lead)}" if is_certain else f"it is not certain that {names} ({lead_text(lead)})"
-
-
-def _collapses(arm: Summary) -> str:
-    """How many runs collapsed, of which some may have diverged."""
-    count = len(arm.collapsed_at)
-    diverged = f", {'all' if arm.diverged == count else arm.diverged} of which diverged" if arm.diverged else ""
-    return f"{count} of {arm.runs} runs {share(count, arm.runs).interval()}{diverged}"
+    names = f"{name_of(step.first)} is better than {name_of(step.second)}"
+    lead = lead_text(step.trained if sign > 0 else -step.trained) if step.trained else ""
+    return f"{names} by {lead}" if step.adjusted_trained < SIGNIFICANCE else f"it is not certain that {names} ({lead})"

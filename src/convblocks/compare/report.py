@@ -1,48 +1,44 @@
 """A comparison's report: its tables, the conclusions in a few sentences, a figure, and a line for each run."""
 
 import math
-from dataclasses import replace
 from functools import partial
 
-from convblocks.compare.analysis import Comparison
+from convblocks.compare.analysis import Analysis, Comparison, edges, summarise
 from convblocks.compare.figure import comparison_figure, sweep_figure
-from convblocks.compare.grid import Analysis
-from convblocks.compare.ranking import ranking, winner
-from convblocks.compare.results import as_row
-from convblocks.compare.tables import differences_tables, origin_tables, results_table, titled
-from convblocks.compare.wording import noun_of
+from convblocks.compare.ranking import ranking
+from convblocks.compare.tables import as_row, differences_table, origin_tables, results_table
+from convblocks.figures.grouping import grouped
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
 from convblocks.figures.tables import Table
 
 
 def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str = "") -> Report:
-    """The report of a comparison; without validation images all settings of a grid, of which none may be chosen.
+    """The report of a comparison; without validation data all settings of a grid, of which none may be chosen.
 
     ``more`` is a last sentence, and the command that it announces; ``repeat`` is the command that makes it again.
     """
-    swept, main = tuple(analysis.swept), analysis.main
-    tables, details = list[Table](), list[Table]()
-    if analysis.at_settings:
-        title = titled("Every setting", analysis.results, swept)
-        details.append(replace(results_table(title, analysis.at_settings, swept), key="settings"))
+    results, swept, main = analysis.results, tuple(analysis.swept), analysis.main
+    judge, tables = results[0].judge, list[Table]()
     if main:
-        title = f"Each {noun_of(analysis.results)} at its own best setting" if swept else "Results"
-        title = titled(title, main.results, swept)
-        tables.append(results_table(title, [main], swept, _choice_notes(analysis), winner(main)))
-    else:
-        tables, details = details, []
-    runs = (*analysis.results, *analysis.confirmed)
-    differences = differences_tables([main]) if main else differences_tables(analysis.at_settings, swept)
+        title = "Each network at its own best setting" if swept else "Results"
+        fresh = "; these are runs with fresh seeds" * bool(analysis.confirmed)
+        chosen = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
+        tables.append(results_table(title, main.arms, main.results, swept, [chosen] if swept else []))
+    if swept:
+        arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
+        tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
+    if main and main.differences:
+        tables.append(differences_table(main))
     draw, when = (sweep_figure, "At each setting") if swept else (comparison_figure, "By epoch, and at the end")
-    chart = Chart(partial(draw, analysis.results), f"{when}: every run, and the means of those that trained")
+    runs = (*results, *analysis.confirmed)
     return Report(
         name="comparison",
-        tables=tables,
+        tables=tables[:1],
         sentences=[*conclusions(analysis), *filter(None, more[:1])],
         command=more[1],
-        details=[*details, *differences, *origin_tables(runs)],
-        figures={"": chart},
+        details=[*tables[1:], *origin_tables(runs)],
+        figures={"": Chart(partial(draw, results), f"{when}: every run, and the means of those that trained")},
         runs=[as_row(run) for run in runs],
         repeat=repeat,
     )
@@ -51,17 +47,12 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
 def conclusions(analysis: Analysis) -> list[str]:
     """The conclusions, in a few sentences."""
     if analysis.main is None:
-        in_percent = analysis.results[0].judge.in_percent
-        how = "images: add --data.val_size 5000" if in_percent else "data: --judge by a metric of these"
-        return [
-            f"Nothing was chosen from the grid, since that takes validation {how}. "
-            "comparison.md has the differences at every setting."
-        ]
-    edges = ", ".join(analysis.edges)
-    machines = sorted({run.provenance.machine for run in analysis.results})
+        how = "add --data.val_size 5000 for images, or a --judge that is measured on such data"
+        return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
+    found, machines = edges(analysis), sorted({run.provenance.machine for run in analysis.results})
     return [
         *ranking(analysis.main),
-        *([f"Extend the grid: the best value lies at its edge for {edges}."] if edges else []),
+        *([f"Extend the grid: the best value lies at its edge for {', '.join(found)}."] if found else []),
         *test_set_note(analysis.main),
         *([f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []),
     ]
@@ -77,15 +68,3 @@ def test_set_note(comparison: Comparison) -> list[str]:
         f"The test set is a sample too: with {images['test']:,} other images an accuracy could come out {points:.1f} "
         "points higher or lower. The intervals are for other seeds, not for other images."
     ]
-
-
-def _choice_notes(analysis: Analysis) -> list[str]:
-    if not analysis.swept:
-        return []
-    judge = analysis.results[0].judge
-    by = f"its mean {judge.metric}"
-    if judge.in_percent:
-        by = "its mean accuracy on validation images, not on test images"
-    on_all = ", on all training images" if judge.in_percent else ""
-    fresh = [f"These are runs with fresh seeds{on_all}."] if analysis.confirmed else []
-    return [f"Each setting was chosen by {by}.", *fresh]

@@ -1,7 +1,7 @@
 """Intervals and tests. All raise ValueError for samples that are empty or contain nan."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from itertools import chain, combinations, count
 from math import ceil, comb, inf
 
@@ -49,10 +49,8 @@ def mean_interval(values: Sequence[float], unit: Unit = RATIO) -> Estimate:
     return Estimate(mean, low, high, n, unit=unit, deviation=deviation)
 
 
-def permutation_test(
-    first: Sequence[float], second: Sequence[float], margin: float = 0.0, unit: Unit = POINTS
-) -> Estimate:
-    """Test the difference of two means against ``margin``: how often is a random division as extreme, in Welch's t?
+def permutation_test(first: Sequence[float], second: Sequence[float], unit: Unit = POINTS) -> Estimate:
+    """Test the difference of two means: how often is a random division of the values as extreme, in Welch's t?
 
     Up to 200,000 divisions of the values into two samples of these sizes, the test is exact if the distributions
     differ in location only. Divided by its standard error, the difference may be tested without that assumption if the
@@ -66,12 +64,16 @@ def permutation_test(
     one, other = sample_of(first), sample_of(second)
     n, m = len(one), len(other)
     difference = float(one.mean() - other.mean())
-    error, freedom = _welch(one, other)
-    if min(n, m) > MANY:
-        p = 2 * float(stats.t.sf(abs(difference - margin) / (error or TOLERANCE), freedom))
-    else:
-        p = _welch_p(one - margin, other)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if least_p_unpaired(n, m) < SIGNIFICANCE else inf
+    parts = [float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else inf for sample in (one, other)]
+    weights = [part**2 / (size - 1) for part, size in zip(parts, (n, m), strict=True) if size > 1]
+    freedom = sum(parts) ** 2 / sum(weights) if min(n, m) > 1 and any(weights) else inf  # Satterthwaite's
+    error = sum(parts) ** 0.5
+    can_decide = least_p_unpaired(n, m) < SIGNIFICANCE
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if can_decide else inf
+    values = np.concatenate([one, other])
+    values -= values.mean()
+    values /= np.abs(values).max() or 1.0
+    p = _p(partial(_differences_of_means, values), n, m, difference, error, freedom)
     return Estimate(difference, difference - reach, difference + reach, min(n, m), p, unit)
 
 
@@ -82,14 +84,6 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     extreme in the statistic of E. Brunner and U. Munzel (Biometrical Journal 42, 2000)? Exact, up to 200,000 divisions,
     if the distributions are equal; valid asymptotically if they are not (K. Neubert and E. Brunner, "A studentized
     permutation test for the non-parametric Behrens-Fisher problem", Computational Statistics & Data Analysis 51, 2007).
-    """
-    probability, low, high = superiority_interval(first, second)
-    p = _brunner_munzel_p(sample_of(first, infinite=True), sample_of(second, infinite=True))
-    return Estimate(probability, low, high, min(len(first), len(second)), p, SHARE)
-
-
-def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float]:
-    """The probability that a value of ``first`` exceeds one of ``second``, and its 95 % confidence interval.
 
     The variance of the estimate P is at most P (1 - P) / n, n being the smaller sample's size (Z. W. Birnbaum and O. M.
     Klose, Annals of Mathematical Statistics 28, 1957). Like S. Schüürhuis et al. (Biometrical Journal 67, 2025) we
@@ -98,10 +92,16 @@ def superiority_interval(first: Sequence[float], second: Sequence[float]) -> tup
     these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
     towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
     """
-    one, other = sample_of(first, infinite=True), sample_of(second, infinite=True)
-    wins, losses = _placements(one, other), _placements(other, one)
-    probability = float(wins.mean())
-    return probability, *wilson(probability, min(len(one), len(other)) / _variance_share(wins, losses))
+    values = np.concatenate([sample_of(sample, infinite=True) for sample in (first, second)])
+    n, m = len(first), len(second)
+    effect, variance = _effects(values, np.arange(n + m)[np.newaxis] < n)[:, 0].tolist()
+    probability = 0.5 + effect / (2 * n * m)
+    variance /= (2 * n * m) ** 2 * max(n - 1, 1) * max(m - 1, 1)
+    p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
+    size, share = min(n, m), 1.0
+    if size > 1 and 0 < probability < 1:
+        share = (size * min(size * variance / (probability * (1 - probability)), 1.0) + 2) / (size + 2)
+    return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -118,13 +118,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
-def least_p_unpaired(n: int, m: int, *, ranks: bool = False) -> float:
-    """The smallest p that the permutation test of n and m values can have, or that of their ranks."""
+def least_p_unpaired(n: int, m: int) -> float:
+    """The smallest p that the permutation test of n and m values can have."""
     found = comb(n + m, n)
     if found > EXACT_DIVISIONS:
         return 1 / RANDOM_DIVISIONS
-    # Of samples of one size the exchanged ones differ by as much; ranks do where all of either sample are above.
-    return (2 if n == m or ranks else 1) / found
+    return (2 if n == m else 1) / found  # samples of one size differ by as much when they are exchanged
 
 
 def runs_that_decide(tests: int) -> int:
@@ -170,87 +169,47 @@ def divisions(n: int, m: int) -> Mask:
     return mask
 
 
-def sums(values: Numbers, chosen: Mask) -> Numbers:
-    """The sums of the chosen values (k, n), for each row of a mask: (k, divisions)."""
-    blocks = range(0, len(chosen), BLOCK)
-    return np.concatenate([values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1)
+def _p(statistic: Callable[[Mask], Numbers], n: int, m: int, difference: float, error: float, freedom: float) -> float:
+    """The share of divisions that are as extreme as the observed one; those without variance are the most extreme.
 
-
-def _welch(one: Numbers, other: Numbers) -> tuple[float, float]:
-    """The standard error of a difference of means, infinite of a single value, and Satterthwaite's freedom."""
-    if min(len(one), len(other)) == 1:
-        return inf, 1.0
-    parts = [float(sample.var(ddof=1)) / len(sample) for sample in (one, other)]
-    weights = [part**2 / (len(sample) - 1) for part, sample in zip(parts, (one, other), strict=True)]
-    return sum(parts) ** 0.5, sum(parts) ** 2 / sum(weights) if any(weights) else inf
-
-
-def _welch_p(one: Numbers, other: Numbers) -> float:
-    """The share of divisions in which Welch's t is as extreme; those without variance are the most extreme."""
-    n, m = len(one), len(other)
-    values = np.concatenate([one, other])
-    values -= values.mean()
-    values /= np.abs(values).max() or 1.0
-    terms = np.stack([values, values**2])
-    inside = sums(terms, divisions(n, m))
-    outside = terms.sum(axis=1, keepdims=True) - inside
-    differences = inside[0] / n - outside[0] / m
-    # The squared standard errors, from sums and sums of squares; a single value adds none.
-    samples = (inside, n), (outside, m)
-    errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
-    # Squared, and multiplied by both squared errors, of which one may be 0.
-    return float(np.mean(differences**2 * errors[0] - differences[0] ** 2 * errors >= -TOLERANCE))
-
-
-def _placements(one: Numbers, other: Numbers) -> Numbers:
-    """The share of the other sample that each value exceeds; ties count half."""
-    ordered = np.sort(other)
-    below, not_above = (np.searchsorted(ordered, one, side) for side in ("left", "right"))
-    return np.asarray((below + not_above) / (2 * len(other)))
-
-
-def _variance_share(wins: Numbers, losses: Numbers) -> float:
-    """The variance of the probability as a share of the largest possible, from both placements; shrunk towards 1."""
-    n, probability = min(len(wins), len(losses)), wins.mean()
-    bound = probability * (1 - probability) / n
-    if n == 1 or bound == 0:
-        return 1.0
-    variance = sum(placements.var(ddof=1) / len(placements) for placements in (wins, losses))
-    return float((n * min(variance / bound, 1.0) + 2) / (n + 2))
-
-
-def _brunner_munzel_p(one: Numbers, other: Numbers) -> float:
-    """The share of divisions that are as extreme; those without variance, where the samples are apart, are the most."""
-    if min(len(one), len(other)) > MANY:
-        with np.errstate(divide="ignore", invalid="ignore"):  # of samples that are apart, or all tied
-            p = float(stats.brunnermunzel(one, other, distribution="normal").pvalue)
-        return 1.0 if np.isnan(p) else p
-    chosen = divisions(len(one), len(other))
-    values = np.concatenate([one, other])
-    wins = _doubled_wins(values, values)
-    blocks = [_effects(wins, chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)]
+    ``statistic`` gives the effects of divisions and the squared standard errors, of shape (2, divisions). Of many
+    values p is that of Student's distribution, which with infinite ``freedom`` is the normal one.
+    """
+    if min(n, m) > MANY:
+        return 2 * float(stats.t.sf(abs(difference) / (error or TOLERANCE), freedom))
+    chosen = divisions(n, m)
+    blocks = [statistic(chosen[start : start + BLOCK]) for start in range(0, len(chosen), BLOCK)]
     effects, variances = np.concatenate(blocks, axis=1)
     # Squared, and multiplied by both variances, of which one may be 0.
-    return float(np.mean(effects**2 * variances[0] >= effects[0] ** 2 * variances * (1 - TOLERANCE)))
+    return float(np.mean(effects**2 * variances[0] - effects[0] ** 2 * variances >= -TOLERANCE))
 
 
-def _effects(wins: Numbers, chosen: Mask) -> Numbers:
+def _differences_of_means(values: Numbers, chosen: Mask) -> Numbers:
+    """The differences of the means of divisions, and their squared standard errors; a single value adds none."""
+    n = int(chosen[0].sum())
+    terms = np.stack([values, values**2])
+    inside = terms @ chosen.T.astype(float)
+    samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
+    errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
+    return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
+
+
+def _effects(values: Numbers, chosen: Mask) -> Numbers:
     """For each division P - 1/2, times 2 n m, and its variance, times (2 n m)^2 (n - 1) (m - 1).
 
-    So they are whole, and ties are found, if the samples are not of hundreds. The variance is that of the placements,
-    each the share of the other sample that a value exceeds or is exceeded by; a sample of one value has none.
+    So they are whole, and ties are found. The variance is that of the placements, each the share of the other sample
+    that a value exceeds or, in the second one, is exceeded by; a sample of one value has none.
     """
-    first = chosen.astype(float)
-    n = int(first[0].sum())
-    m = len(wins) - n
-    # Of two values' doubled wins over each other the sum is 2, so those over the second sample follow from these.
-    placements = first @ wins + first * (wins.sum(axis=1) - 2 * n)
-    squares = np.square(placements)
-    total, own = (np.einsum("ij,ij->i", first, values) for values in (placements, squares))
+    n = int(chosen[0].sum())
+    m = len(values) - n
+    order = np.argsort(values)
+    first, ordered = chosen[:, order].astype(float), values[order]
+    below, not_above = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))
+    counts = np.zeros((len(chosen), n + m + 1))
+    np.cumsum(first, axis=1, out=counts[:, 1:])  # of the first sample, among the lowest values
+    doubled = counts[:, below] + counts[:, not_above]
+    placements = np.where(first, below + not_above - doubled, 2 * n - doubled)
+    squares = placements**2
+    total, own = (np.einsum("ij,ij->i", first, found) for found in (placements, squares))
     others = squares.sum(axis=1) - own
     return np.stack([total - n * m, max(m - 1, 1) * (n * own - total**2) + max(n - 1, 1) * (m * others - total**2)])
-
-
-def _doubled_wins(one: Numbers, other: Numbers) -> Numbers:
-    """2 where a value of the one exceeds one of the other, 1 where they tie, else 0: of shape (n, m)."""
-    return np.add(np.greater.outer(one, other), np.greater_equal.outer(one, other), dtype=float)

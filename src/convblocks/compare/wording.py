@@ -1,9 +1,9 @@
-"""The names of networks and settings in reports."""
+"""Names and settings in the sentences and cells of reports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from convblocks.compare.trials import PATHS
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import Overrides
 
 # Networks within a sentence.
 NAMES = {"mlp": "the MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
@@ -14,12 +14,7 @@ def name_of(arch: str) -> str:
     return NAMES.get(arch, arch)
 
 
-def noun_of(results: Sequence[RunResult]) -> str:
-    """What is compared."""
-    return "network" if results[0].judge.in_percent else "model"
-
-
-def sentence(text: str, archs: Sequence[str] = ()) -> str:
+def sentence(text: str, archs: Iterable[str] = ()) -> str:
     """A text with a capital letter, unless it begins with one of these networks' own names, and a full stop."""
     begins_with_name = any(text.startswith(arch) for arch in archs if arch not in NAMES)
     return f"{text if begins_with_name else text[0].upper() + text[1:]}."
@@ -27,10 +22,6 @@ def sentence(text: str, archs: Sequence[str] = ()) -> str:
 
 def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
     """Settings for people: ``lr 1e-2, onecycle``."""
-    return ", ".join(_setting(option, value) for option, value in overrides if option in options) or "none"
-
-
-def _setting(option: str, value: str) -> str:
-    if option == "lr_scheduler":
-        return value
-    return f"{option} {value.rstrip('/').rpartition('/')[2] if option in PATHS else value}"
+    values = [(option, value) for option, value in overrides if option in options]
+    names = [(option, value.rstrip("/").rpartition("/")[2] if option in PATHS else value) for option, value in values]
+    return ", ".join(value if option == "lr_scheduler" else f"{option} {value}" for option, value in names) or "none"

@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from convblocks.compare.analysis import Summary, difference_of_means, summarise
+from convblocks.compare.analysis import Summary, difference, summarise
 from convblocks.compare.launch import Start
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.train import finished, on_all_images, refuse_missing, train
@@ -96,10 +96,10 @@ def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None =
 def compare(name: str, seen: float | None, runs: Sequence[RunResult], default: Sequence[RunResult]) -> Confirmed:
     """The runs of a setting against those of the default, which any that trains beats if no run of it does."""
     summary, measured = summarise(runs), runs[0].score_name
-    difference = difference_of_means(runs, default) if default and name != DEFAULT else None
-    if difference is None:
+    lead = difference(runs, default).trained if default and name != DEFAULT else None
+    if lead is None:
         beats = name != DEFAULT and summary.trained_runs > 0 and bool(default)
         return Confirmed(name, seen, summary, measured, None, beats)
-    is_better = difference.p < SIGNIFICANCE and runs[0].judge.sign * difference.value > 0
+    is_better = lead.p < SIGNIFICANCE and runs[0].judge.sign * lead.value > 0
     collapses = summary.trained.value < summarise(default).trained.value
-    return Confirmed(name, seen, summary, measured, difference, is_better and not collapses)
+    return Confirmed(name, seen, summary, measured, lead, is_better and not collapses)

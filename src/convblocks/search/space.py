@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from convblocks.compare.analysis import is_number
 from convblocks.compare.options import OF_IMAGES, OWN_OPTIONS
-from convblocks.compare.results import is_number
 from convblocks.compare.trials import NO_SETTINGS
 from convblocks.errors import UsageError
 from convblocks.run.result import Overrides

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from convblocks.compare.statistics import runs_needed
-from convblocks.compare.tables import differences_tables
 from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
 from lab.intervals import intervals_figure
+from lab.notebook import differences_table
 from lab.study import stages
 from lab.study.dead_units import dead_unit_sentences
 from lab.study.decision import Decision, decide
@@ -94,7 +94,7 @@ def test_the_figure_has_the_intervals_of_the_tables() -> None:
     decision = decided(0.9870)
     notebook, best = intervals_figure(differences_of(decision), "points").axes
     for panel, comparison in ((notebook, decision.at_notebooks), (best, decision.at_best)):
-        (table,) = differences_tables([comparison], interval="the interval that belongs to it")
+        table = differences_table(comparison)
         rows = [row for row in table.cells if row[0] == "test accuracy"]
         drawn = [text.get_text() for text in (*panel.get_yticklabels(), *panel.texts)]
         assert drawn == [row[1] for row in rows] + [row[3].replace("\n", " ") for row in rows]

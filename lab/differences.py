@@ -1,0 +1,136 @@
+"""Differences of networks in any measure, against a margin: what the paper compares beyond the score."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from operator import attrgetter
+from typing import Literal
+
+from convblocks.compare.analysis import Comparison, unit_of
+from convblocks.compare.statistics import SIGNIFICANCE, superiority
+from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
+from convblocks.figures.grouping import by_arch
+from convblocks.run.result import RunResult
+from lab.statistics import exact_permutation_test
+
+Reading = Literal["all", "trained"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What runs are compared in.
+
+    Args:
+        name: In a table.
+        value: Of a run that trained: infinite if it never reached a goal, which is the worst.
+        sign: 1 if more is better, else -1.
+        unit: Of differences.
+    """
+
+    name: str
+    value: Callable[[RunResult], float]
+    sign: int
+    unit: Unit
+
+
+FIRST_LOSS = Measure("epoch-1 train loss", attrgetter("first_loss"), -1, LOSS)
+LAST_LOSS = Measure("last train loss", attrgetter("last_loss"), -1, LOSS)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The difference of two networks in one measure, with the numbers of runs of each.
+
+    ``all_runs`` is the probability that a run of the first is better than one of the second by more than the margin;
+    ``trained`` the difference of means, first minus second, None if either has no run that trained. If some of these
+    never reached a goal there is no mean, and ``trained`` is a probability too.
+    """
+
+    measure: Measure
+    first: str
+    second: str
+    margin: float
+    all_runs: Estimate
+    trained: Estimate | None
+    runs: tuple[int, int]
+    trained_runs: tuple[int, int]
+
+    @property
+    def means(self) -> Estimate | None:
+        """``trained`` if it is a difference of means."""
+        return self.trained if self.trained and self.trained.unit != SHARE else None
+
+    def estimate(self, reading: Reading) -> Estimate | None:
+        return self.all_runs if reading == "all" else self.trained
+
+    def p(self, reading: Reading) -> float:
+        """The p-value, 1 if there is nothing to compare."""
+        estimate = self.estimate(reading)
+        return 1.0 if estimate is None else estimate.p
+
+    def is_better(self, reading: Reading) -> bool:
+        """Whether the first is better than the second by more than the margin."""
+        estimate = self.estimate(reading)
+        if estimate is None:
+            return False
+        if estimate.unit == SHARE:
+            return estimate.value > 0.5
+        return (estimate.value - self.margin) * self.measure.sign > 0
+
+
+def score_of(results: Sequence[RunResult]) -> Measure:
+    """The score of these runs as a measure."""
+    judge = results[0].judge
+    return Measure(results[0].score_name, attrgetter("score"), judge.sign, unit_of(results, of_difference=True))
+
+
+def measured(
+    measure: Measure, first: Sequence[RunResult], second: Sequence[RunResult], margin: float = 0.0
+) -> Measured:
+    """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
+    values, others = ([math.nan if run.failed else measure.value(run) for run in runs] for runs in (first, second))
+    trained, others_trained = ([value for value in own if not math.isnan(value)] for own in (values, others))
+    means = None
+    if trained and others_trained:
+        if all(map(math.isfinite, trained + others_trained)):
+            means = exact_permutation_test(trained, others_trained, measure.unit, margin)
+        else:
+            means = _ranks(measure.sign, trained, others_trained, margin)
+    return Measured(
+        measure=measure,
+        first=first[0].arch,
+        second=second[0].arch,
+        margin=margin,
+        all_runs=_ranks(measure.sign, values, others, margin),
+        trained=means,
+        runs=(len(values), len(others)),
+        trained_runs=(len(trained), len(others_trained)),
+    )
+
+
+def every_pair(comparison: Comparison, measures: Sequence[Measure]) -> list[Measured]:
+    """The differences of every two networks in each measure; the later of two is the first."""
+    runs, archs = by_arch(comparison.results), [arm.arch for arm in reversed(comparison.arms)]
+    pairs = [*combinations(archs, 2)]
+    return [measured(measure, runs[first], runs[second]) for measure in measures for first, second in pairs]
+
+
+def winner(comparison: Comparison) -> str | None:
+    """The network that is certainly better than every other one, over all runs too; None without one."""
+    sign = comparison.results[0].judge.sign
+    leads: dict[str, list[bool]] = {}
+    for one in comparison.differences:
+        readings = [(one.all_runs.value > 0.5, one.adjusted_all)]
+        readings.append((one.trained is not None and one.trained.value * sign > 0, one.adjusted_trained))
+        for first_leads, p in readings:
+            leads.setdefault(one.first, []).append(first_leads and p < SIGNIFICANCE)
+            leads.setdefault(one.second, []).append(not first_leads and p < SIGNIFICANCE)
+    return next((arch for arch, certain in leads.items() if all(certain)), None)
+
+
+def _ranks(sign: int, first: Sequence[float], second: Sequence[float], margin: float) -> Estimate:
+    """The probability that the first is better; runs that collapsed or missed a goal tie as the worst."""
+    values = [sign * value - margin if math.isfinite(value) else -math.inf for value in first]
+    others = [sign * value if math.isfinite(value) else -math.inf for value in second]
+    return superiority(values, others)
