@@ -116,13 +116,14 @@ class Script:
     @property
     def pid(self) -> int:
         """Its number."""
-        assert self._process.pid is not None
-        return self._process.pid
+        number: int = self._process.pid
+        return number
 
     @property
     def returncode(self) -> int | None:
         """Its exit status, below 0 the signal that killed it; None while it runs."""
-        return self._process.exitcode
+        status: int | None = self._process.exitcode
+        return status
 
     def __enter__(self) -> "Script":
         return self

@@ -22,13 +22,12 @@ LONG += ["--arch", "mlp", "batchnorm", "--seeds", "3", "--jobs", "2"]
 
 
 def kill(random: Random, process: Script) -> None:
-    """Kill all of a command's processes, or the command alone, or one of those below it."""
-    below = psutil.Process(process.pid).children(recursive=True)
+    """Kill all of a command's processes, or the command alone, or first one of those below it."""
     way = random.choice(("all", "command", "one"))
-    if way == "one" and below:
+    if way == "one" and (below := psutil.Process(process.pid).children(recursive=True)):
         random.choice(below).kill()
-        return
-    if way == "all":
+        time.sleep(random.uniform(0, 4))
+    if way != "command":
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
 
