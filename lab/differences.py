@@ -120,12 +120,12 @@ def winner(comparison: Comparison) -> str | None:
     """The network that is certainly better than every other one, over all runs too; None without one."""
     sign = comparison.results[0].judge.sign
     leads: dict[str, list[bool]] = {}
-    for one in comparison.differences:
-        readings = [(one.all_runs.value > 0.5, one.adjusted_all)]
-        readings.append((one.trained is not None and one.trained.value * sign > 0, one.adjusted_trained))
+    for pair in comparison.differences:
+        readings = [(pair.all_runs.value > 0.5, pair.adjusted_all)]
+        readings.append((pair.trained is not None and pair.trained.value * sign > 0, pair.adjusted_trained))
         for first_leads, p in readings:
-            leads.setdefault(one.first, []).append(first_leads and p < SIGNIFICANCE)
-            leads.setdefault(one.second, []).append(not first_leads and p < SIGNIFICANCE)
+            leads.setdefault(pair.first, []).append(first_leads and p < SIGNIFICANCE)
+            leads.setdefault(pair.second, []).append(not first_leads and p < SIGNIFICANCE)
     return next((arch for arch, certain in leads.items() if all(certain)), None)
 
 

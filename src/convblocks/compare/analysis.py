@@ -108,13 +108,13 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     known, found = list(ARCHITECTURES), by_arch(results)
     archs = sorted(found, key=lambda arch: known.index(arch) if arch in known else len(known))
     pairs = [difference(found[first], found[second]) for first, second in combinations(reversed(archs), 2)]
-    of_all = holm([one.all_runs.p for one in pairs])
-    of_trained = holm([one.trained.p if one.trained else 1.0 for one in pairs])
+    of_all = holm([pair.all_runs.p for pair in pairs])
+    of_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
     differences = [
-        replace(one, adjusted_all=p, adjusted_trained=p_trained)
-        for one, p, p_trained in zip(pairs, of_all, of_trained, strict=True)
+        replace(pair, adjusted_all=p_all, adjusted_trained=p_trained)
+        for pair, p_all, p_trained in zip(pairs, of_all, of_trained, strict=True)
     ]
-    against = {one.first: one for one in differences if one.second == archs[0]}
+    against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(summarise(found[arch]), against=against.get(arch)) for arch in archs]
     return Comparison(tuple(arms), tuple(differences), tuple(results))
 

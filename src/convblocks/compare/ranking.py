@@ -43,7 +43,7 @@ def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the next one."""
     means = {arm.arch: arm.score.value for arm in comparison.arms if arm.score}
     order = sorted(means, key=lambda arch: -comparison.results[0].judge.sign * means[arch])[:3]
-    both = {(one.first, one.second): one for found in comparison.differences for one in (found, found.turned())}
+    both = {(way.first, way.second): way for pair in comparison.differences for way in (pair, pair.turned())}
     return [both[pair] for pair in pairwise(order)]
 
 

@@ -49,7 +49,7 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             runs = [(row["arm"], int(row["seed"]), float(row[judge.metric] or "nan")) for row in csv.DictReader(file)]
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        problem = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        problem = f"no column {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
         raise UserError(f"cannot read {path} ({problem}): {needed}") from error
     if not runs or len({run[:2] for run in runs}) < len(runs):

@@ -1,4 +1,4 @@
-"""What a comparison reads from results, and the line of each run in its CSV file."""
+"""The line of each run in the CSV file of a comparison."""
 
 import csv
 import io
