@@ -2,9 +2,9 @@
 
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -16,9 +16,6 @@ from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.text import as_csv, as_json, as_shown
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -82,15 +79,12 @@ def repeat_of(command: str, arguments: Sequence[str]) -> str:
     return " ".join([*command_words(command), shlex.join(one for one in arguments if one != "--no-fit")])
 
 
-def publish(
-    report: Report, directory: RunDirectory, write_more: "Callable[[SummaryWriter], None]" = lambda writer: None
-) -> None:
+def publish(report: Report, directory: RunDirectory) -> None:
     """Write a report into a directory and into TensorBoard, and print its tables, sentences and command.
 
     Args:
         report: The content.
         directory: Of the runs. A former report is replaced.
-        write_more: Writes more to TensorBoard.
     """
     from torch.utils.tensorboard import SummaryWriter
 
@@ -112,7 +106,6 @@ def publish(
                 name = f"{report.name}-{end}" if end else report.name
                 save(chart.draw, directory.path / f"{name}.png")
                 add_png(writer, f"{VISUALS}/{name}", directory.path / f"{name}.png")
-            write_more(writer)
     echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}; in TensorBoard {directory.name}/{report.name}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:
