@@ -71,11 +71,8 @@ def rows(accuracies: Sequence[float]) -> tuple[Row, ...]:
 def run_next(worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float] | None = None) -> str | None:
     """Run the next trial to its end; by default it is the better the nearer its learning rate is to 0.01."""
     trial = next_of(worker, wanted)
-    if accuracies is None:
-        rate = float(dict(trial.overrides)["lr"])
-        best = 0.99 - abs(rate - 0.01) ** 0.5
-        accuracies = [best - 0.02, best - 0.01, best]
-    write_run(trial, accuracies)
+    best = 0.99 - abs(float(dict(trial.overrides)["lr"]) - 0.01) ** 0.5
+    write_run(trial, accuracies or [best - 0.02, best - 0.01, best])
     return worker.tell(trial, 0)
 
 

@@ -5,15 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.analysis import Comparison, compare, score_of
 from convblocks.figures.report import Report
 from convblocks.search import report as reporting
-from convblocks.search.figure import search_figure
-from convblocks.search.report import best_table, conclusion, report
+from convblocks.search.report import conclusion, report
 from convblocks.search.worker import SearchWorker
 from tests.made_up import assert_expected, result
 from tests.search.made_up import search
@@ -93,13 +91,3 @@ def test_the_default_stands_unless_the_best_trial_beats_it(worker: SearchWorker)
         found.append("\n".join([f"## {case}", *sentences, command, ""]))
         assert ("--lr=" in command) == (case in ("better", "the default never trained", "not confirmed")), case
     assert_expected("search-conclusions.md", "\n".join(found))
-
-
-def test_the_figure_has_the_numbers_of_the_tables(worker: SearchWorker) -> None:
-    history, *panels = search_figure(worker.trials(), worker.config.space).axes
-    best = float(best_table(worker).cells[0][1].removesuffix(" %"))
-    (course,) = history.lines
-    assert np.asarray(course.get_ydata())[-1] == pytest.approx(100 - best, abs=0.005)
-    for panel in (history, *panels):
-        shown = np.concatenate([np.asarray(dots.get_offsets()) for dots in panel.collections])
-        assert len(shown) == 14  # all but the failed one, which has no accuracy

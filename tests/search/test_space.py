@@ -31,12 +31,6 @@ def test_each_end_and_each_value_is_tried_before_the_search_begins() -> None:
     assert {point["lr"] for point in corners} == {1e-4, 3e-2}
 
 
-def test_chosen_values_are_written_with_four_digits() -> None:
-    chosen = {"lr": 0.00123456789, "batch_size": "64", "trainer.accumulate_grad_batches": 3}
-    expected = (("lr", "0.001235"), ("batch_size", "64"), ("trainer.accumulate_grad_batches", "3"))
-    assert space.as_overrides(chosen) == expected
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -49,7 +43,6 @@ def test_chosen_values_are_written_with_four_digits() -> None:
         ("lr=1e-3|1e-3", "this is no choice"),
         ("lr=1..2,batch_size", "--space batch_size: .*write OPTION=VALUES"),
         ("space.yaml", "--space space.yaml: .*write OPTION=VALUES"),
-        ("lr=1..2,lr=1..3", "this option is there twice"),
         ("epochs=1..3", "--space epochs=1..3: this option is the same for all trials"),
         ("arch=mlp|maxpool", "this option is the same for all trials"),
     ],

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,38 +13,17 @@ import pytest
 from convblocks.errors import UserError
 from convblocks.run.directory import LOGS
 from convblocks.search import command
-from convblocks.search.storage import without_password
 from tests.conftest import needs
 from tests.scripts import run_script, start_script, wait_until
 from tests.search.made_up import JOURNAL, SHORT, next_of, numbers, run_next, search
-from tests.search.test_promise import LONG, ends_well
+from tests.search.test_promise import LONG
 
 PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))  # where Debian puts them
 
 
-class Postgres:
-    """A PostgreSQL server with a socket in a folder, which refuses to run as root."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.url = f"postgresql+psycopg://tester:s3cr3t@/postgres?host={folder}"  # it takes any password
-        self.run("initdb", "--no-sync", "--auth", "trust", "--username", "tester")
-
-    def run(self, program: str, *arguments: str) -> None:
-        user = "postgres" if os.geteuid() == 0 else None
-        command = [str(PROGRAMS[-1] / program), "--pgdata", f"{self.folder}/data", *arguments]
-        subprocess.run(command, user=user, cwd=self.folder, stdout=subprocess.DEVNULL, check=True)
-
-    def start(self) -> None:
-        options = f"-c listen_addresses= -c fsync=off -k {self.folder}"
-        self.run("pg_ctl", "start", "--log", f"{self.folder}/log", "--options", options)
-
-    def stop(self) -> None:
-        self.run("pg_ctl", "stop", "--mode", "immediate")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
+@pytest.fixture
+def server() -> Iterator[tuple[Callable[..., None], str]]:
+    """Calls programs of a PostgreSQL server, which refuses to run as root; its folder has socket and data."""
     needs("psycopg")
     if not PROGRAMS:
         reason = "needs PostgreSQL: apt-get install postgresql"
@@ -52,48 +31,48 @@ def postgres() -> Iterator[Postgres]:
             pytest.fail(reason)
         pytest.skip(reason)
     with TemporaryDirectory() as folder:  # which another user can enter
-        if os.geteuid() == 0:
-            shutil.chown(folder, "postgres")
-        server = Postgres(folder)
-        server.start()
-        yield server
-        server.stop()
+        user = "postgres" if os.geteuid() == 0 else None
+        if user:
+            shutil.chown(folder, user)
+
+        def run(program: str, *arguments: str) -> None:
+            command = [str(PROGRAMS[-1] / program), "--pgdata", f"{folder}/data", *arguments]
+            subprocess.run(command, user=user, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+
+        run("initdb", "--no-sync", "--auth", "trust", "--username", "tester")
+        yield run, folder
+        run("pg_ctl", "stop", "--mode", "immediate")
 
 
 @pytest.mark.slow
-def test_two_searches_share_the_trials_and_one_carries_on_those_of_the_other(
-    postgres: Postgres, workspace: Path
+def test_two_searches_share_a_database_and_go_on_when_one_or_the_server_was_killed(
+    server: tuple[Callable[..., None], str], workspace: Path
 ) -> None:
-    """The first is killed, and the process of its run with it; no file and no output holds the password."""
-    flags = [*LONG, "--trials", "4", "--jobs", "1", "--name", "shared", "--storage", postgres.url]
-    with start_script("search", *flags, cwd=workspace) as first:
-        wait_until(lambda: first.poll() is not None or list((LOGS / "shared").glob("trial_*/metrics.csv")))
-        with start_script("search", *flags, cwd=workspace) as second:
-            wait_until(lambda: second.poll() is not None or (LOGS / "shared" / "trial_1").is_dir())
-            os.killpg(first.pid, signal.SIGKILL)
-            first.communicate(timeout=60)
-            output = ends_well(second)
-    assert len(numbers("shared")["trials"]) == 4
-    assert not list(LOGS.glob("*/journal.log"))
-    assert "s3cr3t" not in output
-    assert [path for path in workspace.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()] == []
-    assert "tester:***@" in (LOGS / "shared" / "search.html").read_text()
-
-
-@pytest.mark.slow
-def test_a_search_ends_in_one_line_if_its_server_does_and_goes_on_with_it(postgres: Postgres, workspace: Path) -> None:
-    flags = [*LONG, "--trials", "2", "--jobs", "1", "--name", "s", "--storage", postgres.url]
-    with start_script("search", *flags, cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or list((LOGS / "s").glob("trial_*/metrics.csv")))
-        postgres.stop()
-        try:
-            _, errors = process.communicate(timeout=60)
-        finally:
-            postgres.start()
-    assert (process.returncode, errors.count("\n")) == (1, 1), errors
+    """With the first search the process of its run is killed; no file and no output holds the password."""
+    run, folder = server
+    start = ("pg_ctl", "start", "--log", f"{folder}/log", "--options", f"-c listen_addresses= -c fsync=off -k {folder}")
+    url = f"postgresql+psycopg://tester:s3cr3t@/postgres?host={folder}"  # it takes any password
+    flags = [*LONG, "--trials", "4", "--jobs", "1", "--storage", url]
+    run(*start)
+    with (
+        start_script("search", *flags, cwd=workspace) as first,
+        start_script("search", *flags, cwd=workspace) as second,
+    ):
+        wait_until(lambda: second.poll() is not None or len(list((LOGS / "s").glob("trial_*/metrics.csv"))) > 1)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate(timeout=60)
+        run("pg_ctl", "stop", "--mode", "immediate")
+        _, errors = second.communicate(timeout=60)
+    run(*start)
+    assert (second.returncode, errors.count("\n")) == (1, 1), errors
     assert errors.startswith("search.py: --storage: ")
     finished = run_script("search", *flags, cwd=workspace)
     assert finished.returncode == 0, finished.stderr
+    assert len(numbers("s")["trials"]) == 4
+    assert not JOURNAL.exists()
+    assert "s3cr3t" not in errors + finished.stdout + finished.stderr
+    assert [path for path in workspace.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()] == []
+    assert "tester:***@" in (LOGS / "s" / "search.html").read_text()
 
 
 @pytest.mark.parametrize("password", ["secret", "se/cret", "se:cr@secret"])
@@ -117,11 +96,6 @@ def test_a_wrong_url_is_one_line_without_the_password(flag: str, message: str, p
         command.main([*SHORT, "--name", "s", flag.format(password)])
     assert "\n" not in str(caught.value)
     assert "cret" not in str(caught.value)
-
-
-def test_a_url_without_a_password_is_shown_as_it_is() -> None:
-    for word in ("postgresql+psycopg://me@here/s", "sqlite:///s.db", "--lr"):
-        assert without_password(word) == word
 
 
 def test_a_search_keeps_to_its_storage_and_folder(

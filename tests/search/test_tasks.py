@@ -20,5 +20,5 @@ def test_a_search_chooses_by_the_judge(task: str, workspace: Path) -> None:
     found = json.loads(Path("lightning_logs/search/search.json").read_text())
     sign = 1 if TASKS[task][2].endswith("max") else -1
     best = max((row for row in found["trials"] if row["score"] is not None), key=lambda row: sign * row["score"])
-    assert [setting["name"] for setting in found["confirmed"]] == [f"trial_{best['trial']}", "default"]
+    assert [setting["arch"] for setting in found["confirmed"]] == ["default", f"trial_{best['trial']}"]
     assert found["command"].startswith("convblocks fit --model ")

@@ -1,7 +1,9 @@
 """The trials of a search, with real Optuna: which is next, which process runs it, and how it ends."""
 
 import json
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from convblocks.errors import UserError
+from convblocks.search.command import finish
 from convblocks.search.worker import COLLAPSED, MOST_TRIES, SearchWorker
+from tests.made_up import provenance
 from tests.search.made_up import EPOCHS, JOURNAL, next_of, params, run_next, search, write_epochs, write_run
 
 
@@ -103,11 +107,14 @@ def test_a_run_without_an_end_is_carried_on_at_once_but_not_for_ever(status: int
     assert search().next_trial(2) == trial
 
 
-def test_a_run_whose_settings_are_refused_is_a_trial_without_a_result(workspace: Path) -> None:
+def test_trials_on_different_data_are_not_reported(workspace: Path) -> None:
     worker = search()
-    trial = next_of(worker, 2)
-    assert worker.tell(trial, 2) == f"failed, see {trial.log}"
-    assert [found.state for found in worker.trials()] == [TrialState.FAIL]
+    for md5 in ("f00d", "beef"):
+        trial = next_of(worker)
+        write_run(trial, [0.9], provenance=replace(provenance(), data={"train-images": md5}))
+        worker.tell(trial, 0)
+    with pytest.raises(UserError, match=r"trial_0 and .*trial_1 were trained on different data"):
+        finish(worker, Namespace())
 
 
 def run_all(wanted: int) -> list[tuple[TrialState, dict[str, Any], float | None]]:
@@ -117,7 +124,7 @@ def run_all(wanted: int) -> list[tuple[TrialState, dict[str, Any], float | None]
         trial = next_of(worker, wanted)
         if trial.number != 2:
             write_run(trial, [0.7, 0.8, 0.9], failed=trial.number == 1)
-        worker.tell(trial, 2 * (trial.number == 2))
+        assert str(worker.tell(trial, 2 * (trial.number == 2))).startswith(("complete", "collapsed", "failed, see"))
     return [(found.state, found.params, found.value) for found in worker.trials()]
 
 

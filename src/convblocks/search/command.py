@@ -72,8 +72,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit does not take.
-        UserError: the storage cannot be used or is of another search, a trial fails again and again, or none has a
-            result.
+        UserError: the storage is of another search, a trial fails again and again, or none has a result.
     """
     quiet_lightning()
     launched = dict(os.environ)

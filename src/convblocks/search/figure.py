@@ -17,9 +17,6 @@ from convblocks.search.space import Space
 
 COLUMNS = 2
 
-# More would overlap in so narrow a panel.
-MOST_TICKS = 5
-
 
 def search_figure(trials: Sequence[FrozenTrial], space: Space, judge: Judge = ACCURACY) -> Figure:
     """The scores of trials, accuracies as errors: by number, with the best so far, and against each option.
@@ -39,7 +36,7 @@ def search_figure(trials: Sequence[FrozenTrial], space: Space, judge: Judge = AC
             panel.xaxis.update_units(dimension.choices)  # type: ignore[no-untyped-call]
             panel.set_xlim(-0.5, len(dimension.choices) - 0.5)
         elif dimension.log:
-            log_axis(panel, "x", [dimension.low, dimension.high], most=MOST_TICKS)
+            log_axis(panel, "x", [dimension.low, dimension.high], most=5)  # more would overlap in so narrow a panel
         else:
             panel.set_xlim(dimension.low, dimension.high)
     for number, state in enumerate((TrialState.COMPLETE, TrialState.PRUNED)):

@@ -20,6 +20,7 @@ from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
 from convblocks.search.confirm import DEFAULT
 from convblocks.search.figure import search_figure
+from convblocks.search.space import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
 
 BEST = 10
@@ -78,14 +79,10 @@ def command_for(trial: Trial) -> str:
 def best_table(worker: SearchWorker) -> Table:
     """The best trials, and how all of them ended."""
     config, judge = worker.config, worker.plan.judge
-
-    def settings(found: FrozenTrial) -> str:
-        return settings_text(config.trial(found.number, found.params).chosen, list(config.space))
-
     columns = [
         Column("trial", lambda found: f"trial_{found.number}"),
         Column(judge.name_of(judge.metric), lambda found: judge.text(found.values[0])),
-        Column("settings", settings),
+        Column("settings", lambda found: settings_text(as_overrides(found.params), list(found.params))),
     ]
     chosen = f"Sampler {config.sampler}, seed {config.default.seed}, pruner {config.pruner}."
     notes = [f"{len(worker.trials())} trials of {config.default.arch}: {worker.so_far()}. {chosen}"]

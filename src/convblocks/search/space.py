@@ -27,7 +27,7 @@ EXAMPLE = "write OPTION=VALUES, where VALUES are a range such as 1e-4..1e-1:log,
 
 
 def parse(texts: Sequence[str], given: Sequence[str] = ()) -> Space:
-    """``lr=1e-4..3e-2:log,batch_size=32|64`` as a space; several texts are one, and without any it is the default one.
+    """``lr=1e-4..3e-2:log,batch_size=32|64`` as a space; several texts are one, none the default one.
 
     A range of two whole numbers holds whole numbers.
 
@@ -43,8 +43,6 @@ def parse(texts: Sequence[str], given: Sequence[str] = ()) -> Space:
     space: Space = {}
     for part in ",".join(texts).split(","):
         option, _, values = map(str.strip, part.strip().removeprefix("--").partition("="))
-        if option in space:
-            raise UsageError(f"--space {part}: this option is there twice")
         if option in FIXED or option in given:
             raise UsageError(f"--space {part}: this option is the same for all trials")
         try:

@@ -95,11 +95,7 @@ def connect(url: str) -> RDBStorage:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turns errors of a database, at any time, into one line, and keeps passwords out of every message.
-
-    Raises:
-        UserError: there was one.
-    """
+    """Turns errors of a database, at any time, into a UserError of one line, and keeps passwords out of messages."""
     try:
         yield
     except UserError as error:

@@ -14,7 +14,6 @@ from convblocks.run.directory import is_epoch
 from convblocks.search.config import SearchConfig, SearchTrial
 from convblocks.search.storage import open_study
 
-# The key of a user attribute.
 COLLAPSED = "collapsed"
 
 # A trial that is killed or fails this often needs more memory than there is, or its network has a bug.
