@@ -117,7 +117,7 @@ def test_a_search_shows_its_trials_and_ends_with_the_winners_command(width: int,
     flags = [*SHORT, "--trials", "3", "--confirm", "1", "--seeds", "1", "--name", "s"]
     screen = script_in_terminal("search", *flags, cwd=workspace, width=width)
     assert_fits(screen, width)
-    assert " ".join(screen.lines).startswith("3 trials with arch mlp, seed 0, epochs 2, threads 1,")
+    assert " ".join(screen.lines).startswith("3 trials, then 2 confirming runs of 2 epochs:")
     assert "lr 0." in screen.written
     assert not any(" of 3  " in line for line in screen.lines)
     (winner,) = screen.commands()

@@ -61,10 +61,6 @@ def epochs() -> dict[Path, list[dict[str, str]]]:
     return found
 
 
-def tree(process: Script) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
 def test_a_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace: Path, start: Start) -> None:
     """Choices by chance depend on the number of a trial alone: all numbers must be those of a search in peace."""
     draws = random.Random(0)
@@ -77,7 +73,7 @@ def test_a_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspac
         if kills == 8 or victim.poll() is not None:
             continue
         kills += 1
-        children = tree(victim)
+        children = psutil.Process(victim.pid).children(recursive=True)
         if children and draws.random() < 0.5:
             draws.choice(children).kill()  # a trial, or the server that starts them
             continue

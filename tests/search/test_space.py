@@ -35,12 +35,9 @@ def test_each_end_and_each_value_is_tried_before_the_search_begins() -> None:
     ("text", "message"),
     [
         ("lr=3e-2..1e-4", r"--space lr=3e-2\.\.1e-4: .*VALUES are a range such as"),
-        ("lr=0.0..1:log", "--space lr=0.0..1:log: .*a range"),
         ("lr=low..high", "this is no range"),
-        ("lr=1e-4..inf", "this is no range"),
         ("lr=1e-4..1e-2:log2", "this is no range"),
         ("lr=1e-3", "this is no choice; .* different ones such as 32|64"),
-        ("lr=1e-3|1e-3", "this is no choice"),
         ("lr=1..2,batch_size", "--space batch_size: .*write OPTION=VALUES"),
         ("space.yaml", "--space space.yaml: .*write OPTION=VALUES"),
         ("epochs=1..3", "--space epochs=1..3: this option is the same for all trials"),
