@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "handwriting": {"pictures"},
     "demo": {"diagnosis", "handwriting", "pictures"},
     "compare": {"figures"},
-    "search": {"compare", "figures", "diagnosis"},
+    "search": {"compare", "figures"},
     "new": set(),
 }
 

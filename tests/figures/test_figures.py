@@ -58,11 +58,13 @@ def search() -> Figure:
     """Of trials of each kind, with options of each kind."""
     dimensions: Space = {
         "lr": FloatDistribution(1e-4, 0.1, log=True),
-        "batch_size": CategoricalDistribution([32, 64, 128]),
+        "batch_size": CategoricalDistribution(["32", "64", "128"]),
         "network.width": IntDistribution(8, 64),
         "optimizer": CategoricalDistribution(["adam", "torch.optim.RAdam"]),
     }
-    settings = [dict(zip(dimensions, (lr, 32, 8, "torch.optim.RAdam"), strict=True)) for lr in np.geomspace(1e-4, 0.1)]
+    settings = [
+        dict(zip(dimensions, (lr, "32", 8, "torch.optim.RAdam"), strict=True)) for lr in np.geomspace(1e-4, 0.1)
+    ]
     settings.append(settings[0] | {"network.width": 64, "optimizer": "adam"})
     trials = []
     for number, params in enumerate(settings):
@@ -72,7 +74,7 @@ def search() -> Figure:
             params=params,
             distributions={**dimensions},
             value=0.0 if collapsed else 0.992 - number / 200,
-            user_attrs={"collapsed": 1} if collapsed else {},
+            user_attrs={"collapsed": True} if collapsed else {},
         )
         trial.number = number
         trials.append(trial)

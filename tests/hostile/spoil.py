@@ -55,13 +55,6 @@ def a_link_to(target: str) -> Spoiler:
     return spoil
 
 
-def a_pipe(path: Path) -> None:
-    """A named pipe, into which no process writes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    os.mkfifo(path)
-
-
 def a_picture(height: int, width: int) -> Spoiler:
     """A black picture of that size."""
     return lambda path: Image.new("L", (width, height)).save(path)

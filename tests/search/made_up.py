@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState, create_trial
-
 from convblocks.compare.dry_run import Plan
 from convblocks.run.directory import LOGS
 from convblocks.run.judge import ACCURACY
@@ -24,25 +22,17 @@ ONE_JOB = ["--jobs", "1", "--confirm", "0"]
 
 EPOCHS = 3
 
-CHANCE = 0.14
-
 PLAN = Plan(settings={}, judge=ACCURACY, epochs=EPOCHS, is_validated=True, work=1)
 
 JOURNAL = LOGS / "s" / "journal.log"
 
 
-def config(name: str = "s", **changed: Any) -> SearchConfig:
-    values: dict[str, Any] = {
-        "name": name,
-        "archs": ("mlp",),
-        "common": (("epochs", str(EPOCHS)), ("data.val_size", "500")),
-        "space": space.parse(["lr=1e-4..1e-1:log,batch_size=32|64|128"]),
-    }
-    return SearchConfig(**(values | changed))
-
-
-def search(name: str = "s", data: str = "f00d", **changed: Any) -> SearchWorker:
-    return SearchWorker(config(name, **changed), PLAN, CHANCE, {"train-images": data})
+def search(name: str = "s", **changed: Any) -> SearchWorker:
+    """A search of a small space; ``changed`` are options of its trials, and others."""
+    common = {"epochs": str(EPOCHS), "data.val_size": "500"} | changed.pop("common", {})
+    default = SearchTrial(name, changed.pop("arch", "mlp"), tuple(common.items()), (), changed.pop("seed", 0))
+    found = space.parse([changed.pop("space", "lr=1e-4..1e-1:log,batch_size=32|64|128")])
+    return SearchWorker(SearchConfig(default, found, **changed), PLAN)
 
 
 def params(worker: SearchWorker) -> list[dict[str, Any]]:
@@ -57,19 +47,15 @@ def next_of(worker: SearchWorker, wanted: int = 100) -> SearchTrial:
     return trial
 
 
-def write_epochs(trial: SearchTrial, accuracies: Sequence[float], **changed: float) -> None:
-    """Write the metrics of a run after so many epochs, some of them changed."""
+def write_epochs(trial: SearchTrial, accuracies: Sequence[float]) -> None:
+    """Write the metrics of a run after so many epochs."""
     trial.run.create()
-    trial.run.metrics.write_text(as_csv([row | changed for row in rows(accuracies)]))
+    trial.run.metrics.write_text(as_csv(rows(accuracies)))
 
 
 def write_run(trial: SearchTrial, accuracies: Sequence[float], **changed: Any) -> None:
     """Write a run that is done."""
     write_epochs(trial, accuracies)
-    trial.run.write_config(
-        {"arch": trial.arch, "epochs": EPOCHS, "batch_size": 64, "lr": 0.01, "optimizer": "adam"}
-        | {"lr_scheduler": "constant", "seed": trial.seed, "threads": 1, "data": {}, "trainer": {}}
-    )
     found = result(trial.arch, trial.seed, accuracies[-1], trial.overrides, rows(accuracies), **changed)
     trial.run.write_result(found)
 
@@ -85,27 +71,9 @@ def rows(accuracies: Sequence[float]) -> tuple[Row, ...]:
 def run_next(worker: SearchWorker, wanted: int = 100, accuracies: Sequence[float] | None = None) -> str | None:
     """Run the next trial to its end; by default it is the better the nearer its learning rate is to 0.01."""
     trial = next_of(worker, wanted)
-    if accuracies is None:
-        rate = float(dict(trial.overrides)["lr"])
-        best = 0.99 - abs(rate - 0.01) ** 0.5
-        accuracies = [best - 0.02, best - 0.01, best]
-    write_run(trial, accuracies)
+    best = 0.99 - abs(float(dict(trial.overrides)["lr"]) - 0.01) ** 0.5
+    write_run(trial, accuracies or [best - 0.02, best - 0.01, best])
     return worker.tell(trial, 0)
-
-
-def trial_of(
-    state: TrialState, params: dict[str, Any], accuracies: Sequence[float], attributes: dict[str, Any]
-) -> FrozenTrial:
-    """A trial as it stands in a journal."""
-    dimensions = config().dimensions()
-    return create_trial(
-        state=state,
-        params=params,
-        distributions={name: dimensions[name] for name in params},
-        value=accuracies[-1] if accuracies and state != TrialState.FAIL else None,
-        intermediate_values=dict(enumerate(accuracies, start=1)),
-        user_attrs=attributes,
-    )
 
 
 def numbers(name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search import space
-from convblocks.search.config import SearchConfig
+from convblocks.search.config import SearchConfig, SearchTrial
 from lab import NETWORKS
 from lab.results import read_results
 
@@ -87,13 +87,13 @@ PLAN = Plan(settings={}, judge=ACCURACY, epochs=3, is_validated=True, work=1)
 
 def search(name: str) -> SearchConfig:
     """Of a search of the default space, by TPE."""
-    return SearchConfig(name, ("mlp",), (("epochs", "3"),), space.parse([]))
+    return SearchConfig(SearchTrial(name, "mlp", (("epochs", "3"),), (), seed=0), space.parse([]))
 
 
 def trials(count: int) -> Iterator[FrozenTrial]:
     """Finished trials with settings and scores at random."""
     drawn = random.Random(0)
-    dimensions: dict[str, BaseDistribution] = {**search("").dimensions()}
+    dimensions: dict[str, BaseDistribution] = {**search("").space}
     study = optuna.create_study(sampler=RandomSampler(0))
     for _ in range(count):
         scores = sorted(drawn.random() for _ in range(3))

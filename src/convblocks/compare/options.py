@@ -35,6 +35,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     own.add_argument("--grid", type=_grid, action="append", default=[])
     own.add_argument("--confirm", type=int, default=0)
     own.add_argument("--trial", type=int)
+    own.add_argument("--no-fit", action="store_true")
     options = parse_shared(own, arguments, "comparison", LIMITS)
     options.archs = options.archs or list(ARCHITECTURES)
     if len(dict(options.grid)) < len(options.grid):
@@ -68,7 +69,6 @@ def own_parser(name: str, default_seeds: Sequence[int]) -> Parser:
     own.add_argument("--jobs", type=int)
     own.add_argument("--launcher", choices=LAUNCHERS, default="local")
     own.add_argument("--name", default=name)
-    own.add_argument("--no-fit", action="store_true")
     return own
 
 

@@ -1,23 +1,13 @@
-"""The configuration of a search: its networks, fixed settings, space, sampler and pruner."""
+"""The configuration of a search: what is the same for all trials, the space, sampler and pruner."""
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from convblocks import wings
-from convblocks.compare.trials import Trial, root_of
+from convblocks.compare.trials import NO_SETTINGS, Trial, command_line, root_of
 from convblocks.run.directory import RunDirectory
-from convblocks.run.result import Overrides
-from convblocks.search.space import ARCH, Params, Space, as_overrides, describe
-
-# Random trials before the sampler learns from them, and finished trials before the pruner compares.
-RANDOM_TRIALS = 10
-UNPRUNED_TRIALS = 5
+from convblocks.search.space import Params, Space, as_overrides
 
 
 @dataclass(frozen=True)
@@ -40,59 +30,38 @@ class SearchConfig:
     """The configuration of a search, which must not change while it goes on.
 
     Args:
-        name: The directory below ``lightning_logs``.
-        archs: The networks; several are a dimension of the space.
-        common: Options of fit that are the same for all trials.
+        default: A trial without chosen options; the others have its network, seed and common options.
         space: The dimensions.
-        seed: Of the sampler, and of every trial.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
-        storage: The URL of a storage of Optuna; without one the choices are kept in a journal.
-        option: The option of fit that takes a network: "arch" or "model".
+        storage: The URL of a database; without one the choices are kept in a journal.
     """
 
-    name: str
-    archs: tuple[str, ...]
-    common: Overrides
+    default: SearchTrial
     space: Space
-    seed: int = 0
     sampler: str = "tpe"
     pruner: str = "median"
     storage: str = ""
-    option: str = "arch"
+
+    @property
+    def name(self) -> str:
+        return self.default.comparison
 
     @property
     def directory(self) -> RunDirectory:
-        return RunDirectory(self.name, root_of(self.common))
-
-    def dimensions(self) -> Space:
-        return ({ARCH: CategoricalDistribution(self.archs)} if len(self.archs) > 1 else {}) | self.space
+        return RunDirectory(self.name, root_of(self.default.common))
 
     def trial(self, number: int, params: Params) -> SearchTrial:
-        chosen = as_overrides({option: value for option, value in params.items() if option != ARCH})
-        arch = params.get(ARCH, self.archs[0])
-        return SearchTrial(self.name, arch, self.common, chosen, self.seed, self.option, number)
+        return replace(self.default, number=number, chosen=as_overrides(params))
 
     def sampler_for(self, number: int) -> BaseSampler:
         """Seeded by (seed, number), so that an interrupted search chooses like an uninterrupted one."""
-        seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
-        if self.sampler == "random":
-            return RandomSampler(seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # Optuna 4; in 5 both are the default
-            return TPESampler(n_startup_trials=RANDOM_TRIALS, multivariate=True, constant_liar=True, seed=seed)
+        seed = int(np.random.SeedSequence((self.default.seed, number)).generate_state(1)[0])
+        return RandomSampler(seed) if self.sampler == "random" else TPESampler(seed=seed)
 
-    def make_pruner(self) -> BasePruner:
-        """The pruner, which compares a trial after each epoch with finished ones."""
-        return MedianPruner(n_startup_trials=UNPRUNED_TRIALS) if self.pruner == "median" else NopPruner()
-
-    def as_attributes(self) -> dict[str, str]:
-        """The configuration as text, by option."""
-        return {
-            f"--{self.option}": " ".join(self.archs),
-            "--seed": str(self.seed),
-            "--sampler": self.sampler,
-            "--pruner": self.pruner,
-            **{f"--{option}": value for option, value in self.common if option not in wings.options()},
-            **{f"--space {option}": describe(dimension) for option, dimension in self.space.items()},
-        }
+    def words(self) -> list[str]:
+        """The configuration as words of the command line."""
+        own = (self.default.option, self.default.arch), ("seed", str(self.default.seed))
+        common = [pair for pair in self.default.common if pair[0] not in NO_SETTINGS]
+        space = [(f"space {option}", str(dimension)) for option, dimension in self.space.items()]
+        return command_line([*own, ("sampler", self.sampler), ("pruner", self.pruner), *common, *space])

@@ -1,11 +1,8 @@
 """The space of a search: options of ``fit``, each with a range or values."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from convblocks.compare.analysis import is_number
@@ -26,16 +23,11 @@ Params = Mapping[str, Any]
 # Options that must be the same for all trials.
 FIXED = ("epochs", *OWN_OPTIONS, *OF_IMAGES, *NO_SETTINGS)
 
-# The name of the network as a dimension.
-ARCH = "arch"
-
-LOG = ":log"
-
-EXAMPLE = "give a range such as 1e-4..1e-1:log, or different values such as 32|64"
+EXAMPLE = "write OPTION=VALUES, where VALUES are a range such as 1e-4..1e-1:log, or different ones such as 32|64"
 
 
 def parse(texts: Sequence[str], given: Sequence[str] = ()) -> Space:
-    """``lr=1e-4..3e-2:log,batch_size=32|64``, or YAML files of such lines, as one space; without any the default one.
+    """``lr=1e-4..3e-2:log,batch_size=32|64`` as a space; several texts are one, none the default one.
 
     A range of two whole numbers holds whole numbers.
 
@@ -44,30 +36,20 @@ def parse(texts: Sequence[str], given: Sequence[str] = ()) -> Space:
         given: The options that are set for all trials, which the default space leaves out.
 
     Raises:
-        UsageError: a text is neither, a range is reversed, or an option may not be searched.
+        UsageError: a text is no space, or an option may not be searched.
     """
     if not texts:
         return {option: found for option, found in parse([DEFAULT]).items() if option not in given}
     space: Space = {}
-    for text in texts:
-        for option, values in _parts(text) if "=" in text else _file(Path(text)):
-            where = f"--space {option}={values}"
-            if option in space:
-                raise UsageError(f"{where}: this option is there twice")
-            if option in FIXED or option in given:
-                raise UsageError(f"{where}: this option is the same for all trials")
-            try:
-                space[option] = _dimension(values)
-            except ValueError as error:
-                raise UsageError(f"{where}: {str(error).rstrip('.')}; {EXAMPLE}") from error
+    for part in ",".join(texts).split(","):
+        option, _, values = map(str.strip, part.strip().removeprefix("--").partition("="))
+        if option in FIXED or option in given:
+            raise UsageError(f"--space {part}: this option is the same for all trials")
+        try:
+            space[option] = _dimension(values)
+        except ValueError as error:
+            raise UsageError(f"--space {part}: {str(error).rstrip('.')}; {EXAMPLE}") from error
     return space
-
-
-def describe(dimension: Dimension) -> str:
-    """A dimension as ``parse`` reads it."""
-    if isinstance(dimension, CategoricalDistribution):
-        return "|".join(map(str, dimension.choices))
-    return f"{dimension.low}..{dimension.high}{LOG if dimension.log else ''}"
 
 
 def as_overrides(params: Params) -> Overrides:
@@ -85,40 +67,17 @@ def corners(space: Space) -> Iterator[Params]:
         yield {option: values[min(number, len(values) - 1)] for option, values in ends.items()}
 
 
-def _parts(text: str) -> Iterator[tuple[str, str]]:
-    for part in text.split(","):
-        option, equals, values = part.partition("=")
-        if not equals or not option:
-            raise UsageError(f"--space {part}: write OPTION=VALUES with an option of fit; {EXAMPLE}")
-        yield option.strip().removeprefix("--"), values.strip()
-
-
-def _file(path: Path) -> Iterator[tuple[str, Any]]:
-    """A YAML file with a range as text, or a list of values, for each option."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise UsageError(f"--space {path}: {reason}; give OPTION=VALUES, or a YAML file of such lines") from error
-    if not isinstance(content, dict) or not content:
-        raise UsageError(f"--space {path}: it must hold a line such as `lr: 1e-4..1e-1{LOG}` for each option")
-    yield from ((str(option), values) for option, values in content.items())
-
-
-def _dimension(values: Any) -> Dimension:
-    """Raises a ValueError if the values are none."""
-    if isinstance(values, str) and ".." in values:
-        ends, colon, scale = values.partition(":")
+def _dimension(text: str) -> Dimension:
+    """Raises a ValueError if the text is none."""
+    if ".." in text:
+        ends, colon, scale = text.partition(":")
         low, _, high = ends.partition("..")
-        if (colon and colon + scale != LOG) or not (is_number(low) and is_number(high)):
+        if (colon and scale != "log") or not (is_number(low) and is_number(high)):
             raise ValueError("this is no range")
         if all(end.strip().removeprefix("-").isdecimal() for end in (low, high)):
             return IntDistribution(int(low), int(high), log=bool(colon))
         return FloatDistribution(float(low), float(high), log=bool(colon))
-    if isinstance(values, list):  # of a YAML file: null is written as on a command line, not None
-        choices = [value if isinstance(value, str) else json.dumps(value, default=str) for value in values]
-    else:
-        choices = str(values).split("|")
+    choices = text.split("|")
     if len(set(choices)) < max(2, len(choices)) or "" in choices:
         raise ValueError("this is no choice")
     return CategoricalDistribution(choices)

@@ -2,8 +2,6 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import optuna
 from filelock import FileLock, Timeout
@@ -11,14 +9,12 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from convblocks.compare.dry_run import Plan
-from convblocks.errors import UsageError
-from convblocks.run.directory import has_dead_layer, is_epoch
-from convblocks.run.result import Row
+from convblocks.errors import UsageError, UserError
+from convblocks.run.directory import is_epoch
 from convblocks.search.config import SearchConfig, SearchTrial
-from convblocks.search.storage import direction_of, open_study
+from convblocks.search.storage import open_study
 
-# Keys of a trial's user attributes: the epoch in which it collapsed, and the reason why it has no result.
-COLLAPSED, FAILED = "collapsed", "failed"
+COLLAPSED = "collapsed"
 
 # A trial that is killed or fails this often needs more memory than there is, or its network has a bug.
 MOST_TRIES = 3
@@ -36,33 +32,20 @@ class SearchWorker:
     Args:
         config: Of the search.
         plan: Of a trial, for what all have in common: the metric and the number of epochs.
-        chance: The validation accuracy up to which a network has learned nothing; None for other scores.
-        data: The MD5 of each part of the images' data, by its name.
 
     Raises:
-        UserError: the storage cannot be used, or the search was begun with other options or data.
+        UserError: the storage cannot be used, or the search was begun with other options.
     """
 
-    def __init__(
-        self,
-        config: SearchConfig,
-        plan: Plan,
-        chance: float | None = None,
-        data: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, config: SearchConfig, plan: Plan) -> None:
         self.config = config
         self.plan = plan
-        self.chance = chance
         config.directory.create()
         # One process at a time chooses, ends or gives back a trial; with a storage too, since the trials are here.
         self._lock = FileLock(config.directory.path / ".journal.lock")
         with self._lock:
-            self.study, self._storage = open_study(config, plan.judge, self._lock, data)
-        self._study_id = self._storage.get_study_id_from_name(self.study.study_name)
-        self._pruner = config.make_pruner()
+            self.study = open_study(config, plan.judge, self._lock)
         self._owned: dict[int, FileLock] = {}
-        self._judged: dict[int, int] = {}  # the last epoch judged, by the trial's number
-        self._stopped: set[int] = set()
         self._tries: Counter[int] = Counter()
 
     def trials(self) -> list[FrozenTrial]:
@@ -78,49 +61,68 @@ class SearchWorker:
         """The number of trials that have ended, in whatever way."""
         return sum(found.state.is_finished() for found in self.trials())
 
+    def so_far(self) -> str:
+        """``best 97.20 % (trial_3), 5 complete, 2 pruned``."""
+        judge = self.plan.judge
+        best = [f"best {judge.text(found.values[0])} (trial_{found.number})" for found in self.best()[:1]]
+        ends = Counter(map(ending_of, self.trials()))
+        return ", ".join([*best, *(f"{count} {how}" for how, count in ends.items())])
+
     def next_trial(self, wanted: int) -> SearchTrial | None:
         """The next trial for this process: one that lost its process, or a new one; None if there is none for now.
 
         Args:
             wanted: The number of trials of all processes together.
         """
-        if self.stuck() is not None:
-            return None
         with self._lock:
             trials = self.trials()
             for found in trials:
                 if found.state == TrialState.RUNNING and self._own(found.number):
-                    self._judged[found.number] = max(found.intermediate_values, default=1) - 1  # the last one again
                     return self.config.trial(found.number, found.params)
             return self._choose(trials) if len(trials) < wanted else None
 
     def should_stop_early(self, trial: SearchTrial) -> bool:
-        """Record the epochs of a running trial since the last call; whether it is pruned or has collapsed."""
+        """Record the epochs of a running trial since the last call; whether it is pruned."""
+        found, metric = self.trials()[trial.number], self.plan.judge.metric
+        if found.state.is_finished():
+            return True
+        handle, last = self._handle(trial), found.last_step or 0
         for row in trial.metrics():
-            if trial.number in self._stopped:
-                break
-            if is_epoch(row) and self.plan.judge.metric in row and row["epoch"] > self._judged.get(trial.number, 0):
-                self._judge(trial, row)
-        return trial.number in self._stopped
+            if not is_epoch(row) or not math.isfinite(row.get(metric, math.nan)) or row["epoch"] < last:
+                continue
+            # It is judged by an epoch and earlier ones alone, however far the run has got meanwhile.
+            epoch = int(row["epoch"])
+            if epoch > last:
+                handle.report(row[metric], epoch)
+            if epoch != self.plan.epochs and handle.should_prune():
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+                return True
+        return False
 
     def tell(self, trial: SearchTrial, status: int) -> str | None:
         """Record the end of a trial's process, and return the result as text.
 
         None if the process was killed, or failed for another reason than its settings: Optuna does not learn of it,
-        and ``next_trial`` returns the trial again, up to ``MOST_TRIES`` times.
+        and ``next_trial`` returns the trial again.
+
+        Raises:
+            UserError: that has happened ``MOST_TRIES`` times.
         """
         ended = self.should_stop_early(trial)
         with self._lock:
             if not ended and status in (0, UsageError.exit_status):
                 self._end(trial, status)
                 ended = True
-            self._tries[trial.number] += not ended
             self._owned.pop(trial.number).release()
-            return self._result(self.trials()[trial.number]) if ended else None
-
-    def stuck(self) -> int | None:
-        """The number of a trial that ended so often without a result that the search must stop."""
-        return next((number for number, tries in self._tries.items() if tries >= MOST_TRIES), None)
+        if ended:
+            found, judge = self.trials()[trial.number], self.plan.judge
+            score = f": {judge.name_of(judge.metric)} {judge.text(found.values[0])}" if found.values else None
+            return f"{ending_of(found)}{score or f', see {trial.log}'}"
+        self._tries[trial.number] += 1
+        if self._tries[trial.number] == MOST_TRIES:
+            often = f"{trial.label} of {self.config.name} was killed or failed {MOST_TRIES} times"
+            raise UserError(f"{often}: see {trial.log}; the same command carries on")
+        return None
 
     def _choose(self, trials: list[FrozenTrial]) -> SearchTrial:
         """A new trial, chosen in memory and recorded with all of its settings at once.
@@ -128,8 +130,8 @@ class SearchWorker:
         A kill leaves no part of it: ``study.ask`` would record a trial first, and then its settings one by one.
         """
         number = len(trials)
-        dimensions: dict[str, BaseDistribution] = {**self.config.dimensions()}
-        memory = optuna.create_study(direction=direction_of(self.plan.judge), sampler=self.config.sampler_for(number))
+        dimensions: dict[str, BaseDistribution] = {**self.config.space}
+        memory = optuna.create_study(direction=self.study.direction, sampler=self.config.sampler_for(number))
         memory.add_trials(trials)
         params = memory.ask(dimensions).params
         is_free = self._own(number)
@@ -149,55 +151,21 @@ class SearchWorker:
         self._owned[number] = lock
         return True
 
-    def _judge(self, trial: SearchTrial, row: Row) -> None:
-        """Record an epoch, and decide by it and earlier ones alone, however far the run has got meanwhile."""
-        epoch, score = int(row["epoch"]), row[self.plan.judge.metric]
-        if math.isfinite(score) and epoch not in self._record(trial).intermediate_values:
-            self._storage.set_trial_intermediate_value(self._id(trial), epoch, score)
-        self._judged[trial.number] = epoch
-        if not math.isfinite(score) or (self.chance is not None and not score > self.chance and has_dead_layer(row)):
-            self._collapse(trial, epoch)
-        elif epoch != self.plan.epochs and self._pruner.prune(self.study, self._record(trial)):
-            self._prune(trial)
-
     def _end(self, trial: SearchTrial, status: int) -> None:
         result = None if status else trial.result()
         if result and result.failed:
-            self._collapse(trial, result.facts.get("collapsed_in", len(result.epochs)))
-        elif result and result.validation is not None:
+            self._handle(trial).set_user_attr(COLLAPSED, True)
+            self.study.tell(trial.number, state=TrialState.PRUNED)
+        elif result and result.validation is not None and math.isfinite(result.validation):
             self.study.tell(trial.number, result.validation)
         else:
-            reason = "it was not evaluated on validation data" if result else "fit does not take these settings"
-            self._storage.set_trial_user_attr(self._id(trial), FAILED, f"{reason}: see {trial.log}")
             self.study.tell(trial.number, state=TrialState.FAIL)
 
-    def _collapse(self, trial: SearchTrial, epoch: int | None) -> None:
-        self._storage.set_trial_user_attr(self._id(trial), COLLAPSED, epoch)
-        self._prune(trial)
-
-    def _prune(self, trial: SearchTrial) -> None:
-        self.study.tell(trial.number, state=TrialState.PRUNED)
-        self._stopped.add(trial.number)
-
-    def _result(self, trial: FrozenTrial) -> str:
-        """How a trial ended."""
-        if trial.state == TrialState.FAIL:
-            return f"FAILED, {trial.user_attrs[FAILED]}"
-        if COLLAPSED in trial.user_attrs:
-            return f"collapsed in epoch {trial.user_attrs[COLLAPSED]}"
-        judge = self.plan.judge
-        score = f"{judge.name_of(judge.metric)} {judge.text(trial.values[0])}"
-        return score if trial.state == TrialState.COMPLETE else f"pruned in epoch {trial.last_step} at {score}"
-
-    def _record(self, trial: SearchTrial) -> FrozenTrial:
-        return self._storage.get_trial(self._id(trial))
-
-    def _id(self, trial: SearchTrial) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+    def _handle(self, trial: SearchTrial) -> optuna.Trial:
+        """Optuna's trial, to report to."""
+        return optuna.Trial(self.study, self.trials()[trial.number]._trial_id)
 
 
 def ending_of(trial: FrozenTrial) -> str:
     """One of ``ENDS``, "collapsed" or "running"."""
-    if trial.state == TrialState.PRUNED and COLLAPSED in trial.user_attrs:
-        return COLLAPSED
-    return ENDS.get(trial.state, "running")
+    return COLLAPSED if COLLAPSED in trial.user_attrs else ENDS.get(trial.state, "running")
