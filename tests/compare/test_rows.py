@@ -17,10 +17,10 @@ def test_a_spreadsheet_reads_every_value_as_what_it_is() -> None:
     run = replace(run, provenance=replace(run.provenance, data={"train": "abc", "test": "def"}))
     (row,) = csv.DictReader(io.StringIO(as_csv([as_row(run)])))
     names = ["arch", "seed", "epochs", "lr", "parameters", "test_acc", "val_acc", "train_loss_first", "train_loss_last"]
-    names += ["failed", "seconds", "machine", "commit", "data", "device", "processes", "threads"]
+    names += ["failed", "seconds", "machine", "commit", "device", "processes", "threads", "data_md5"]
     assert list(row) == names
     assert (row["arch"], row["lr"], row["failed"]) == ("maxpool", "1e-3", "False")
-    assert (row["machine"], row["commit"], row["data"]) == (MACHINE, "abc1234", "train=abc test=def")
+    assert (row["machine"], row["commit"], row["data_md5"]) == (MACHINE, "abc1234", "train=abc test=def")
     assert [int(row[name]) for name in ("seed", "epochs", "parameters", "processes", "threads")] == [0, 2, 85_526, 1, 1]
     scores = [float(row[name]) for name in ("test_acc", "val_acc", "train_loss_first", "train_loss_last", "seconds")]
     assert scores == [0.97, 0.96, 0.2, 0.1, 20.0]

@@ -136,5 +136,6 @@ def as_row(result: RunResult) -> dict[str, Any]:
         **(losses if has_losses else {}),
         "failed": result.failed,
         "seconds": result.seconds,
-        **vars(origin) | {"data": " ".join(f"{name}={md5}" for name, md5 in (origin.data or {}).items())},
+        **{name: value for name, value in vars(origin).items() if name != "data"},  # which is an option too
+        "data_md5": " ".join(f"{part}={md5}" for part, md5 in (origin.data or {}).items()),
     }
