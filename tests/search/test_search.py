@@ -31,7 +31,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_a_search_leaves_its_files(done: Path) -> None:
     trials = {f"trial_{number}" for number in range(8)}
     names = {path.name for path in done.iterdir() if not path.name.startswith(".")}
-    report = {"search", "search.html", "search.md", "search.json", "search.csv", "search.png"}
+    report = {"search.html", "search.md", "search.json", "search.csv", "search.png"}
     assert names == report | {"journal.log", "logs", "confirm"} | trials
     for row in numbers("s")["trials"]:
         config = RunDirectory(f"s/trial_{row['trial']}").read_config()
