@@ -4,11 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.errors import UserError
 from convblocks.run.directory import LOGS
@@ -73,6 +75,22 @@ def test_two_searches_share_a_database_and_go_on_when_one_or_the_server_was_kill
     assert "s3cr3t" not in errors + finished.stdout + finished.stderr
     assert [path for path in workspace.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()] == []
     assert "tester:***@" in (LOGS / "s" / "search.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_search_keeps_its_choices_behind_optunas_proxy_and_says_when_that_is_gone(workspace: Path) -> None:
+    needs("grpc")
+    port = find_free_network_port()
+    served = f"optuna.storages.RDBStorage('sqlite:///{workspace}/s.db')"
+    program = f"import optuna; optuna.storages.run_grpc_proxy_server({served}, host='127.0.0.1', port={port})"
+    flags = [*SHORT, "--trials", "2", "--confirm", "0", "--name", "s", "--storage", f"grpc://127.0.0.1:{port}"]
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", program]) as proxy:
+        finished = run_script("search", *flags, cwd=workspace)
+        proxy.kill()
+    assert finished.returncode == 0, finished.stderr
+    assert len(numbers("s")["trials"]) == 2
+    with pytest.raises(UserError, match="--storage: GRPC connection timeout"):
+        command.main(flags)
 
 
 @pytest.mark.parametrize("password", ["secret", "se/cret", "se:cr@secret"])

@@ -2,17 +2,19 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import optuna
 from filelock import FileLock
 from optuna import Study
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.pruners import MedianPruner, NopPruner
-from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +26,8 @@ from convblocks.run.judge import Judge
 from convblocks.search.config import SearchConfig
 
 JOURNAL = "journal.log"
+
+CONNECT_SECONDS = 5
 
 # The study's name in a journal, and the key of the configuration.
 STUDY, CONFIG = "search", "config"
@@ -84,25 +88,40 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     return study
 
 
-def connect(url: str) -> RDBStorage:
-    """A database, by its URL as SQLAlchemy takes it; without its driver there is a UserError."""
+def connect(url: str) -> BaseStorage:
+    """A database, by its URL as SQLAlchemy takes it, or ``grpc://HOST:PORT`` of Optuna's proxy.
+
+    Raises:
+        UserError: a driver is missing, or the proxy does not answer.
+    """
     try:
-        # Trials take minutes: an idle connection could be cut, and a server has not many for all processes.
-        return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
-    except ImportError as error:
-        raise UserError(f"--storage: {error.__cause__ or error}") from error
+        address = urlsplit(url)
+        if address.scheme != "grpc":
+            # Trials take minutes: an idle connection could be cut, and a server has not many for all processes.
+            return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            proxy = GrpcStorageProxy(host=address.hostname or "localhost", port=address.port or 13000)
+        proxy.wait_server_ready(CONNECT_SECONDS)
+        return proxy
+    except (ImportError, ValueError, ConnectionError) as error:
+        raise UserError(f"--storage: {str(error.__cause__ or '') or error}") from error
 
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Turns errors of a database, at any time, into a UserError of one line, and keeps passwords out of messages."""
+    """Turns errors of a storage, at any time, into a UserError of one line, and keeps passwords out of messages."""
     try:
         yield
     except UserError as error:
         error.args = (without_password(str(error)),)
         raise
-    except (SQLAlchemyError, StorageInternalError) as error:
-        line = re.sub(r"[^\s'\"]*@", "***@", " ".join(str(error.__cause__ or error).split()))
+    except Exception as error:
+        is_of_proxy = type(error).__module__.startswith("grpc")
+        if not is_of_proxy and not isinstance(error, SQLAlchemyError | StorageInternalError):
+            raise
+        reason = getattr(error, "details", str)() or error.__cause__ or error
+        line = re.sub(r"[^\s'\"]*@", "***@", " ".join(str(reason).split()))
         raise UserError(f"--storage: {without_password(line)}") from error
 
 
