@@ -27,7 +27,7 @@ Start = Callable[..., Script]
 CREATE_TRIAL, END_TRIAL, END_EPOCH = 4, 6, 7
 
 # So many batches that a search is stopped within a run.
-LONG = [*SHORT, "--trainer.limit_train_batches", "400", "--confirm", "0", "--name", "s"]
+LONG = [*SHORT, "--trainer.limit_train_batches", "800", "--confirm", "0", "--name", "s"]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspac
     flags = [*LONG, "--epochs", "4", "--trials", "6", "--jobs", "1", "--sampler", "random", "--pruner", "none"]
     searches, seen, kills = [start(*flags), start(*flags)], epochs(), 0
     while any(process.poll() is None for process in searches):
-        time.sleep(draws.uniform(0.1, 3))
+        time.sleep(draws.uniform(0.1, 2))
         seen |= epochs()
         victim = draws.choice(searches)
         if kills == 8 or victim.poll() is not None:
