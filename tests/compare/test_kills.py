@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -24,11 +25,12 @@ LONG += ["--arch", "mlp", "batchnorm", "--seeds", "3", "--jobs", "2"]
 def kill(random: Random, process: Script) -> None:
     """Kill all of a command's processes, or the command alone, or first one of those below it."""
     way = random.choice(("all", "command", "one"))
-    if way == "one" and (below := psutil.Process(process.pid).children(recursive=True)):
-        random.choice(below).kill()
-        time.sleep(random.uniform(0, 4))
-    if way != "command":
-        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it may have come to its end
+        if way == "one" and (below := psutil.Process(process.pid).children(recursive=True)):
+            random.choice(below).kill()
+            time.sleep(random.uniform(0, 4))
+        if way != "command":
+            os.killpg(process.pid, signal.SIGKILL)
     process.kill()
 
 
