@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,14 +17,15 @@ import pytest
 from convblocks.compare import command as compare
 from convblocks.run.directory import LOGS
 from tests.compare.test_stopped import PROCESSES
-from tests.scripts import Script, is_alive, start_script, wait_until
+from tests.conftest import REPOSITORY
+from tests.scripts import is_alive, wait_until
 
 # Of which a run takes some seconds.
 LONG = ["--epochs", "4", "--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2"]
 LONG += ["--arch", "mlp", "batchnorm", "--seeds", "3", "--jobs", "2"]
 
 
-def kill(random: Random, process: Script) -> None:
+def kill(random: Random, process: subprocess.Popen[bytes]) -> None:
     """Kill all of a command's processes, or the command alone, or first one of those below it."""
     way = random.choice(("all", "command", "one"))
     with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it may have come to its end
@@ -52,11 +55,12 @@ def test_no_finished_trial_is_lost_or_trained_twice(flags: Sequence[str], kills:
     compare.main([*command, "--name", "whole"])
     random, done = Random(0), dict[Path, int]()
     for _ in range(kills):
-        with start_script("compare", *command, "--name", "killed", cwd=workspace) as process:
-            time.sleep(random.uniform(0.5, 8))
+        # In new Pythons, of which one of two processes sees at once that its parent is gone.
+        words = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *command, "--name", "killed"]
+        with Path("log").open("a") as log, subprocess.Popen(words, stdout=log, start_new_session=True) as process:
+            time.sleep(random.uniform(3, 14))
             if process.poll() is None:
                 kill(random, process)
-            process.wait(120)
         wait_until(partial(is_ended, process.pid), 60)
         now = finished("killed")
         assert done.items() <= now.items()

@@ -30,7 +30,7 @@ from lightning.pytorch import Callback
 
 from convblocks.console import echo
 from convblocks.model.distributed import new_process_group_ends_at_exit
-from convblocks.run import slurm
+from convblocks.run import signals, slurm
 from convblocks.run.config import Config
 from convblocks.run.finish import finish, refuse_missing_metric
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
@@ -51,6 +51,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
     quiet_lightning()
     if slurm.is_further_process():
         quiet_further_processes()
+        signals.end_with_parent()
     with rank_zero_errors():
         config = Config.parse(["--help" if word == "--help_all" else word for word in arguments])
         run = Run(config, callbacks)

@@ -4,8 +4,10 @@ Slurm sends SIGTERM when a job is cancelled, and the signal that a job script ch
 nearly up.
 """
 
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -49,6 +51,18 @@ def forget() -> None:
     """Forget the signal received."""
     global _received
     _received = 0
+
+
+def end_with_parent() -> None:
+    """Kill this process once its parent has ended, as when that was killed: it could wait for it for half an hour."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
