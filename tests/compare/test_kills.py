@@ -55,7 +55,6 @@ def test_no_finished_trial_is_lost_or_trained_twice(flags: Sequence[str], kills:
     compare.main([*command, "--name", "whole"])
     random, done = Random(0), dict[Path, int]()
     for _ in range(kills):
-        # In new Pythons, of which one of two processes sees at once that its parent is gone.
         words = [sys.executable, str(REPOSITORY / "scripts" / "compare.py"), *command, "--name", "killed"]
         with Path("log").open("a") as log, subprocess.Popen(words, stdout=log, start_new_session=True) as process:
             time.sleep(random.uniform(3, 14))

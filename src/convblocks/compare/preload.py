@@ -1,5 +1,6 @@
 """Imported last by the fork server: what each run would otherwise do again, and the end of what ``context`` began."""
 
+import atexit
 import gc
 import signal
 from importlib import import_module
@@ -14,6 +15,7 @@ for name in wings.modules():
 packages()  # cached, as is the parser: they take half the time of a short run
 parser()
 gc.collect()
+atexit.register(gc.unfreeze)  # or nanobind, of which triton is made, would take them for leaks
 gc.freeze()  # a forked process copies the memory that it writes to, and the collector writes to every object
 
 # From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.

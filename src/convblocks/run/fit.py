@@ -49,9 +49,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         KeyboardInterrupt: Ctrl-C; finished epochs are in the run directory.
     """
     quiet_lightning()
-    if slurm.is_further_process():
+    is_further = slurm.is_further_process()
+    signals.end_together(is_further)
+    if is_further:
         quiet_further_processes()
-        signals.end_with_parent()
     with rank_zero_errors():
         config = Config.parse(["--help" if word == "--help_all" else word for word in arguments])
         run = Run(config, callbacks)

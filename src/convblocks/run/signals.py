@@ -18,6 +18,9 @@ REQUEUE = getattr(signal, "SIGUSR1", None)
 
 HANDLED = [number for number in (signal.SIGTERM, REQUEUE) if number is not None]
 
+# The variable with the number of the process that has started a run's further ones.
+FIRST_PROCESS = "CONVBLOCKS_FIRST_PROCESS"
+
 _received: int = 0
 
 
@@ -53,16 +56,21 @@ def forget() -> None:
     _received = 0
 
 
-def end_with_parent() -> None:
-    """Kill this process once its parent has ended, as when that was killed: it could wait for it for half an hour."""
-    parent = os.getppid()
+def end_together(is_further: bool) -> None:
+    """Kill a further process of a run once the first one, which has started it, has ended: it could wait for long."""
+    if not is_further:
+        os.environ[FIRST_PROCESS] = str(os.getpid())
+    elif first := os.environ.get(FIRST_PROCESS):  # not of other launchers, which end all themselves
+        threading.Thread(target=_wait_and_die, args=(int(first),), daemon=True).start()
 
-    def watch() -> None:
-        while os.getppid() == parent:
+
+def _wait_and_die(first: int) -> None:
+    try:
+        while True:
+            os.kill(first, 0)
             time.sleep(1)
+    except ProcessLookupError:
         os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _handle(handlers: Mapping[signal.Signals, Any]) -> None:
