@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 import signal
 from importlib import import_module
 
@@ -15,8 +16,11 @@ for name in wings.modules():
 packages()  # cached, as is the parser: they take half the time of a short run
 parser()
 gc.collect()
-atexit.register(gc.unfreeze)  # or nanobind, of which triton is made, would take them for leaks
 gc.freeze()  # a forked process copies the memory that it writes to, and the collector writes to every object
+
+# The server ends at once: nanobind, of which triton is made, would take frozen objects for leaks.
+server = os.getpid()
+atexit.register(lambda: os._exit(0) if os.getpid() == server else None)
 
 # From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.
 handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
