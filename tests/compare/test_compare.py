@@ -190,6 +190,7 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
         (["--grid", "seed=1,2"], "--grid seed"),
         (["--grid", "optimizer=a/x,a_x"], "two of its values would be kept under the same name"),
         (["--grid", "batch_size=64,0"], "a batch size must be at least 1"),
+        (["--grid", f"batch_size={','.join(map(str, range(1, 4001)))}"], "120,000 trials, and 100,000 are the most"),
         (["--seeds", "0"], "number of seeds above 0"),
         (["--seeds", "1,1"], "different seeds"),
         (["--seeds", "-1"], "number of seeds above 0"),

@@ -77,8 +77,7 @@ def main(arguments: list[str]) -> None:
         hide_launcher()
         directory = RunDirectory(options.name, options.root)
         directory.refuse_run()
-        start = launch(options)
-        plans = None if options.no_fit else checked_plans(options)
+        start, plans = (None, None) if options.no_fit else (launch(options), checked_plans(options))
     found, confirmed = results_of(options, start, plans)
     is_confirmed = len(confirmed) == options.confirm * len(options.archs)
     if found:

@@ -1,5 +1,6 @@
 """The command line of comparisons, and what it shares with that of searches."""
 
+import math
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -49,11 +50,12 @@ def parse(arguments: Sequence[str]) -> Namespace:
             raise UsageError(f"--grid {option}: runs on different images cannot be compared")
         if option in dict(options.common) or option in OWN_OPTIONS:
             raise UsageError(f"--grid {option}: this option is set for all trials already")
+    count = math.prod(map(len, (options.archs, options.seeds, *options.grid.values())))
+    if count > MOST_TRIALS:
+        raise UsageError(f"these are {count:,} trials, and {MOST_TRIALS:,} are the most: give fewer")
     options.trials = all_trials(
         options.name, options.archs, options.seeds, options.common, options.grid, options.option
     )
-    if len(options.trials) > MOST_TRIALS:
-        raise UsageError(f"these are {len(options.trials):,} trials, and {MOST_TRIALS:,} are the most: give fewer")
     if len({trial.name for trial in options.trials}) < len(options.trials):
         raise UsageError("--grid: two of its values would be kept under the same name")
     return options
@@ -145,7 +147,7 @@ def launch(options: Namespace) -> Start | None:
         UserError: there is no Ray, or no cluster with a node for a trial.
     """
     start = None
-    if options.launcher == "ray" and not options.no_fit:
+    if options.launcher == "ray":
         from convblocks.compare import on_ray  # only it needs Ray
 
         start, places = on_ray.connect(options.common)

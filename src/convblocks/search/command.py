@@ -100,7 +100,6 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
     parser = own_parser("search", range(5))
-    parser.set_defaults(no_fit=False)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
