@@ -122,13 +122,13 @@ class ExactResume(ModelCheckpoint):
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if number and stepped and not trainer.is_last_batch:
             self._saved_on = number
-            self._save_within_epoch(trainer)
+            self.save_within_epoch(trainer, "on_train_batch_end")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = ""  # on a resume from here Lightning itself makes the update of a step
         # In the middle of an epoch: save again, with the evaluation, which Lightning would skip on a resume.
         if self._saved_on:
-            self._save_within_epoch(trainer)
+            self.save_within_epoch(trainer, "on_validation_end")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = "epoch"
@@ -181,9 +181,21 @@ class ExactResume(ModelCheckpoint):
             and config.monitor in trainer.callback_metrics
         ]
 
-    def _save_within_epoch(self, trainer: Trainer) -> None:
-        if keeps_position(trainer):
+    def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
+        """Called in a hook: save once the module's own hook, which comes after those of callbacks, has been called."""
+        if not keeps_position(trainer):
+            return
+        module = trainer.lightning_module
+        own, before = getattr(module, hook), {name: value for name, value in vars(module).items() if name == hook}
+
+        def own_then_save(*arguments: Any) -> None:
+            del vars(module)[hook]
+            vars(module).update(before)
+            if own is not None:  # callbacks may have set it to None, for Lightning to skip it
+                own(*arguments)
             trainer.save_checkpoint(self.path)
+
+        vars(module)[hook] = own_then_save
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
