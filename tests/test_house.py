@@ -56,6 +56,7 @@ ARROWS: dict[str, set[str]] = {
     "compare": {"figures"},
     "search": {"compare", "figures"},
     "new": set(),
+    "check": set(),
 }
 
 # In lines of Python.

@@ -52,10 +52,11 @@ CHECKS = ("cluster.layout",)
 SOURCES = ("data.mnist", "pictures.source")
 
 # Options of ``fit`` that are not settings: neither saved, nor compared on a resume. ``add_option(parser)`` adds one.
-OPTIONS = {"fast": "fast.callback"}
+# Given, one whose module has ``instead(config)`` does something else than train.
+OPTIONS = {"fast": "fast.callback", "check_resume": "check.resume"}
 
 # Names of wings for ``from convblocks import ...``.
-PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source"}
+PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source", "check_resume": "check.resume"}
 
 # The modules of other wings that a wing imports: without them it is left out too.
 NEEDS = {
@@ -97,6 +98,19 @@ def add_options(parser: Any) -> None:
     """Add the options of ``fit`` that wings bring to its parser."""
     for module in options().values():
         _call(module, "add_option", parser)
+
+
+def does_instead(config: Any) -> bool:
+    """Let a given option do something else than train, and return whether one has.
+
+    Raises:
+        UserError: it refuses the run.
+    """
+    given = [module for option, module in options().items() if config.options[option]]
+    others = [module for module in given if hasattr(import_module(module), "instead")]
+    for module in others[:1]:
+        _call(module, "instead", config)
+    return bool(others)
 
 
 def check(settings: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
   --resume             continue the run of that name, or extend it with more --epochs
   --running_loss       also print the loss every few batches, as the course's notebook does
+  --check_resume       instead: train a few steps to see whether a resume ends with the same bits
   --config FILE        read options from a YAML file; the command line overrides them
   --help_all           list all options (Trainer's too); --print_config: with their values
 
@@ -28,6 +29,7 @@ from contextlib import nullcontext
 
 from lightning.pytorch import Callback
 
+from convblocks import wings
 from convblocks.console import echo
 from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.run import signals, slurm
@@ -55,6 +57,8 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         quiet_further_processes()
     with rank_zero_errors():
         config = Config.parse(["--help" if word == "--help_all" else word for word in arguments])
+        if wings.does_instead(config):
+            return
         run = Run(config, callbacks)
         run.refuse_conflict()
     if run.is_dev_run:

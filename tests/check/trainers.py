@@ -1,0 +1,37 @@
+"""Trainings of plain Trainers, for ``check_resume``."""
+
+from typing import Any
+
+from lightning import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.loggers import CSVLogger
+
+from tests.check import kinds
+
+
+def exact() -> tuple[Any, ...]:
+    return _training(kinds.Plain, callbacks=[LearningRateMonitor(), ModelCheckpoint("kept")], logger=CSVLogger("logs"))
+
+
+def averaged_later() -> tuple[Any, ...]:
+    return _training(kinds.Plain, callbacks=[StochasticWeightAveraging(0.1, swa_epoch_start=4)])
+
+
+def forgetful() -> tuple[Any, ...]:
+    return _training(kinds.Taught)
+
+
+def failing() -> tuple[Any, ...]:
+    return _training(kinds.Plain, max_steps=-2)
+
+
+def _training(module: type[LightningModule], **settings: Any) -> tuple[Any, ...]:
+    seed_everything(0, verbose=False)
+    quiet: dict[str, Any] = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "logger": False,
+        "accelerator": "cpu",
+    }
+    data = kinds.Data()
+    return Trainer(max_epochs=5, **(quiet | settings)), module(), data.train_dataloader(), data.val_dataloader()
