@@ -1,6 +1,7 @@
 """The configuration of a run: parsed once and checked, then made into data and module."""
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -110,10 +111,12 @@ class Config:
             sys.exit()
         if issubclass(classes["model"], ImageClassifier):
             _import_named_classes(settings["model"]["init_args"], options_parser.specs)
+        # Absolute, since a module may change the current folder.
+        root = Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute()
         return cls(
             settings=settings,
             name=parsed.name,
-            root=Path(parsed.trainer.default_root_dir or ""),
+            root=root,
             resume=parsed.resume,
             running_loss=parsed.running_loss,
             options={option: parsed.get(option) for option in wings.options()},

@@ -75,7 +75,7 @@ class Run:
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
-            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=True)],
+            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=self.module)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
@@ -149,7 +149,7 @@ class Run:
             UserError: the checkpoint is damaged and there is no other, or it belongs to another run.
         """
         last, checkpoint = self.directory.last_checkpoint, None
-        if found := newest_checkpoint(last, self.module):
+        if found := newest_checkpoint(last):
             self._checkpoint, checkpoint = found
             if other := first_change(checkpoint["callbacks"][SETTINGS]["settings"], self.settings, MAY_CHANGE):
                 raise UserError(
@@ -220,5 +220,5 @@ class Run:
         if self.settings["trainer"]["enable_model_summary"]:
             echo(describe(self.module, self.module.example_input_array))
         parameters, device = parameters_of(self.module), self.trainer.strategy.root_device
-        line = f"{self.arch} · {parameters:,} parameters · {device} · seed {self.settings['seed']}"
-        echo(f"{line} -> {as_shown(self.directory.path)}")
+        size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
+        echo(f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}")
