@@ -117,11 +117,11 @@ class Run:
             ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
             if changed := first_change(began, settings, ignored):
                 raise UsageError(
-                    f"{directory.path} was begun with {changed}: resume it with its own settings, or choose another "
-                    "--name"
+                    f"{as_shown(directory.path)} was begun with {changed}: resume it with its own settings, or "
+                    "choose another --name"
                 )
         elif self.is_rank_zero:  # which may have made it since
-            raise UsageError(f"{directory.path} exists: carry on with --resume, or choose another --name")
+            raise UsageError(f"{as_shown(directory.path)} exists: carry on with --resume, or choose another --name")
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers.
@@ -138,8 +138,8 @@ class Run:
         if began and (changed := [part for part in began | now if began.get(part) != now.get(part)]):
             place = getattr(self.data, "root", type(self.data).__qualname__)
             raise DataError(
-                f"{self.directory.path} was begun with another {listed(changed)} than {place} holds: restore the data, "
-                "or choose another --name"
+                f"{as_shown(self.directory.path)} was begun with another {listed(changed)} than {place} holds: restore "
+                "the data, or choose another --name"
             )
 
     def start(self) -> None:
@@ -157,7 +157,7 @@ class Run:
                     f"{self.directory.config.name}, or choose another --name"
                 )
             if self._checkpoint != last and self.is_rank_zero:
-                echo(f"{last} is missing or damaged: carrying on from {self._checkpoint.name}")
+                echo(f"{as_shown(last)} is missing or damaged: carrying on from {self._checkpoint.name}")
             self.first_step = first_step_to_log(checkpoint)
         if self.is_rank_zero:
             self._write_and_introduce()
