@@ -4,6 +4,7 @@ import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -163,7 +164,8 @@ class Config:
         if group in self.parsed:  # a class without parameters has no group
             parsed = Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
             more = self.parser.instantiate(parsed)[group].as_dict() | more
-        return class_specs.instantiate(kind, self.classes[group], **more)
+        with chdir("."):  # further processes begin in this folder too
+            return class_specs.instantiate(kind, self.classes[group], **more)
 
 
 def _saved_settings(options: Sequence[Sequence[str]]) -> list[Settings]:
