@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,13 @@ def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ())
     return text.getvalue()
 
 
+# Written in C where libyaml is there, several times as fast: a comparison reads the config of each of its runs.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# More than any config has.
+MOST_VALUES = 100_000
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes text such as 1e3, which jsonargparse reads as a number, as YAML 1.2 does, but PyYAML does not."""
 
@@ -59,6 +67,25 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]
 def as_yaml(settings: Mapping[str, Any]) -> str:
     """Settings as YAML, in their order."""
     return yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False)
+
+
+def checked_yaml(text: str) -> str:
+    """YAML, as given, unless it stands for far more than it holds, by aliases of aliases or a number without end.
+
+    Raises:
+        ValueError: it does; or a YAMLError of the parser, or a RecursionError where a value holds itself.
+    """
+
+    @cache
+    def size(part: Any) -> int:  # a node, or a key with its value
+        parts = part if isinstance(part, tuple) else part.value
+        return 1 if isinstance(parts, str) else sum(map(size, parts))
+
+    if re.search(r"[\w:]{1000}", text):
+        raise ValueError("a number or a word has 1,000 characters")
+    if (root := yaml.compose(text, YAML_LOADER)) and size(root) > MOST_VALUES:
+        raise ValueError(f"its aliases stand for more than {MOST_VALUES:,} values")
+    return text
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:

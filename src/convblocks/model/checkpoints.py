@@ -2,12 +2,10 @@
 
 import warnings
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from convblocks.errors import UserError
 
@@ -40,11 +38,3 @@ def of_another_version(path: Path) -> UserError:
     return UserError(
         f"{path} is not a checkpoint of this version of convblocks: train again, or use the version that wrote it"
     )
-
-
-def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Raise a UserError unless a checkpoint holds all of these weights, in their shapes."""
-    held = checkpoint["state_dict"]
-    for name, value in weights.items():
-        if getattr(held.get(name), "shape", None) != value.shape:
-            raise UserError(f"{path} does not hold {name} of shape {tuple(value.shape)}")

@@ -182,7 +182,9 @@ def _check_kind(kind: type, name: str, called: Callable[..., Any]) -> None:
 
 def accepts(given: Named, parameter: str) -> bool:
     """Whether a class or function, passed or by its dotted name, has a parameter of this name."""
-    return parameter in inspect.signature(resolve(given) if isinstance(given, str) else given).parameters
+    with suppress(ValueError):  # some builtins have no signature
+        return parameter in inspect.signature(resolve(given) if isinstance(given, str) else given).parameters
+    return False
 
 
 def spans_the_run(schedule: AnySpec) -> bool:

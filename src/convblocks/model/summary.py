@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torchinfo import summary
 from torchinfo.enums import Units
 
@@ -45,5 +46,6 @@ def describe(network: nn.Module, example: Any = None) -> str:
 
 
 def parameters_of(network: nn.Module) -> int:
-    """The number of parameters, trainable or frozen."""
-    return sum(parameter.numel() for parameter in network.parameters())
+    """The number of parameters, trainable or frozen; 0 before the shapes of lazy ones are known."""
+    parameters = list(network.parameters())
+    return 0 if any(map(is_lazy, parameters)) else sum(parameter.numel() for parameter in parameters)

@@ -2,20 +2,21 @@
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import PicklingError, UnpicklingError
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor, nn
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from convblocks.errors import UsageError, UserError
 from convblocks.files import write
-from convblocks.model.checkpoints import check_weights, of_another_version, read_checkpoint
+from convblocks.model.checkpoints import of_another_version, read_checkpoint
 
 # The parts that a resume needs beyond the weights.
 RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step"}
@@ -29,13 +30,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Args:
         keep_previous: The checkpoint whose predecessor is kept too, as ``previous-<name>``.
-        check_first: Whether to check that the first one can be read back.
+        check_first: The module, to check with the first one that a resume will read it.
 
     Raises:
-        UsageError: the first one holds more than weights and plain values.
+        UsageError: it cannot be written, or the first one holds more than weights and plain values, or too few weights.
     """
 
-    def __init__(self, keep_previous: Path, check_first: bool = False) -> None:
+    def __init__(self, keep_previous: Path, check_first: LightningModule | None = None) -> None:
         super().__init__()
         self.keep_previous = keep_previous
         self.check_first = check_first
@@ -44,10 +45,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()  # first into memory: torch's file writer hides the reason of a disk error
-        torch.save(checkpoint, content)
+        try:
+            torch.save(checkpoint, content)
+        except (PicklingError, AttributeError, TypeError) as error:
+            reason = f"{error}: leave it out in on_save_checkpoint, or in save_hyperparameters by ignore=[...]"
+            raise UsageError(f"the checkpoint cannot be written: {reason}") from error
         if self.check_first:
-            self.check_first = False
             refuse_objects(content)
+            refuse_missing_weights(checkpoint["state_dict"], self.check_first)
+            self.check_first = None
         complete = path.with_name(f".{path.name}.tmp")
         write(complete, content.getbuffer())
         if path.resolve() == self.keep_previous.resolve() and path.is_file():
@@ -68,19 +74,31 @@ def refuse_objects(content: io.BytesIO) -> None:
         ) from error
 
 
+def refuse_missing_weights(held: Mapping[str, Any], module: LightningModule) -> None:
+    """Raise a UsageError for a module that leaves out weights which Lightning would miss: now, not on a resume.
+
+    If Lightning would not miss them, but they are trained, print a line.
+    """
+    leaves_out = is_overridden("on_save_checkpoint", module) or is_overridden("state_dict", module)
+    puts_back = is_overridden("on_load_checkpoint", module) or is_overridden("load_state_dict", module)
+    weights = nn.Module.state_dict(module, keep_vars=True) if leaves_out and not puts_back else {}
+    missing = [name for name in weights if name not in held]
+    if missing and module.strict_loading:
+        hint = "set strict_loading = False in the module, or put it back in on_load_checkpoint"
+        raise UsageError(f"the checkpoint lacks {missing[0]}, which a resume would refuse: {hint}")
+    if trained := [name for name in missing if weights[name].requires_grad]:
+        print(f"The checkpoint lacks {trained[0]}, which is trained: a resume would begin it anew.")
+
+
 def previous(path: Path) -> Path:
     """The path of the previous checkpoint, which a newer one has replaced."""
     return path.with_name(f"previous-{path.name}")
 
 
-def newest_checkpoint(path: Path, module: LightningModule) -> tuple[Path, dict[str, Any]] | None:
+def newest_checkpoint(path: Path) -> tuple[Path, dict[str, Any]] | None:
     """The path and content of the checkpoint to resume from: ``path``, or the previous one if it is missing or damaged.
 
-    None if there is neither.
-
-    Args:
-        path: The newest checkpoint.
-        module: Which resumes: the names and shapes of its state must be in the checkpoint.
+    None if there is neither. Whether the weights fit is left to Lightning: ``setup`` may make or rename some.
 
     Raises:
         UserError: both are damaged, or one is damaged and the other missing.
@@ -89,7 +107,7 @@ def newest_checkpoint(path: Path, module: LightningModule) -> tuple[Path, dict[s
     for candidate in (path, previous(path)):
         if candidate.exists():
             try:
-                return candidate, _read_resumable(candidate, module)
+                return candidate, _read_resumable(candidate)
             except UserError as error:
                 problems.append(str(error))
     if problems:
@@ -97,12 +115,11 @@ def newest_checkpoint(path: Path, module: LightningModule) -> tuple[Path, dict[s
     return None
 
 
-def _read_resumable(path: Path, module: LightningModule) -> dict[str, Any]:
+def _read_resumable(path: Path) -> dict[str, Any]:
     """Read a checkpoint and check that it has all parts that a resume needs."""
     checkpoint = read_checkpoint(path)
     if not (checkpoint.keys() >= RESUME_PARTS and {"MetricsLog", SETTINGS} <= checkpoint["callbacks"].keys()):
         raise of_another_version(path)
-    check_weights(path, checkpoint, module.state_dict())
     return checkpoint
 
 
@@ -114,5 +131,4 @@ def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimiz
         for parameter, state in optimizer.state.items():
             held = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]
             if any(value.shape != parameter.shape for value in held):
-                reason = "an optimizer's state is not of its parameter's shape"
-                raise UserError(f"cannot resume from {path}: {reason}: put an intact copy there")
+                raise UserError(f"cannot resume from {path}: an optimizer's state is not of its parameter's shape")

@@ -40,6 +40,8 @@ def check(parsed: jsonargparse.Namespace) -> None:
         bound, is_allowed = RANGES[option]
         if not (number > bound or (is_allowed and number == bound)):
             raise UsageError(f"--{option} must be {'at least' if is_allowed else 'above'} {bound}, but is {number}")
+    if endless := [name for name, number in parsed.items() if isinstance(number, int) and abs(number) >= 2**63]:
+        raise UsageError(f"--{endless[0]} must be below 2^63")
     if parsed.threads > MOST_THREADS:
         raise UsageError(f"--threads must be at most {MOST_THREADS:,}, but is {parsed.threads:,}")
     if not 0 <= parsed.seed < 2**32:

@@ -1,8 +1,10 @@
 """The configuration of a run: parsed once and checked, then made into data and module."""
 
 import inspect
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -110,10 +112,12 @@ class Config:
             sys.exit()
         if issubclass(classes["model"], ImageClassifier):
             _import_named_classes(settings["model"]["init_args"], options_parser.specs)
+        # Absolute, since a module may change the current folder.
+        root = Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute()
         return cls(
             settings=settings,
             name=parsed.name,
-            root=Path(parsed.trainer.default_root_dir or ""),
+            root=root,
             resume=parsed.resume,
             running_loss=parsed.running_loss,
             options={option: parsed.get(option) for option in wings.options()},
@@ -160,7 +164,8 @@ class Config:
         if group in self.parsed:  # a class without parameters has no group
             parsed = Namespace({group: self.parsed[group]})  # type: ignore[no-untyped-call]
             more = self.parser.instantiate(parsed)[group].as_dict() | more
-        return class_specs.instantiate(kind, self.classes[group], **more)
+        with chdir("."):  # further processes begin in this folder too
+            return class_specs.instantiate(kind, self.classes[group], **more)
 
 
 def _saved_settings(options: Sequence[Sequence[str]]) -> list[Settings]:

@@ -13,14 +13,11 @@ from filelock import FileLock, Timeout
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.files import remove_unfinished, write
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
-from convblocks.text import as_yaml, flatten
+from convblocks.text import YAML_LOADER, as_yaml, checked_yaml, flatten
 
 LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
-
-# Written in C where libyaml is there, several times as fast: a comparison reads the config of each of its runs.
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}
@@ -116,8 +113,8 @@ class RunDirectory:
         Raises:
             UserError: ``config.yaml`` is missing, damaged, or of an older version.
         """
-        with suppress(OSError, ValueError, AttributeError, yaml.YAMLError):
-            settings: dict[str, Any] = yaml.load(self.config.read_text(), YAML_LOADER)
+        with suppress(OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError):
+            settings: dict[str, Any] = yaml.load(checked_yaml(self.config.read_text()), YAML_LOADER)
             if settings.keys() >= SETTINGS:
                 return settings
         reason = "it is missing, damaged or of an older version: restore it, or choose another --name"

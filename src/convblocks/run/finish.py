@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from convblocks.console import CommandLine, echo, echo_command
 from convblocks.errors import UserError
-from convblocks.model.checkpoints import check_weights, read_checkpoint
+from convblocks.model.checkpoints import read_checkpoint
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.summary import parameters_of
 from convblocks.run.directory import is_epoch
@@ -80,8 +80,8 @@ def load_best(run: Run) -> bool:
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
-        check_weights(best, checkpoint, run.module.state_dict())
-        run.module.load_state_dict(checkpoint["state_dict"])
+        run.module.on_load_checkpoint(checkpoint)  # which may add what it leaves out, as when a run is resumed
+        run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
 

@@ -40,7 +40,7 @@ from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.quiet import quiet_further_processes, quiet_lightning
 from convblocks.run.result import EPOCHS
 from convblocks.run.run import Run
-from convblocks.text import counted
+from convblocks.text import as_shown, counted
 
 
 def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
@@ -68,7 +68,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         if run.is_rank_zero:
             epochs, end = counted(len(result.epochs), "epoch"), f"It was ended by {result.ended_by}"
             end = "To extend it, give more --epochs." if result.ended_by == EPOCHS else end
-            echo(f"{run.directory.path} is finished: it has {epochs}. {end}")
+            echo(f"{as_shown(run.directory.path)} is finished: it has {epochs}. {end}")
         return
     with rank_zero_errors():
         run.prepare()

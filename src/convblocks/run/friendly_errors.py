@@ -14,8 +14,14 @@ from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.run import slurm
 from convblocks.run.directory import RunDirectory
 
-# Parts of Lightning's messages about wrong options that are not MisconfigurationExceptions.
-LIGHTNING_MESSAGES = ("Early stopping conditioned on metric", "`val_check_interval`")
+# Parts of Lightning's and torch's messages about what a user can mend, and further advice.
+EXPECTED = {
+    "Early stopping conditioned on metric": "",
+    "`val_check_interval`": "",
+    "could not find the monitored key": " Where it has no value, log nan.",
+    "loading state_dict": "",
+    "loaded state dict": ": what training adds to an optimizer must be there again after configure_optimizers",
+}
 
 # Parts of torch's messages when a process no longer answers.
 LOST_MESSAGES = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
@@ -71,8 +77,9 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and any(part in message for part in LOST_MESSAGES):
             raise UserError(f"another process of this run was lost or has failed: {resume_hint}") from error
-        if isinstance(error, MisconfigurationException) or any(part in message for part in LIGHTNING_MESSAGES):
-            raise UserError(message if trainer.is_global_zero else "") from error
+        advice = [advice for part, advice in EXPECTED.items() if part in message]
+        if isinstance(error, MisconfigurationException) or advice:
+            raise UserError("".join([message, *advice]) if trainer.is_global_zero else "") from error
         raise
 
 

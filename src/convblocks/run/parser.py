@@ -24,7 +24,7 @@ from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
-from convblocks.text import as_yaml
+from convblocks.text import as_yaml, checked_yaml
 
 SHORT = {
     "arch": "model.arch",
@@ -54,6 +54,9 @@ BATCHES = (
 
 # Options of LightningCLI that have no counterpart.
 CKPT_PATH, OF_FIT = "--ckpt_path", ("ckpt_path", "weights_only")
+
+# For a parameter without a type it would build any class that a config names, with a warning for some of them.
+jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
 # Lines of jsonargparse's messages that say nothing of what is wrong.
 NOISE = ("Does not validate", "Subtypes:", "Errors:", "Problem with", "Expected a path", "Expected a <class 'NoneType")
@@ -179,7 +182,8 @@ def read_config(text: str) -> Settings:
         UsageError: it cannot be read, or does not hold settings.
     """
     try:
-        content = jsonargparse.get_loader("yaml")(text if ": " in text or "\n" in text else Path(text).read_text())
+        yaml_text = text if ": " in text or "\n" in text else Path(text).read_text()
+        content = jsonargparse.get_loader("yaml")(checked_yaml(yaml_text))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(f"--config {text[:80]}: {reason}") from error

@@ -132,6 +132,7 @@ class ExactResume(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._due = "epoch"
+        self._last_global_step_saved = -1  # otherwise Lightning would save no epoch without a step of an optimizer
         super().on_train_epoch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -75,7 +75,7 @@ class Run:
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
-            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=True)],
+            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=self.module)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
@@ -117,11 +117,11 @@ class Run:
             ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
             if changed := first_change(began, settings, ignored):
                 raise UsageError(
-                    f"{directory.path} was begun with {changed}: resume it with its own settings, or choose another "
-                    "--name"
+                    f"{as_shown(directory.path)} was begun with {changed}: resume it with its own settings, or "
+                    "choose another --name"
                 )
         elif self.is_rank_zero:  # which may have made it since
-            raise UsageError(f"{directory.path} exists: carry on with --resume, or choose another --name")
+            raise UsageError(f"{as_shown(directory.path)} exists: carry on with --resume, or choose another --name")
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers.
@@ -138,8 +138,8 @@ class Run:
         if began and (changed := [part for part in began | now if began.get(part) != now.get(part)]):
             place = getattr(self.data, "root", type(self.data).__qualname__)
             raise DataError(
-                f"{self.directory.path} was begun with another {listed(changed)} than {place} holds: restore the data, "
-                "or choose another --name"
+                f"{as_shown(self.directory.path)} was begun with another {listed(changed)} than {place} holds: restore "
+                "the data, or choose another --name"
             )
 
     def start(self) -> None:
@@ -149,7 +149,7 @@ class Run:
             UserError: the checkpoint is damaged and there is no other, or it belongs to another run.
         """
         last, checkpoint = self.directory.last_checkpoint, None
-        if found := newest_checkpoint(last, self.module):
+        if found := newest_checkpoint(last):
             self._checkpoint, checkpoint = found
             if other := first_change(checkpoint["callbacks"][SETTINGS]["settings"], self.settings, MAY_CHANGE):
                 raise UserError(
@@ -157,7 +157,7 @@ class Run:
                     f"{self.directory.config.name}, or choose another --name"
                 )
             if self._checkpoint != last and self.is_rank_zero:
-                echo(f"{last} is missing or damaged: carrying on from {self._checkpoint.name}")
+                echo(f"{as_shown(last)} is missing or damaged: carrying on from {self._checkpoint.name}")
             self.first_step = first_step_to_log(checkpoint)
         if self.is_rank_zero:
             self._write_and_introduce()
@@ -220,5 +220,5 @@ class Run:
         if self.settings["trainer"]["enable_model_summary"]:
             echo(describe(self.module, self.module.example_input_array))
         parameters, device = parameters_of(self.module), self.trainer.strategy.root_device
-        line = f"{self.arch} · {parameters:,} parameters · {device} · seed {self.settings['seed']}"
-        echo(f"{line} -> {as_shown(self.directory.path)}")
+        size = f" · {parameters:,} parameters" if parameters else ""  # made later, in setup
+        echo(f"{self.arch}{size} · {device} · seed {self.settings['seed']} -> {as_shown(self.directory.path)}")

@@ -1,0 +1,80 @@
+"""Modules whose weights, optimizers or metrics are not all there from the start to the end."""
+
+from pathlib import Path
+
+import pytest
+
+from convblocks.errors import UserError
+from convblocks.run import fit
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from tests.any_task.tasks import HERE
+from tests.core.run.test_tasks import assert_same_bits_after_a_kill
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*this fit will run with no optimizer")
+
+
+def options_of(module: str, epochs: int = 3) -> list[str]:
+    options = ["--model", f"{HERE}.unlike.{module}", "--data", f"{HERE}.regression.Points", "--judge", "val/rmse:min"]
+    return [*options, "--epochs", str(epochs)]
+
+
+@pytest.mark.parametrize("module", ["Adapter", "RestoredAdapter", "Lazy", "Untrained"])
+def test_stopped_and_resumed_they_end_with_the_same_bits(module: str, workspace: Path) -> None:
+    assert_same_bits_after_a_kill(options_of(module), 2 * 16)
+
+
+def test_a_checkpoint_is_kept_of_epochs_without_a_step(workspace: Path) -> None:
+    fit.main([*options_of("Untrained", epochs=1), "--model.manual", "true", "--name", "run"])
+    assert RunDirectory("run").last_checkpoint.is_file()
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("StrictAdapter", r"lacks network\.0\.weight, which a resume would refuse: set strict_loading = False"),
+        ("Unpicklable", r"the checkpoint cannot be written: Can't pickle .*Unpicklable.*: leave it out"),
+        ("Seldom", r"'val/rmse'.*not find the monitored key.* Where it has no value, log nan"),
+    ],
+)
+def test_what_a_resume_would_miss_is_one_line_after_the_first_epoch(module: str, message: str, workspace: Path) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        fit.main([*options_of(module), "--name", "run"])
+    assert "\n" not in str(caught.value)
+    assert not RunDirectory("run").last_checkpoint.exists()
+
+
+def test_trained_weights_that_checkpoints_lack_are_named_once(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit.main([*options_of("ForgetfulAdapter", epochs=2), "--name", "run"])
+    assert capsys.readouterr().out.count("The checkpoint lacks network.0.weight, which is trained") == 1
+
+
+def test_a_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> None:
+    fit.main([*options_of("Seldom"), "--model.nan", "true", "--name", "run"])
+    result, run = RunDirectory("run").read_result(), RunDirectory("run")
+    assert result.final["val/rmse"] == result.epochs[1]["val/rmse"]
+    assert run.best_checkpoint.is_file()
+    assert not result.failed
+
+
+def test_a_parameter_group_that_training_adds_is_named_on_a_resume(workspace: Path) -> None:
+    fit.main([*options_of("Thawing", epochs=2), "--name", "run"])
+    with pytest.raises(UserError, match=r"parameter groups: what training adds .* must be there again"):
+        fit.main(["--name", "run", "--resume", "--epochs", "3"])
+
+
+def test_a_run_stays_where_it_began_if_the_module_changes_the_folder(workspace: Path) -> None:
+    (workspace / "elsewhere").mkdir()
+    fit.main([*options_of("Elsewhere", epochs=1), "--name", "run"])
+    assert RunDirectory("run", workspace).read_result().epochs
+    assert not list((workspace / "elsewhere").iterdir())
+
+
+def test_a_class_for_a_parameter_of_any_type_is_not_called(workspace: Path) -> None:
+    """Nobody has said of what kind it must be."""
+    spec = '{"class_path": "tests.any_task.unlike.Elsewhere"}'
+    config = Config.parse([*options_of("Untyped"), f"--model.anything={spec}"])
+    module = config.make_module(config.make_data())
+    assert vars(module)["anything"]["class_path"] == "tests.any_task.unlike.Elsewhere"
