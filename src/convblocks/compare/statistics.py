@@ -104,22 +104,25 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], tests: int = 0) -> list[float]:
     """Adjust p-values so that the stated probability of an error holds for all of them together.
 
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    They may be the ones chosen from more ``tests``; the others then count as if their p were 1. S. Holm, "A simple
+    sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """
     values = np.asarray(p_values, dtype=float)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("a p-value lies between 0 and 1")
-    order = np.argsort(values)
+    order, factors = np.argsort(values), max(tests, len(values)) - np.arange(len(values))
     adjusted = np.empty(len(values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
     return [float(p) for p in adjusted]
 
 
 def least_p_unpaired(n: int, m: int) -> float:
     """The smallest p that the permutation test of n and m values can have."""
+    if min(n, m) > MANY:
+        return 0.0
     found = comb(n + m, n)
     if found > EXACT_DIVISIONS:
         return 1 / RANDOM_DIVISIONS
@@ -188,7 +191,7 @@ def _differences_of_means(values: Numbers, chosen: Mask) -> Numbers:
     """The differences of the means of divisions, and their squared standard errors; a single value adds none."""
     n = int(chosen[0].sum())
     terms = np.stack([values, values**2])
-    inside = terms @ chosen.T.astype(float)
+    inside = np.einsum("ij,kj->ik", terms, chosen.astype(float))  # as @ in one thread: several wait on a busy machine
     samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
     errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
     return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
