@@ -20,7 +20,7 @@ from optuna.trial import TrialState, create_trial
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
 from convblocks.figures.panels import evaluation_charts
-from convblocks.figures.style import DARK, LIGHT, WIDTH, render
+from convblocks.figures.style import DARK, LIGHT, WIDTH, render, themed
 from convblocks.search.figure import search_figure
 from convblocks.search.space import Space
 from lab.benchmarks.pages import read_raw_numbers
@@ -109,8 +109,8 @@ CASES = [
 @pytest.fixture(scope="module", params=CASES)
 def figure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figure]:
     name, theme = request.param
-    with chdir(tmp_path_factory.mktemp("figure")):
-        made = render(FIGURES[name], THEMES[theme])
+    with chdir(tmp_path_factory.mktemp("figure")), themed(THEMES[theme]):
+        made = render(FIGURES[name])
         made.canvas.draw()
         yield made
 
