@@ -69,6 +69,17 @@ def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[
     wait_until(lambda: not is_alive(process.pid))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_still_imports_ends_with_the_comparison(number: signal.Signals, workspace: Path) -> None:
+    with start_script("compare", *SHORT, "--arch", "mlp", "--seeds", "1", cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or imports_torch_to_fork_from(process.pid))
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert children
+    assert not psutil.wait_procs(children, timeout=2)[1]
+
+
 # Of a comparison in which much is left to do after the first epoch.
 LONG = ["--epochs", "3", "--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2"]
 LONG += ["--arch", "mlp", "--seeds", "2", "--jobs", "2"]
