@@ -98,7 +98,7 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
         return superiority(second, first).complement()
     values = np.concatenate([sample_of(sample, infinite=True) for sample in (first, second)])
     n, m = len(first), len(second)
-    effect, variance = _effects(values, np.arange(n)[np.newaxis])[:, 0].tolist()
+    effect, variance = _effects(values, np.arange(n, dtype=np.int32)[np.newaxis])[:, 0].tolist()
     probability = 0.5 + effect / (2 * n * m)
     variance /= (2 * n * m) ** 2 * max(n - 1, 1) * max(m - 1, 1)
     p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
