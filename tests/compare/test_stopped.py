@@ -14,7 +14,7 @@ from convblocks.compare import launch
 from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
 from tests.compare.test_compare import SHORT, rows_of, trial
-from tests.scripts import is_alive, run_script, start_script, wait_until
+from tests.scripts import is_alive, is_running, run_script, start_script, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +77,7 @@ def test_a_server_that_still_imports_ends_with_the_comparison(number: signal.Sig
         process.send_signal(number)
         process.communicate(timeout=60)
     assert children
-    assert not psutil.wait_procs(children, timeout=2)[1]
+    wait_until(lambda: not any(map(is_running, children)), seconds=2)
 
 
 # Of a comparison in which much is left to do after the first epoch.

@@ -15,6 +15,7 @@ from convblocks.errors import UserError
 from lab.benchmarks.harness import Turns, in_turns
 from lab.benchmarks.rows import Row
 from tests.conftest import REPOSITORY
+from tests.scripts import is_running, wait_until
 
 # The server from which processes are forked imports torch and Lightning first.
 pytestmark = pytest.mark.slow
@@ -92,7 +93,7 @@ def test_processes_end_with_a_benchmark_that_is_killed() -> None:
         assert benchmark.stdout is not None
         process = psutil.Process(int(benchmark.stdout.readline()))
         benchmark.terminate()
-    assert not psutil.wait_procs([process], timeout=2)[1]
+    wait_until(lambda: not is_running(process), seconds=2)
 
 
 def test_two_ranks_are_one_group_of_which_the_first_reports() -> None:
