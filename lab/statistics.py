@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.statistics import BLOCK, SIGNIFICANCE, TOLERANCE, Mask, Numbers, divisions, sample_of
+from convblocks.compare.statistics import BLOCK, SIGNIFICANCE, TOLERANCE, Numbers, divisions, sample_of
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 
 # Beyond this number of pairs, random signs are drawn.
@@ -17,6 +17,8 @@ EXACT_PAIRS = 16
 RANDOM_SIGNS = 2**16
 
 BOOTSTRAP_RESAMPLES = 2000
+
+Mask = NDArray[np.bool_]
 
 
 def exact_permutation_test(
@@ -91,6 +93,14 @@ def sums(values: Numbers, chosen: Mask) -> Numbers:
     return np.concatenate([values @ chosen[start : start + BLOCK].T.astype(float) for start in blocks], axis=1)
 
 
+def divided(n: int, m: int) -> Mask:
+    """Which of n + m values are the first sample, of shape (divisions, n + m); in the first row the first n."""
+    chosen = divisions(n, m)
+    mask = np.zeros((len(chosen), n + m), dtype=bool)
+    np.put_along_axis(mask, chosen, True, axis=1)
+    return mask
+
+
 @lru_cache(maxsize=4)
 def flips(n: int) -> Mask:
     """Which of n differences change their sign, of shape (permutations, n); in the first none does."""
@@ -157,7 +167,7 @@ class _Divided:
         n, m = len(one), len(other)
         values, moved = np.concatenate([one, other]), np.repeat([1.0, 0.0], [n, m])
         terms = np.stack([values, moved, values**2, values * moved])
-        inside = sums(terms, divisions(n, m))
+        inside = sums(terms, divided(n, m))
         samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, m)
         differences = inside[:2] / n - samples[1][0][:2] / m
         variances = sum(_squared_errors(own, size) for own, size in samples)

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from tests.forked_python import REPOSITORY, python_path, run_python, server, standard_path
 from tests.quick_python import quick_python
@@ -190,6 +193,13 @@ def is_alive(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process has not ended, even if nobody has asked for its status."""
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _empty_file() -> "_TemporaryFileWrapper[str]":

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.managers import SyncManager
 from statistics import median
 from threading import Barrier, BrokenBarrierError
 from typing import Any, Literal, NamedTuple
@@ -24,7 +25,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.command_line import Parser
-from convblocks.compare.forked import context
+from convblocks.compare.forked import context, die_with_parent
 from convblocks.console import answer, command_words, echo, echo_command, end
 from convblocks.errors import UserError
 from convblocks.figures.tables import Table, to_console
@@ -214,7 +215,9 @@ def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[
 def images_per_second(arch: str, setting: Setting, steps: int) -> float:
     """Train in fresh processes, as many as there are jobs, which begin together; the pace of the slowest of them."""
     forks = context(__name__)
-    with forks.Manager() as manager, ProcessPoolExecutor(setting.jobs, mp_context=forks) as pool:
+    manager = SyncManager(ctx=forks)
+    manager.start(die_with_parent)
+    with manager, ProcessPoolExecutor(setting.jobs, forks, die_with_parent) as pool:
         start = manager.Barrier(setting.jobs)
         jobs = [pool.submit(_train, arch, setting, steps, start) for _ in range(setting.jobs)]
         errors = [error for job in jobs if (error := job.exception()) and not isinstance(error, BrokenBarrierError)]

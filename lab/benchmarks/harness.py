@@ -18,7 +18,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from convblocks.command_line import Parser
-from convblocks.compare.forked import context
+from convblocks.compare.forked import context, die_with_parent
 from convblocks.errors import UserError
 from convblocks.run.directory import LOGS
 from lab import NETWORKS
@@ -108,6 +108,7 @@ def _take_turns(
     arguments: Sequence[object],
     connection: Connection,
 ) -> None:
+    die_with_parent()
     os.environ |= {name: str(value) for name, value in environment.items()}
     os.chdir(folder)
     discard_output(as_terminal=not environment)
@@ -121,7 +122,7 @@ def _take_turns(
 
 def in_fresh_process(threads: int, function: Callable[..., T], *arguments: object) -> T:
     """Call a function in a new process that has done its imports, in an empty folder, with its output thrown away."""
-    with ProcessPoolExecutor(1, mp_context=context(function.__module__)) as pool:
+    with ProcessPoolExecutor(1, context(function.__module__), die_with_parent) as pool:
         return pool.submit(_call, threads, function, arguments).result()
 
 

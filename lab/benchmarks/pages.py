@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from convblocks.console import echo
 from convblocks.errors import UserError
-from convblocks.figures.style import DARK, render
+from convblocks.figures.style import DARK, save
 from convblocks.figures.tables import Table, to_console, to_markdown
 from convblocks.files import write
 from convblocks.run.progress import terminal
@@ -115,8 +115,8 @@ def read_raw_numbers(folder: Path, name: str, kind: type[Results]) -> Results:
 
 def save_in_both_themes(draw: Callable[[], Figure], path: Path) -> None:
     """Write ``name.png`` and, in the dark theme, ``name-dark.png``."""
-    render(draw).savefig(path)
-    render(draw, DARK).savefig(path.with_stem(f"{path.stem}-dark"))
+    save(draw, path)
+    save(draw, path.with_stem(f"{path.stem}-dark"), DARK)
 
 
 def picture(path: str, description: str) -> str:

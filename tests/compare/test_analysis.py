@@ -78,3 +78,18 @@ def test_intervals_do_not_leave_the_range_of_their_metric() -> None:
     rewards = summarise([replace(run, final={"test/iou": value}) for run, value in zip(runs, (-1, 3), strict=False)])
     assert rewards.score
     assert rewards.score.low < -1
+
+
+def test_of_many_networks_the_best_and_the_first_are_compared() -> None:
+    """With p corrected for the pairs of all of them."""
+    runs = [
+        short(f"n{arm}", seed, accuracy=0.9 + 0.001 * arm + 0.0001 * seed) for arm in range(20) for seed in range(4)
+    ]
+    found = compare(runs)
+    assert found.compared == ("n0", *(f"n{arm}" for arm in range(10, 20)))
+    assert (len(found.arms), len(found.differences), found.pairs) == (20, 55, 190)
+    least = 2 / 70
+    assert all(pair.adjusted_trained == min(1, 190 * least) for pair in found.differences)
+    assert [bool(arm.against) for arm in found.arms] == [False] * 10 + [True] * 10
+    sentence = "Of 20 networks 11 are drawn and compared, the best and n0; p is corrected for all 190 pairs."
+    assert sentence in report_of(analyse(runs)).sentences

@@ -123,6 +123,19 @@ def test_without_a_cluster_it_says_how_to_start_one(
             compare.main([*SHORT, *ON_RAY])
 
 
+def test_a_cluster_that_refuses_is_not_told_to_be_missing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("ray")
+    import ray
+
+    def refuse(**options: object) -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at head")  # Ray's words for a wrong token
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "head")
+    with pytest.raises(UserError, match=r"cannot use the Ray cluster at RAY_ADDRESS=head .*: has it another version"):
+        compare.main([*SHORT, *ON_RAY, "--arch", "mlp", "--seeds", "1"])
+
+
 def test_without_ray_it_says_what_to_install(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "convblocks.compare.on_ray", raising=False)

@@ -177,6 +177,7 @@ def test_least_p_unpaired_is_that_of_samples_apart(sizes: tuple[int, int]) -> No
 def test_holms_correction_is_statsmodels(values: list[float]) -> None:
     assert statistics.holm(values) == pytest.approx(multipletests(values, method="holm")[1])
     assert statistics.holm([]) == []
+    assert statistics.holm(values, len(values) + 2) == pytest.approx(statistics.holm([*values, 1, 1])[: len(values)])
 
 
 VALUES = [0.1, 0.3, 0.2]

@@ -14,7 +14,7 @@ from convblocks.compare import launch
 from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
 from tests.compare.test_compare import SHORT, rows_of, trial
-from tests.scripts import is_alive, run_script, start_script, wait_until
+from tests.scripts import is_alive, is_running, run_script, start_script, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +67,17 @@ def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (130, "compare.py: stopped: the same command carries on\n")
     wait_until(lambda: not is_alive(process.pid))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_that_still_imports_ends_with_the_comparison(number: signal.Signals, workspace: Path) -> None:
+    with start_script("compare", *SHORT, "--arch", "mlp", "--seeds", "1", cwd=workspace) as process:
+        wait_until(lambda: process.poll() is not None or imports_torch_to_fork_from(process.pid))
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    assert children
+    wait_until(lambda: not any(map(is_running, children)), seconds=2)
 
 
 # Of a comparison in which much is left to do after the first epoch.

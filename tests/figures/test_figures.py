@@ -5,10 +5,12 @@ from contextlib import chdir
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
@@ -19,8 +21,9 @@ from optuna.trial import TrialState, create_trial
 
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.data.images import MNIST
+from convblocks.figures.page import Chart, charts
 from convblocks.figures.panels import evaluation_charts
-from convblocks.figures.style import DARK, LIGHT, WIDTH, render
+from convblocks.figures.style import DARK, LIGHT, WIDTH, render, save, themed
 from convblocks.search.figure import search_figure
 from convblocks.search.space import Space
 from lab.benchmarks.pages import read_raw_numbers
@@ -109,8 +112,8 @@ CASES = [
 @pytest.fixture(scope="module", params=CASES)
 def figure(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Figure]:
     name, theme = request.param
-    with chdir(tmp_path_factory.mktemp("figure")):
-        made = render(FIGURES[name], THEMES[theme])
+    with chdir(tmp_path_factory.mktemp("figure")), themed(THEMES[theme]):
+        made = render(FIGURES[name])
         made.canvas.draw()
         yield made
 
@@ -164,3 +167,17 @@ def test_bars_begin_at_0_on_no_log_axis_and_epochs_and_trials_are_whole(figure: 
         if axes.get_xlabel() in ("epoch", "trial"):
             assert [place for place in places(axes.xaxis) if not place.is_integer()] == []
             assert places(axes.xaxis)
+
+
+def test_a_figure_needs_neither_latex_nor_every_letter(tmp_path: Path) -> None:
+    """A matplotlibrc may ask for LaTeX; what is missing is no warning, which would be an error here."""
+
+    def draw() -> Figure:
+        figure = Figure()
+        figure.subplots().set_title("a_b \u65e5\u672c")
+        return figure
+
+    with rc_context({"text.usetex": True}):
+        save(draw, tmp_path / "figure.png")
+        assert "a_b \u65e5\u672c" in charts([Chart(draw, "caption")])
+    assert (tmp_path / "figure.png").is_file()

@@ -103,6 +103,8 @@ def test_a_search_keeps_its_choices_behind_optunas_proxy_and_says_when_that_is_g
         ("--storage=sqlite:////nowhere/s.db", "--storage: .*unable to open database file"),
         ("--storage=sqlite:///lightning_logs/s/other.db", "--storage: .*file is not a database"),
         ("--storage=postgresql+psycopg://me:{}@nowhere.invalid/s", "--storage: "),
+        ("--storage=grpc://me:{}@here:port", "--storage: give grpc://HOST:PORT, or a database's URL"),
+        ("--storage=sqlite:////nowhere/s.db?passwd={}", "--storage: .*unable to open database file"),
         ("--storages=postgresql://me:{}@here/s", "unrecognized arguments: --storages"),
         ("postgresql://me:{}@here/s", "unrecognized arguments: postgresql"),
     ],

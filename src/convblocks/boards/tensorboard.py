@@ -89,10 +89,11 @@ def write_evaluation(
     """Write the figures of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
     # Imports matplotlib, which is slow and which only finished runs need.
     from convblocks.figures.panels import calibration_error, evaluation_charts
-    from convblocks.figures.style import render
+    from convblocks.figures.style import render, themed
 
     for name, chart in evaluation_charts(evaluation, images).items():
-        writer.add_figure(f"{VISUALS}/{name}", render(chart.draw), step)
+        with themed():
+            writer.add_figure(f"{VISUALS}/{name}", render(chart.draw), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
     writer.add_custom_scalars(LAYOUT)
     # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.

@@ -16,6 +16,9 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, RunResult
 
+# Of more networks so many, the best, are compared with each other and the first one: pairs grow with the square.
+MOST_COMPARED = 10
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -72,11 +75,20 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks against each other, each at one setting, on the same data; the first of them is the baseline."""
+    """Networks against each other, each at one setting, on the same data; the first of them is the baseline.
+
+    ``differences`` are those of the networks that are ``compared``: all, or the best and the first one.
+    """
 
     arms: tuple[Summary, ...]
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
+    compared: tuple[str, ...]
+
+    @property
+    def pairs(self) -> int:
+        """The number of all pairs, for which p-values are corrected."""
+        return math.comb(len(self.arms), 2)
 
 
 @dataclass(frozen=True)
@@ -107,16 +119,25 @@ def compare(results: Sequence[RunResult]) -> Comparison:
     """
     known, found = list(ARCHITECTURES), by_arch(results)
     archs = sorted(found, key=lambda arch: known.index(arch) if arch in known else len(known))
-    pairs = [difference(found[first], found[second]) for first, second in combinations(reversed(archs), 2)]
-    of_all = holm([pair.all_runs.p for pair in pairs])
-    of_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
+    arms = [summarise(found[arch]) for arch in archs]
+    best = {archs[0], *best_first(arms, results[0].judge.sign)[:MOST_COMPARED]}
+    compared = [arch for arch in archs if arch in best or len(archs) <= MOST_COMPARED]
+    pairs = [difference(found[first], found[second]) for first, second in combinations(reversed(compared), 2)]
+    of_all = holm([pair.all_runs.p for pair in pairs], math.comb(len(archs), 2))
+    of_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs], math.comb(len(archs), 2))
     differences = [
         replace(pair, adjusted_all=p_all, adjusted_trained=p_trained)
         for pair, p_all, p_trained in zip(pairs, of_all, of_trained, strict=True)
     ]
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
-    arms = [replace(summarise(found[arch]), against=against.get(arch)) for arch in archs]
-    return Comparison(tuple(arms), tuple(differences), tuple(results))
+    arms = [replace(arm, against=against.get(arm.arch)) for arm in arms]
+    return Comparison(tuple(arms), tuple(differences), tuple(results), tuple(compared))
+
+
+def best_first(arms: Iterable[Summary], sign: int) -> list[str]:
+    """The networks of which runs trained, the best mean of these first."""
+    means = {arm.arch: arm.score.value for arm in arms if arm.score}
+    return sorted(means, key=lambda arch: -sign * means[arch])
 
 
 def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:

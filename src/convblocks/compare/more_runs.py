@@ -39,8 +39,7 @@ def _needed(comparison: Comparison, step: Difference) -> int:
     """The runs of each, of which some will not train, that make a difference certain; 0 if no number would do."""
     trained = by_arch(run for run in comparison.results if not run.failed)
     first, second = ([run.score for run in trained[arch]] for arch in (step.first, step.second))
-    tests = len(comparison.differences)
-    least, found = runs_that_decide(tests), runs_needed(first, second, tests)
+    least, found = runs_that_decide(comparison.pairs), runs_needed(first, second, comparison.pairs)
     if found is None and min(step.trained_runs) >= least:
         return 0
     shares = (count / runs for count, runs in zip(step.trained_runs, step.runs, strict=True))

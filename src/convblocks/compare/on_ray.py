@@ -19,6 +19,9 @@ if find_spec("ray") is None:
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+# A part of Ray's message where something answers, but not as a cluster of ours.
+REFUSED = "Failed to connect to Ray cluster"
+
 # Seconds to wait for the cluster, and for a stopped trial to save its state.
 CONNECT_SECONDS = 5
 STOP_SECONDS = 30
@@ -30,7 +33,7 @@ def connect(options: Overrides) -> tuple[Start, int]:
     A trial takes ``--threads`` CPUs, and one GPU where the cluster has some and the trial may use them.
 
     Raises:
-        UserError: there is no cluster, or none of its nodes has so many CPUs.
+        UserError: there is no cluster, it refuses us, or none of its nodes has so many CPUs.
     """
     address = os.environ.get("RAY_ADDRESS") or "auto"
     host, _, port = address.rpartition(":")
@@ -38,10 +41,14 @@ def connect(options: Overrides) -> tuple[Start, int]:
         if host.count(":") == 0 and port.isdigit():  # Ray itself tries for minutes
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, RayError) as error:
         where = "on this machine" if address == "auto" else f"at RAY_ADDRESS={address}"
         hint = "start one with ray start --head, and on each other node ray start --address HOST:6379"
-        raise UserError(f"there is no Ray cluster {where}: {hint}") from error
+        reason = " ".join(str(error).split())
+        if isinstance(error, OSError | ValueError) and REFUSED not in reason:
+            raise UserError(f"there is no Ray cluster {where}: {hint}") from error
+        hint = "has it another version, or another token than RAY_AUTH_TOKEN?"
+        raise UserError(f"cannot use the Ray cluster {where} ({reason}): {hint}") from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     given = dict(options)
     needs = {"CPU": int(given["threads"])}

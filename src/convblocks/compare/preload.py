@@ -7,6 +7,7 @@ import signal
 from importlib import import_module
 
 from convblocks import wings
+from convblocks.compare import watch
 from convblocks.run import fit  # noqa: F401
 from convblocks.run.parser import parser
 from convblocks.run.provenance import packages
@@ -21,6 +22,9 @@ gc.freeze()  # a forked process copies the memory that it writes to, and the col
 # The server ends at once: nanobind, of which triton is made, would take frozen objects for leaks.
 server = os.getpid()
 atexit.register(lambda: os._exit(0) if os.getpid() == server else None)
+
+watch.imports_are_done.set()
+watch.thread.join()  # forked processes have no thread of another
 
 # From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.
 handler = signal.signal(signal.SIGINT, signal.SIG_IGN)

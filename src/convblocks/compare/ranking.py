@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from convblocks.compare.analysis import Comparison, Difference
+from convblocks.compare.analysis import Comparison, Difference, best_first
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.wording import name_of, sentence
 from convblocks.figures.estimates import Estimate
@@ -14,7 +14,7 @@ def ranking(comparison: Comparison) -> list[str]:
     collapses = [
         f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
         for arm in comparison.arms
-        if arm.collapsed
+        if arm.collapsed and arm.arch in comparison.compared
     ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
@@ -41,8 +41,7 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the next one."""
-    means = {arm.arch: arm.score.value for arm in comparison.arms if arm.score}
-    order = sorted(means, key=lambda arch: -comparison.results[0].judge.sign * means[arch])[:3]
+    order = best_first(comparison.arms, comparison.results[0].judge.sign)[:3]
     both = {(way.first, way.second): way for pair in comparison.differences for way in (pair, pair.turned())}
     return [both[pair] for pair in pairwise(order)]
 

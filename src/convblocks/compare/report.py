@@ -7,6 +7,7 @@ from convblocks.compare.analysis import Analysis, Comparison, edges, summarise
 from convblocks.compare.figure import comparison_figure, sweep_figure
 from convblocks.compare.ranking import ranking
 from convblocks.compare.tables import as_row, differences_table, origin_tables, results_table
+from convblocks.compare.wording import name_of
 from convblocks.figures.grouping import grouped
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
@@ -32,13 +33,14 @@ def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str 
         tables.append(differences_table(main))
     draw, when = (sweep_figure, "At each setting") if swept else (comparison_figure, "By epoch, and at the end")
     runs = (*results, *analysis.confirmed)
+    drawn = [run for run in results if swept or main is None or run.arch in main.compared]
     return Report(
         name="comparison",
         tables=tables[:1],
         sentences=[*conclusions(analysis), *filter(None, more[:1])],
         command=more[1],
         details=[*tables[1:], *origin_tables(runs)],
-        figures={"": Chart(partial(draw, results), f"{when}: every run, and the means of those that trained")},
+        figures={"": Chart(partial(draw, drawn), f"{when}: every run, and the means of those that trained")},
         runs=[as_row(run) for run in runs],
         repeat=repeat,
     )
@@ -52,10 +54,19 @@ def conclusions(analysis: Analysis) -> list[str]:
     found, machines = edges(analysis), sorted({run.provenance.machine for run in analysis.results})
     return [
         *ranking(analysis.main),
+        *those_compared(analysis.main),
         *([f"Extend the grid: the best value lies at its edge for {', '.join(found)}."] if found else []),
         *test_set_note(analysis.main),
         *([f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []),
     ]
+
+
+def those_compared(comparison: Comparison) -> list[str]:
+    """Which networks are compared, of many."""
+    if (count := len(comparison.arms)) == (fewer := len(comparison.compared)):
+        return []
+    these = f"{fewer} are drawn and compared, the best and {name_of(comparison.compared[0])}"
+    return [f"Of {count:,} networks {these}; p is corrected for all {comparison.pairs:,} pairs."]
 
 
 def test_set_note(comparison: Comparison) -> list[str]:

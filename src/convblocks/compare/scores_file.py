@@ -2,8 +2,9 @@
 
 import csv
 from collections.abc import Sequence
-from math import isfinite
+from math import isnan, nan
 from pathlib import Path
+from typing import Any
 
 from convblocks.command_line import Parser
 from convblocks.compare.analysis import analyse
@@ -17,6 +18,9 @@ from convblocks.run.result import EPOCHS, Provenance, RunResult
 # Of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
 EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
+
+# A score beyond it is that of a run that diverged: its square would be none.
+LARGEST = 1e100
 
 
 def report_on_file(arguments: Sequence[str]) -> None:
@@ -40,14 +44,15 @@ def report_on_file(arguments: Sequence[str]) -> None:
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """The runs in a CSV file with the columns ``arm``, ``seed`` and the one that the judge names.
 
-    A score that is empty, infinite or nan is that of a run that diverged.
+    A score that is empty, infinite, nan or beyond ``LARGEST`` is that of a run that diverged.
 
     Raises:
-        UserError: the file cannot be read, lacks a column or any line, or has a run twice.
+        UserError: the file cannot be read, lacks a column, a cell or any line, or has a run twice.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            runs = [(row["arm"], int(row["seed"]), float(row[judge.metric] or "nan")) for row in csv.DictReader(file)]
+            rows = csv.DictReader(file)
+            runs = [(row["arm"], int(row["seed"]), score_of(row[judge.metric])) for row in map(whole, rows)]
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         problem = f"no column {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
@@ -55,6 +60,20 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     if not runs or len({run[:2] for run in runs}) < len(runs):
         raise UserError(f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}")
     return [
-        RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, not isfinite(score), UNKNOWN)
+        RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, isnan(score), UNKNOWN)
         for arm, seed, score in runs
     ]
+
+
+def score_of(cell: str) -> float:
+    """The score in a cell, nan of a run that diverged."""
+    score = float(cell or "nan")
+    return score if abs(score) < LARGEST else nan
+
+
+def whole(row: dict[str | Any, str | Any]) -> dict[str, str]:
+    """A line that has a cell for each column; a ValueError if it is another one."""
+    if None in row or None in row.values():
+        cells = [cell for cell in row.values() if isinstance(cell, str)]
+        raise ValueError(f"the line {','.join(cells)} has {'more' if None in row else 'fewer'} cells than the heading")
+    return row

@@ -29,7 +29,7 @@ MANY = 50
 # Divisions that are drawn or summed at a time: the memory of a large comparison stays small.
 BLOCK = 4096
 
-Mask = NDArray[np.bool_]
+Places = NDArray[np.int32]
 Numbers = NDArray[np.float64]
 
 
@@ -61,6 +61,8 @@ def permutation_test(first: Sequence[float], second: Sequence[float], unit: Unit
     The interval is Welch's, and infinite if no values of this number could be significant. Near 5 % the two may
     disagree, since the interval assumes normal values: then p decides.
     """
+    if len(first) > len(second):
+        return -permutation_test(second, first, unit)
     one, other = sample_of(first), sample_of(second)
     n, m = len(one), len(other)
     difference = float(one.mean() - other.mean())
@@ -92,9 +94,11 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     these alone decide. From few values the share is underestimated, and with P at 0 or 1 undefined, so it is shrunk
     towards 1 as if by two more values: our choice, by simulation (test_superiority.py).
     """
+    if len(first) > len(second):
+        return superiority(second, first).complement()
     values = np.concatenate([sample_of(sample, infinite=True) for sample in (first, second)])
     n, m = len(first), len(second)
-    effect, variance = _effects(values, np.arange(n + m)[np.newaxis] < n)[:, 0].tolist()
+    effect, variance = _effects(values, np.arange(n, dtype=np.int32)[np.newaxis])[:, 0].tolist()
     probability = 0.5 + effect / (2 * n * m)
     variance /= (2 * n * m) ** 2 * max(n - 1, 1) * max(m - 1, 1)
     p = _p(partial(_effects, values), n, m, probability - 0.5, variance**0.5, inf)
@@ -104,22 +108,25 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], tests: int = 0) -> list[float]:
     """Adjust p-values so that the stated probability of an error holds for all of them together.
 
-    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    They may be the ones chosen from more ``tests``; the others then count as if their p were 1. S. Holm, "A simple
+    sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """
     values = np.asarray(p_values, dtype=float)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("a p-value lies between 0 and 1")
-    order = np.argsort(values)
+    order, factors = np.argsort(values), max(tests, len(values)) - np.arange(len(values))
     adjusted = np.empty(len(values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
     return [float(p) for p in adjusted]
 
 
 def least_p_unpaired(n: int, m: int) -> float:
     """The smallest p that the permutation test of n and m values can have."""
+    if min(n, m) > MANY:
+        return 0.0
     found = comb(n + m, n)
     if found > EXACT_DIVISIONS:
         return 1 / RANDOM_DIVISIONS
@@ -154,22 +161,24 @@ def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
 
 
 @lru_cache(maxsize=4)
-def divisions(n: int, m: int) -> Mask:
-    """Which of n + m values belong to the first sample, of shape (divisions, n + m); in the first row the first n."""
+def divisions(n: int, m: int) -> Places:
+    """Which of n + m values are the first sample, of shape (divisions, n); in the first row the first n."""
     found = comb(n + m, n)
     if found <= EXACT_DIVISIONS:
-        chosen = np.fromiter(chain.from_iterable(combinations(range(n + m), n)), dtype=int, count=found * n)
-    else:
-        rng, places = np.random.default_rng(0), np.tile(np.arange(n + m), (BLOCK, 1))
-        drawn = [rng.permuted(places, axis=1)[:, :n] for _ in range(RANDOM_DIVISIONS // BLOCK)]
-        drawn[0][0] = np.arange(n)
-        chosen = np.concatenate(drawn)
-    mask = np.zeros((chosen.size // n, n + m), dtype=bool)
-    np.put_along_axis(mask, chosen.reshape(-1, n), True, axis=1)
-    return mask
+        places = chain.from_iterable(combinations(range(n + m), n))
+        return np.fromiter(places, dtype=np.int32, count=found * n).reshape(found, n)
+    rng, chosen = np.random.default_rng(0), np.empty((RANDOM_DIVISIONS, n), dtype=np.int32)
+    for place in range(n):  # R. W. Floyd's: of one more value each time, and where that is taken the new one
+        drawn = rng.integers(m + place + 1, size=RANDOM_DIVISIONS)
+        is_taken = (chosen[:, :place] == drawn[:, np.newaxis]).any(axis=1)
+        chosen[:, place] = np.where(is_taken, m + place, drawn)
+    chosen[0] = np.arange(n)
+    return chosen
 
 
-def _p(statistic: Callable[[Mask], Numbers], n: int, m: int, difference: float, error: float, freedom: float) -> float:
+def _p(
+    statistic: Callable[[Places], Numbers], n: int, m: int, difference: float, error: float, freedom: float
+) -> float:
     """The share of divisions that are as extreme as the observed one; those without variance are the most extreme.
 
     ``statistic`` gives the effects of divisions and the squared standard errors, of shape (2, divisions). Of many
@@ -184,32 +193,35 @@ def _p(statistic: Callable[[Mask], Numbers], n: int, m: int, difference: float, 
     return float(np.mean(effects**2 * variances[0] - effects[0] ** 2 * variances >= -TOLERANCE))
 
 
-def _differences_of_means(values: Numbers, chosen: Mask) -> Numbers:
+def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
     """The differences of the means of divisions, and their squared standard errors; a single value adds none."""
-    n = int(chosen[0].sum())
+    n = chosen.shape[1]
     terms = np.stack([values, values**2])
-    inside = terms @ chosen.T.astype(float)
+    inside = terms[:, chosen].sum(axis=2)
     samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
     errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
     return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
 
 
-def _effects(values: Numbers, chosen: Mask) -> Numbers:
+def _effects(values: Numbers, chosen: Places) -> Numbers:
     """For each division P - 1/2, times 2 n m, and its variance, times (2 n m)^2 (n - 1) (m - 1).
 
     So they are whole, and ties are found. The variance is that of the placements, each the share of the other sample
     that a value exceeds or, in the second one, is exceeded by; a sample of one value has none.
     """
-    n = int(chosen[0].sum())
-    m = len(values) - n
-    order = np.argsort(values)
-    first, ordered = chosen[:, order].astype(float), values[order]
-    below, not_above = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))
-    counts = np.zeros((len(chosen), n + m + 1))
-    np.cumsum(first, axis=1, out=counts[:, 1:])  # of the first sample, among the lowest values
-    doubled = counts[:, below] + counts[:, not_above]
-    placements = np.where(first, below + not_above - doubled, 2 * n - doubled)
-    squares = placements**2
-    total, own = (np.einsum("ij,ij->i", first, found) for found in (placements, squares))
-    others = squares.sum(axis=1) - own
+    n = chosen.shape[1]
+    m, ordered = len(values) - n, np.sort(values)
+    # The first sample in ascending order: how many of all values are below each, and how many are not above it.
+    below = np.sort(np.searchsorted(ordered, values)[chosen], axis=1)
+    not_above = np.searchsorted(ordered, ordered, "right")[below]
+    # How many of the first sample are below each, and how many are not above it.
+    place, differs = np.arange(n), below[:, 1:] != below[:, :-1]
+    lower, upper = np.zeros_like(below), np.full_like(below, n)
+    np.maximum.accumulate(differs * place[1:], axis=1, out=lower[:, 1:])
+    upper[:, :-1] = np.minimum.accumulate(np.where(differs, place[1:], n)[:, ::-1], axis=1)[:, ::-1]
+    placements = below + not_above - lower - upper
+    # The squares of the second sample's, from those that the first sample's values would have there.
+    squares = 4 * (n - upper) * (below + not_above) + (upper - lower) * (3 * below + not_above)
+    squares -= (2 * n - lower - upper) ** 2
+    total, own, others = (found.sum(axis=1).astype(float) for found in (placements, placements**2, squares))
     return np.stack([total - n * m, max(m - 1, 1) * (n * own - total**2) + max(n - 1, 1) * (m * others - total**2)])

@@ -7,10 +7,9 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from convblocks.figures.style import DARK, LIGHT, WIDTH, Theme, render
+from convblocks.figures.style import DARK, LIGHT, WIDTH, Theme, render, themed
 from convblocks.figures.tables import as_html
 
 # Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
@@ -48,7 +47,7 @@ def charts(drawn: Sequence[Chart]) -> str:
 
 
 def _figure(chart: Chart) -> str:
-    with rc_context(SVG):
+    with themed(LIGHT | SVG):
         figure, file = render(chart.draw), StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), as_html(chart.caption)  # figures share these ids

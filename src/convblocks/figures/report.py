@@ -9,7 +9,7 @@ from filelock import FileLock
 
 from convblocks.console import command_words, echo, echo_command
 from convblocks.figures.page import Chart, charts, page
-from convblocks.figures.style import render
+from convblocks.figures.style import save
 from convblocks.figures.tables import Table, as_html, section, to_console, to_html, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
@@ -88,7 +88,7 @@ def publish(report: Report, directory: RunDirectory) -> None:
         for suffix, text in files.items():
             write(path.with_suffix(suffix), text)
         for end, chart in report.figures.items():
-            render(chart.draw).savefig(directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
+            save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
     echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:

@@ -1,7 +1,10 @@
 """The style of all figures: light and dark, readable in grey and at the 700 pixels that a page may leave them."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -44,6 +47,7 @@ def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -
         "axes.titlelocation": "left",
         "legend.frameon": False,
         "text.parse_math": False,  # names of networks and classes are no formulas
+        "text.usetex": False,  # a matplotlibrc may ask for LaTeX, which takes such names for commands
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
@@ -58,12 +62,28 @@ LIGHT = _theme("#ffffff", ink="#1f2328", pale="#59636e", grid="#e4e8ec", colours
 DARK = _theme("#0d1117", ink="#f0f6fc", pale="#9198a1", grid="#2a313c", colours=COLOURS_ON_DARK)
 
 
-def render(draw: Callable[[], Figure], theme: Theme = LIGHT) -> Figure:
-    """The figure that ``draw`` makes, in the colours of a theme."""
-    with rc_context(theme):
-        figure = draw()
-        FigureCanvasAgg(figure)
-        return figure
+@contextmanager
+def themed(theme: Theme = LIGHT) -> Iterator[None]:
+    """Figures have the theme where they are made and where they are saved, since ticks are made late.
+
+    There are no warnings of letters that the font lacks: pages have their text as text.
+    """
+    with rc_context(theme), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def render(draw: Callable[[], Figure]) -> Figure:
+    """The figure that ``draw`` makes, with a canvas."""
+    figure = draw()
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(draw: Callable[[], Figure], path: Path, theme: Theme = LIGHT) -> None:
+    """Save the figure that ``draw`` makes, in the colours of a theme."""
+    with themed(theme):
+        render(draw).savefig(path)
 
 
 class Style(NamedTuple):

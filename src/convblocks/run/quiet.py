@@ -11,6 +11,7 @@ NOT_HERE = (
     r"`?\.fit\(ckpt_path=(None|\"last\")\)`? (was called|is set)",  # of OnExceptionCheckpoint, in new runs
     "The `srun` command is available on your system but is not used",  # a machine with Slurm may be used without it
     "The number of training batches .* is smaller than the logging interval",
+    ".set_vital. is deprecated",  # by torch, which torchdata calls
 )
 
 _show_error = threading.excepthook

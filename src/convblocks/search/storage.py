@@ -17,7 +17,7 @@ from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SAWarning, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from convblocks.console import print_error
@@ -92,19 +92,22 @@ def connect(url: str) -> BaseStorage:
     """A database, by its URL as SQLAlchemy takes it, or ``grpc://HOST:PORT`` of Optuna's proxy.
 
     Raises:
-        UserError: a driver is missing, or the proxy does not answer.
+        UserError: it is no such URL, a driver is missing, or the proxy does not answer.
     """
     try:
         address = urlsplit(url)
-        if address.scheme != "grpc":
-            # Trials take minutes: an idle connection could be cut, and a server has not many for all processes.
-            return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            warnings.simplefilter("ignore", SAWarning)  # of words in the URL that a driver does without
+            if address.scheme != "grpc":
+                # Trials take minutes: an idle connection could be cut, and a server has not many for all processes.
+                return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
             proxy = GrpcStorageProxy(host=address.hostname or "localhost", port=address.port or 13000)
         proxy.wait_server_ready(CONNECT_SECONDS)
         return proxy
-    except (ImportError, ValueError, ConnectionError) as error:
+    except ValueError as error:  # whose message may quote a part of the password
+        raise UserError("--storage: give grpc://HOST:PORT, or a database's URL as SQLAlchemy takes it") from error
+    except (ImportError, ConnectionError) as error:
         raise UserError(f"--storage: {str(error.__cause__ or '') or error}") from error
 
 
@@ -127,4 +130,4 @@ def storage_errors() -> Iterator[None]:
 
 def without_password(text: str) -> str:
     """A text with *** for the passwords of the URLs in it: they must be in no output, file or log."""
-    return re.sub(r"(://[^:/@]*:).*@", r"\1***@", re.sub(r"(password=)[^&\s]*", r"\1***", text))
+    return re.sub(r"(://[^:/@]*:).*@", r"\1***@", re.sub(r"((?:password|passwd|pwd)=)[^&\s]*", r"\1***", text))

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,8 @@ from torch import distributed
 from convblocks.errors import UserError
 from lab.benchmarks.harness import Turns, in_turns
 from lab.benchmarks.rows import Row
+from tests.conftest import REPOSITORY
+from tests.scripts import is_running, wait_until
 
 # The server from which processes are forked imports torch and Lightning first.
 pytestmark = pytest.mark.slow
@@ -79,6 +83,17 @@ def test_processes_and_their_folder_are_gone_afterwards() -> None:
         assert folder.is_dir()
     assert not psutil.pid_exists(process)
     assert not folder.exists()
+
+
+def test_processes_end_with_a_benchmark_that_is_killed() -> None:
+    lines = ["from lab.benchmarks.harness import in_turns", "from tests.lab.benchmarks.test_harness import count"]
+    lines += ["with in_turns(1, count, 'a') as take_turn:", "    print(take_turn()[0].labels['process'], flush=True)"]
+    words = [sys.executable, "-c", "\n".join([*lines, "    input()"])]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as benchmark:
+        assert benchmark.stdout is not None
+        process = psutil.Process(int(benchmark.stdout.readline()))
+        benchmark.terminate()
+    wait_until(lambda: not is_running(process), seconds=2)
 
 
 def test_two_ranks_are_one_group_of_which_the_first_reports() -> None:

@@ -87,6 +87,18 @@ def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DE
     page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
 
 
+@pytest.mark.parametrize("missing", ["Worker", "DecompressionStream"])
+def test_a_page_that_cannot_be_shown_says_why(missing: str, page: PlayPage, folder: Path) -> None:
+    add, remove = (f"Page.{verb}ScriptToEvaluateOnNewDocument" for verb in ("add", "remove"))
+    script = page.window.execute_cdp_cmd(add, {"source": f"delete window.{missing};"})
+    page.window.get("about:blank")
+    page.window.get((folder / "index.html").as_uri())
+    page.until("!document.getElementById('failed').hidden && document.getElementById('main').hidden")
+    assert page.find("#failed").text.startswith("This page cannot be shown here: it needs a browser of 2023")
+    page.window.execute_cdp_cmd(remove, script)
+    page.complaints()
+
+
 def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("\u2212 ", "-").replace("\u2212", "-"))]
 
