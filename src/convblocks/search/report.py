@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
-from convblocks.compare.analysis import Comparison
+from convblocks.compare.analysis import Comparison, difference
 from convblocks.compare.options import VAL_SIZE
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
@@ -15,6 +15,7 @@ from convblocks.compare.trials import Trial, command_line
 from convblocks.compare.wording import settings_text
 from convblocks.console import command_words
 from convblocks.figures.estimates import p_text
+from convblocks.figures.grouping import by_arch
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
@@ -56,7 +57,8 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
     if not confirmed:
         unknown = "Whether it beats the default with fresh seeds is not known. This writes its config:"
         return [f"{seen}.", unknown], command_for(trial)
-    found = next(found for found in confirmed.differences if (found.first, found.second) == (trial.label, DEFAULT))
+    runs = by_arch(confirmed.results)
+    found = difference(runs[trial.label], runs[DEFAULT])
     (trained, default), means = found.trained_runs, found.trained
     fresh = "with fresh seeds it or the default never trained"
     if means:
