@@ -1,21 +1,22 @@
 """The state of a training process that Lightning's checkpoints lack: generators, loaders, gradients and sums."""
 
-import random
+import io
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import chain, islice
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
-from torch import distributed, nn
-from torchmetrics import Metric
+from torch import Tensor, distributed, nn
+from torchmetrics import Metric, MetricTracker
 from torchmetrics.utilities.data import dim_zero_max, dim_zero_min, dim_zero_sum
 
 from convblocks.model.distributed import world_size
+from convblocks.run.generators import generators_in, global_generators, restore, states_of
 
 # The state of one process, in tensors and plain values.
 State = dict[str, Any]
@@ -28,17 +29,28 @@ LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
 PLAIN = [one.name for one in fields(_Metadata) if one.name not in ("reduce_fx", "_sync")]
 
 
-def state_of_all(trainer: Trainer, within_epoch: bool) -> list[State]:
+def state_of_all(trainer: Trainer, within_epoch: bool, began: State) -> list[State]:
     """The state of every process; each must call this.
 
-    Random generators, those of the training loaders too, and within an epoch the sums over it, the position of the
-    loaders, and the gradients if the module itself steps its optimizers.
+    Random generators, metrics, buffers and data that no checkpoint holds, and within an epoch what is logged, the
+    position of the loaders, and the gradients if the module itself steps its optimizers.
+
+    Args:
+        trainer: Which trains.
+        within_epoch: Whether the epoch goes on.
+        began: The states of the generators when the loaders began to iterate.
     """
     module = trainer.lightning_module
-    own: State = {"generators": _generators(), "of_loaders": [one.get_state() for one in _of_loaders(trainer)]}
+    own: State = {
+        "generators": states_of(generators_of(trainer)),
+        "metrics": {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()},
+        "buffers": {name: _on_cpu(buffer) for name, buffer in _buffers(module).items()},
+        "data": [dataset.state_dict() for dataset in _stateful_data(trainer)],
+    }
     if within_epoch:
-        own |= _all_sums(trainer)
-        own["loaders"] = [one.state_dict() for one in loaders_of(trainer)] if keeps_position(trainer) else []
+        own |= {"logged": _all_logged(trainer), "began": began, "loaders": [], "fetched": []}
+        if not lost_position(trainer):
+            own |= {"loaders": [one.state_dict() for one in loaders_of(trainer)], "fetched": _fetched_ahead(trainer)}
         gradients = {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
         own["gradients"] = {} if module.automatic_optimization else {name: one.cpu() for name, one in gradients.items()}
     states = [own] * world_size()
@@ -47,42 +59,44 @@ def state_of_all(trainer: Trainer, within_epoch: bool) -> list[State]:
     return states
 
 
-def restore_generators(states: Sequence[State], rank: int) -> None:
+def restore_generators(trainer: Trainer, states: Sequence[State]) -> None:
     """Restore the random generators of a process; all have those of the first if the number of processes changed."""
-    state = _of_process(states, rank)["generators"]
-    torch.set_rng_state(state["torch"].clone())  # a copy, since torch 2.13 crashes with a view
-    random.setstate(state["python"])
-    numpy = state["numpy"]
-    np.random.set_state(
-        numpy | {"state": {"key": numpy["state"]["key"].numpy().astype(np.uint32), "pos": numpy["state"]["pos"]}}
-    )
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    restore(generators_of(trainer), _of_process(states, trainer.global_rank)["generators"])
 
 
 def restore_between_epochs(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore the generators of the training loaders, and let Lightning begin to iterate where it would otherwise.
+    """Restore metrics, buffers and data, and let Lightning start the epoch as it normally would.
 
     On a resume it does so before anything is restored.
     """
-    _restore_of_loaders(trainer, _of_process(states, trainer.global_rank))
+    _restore_values(trainer, states)
+    for dataset, state in zip(_stateful_data(trainer), _of_process(states, trainer.global_rank)["data"], strict=True):
+        dataset.load_state_dict(state)
     trainer.fit_loop._resuming_from_checkpoint = False
 
 
-def restore_within_epoch(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore sums, gradients and position, and begin to iterate there."""
+def restore_within_epoch(trainer: Trainer, states: Sequence[State]) -> State:
+    """Restore metrics, buffers, gradients and position, and begin to iterate there; returns ``began``."""
     module, own = trainer.lightning_module, _of_process(states, trainer.global_rank)
-    _restore_all_sums(trainer, states)
+    _restore_values(trainer, states)
+    _restore_logged(trainer, states)
     for name, gradient in own["gradients"].items():
         parameter = module.get_parameter(name)
         parameter.grad = gradient.to(parameter.device)
+    restore(generators_of(trainer), own["began"])  # the order of an epoch may be drawn again
     for loader, state in zip(loaders_of(trainer), own["loaders"], strict=True):
         _set_sampler_epoch(loader, trainer.current_epoch)  # Lightning does so after it has begun to iterate
         loader.load_state_dict(state)
-    fetcher = trainer.fit_loop._data_fetcher
-    assert fetcher is not None
+    fetcher: Any = trainer.fit_loop._data_fetcher
+    fetcher.prefetch_batches = 0  # the loaders' position is behind the batches that were fetched ahead
     iter(fetcher)  # what Lightning has begun may lack these states
-    _restore_of_loaders(trainer, own)
+    fetcher.prefetch_batches, fetcher.batches = 1, own["fetched"]
+    for loader in loaders_of(trainer):
+        iterator = getattr(loader, "_iterator", None)  # of torchdata, which goes to the position at the next batch
+        if isinstance(indices := getattr(iterator, "_sampler_iter", None), islice):
+            iterator._sampler_iter = chain(list(islice(indices, 1)), indices)
+    began: State = own["began"]
+    return began
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -98,96 +112,129 @@ def loaders_of(trainer: Trainer) -> list[Any]:
     return [] if combined is None else combined.flattened
 
 
-def keeps_position(trainer: Trainer) -> bool:
-    """Whether all training loaders can save and restore where they are: ours and torchdata's can, torch's cannot."""
-    return all(isinstance(loader, _Stateful) for loader in loaders_of(trainer))
+def generators_of(trainer: Trainer) -> State:
+    """The random generators of a process and of its training loaders, by their names."""
+    return global_generators() | generators_in(loaders_of(trainer), "loaders")
+
+
+def lost_position(trainer: Trainer) -> str:
+    """Why the position of the training loaders cannot be saved and restored; empty if it can.
+
+    Ours and torchdata's keep it, torch's do not.
+    """
+    if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
+        return "The training loader has no state_dict"
+    try:
+        content = io.BytesIO()
+        torch.save(_fetched_ahead(trainer), content)
+        torch.load(io.BytesIO(content.getvalue()), weights_only=True)
+    except Exception:  # pickles of any object raise many types
+        return "The training loader has no length, and its batches are more than tensors and plain values"
+    return ""
+
+
+def _fetched_ahead(trainer: Trainer) -> list[Any]:
+    """The batches that Lightning has fetched to notice the last one: of loaders without a length."""
+    return list(getattr(trainer.fit_loop._data_fetcher, "batches", ()))
 
 
 def _of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
 
 
-def _of_loaders(trainer: Trainer) -> list[torch.Generator]:
-    """The generators that the training loaders and their samplers have of their own."""
-    found: dict[int, torch.Generator] = {}
-    for loader in loaders_of(trainer):
-        batches = getattr(loader, "batch_sampler", None)
-        for owner in (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)):
-            if isinstance(generator := getattr(owner, "generator", None), torch.Generator):
-                found[id(generator)] = generator
-    return list(found.values())
+def _stateful_data(trainer: Trainer) -> list[Any]:
+    """The data sets of the training loaders that have a ``state_dict``."""
+    data = [getattr(loader, "dataset", None) for loader in loaders_of(trainer)]
+    return [dataset for dataset in data if isinstance(dataset, _Stateful)]
 
 
-def _restore_of_loaders(trainer: Trainer, own: State) -> None:
-    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=False):  # another layout has others
-        generator.set_state(state.clone())
-
-
-def _generators() -> State:
-    numpy: State = np.random.get_state(legacy=False)
-    key = torch.from_numpy(numpy["state"]["key"].astype(np.int64))  # checkpoints hold no arrays, messages no uint32
-    state: State = {
-        "torch": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": numpy | {"state": {"key": key, "pos": numpy["state"]["pos"]}},
-    }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
-
-
-def _all_sums(trainer: Trainer) -> State:
-    """The sums of this process."""
+def _all_logged(trainer: Trainer) -> State:
+    """What the module has logged in this epoch, as sums of this process."""
     logged = trainer.fit_loop.epoch_loop._results.items()
-    return {
-        "metrics": {name: _sums(one) for name, one in _metrics(trainer.lightning_module).items()},
-        "logged": {key: _sums(one) | _description(one) for key, one in logged if one.meta.sync.group is None},
-    }
+    return {key: _description(one) | {"sums": _sums(one)} for key, one in logged if one.meta.sync.group is None}
 
 
-def _restore_all_sums(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore the sums of this process from those of all.
+def _restore_values(trainer: Trainer, states: Sequence[State]) -> None:
+    """Restore metrics and buffers of this process from those of all.
 
-    If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing;
-    what is logged is then averaged over the rest of the epoch, since it may be synchronised otherwise.
+    If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing.
     """
     module, rank = trainer.lightning_module, trainer.global_rank
+    own = _of_process(states, rank)
+    for name, tracker in module.named_modules():
+        while isinstance(tracker, MetricTracker) and any(
+            f"{metric}.".startswith(f"{name}.{len(tracker)}.") for metric in own["metrics"]
+        ):
+            tracker.increment()
     for name, metric in _metrics(module).items():
         if all(name in one["metrics"] for one in states):
             _restore_sums(metric, _sums_of_process(metric, [one["metrics"][name] for one in states], rank))
+    for name, value in own["buffers"].items():
+        owner, _, attribute = name.rpartition(".")
+        buffers = module.get_submodule(owner)._buffers
+        if (buffer := buffers[attribute]) is None:
+            buffers[attribute] = value.to(module.device)
+        else:
+            buffer.data = value.to(buffer.device)  # others may share it
+
+
+def _restore_logged(trainer: Trainer, states: Sequence[State]) -> None:
+    """Restore what the module has logged in this epoch.
+
+    If the number of processes has changed, it is averaged over the rest of the epoch, since it may be synchronised
+    otherwise.
+    """
     if len(states) != world_size():
         return
     trainer._logger_connector._first_loop_iter = True  # the next batch is not the first, at which sums are reset
-    for key, saved in states[rank]["logged"].items():
-        if (value := _logged(trainer, module, saved)) is not None:
+    for key, saved in states[trainer.global_rank]["logged"].items():
+        if (value := _logged(trainer, trainer.lightning_module, saved)) is not None:
             trainer.fit_loop.epoch_loop._results[key] = value
-            _restore_sums(value, saved)
+            _restore_sums(value, saved["sums"])
 
 
 def _metrics(module: nn.Module) -> dict[str, Metric]:
     return {name: one for name, one in module.named_modules() if isinstance(one, Metric)}
 
 
+def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
+    """Without those that Lightning will reset, at the end of the epoch or of an evaluation, since they are logged."""
+    loop = trainer.fit_loop.epoch_loop
+    results = [*loop.val_loop._results.values(), *(() if within_epoch else loop._results.values())]
+    reset = tuple(f"{one.meta.metric_attribute}." for one in results if not one.is_tensor)
+    metrics = _metrics(trainer.lightning_module)
+    return {name: metric for name, metric in metrics.items() if not f"{name}.".startswith(reset)}
+
+
+def _buffers(module: nn.Module) -> dict[str, Tensor]:
+    """The buffers that are not in the ``state_dict``."""
+    return {
+        f"{name}.{own}".lstrip("."): buffer
+        for name, part in module.named_modules()
+        for own, buffer in part._buffers.items()
+        if own in part._non_persistent_buffers_set and buffer is not None
+    }
+
+
 def _sums(metric: Metric) -> State:
-    """The states of a metric, copied to the CPU, and how many updates they hold."""
-    copied = {name: _on_cpu(value) for name, value in metric.metric_state.items()}
-    return {"states": copied, "updates": metric._update_count}
+    """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
+    kept = {name: _on_cpu(value) for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
+    return kept | {name: _on_cpu(value) for name, value in metric.metric_state.items()}
 
 
 def _on_cpu(value: Any) -> Any:
-    return [one.cpu() for one in value] if isinstance(value, list) else value.detach().cpu().clone()
+    if isinstance(value, list):
+        return [one.cpu() for one in value]
+    return value.detach().cpu().clone() if isinstance(value, Tensor) else value
 
 
 def _description(logged: _ResultMetric) -> State:
     """What is known of a logged value beyond its sum."""
-    meta, last = logged.meta, logged._forward_cache
+    meta = logged.meta
     return {
         "plain": {name: getattr(meta, name) for name in PLAIN},
         "reduction": next(name for name, function in LOGGED.items() if function is meta.reduce_fx),
         "sync": {"_should": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only},
-        "is_tensor": logged.is_tensor,
-        "has_reset": logged.has_reset,
-        "last": None if last is None else _on_cpu(last),
     }
 
 
@@ -195,31 +242,33 @@ def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultM
     """A logged value as it was, without its sum; None of a metric whose name in the module is not known."""
     meta = _Metadata(**saved["plain"], reduce_fx=LOGGED[saved["reduction"]])  # type: ignore[arg-type]  # of any kind
     meta.sync = _Sync(trainer.strategy.reduce, **saved["sync"])
-    logged = _ResultMetric(meta, saved["is_tensor"]).to(module.device)
+    logged = _ResultMetric(meta, saved["sums"]["is_tensor"]).to(module.device)
     if not logged.is_tensor:
         if meta.metric_attribute is None:
             return None
         logged.value = module.get_submodule(meta.metric_attribute)
-    last = saved["last"]
-    logged.has_reset, logged._forward_cache = saved["has_reset"], last if last is None else last.to(module.device)
     return logged
 
 
 def _restore_sums(metric: Metric, saved: State) -> None:
-    for name, value in saved["states"].items():
-        moved = [one.to(metric.device) for one in value] if isinstance(value, list) else value.to(metric.device)
-        setattr(metric, name, moved)
-    metric._update_count, metric._computed = saved["updates"], None
+    for name, value in saved.items():
+        setattr(metric, name, _on_device(value, metric.device))
+    metric._computed = None
+
+
+def _on_device(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [one.to(device) for one in value]
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _sums_of_process(metric: Metric, saved: Sequence[State], rank: int) -> State:
     if len(saved) == world_size():
         return saved[rank]
     states = {
-        name: _combined([one["states"][name] for one in saved], reduction, rank)
-        for name, reduction in metric._reductions.items()
+        name: _combined([one[name] for one in saved], reduction, rank) for name, reduction in metric._reductions.items()
     }
-    return {"states": states, "updates": max(one["updates"] for one in saved)}
+    return saved[0] | states | {"_update_count": max(one["_update_count"] for one in saved)}
 
 
 def _combined(values: Sequence[Any], reduction: Any, rank: int) -> Any:

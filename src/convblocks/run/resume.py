@@ -11,10 +11,12 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
+from convblocks.run.generators import states_of
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
     State,
-    keeps_position,
+    generators_of,
+    lost_position,
     restore_between_epochs,
     restore_generators,
     restore_within_epoch,
@@ -61,6 +63,7 @@ class ExactResume(ModelCheckpoint):
         self.FILE_EXTENSION = self.path.suffix
         self._trainer: Trainer | None = None
         self._state: State = {}
+        self._began: State = {}  # the states of all generators when the loaders began to iterate over this epoch
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
         self._saved_on = 0  # the number of the signal that it has saved for
 
@@ -84,6 +87,8 @@ class ExactResume(ModelCheckpoint):
         # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
+        self._note_generators(trainer)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._state.get("stopping"):
             trainer.should_stop = True
@@ -93,8 +98,8 @@ class ExactResume(ModelCheckpoint):
         # Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if not keeps_position(trainer) and trainer.is_global_zero:
-            print("The training loader has no state_dict: this run can be resumed at the ends of epochs only.")
+        if (reason := lost_position(trainer)) and trainer.is_global_zero:
+            print(f"{reason}: this run can be resumed at the ends of epochs only.")
         if self._state:
             self._restore(trainer, pl_module)
 
@@ -143,7 +148,7 @@ class ExactResume(ModelCheckpoint):
         if trainer is None:  # OnExceptionCheckpoint may save before setup
             return super().state_dict()
         return super().state_dict() | {
-            "processes": state_of_all(trainer, within_epoch=self._due != "epoch"),
+            "processes": state_of_all(trainer, self._due != "epoch", self._began),
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
@@ -153,17 +158,34 @@ class ExactResume(ModelCheckpoint):
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
 
+    def _note_generators(self, trainer: Trainer) -> None:
+        """Note their states whenever Lightning lets the loaders begin to iterate: right after making them, or later."""
+        fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
+        after_making, later = fit_loop._load_combined_loader_states, epoch_loop.on_run_start
+
+        def note_after_making() -> None:
+            self._began = states_of(generators_of(trainer))
+            after_making()
+
+        def note_later(fetcher: Any) -> None:
+            if trainer.current_epoch > 0 and not fit_loop.is_resuming and not epoch_loop.restarting:
+                self._began = states_of(generators_of(trainer))
+            later(fetcher)
+
+        fit_loop._load_combined_loader_states = note_after_making  # type: ignore[method-assign]
+        epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
+
     def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
         check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
         if trainer.fit_loop.restarted_mid_epoch:
-            restore_within_epoch(trainer, state["processes"])
+            self._began = restore_within_epoch(trainer, state["processes"])
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
         else:
             restore_between_epochs(trainer, state["processes"])
-        restore_generators(state["processes"], trainer.global_rank)
+        restore_generators(trainer, state["processes"])
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]
@@ -182,13 +204,13 @@ class ExactResume(ModelCheckpoint):
         ]
 
     def _save_within_epoch(self, trainer: Trainer) -> None:
-        if keeps_position(trainer):
+        if not lost_position(trainer):
             trainer.save_checkpoint(self.path)
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
-        where = "" if keeps_position(trainer) else ", from the end of an epoch"
+        where = ", from the end of an epoch" if lost_position(trainer) else ""
         message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")
 
