@@ -143,8 +143,8 @@ def _of_process(states: Sequence[State], rank: int) -> State:
 
 
 def _stateful_data(trainer: Trainer) -> list[Any]:
-    """The data sets of the training loaders that have a ``state_dict``."""
-    data = [getattr(loader, "dataset", None) for loader in loaders_of(trainer)]
+    """The data sets of training loaders without worker processes that have a ``state_dict``."""
+    data = [getattr(one, "dataset", None) for one in loaders_of(trainer) if not getattr(one, "num_workers", 0)]
     return [dataset for dataset in data if isinstance(dataset, _Stateful)]
 
 

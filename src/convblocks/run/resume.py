@@ -11,11 +11,12 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
-from convblocks.run.generators import states_of
+from convblocks.run.generators import keep_generators_of_workers, states_of
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
     State,
     generators_of,
+    loaders_of,
     lost_position,
     restore_between_epochs,
     restore_generators,
@@ -164,6 +165,8 @@ class ExactResume(ModelCheckpoint):
         after_making, later = fit_loop._load_combined_loader_states, epoch_loop.on_run_start
 
         def note_after_making() -> None:
+            for loader in loaders_of(trainer):
+                keep_generators_of_workers(loader)
             self._began = states_of(generators_of(trainer))
             after_making()
 
