@@ -78,7 +78,7 @@ class GeneratorsOfWorker:
 
 def keep_generators_of_workers(loader: Any) -> None:
     """Let a loader with worker processes keep their generators with its position, if its data set has no state."""
-    data = getattr(loader, "dataset", None)
+    data: Any = getattr(loader, "dataset", None)
     is_iterable = isinstance(data, IterableDataset)  # torchdata fetches its batches again
     if not isinstance(loader, _Stateful) or not getattr(loader, "num_workers", 0) or is_iterable:
         return

@@ -92,7 +92,7 @@ def restore_within_epoch(trainer: Trainer, states: Sequence[State]) -> State:
     iter(fetcher)  # what Lightning has begun may lack these states
     fetcher.prefetch_batches, fetcher.batches = 1, own["fetched"]
     for loader in loaders_of(trainer):
-        iterator = getattr(loader, "_iterator", None)  # of torchdata, which goes to the position at the next batch
+        iterator: Any = getattr(loader, "_iterator", None)  # of torchdata, which goes to the position at the next batch
         if isinstance(indices := getattr(iterator, "_sampler_iter", None), islice):
             iterator._sampler_iter = chain(list(islice(indices, 1)), indices)
     began: State = own["began"]

@@ -11,6 +11,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
+from convblocks.run.finders import found_values, keep_found
 from convblocks.run.generators import keep_generators_of_workers, states_of
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
@@ -62,7 +63,7 @@ class ExactResume(ModelCheckpoint):
         super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
-        self._trainer: Trainer | None = None
+        self._trainer: Trainer | None = None  # from the start of training on
         self._state: State = {}
         self._began: State = {}  # the states of all generators when the loaders began to iterate over this epoch
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
@@ -80,7 +81,7 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer = trainer
+        self._trainer = None
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
@@ -91,6 +92,7 @@ class ExactResume(ModelCheckpoint):
         self._note_generators(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trainer = trainer
         if self._state.get("stopping"):
             trainer.should_stop = True
 
@@ -146,14 +148,19 @@ class ExactResume(ModelCheckpoint):
 
     def state_dict(self) -> State:
         trainer = self._trainer
-        if trainer is None:  # OnExceptionCheckpoint may save before setup
+        if trainer is None:  # OnExceptionCheckpoint may save before, and finders do
             return super().state_dict()
         return super().state_dict() | {
             "processes": state_of_all(trainer, self._due != "epoch", self._began),
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
+            "found": found_values(trainer),
         }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
+        if state := checkpoint["callbacks"].get(self.state_key):
+            keep_found(trainer, state.get("found", {}))
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
@@ -170,10 +177,10 @@ class ExactResume(ModelCheckpoint):
             self._began = states_of(generators_of(trainer))
             after_making()
 
-        def note_later(fetcher: Any) -> None:
+        def note_later(data_fetcher: Any) -> None:
             if trainer.current_epoch > 0 and not fit_loop.is_resuming and not epoch_loop.restarting:
                 self._began = states_of(generators_of(trainer))
-            later(fetcher)
+            later(data_fetcher)
 
         fit_loop._load_combined_loader_states = note_after_making  # type: ignore[method-assign]
         epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
