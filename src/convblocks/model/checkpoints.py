@@ -1,5 +1,6 @@
 """Reads checkpoints without running code: their pickles may be a stranger's."""
 
+import copy
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convblocks.errors import UserError
 
@@ -42,9 +43,22 @@ def of_another_version(path: Path) -> UserError:
     )
 
 
-def check_weights(path: Path, checkpoint: dict[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Raise a UserError unless a checkpoint holds all of these weights, in their shapes."""
+def check_weights(path: Path, checkpoint: dict[str, Any], module: nn.Module) -> None:
+    """Raise a UserError unless a checkpoint holds all weights of a module, in shapes that it takes."""
     held = checkpoint["state_dict"]
-    for name, value in weights.items():
-        if getattr(held.get(name), "shape", None) != value.shape:
+    for name, value in module.state_dict().items():
+        if getattr(held.get(name), "shape", None) != value.shape and not _takes(module, name, held):
             raise UserError(f"{path} does not hold {name} of shape {tuple(value.shape)}")
+
+
+def _takes(module: nn.Module, name: str, held: Mapping[str, Tensor]) -> bool:
+    """Whether a part of a module takes a weight of another shape, as quantization's observers do: it is tried out."""
+    owner, _, _ = name.rpartition(".")
+    if name not in held or not owner:
+        return False
+    states = {other.removeprefix(f"{owner}."): held[other] for other in held if other.startswith(f"{owner}.")}
+    try:
+        copy.deepcopy(module.get_submodule(owner)).load_state_dict(states)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return True

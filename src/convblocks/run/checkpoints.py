@@ -102,7 +102,7 @@ def _read_resumable(path: Path, module: LightningModule) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     if not (checkpoint.keys() >= RESUME_PARTS and {"MetricsLog", SETTINGS} <= checkpoint["callbacks"].keys()):
         raise of_another_version(path)
-    check_weights(path, checkpoint, module.state_dict())
+    check_weights(path, checkpoint, module)
     return checkpoint
 
 

@@ -80,7 +80,7 @@ def load_best(run: Run) -> bool:
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
-        check_weights(best, checkpoint, run.module.state_dict())
+        check_weights(best, checkpoint, run.module)
         run.module.load_state_dict(checkpoint["state_dict"])
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()

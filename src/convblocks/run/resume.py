@@ -101,8 +101,8 @@ class ExactResume(ModelCheckpoint):
         # Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if (reason := lost_position(trainer)) and trainer.is_global_zero:
-            print(f"{reason}: this run can be resumed at the ends of epochs only.")
+        if trainer.is_global_zero:
+            self._say_what_is_lost(trainer)
         if self._state:
             self._restore(trainer, pl_module)
 
@@ -165,6 +165,15 @@ class ExactResume(ModelCheckpoint):
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
+
+    def _say_what_is_lost(self, trainer: Trainer) -> None:
+        if reason := lost_position(trainer):
+            print(f"{reason}: this run can be resumed at the ends of epochs only.")
+        if any(getattr(loader, "persistent_workers", False) for loader in loaders_of(trainer)):
+            print(
+                "The workers of the training loader are persistent: if they draw random numbers, a resume from the end "
+                "of an epoch draws others. It is exact without persistent_workers."
+            )
 
     def _note_generators(self, trainer: Trainer) -> None:
         """Note their states whenever Lightning lets the loaders begin to iterate: right after making them, or later."""
