@@ -26,7 +26,7 @@ CORE = set[str]().union(*FLOORS)
 
 # Within run/ likewise.
 FLOORS_OF_RUN = (
-    {"judge", "signals", "slurm", "quiet", "provenance", "checkpoints", "generators", "finders"},
+    {"judge", "signals", "slurm", "quiet", "provenance", "checkpoints"},
     {"result", "preemption", "process_state"},
     {"callbacks", "resume"},
     {"directory"},

@@ -1,22 +1,21 @@
 """The state of a training process that Lightning's checkpoints lack: generators, loaders, gradients and sums."""
 
-import io
+import random
 from collections.abc import Sequence
 from dataclasses import fields
-from itertools import chain, islice
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
 from torch import Tensor, distributed, nn
-from torchmetrics import Metric, MetricTracker
+from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_max, dim_zero_min, dim_zero_sum
 
 from convblocks.model.distributed import world_size
-from convblocks.run.generators import generators_in, global_generators, restore, states_of
 
 # The state of one process, in tensors and plain values.
 State = dict[str, Any]
@@ -29,28 +28,48 @@ LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
 PLAIN = [one.name for one in fields(_Metadata) if one.name not in ("reduce_fx", "_sync")]
 
 
-def state_of_all(trainer: Trainer, within_epoch: bool, began: State) -> list[State]:
+class Keeper:
+    """What a wing adds to the state of a process; made when a training is set up, before its loaders are."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def state(self, within_epoch: bool) -> State:
+        """This state, in tensors and plain values."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Called before a resumed training starts."""
+
+    def restore(self, state: State, within_epoch: bool) -> None:
+        """Called when it has started, before the training loaders go to their position."""
+
+    def restore_position(self, state: State) -> None:
+        """Called within an epoch, after they went there."""
+
+    def lost(self) -> str:
+        """What is not kept, in a sentence to print; empty if all is."""
+        return ""
+
+    def lost_position(self) -> str:
+        """Why the position of the training loaders is not kept; empty if it is."""
+        return ""
+
+
+def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]) -> list[State]:
     """The state of every process; each must call this.
 
-    Random generators, metrics, buffers and data that no checkpoint holds, and within an epoch what is logged, the
-    position of the loaders, and the gradients if the module itself steps its optimizers.
-
-    Args:
-        trainer: Which trains.
-        within_epoch: Whether the epoch goes on.
-        began: The states of the generators when the loaders began to iterate.
+    Random generators, metrics, what wings keep, and within an epoch what is logged, the position of the loaders, and
+    the gradients if the module itself steps its optimizers.
     """
     module = trainer.lightning_module
-    own: State = {
-        "generators": states_of(generators_of(trainer)),
-        "metrics": {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()},
-        "buffers": {name: _on_cpu(buffer) for name, buffer in _buffers(module).items()},
-        "data": [dataset.state_dict() for dataset in _stateful_data(trainer)],
-    }
+    metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
+    kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
+    own: State = {"generators": _generators(), "metrics": metrics, "kept": kept}
     if within_epoch:
-        own |= {"logged": _all_logged(trainer), "began": began, "loaders": [], "fetched": []}
-        if not lost_position(trainer):
-            own |= {"loaders": [one.state_dict() for one in loaders_of(trainer)], "fetched": _fetched_ahead(trainer)}
+        own["logged"] = _all_logged(trainer)
+        keeps_position = not lost_position(trainer, keepers)
+        own["loaders"] = [one.state_dict() for one in loaders_of(trainer)] if keeps_position else []
         gradients = {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
         own["gradients"] = {} if module.automatic_optimization else {name: one.cpu() for name, one in gradients.items()}
     states = [own] * world_size()
@@ -59,44 +78,55 @@ def state_of_all(trainer: Trainer, within_epoch: bool, began: State) -> list[Sta
     return states
 
 
-def restore_generators(trainer: Trainer, states: Sequence[State]) -> None:
+def kept_by(keepers: Sequence[Keeper], states: Sequence[State], rank: int) -> list[tuple[Keeper, State]]:
+    """The keepers that have a state, with that of this process."""
+    kept = _of_process(states, rank)["kept"]
+    return [(keeper, kept[name]) for keeper in keepers if (name := type(keeper).__name__) in kept]
+
+
+def restore_generators(states: Sequence[State], rank: int) -> None:
     """Restore the random generators of a process; all have those of the first if the number of processes changed."""
-    restore(generators_of(trainer), _of_process(states, trainer.global_rank)["generators"])
+    state = _of_process(states, rank)["generators"]
+    torch.set_rng_state(state["torch"].clone())  # a copy, since torch 2.13 crashes with a view
+    random.setstate(state["python"])
+    numpy = state["numpy"]
+    np.random.set_state(
+        numpy | {"state": {"key": numpy["state"]["key"].numpy().astype(np.uint32), "pos": numpy["state"]["pos"]}}
+    )
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
 
 
-def restore_between_epochs(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore metrics, buffers and data, and let Lightning start the epoch as it normally would.
+def restore_between_epochs(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]) -> None:
+    """Restore metrics and what wings keep, and let Lightning start the epoch as it normally would.
 
     On a resume it does so before anything is restored.
     """
-    _restore_values(trainer, states)
-    for dataset, state in zip(_stateful_data(trainer), _of_process(states, trainer.global_rank)["data"], strict=True):
-        dataset.load_state_dict(state)
+    for keeper, state in kept_by(keepers, states, trainer.global_rank):
+        keeper.restore(state, within_epoch=False)
+    _restore_metrics(trainer, states)
     trainer.fit_loop._resuming_from_checkpoint = False
 
 
-def restore_within_epoch(trainer: Trainer, states: Sequence[State]) -> State:
-    """Restore metrics, buffers, gradients and position, and begin to iterate there; returns ``began``."""
+def restore_within_epoch(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]) -> None:
+    """Restore also what is logged, gradients and position, and begin to iterate there."""
     module, own = trainer.lightning_module, _of_process(states, trainer.global_rank)
-    _restore_values(trainer, states)
+    kept = kept_by(keepers, states, trainer.global_rank)
+    for keeper, state in kept:
+        keeper.restore(state, within_epoch=True)
+    _restore_metrics(trainer, states)
     _restore_logged(trainer, states)
     for name, gradient in own["gradients"].items():
         parameter = module.get_parameter(name)
         parameter.grad = gradient.to(parameter.device)
-    restore(generators_of(trainer), own["began"])  # the order of an epoch may be drawn again
     for loader, state in zip(loaders_of(trainer), own["loaders"], strict=True):
         _set_sampler_epoch(loader, trainer.current_epoch)  # Lightning does so after it has begun to iterate
         loader.load_state_dict(state)
-    fetcher: Any = trainer.fit_loop._data_fetcher
-    fetcher.prefetch_batches = 0  # the loaders' position is behind the batches that were fetched ahead
+    fetcher = trainer.fit_loop._data_fetcher
+    assert fetcher is not None
     iter(fetcher)  # what Lightning has begun may lack these states
-    fetcher.prefetch_batches, fetcher.batches = 1, own["fetched"]
-    for loader in loaders_of(trainer):
-        iterator: Any = getattr(loader, "_iterator", None)  # of torchdata, which goes to the position at the next batch
-        if isinstance(indices := getattr(iterator, "_sampler_iter", None), islice):
-            iterator._sampler_iter = chain(list(islice(indices, 1)), indices)
-    began: State = own["began"]
-    return began
+    for keeper, state in kept:
+        keeper.restore_position(state)
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -112,40 +142,28 @@ def loaders_of(trainer: Trainer) -> list[Any]:
     return [] if combined is None else combined.flattened
 
 
-def generators_of(trainer: Trainer) -> State:
-    """The random generators of a process and of its training loaders, by their names."""
-    return global_generators() | generators_in(loaders_of(trainer), "loaders")
-
-
-def lost_position(trainer: Trainer) -> str:
-    """Why the position of the training loaders cannot be saved and restored; empty if it can.
-
-    Ours and torchdata's keep it, torch's do not.
-    """
+def lost_position(trainer: Trainer, keepers: Sequence[Keeper]) -> str:
+    """Why the training loaders cannot save and restore where they are: ours and torchdata's can, torch's cannot."""
     if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
         return "The training loader has no state_dict"
-    try:
-        content = io.BytesIO()
-        torch.save(_fetched_ahead(trainer), content)
-        torch.load(io.BytesIO(content.getvalue()), weights_only=True)
-    except Exception:  # pickles of any object raise many types
-        return "The training loader has no length, and its batches are more than tensors and plain values"
-    return ""
-
-
-def _fetched_ahead(trainer: Trainer) -> list[Any]:
-    """The batches that Lightning has fetched to notice the last one: of loaders without a length."""
-    return list(getattr(trainer.fit_loop._data_fetcher, "batches", ()))
+    return next((reason for keeper in keepers if (reason := keeper.lost_position())), "")
 
 
 def _of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
 
 
-def _stateful_data(trainer: Trainer) -> list[Any]:
-    """The data sets of training loaders without worker processes that have a ``state_dict``."""
-    data = [getattr(one, "dataset", None) for one in loaders_of(trainer) if not getattr(one, "num_workers", 0)]
-    return [dataset for dataset in data if isinstance(dataset, _Stateful)]
+def _generators() -> State:
+    numpy: State = np.random.get_state(legacy=False)
+    key = torch.from_numpy(numpy["state"]["key"].astype(np.int64))  # checkpoints hold no arrays, messages no uint32
+    state: State = {
+        "torch": torch.get_rng_state(),
+        "python": random.getstate(),
+        "numpy": numpy | {"state": {"key": key, "pos": numpy["state"]["pos"]}},
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
 
 
 def _all_logged(trainer: Trainer) -> State:
@@ -154,28 +172,15 @@ def _all_logged(trainer: Trainer) -> State:
     return {key: _description(one) | {"sums": _sums(one)} for key, one in logged if one.meta.sync.group is None}
 
 
-def _restore_values(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore metrics and buffers of this process from those of all.
+def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
+    """Restore the metrics of this process from those of all.
 
     If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing.
     """
-    module, rank = trainer.lightning_module, trainer.global_rank
-    own = _of_process(states, rank)
-    for name, tracker in module.named_modules():
-        while isinstance(tracker, MetricTracker) and any(
-            f"{metric}.".startswith(f"{name}.{len(tracker)}.") for metric in own["metrics"]
-        ):
-            tracker.increment()
-    for name, metric in _metrics(module).items():
+    for name, metric in _metrics(trainer.lightning_module).items():
         if all(name in one["metrics"] for one in states):
-            _restore_sums(metric, _sums_of_process(metric, [one["metrics"][name] for one in states], rank))
-    for name, value in own["buffers"].items():
-        owner, _, attribute = name.rpartition(".")
-        buffers = module.get_submodule(owner)._buffers
-        if (buffer := buffers[attribute]) is None:
-            buffers[attribute] = value.to(module.device)
-        else:
-            buffer.data = value.to(buffer.device)  # others may share it
+            saved = [one["metrics"][name] for one in states]
+            _restore_sums(metric, _sums_of_process(metric, saved, trainer.global_rank))
 
 
 def _restore_logged(trainer: Trainer, states: Sequence[State]) -> None:
@@ -204,16 +209,6 @@ def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
     reset = tuple(f"{one.meta.metric_attribute}." for one in results if not one.is_tensor)
     metrics = _metrics(trainer.lightning_module)
     return {name: metric for name, metric in metrics.items() if not f"{name}.".startswith(reset)}
-
-
-def _buffers(module: nn.Module) -> dict[str, Tensor]:
-    """The buffers that are not in the ``state_dict``."""
-    return {
-        f"{name}.{own}".lstrip("."): buffer
-        for name, part in module.named_modules()
-        for own, buffer in part._buffers.items()
-        if own in part._non_persistent_buffers_set and buffer is not None
-    }
 
 
 def _sums(metric: Metric) -> State:

@@ -8,16 +8,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, StochasticWeightAveraging, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from convblocks import wings
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
-from convblocks.run.finders import found_values, keep_found
-from convblocks.run.generators import keep_generators_of_workers, states_of
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
+    Keeper,
     State,
-    generators_of,
-    loaders_of,
+    kept_by,
     lost_position,
     restore_between_epochs,
     restore_generators,
@@ -65,7 +64,7 @@ class ExactResume(ModelCheckpoint):
         self.FILE_EXTENSION = self.path.suffix
         self._trainer: Trainer | None = None  # from the start of training on
         self._state: State = {}
-        self._began: State = {}  # the states of all generators when the loaders began to iterate over this epoch
+        self._keepers: list[Keeper] = []
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
         self._saved_on = 0  # the number of the signal that it has saved for
 
@@ -81,15 +80,13 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer = None
+        self._trainer, self._keepers = None, wings.make_keepers(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
-
-        self._note_generators(trainer)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trainer = trainer
@@ -102,7 +99,10 @@ class ExactResume(ModelCheckpoint):
         signals.install()
         self._signal = AgreedSignal()
         if trainer.is_global_zero:
-            self._say_what_is_lost(trainer)
+            if reason := lost_position(trainer, self._keepers):
+                print(f"{reason}: this run can be resumed at the ends of epochs only.")
+            for lost in filter(None, (keeper.lost() for keeper in self._keepers)):
+                print(lost)
         if self._state:
             self._restore(trainer, pl_module)
 
@@ -151,60 +151,32 @@ class ExactResume(ModelCheckpoint):
         if trainer is None:  # OnExceptionCheckpoint may save before, and finders do
             return super().state_dict()
         return super().state_dict() | {
-            "processes": state_of_all(trainer, self._due != "epoch", self._began),
+            "processes": state_of_all(trainer, self._due != "epoch", self._keepers),
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
-            "found": found_values(trainer),
         }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
-        if state := checkpoint["callbacks"].get(self.state_key):
-            keep_found(trainer, state.get("found", {}))
+        states = checkpoint["callbacks"].get(self.state_key, {}).get("processes", ())
+        for keeper, state in kept_by(self._keepers, states, trainer.global_rank) if states else ():
+            keeper.load(state)
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
-
-    def _say_what_is_lost(self, trainer: Trainer) -> None:
-        if reason := lost_position(trainer):
-            print(f"{reason}: this run can be resumed at the ends of epochs only.")
-        if any(getattr(loader, "persistent_workers", False) for loader in loaders_of(trainer)):
-            print(
-                "The workers of the training loader are persistent: if they draw random numbers, a resume from the end "
-                "of an epoch draws others. It is exact without persistent_workers."
-            )
-
-    def _note_generators(self, trainer: Trainer) -> None:
-        """Note their states whenever Lightning lets the loaders begin to iterate: right after making them, or later."""
-        fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
-        after_making, later = fit_loop._load_combined_loader_states, epoch_loop.on_run_start
-
-        def note_after_making() -> None:
-            for loader in loaders_of(trainer):
-                keep_generators_of_workers(loader)
-            self._began = states_of(generators_of(trainer))
-            after_making()
-
-        def note_later(data_fetcher: Any) -> None:
-            if trainer.current_epoch > 0 and not fit_loop.is_resuming and not epoch_loop.restarting:
-                self._began = states_of(generators_of(trainer))
-            later(data_fetcher)
-
-        fit_loop._load_combined_loader_states = note_after_making  # type: ignore[method-assign]
-        epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
 
     def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
         check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
         if trainer.fit_loop.restarted_mid_epoch:
-            self._began = restore_within_epoch(trainer, state["processes"])
+            restore_within_epoch(trainer, state["processes"], self._keepers)
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
         else:
-            restore_between_epochs(trainer, state["processes"])
-        restore_generators(trainer, state["processes"])
+            restore_between_epochs(trainer, state["processes"], self._keepers)
+        restore_generators(state["processes"], trainer.global_rank)
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]
@@ -223,13 +195,13 @@ class ExactResume(ModelCheckpoint):
         ]
 
     def _save_within_epoch(self, trainer: Trainer) -> None:
-        if not lost_position(trainer):
+        if not lost_position(trainer, self._keepers):
             trainer.save_checkpoint(self.path)
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
-        where = ", from the end of an epoch" if lost_position(trainer) else ""
+        where = ", from the end of an epoch" if lost_position(trainer, self._keepers) else ""
         message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")
 

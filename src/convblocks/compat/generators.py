@@ -1,6 +1,5 @@
-"""Random generators, the global ones and those that a program's objects hold, and their states in plain values."""
+"""Random generators, the global ones and those that objects hold, and their states in plain values."""
 
-import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
@@ -11,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.fabric.utilities.types import _Stateful
 from torch import Tensor
-from torch.utils.data import IterableDataset
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
@@ -57,34 +54,6 @@ def restore(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
             generator.bit_generator.state = state
         else:
             generator.set_state(state)
-
-
-class GeneratorsOfWorker:
-    """Lets torchdata's loader keep, as the state of its data set, the generators of each worker process."""
-
-    def __init__(self, loader: Any) -> None:
-        self.parts = loader.dataset, loader.collate_fn
-
-    def state_dict(self) -> dict[str, str]:
-        """As JSON, since torchdata compares states with the last ones at each batch, number by number."""
-        return {"generators": json.dumps(states_of(self._generators()), default=Tensor.tolist)}
-
-    def load_state_dict(self, state_dict: dict[str, str]) -> None:
-        restore(self._generators(), json.loads(state_dict["generators"]))
-
-    def _generators(self) -> dict[str, Any]:
-        return global_generators() | generators_in(self.parts, "parts")
-
-
-def keep_generators_of_workers(loader: Any) -> None:
-    """Let a loader with worker processes keep their generators with its position, if its data set has no state."""
-    data: Any = getattr(loader, "dataset", None)
-    is_iterable = isinstance(data, IterableDataset)  # torchdata fetches its batches again
-    if not isinstance(loader, _Stateful) or not getattr(loader, "num_workers", 0) or is_iterable:
-        return
-    if not isinstance(data, _Stateful) and hasattr(data, "__dict__"):
-        kept = GeneratorsOfWorker(loader)
-        data.state_dict, data.load_state_dict = kept.state_dict, kept.load_state_dict
 
 
 def _state(generator: Any) -> Any:
