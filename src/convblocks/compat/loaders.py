@@ -14,6 +14,9 @@ from torch.utils.data import IterableDataset
 from convblocks.compat.generators import generators_in, global_generators, restore, states_of
 from convblocks.run.process_state import Keeper, State, loaders_of
 
+# The module of a class that cannot go on exactly from its own ``state_dict``.
+HUGGING_FACE = "datasets.iterable_dataset"
+
 
 def make_keeper(trainer: Trainer) -> "Loaders":
     """For any training."""
@@ -21,7 +24,7 @@ def make_keeper(trainer: Trainer) -> "Loaders":
 
 
 class Loaders(Keeper):
-    """Keeps the generators of training loaders, the batches that Lightning has fetched ahead, and the data's state.
+    """Keeps the generators of training loaders, and the batches that Lightning has fetched ahead.
 
     In the middle of an epoch a loader may draw the order of the epoch again: for this it keeps all generators as they
     were when the loaders began to iterate.
@@ -30,6 +33,7 @@ class Loaders(Keeper):
     def __init__(self, trainer: Trainer) -> None:
         super().__init__(trainer)
         self._began: State = {}
+        self._fresh: list[State] = []  # the attributes of stateful data before they were iterated over
         fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
         after_making, later = fit_loop._load_combined_loader_states, epoch_loop.on_run_start
 
@@ -37,6 +41,7 @@ class Loaders(Keeper):
             for loader in loaders_of(trainer):
                 keep_generators_of_workers(loader)
             self._began = states_of(self._generators())
+            self._fresh = [dict(vars(data)) for data in self._stateful_data()]
             after_making()
 
         def note_later(data_fetcher: Any) -> None:
@@ -49,10 +54,7 @@ class Loaders(Keeper):
         epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
 
     def state(self, within_epoch: bool) -> State:
-        state: State = {
-            "generators": states_of(self._generators()),
-            "data": [dataset.state_dict() for dataset in self._stateful_data()],
-        }
+        state: State = {"generators": states_of(self._generators())}
         if within_epoch and not self.lost_position():
             state |= {"began": self._began, "fetched": self._fetched_ahead()}
         return state
@@ -65,8 +67,8 @@ class Loaders(Keeper):
             fetcher.prefetch_batches = 0  # the loaders' position is behind the batches that were fetched ahead
             return
         restore(self._generators(), state["generators"])
-        for dataset, own in zip(self._stateful_data(), state["data"], strict=False):
-            dataset.load_state_dict(own)
+        for data, fresh in zip(self._stateful_data(), self._fresh, strict=True):
+            vars(data).update(fresh)  # on a resume Lightning lets the loaders begin twice
 
     def restore_position(self, state: State) -> None:
         fetcher: Any = self.trainer.fit_loop._data_fetcher
@@ -86,6 +88,8 @@ class Loaders(Keeper):
         )
 
     def lost_position(self) -> str:
+        if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
+            return "An iterable data set of Hugging Face does not go on exactly from a position"
         try:
             content = io.BytesIO()
             torch.save(self._fetched_ahead(), content)
@@ -102,10 +106,9 @@ class Loaders(Keeper):
         return list(getattr(self.trainer.fit_loop._data_fetcher, "batches", ()))
 
     def _stateful_data(self) -> list[Any]:
-        """The data sets of training loaders without worker processes that have a ``state_dict``."""
-        without_workers = [one for one in loaders_of(self.trainer) if not getattr(one, "num_workers", 0)]
-        data = [getattr(loader, "dataset", None) for loader in without_workers]
-        return [dataset for dataset in data if isinstance(dataset, _Stateful)]
+        """The data sets of the training loaders that have a ``state_dict``."""
+        data = [getattr(loader, "dataset", None) for loader in loaders_of(self.trainer)]
+        return [dataset for dataset in data if isinstance(dataset, _Stateful) and hasattr(dataset, "__dict__")]
 
 
 class GeneratorsOfWorker:
