@@ -45,8 +45,9 @@ def restore(generators: Mapping[str, Any], states: Mapping[str, Any]) -> None:
     for name in generators.keys() & states.keys():
         generator, state = generators[name], states[name]
         if isinstance(generator, torch.Generator):
+            text = isinstance(state, str)
             # A copy, since torch 2.13 crashes with a view.
-            generator.set_state(torch.as_tensor(state, dtype=torch.uint8).clone())
+            generator.set_state(torch.tensor([*bytes.fromhex(state)], dtype=torch.uint8) if text else state.clone())
         elif isinstance(generator, random.Random):
             version, internal, following = state
             generator.setstate((version, tuple(internal), following))

@@ -119,13 +119,17 @@ class GeneratorsOfWorker:
 
     def state_dict(self) -> dict[str, str]:
         """As JSON, since torchdata compares states with the last ones at each batch, number by number."""
-        return {"generators": json.dumps(states_of(self._generators()), default=Tensor.tolist)}
+        return {"generators": json.dumps(states_of(self._generators()), default=_as_text)}
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
         restore(self._generators(), json.loads(state_dict["generators"]))
 
     def _generators(self) -> dict[str, Any]:
         return global_generators() | generators_in(self.parts, "parts")
+
+
+def _as_text(state: Tensor) -> str:
+    return bytes(state.numpy()).hex()
 
 
 def keep_generators_of_workers(loader: Any) -> None:
