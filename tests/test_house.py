@@ -59,7 +59,7 @@ ARROWS: dict[str, set[str]] = {
 }
 
 # In lines of Python.
-MOST_IN_CORE, MOST_IN_PACKAGE, MOST_IN_FILE = 5_755, 12_900, 300
+MOST_IN_CORE, MOST_IN_PACKAGE, MOST_IN_FILE = 5_780, 12_925, 300
 
 
 def name_of(path: Path) -> str:

@@ -66,6 +66,7 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
     kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
     own: State = {"generators": _generators(), "metrics": metrics, "kept": kept}
+    own["of_loaders"] = [one.get_state() for one in _of_loaders(trainer)]
     if within_epoch:
         own["logged"] = _all_logged(trainer)
         keeps_position = not lost_position(trainer, keepers)
@@ -105,6 +106,7 @@ def restore_between_epochs(trainer: Trainer, states: Sequence[State], keepers: S
     for keeper, state in kept_by(keepers, states, trainer.global_rank):
         keeper.restore(state, within_epoch=False)
     _restore_metrics(trainer, states)
+    _restore_of_loaders(trainer, _of_process(states, trainer.global_rank))
     trainer.fit_loop._resuming_from_checkpoint = False
 
 
@@ -127,6 +129,7 @@ def restore_within_epoch(trainer: Trainer, states: Sequence[State], keepers: Seq
     iter(fetcher)  # what Lightning has begun may lack these states
     for keeper, state in kept:
         keeper.restore_position(state)
+    _restore_of_loaders(trainer, own)
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -151,6 +154,22 @@ def lost_position(trainer: Trainer, keepers: Sequence[Keeper]) -> str:
 
 def _of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
+
+
+def _of_loaders(trainer: Trainer) -> list[torch.Generator]:
+    """The generators that the training loaders and their samplers have of their own."""
+    found: dict[int, torch.Generator] = {}
+    for loader in loaders_of(trainer):
+        batches = getattr(loader, "batch_sampler", None)
+        for owner in (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)):
+            if isinstance(generator := getattr(owner, "generator", None), torch.Generator):
+                found[id(generator)] = generator
+    return list(found.values())
+
+
+def _restore_of_loaders(trainer: Trainer, own: State) -> None:
+    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=False):  # another layout has others
+        generator.set_state(state.clone())
 
 
 def _generators() -> State:
