@@ -5,8 +5,8 @@ adds a command, an option, a callback or a source of data: delete the folder, an
 wing imports the core, and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
 
 Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``COMMANDS``, ``CALLBACKS``,
-``CHECKS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold full
-names of modules. A wing that fails is left out, with a line that says why.
+``KEEPERS``, ``CHECKS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its
+tables hold full names of modules. A wing that fails is left out, with a line that says why.
 """
 
 import os
@@ -44,6 +44,9 @@ CALLBACKS = (
     "evaluate.callback",
     "boards.callback",
 )
+
+# What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)`` returns a ``Keeper``.
+KEEPERS = ("compat.loaders", "compat.values")
 
 # What refuses a run's settings, by ``check(settings)``, before anything is built.
 CHECKS = ("cluster.layout",)
@@ -146,6 +149,12 @@ def make_callbacks(run: Any) -> list[Any]:
     """
     made = [_call(module, "make", run) for module in _modules("CALLBACKS", CALLBACKS)]
     return [callback for callback in made if callback is not None]
+
+
+def make_keepers(trainer: Any) -> list[Any]:
+    """What the wings add to the state that is kept of a training."""
+    made = [_call(module, "make_keeper", trainer) for module in _modules("KEEPERS", KEEPERS)]
+    return [keeper for keeper in made if keeper is not None]
 
 
 def _named(table: str, own: Mapping[str, str]) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""Makes Lightning's finders, pruning and weight averaging work in a run and resume exactly."""
+"""Makes Lightning's finders, pruning and averages work, and other people's loaders and metrics resume exactly."""

@@ -4,25 +4,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    BatchSizeFinder,
-    Callback,
-    LearningRateFinder,
-    ModelPruning,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
+from lightning.pytorch.callbacks import ModelPruning, StochasticWeightAveraging, WeightAveraging
 
-from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
-from convblocks.run.final_evaluation import classification_of
 from convblocks.run.resume import ExactResume, callbacks_of
 from convblocks.run.run import Run
-
-# The part of a checkpoint that holds the batch size, which a finder may have chosen.
-BATCH_SIZE = "batch_size"
 
 
 def make(run: Run) -> "Compatibility":
@@ -38,7 +26,7 @@ def make(run: Run) -> "Compatibility":
 
 
 class Compatibility(RunCallback):
-    """Lets averages follow the weights until they start, and keeps, on a resume, the values that finders chose.
+    """Lets averages follow the weights until they start.
 
     Until WeightAveraging starts its average holds the untrained weights, which Lightning would evaluate and save, and
     keep if it never starts (pytorch-lightning's issue 21724).
@@ -46,17 +34,6 @@ class Compatibility(RunCallback):
 
     def __init__(self, run: Run) -> None:
         self.run = run
-
-    def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
-        """Use the values that finders found when the run began, without a new search."""
-        finders = (LearningRateFinder, BatchSizeFinder)
-        classification = classification_of(run)
-        if checkpoint is None or classification is None or not callbacks_of(run.trainer, *finders):
-            return
-        others = [callback for callback in callbacks_of(run.trainer, Callback) if not isinstance(callback, finders)]
-        run.trainer.callbacks = others  # type: ignore[attr-defined]  # Lightning sets it at run time
-        classification.module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-        classification.data.batch_size = checkpoint[BATCH_SIZE]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and isinstance(pl_module, ImageClassifier) and callbacks_of(trainer, ModelPruning):
@@ -68,9 +45,6 @@ class Compatibility(RunCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         _follow(trainer, pl_module)
-        data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it at run time
-        if isinstance(data, ImageDataModule):
-            checkpoint[BATCH_SIZE] = data.batch_size
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _follow(trainer, pl_module)

@@ -11,7 +11,7 @@ from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_max, dim_zero_min, dim_zero_sum
 
@@ -28,23 +28,61 @@ LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
 PLAIN = [one.name for one in fields(_Metadata) if one.name not in ("reduce_fx", "_sync")]
 
 
-def state_of_all(trainer: Trainer, within_epoch: bool) -> list[State]:
+class Keeper:
+    """What a wing adds to the state of a process; made when a training is set up, before its loaders are."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+
+    def state(self, within_epoch: bool) -> State:
+        """This state, in tensors and plain values."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Called before a resumed training starts."""
+
+    def restore(self, state: State, within_epoch: bool) -> None:
+        """Called when it has started, before the training loaders go to their position."""
+
+    def restore_position(self, state: State) -> None:
+        """Called within an epoch, after they went there."""
+
+    def lost(self) -> str:
+        """What is not kept, in a sentence to print; empty if all is."""
+        return ""
+
+    def lost_position(self) -> str:
+        """Why the position of the training loaders is not kept; empty if it is."""
+        return ""
+
+
+def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]) -> list[State]:
     """The state of every process; each must call this.
 
-    Random generators, those of the training loaders too, and within an epoch the sums over it, the position of the
-    loaders, and the gradients if the module itself steps its optimizers.
+    Random generators, metrics, what wings keep, and within an epoch what is logged, the position of the loaders, and
+    the gradients if the module itself steps its optimizers.
     """
     module = trainer.lightning_module
-    own: State = {"generators": _generators(), "of_loaders": [one.get_state() for one in _of_loaders(trainer)]}
+    metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
+    kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
+    own: State = {"generators": _generators(), "metrics": metrics, "kept": kept}
+    own["of_loaders"] = [one.get_state() for one in _of_loaders(trainer)]
     if within_epoch:
-        own |= _all_sums(trainer)
-        own["loaders"] = [one.state_dict() for one in loaders_of(trainer)] if keeps_position(trainer) else []
+        own["logged"] = _all_logged(trainer)
+        keeps_position = not lost_position(trainer, keepers)
+        own["loaders"] = [one.state_dict() for one in loaders_of(trainer)] if keeps_position else []
         gradients = {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
         own["gradients"] = {} if module.automatic_optimization else {name: one.cpu() for name, one in gradients.items()}
     states = [own] * world_size()
     if len(states) > 1:
         distributed.all_gather_object(states, own)
     return states
+
+
+def kept_by(keepers: Sequence[Keeper], states: Sequence[State], rank: int) -> list[tuple[Keeper, State]]:
+    """The keepers that have a state, with that of this process."""
+    kept = _of_process(states, rank)["kept"]
+    return [(keeper, kept[name]) for keeper in keepers if (name := type(keeper).__name__) in kept]
 
 
 def restore_generators(states: Sequence[State], rank: int) -> None:
@@ -60,19 +98,26 @@ def restore_generators(states: Sequence[State], rank: int) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def restore_between_epochs(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore the generators of the training loaders, and let Lightning begin to iterate where it would otherwise.
+def restore_between_epochs(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]) -> None:
+    """Restore metrics and what wings keep, and let Lightning start the epoch as it normally would.
 
     On a resume it does so before anything is restored.
     """
+    for keeper, state in kept_by(keepers, states, trainer.global_rank):
+        keeper.restore(state, within_epoch=False)
+    _restore_metrics(trainer, states)
     _restore_of_loaders(trainer, _of_process(states, trainer.global_rank))
     trainer.fit_loop._resuming_from_checkpoint = False
 
 
-def restore_within_epoch(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore sums, gradients and position, and begin to iterate there."""
+def restore_within_epoch(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]) -> None:
+    """Restore also what is logged, gradients and position, and begin to iterate there."""
     module, own = trainer.lightning_module, _of_process(states, trainer.global_rank)
-    _restore_all_sums(trainer, states)
+    kept = kept_by(keepers, states, trainer.global_rank)
+    for keeper, state in kept:
+        keeper.restore(state, within_epoch=True)
+    _restore_metrics(trainer, states)
+    _restore_logged(trainer, states)
     for name, gradient in own["gradients"].items():
         parameter = module.get_parameter(name)
         parameter.grad = gradient.to(parameter.device)
@@ -82,6 +127,8 @@ def restore_within_epoch(trainer: Trainer, states: Sequence[State]) -> None:
     fetcher = trainer.fit_loop._data_fetcher
     assert fetcher is not None
     iter(fetcher)  # what Lightning has begun may lack these states
+    for keeper, state in kept:
+        keeper.restore_position(state)
     _restore_of_loaders(trainer, own)
 
 
@@ -98,9 +145,11 @@ def loaders_of(trainer: Trainer) -> list[Any]:
     return [] if combined is None else combined.flattened
 
 
-def keeps_position(trainer: Trainer) -> bool:
-    """Whether all training loaders can save and restore where they are: ours and torchdata's can, torch's cannot."""
-    return all(isinstance(loader, _Stateful) for loader in loaders_of(trainer))
+def lost_position(trainer: Trainer, keepers: Sequence[Keeper]) -> str:
+    """Why the training loaders cannot save and restore where they are: ours and torchdata's can, torch's cannot."""
+    if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
+        return "The training loader has no state_dict"
+    return next((reason for keeper in keepers if (reason := keeper.lost_position())), "")
 
 
 def _of_process(states: Sequence[State], rank: int) -> State:
@@ -136,58 +185,70 @@ def _generators() -> State:
     return state
 
 
-def _all_sums(trainer: Trainer) -> State:
-    """The sums of this process."""
+def _all_logged(trainer: Trainer) -> State:
+    """What the module has logged in this epoch, as sums of this process."""
     logged = trainer.fit_loop.epoch_loop._results.items()
-    return {
-        "metrics": {name: _sums(one) for name, one in _metrics(trainer.lightning_module).items()},
-        "logged": {key: _sums(one) | _description(one) for key, one in logged if one.meta.sync.group is None},
-    }
+    return {key: _description(one) | {"sums": _sums(one)} for key, one in logged if one.meta.sync.group is None}
 
 
-def _restore_all_sums(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore the sums of this process from those of all.
+def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
+    """Restore the metrics of this process from those of all.
 
-    If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing;
-    what is logged is then averaged over the rest of the epoch, since it may be synchronised otherwise.
+    If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing.
     """
-    module, rank = trainer.lightning_module, trainer.global_rank
-    for name, metric in _metrics(module).items():
+    for name, metric in _metrics(trainer.lightning_module).items():
         if all(name in one["metrics"] for one in states):
-            _restore_sums(metric, _sums_of_process(metric, [one["metrics"][name] for one in states], rank))
+            saved = [one["metrics"][name] for one in states]
+            _restore_sums(metric, _sums_of_process(metric, saved, trainer.global_rank))
+
+
+def _restore_logged(trainer: Trainer, states: Sequence[State]) -> None:
+    """Restore what the module has logged in this epoch.
+
+    If the number of processes has changed, it is averaged over the rest of the epoch, since it may be synchronised
+    otherwise.
+    """
     if len(states) != world_size():
         return
     trainer._logger_connector._first_loop_iter = True  # the next batch is not the first, at which sums are reset
-    for key, saved in states[rank]["logged"].items():
-        if (value := _logged(trainer, module, saved)) is not None:
+    for key, saved in states[trainer.global_rank]["logged"].items():
+        if (value := _logged(trainer, trainer.lightning_module, saved)) is not None:
             trainer.fit_loop.epoch_loop._results[key] = value
-            _restore_sums(value, saved)
+            _restore_sums(value, saved["sums"])
 
 
 def _metrics(module: nn.Module) -> dict[str, Metric]:
     return {name: one for name, one in module.named_modules() if isinstance(one, Metric)}
 
 
+def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
+    """Without those that Lightning will reset, at the end of the epoch or of an evaluation, since they are logged."""
+    loop = trainer.fit_loop.epoch_loop
+    results = [*loop.val_loop._results.values(), *(() if within_epoch else loop._results.values())]
+    reset = tuple(f"{one.meta.metric_attribute}." for one in results if not one.is_tensor)
+    metrics = _metrics(trainer.lightning_module)
+    return {name: metric for name, metric in metrics.items() if not f"{name}.".startswith(reset)}
+
+
 def _sums(metric: Metric) -> State:
-    """The states of a metric, copied to the CPU, and how many updates they hold."""
-    copied = {name: _on_cpu(value) for name, value in metric.metric_state.items()}
-    return {"states": copied, "updates": metric._update_count}
+    """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
+    kept = {name: _on_cpu(value) for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
+    return kept | {name: _on_cpu(value) for name, value in metric.metric_state.items()}
 
 
 def _on_cpu(value: Any) -> Any:
-    return [one.cpu() for one in value] if isinstance(value, list) else value.detach().cpu().clone()
+    if isinstance(value, list):
+        return [one.cpu() for one in value]
+    return value.detach().cpu().clone() if isinstance(value, Tensor) else value
 
 
 def _description(logged: _ResultMetric) -> State:
     """What is known of a logged value beyond its sum."""
-    meta, last = logged.meta, logged._forward_cache
+    meta = logged.meta
     return {
         "plain": {name: getattr(meta, name) for name in PLAIN},
         "reduction": next(name for name, function in LOGGED.items() if function is meta.reduce_fx),
         "sync": {"_should": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only},
-        "is_tensor": logged.is_tensor,
-        "has_reset": logged.has_reset,
-        "last": None if last is None else _on_cpu(last),
     }
 
 
@@ -195,31 +256,33 @@ def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultM
     """A logged value as it was, without its sum; None of a metric whose name in the module is not known."""
     meta = _Metadata(**saved["plain"], reduce_fx=LOGGED[saved["reduction"]])  # type: ignore[arg-type]  # of any kind
     meta.sync = _Sync(trainer.strategy.reduce, **saved["sync"])
-    logged = _ResultMetric(meta, saved["is_tensor"]).to(module.device)
+    logged = _ResultMetric(meta, saved["sums"]["is_tensor"]).to(module.device)
     if not logged.is_tensor:
         if meta.metric_attribute is None:
             return None
         logged.value = module.get_submodule(meta.metric_attribute)
-    last = saved["last"]
-    logged.has_reset, logged._forward_cache = saved["has_reset"], last if last is None else last.to(module.device)
     return logged
 
 
 def _restore_sums(metric: Metric, saved: State) -> None:
-    for name, value in saved["states"].items():
-        moved = [one.to(metric.device) for one in value] if isinstance(value, list) else value.to(metric.device)
-        setattr(metric, name, moved)
-    metric._update_count, metric._computed = saved["updates"], None
+    for name, value in saved.items():
+        setattr(metric, name, _on_device(value, metric.device))
+    metric._computed = None
+
+
+def _on_device(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [one.to(device) for one in value]
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _sums_of_process(metric: Metric, saved: Sequence[State], rank: int) -> State:
     if len(saved) == world_size():
         return saved[rank]
     states = {
-        name: _combined([one["states"][name] for one in saved], reduction, rank)
-        for name, reduction in metric._reductions.items()
+        name: _combined([one[name] for one in saved], reduction, rank) for name, reduction in metric._reductions.items()
     }
-    return {"states": states, "updates": max(one["updates"] for one in saved)}
+    return saved[0] | states | {"_update_count": max(one["_update_count"] for one in saved)}
 
 
 def _combined(values: Sequence[Any], reduction: Any, rank: int) -> Any:

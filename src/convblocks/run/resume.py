@@ -8,13 +8,16 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, StochasticWeightAveraging, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from convblocks import wings
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
 from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
+    Keeper,
     State,
-    keeps_position,
+    kept_by,
+    lost_position,
     restore_between_epochs,
     restore_generators,
     restore_within_epoch,
@@ -38,6 +41,7 @@ class ExactResume(ModelCheckpoint):
     - The sums of each process over the unfinished epoch: of torchmetrics, and of what the module logs.
     - The position of training loaders that have ``state_dict`` and ``load_state_dict``, as torchdata's
       StatefulDataLoader has. With others, such as torch's own DataLoader, a training resumes from an epoch's end.
+    - What the wings keep: generators of loaders and their workers, buffers that are not persistent, finders' values.
     - State that some callbacks set up at the start of an epoch, which a resume in the middle of it would skip.
     - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
     - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
@@ -59,8 +63,9 @@ class ExactResume(ModelCheckpoint):
         super().__init__(self.path.parent, self.path.stem, enable_version_counter=False, save_on_train_epoch_end=True)
         self.hint = hint
         self.FILE_EXTENSION = self.path.suffix
-        self._trainer: Trainer | None = None
+        self._trainer: Trainer | None = None  # from the start of training on
         self._state: State = {}
+        self._keepers: list[Keeper] = []
         self._due = ""  # the interval, "step" or "epoch", of the schedules that Lightning will update next
         self._saved_on = 0  # the number of the signal that it has saved for
 
@@ -76,7 +81,7 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer = trainer
+        self._trainer, self._keepers = None, wings.make_keepers(trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
@@ -85,6 +90,7 @@ class ExactResume(ModelCheckpoint):
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._trainer = trainer
         if self._state.get("stopping"):
             trainer.should_stop = True
 
@@ -93,8 +99,11 @@ class ExactResume(ModelCheckpoint):
         # Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if not keeps_position(trainer) and trainer.is_global_zero:
-            print("The training loader has no state_dict: this run can be resumed at the ends of epochs only.")
+        if trainer.is_global_zero:
+            if reason := lost_position(trainer, self._keepers):
+                print(f"{reason}: this run can be resumed at the ends of epochs only.")
+            for lost in filter(None, (keeper.lost() for keeper in self._keepers)):
+                print(lost)
         if self._state:
             self._restore(trainer, pl_module)
 
@@ -141,14 +150,19 @@ class ExactResume(ModelCheckpoint):
 
     def state_dict(self) -> State:
         trainer = self._trainer
-        if trainer is None:  # OnExceptionCheckpoint may save before setup
+        if trainer is None:  # OnExceptionCheckpoint may save before, and finders do
             return super().state_dict()
         return super().state_dict() | {
-            "processes": state_of_all(trainer, within_epoch=self._due != "epoch"),
+            "processes": state_of_all(trainer, self._due != "epoch", self._keepers),
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
         }
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
+        states = checkpoint["callbacks"].get(self.state_key, {}).get("processes", ())
+        for keeper, state in kept_by(self._keepers, states, trainer.global_rank) if states else ():
+            keeper.load(state)
 
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
@@ -159,11 +173,11 @@ class ExactResume(ModelCheckpoint):
         check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
         if trainer.fit_loop.restarted_mid_epoch:
-            restore_within_epoch(trainer, state["processes"])
+            restore_within_epoch(trainer, state["processes"], self._keepers)
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
         else:
-            restore_between_epochs(trainer, state["processes"])
+            restore_between_epochs(trainer, state["processes"], self._keepers)
         restore_generators(state["processes"], trainer.global_rank)
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
@@ -184,7 +198,7 @@ class ExactResume(ModelCheckpoint):
 
     def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
         """Called in a hook: save once the module's own hook, which comes after those of callbacks, has been called."""
-        if not keeps_position(trainer):
+        if lost_position(trainer, self._keepers):
             return
         module = trainer.lightning_module
         own, before = getattr(module, hook), {name: value for name, value in vars(module).items() if name == hook}
@@ -201,7 +215,7 @@ class ExactResume(ModelCheckpoint):
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
-        where = "" if keeps_position(trainer) else ", from the end of an epoch"
+        where = ", from the end of an epoch" if lost_position(trainer, self._keepers) else ""
         message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")
 

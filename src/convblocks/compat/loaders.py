@@ -1,0 +1,143 @@
+"""What loaders of torch and torchdata need beyond their state_dict to resume exactly."""
+
+import io
+import json
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.types import _Stateful
+from lightning.pytorch import Trainer
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from convblocks.compat.generators import generators_in, global_generators, restore, states_of
+from convblocks.run.process_state import Keeper, State, loaders_of
+
+# The module of a class that cannot go on exactly from its own ``state_dict``.
+HUGGING_FACE = "datasets.iterable_dataset"
+
+
+def make_keeper(trainer: Trainer) -> "Loaders":
+    """For any training."""
+    return Loaders(trainer)
+
+
+class Loaders(Keeper):
+    """Keeps the generators of training loaders, and the batches that Lightning has fetched ahead.
+
+    In the middle of an epoch a loader may draw the order of the epoch again: for this it keeps all generators as they
+    were when the loaders began to iterate.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__(trainer)
+        self._began: State = {}
+        self._fresh: list[State] = []  # the attributes of stateful data before they were iterated over
+        fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
+        after_making, later = fit_loop._load_combined_loader_states, epoch_loop.on_run_start
+
+        def note_after_making() -> None:
+            for loader in loaders_of(trainer):
+                keep_generators_of_workers(loader)
+            self._began = states_of(self._generators())
+            self._fresh = [dict(vars(data)) for data in self._stateful_data()]
+            after_making()
+
+        def note_later(data_fetcher: Any) -> None:
+            if trainer.current_epoch > 0 and not fit_loop.is_resuming and not epoch_loop.restarting:
+                self._began = states_of(self._generators())
+            later(data_fetcher)
+
+        # Lightning lets the loaders begin to iterate right after each of these.
+        fit_loop._load_combined_loader_states = note_after_making  # type: ignore[method-assign]
+        epoch_loop.on_run_start = note_later  # type: ignore[method-assign]
+
+    def state(self, within_epoch: bool) -> State:
+        state: State = {"generators": states_of(self._generators())}
+        if within_epoch and not self.lost_position():
+            state |= {"began": self._began, "fetched": self._fetched_ahead()}
+        return state
+
+    def restore(self, state: State, within_epoch: bool) -> None:
+        if within_epoch:
+            self._began = state["began"]
+            restore(self._generators(), self._began)
+            fetcher: Any = self.trainer.fit_loop._data_fetcher
+            fetcher.prefetch_batches = 0  # the loaders' position is behind the batches that were fetched ahead
+            return
+        restore(self._generators(), state["generators"])
+        for data, fresh in zip(self._stateful_data(), self._fresh, strict=True):
+            vars(data).update(fresh)  # on a resume Lightning lets the loaders begin twice
+
+    def restore_position(self, state: State) -> None:
+        fetcher: Any = self.trainer.fit_loop._data_fetcher
+        fetcher.prefetch_batches, fetcher.batches = 1, state["fetched"]
+        for loader in loaders_of(self.trainer):
+            iterator: Any = getattr(loader, "_iterator", None)  # torchdata's may go to its position at the next batch
+            if isinstance(indices := getattr(iterator, "_sampler_iter", None), islice):
+                iterator._sampler_iter = chain(list(islice(indices, 1)), indices)
+        restore(self._generators(), state["generators"])
+
+    def lost(self) -> str:
+        if not any(getattr(loader, "persistent_workers", False) for loader in loaders_of(self.trainer)):
+            return ""
+        return (
+            "The workers of the training loader are persistent: if they draw random numbers, a resume from the end of "
+            "an epoch draws others. It is exact without persistent_workers."
+        )
+
+    def lost_position(self) -> str:
+        if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
+            return "An iterable data set of Hugging Face does not go on exactly from a position"
+        try:
+            content = io.BytesIO()
+            torch.save(self._fetched_ahead(), content)
+            torch.load(io.BytesIO(content.getvalue()), weights_only=True)
+        except Exception:  # pickles of any object raise many types
+            return "The training loader has no length, and its batches are more than tensors and plain values"
+        return ""
+
+    def _generators(self) -> State:
+        return global_generators() | generators_in(loaders_of(self.trainer), "loaders")
+
+    def _fetched_ahead(self) -> list[Any]:
+        """The batches that Lightning has fetched to notice the last one: of loaders without a length."""
+        return list(getattr(self.trainer.fit_loop._data_fetcher, "batches", ()))
+
+    def _stateful_data(self) -> list[Any]:
+        """The data sets of the training loaders that have a ``state_dict``."""
+        data = [getattr(loader, "dataset", None) for loader in loaders_of(self.trainer)]
+        return [dataset for dataset in data if isinstance(dataset, _Stateful) and hasattr(dataset, "__dict__")]
+
+
+class GeneratorsOfWorker:
+    """Lets torchdata's loader keep, as the state of its data set, the generators of each worker process."""
+
+    def __init__(self, loader: Any) -> None:
+        self.parts = loader.dataset, loader.collate_fn
+
+    def state_dict(self) -> dict[str, str]:
+        """As JSON, since torchdata compares states with the last ones at each batch, number by number."""
+        return {"generators": json.dumps(states_of(self._generators()), default=_as_text)}
+
+    def load_state_dict(self, state_dict: dict[str, str]) -> None:
+        restore(self._generators(), json.loads(state_dict["generators"]))
+
+    def _generators(self) -> dict[str, Any]:
+        return global_generators() | generators_in(self.parts, "parts")
+
+
+def _as_text(state: Tensor) -> str:
+    return bytes(state.numpy()).hex()
+
+
+def keep_generators_of_workers(loader: Any) -> None:
+    """Let a loader with worker processes keep their generators with its position, if its data set has no state."""
+    data: Any = getattr(loader, "dataset", None)
+    is_iterable = isinstance(data, IterableDataset)  # torchdata fetches its batches again
+    if not isinstance(loader, _Stateful) or not getattr(loader, "num_workers", 0) or is_iterable:
+        return
+    if not isinstance(data, _Stateful) and hasattr(data, "__dict__"):
+        kept = GeneratorsOfWorker(loader)
+        data.state_dict, data.load_state_dict = kept.state_dict, kept.load_state_dict

@@ -1,0 +1,198 @@
+"""Modules and loaders whose state is not in Lightning's checkpoints, for exact resume."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from lightning import LightningDataModule, LightningModule
+from torch import Tensor, nn
+from torch.ao.quantization import DeQuantStub, QuantStub, get_default_qat_qconfig, prepare_qat
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, WeightedRandomSampler
+from torchdata.stateful_dataloader import StatefulDataLoader
+from torchmetrics import MeanMetric, MetricTracker, MinMaxMetric, RunningMean
+
+POINTS = torch.randn(40, 4, generator=torch.Generator().manual_seed(3))
+STEPS = 8  # of an epoch
+
+
+class Plain(LightningModule):
+    """Learns the sum of four numbers, with dropout."""
+
+    def __init__(self, lr: float = 0.01) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.lr = lr
+        self.network: nn.Module = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.2), nn.Linear(4, 1))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        points = batch if isinstance(batch, Tensor) else batch[0]
+        loss = nn.functional.mse_loss(self.network(points).squeeze(1), points.sum(dim=1))
+        self.log("train/loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), self.lr)
+
+
+class MovingMean(Plain):
+    """A buffer that is not persistent takes part in the loss."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4), persistent=False)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.mean = 0.9 * self.mean + 0.1 * batch.mean(dim=0)
+        return super().training_step(batch - self.mean, batch_idx)
+
+
+class Histories(Plain):
+    """Metrics that remember more than the epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tracker = MetricTracker(MeanMetric(), maximize=False)
+        self.extremes, self.recent, self.ever = MinMaxMetric(MeanMetric()), RunningMean(7), MeanMetric()
+
+    def on_train_epoch_start(self) -> None:
+        self.tracker.increment()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch, batch_idx)
+        for metric in (self.tracker, self.extremes, self.recent, self.ever):
+            metric.update(loss.detach())
+        self.log_dict({"recent": self.recent.compute(), "ever": self.ever.compute()})
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict({f"extremes/{name}": value for name, value in self.extremes.compute().items()})
+        best: Any = self.tracker.best_metric()
+        self.log("best", best)
+
+
+class Quantized(Plain):
+    """Quantization-aware training: its buffers take their shapes from the first batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(QuantStub(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1), DeQuantStub())
+        self.network.qconfig = get_default_qat_qconfig("fbgemm")
+        prepare_qat(self.network.train(), inplace=True)
+
+
+class Stream(IterableDataset[Tensor]):
+    """Without a length or a state."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(POINTS)
+
+
+class Counted(IterableDataset[Tensor]):
+    """Without a length; it knows where it is, and draws random numbers."""
+
+    def __init__(self) -> None:
+        self.next = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        while self.next < len(POINTS):
+            self.next += 1
+            yield POINTS[self.next - 1] + torch.randn(4) / 10
+        self.next = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"next": self.next}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        self.next = state_dict["next"]
+
+
+class Noisy(Dataset[Tensor]):
+    """Draws from a generator of its own, if it has one, and from all global ones."""
+
+    def __init__(self, generator: Any = None) -> None:
+        self.noise = {"generator": generator}
+
+    def __len__(self) -> int:
+        return len(POINTS)
+
+    def __getitem__(self, index: int) -> Tensor:
+        generator = self.noise["generator"]
+        drawn = generator.random() if generator else random.random() + np.random.rand() + torch.rand(())
+        return POINTS[index] + drawn
+
+
+class Shuffled(Sampler[int]):
+    """Draws the order from a generator of its own."""
+
+    def __init__(self) -> None:
+        self.own = torch.Generator().manual_seed(1)
+
+    def __len__(self) -> int:
+        return len(POINTS)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from torch.randperm(len(POINTS), generator=self.own).tolist()
+
+
+class Batches(Sampler[list[int]]):
+    """Draws the order of whole batches from Python's generator."""
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = random.sample(range(len(POINTS)), len(POINTS))
+        yield from (order[first : first + 5] for first in range(0, len(POINTS), 5))
+
+
+def collate_with(generator: random.Random) -> Callable[[list[Tensor]], Tensor]:
+    """A collate function that draws from a generator in its closure."""
+    return lambda points: torch.stack(points) + generator.random()
+
+
+class Named(NamedTuple):
+    points: Tensor
+
+
+def named(points: list[Tensor]) -> Named:
+    """A batch of a class of one's own, which checkpoints may not hold."""
+    return Named(torch.stack(points))
+
+
+def loader(data: Any = POINTS, **arguments: Any) -> Any:
+    return StatefulDataLoader(data, **({} if "batch_sampler" in arguments else {"batch_size": 5}), **arguments)
+
+
+# How each kind makes its training loader.
+LOADERS: dict[str, Callable[[], Any]] = {
+    "stream": lambda: loader(Stream()),
+    "counted": lambda: loader(Counted()),
+    "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
+    "own old generator": lambda: loader(Noisy(np.random.RandomState(0)), shuffle=True),
+    "sampler": lambda: loader(sampler=Shuffled()),
+    "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),
+    "batch sampler": lambda: loader(batch_sampler=Batches()),
+    "collate function": lambda: loader(collate_fn=collate_with(random.Random(0))),
+    "workers": lambda: loader(Noisy(), shuffle=True, num_workers=1),
+    "own generator in workers": lambda: loader(Noisy(np.random.default_rng(0)), num_workers=1),
+    "torch": lambda: DataLoader(Noisy(np.random.default_rng(0)), 5, shuffle=True),
+    "named": lambda: loader(Stream(), collate_fn=named),
+    "persistent workers": lambda: loader(shuffle=True, num_workers=1, persistent_workers=True),
+}
+
+
+class Kind(LightningDataModule):
+    """The loader of a kind, or plain shuffled points."""
+
+    def __init__(self, kind: str = "", batch_size: int = 5) -> None:
+        super().__init__()
+        self.kind, self.batch_size = kind, batch_size
+
+    def train_dataloader(self) -> Any:
+        if self.kind:
+            return LOADERS[self.kind]()
+        return StatefulDataLoader(POINTS, self.batch_size, shuffle=True)

@@ -1,0 +1,113 @@
+"""Trainings whose loaders, metrics, buffers and finders hold state resume exactly, or say that they do not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+from torch import Tensor
+
+from convblocks import ExactResume
+from convblocks.errors import Stopped, UserError
+from convblocks.model.checkpoints import check_weights
+from convblocks.run import signals
+from tests.any_task.kinds import LOADERS, STEPS, Histories, Kind, MovingMean, Plain, Quantized
+from tests.any_task.stop import Signal
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
+    pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty"),
+    pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated"),
+    pytest.mark.filterwarnings("ignore:Please use quant_min and quant_max"),
+]
+WITHIN, AT_THE_END = STEPS + 3, 2 * STEPS
+QUICK = ["stream", "own generator", "sampler", "batch sampler", "workers"]
+EXACT = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in LOADERS]
+
+
+def train(model: type[LightningModule], kind: str, path: Path, stop_after: int = 0, *callbacks: Callback) -> Trainer:
+    """Three epochs, from the checkpoint if there is one; a signal stops them after so many batches."""
+    seed_everything(0, verbose=False)
+    resume = ExactResume(path)
+    settings: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    stop = [Signal(stop_after)] if stop_after else []
+    trainer = Trainer(max_epochs=3, callbacks=[*callbacks, resume, *stop], **settings)
+    trainer.fit(model(), datamodule=Kind(kind), ckpt_path=resume.ckpt_path)
+    return trainer
+
+
+def end_of(trainer: Trainer) -> dict[str, Tensor]:
+    return trainer.lightning_module.state_dict() | trainer.callback_metrics
+
+
+def assert_exact(model: type[LightningModule], kind: str, stop_after: int) -> None:
+    whole = end_of(train(model, kind, Path("whole/last.ckpt")))
+    with pytest.raises(Stopped):
+        train(model, kind, Path("stopped/last.ckpt"), stop_after)
+    signals.forget()
+    stopped = end_of(train(model, kind, Path("stopped/last.ckpt")))
+    assert whole.keys() == stopped.keys()
+    assert [name for name in whole if not torch.equal(whole[name], stopped[name])] == []
+
+
+@pytest.mark.parametrize("stop_after", [WITHIN, AT_THE_END])
+@pytest.mark.parametrize("kind", EXACT)
+def test_a_loader_goes_on_exactly(kind: str, stop_after: int, workspace: Path) -> None:
+    assert_exact(Plain, kind, stop_after)
+
+
+@pytest.mark.parametrize("stop_after", [WITHIN, AT_THE_END])
+@pytest.mark.parametrize("model", [MovingMean, Histories, Quantized])
+def test_a_module_goes_on_exactly(model: type[LightningModule], stop_after: int, workspace: Path) -> None:
+    assert_exact(model, "", stop_after)
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("stream", ""),
+        ("workers", ""),
+        ("torch", "The training loader has no state_dict: this run can be resumed at the ends of epochs only."),
+        ("named", "The training loader has no length, and its batches are more than tensors and plain values: this"),
+        ("persistent workers", "The workers of the training loader are persistent: if they draw random numbers, a"),
+    ],
+)
+def test_what_is_lost_is_said(kind: str, line: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Stopped) as caught:
+        train(Plain, kind, Path("last.ckpt"), WITHIN)
+    signals.forget()
+    printed = capsys.readouterr().out
+    assert line in printed if line else "resume" not in printed
+    assert ("from the end of an epoch" in str(caught.value)) == (kind in ("torch", "named"))
+
+
+@pytest.mark.parametrize("stop_after", [3, WITHIN])
+@pytest.mark.parametrize("finder", [LearningRateFinder, BatchSizeFinder])
+def test_a_finder_searches_once(finder: type[Callback], stop_after: int, workspace: Path) -> None:
+    rates: dict[str, Any] = {"num_training_steps": 20, "early_stop_threshold": None}
+    settings = rates if finder is LearningRateFinder else {"max_trials": 2}
+
+    def ends(name: str, stop: int = 0) -> tuple[dict[str, Tensor], float, int]:
+        trainer: Any = train(Plain, "", Path(name), stop, finder(**settings))
+        return end_of(trainer), trainer.lightning_module.lr, trainer.datamodule.batch_size
+
+    whole, *found = ends("whole/last.ckpt")
+    assert found != [0.01, 5]
+    with pytest.raises(Stopped):
+        ends("stopped/last.ckpt", stop_after)
+    signals.forget()
+    stopped, *kept = ends("stopped/last.ckpt")
+    assert kept == found
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+
+
+def test_buffers_may_have_another_shape_and_parameters_may_not() -> None:
+    trained, fresh = Quantized(), Quantized()
+    trained.network(torch.randn(2, 4))
+    content = {"state_dict": trained.state_dict()}
+    check_weights(Path("last.ckpt"), content, fresh)
+    content["state_dict"]["network.1.weight"] = torch.zeros(7)
+    with pytest.raises(UserError, match=r"last\.ckpt does not hold network\.1\.weight of shape \(4, 4\)"):
+        check_weights(Path("last.ckpt"), content, fresh)
