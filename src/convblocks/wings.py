@@ -104,11 +104,7 @@ def add_options(parser: Any) -> None:
 
 
 def does_instead(config: Any) -> bool:
-    """Let a given option do something else than train, and return whether one has.
-
-    Raises:
-        UserError: it refuses the run.
-    """
+    """Let a given option do something else than train, and return whether one has; it may raise a UserError."""
     given = [module for option, module in options().items() if config.options[option]]
     others = [module for module in given if hasattr(import_module(module), "instead")]
     for module in others[:1]:
@@ -147,14 +143,17 @@ def make_callbacks(run: Any) -> list[Any]:
     Raises:
         UsageError: a wing refuses it.
     """
-    made = [_call(module, "make", run) for module in _modules("CALLBACKS", CALLBACKS)]
-    return [callback for callback in made if callback is not None]
+    return _made("make", run, _modules("CALLBACKS", CALLBACKS))
 
 
 def make_keepers(trainer: Any) -> list[Any]:
-    """What the wings add to the state that is kept of a training."""
-    made = [_call(module, "make_keeper", trainer) for module in _modules("KEEPERS", KEEPERS)]
-    return [keeper for keeper in made if keeper is not None]
+    """What the wings keep of a training, beyond the core's state."""
+    return _made("make_keeper", trainer, _modules("KEEPERS", KEEPERS))
+
+
+def _made(function: str, argument: Any, modules: Iterator[str]) -> list[Any]:
+    made = [_call(module, function, argument) for module in modules]
+    return [part for part in made if part is not None]
 
 
 def _named(table: str, own: Mapping[str, str]) -> dict[str, str]:

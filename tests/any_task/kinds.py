@@ -9,7 +9,7 @@ import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.ao.quantization import DeQuantStub, QuantStub, get_default_qat_qconfig, prepare_qat
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset, WeightedRandomSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchmetrics import MeanMetric, MetricTracker, MinMaxMetric, RunningMean
 
@@ -32,7 +32,11 @@ class Plain(LightningModule):
         self.log("train/loss", loss, on_step=False, on_epoch=True)
         return loss
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        (points,) = batch
+        self.log("val/loss", nn.functional.mse_loss(self.network(points).squeeze(1), points.sum(dim=1)))
+
+    def configure_optimizers(self) -> Any:
         return torch.optim.Adam(self.parameters(), self.lr)
 
 
@@ -196,3 +200,6 @@ class Kind(LightningDataModule):
         if self.kind:
             return LOADERS[self.kind]()
         return StatefulDataLoader(POINTS, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(POINTS), 20)

@@ -5,6 +5,13 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from convblocks.run import signals
+
+
+def forget_signal() -> None:
+    """Let a run go on in a process that has received one."""
+    signals._received = 0
+
 
 class Signal(Callback):
     """Sends SIGTERM to this process after a batch."""

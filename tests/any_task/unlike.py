@@ -39,14 +39,6 @@ class RestoredAdapter(StrictAdapter):
         checkpoint["state_dict"] = self.state_dict() | checkpoint["state_dict"]
 
 
-class ForgetfulAdapter(Adapter):
-    """The layer that is left out is trained."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network[0].requires_grad_(True)
-
-
 class Lazy(Curve):
     """Knows its weights after setup, whose names change there too."""
 

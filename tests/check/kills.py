@@ -15,9 +15,9 @@ from lightning import Callback, LightningModule, Trainer
 
 from convblocks.check.recorder import STEPS
 from convblocks.errors import Stopped
-from convblocks.run import fit, signals
+from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
-from tests.any_task.stop import Signal
+from tests.any_task.stop import Signal, forget_signal
 
 
 class Crash(Callback):
@@ -65,7 +65,7 @@ def _fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:
 
 def _train(arguments: list[str], callbacks: Sequence[Callback]) -> None:
     warnings.simplefilter("ignore")
-    signals.forget()
+    forget_signal()
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), suppress(Stopped):
         fit.main(arguments, callbacks)
     os._exit(0)

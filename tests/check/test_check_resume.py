@@ -9,7 +9,8 @@ import pytest
 from convblocks import check_resume
 from convblocks.check.verdict import PLACES, Report
 from convblocks.errors import UsageError, UserError
-from tests.any_task.tasks import TASKS, options_of
+from tests.any_task.kinds import LOADERS, STEPS
+from tests.any_task.tasks import HERE, TASKS, options_of
 from tests.check import kills, trainers
 from tests.forked_python import python_path
 from tests.scripts import run_script
@@ -17,10 +18,13 @@ from tests.scripts import run_script
 pytestmark = pytest.mark.slow
 
 
-def options(model: str, data: str) -> list[str]:
-    """The options of fit for a kind of module and of data, each perhaps with arguments."""
-    words = ["--model", f"tests.check.kinds.{model}", "--data", f"tests.check.kinds.{data}"]
-    return " ".join([*words, "--judge", "val/loss:min", "--threads", "1"]).split()
+FORGETFUL = ["ChangedInHooks", "Weakening", "Counting", "Taught", "Remembering", "Replaying", "LoggingList", "Unseeded"]
+
+
+def options(model: str, loader: str = "") -> list[str]:
+    """The options of fit for a module on the loader of a kind."""
+    words = ["--model", f"{HERE}.{model}", "--data", f"{HERE}.kinds.Kind", "--data.kind", loader]
+    return [*words, "--judge", "val/loss:min", "--threads", "1"]
 
 
 def checked(folder: Path, *arguments: str) -> Report:
@@ -101,44 +105,24 @@ def test_two_processes_are_compared_one_by_one(tmp_path: Path) -> None:
     layout = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
     assert checked(tmp_path, "--arch", "mlp", *layout).is_exact
     shares = [*layout, "--trainer.use_distributed_sampler", "false"]
-    assert "the attribute teachers" in str(checked(tmp_path, *options("Taught", "Data"), *shares))
+    assert "the attribute teachers" in str(checked(tmp_path, *options("forgetful.Taught"), *shares))
+
+
+KINDS = [
+    *((f"forgetful.{module}", "") for module in FORGETFUL),
+    *((f"forgetful.{module}", "torch") for module in ("Weakening", "Remembering")),
+    *((f"kinds.{module}", "") for module in ("MovingMean", "Histories", "Quantized")),
+    *(("kinds.Plain", loader) for loader in LOADERS if loader != "named"),
+]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("data", ["Data", "TorchsOwn"])
-@pytest.mark.parametrize(
-    "model",
-    [
-        "AveragedInHook",
-        "Centred",
-        "Weakening",
-        "Counting",
-        "Taught",
-        "Remembering",
-        "Replaying",
-        "Tracking",
-        "Extremes",
-        "CountingByMetric",
-        "Quantized",
-        "Unseeded",
-    ],
-)
-def test_what_it_says_of_a_module_is_what_happens(model: str, data: str, workspace: Path) -> None:
-    assert_true(options(model, data))
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(
-    "data", ["Streamed", "Streamed --data.stateful true", "MovedData", "MixedData", "SampledData", "WorkedData"]
-)
-def test_what_it_says_of_data_is_what_happens(data: str, workspace: Path) -> None:
-    assert_true(options("Plain", data))
-
-
-def assert_true(flags: list[str]) -> None:
-    """Compare what a check says to random kills in the first steps, and in those of the second epoch."""
-    found = str(checked(Path(), *flags))
-    survived = kills.survivors(flags, batches=16)
+@pytest.mark.parametrize(("model", "loader"), KINDS)
+def test_what_it_says_is_what_happens(model: str, loader: str, workspace: Path) -> None:
+    """Of random kills in the steps that it names."""
+    flags = options(model, loader)
+    found = str(checked(workspace, *flags))
+    survived = kills.survivors(flags, STEPS)
     within, after = (bool(re.search(rf"^exact.*{place}", found, flags=re.MULTILINE)) for place in PLACES.values())
     assert (survived[1] == 10) == after
     assert (survived[0] == 10) == (within or "not checked within an epoch" in found)  # there an epoch begins again

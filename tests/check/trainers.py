@@ -6,23 +6,24 @@ from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
-from tests.check import kinds
+from tests.any_task.forgetful import Taught
+from tests.any_task.kinds import Kind, Plain
 
 
 def exact() -> tuple[Any, ...]:
-    return _training(kinds.Plain, callbacks=[LearningRateMonitor(), ModelCheckpoint("kept")], logger=CSVLogger("logs"))
+    return _training(Plain, callbacks=[LearningRateMonitor(), ModelCheckpoint("kept")], logger=CSVLogger("logs"))
 
 
 def averaged_later() -> tuple[Any, ...]:
-    return _training(kinds.Plain, callbacks=[StochasticWeightAveraging(0.1, swa_epoch_start=4)])
+    return _training(Plain, callbacks=[StochasticWeightAveraging(0.1, swa_epoch_start=4)])
 
 
 def forgetful() -> tuple[Any, ...]:
-    return _training(kinds.Taught)
+    return _training(Taught)
 
 
 def failing() -> tuple[Any, ...]:
-    return _training(kinds.Plain, max_steps=-2)
+    return _training(Plain, max_steps=-2)
 
 
 def _training(module: type[LightningModule], **settings: Any) -> tuple[Any, ...]:
@@ -33,5 +34,5 @@ def _training(module: type[LightningModule], **settings: Any) -> tuple[Any, ...]
         "logger": False,
         "accelerator": "cpu",
     }
-    data = kinds.Data()
+    data = Kind()
     return Trainer(max_epochs=5, **(quiet | settings)), module(), data.train_dataloader(), data.val_dataloader()

@@ -10,11 +10,9 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from torch import Tensor
 
 from convblocks import ExactResume
-from convblocks.errors import Stopped, UserError
-from convblocks.model.checkpoints import check_weights
-from convblocks.run import signals
+from convblocks.errors import Stopped
 from tests.any_task.kinds import LOADERS, STEPS, Histories, Kind, MovingMean, Plain, Quantized
-from tests.any_task.stop import Signal
+from tests.any_task.stop import Signal, forget_signal
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
@@ -46,7 +44,7 @@ def assert_exact(model: type[LightningModule], kind: str, stop_after: int) -> No
     whole = end_of(train(model, kind, Path("whole/last.ckpt")))
     with pytest.raises(Stopped):
         train(model, kind, Path("stopped/last.ckpt"), stop_after)
-    signals.forget()
+    forget_signal()
     stopped = end_of(train(model, kind, Path("stopped/last.ckpt")))
     assert whole.keys() == stopped.keys()
     assert [name for name in whole if not torch.equal(whole[name], stopped[name])] == []
@@ -77,7 +75,7 @@ def test_a_module_goes_on_exactly(model: type[LightningModule], stop_after: int,
 def test_what_is_lost_is_said(kind: str, line: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Stopped) as caught:
         train(Plain, kind, Path("last.ckpt"), WITHIN)
-    signals.forget()
+    forget_signal()
     printed = capsys.readouterr().out
     assert line in printed if line else "resume" not in printed
     assert ("from the end of an epoch" in str(caught.value)) == (kind in ("torch", "named"))
@@ -97,17 +95,7 @@ def test_a_finder_searches_once(finder: type[Callback], stop_after: int, workspa
     assert found != [0.01, 5]
     with pytest.raises(Stopped):
         ends("stopped/last.ckpt", stop_after)
-    signals.forget()
+    forget_signal()
     stopped, *kept = ends("stopped/last.ckpt")
     assert kept == found
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
-
-
-def test_buffers_may_have_another_shape_and_parameters_may_not() -> None:
-    trained, fresh = Quantized(), Quantized()
-    trained.network(torch.randn(2, 4))
-    content = {"state_dict": trained.state_dict()}
-    check_weights(Path("last.ckpt"), content, fresh)
-    content["state_dict"]["network.1.weight"] = torch.zeros(7)
-    with pytest.raises(UserError, match=r"last\.ckpt does not hold network\.1\.weight of shape \(4, 4\)"):
-        check_weights(Path("last.ckpt"), content, fresh)

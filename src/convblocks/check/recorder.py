@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import (
 )
 
 from convblocks.check.state import state_of
-from convblocks.run.process_state import keeps_position
 from convblocks.run.resume import ExactResume, callbacks_of
 
 # Steps before the checkpoint, and after it.
@@ -46,10 +45,9 @@ class Recorder(Callback):
         accumulated = trainer.accumulate_grad_batches
         steps = min(STEPS, trainer.num_training_batches // accumulated // 2)
         self.batches = int(accumulated * steps)
-        if self.place == WITHIN and not keeps_position(trainer):
-            self.reason = "a resume begins at the end of one, since the training loader has no state_dict"
-        elif self.place == WITHIN and not steps:
-            self.reason = "an epoch has a single step"
+        if self.place == WITHIN:
+            lost = next(resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume))
+            self.reason = lost or ("" if steps else "An epoch has a single step")
         if self.reason:
             self._end(trainer)
 

@@ -55,7 +55,7 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
     if isinstance(value, Tensor):
         tensor = value.detach().cpu()
         yield f"{tensor.dtype} {tuple(tensor.shape)}".encode()
-        dense = tensor if tensor.layout == torch.strided else tensor.to_dense()
+        dense = tensor.clone() if tensor.layout == torch.strided else tensor.to_dense()  # numpy() would pin its size
         yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape}".encode() + value.tobytes()
@@ -121,7 +121,8 @@ def _optimizers(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str
 
 
 def _own(part: Any) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in vars(part).items() if name not in NOT_OWN]
+    items = vars(part).items()
+    return [(name, value) for name, value in items if name not in NOT_OWN and not isinstance(value, MethodType)]
 
 
 def _attributes(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Any]]:

@@ -74,7 +74,7 @@ def report(records: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Repo
     if kept:
         lines.append(f"not restored, without effect on these batches: {described(kept)}")
     if "within" not in checked:
-        lines.append("not checked within an epoch: " + records["within"][0][0]["reason"])
+        lines.append(f"not checked within an epoch: {records['within'][0][0]['reason']}")
     return Report(len(exact) == len(checked), lines)
 
 

@@ -14,6 +14,11 @@ from torch.utils.data import IterableDataset
 from convblocks.compat.generators import generators_in, global_generators, restore, states_of
 from convblocks.run.process_state import Keeper, State, loaders_of
 
+PERSISTENT = (
+    "The workers of the training loader are persistent: if they draw random numbers, a resume from the end of an epoch "
+    "draws others. It is exact without persistent_workers."
+)
+
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
 
@@ -40,6 +45,8 @@ class Loaders(Keeper):
         def note_after_making() -> None:
             for loader in loaders_of(trainer):
                 keep_generators_of_workers(loader)
+                if getattr(loader, "persistent_workers", False) and trainer.is_global_zero:
+                    print(PERSISTENT)
             self._began = states_of(self._generators())
             self._fresh = [dict(vars(data)) for data in self._stateful_data()]
             after_making()
@@ -78,14 +85,6 @@ class Loaders(Keeper):
             if isinstance(indices := getattr(iterator, "_sampler_iter", None), islice):
                 iterator._sampler_iter = chain(list(islice(indices, 1)), indices)
         restore(self._generators(), state["generators"])
-
-    def lost(self) -> str:
-        if not any(getattr(loader, "persistent_workers", False) for loader in loaders_of(self.trainer)):
-            return ""
-        return (
-            "The workers of the training loader are persistent: if they draw random numbers, a resume from the end of "
-            "an epoch draws others. It is exact without persistent_workers."
-        )
 
     def lost_position(self) -> str:
         if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):

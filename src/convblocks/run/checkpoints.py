@@ -2,16 +2,14 @@
 
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from pickle import PicklingError, UnpicklingError
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer
 
 from convblocks.errors import UsageError, UserError
@@ -30,13 +28,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Args:
         keep_previous: The checkpoint whose predecessor is kept too, as ``previous-<name>``.
-        check_first: The module, to check with the first one that a resume will read it.
+        check_first: Whether to check that the first one can be read back.
 
     Raises:
-        UsageError: it cannot be written, or the first one holds more than weights and plain values, or too few weights.
+        UsageError: it cannot be written, or the first one holds more than weights and plain values.
     """
 
-    def __init__(self, keep_previous: Path, check_first: LightningModule | None = None) -> None:
+    def __init__(self, keep_previous: Path, check_first: bool = False) -> None:
         super().__init__()
         self.keep_previous = keep_previous
         self.check_first = check_first
@@ -51,9 +49,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             reason = f"{error}: leave it out in on_save_checkpoint, or in save_hyperparameters by ignore=[...]"
             raise UsageError(f"the checkpoint cannot be written: {reason}") from error
         if self.check_first:
+            self.check_first = False
             refuse_objects(content)
-            refuse_missing_weights(checkpoint["state_dict"], self.check_first)
-            self.check_first = None
         complete = path.with_name(f".{path.name}.tmp")
         write(complete, content.getbuffer())
         if path.resolve() == self.keep_previous.resolve() and path.is_file():
@@ -72,22 +69,6 @@ def refuse_objects(content: io.BytesIO) -> None:
             f"the checkpoint holds a {found[1] if found else 'Python object'}, which a resume would refuse, since only "
             "plain values and tensors are safe to read: leave it out (save_hyperparameters has ignore=[...])"
         ) from error
-
-
-def refuse_missing_weights(held: Mapping[str, Any], module: LightningModule) -> None:
-    """Raise a UsageError for a module that leaves out weights which Lightning would miss: now, not on a resume.
-
-    If Lightning would not miss them, but they are trained, print a line.
-    """
-    leaves_out = is_overridden("on_save_checkpoint", module) or is_overridden("state_dict", module)
-    puts_back = is_overridden("on_load_checkpoint", module) or is_overridden("load_state_dict", module)
-    weights = nn.Module.state_dict(module, keep_vars=True) if leaves_out and not puts_back else {}
-    missing = [name for name in weights if name not in held]
-    if missing and module.strict_loading:
-        hint = "set strict_loading = False in the module, or put it back in on_load_checkpoint"
-        raise UsageError(f"the checkpoint lacks {missing[0]}, which a resume would refuse: {hint}")
-    if trained := [name for name in missing if weights[name].requires_grad]:
-        print(f"The checkpoint lacks {trained[0]}, which is trained: a resume would begin it anew.")
 
 
 def previous(path: Path) -> Path:

@@ -13,11 +13,14 @@ from filelock import FileLock, Timeout
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.files import remove_unfinished, write
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
-from convblocks.text import YAML_LOADER, as_yaml, checked_yaml, flatten
+from convblocks.text import as_yaml, checked_yaml, flatten
 
 LOGS = Path("lightning_logs")
 
 LOCK_SECONDS = 5
+
+# Written in C where libyaml is there, several times as fast: a comparison reads the config of each of its runs.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # The settings that every config.yaml has.
 SETTINGS = {"model", "seed", "threads", "trainer"}

@@ -81,7 +81,7 @@ def load_best(run: Run) -> bool:
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
         run.module.on_load_checkpoint(checkpoint)  # which may add what it leaves out, as when a run is resumed
-        run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
+        run.module.load_state_dict(checkpoint["state_dict"], strict=False)  # or the module still has it
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed, nn
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_max, dim_zero_min, dim_zero_sum
@@ -47,10 +49,6 @@ class Keeper:
     def restore_position(self, state: State) -> None:
         """Called within an epoch, after they went there."""
 
-    def lost(self) -> str:
-        """What is not kept, in a sentence to print; empty if all is."""
-        return ""
-
     def lost_position(self) -> str:
         """Why the position of the training loaders is not kept; empty if it is."""
         return ""
@@ -66,11 +64,9 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
     kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
     own: State = {"generators": _generators(), "metrics": metrics, "kept": kept}
-    own["of_loaders"] = [one.get_state() for one in _of_loaders(trainer)]
     if within_epoch:
         own["logged"] = _all_logged(trainer)
-        keeps_position = not lost_position(trainer, keepers)
-        own["loaders"] = [one.state_dict() for one in loaders_of(trainer)] if keeps_position else []
+        own["loaders"] = [] if lost_position(trainer, keepers) else [one.state_dict() for one in loaders_of(trainer)]
         gradients = {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
         own["gradients"] = {} if module.automatic_optimization else {name: one.cpu() for name, one in gradients.items()}
     states = [own] * world_size()
@@ -106,7 +102,6 @@ def restore_between_epochs(trainer: Trainer, states: Sequence[State], keepers: S
     for keeper, state in kept_by(keepers, states, trainer.global_rank):
         keeper.restore(state, within_epoch=False)
     _restore_metrics(trainer, states)
-    _restore_of_loaders(trainer, _of_process(states, trainer.global_rank))
     trainer.fit_loop._resuming_from_checkpoint = False
 
 
@@ -129,7 +124,6 @@ def restore_within_epoch(trainer: Trainer, states: Sequence[State], keepers: Seq
     iter(fetcher)  # what Lightning has begun may lack these states
     for keeper, state in kept:
         keeper.restore_position(state)
-    _restore_of_loaders(trainer, own)
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -154,22 +148,6 @@ def lost_position(trainer: Trainer, keepers: Sequence[Keeper]) -> str:
 
 def _of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
-
-
-def _of_loaders(trainer: Trainer) -> list[torch.Generator]:
-    """The generators that the training loaders and their samplers have of their own."""
-    found: dict[int, torch.Generator] = {}
-    for loader in loaders_of(trainer):
-        batches = getattr(loader, "batch_sampler", None)
-        for owner in (loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)):
-            if isinstance(generator := getattr(owner, "generator", None), torch.Generator):
-                found[id(generator)] = generator
-    return list(found.values())
-
-
-def _restore_of_loaders(trainer: Trainer, own: State) -> None:
-    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=False):  # another layout has others
-        generator.set_state(state.clone())
 
 
 def _generators() -> State:
@@ -232,14 +210,9 @@ def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
 
 def _sums(metric: Metric) -> State:
     """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
-    kept = {name: _on_cpu(value) for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
-    return kept | {name: _on_cpu(value) for name, value in metric.metric_state.items()}
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, list):
-        return [one.cpu() for one in value]
-    return value.detach().cpu().clone() if isinstance(value, Tensor) else value
+    kept = {name: value for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
+    copied: State = apply_to_collection(kept | metric.metric_state, Tensor, lambda value: value.detach().cpu().clone())
+    return copied
 
 
 def _description(logged: _ResultMetric) -> State:
@@ -266,14 +239,8 @@ def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultM
 
 def _restore_sums(metric: Metric, saved: State) -> None:
     for name, value in saved.items():
-        setattr(metric, name, _on_device(value, metric.device))
+        setattr(metric, name, move_data_to_device(value, metric.device))
     metric._computed = None
-
-
-def _on_device(value: Any, device: torch.device) -> Any:
-    if isinstance(value, list):
-        return [one.to(device) for one in value]
-    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _sums_of_process(metric: Metric, saved: Sequence[State], rank: int) -> State:

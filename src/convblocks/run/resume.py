@@ -91,19 +91,17 @@ class ExactResume(ModelCheckpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._trainer = trainer
-        if self._state.get("stopping"):
-            trainer.should_stop = True
+        if self._state:
+            trainer.should_stop |= self._state["stopping"]
+            trainer.num_sanity_val_steps = 0  # Lightning would check again, and some modules change in evaluations
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         # Lightning's own handlers save and broadcast wherever each process happens to be, which can deadlock.
         signals.install()
         self._signal = AgreedSignal()
-        if trainer.is_global_zero:
-            if reason := lost_position(trainer, self._keepers):
-                print(f"{reason}: this run can be resumed at the ends of epochs only.")
-            for lost in filter(None, (keeper.lost() for keeper in self._keepers)):
-                print(lost)
+        if trainer.is_global_zero and (reason := self.lost_position(trainer)):
+            print(f"{reason}: this run can be resumed at the ends of epochs only.")
         if self._state:
             self._restore(trainer, pl_module)
 
@@ -198,24 +196,27 @@ class ExactResume(ModelCheckpoint):
 
     def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
         """Called in a hook: save once the module's own hook, which comes after those of callbacks, has been called."""
-        if lost_position(trainer, self._keepers):
+        if self.lost_position(trainer):
             return
         module = trainer.lightning_module
-        own, before = getattr(module, hook), {name: value for name, value in vars(module).items() if name == hook}
+        own = getattr(module, hook)
 
         def own_then_save(*arguments: Any) -> None:
-            del vars(module)[hook]
-            vars(module).update(before)
+            vars(module)[hook] = own
             if own is not None:  # callbacks may have set it to None, for Lightning to skip it
                 own(*arguments)
             trainer.save_checkpoint(self.path)
 
         vars(module)[hook] = own_then_save
 
+    def lost_position(self, trainer: Trainer) -> str:
+        """Why a resume from within an epoch would not be exact; empty if it is."""
+        return lost_position(trainer, self._keepers)
+
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
             slurm.requeue()
-        where = ", from the end of an epoch" if lost_position(trainer, self._keepers) else ""
+        where = ", from the end of an epoch" if self.lost_position(trainer) else ""
         message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")
 

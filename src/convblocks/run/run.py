@@ -75,7 +75,7 @@ class Run:
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
-            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=self.module)],
+            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=True)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }

@@ -50,12 +50,6 @@ def received() -> int:
     return _received
 
 
-def forget() -> None:
-    """Forget the signal received."""
-    global _received
-    _received = 0
-
-
 def end_together(is_further: bool) -> None:
     """Kill a further process of a run once the first one, which has started it, has ended: it could wait for long."""
     if not is_further:

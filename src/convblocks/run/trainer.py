@@ -25,9 +25,8 @@ def make_trainer(
         config: With the user's own callbacks, loggers and so on.
         root: The Trainer's folder.
         callbacks: Those before the user's.
-        arguments: Further ``plugins``, a ``profiler`` where the user gives none, ``use_distributed_sampler``, false
-            where the loaders share batches themselves, and ``logger``: the user's loggers as parsed, without the one
-            that every run has. Without ``logger`` there are none.
+        arguments: Further ``plugins``, ``use_distributed_sampler``, false where the loaders share batches themselves,
+            and ``logger``: the user's loggers as parsed, without the one that every run has. Without it there are none.
 
     Raises:
         UsageError: an unknown class, or options that Lightning refuses.
@@ -48,7 +47,6 @@ def make_trainer(
             "logger": given["logger"] if given["logger"] not in (None, True) else False,
             "enable_progress_bar": show_bar or own_bar,
             "enable_model_summary": False,  # fit prints its own
-            "profiler": given["profiler"] or arguments.get("profiler"),
             "sync_batchnorm": False,  # done without Lightning, on any device
             "use_distributed_sampler": shares,
             "callbacks": [*callbacks, *bar, *own_callbacks],

@@ -9,9 +9,8 @@ from lightning import LightningDataModule, LightningModule, Trainer, seed_everyt
 
 from convblocks import ExactResume
 from convblocks.errors import Stopped, UserError
-from convblocks.run import signals
 from tests.any_task import characters, labels, regression, shapes
-from tests.any_task.stop import Signal
+from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import QUICK
 
 TASKS = {
@@ -45,7 +44,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bits(task: str, within: bool
     with pytest.raises(Stopped, match="run it again to carry on") as caught:
         train(model, data, Path("stopped/last.ckpt"), stop_after=steps + 7 if within else 2 * steps)
     assert caught.value.exit_status == 128 + signal.SIGTERM
-    signals.forget()
+    forget_signal()
     stopped = train(model, data, Path("stopped/last.ckpt"))
     one, other = (trainer.lightning_module.state_dict() for trainer in (whole, stopped))
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -64,7 +63,7 @@ def test_a_damaged_checkpoint_is_no_loss(workspace: Path) -> None:
     whole = train(model, data, Path("whole/last.ckpt"))
     with pytest.raises(Stopped):
         train(model, data, Path("stopped/last.ckpt"), stop_after=40)
-    signals.forget()
+    forget_signal()
     Path("stopped/last.ckpt").rename("stopped/previous-last.ckpt")
     stopped = train(model, data, Path("stopped/last.ckpt"))
     assert whole.callback_metrics == stopped.callback_metrics
@@ -76,7 +75,7 @@ def test_a_checkpoint_with_an_optimizer_state_of_another_shape_is_refused(worksp
     path = Path("stopped/last.ckpt")
     with pytest.raises(Stopped):
         train(model, data, path, stop_after=20)
-    signals.forget()
+    forget_signal()
     content = torch.load(path, weights_only=True)
     (optimizer,) = content["optimizer_states"]
     states = optimizer["state"].values()

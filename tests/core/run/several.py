@@ -14,7 +14,8 @@ from lightning import LightningModule
 
 from convblocks.errors import Stopped
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run import fit, signals
+from convblocks.run import fit
+from tests.any_task.stop import forget_signal
 from tests.forked_python import python_path
 from tests.quick_python import run_quickly
 
@@ -53,7 +54,7 @@ def fit_all(runs: Iterable[Run]) -> None:
                 assert not run.stopped_in, "it was not stopped"
             except Stopped:
                 assert run.stopped_in
-        signals.forget()
+        forget_signal()
 
 
 def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ LISTS = ["a0: &a0 [1]"] + [f"a{n}: &a{n} [{TENFOLD.replace('a0', f'a{n - 1}')}]"
 MERGED = ["a0: &a0 {k: 1}"] + [f"a{n}: &a{n} {{<<: [{TENFOLD.replace('a0', f'a{n - 1}')}]}}" for n in range(1, 9)]
 DEEP = [line.replace("[1]", "{k: [1]}") for line in LISTS]
 PARTS = {
-    "aliases": ("network:\n  " + "\n  ".join(LISTS), "its aliases stand for more than 100,000 values"),
-    "merged": ("network:\n  " + "\n  ".join(MERGED), "its aliases stand for more than 100,000 values"),
-    "deep": ("network:\n  " + "\n  ".join(DEEP), "its aliases stand for more than 100,000 values"),
+    "aliases": ("network:\n  " + "\n  ".join(LISTS), "it has more than 30 aliases"),
+    "merged": ("network:\n  " + "\n  ".join(MERGED), "it has more than 30 aliases"),
+    "deep": ("network:\n  " + "\n  ".join(DEEP), "it has more than 30 aliases"),
     "itself": ("network: &a {a: *a}", "recursion"),
     "digits": ("epochs: " + 5000 * "9", "a number or a word has 1,000 characters"),
     "hexadecimal": ("epochs: 0x" + 5000 * "f", "a number or a word has 1,000 characters"),
@@ -33,7 +33,7 @@ def test_what_stands_for_too_much_is_one_line(text: str, message: str, workspace
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("part", ["aliases", "hexadecimal", "itself"])
+@pytest.mark.parametrize("part", ["aliases", "hexadecimal"])
 def test_what_stands_for_too_much_is_not_resumed(part: str, workspace: Path) -> None:
     run = RunDirectory("run")
     run.create()

@@ -9,14 +9,14 @@ from convblocks.data.images import ImageSets, ImageSpec
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import DataError, Stopped, UsageError
 from convblocks.model.classifier import ImageClassifier
-from convblocks.run import fit, signals
+from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
 from convblocks.run.printed_rows import heading, printed_columns
 from convblocks.run.run import Run
 from tests.any_task.shapes import Segmenter, Shapes
-from tests.any_task.stop import Signal
+from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import options_of
 from tests.conftest import DEBUG, write_digits
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
@@ -74,7 +74,7 @@ def test_a_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monk
     monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"}, raising=False)
     with pytest.raises(Stopped):
         fit.main([*options_of("shapes"), "--name", "run"], [Signal(27)])
-    signals.forget()
+    forget_signal()
     monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "2"})
     with pytest.raises(DataError, match="was begun with another masks than Shapes holds: restore the data"):
         fit.main(["--name", "run", "--resume"])

@@ -23,6 +23,7 @@ from convblocks.model.classifier import ImageClassifier
 from convblocks.run import fit, signals
 from convblocks.run.checkpoints import previous
 from convblocks.run.directory import LOGS, RunDirectory
+from tests.any_task.stop import forget_signal
 from tests.conftest import DEBUG, REPOSITORY, write_digits
 from tests.core.run.several import stop_at
 from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
@@ -49,7 +50,7 @@ def whole_run(*flags: str) -> RunDirectory:
 
 @pytest.fixture(autouse=True)
 def fresh_signals() -> None:
-    signals.forget()
+    forget_signal()
 
 
 def count_steps(counter: Path) -> None:
@@ -99,7 +100,7 @@ def fit_until(step: int, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> N
         stop_at(step, signal.SIGTERM, patch)
         with pytest.raises(Stopped):
             fit.main(flags)
-    signals.forget()
+    forget_signal()
 
 
 def callback(name: str, *arguments: str) -> list[str]:
@@ -158,7 +159,7 @@ def test_a_stopped_run_resumes_from_the_very_batch(
         stop_at(step, signal.SIGTERM, patch)
         with suppress(Stopped):  # it ended before there was anything left to stop
             fit.main([*flags, "--name", "stopped"])
-    signals.forget()
+    forget_signal()
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)

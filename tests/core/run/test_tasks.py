@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from convblocks.errors import Stopped, UserError
-from convblocks.run import fit, signals
+from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
 from tests import any_task
-from tests.any_task.stop import Signal
+from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE, QUICK, TASKS, options_of
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
@@ -42,7 +42,7 @@ def assert_same_bits_after_a_kill(flags: list[str], batches: int) -> None:
     fit.main([*flags, "--name", "whole"])
     with pytest.raises(Stopped):
         fit.main([*flags, "--name", "stopped"], [Signal(batches)])
-    signals.forget()
+    forget_signal()
     fit.main(["--name", "stopped", "--resume"])
     whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
     assert_same_weights(whole, stopped)

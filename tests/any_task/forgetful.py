@@ -1,0 +1,132 @@
+"""Modules that change in training what no checkpoint holds, or in hooks of their own what it does."""
+
+import random
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torchmetrics import Metric
+
+from tests.any_task.kinds import Plain
+
+
+class ChangedInHooks(Plain):
+    """Keeps an average of the weights, steps a schedule and changes weights in its own hooks, which come last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.average = AveragedModel(self.network)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.average.update_parameters(self.network)
+        self.schedule.step()
+
+    def on_validation_end(self) -> None:
+        with torch.no_grad():
+            self.network.get_parameter("0.bias").mul_(0.9)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam(self.network.parameters(), self.lr)
+        self.schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        schedule = {"scheduler": self.schedule, "interval": "epoch", "frequency": 99}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+class Weakening(Plain):
+    """Weakens what it sees with each step that it counts."""
+
+    steps = 0
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.steps += 1
+        return super().training_step(batch * (1 + 1 / self.steps), batch_idx)
+
+
+class Counting(Plain):
+    """Counts its steps, for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.steps += 1
+        return super().training_step(batch, batch_idx)
+
+
+class Taught(Plain):
+    """Has a teacher that follows it, hidden in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.teachers = [nn.Linear(4, 1)]
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        (teacher,) = self.teachers
+        loss = nn.functional.mse_loss(self.network(batch), teacher(batch).detach())
+        with torch.no_grad():
+            teacher.weight.lerp_(self.network.get_parameter("2.weight"), 0.1)
+        return loss + super().training_step(batch, batch_idx)
+
+
+class Remembering(Plain):
+    """Feeds what a recurrent layer said of one batch into the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.hidden = nn.GRUCell(4, 4), torch.zeros(5, 4)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        hidden = self.cell(batch, self.hidden)
+        self.hidden = hidden.detach()
+        return super().training_step(hidden, batch_idx)
+
+
+class Replaying(Plain):
+    """Trains on earlier batches too, from a buffer that it draws from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replay: deque[Tensor] = deque(maxlen=5)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.replay.append(batch)
+        return super().training_step(random.choice(self.replay), batch_idx)
+
+
+class Listing(Metric):
+    """Lists batches in an attribute, which is no state of a metric."""
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def update(self, batch: Tensor) -> None:
+        self.batches.append(len(batch))
+
+    def compute(self) -> Tensor:
+        return torch.tensor(float(len(self.batches)))
+
+
+class LoggingList(Plain):
+    """Logs a metric that forgets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listing = Listing()
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.listing.update(batch)
+        self.log("train/listed", self.listing.compute())
+        return super().training_step(batch, batch_idx)
+
+
+class Unseeded(Plain):
+    """Draws numbers that nobody can repeat."""
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return super().training_step(batch * random.SystemRandom().random(), batch_idx)
