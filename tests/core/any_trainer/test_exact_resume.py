@@ -2,6 +2,7 @@
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,11 @@ from lightning import LightningDataModule, LightningModule, Trainer, seed_everyt
 from convblocks import ExactResume
 from convblocks.errors import Stopped, UserError
 from tests.any_task import characters, labels, regression, shapes
+from tests.any_task.forgetful import ChangedInHooks
+from tests.any_task.kinds import STEPS, Kind
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import QUICK
+from tests.core.any_trainer.plain import assert_equal_states
 
 TASKS = {
     "regression": (regression.Curve, regression.Points, 16),
@@ -25,13 +29,15 @@ pytestmark = [
 ]
 
 
-def train(model: type[LightningModule], data: type[LightningDataModule], path: Path, stop_after: int = 0) -> Trainer:
+def train(
+    model: type[LightningModule], data: type[LightningDataModule], path: Path, stop_after: int = 0, **settings: Any
+) -> Trainer:
     """Three epochs, from the checkpoint if there is one; a signal stops them after so many batches."""
     seed_everything(0, verbose=False)
     resume = ExactResume(path)
     callbacks = [resume, *([Signal(stop_after)] if stop_after else [])]
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    trainer = Trainer(max_epochs=3, callbacks=callbacks, **quiet)  # type: ignore[arg-type]  # of several types
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    trainer = Trainer(max_epochs=3, callbacks=callbacks, **(quiet | settings))
     trainer.fit(model(), datamodule=data(), ckpt_path=resume.ckpt_path)
     return trainer
 
@@ -48,6 +54,19 @@ def test_killed_and_run_again_it_ends_with_the_same_bits(task: str, within: bool
     stopped = train(model, data, Path("stopped/last.ckpt"))
     one, other = (trainer.lightning_module.state_dict() for trainer in (whole, stopped))
     assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.callback_metrics == stopped.callback_metrics
+
+
+@pytest.mark.parametrize("stop_after", [STEPS + 1, STEPS + 3, 2 * STEPS])
+def test_what_a_modules_own_hooks_change_is_kept(stop_after: int, workspace: Path) -> None:
+    """Lightning calls them after those of callbacks; every third batch an evaluation follows."""
+    settings = {"val_check_interval": 3}
+    whole = train(ChangedInHooks, Kind, Path("whole/last.ckpt"), **settings)
+    with pytest.raises(Stopped):
+        train(ChangedInHooks, Kind, Path("stopped/last.ckpt"), stop_after, **settings)
+    forget_signal()
+    stopped = train(ChangedInHooks, Kind, Path("stopped/last.ckpt"), **settings)
+    assert_equal_states(whole.lightning_module, stopped.lightning_module)
     assert whole.callback_metrics == stopped.callback_metrics
 
 
