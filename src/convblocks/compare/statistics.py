@@ -167,11 +167,16 @@ def divisions(n: int, m: int) -> Places:
     if found <= EXACT_DIVISIONS:
         places = chain.from_iterable(combinations(range(n + m), n))
         return np.fromiter(places, dtype=np.int32, count=found * n).reshape(found, n)
-    rng, chosen = np.random.default_rng(0), np.empty((RANDOM_DIVISIONS, n), dtype=np.int32)
-    for place in range(n):  # R. W. Floyd's: of one more value each time, and where that is taken the new one
-        drawn = rng.integers(m + place + 1, size=RANDOM_DIVISIONS)
-        is_taken = (chosen[:, :place] == drawn[:, np.newaxis]).any(axis=1)
-        chosen[:, place] = np.where(is_taken, m + place, drawn)
+    rng = np.random.default_rng(0)
+    if m <= MANY:
+        rows = np.tile(np.arange(n + m, dtype=np.int32), (RANDOM_DIVISIONS, 1))
+        chosen = rng.permuted(rows, axis=1)[:, :n]
+    else:  # R. W. Floyd's: of one more value each time, and where that is taken the new one
+        chosen = np.empty((RANDOM_DIVISIONS, n), dtype=np.int32)
+        for place in range(n):
+            drawn = rng.integers(m + place + 1, size=RANDOM_DIVISIONS)
+            is_taken = (chosen[:, :place] == drawn[:, np.newaxis]).any(axis=1)
+            chosen[:, place] = np.where(is_taken, m + place, drawn)
     chosen[0] = np.arange(n)
     return chosen
 
