@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from convblocks.check.verdict import report
+from convblocks.check.verdict import Report, report
 
 BATCHES = range(3, 7)
 
@@ -67,6 +67,17 @@ def test_an_attribute_that_is_lost_without_effect_is_named() -> None:
         report({"end": [[whole, resumed, resumed]], "within": [[record({}, reason="no state_dict")]]})
     )
     assert "count" not in str(report({"within": [[whole, resumed, other]]}))  # a clock
+
+
+def test_what_cannot_be_stopped_is_not_exact() -> None:
+    nothing = [[record({}, reason="The run ends with its first epoch")]]
+    assert report({"within": nothing, "end": nothing}) == Report(
+        False,
+        [
+            "not checked within an epoch. The run ends with its first epoch.",
+            "not checked at the end of an epoch. The run ends with its first epoch.",
+        ],
+    )
 
 
 def test_every_process_is_looked_at() -> None:

@@ -39,7 +39,7 @@ class Recorder(Callback):
         self.folder, self.place, self.is_whole = folder, folder.parent.name, folder.name == WHOLE
         self.states: list[tuple[int, list[Any]]] = []
         self.batches = -1  # before the checkpoint, and after it; not known yet
-        self.reason = ""  # why there is no checkpoint within an epoch
+        self.reason = ""  # why there is no checkpoint in this place
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accumulated = trainer.accumulate_grad_batches
@@ -75,6 +75,7 @@ class Recorder(Callback):
         self._save_within(trainer, "on_validation_end")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.reason = "The run ends with its first epoch"
         self._record(trainer, pl_module)
         self._write(trainer)
 

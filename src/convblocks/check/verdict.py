@@ -59,23 +59,28 @@ def report(records: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Repo
     Args:
         records: By place, of each process: the record of the whole training, and of two resumes if it could be stopped.
     """
-    checked = {place: processes for place, processes in records.items() if len(processes[0]) > 1}
-    states = {place: [[_states(record) for record in process] for process in checked[place]] for place in checked}
-    found = {place: next(filter(None, (difference(*one) for one in states[place])), "") for place in states}
-    lines = [f"not exact {PLACES[place]}: {text}" for place, text in found.items() if text]
-    exact = [place for place, text in found.items() if not text]
-    if exact:
-        batches, (first, *_) = sum(len(states[place][0][0]) - 1 for place in exact), checked[exact[-1]][0]
-        idle = f"; {listed(first['idle'])} had not begun" if first["idle"] else ""
-        epochs = counted(2 if "end" in exact else 1, "epoch")
-        where = listed([PLACES[place] for place in exact])
-        lines.insert(0, f"exact {where}: {counted(batches, 'batch').replace('batchs', 'batches')} of {epochs}{idle}")
-    kept = [part for place in exact for process in states[place] for part in without_effect(*process)]
-    if kept:
-        lines.append(f"not restored, without effect on these batches: {described(kept)}")
-    if "within" not in checked:
-        lines.append(f"not checked within an epoch: {records['within'][0][0]['reason']}")
-    return Report(len(exact) == len(checked), lines)
+    exact, others, without, batches = list[str](), list[str](), list[Part](), 0
+    for place, processes in records.items():
+        if len(processes[0]) == 1:
+            others.append(f"not checked {PLACES[place]}. {processes[0][0]['reason']}.")
+            continue
+        states = [[_states(record) for record in process] for process in processes]
+        if text := next(filter(None, (difference(*process) for process in states)), ""):
+            others.insert(0, f"not exact {PLACES[place]}: {text}")
+            continue
+        exact.append(place)
+        batches += len(states[0][0]) - 1
+        without += [part for process in states for part in without_effect(*process)]
+    lines = [_praise(exact, batches, records[exact[-1]][0][0]["idle"])] if exact else []
+    if without:
+        others.append(f"not restored, without effect on these batches: {described(without)}")
+    return Report(bool(exact) and not any(line.startswith("not exact") for line in others), lines + others)
+
+
+def _praise(places: Sequence[str], batches: int, idle: Sequence[str]) -> str:
+    """Where a resume is exact, on how many batches, and what had not begun there."""
+    epochs, later = counted(2 if "end" in places else 1, "epoch"), f"; {listed(idle)} had not begun" if idle else ""
+    return f"exact {listed([PLACES[place] for place in places])}: {batches} batches of {epochs}{later}"
 
 
 def without_effect(whole: States, first: States, second: States) -> list[Part]:
