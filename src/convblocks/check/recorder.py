@@ -19,8 +19,8 @@ from convblocks.run.resume import ExactResume, callbacks_of
 # Steps before the checkpoint, and after it.
 STEPS = 3
 
-# Where a check stops a training, and its trainings.
-PLACES = WITHIN, AT_END = "within", "end"
+# Where a check stops a training: epochs are cut short to check their ends, or not if it must be known.
+WITHIN, AT_END, AT_WHOLE_END = "within", "end", "whole end"
 WHOLE, SAVED, RESUMED = "whole", "saved", ("first", "second")
 
 
@@ -36,7 +36,7 @@ class Recorder(Callback):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.place, self.is_whole = folder, folder.parent.name, folder.name == WHOLE
+        self.folder, self.is_whole, self.is_within = folder, folder.name == WHOLE, folder.parent.name == WITHIN
         self.states: list[tuple[int, list[Any]]] = []
         self.batches = -1  # before the checkpoint, and after it; not known yet
         self.reason = ""  # why there is no checkpoint in this place
@@ -45,25 +45,25 @@ class Recorder(Callback):
         accumulated = trainer.accumulate_grad_batches
         steps = min(STEPS, trainer.num_training_batches // accumulated // 2)
         self.batches = int(accumulated * steps)
-        if self.place == WITHIN:
+        if self.is_within:
             lost = next(resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume))
             self.reason = lost or ("" if steps else "An epoch has a single step")
         if self.reason:
             self._end(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.place == AT_END and trainer.current_epoch == 1 and self.is_whole:
+        if not self.is_within and trainer.current_epoch == 1 and self.is_whole:
             self._keep(trainer)
-        if self.place == AT_END and trainer.current_epoch == 2:
+        if not self.is_within and trainer.current_epoch == 2:
             self._record(trainer, pl_module)
             self._end(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         done = trainer.fit_loop.epoch_loop.total_batch_idx
-        if self.place == WITHIN and done == self.batches and self.is_whole:
+        if self.is_within and done == self.batches and self.is_whole:
             self._keep(trainer)
         self._record(trainer, pl_module, batch)
-        if self.place == WITHIN and done == 2 * self.batches:
+        if self.is_within and done == 2 * self.batches:
             self._end(trainer)
 
     def on_train_batch_end(
@@ -81,7 +81,7 @@ class Recorder(Callback):
 
     def _save_within(self, trainer: Trainer, hook: str) -> None:
         """Save as after a signal, which came before this batch, but go on."""
-        if self.place == WITHIN and trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches and self.is_whole:
+        if self.is_within and self.is_whole and trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches:
             for resume in callbacks_of(trainer, ExactResume):
                 resume.save_within_epoch(trainer, hook)
 

@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, NoReturn
 from jsonargparse import ArgumentParser
 
 import convblocks
-from convblocks.check.recorder import PLACES, RESUMED, SAVED, WHOLE
+from convblocks.check.recorder import AT_END, AT_WHOLE_END, RESUMED, SAVED, WHOLE, WITHIN
 from convblocks.check.trainings import Parts, Training, of_run, of_trainer
-from convblocks.check.verdict import Report, report
+from convblocks.check.verdict import Report, has_other_batches, report
 from convblocks.console import echo
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.run import signals, slurm
@@ -85,11 +85,20 @@ def _check(make: Callable[[Path, bool], Training]) -> Report:
         root = Path(folder)
         with (root / "make").open("wb") as file:
             _dump(make, file)
-        _train([root / place / WHOLE for place in PLACES])
-        for place in PLACES:
-            if (root / place / SAVED).is_dir():
-                _train([Path(shutil.copytree(root / place / SAVED, root / place / name)) for name in RESUMED])
-        return report({place: _records(root / place) for place in PLACES})
+        records = _stop_and_resume(root, WITHIN, AT_END)
+        if has_other_batches(records[AT_END]):
+            echo("the batches differ after an epoch that was cut short: trying whole ones")
+            records |= {AT_END: _stop_and_resume(root, AT_WHOLE_END)[AT_WHOLE_END]}
+        return report(records)
+
+
+def _stop_and_resume(root: Path, *places: str) -> dict[str, list[list[Any]]]:
+    """The records of trainings that are stopped in these places, if they can be, and resumed."""
+    _train([root / place / WHOLE for place in places])
+    for folder in (root / place for place in places):
+        if (folder / SAVED).is_dir():
+            _train([Path(shutil.copytree(folder / SAVED, folder / name)) for name in RESUMED])
+    return {place: _records(root / place) for place in places}
 
 
 def _dump(make: Callable[..., Any], file: BinaryIO) -> None:

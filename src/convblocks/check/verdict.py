@@ -77,6 +77,13 @@ def report(records: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Repo
     return Report(bool(exact) and not any(line.startswith("not exact") for line in others), lines + others)
 
 
+def has_other_batches(processes: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
+    """Whether resumes begin with other batches, in some process."""
+    pairs = [map(_states, process[:2]) for process in processes if len(process) > 1]
+    found = [_first_difference(whole, resumed) for whole, resumed in pairs]
+    return any(("batch", "") in first[1] for first in found if first)
+
+
 def _praise(places: Sequence[str], batches: int, idle: Sequence[str]) -> str:
     """Where a resume is exact, on how many batches, and what had not begun there."""
     epochs, later = counted(2 if "end" in places else 1, "epoch"), f"; {listed(idle)} had not begun" if idle else ""
