@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +79,32 @@ class Histories(Plain):
         self.log("best", best)
 
 
+class Caching(Plain):
+    """Registers a buffer in its first step, which is not persistent."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        if not hasattr(self, "scale"):
+            self.register_buffer("scale", batch.abs().max(), persistent=False)
+        return super().training_step(batch / self.scale, batch_idx)
+
+
+class Sharing(Plain):
+    """Learns by a metric that Lightning resets after each evaluation, which logs it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sum = MeanMetric()
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.sum.update(batch.sum())
+        return super().training_step(batch, batch_idx) * self.sum.compute().cos()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.sum.update(batch[0].sum())
+        self.log("val/sum", self.sum)
+
+
 class Quantized(Plain):
     """Quantization-aware training: its buffers take their shapes from the first batch."""
 
@@ -129,6 +156,39 @@ class Noisy(Dataset[Tensor]):
         return POINTS[index] + drawn
 
 
+class Seen(Dataset[Tensor]):
+    """Counts what it has given, and knows it of itself."""
+
+    def __init__(self) -> None:
+        self.seen = [0]
+
+    def __len__(self) -> int:
+        return len(POINTS)
+
+    def __getitem__(self, index: int) -> Tensor:
+        self.seen[0] += 1
+        return POINTS[index] / self.seen[0]
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {"seen": [*self.seen]}
+
+    def load_state_dict(self, state_dict: dict[str, list[int]]) -> None:
+        self.seen = [*state_dict["seen"]]
+
+
+@dataclass(frozen=True)
+class Frozen(Dataset[Tensor]):
+    """Lets nobody set an attribute; it draws from a global generator."""
+
+    size: int = len(POINTS)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Tensor:
+        return POINTS[index] + random.random()
+
+
 class Shuffled(Sampler[int]):
     """Draws the order from a generator of its own."""
 
@@ -177,6 +237,8 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "counted": lambda: loader(Counted()),
     "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
     "own old generator": lambda: loader(Noisy(np.random.RandomState(0)), shuffle=True),
+    "seen": lambda: loader(Seen(), shuffle=True),
+    "frozen": lambda: loader(Frozen(), num_workers=1),
     "sampler": lambda: loader(sampler=Shuffled()),
     "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),
     "batch sampler": lambda: loader(batch_sampler=Batches()),

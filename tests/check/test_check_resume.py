@@ -111,7 +111,7 @@ def test_two_processes_are_compared_one_by_one(tmp_path: Path) -> None:
 KINDS = [
     *((f"forgetful.{module}", "") for module in FORGETFUL),
     *((f"forgetful.{module}", "torch") for module in ("Weakening", "Remembering")),
-    *((f"kinds.{module}", "") for module in ("MovingMean", "Histories", "Quantized")),
+    *((f"kinds.{module}", "") for module in ("MovingMean", "Caching", "Histories", "Sharing", "Quantized")),
     *(("kinds.Plain", loader) for loader in LOADERS if loader != "named"),
 ]
 

@@ -54,6 +54,13 @@ def test_two_resumes_that_differ_are_not_the_checkpoints_fault() -> None:
     assert "two resumes differ from each other, from batch 5 on in w: the training is not determ" in str(found)
 
 
+def test_a_resume_that_begins_anew_has_found_no_checkpoint() -> None:
+    states = record({"weight_w": SAME})
+    states["states"] = [(number - 3, state) for number, state in states["states"]]
+    found = report({"end": [[states] * 3], "within": [[states]]})
+    assert "not exact at the end of an epoch: a resume finds no checkpoint" in str(found)
+
+
 def test_an_exact_run_says_how_far_and_what_had_not_begun() -> None:
     records = [record({"weight_w": SAME}, idle=["Averaging"])] * 3
     assert str(report({"within": [records], "end": [records]})) == (
@@ -70,12 +77,12 @@ def test_an_attribute_that_is_lost_without_effect_is_named() -> None:
 
 
 def test_what_cannot_be_stopped_is_not_exact() -> None:
-    nothing = [[record({}, reason="The run ends with its first epoch")]]
+    nothing = [[record({}, reason="The run ends too early")]]
     assert report({"within": nothing, "end": nothing}) == Report(
         False,
         [
-            "not checked within an epoch. The run ends with its first epoch.",
-            "not checked at the end of an epoch. The run ends with its first epoch.",
+            "not checked within an epoch. The run ends too early.",
+            "not checked at the end of an epoch. The run ends too early.",
         ],
     )
 

@@ -6,12 +6,17 @@ from lightning import LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 
+from convblocks import ExactResume
 from tests.any_task.forgetful import Taught
 from tests.any_task.kinds import Kind, Plain
 
 
 def exact() -> tuple[Any, ...]:
-    return _training(Plain, callbacks=[LearningRateMonitor(), ModelCheckpoint("kept")], logger=CSVLogger("logs"))
+    return _training(
+        Plain,
+        callbacks=[ExactResume("own/state.ckpt"), LearningRateMonitor(), ModelCheckpoint("kept")],
+        logger=CSVLogger("logs"),
+    )
 
 
 def averaged_later() -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convblocks import ExactResume
 from convblocks.errors import Stopped
-from tests.any_task.kinds import LOADERS, STEPS, Histories, Kind, MovingMean, Plain, Quantized
+from tests.any_task.kinds import LOADERS, STEPS, Caching, Histories, Kind, MovingMean, Plain, Quantized, Sharing
 from tests.any_task.stop import Signal, forget_signal
 
 pytestmark = [
@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Please use quant_min and quant_max"),
 ]
 WITHIN, AT_THE_END = STEPS + 3, 2 * STEPS
-QUICK = ["stream", "own generator", "sampler", "batch sampler", "workers"]
+QUICK = ["stream", "seen", "own generator", "sampler", "batch sampler", "workers"]
 EXACT = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in LOADERS]
 
 
@@ -57,7 +57,7 @@ def test_a_loader_goes_on_exactly(kind: str, stop_after: int, workspace: Path) -
 
 
 @pytest.mark.parametrize("stop_after", [WITHIN, AT_THE_END])
-@pytest.mark.parametrize("model", [MovingMean, Histories, Quantized])
+@pytest.mark.parametrize("model", [MovingMean, Caching, Histories, Sharing, Quantized])
 def test_a_module_goes_on_exactly(model: type[LightningModule], stop_after: int, workspace: Path) -> None:
     assert_exact(model, "", stop_after)
 
@@ -66,7 +66,6 @@ def test_a_module_goes_on_exactly(model: type[LightningModule], stop_after: int,
     ("kind", "line"),
     [
         ("stream", ""),
-        ("workers", ""),
         ("torch", "The training loader has no state_dict: this run can be resumed at the ends of epochs only."),
         ("named", "The training loader has no length, and its batches are more than tensors and plain values: this"),
         ("persistent workers", "The workers of the training loader are persistent: if they draw random numbers, a"),

@@ -41,8 +41,8 @@ def shorten(trainer: Trainer) -> None:
     most = STEPS * trainer.accumulate_grad_batches
     for limit in ("limit_train_batches", "limit_val_batches"):
         given = getattr(trainer, limit)
-        setattr(trainer, limit, min(given, most) if isinstance(given, int) else most)
-    given = trainer.val_check_interval
+        setattr(trainer, limit, min(given, most) if isinstance(given, int) or not given else most)
+    given = getattr(trainer, "val_check_interval", 1.0)  # there is none where it is a time
     if isinstance(given, int):
         trainer.val_check_interval = min(given, most)
     elif given < 1:

@@ -47,7 +47,7 @@ class Recorder(Callback):
         self.batches = int(accumulated * steps)
         if self.is_within:
             lost = next(resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume))
-            self.reason = lost or ("" if steps else "An epoch has a single step")
+            self.reason = lost or ("" if steps else "An epoch has too few steps")
         if self.reason:
             self._end(trainer)
 
@@ -75,7 +75,7 @@ class Recorder(Callback):
         self._save_within(trainer, "on_validation_end")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.reason = "The run ends with its first epoch"
+        self.reason = "The run ends too early"
         self._record(trainer, pl_module)
         self._write(trainer)
 
@@ -106,7 +106,7 @@ class Recorder(Callback):
 
 def idle(trainer: Trainer) -> list[str]:
     """What the training has, and what had not begun in the steps of the check."""
-    epoch, found = trainer.current_epoch, []
+    epochs, found = trainer.current_epoch or 1, []
     for callback in callbacks_of(trainer, Callback):
         match callback:
             case StochasticWeightAveraging():
@@ -116,9 +116,8 @@ def idle(trainer: Trainer) -> list[str]:
             case GradientAccumulationScheduler():
                 begins = max(callback.scheduling)
             case WeightAveraging():
-                average = callback._average_model
-                begins = epoch + 1 if average is None or average.n_averaged == 0 else epoch
+                begins = 0 if getattr(callback._average_model, "n_averaged", 0) else epochs
             case _:
                 continue
-        found += [type(callback).__name__] if begins > epoch else []
+        found += [type(callback).__name__] if begins >= epochs else []
     return found

@@ -34,6 +34,8 @@ from convblocks.text import as_yaml
 
 OPTION = "check_resume"
 
+ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # not on Windows
+
 
 def check_resume(make: Callable[[], Parts]) -> Report:
     """Check that a training which is stopped and resumed goes on with the same bits, by a few of its steps.
@@ -81,7 +83,7 @@ def instead(config: Config) -> None:
 def _check(make: Callable[[Path, bool], Training]) -> Report:
     if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
         raise UsageError(f"{OPTION} starts its processes itself: call it outside of srun and torchrun")
-    with TemporaryDirectory() as folder, _ended_by_sigterm():
+    with TemporaryDirectory() as folder, _ended_by_signals():
         root = Path(folder)
         with (root / "make").open("wb") as file:
             _dump(make, file)
@@ -152,14 +154,15 @@ def _records(folder: Path) -> list[list[Any]]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a check at once: it has nothing to save."""
+def _ended_by_signals() -> Iterator[None]:
+    """Let signals end a check at once: it has nothing to save, and a folder to remove."""
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
         raise Stopped(number, "stopped")
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.signal(number, end) for number in ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

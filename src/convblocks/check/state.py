@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
+from convblocks.run.process_state import generators
 from convblocks.run.resume import callbacks_of
 
 # Digests by (kind, name).
@@ -30,7 +31,7 @@ NOT_OWN = {*vars(LightningModule()), "_computed", "_cache", "_to_sync", "_should
 def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> State:
     """All that decides what the training does next, with the batch it will take, and what it has logged."""
     parts = {
-        "random": _generators(),
+        "random": generators().items(),
         "buffer": _buffers(module),
         "weight": module.state_dict().items(),
         "optimizer": _optimizers(trainer, module),
@@ -58,11 +59,13 @@ def _bytes_of(value: Any, depth: int) -> Iterator[bytes]:
         dense = tensor.clone() if tensor.layout == torch.strided else tensor.to_dense()  # numpy() would pin its size
         yield dense.reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, np.ndarray):
-        yield f"{value.dtype} {value.shape}".encode() + value.tobytes()
+        yield f"{value.dtype} {value.shape}".encode()
+        yield from _bytes_of(value.tolist(), depth) if value.dtype.hasobject else [value.tobytes()]
     elif isinstance(value, bool | str | bytes | complex | None):
         yield repr(value).encode()
     elif isinstance(value, int | float | np.number):
-        yield repr(float(value)).encode()
+        number = value.item() if isinstance(value, np.number) else value
+        yield repr(int(number) if isinstance(number, float) and number.is_integer() else number).encode()
     elif depth:
         yield b"sequence" if isinstance(value, list | tuple) else type(value).__name__.encode()
         for name, part in _inner(value):
@@ -97,14 +100,6 @@ def _inner(value: Any) -> Iterable[tuple[Any, Any]]:
             return getattr(value, "__dict__", {}).items()
 
 
-def _generators() -> Iterator[tuple[str, Any]]:
-    yield "torch", torch.get_rng_state()
-    yield "NumPy", np.random.get_state(legacy=False)
-    yield "Python", random.getstate()
-    if torch.cuda.is_available():
-        yield "CUDA", torch.cuda.get_rng_state()
-
-
 def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
     """Those that no checkpoint holds."""
     held = module.state_dict().keys()
@@ -114,8 +109,8 @@ def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
 def _optimizers(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Any]]:
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     for number, optimizer in enumerate(trainer.optimizers):
-        for group in optimizer.param_groups:
-            yield f"of group {number}", {name: value for name, value in group.items() if name != "params"}
+        for group, options in enumerate(optimizer.param_groups):
+            yield f"of group {number}.{group}", {name: value for name, value in options.items() if name != "params"}
         for parameter, state in optimizer.state.items():
             yield f"of {names.get(parameter, 'a parameter')}", state
 

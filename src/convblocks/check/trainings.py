@@ -45,8 +45,8 @@ def of_trainer(make: Callable[[], Parts], folder: Path, resumed: bool) -> Traini
     """The training of somebody's own Trainer, with its ExactResume or one more, whose checkpoint is in the folder."""
     trainer, module, *data = make()
     found = callbacks_of(trainer, ExactResume)
-    (resume, *_) = found or [ExactResume(folder / "last.ckpt")]
-    resume.path, resume.dirpath = folder / "last.ckpt", str(folder)
+    (resume, *_) = found or [ExactResume("last.ckpt")]
+    resume.path, resume.dirpath = folder / resume.path.name, str(folder)
     if not found:
         trainer.callbacks.append(resume)
     trainer.loggers = [DummyLogger()] if trainer.loggers else []

@@ -98,6 +98,8 @@ def without_effect(whole: States, first: States, second: States) -> list[Part]:
 
 def difference(whole: States, first: States, second: States) -> str:
     """What differs between a training and its two resumes, and what to do about it; nothing where they agree."""
+    if min(first) == 0:
+        return "a resume finds no checkpoint, and begins anew"
     if found := _first_difference(first, second):
         number, parts = found
         advice = "the training is not deterministic by itself, see torch.use_deterministic_algorithms"
@@ -124,13 +126,13 @@ def _states(record: Mapping[str, Any]) -> States:
     return {number: {(kind, name): digest for kind, name, digest in state} for number, state in record["states"]}
 
 
-def _first_difference(one: States, other: States) -> tuple[int, list[Part]] | None:
+def _first_difference(left: States, right: States) -> tuple[int, list[Part]] | None:
     """The first number of batches after which results differ; else the last, if what leads to results differs there.
 
     Attributes alone are no difference: some measure time.
     """
-    numbers = sorted(number for number in one.keys() | other.keys() if number >= min(other))
-    found = [(number, _changed(one.get(number, {}), other.get(number, {}))) for number in numbers]
+    numbers = sorted(number for number in left.keys() | right.keys() if number >= min(right))
+    found = [(number, _changed(left.get(number, {}), right.get(number, {}))) for number in numbers]
     for number, parts in found:
         if results := [part for part in parts if KINDS[part[0]].is_result]:
             return number, results
@@ -139,7 +141,7 @@ def _first_difference(one: States, other: States) -> tuple[int, list[Part]] | No
     return (number, lasting) if lasting else None
 
 
-def _changed(one: dict[Part, str], other: dict[Part, str]) -> list[Part]:
+def _changed(left: dict[Part, str], right: dict[Part, str]) -> list[Part]:
     """What differs, causes first."""
-    parts = [part for part in one | other if one.get(part) != other.get(part)]
+    parts = [part for part in left | right if left.get(part) != right.get(part)]
     return sorted(parts, key=lambda part: ORDER.index(part[0]))

@@ -1,6 +1,7 @@
 """Random generators, the global ones and those that objects hold, and their states in plain values."""
 
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from inspect import getclosurevars
@@ -87,10 +88,12 @@ def _found(thing: Any, name: str, seen: set[int], depth: int) -> Iterator[tuple[
 def _inside(thing: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(thing, dict):
         return thing.items()
-    if isinstance(thing, list | tuple):
+    if isinstance(thing, list | tuple | set | deque):
         return enumerate(thing)
     if isinstance(thing, partial):
         return {"func": thing.func, "args": thing.args, "keywords": thing.keywords}.items()
     if isinstance(thing, FunctionType):
         return getclosurevars(thing).nonlocals.items()
-    return {"self": getattr(thing, "__self__", None), **getattr(thing, "__dict__", {})}.items()
+    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+    own = {name: getattr(thing, name, None) for name in ("__self__", *slots) if isinstance(name, str)}
+    return (own | getattr(thing, "__dict__", {})).items()

@@ -32,13 +32,12 @@ class Loaders(Keeper):
     """Keeps the generators of training loaders, and the batches that Lightning has fetched ahead.
 
     In the middle of an epoch a loader may draw the order of the epoch again: for this it keeps all generators as they
-    were when the loaders began to iterate.
+    were when the loaders began to iterate. At the end of one it keeps the ``state_dict`` of data sets that have one.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__(trainer)
         self._began: State = {}
-        self._fresh: list[State] = []  # the attributes of stateful data before they were iterated over
         fit_loop, epoch_loop = trainer.fit_loop, trainer.fit_loop.epoch_loop
         after_making, later = fit_loop._load_combined_loader_states, epoch_loop.on_run_start
 
@@ -48,7 +47,6 @@ class Loaders(Keeper):
                 if getattr(loader, "persistent_workers", False) and trainer.is_global_zero:
                     print(PERSISTENT)
             self._began = states_of(self._generators())
-            self._fresh = [dict(vars(data)) for data in self._stateful_data()]
             after_making()
 
         def note_later(data_fetcher: Any) -> None:
@@ -62,7 +60,9 @@ class Loaders(Keeper):
 
     def state(self, within_epoch: bool) -> State:
         state: State = {"generators": states_of(self._generators())}
-        if within_epoch and not self.lost_position():
+        if not within_epoch:
+            return state | {"data": [(data.state_dict(), plain_values(data)) for data in self._stateful_data()]}
+        if not self.lost_position():
             state |= {"began": self._began, "fetched": self._fetched_ahead()}
         return state
 
@@ -74,8 +74,9 @@ class Loaders(Keeper):
             fetcher.prefetch_batches = 0  # the loaders' position is behind the batches that were fetched ahead
             return
         restore(self._generators(), state["generators"])
-        for data, fresh in zip(self._stateful_data(), self._fresh, strict=True):
-            vars(data).update(fresh)  # on a resume Lightning lets the loaders begin twice
+        for data, (known, values) in zip(self._stateful_data(), state["data"], strict=False):
+            data.load_state_dict(known)
+            vars(data).update(values)  # such as a position, which the next epoch must not begin at
 
     def restore_position(self, state: State) -> None:
         fetcher: Any = self.trainer.fit_loop._data_fetcher
@@ -105,9 +106,15 @@ class Loaders(Keeper):
         return list(getattr(self.trainer.fit_loop._data_fetcher, "batches", ()))
 
     def _stateful_data(self) -> list[Any]:
-        """The data sets of the training loaders that have a ``state_dict``."""
-        data = [getattr(loader, "dataset", None) for loader in loaders_of(self.trainer)]
+        """The data sets of the training loaders that have a ``state_dict``; workers have copies of theirs."""
+        loaders = [loader for loader in loaders_of(self.trainer) if not getattr(loader, "num_workers", 0)]
+        data = [getattr(loader, "dataset", None) for loader in loaders]
         return [dataset for dataset in data if isinstance(dataset, _Stateful) and hasattr(dataset, "__dict__")]
+
+
+def plain_values(data: Any) -> State:
+    """The attributes of an object that are numbers, words or None."""
+    return {name: value for name, value in vars(data).items() if isinstance(value, int | float | str | None)}
 
 
 class GeneratorsOfWorker:
@@ -139,4 +146,4 @@ def keep_generators_of_workers(loader: Any) -> None:
         return
     if not isinstance(data, _Stateful) and hasattr(data, "__dict__"):
         kept = GeneratorsOfWorker(loader)
-        data.state_dict, data.load_state_dict = kept.state_dict, kept.load_state_dict
+        vars(data).update(state_dict=kept.state_dict, load_state_dict=kept.load_state_dict)

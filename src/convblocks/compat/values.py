@@ -41,24 +41,27 @@ class Values(Keeper):
         for name, tracker in _trackers(module).items():
             while len(tracker) < state["trackers"].get(name, 0):
                 tracker.increment()
+        parts = dict(module.named_modules())
         for name, value in state["buffers"].items():
             owner, _, attribute = name.rpartition(".")
-            buffers = module.get_submodule(owner)._buffers
-            if (buffer := buffers[attribute]) is None:
-                buffers[attribute] = value.to(module.device)
-            else:
+            if (part := parts.get(owner)) is None:
+                continue
+            if (buffer := part._buffers.get(attribute)) is not None:
                 buffer.data = value.to(buffer.device)  # others may share it
+            else:  # made in a step
+                part.register_buffer(attribute, value.to(module.device), persistent=False)
 
     def _names(self) -> list[str]:
         """The attributes that finders change."""
         module = self.trainer.lightning_module
         of_sizes = [finder._batch_arg_name for finder in callbacks_of(self.trainer, BatchSizeFinder)]
-        of_rates = [one._attr_name for one in callbacks_of(self.trainer, LearningRateFinder) if one._update_attr]
+        finders = callbacks_of(self.trainer, LearningRateFinder)
+        of_rates = [finder._attr_name for finder in finders if finder._update_attr]
         return of_sizes + [_determine_lr_attr_name(module, name) for name in of_rates]
 
 
 def _trackers(module: nn.Module) -> dict[str, MetricTracker]:
-    return {name: one for name, one in module.named_modules() if isinstance(one, MetricTracker)}
+    return {name: part for name, part in module.named_modules() if isinstance(part, MetricTracker)}
 
 
 def _buffers(module: nn.Module) -> dict[str, Tensor]:

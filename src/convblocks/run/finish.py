@@ -80,6 +80,9 @@ def load_best(run: Run) -> bool:
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
+        known = run.trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
+        if known["state_dict"].keys() != checkpoint["state_dict"].keys():
+            raise UserError(f"{best} does not hold the weights of this run: delete it, or put an intact copy there")
         run.module.on_load_checkpoint(checkpoint)  # which may add what it leaves out, as when a run is resumed
         run.module.load_state_dict(checkpoint["state_dict"], strict=False)  # or the module still has it
     broadcast_state(run.module)  # without a --name the others may not know where it is

@@ -63,7 +63,7 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     module = trainer.lightning_module
     metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
     kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
-    own: State = {"generators": _generators(), "metrics": metrics, "kept": kept}
+    own: State = {"generators": generators(), "metrics": metrics, "kept": kept}
     if within_epoch:
         own["logged"] = _all_logged(trainer)
         own["loaders"] = [] if lost_position(trainer, keepers) else [one.state_dict() for one in loaders_of(trainer)]
@@ -86,10 +86,7 @@ def restore_generators(states: Sequence[State], rank: int) -> None:
     state = _of_process(states, rank)["generators"]
     torch.set_rng_state(state["torch"].clone())  # a copy, since torch 2.13 crashes with a view
     random.setstate(state["python"])
-    numpy = state["numpy"]
-    np.random.set_state(
-        numpy | {"state": {"key": numpy["state"]["key"].numpy().astype(np.uint32), "pos": numpy["state"]["pos"]}}
-    )
+    np.random.set_state(state["numpy"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
 
@@ -150,14 +147,11 @@ def _of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
 
 
-def _generators() -> State:
+def generators() -> State:
+    """The states of the global random generators."""
     numpy: State = np.random.get_state(legacy=False)
-    key = torch.from_numpy(numpy["state"]["key"].astype(np.int64))  # checkpoints hold no arrays, messages no uint32
-    state: State = {
-        "torch": torch.get_rng_state(),
-        "python": random.getstate(),
-        "numpy": numpy | {"state": {"key": key, "pos": numpy["state"]["pos"]}},
-    }
+    numpy["state"]["key"] = numpy["state"]["key"].tolist()  # checkpoints hold no arrays
+    state: State = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": numpy}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
@@ -200,10 +194,11 @@ def _metrics(module: nn.Module) -> dict[str, Metric]:
 
 
 def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
-    """Without those that Lightning will reset, at the end of the epoch or of an evaluation, since they are logged."""
+    """Without those that Lightning is about to reset, after an evaluation or an epoch, since they are logged."""
     loop = trainer.fit_loop.epoch_loop
-    results = [*loop.val_loop._results.values(), *(() if within_epoch else loop._results.values())]
-    reset = tuple(f"{one.meta.metric_attribute}." for one in results if not one.is_tensor)
+    ended = loop.val_loop if trainer.validating else loop
+    results = () if within_epoch and not trainer.validating else ended._results.values()
+    reset = tuple(f"{logged.meta.metric_attribute}." for logged in results if not logged.is_tensor)
     metrics = _metrics(trainer.lightning_module)
     return {name: metric for name, metric in metrics.items() if not f"{name}.".startswith(reset)}
 

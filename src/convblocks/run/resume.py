@@ -81,7 +81,7 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer, self._keepers = None, wings.make_keepers(trainer)
+        self._trainer, self._keepers = None, wings.make_keepers(trainer) if stage == "fit" else []
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.

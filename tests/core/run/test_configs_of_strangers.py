@@ -19,8 +19,8 @@ PARTS = {
     "merged": ("network:\n  " + "\n  ".join(MERGED), "it has more than 30 aliases"),
     "deep": ("network:\n  " + "\n  ".join(DEEP), "it has more than 30 aliases"),
     "itself": ("network: &a {a: *a}", "recursion"),
-    "digits": ("epochs: " + 5000 * "9", "a number or a word has 1,000 characters"),
-    "hexadecimal": ("epochs: 0x" + 5000 * "f", "a number or a word has 1,000 characters"),
+    "digits": ("epochs: " + 5000 * "9", "a number has 1,000 digits"),
+    "hexadecimal": ("epochs: 0x" + 5000 * "f", "a number has 1,000 digits"),
     "large": ("trainer.accumulate_grad_batches: 1" + 30 * "0", "must be below 2.63"),
 }
 
