@@ -53,9 +53,7 @@ def check_resume(make: Callable[[], Parts]) -> Report:
 
 def add_option(parser: ArgumentParser) -> None:
     """Add ``--check_resume`` to the options of fit."""
-    help_text = (
-        "Train a few steps to see whether this run, stopped and resumed, ends with the same bits; write nothing."
-    )
+    help_text = "Only check, in a few steps, that this run would resume with the same bits."
     parser.add_argument(f"--{OPTION}", action="store_true", help=help_text)
 
 
@@ -72,7 +70,7 @@ def instead(config: Config) -> None:
         )
     settings = as_yaml(config.settings | {"trainer": trainer | {"logger": False}})
     options = [f"--{name}={value}" for name, value in config.options.items() if name != OPTION and value is not None]
-    echo("trains a few steps of this run, and resumes them, to see whether that is exact; nothing is written")
+    echo("checking on a few steps whether this run resumes exactly; nothing is written")
     found = _check(partial(of_run, ["--config", settings, *options]))
     for line in found.lines:
         echo(line)

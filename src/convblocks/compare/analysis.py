@@ -16,7 +16,7 @@ from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, RunResult
 
-# Of more networks so many, the best, are compared with each other and the first one: pairs grow with the square.
+# With more networks than this, only the best and the first are compared: pairs grow with the square.
 MOST_COMPARED = 10
 
 

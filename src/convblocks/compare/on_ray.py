@@ -47,7 +47,7 @@ def connect(options: Overrides) -> tuple[Start, int]:
         reason = " ".join(str(error).split())
         if isinstance(error, OSError | ValueError) and REFUSED not in reason:
             raise UserError(f"there is no Ray cluster {where}: {hint}") from error
-        hint = "has it another version, or another token than RAY_AUTH_TOKEN?"
+        hint = "does it run another version of Ray, or expect another RAY_AUTH_TOKEN?"
         raise UserError(f"cannot use the Ray cluster {where} ({reason}): {hint}") from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     given = dict(options)

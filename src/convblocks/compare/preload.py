@@ -24,7 +24,7 @@ server = os.getpid()
 atexit.register(lambda: os._exit(0) if os.getpid() == server else None)
 
 watch.imports_are_done.set()
-watch.thread.join()  # forked processes have no thread of another
+watch.thread.join()  # forked processes inherit no threads
 
 # From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.
 handler = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from convblocks.run.result import EPOCHS, Provenance, RunResult
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
 EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
 
-# A score beyond it is that of a run that diverged: its square would be none.
+# A score beyond it is that of a run that diverged: it could not be squared.
 LARGEST = 1e100
 
 
@@ -72,7 +72,7 @@ def score_of(cell: str) -> float:
 
 
 def whole(row: dict[str | Any, str | Any]) -> dict[str, str]:
-    """A line that has a cell for each column; a ValueError if it is another one."""
+    """A line that has a cell for each column; a ValueError if their numbers differ."""
     if None in row or None in row.values():
         cells = [cell for cell in row.values() if isinstance(cell, str)]
         raise ValueError(f"the line {','.join(cells)} has {'more' if None in row else 'fewer'} cells than the heading")

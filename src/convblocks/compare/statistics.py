@@ -171,7 +171,7 @@ def divisions(n: int, m: int) -> Places:
     if m <= MANY:
         rows = np.tile(np.arange(n + m, dtype=np.int32), (RANDOM_DIVISIONS, 1))
         chosen = rng.permuted(rows, axis=1)[:, :n]
-    else:  # R. W. Floyd's: of one more value each time, and where that is taken the new one
+    else:  # R. W. Floyd's sampling: draw from one more value each time; if it is taken, take the new value
         chosen = np.empty((RANDOM_DIVISIONS, n), dtype=np.int32)
         for place in range(n):
             drawn = rng.integers(m + place + 1, size=RANDOM_DIVISIONS)

@@ -1,6 +1,6 @@
 """Imported first by the fork server: until its imports are done it ends with the process that started it.
 
-Only then it would notice by itself, seconds later.
+Otherwise it would notice only afterwards, seconds later.
 """
 
 import os

@@ -17,7 +17,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
   --name NAME          the run is lightning_logs/NAME (default: ARCH/version_N)
   --resume             continue the run of that name, or extend it with more --epochs
   --running_loss       also print the loss every few batches, as the course's notebook does
-  --check_resume       instead: train a few steps to see whether a resume ends with the same bits
+  --check_resume       only check, in a few steps, that this run would resume with the same bits
   --config FILE        read options from a YAML file; the command line overrides them
   --help_all           list all options (Trainer's too); --print_config: with their values
 

@@ -27,7 +27,7 @@ LOGGED = {"mean": torch.mean, "sum": torch.sum, "max": torch.max, "min": torch.m
 LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
 
 # What a logged value is, in plain values; ``reduce_fx`` and the way to synchronise are functions.
-PLAIN = [one.name for one in fields(_Metadata) if one.name not in ("reduce_fx", "_sync")]
+PLAIN = [field.name for field in fields(_Metadata) if field.name not in ("reduce_fx", "_sync")]
 
 
 class Keeper:
@@ -66,9 +66,9 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     own: State = {"generators": generators(), "metrics": metrics, "kept": kept}
     if within_epoch:
         own["logged"] = _all_logged(trainer)
-        own["loaders"] = [] if lost_position(trainer, keepers) else [one.state_dict() for one in loaders_of(trainer)]
-        gradients = {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
-        own["gradients"] = {} if module.automatic_optimization else {name: one.cpu() for name, one in gradients.items()}
+        own["loaders"] = [] if lost_position(trainer, keepers) else [part.state_dict() for part in loaders_of(trainer)]
+        gradients = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
+        own["gradients"] = {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu"))
     states = [own] * world_size()
     if len(states) > 1:
         distributed.all_gather_object(states, own)
@@ -160,7 +160,8 @@ def generators() -> State:
 def _all_logged(trainer: Trainer) -> State:
     """What the module has logged in this epoch, as sums of this process."""
     logged = trainer.fit_loop.epoch_loop._results.items()
-    return {key: _description(one) | {"sums": _sums(one)} for key, one in logged if one.meta.sync.group is None}
+    local = {key: value for key, value in logged if value.meta.sync.group is None}
+    return {key: _description(value) | {"sums": _sums(value)} for key, value in local.items()}
 
 
 def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
@@ -169,8 +170,8 @@ def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
     If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing.
     """
     for name, metric in _metrics(trainer.lightning_module).items():
-        if all(name in one["metrics"] for one in states):
-            saved = [one["metrics"][name] for one in states]
+        if all(name in state["metrics"] for state in states):
+            saved = [state["metrics"][name] for state in states]
             _restore_sums(metric, _sums_of_process(metric, saved, trainer.global_rank))
 
 
@@ -190,7 +191,7 @@ def _restore_logged(trainer: Trainer, states: Sequence[State]) -> None:
 
 
 def _metrics(module: nn.Module) -> dict[str, Metric]:
-    return {name: one for name, one in module.named_modules() if isinstance(one, Metric)}
+    return {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
 
 
 def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
@@ -242,15 +243,16 @@ def _sums_of_process(metric: Metric, saved: Sequence[State], rank: int) -> State
     if len(saved) == world_size():
         return saved[rank]
     states = {
-        name: _combined([one[name] for one in saved], reduction, rank) for name, reduction in metric._reductions.items()
+        name: _combined([sums[name] for sums in saved], reduction, rank)
+        for name, reduction in metric._reductions.items()
     }
-    return saved[0] | states | {"_update_count": max(one["_update_count"] for one in saved)}
+    return saved[0] | states | {"_update_count": max(sums["_update_count"] for sums in saved)}
 
 
 def _combined(values: Sequence[Any], reduction: Any, rank: int) -> Any:
     """A state of several processes as that of this one, where their number has changed."""
     if isinstance(values[0], list):
-        return [one for own in values for one in own] if rank == 0 else []
+        return [value for own in values for value in own] if rank == 0 else []
     if reduction in (dim_zero_min, dim_zero_max):
         return reduction(torch.stack(list(values)))
     total = torch.stack(list(values)).sum(dim=0) if reduction is dim_zero_sum else values[0]

@@ -92,13 +92,13 @@ def connect(url: str) -> BaseStorage:
     """A database, by its URL as SQLAlchemy takes it, or ``grpc://HOST:PORT`` of Optuna's proxy.
 
     Raises:
-        UserError: it is no such URL, a driver is missing, or the proxy does not answer.
+        UserError: the URL is not valid, a driver is missing, or the proxy does not answer.
     """
     try:
         address = urlsplit(url)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            warnings.simplefilter("ignore", SAWarning)  # of words in the URL that a driver does without
+            warnings.simplefilter("ignore", SAWarning)  # of parameters that a driver ignores
             if address.scheme != "grpc":
                 # Trials take minutes: an idle connection could be cut, and a server has not many for all processes.
                 return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
