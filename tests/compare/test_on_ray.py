@@ -123,7 +123,7 @@ def test_without_a_cluster_it_says_how_to_start_one(
             compare.main([*SHORT, *ON_RAY])
 
 
-def test_a_cluster_that_refuses_is_not_told_to_be_missing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_refuses_is_not_reported_as_missing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needs("ray")
     import ray
 
@@ -132,7 +132,7 @@ def test_a_cluster_that_refuses_is_not_told_to_be_missing(workspace: Path, monke
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("RAY_ADDRESS", "head")
-    with pytest.raises(UserError, match=r"cannot use the Ray cluster at RAY_ADDRESS=head .*: has it another version"):
+    with pytest.raises(UserError, match=r"cannot use the Ray cluster at RAY_ADDRESS=head .*: does it run another"):
         compare.main([*SHORT, *ON_RAY, "--arch", "mlp", "--seeds", "1"])
 
 
