@@ -46,7 +46,7 @@ CALLBACKS = (
 )
 
 # What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)`` returns a ``Keeper``.
-KEEPERS = ("compat.loaders", "compat.values")
+KEEPERS = ("compat.loaders", "compat.values", "compat.attributes")
 
 # What refuses a run's settings, by ``check(settings)``, before anything is built.
 CHECKS = ("cluster.layout",)

@@ -18,7 +18,10 @@ from tests.scripts import run_script
 pytestmark = pytest.mark.slow
 
 
-FORGETFUL = ["ChangedInHooks", "Weakening", "Counting", "Taught", "Remembering", "Replaying", "LoggingList", "Unseeded"]
+CHANGING = [
+    *("ChangedInHooks", "Weakening", "Counting", "Fading", "Scheduled", "Taught", "Remembering", "Replaying"),
+    *("LoggingList", "Unseeded"),
+]
 
 
 def options(model: str, loader: str = "") -> list[str]:
@@ -105,12 +108,12 @@ def test_two_processes_are_compared_one_by_one(tmp_path: Path) -> None:
     layout = ["--trainer.devices", "2", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
     assert checked(tmp_path, "--arch", "mlp", *layout).is_exact
     shares = [*layout, "--trainer.use_distributed_sampler", "false"]
-    assert "the attribute teachers" in str(checked(tmp_path, *options("forgetful.Taught"), *shares))
+    assert "the attribute teachers" in str(checked(tmp_path, *options("changing.Taught"), *shares))
 
 
 KINDS = [
-    *((f"forgetful.{module}", "") for module in FORGETFUL),
-    *((f"forgetful.{module}", "torch") for module in ("Weakening", "Remembering")),
+    *((f"changing.{module}", "") for module in CHANGING),
+    *((f"changing.{module}", "torch") for module in ("Fading", "Remembering")),
     *((f"kinds.{module}", "") for module in ("MovingMean", "Caching", "Histories", "Sharing", "Quantized")),
     *(("kinds.Plain", loader) for loader in LOADERS if loader != "named"),
 ]

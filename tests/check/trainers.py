@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, St
 from lightning.pytorch.loggers import CSVLogger
 
 from convblocks import ExactResume
-from tests.any_task.forgetful import Taught
+from tests.any_task.changing import Taught
 from tests.any_task.kinds import Kind, Plain
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from convblocks import ExactResume
 from convblocks.errors import Stopped
+from tests.any_task.changing import LoggingList, Remembering, Replaying, Scheduled, Weakening
 from tests.any_task.kinds import LOADERS, STEPS, Caching, Histories, Kind, MovingMean, Plain, Quantized, Sharing
 from tests.any_task.stop import Signal, forget_signal
 
@@ -22,6 +23,18 @@ pytestmark = [
 ]
 WITHIN, AT_THE_END = STEPS + 3, 2 * STEPS
 QUICK = ["stream", "seen", "own generator", "sampler", "batch sampler", "workers"]
+MODULES = [
+    MovingMean,
+    Caching,
+    Histories,
+    Sharing,
+    Quantized,
+    Weakening,
+    Scheduled,
+    Remembering,
+    Replaying,
+    LoggingList,
+]
 EXACT = [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in LOADERS]
 
 
@@ -57,7 +70,7 @@ def test_a_loader_goes_on_exactly(kind: str, stop_after: int, workspace: Path) -
 
 
 @pytest.mark.parametrize("stop_after", [WITHIN, AT_THE_END])
-@pytest.mark.parametrize("model", [MovingMean, Caching, Histories, Sharing, Quantized])
+@pytest.mark.parametrize("model", MODULES)
 def test_a_module_goes_on_exactly(model: type[LightningModule], stop_after: int, workspace: Path) -> None:
     assert_exact(model, "", stop_after)
 

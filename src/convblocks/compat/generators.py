@@ -16,7 +16,7 @@ from torch import Tensor
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
 # How far to look into objects, and how many items of a container to look at.
-DEPTH, ITEMS = 6, 100
+DEPTH, ITEMS = 12, 1000
 
 # What is not looked into: what holds no generators, and the iterator of a loader, which a resume replaces.
 LEAVES = (str, bytes, int, float, Tensor, np.ndarray, type, ModuleType, random.SystemRandom)

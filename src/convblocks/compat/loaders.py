@@ -6,6 +6,7 @@ from itertools import chain, islice
 from typing import Any
 
 import torch
+from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import Trainer
 from torch import Tensor
@@ -88,6 +89,12 @@ class Loaders(Keeper):
         restore(self._generators(), state["generators"])
 
     def lost_position(self) -> str:
+        combined: Any = self.trainer.fit_loop._combined_loader
+        are_several = combined is not None and len(combined.flattened) > 1
+        if are_several and (combined._mode == "max_size" or sized_len(combined) is None):
+            return "The training loaders are combined by max_size, or one of them has no length"
+        if getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0):  # Lightning sets it at run time
+            return "reload_dataloaders_every_n_epochs makes other training loaders"
         if any(type(data).__module__ == HUGGING_FACE for data in self._stateful_data()):
             return "An iterable data set of Hugging Face does not go on exactly from a position"
         try:
@@ -99,7 +106,9 @@ class Loaders(Keeper):
         return ""
 
     def _generators(self) -> State:
-        return global_generators() | generators_in(loaders_of(self.trainer), "loaders")
+        evaluated = self.trainer.fit_loop.epoch_loop.val_loop._combined_loader
+        own = [*loaders_of(self.trainer), *(() if evaluated is None else evaluated.flattened)]
+        return global_generators() | generators_in(own, "loaders")
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders without a length."""

@@ -107,7 +107,7 @@ def _read_resumable(path: Path) -> dict[str, Any]:
 def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimizer]) -> None:
     """Raise a UserError unless states from a checkpoint have their parameters' shapes, which fused kernels trust."""
     for optimizer in optimizers:
-        if not isinstance(optimizer, Adagrad | Adam | AdamW | SGD):  # those that have such kernels
+        if type(optimizer) not in (Adagrad, Adam, AdamW, SGD):  # those that have such kernels
             continue
         for parameter, state in optimizer.state.items():
             held = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]

@@ -247,7 +247,8 @@ def _plain_settings(parsed: Namespace, names: Mapping[str, str | None], classes:
     values = {option: _plain(value) for option, value in vars(parsed).items() if value is not None}
     for group, part in classes.items():  # whose arguments may mean something by None
         defaults, given = inspect.signature(part).parameters, parsed.get(group) or Namespace()  # type: ignore[no-untyped-call]
-        changed = [name for name, value in vars(given).items() if value is None and defaults[name].default is not None]
+        nones = [name for name, value in vars(given).items() if value is None and name in defaults]
+        changed = [name for name in nones if defaults[name].default is not None]
         values[group] = values.get(group, {}) | dict.fromkeys(changed)
     parts = {group: {"class_path": name, "init_args": values.pop(group)} for group, name in names.items() if name}
     values["trainer"].pop("default_root_dir", None)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.fabric.utilities.data import _set_sampler_epoch
-from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric, _Sync
 from lightning_utilities.core.apply_func import apply_to_collection
@@ -40,6 +39,9 @@ class Keeper:
         """This state, in tensors and plain values."""
         return {}
 
+    def begin(self) -> None:
+        """Called when a training starts, before anything is restored."""
+
     def load(self, state: State) -> None:
         """Called before a resumed training starts."""
 
@@ -54,21 +56,21 @@ class Keeper:
         return ""
 
 
-def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]) -> list[State]:
+def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper], keeps_position: bool) -> list[State]:
     """The state of every process; each must call this.
 
-    Random generators, metrics, what wings keep, and within an epoch what is logged, the position of the loaders, and
-    the gradients if the module itself steps its optimizers.
+    Random generators, metrics, what wings keep, the gradients if the module itself steps its optimizers, and within an
+    epoch what is logged, and the position of the loaders if they keep it.
     """
     module = trainer.lightning_module
     metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
     kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
+    gradients = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
     own: State = {"generators": generators(), "metrics": metrics, "kept": kept}
+    own["gradients"] = {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu"))
     if within_epoch:
         own["logged"] = _all_logged(trainer)
-        own["loaders"] = [] if lost_position(trainer, keepers) else [part.state_dict() for part in loaders_of(trainer)]
-        gradients = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
-        own["gradients"] = {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu"))
+        own["loaders"] = [loader.state_dict() for loader in loaders_of(trainer)] if keeps_position else []
     states = [own] * world_size()
     if len(states) > 1:
         distributed.all_gather_object(states, own)
@@ -91,28 +93,16 @@ def restore_generators(states: Sequence[State], rank: int) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def restore_between_epochs(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]) -> None:
-    """Restore metrics and what wings keep, and let Lightning start the epoch as it normally would.
-
-    On a resume it does so before anything is restored.
-    """
-    for keeper, state in kept_by(keepers, states, trainer.global_rank):
-        keeper.restore(state, within_epoch=False)
-    _restore_metrics(trainer, states)
-    trainer.fit_loop._resuming_from_checkpoint = False
-
-
-def restore_within_epoch(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]) -> None:
-    """Restore also what is logged, gradients and position, and begin to iterate there."""
-    module, own = trainer.lightning_module, _of_process(states, trainer.global_rank)
-    kept = kept_by(keepers, states, trainer.global_rank)
+def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper], within_epoch: bool) -> None:
+    """Restore metrics, gradients and what wings keep; within an epoch also what is logged, and iterate from there."""
+    own, kept = _of_process(states, trainer.global_rank), kept_by(keepers, states, trainer.global_rank)
     for keeper, state in kept:
-        keeper.restore(state, within_epoch=True)
+        keeper.restore(state, within_epoch)
     _restore_metrics(trainer, states)
+    if not within_epoch:  # Lightning must begin to iterate again: on a resume it did before anything was restored
+        trainer.fit_loop._resuming_from_checkpoint = False
+        return
     _restore_logged(trainer, states)
-    for name, gradient in own["gradients"].items():
-        parameter = module.get_parameter(name)
-        parameter.grad = gradient.to(parameter.device)
     for loader, state in zip(loaders_of(trainer), own["loaders"], strict=True):
         _set_sampler_epoch(loader, trainer.current_epoch)  # Lightning does so after it has begun to iterate
         loader.load_state_dict(state)
@@ -134,13 +124,6 @@ def loaders_of(trainer: Trainer) -> list[Any]:
     """The training loaders."""
     combined = trainer.fit_loop._combined_loader
     return [] if combined is None else combined.flattened
-
-
-def lost_position(trainer: Trainer, keepers: Sequence[Keeper]) -> str:
-    """Why the training loaders cannot save and restore where they are: ours and torchdata's can, torch's cannot."""
-    if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
-        return "The training loader has no state_dict"
-    return next((reason for keeper in keepers if (reason := keeper.lost_position())), "")
 
 
 def _of_process(states: Sequence[State], rank: int) -> State:
@@ -165,11 +148,15 @@ def _all_logged(trainer: Trainer) -> State:
 
 
 def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore the metrics of this process from those of all.
+    """Restore pending gradients, and the metrics of this process from those of all.
 
     If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing.
     """
-    for name, metric in _metrics(trainer.lightning_module).items():
+    module = trainer.lightning_module
+    for name, gradient in _of_process(states, trainer.global_rank)["gradients"].items():
+        parameter = module.get_parameter(name)
+        parameter.grad = gradient.to(parameter.device)
+    for name, metric in _metrics(module).items():
         if all(name in state["metrics"] for state in states):
             saved = [state["metrics"][name] for state in states]
             _restore_sums(metric, _sums_of_process(metric, saved, trainer.global_rank))

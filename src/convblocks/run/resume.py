@@ -1,9 +1,11 @@
 """Exact, preemptible resume for any Trainer, with the state that Lightning's checkpoints lack."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint, StochasticWeightAveraging, Timer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
@@ -17,10 +19,9 @@ from convblocks.run.process_state import (
     Keeper,
     State,
     kept_by,
-    lost_position,
-    restore_between_epochs,
+    loaders_of,
+    restore,
     restore_generators,
-    restore_within_epoch,
     state_of_all,
     steps_done,
 )
@@ -82,6 +83,8 @@ class ExactResume(ModelCheckpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         self._trainer, self._keepers = None, wings.make_keepers(trainer) if stage == "fit" else []
+        # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
+        trainer.precision_plugin.convert_module(pl_module)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
@@ -102,8 +105,10 @@ class ExactResume(ModelCheckpoint):
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position(trainer)):
             print(f"{reason}: this run can be resumed at the ends of epochs only.")
+        for keeper in self._keepers:
+            keeper.begin()
         if self._state:
-            self._restore(trainer, pl_module)
+            _after_own(pl_module, "on_train_start", lambda: self._restore(trainer, pl_module))  # it may draw numbers
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
@@ -146,12 +151,17 @@ class ExactResume(ModelCheckpoint):
         super().on_train_end(trainer, pl_module)
         self._signal.now()  # completes the pending all_reduce before the processes end
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._state:  # of a training that had ended already
+            restore_generators(self._state["processes"], trainer.global_rank)
+            trainer.callback_metrics.update(self._state["logged_metrics"])
+
     def state_dict(self) -> State:
         trainer = self._trainer
         if trainer is None:  # OnExceptionCheckpoint may save before, and finders do
             return super().state_dict()
         return super().state_dict() | {
-            "processes": state_of_all(trainer, self._due != "epoch", self._keepers),
+            "processes": state_of_all(trainer, self._due != "epoch", self._keepers, not self.lost_position(trainer)),
             "stopping": trainer.should_stop and not is_out_of_time(trainer),  # a Timer sets it again
             "logged_metrics": {name: value.clone() for name, value in trainer.callback_metrics.items()},
             "plateaus": self._updates_due(trainer),
@@ -170,12 +180,11 @@ class ExactResume(ModelCheckpoint):
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
         check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
-        if trainer.fit_loop.restarted_mid_epoch:
-            restore_within_epoch(trainer, state["processes"], self._keepers)
+        within_epoch = trainer.fit_loop.restarted_mid_epoch
+        restore(trainer, state["processes"], self._keepers, within_epoch)
+        if within_epoch:
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
-        else:
-            restore_between_epochs(trainer, state["processes"], self._keepers)
         restore_generators(state["processes"], trainer.global_rank)
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
@@ -195,23 +204,15 @@ class ExactResume(ModelCheckpoint):
         ]
 
     def save_within_epoch(self, trainer: Trainer, hook: str) -> None:
-        """Called in a hook: save once the module's own hook, which comes after those of callbacks, has been called."""
-        if self.lost_position(trainer):
-            return
-        module = trainer.lightning_module
-        own = getattr(module, hook)
-
-        def own_then_save(*arguments: Any) -> None:
-            vars(module)[hook] = own
-            if own is not None:  # callbacks may have set it to None, for Lightning to skip it
-                own(*arguments)
-            trainer.save_checkpoint(self.path)
-
-        vars(module)[hook] = own_then_save
+        """Called in a hook of the epoch: save at its end."""
+        if not self.lost_position(trainer):
+            _after_own(trainer.lightning_module, hook, lambda: trainer.save_checkpoint(self.path))
 
     def lost_position(self, trainer: Trainer) -> str:
-        """Why a resume from within an epoch would not be exact; empty if it is."""
-        return lost_position(trainer, self._keepers)
+        """Why training loaders cannot save and restore where they are: ours and torchdata's can, torch's cannot."""
+        if not all(isinstance(loader, _Stateful) for loader in loaders_of(trainer)):
+            return "The training loader has no state_dict"
+        return next((reason for keeper in self._keepers if (reason := keeper.lost_position())), "")
 
     def _stop(self, trainer: Trainer, number: int) -> None:
         if number == signals.REQUEUE and trainer.is_global_zero:
@@ -219,6 +220,19 @@ class ExactResume(ModelCheckpoint):
         where = ", from the end of an epoch" if self.lost_position(trainer) else ""
         message = f"stopped after step {steps_done(trainer)}: {self.hint}{where}"
         raise Stopped(number, message if trainer.is_global_zero else "")
+
+
+def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
+    """Called in a callback's hook: act once the module's own has been called, which comes after those of callbacks."""
+    own = getattr(module, hook)
+
+    def own_then_act(*arguments: Any) -> None:
+        vars(module)[hook] = own
+        if own is not None:  # callbacks may have set it to None, for Lightning to skip it
+            own(*arguments)
+        act()
+
+    vars(module)[hook] = own_then_act
 
 
 def is_out_of_time(trainer: Trainer) -> bool:

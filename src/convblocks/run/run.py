@@ -170,8 +170,6 @@ class Run:
 
     def train(self) -> None:
         """Run the Trainer, from the checkpoint if there is one."""
-        # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
-        self.trainer.precision_plugin.convert_module(self.module)
         self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True)
 
     def _judges(self) -> tuple[Judge, Judge]:

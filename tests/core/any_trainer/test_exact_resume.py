@@ -11,7 +11,7 @@ from lightning import LightningDataModule, LightningModule, Trainer, seed_everyt
 from convblocks import ExactResume
 from convblocks.errors import Stopped, UserError
 from tests.any_task import characters, labels, regression, shapes
-from tests.any_task.forgetful import ChangedInHooks
+from tests.any_task.changing import ChangedInHooks
 from tests.any_task.kinds import STEPS, Kind
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import QUICK

@@ -1,4 +1,4 @@
-"""Modules that change in training what no checkpoint holds, or in hooks of their own what it does."""
+"""Modules that change in training what Lightning's checkpoints lack, or in hooks of their own what they hold."""
 
 import random
 from collections import deque
@@ -44,16 +44,46 @@ class Weakening(Plain):
         return super().training_step(batch * (1 + 1 / self.steps), batch_idx)
 
 
+class Steps:
+    """A number of steps."""
+
+    done = 0
+
+
 class Counting(Plain):
-    """Counts its steps, for nothing."""
+    """Counts its steps in an object, for nothing."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps = 0
+        self.steps = Steps()
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        self.steps += 1
+        self.steps.done += 1
         return super().training_step(batch, batch_idx)
+
+
+class Fading(Counting):
+    """Weakens what it sees with each step that it counts in an object."""
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return super().training_step(batch / (1 + self.steps.done), batch_idx)
+
+
+class Scheduled(Plain):
+    """Sets attributes, and freezes a layer, at the start of each epoch."""
+
+    def on_train_epoch_start(self) -> None:
+        self.strength = 0.5**self.current_epoch
+        self.network.get_parameter("0.weight").requires_grad_(self.current_epoch % 2 == 0)
+        self.losses: list[Tensor] = []
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        loss = super().training_step(batch * self.strength, batch_idx)
+        self.losses.append(loss.detach())
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/mean", torch.stack(self.losses).mean())
 
 
 class Taught(Plain):
