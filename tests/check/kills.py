@@ -13,11 +13,13 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from convblocks.check.recorder import STEPS
 from convblocks.errors import Stopped
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.any_task.stop import Signal, forget_signal
+
+# At each place.
+KILLS = 7
 
 
 class Crash(Callback):
@@ -31,29 +33,28 @@ class Crash(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def survivors(options: Sequence[str], batches: int, kills: int = 20) -> tuple[int, int]:
-    """How many of the kills within an epoch, and after one, leave weights and metrics of two epochs as they were.
+def survivors(options: Sequence[str], batches: int) -> dict[str, int]:
+    """How many kills at each place of a check leave weights and metrics of two epochs as they were.
 
-    Half of them are signals within the first steps, after which the run resumes where it was; half kill the process
-    in the first steps of the second epoch, which begins again. With loaders that keep no position both begin an epoch
-    again.
+    Within an epoch they are signals, after which the run resumes where it was; at the end of the first epoch the
+    process is killed in the second one, which begins again. Loaders that keep no position always begin an epoch again.
 
     Args:
         options: Of fit.
         batches: In an epoch.
-        kills: How many in all.
     """
-    draw = random.Random(0)
+    draw, found = random.Random(0), dict[str, int]()
     options = [*options, "--epochs", "2"]
     _fit([*options, "--name", "whole"])
-    expected, found = _end("whole"), [0, 0]
-    for number in range(kills):
-        within, name = number % 2 == 0, f"killed_{number}"
-        batch = draw.randint(1, 2 * STEPS - 1) if within else batches + draw.randint(1, STEPS)
-        _fit([*options, "--name", name], [(Signal if within else Crash)(batch)])
-        _fit([*options, "--name", name, "--resume"])
-        found[not within] += _equal(_end(name), expected)
-    return found[0], found[1]
+    expected = _end("whole")
+    stops = {"within": (Signal, 0), "end": (Crash, batches), "later": (Signal, batches)}
+    for place, (kind, before) in stops.items():
+        names = [f"{place}_{number}" for number in range(KILLS)]
+        for name in names:
+            _fit([*options, "--name", name], [kind(before + draw.randint(1, batches - 1))])
+            _fit([*options, "--name", name, "--resume"])
+        found[place] = sum(_equal(_end(name), expected) for name in names)
+    return found
 
 
 def _fit(arguments: Sequence[str], callbacks: Sequence[Callback] = ()) -> None:

@@ -44,7 +44,7 @@ def test_the_first_difference_of_results_is_named_with_what_was_lost(
 ) -> None:
     found = report({"within": [[record(whole), record(resumed), record(resumed)]]})
     assert found.is_exact == (not text)
-    assert found.is_exact or f"not exact within an epoch: a resume differs from batch {text}" in str(found)
+    assert found.is_exact or f"not exact within the first epoch: a resume differs from batch {text}" in str(found)
 
 
 def test_two_resumes_that_differ_are_not_the_checkpoints_fault() -> None:
@@ -64,7 +64,7 @@ def test_a_resume_that_begins_anew_has_found_no_checkpoint() -> None:
 def test_an_exact_run_says_how_far_and_what_had_not_begun() -> None:
     records = [record({"weight_w": SAME}, idle=["Averaging"])] * 3
     assert str(report({"within": [records], "end": [records]})) == (
-        "exact within an epoch and at the end of an epoch: 6 batches of 2 epochs; Averaging had not begun"
+        "exact within the first epoch and at the end of an epoch: 6 batches of 2 epochs; Averaging had not begun"
     )
 
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_stopped_is_not_exact() -> None:
     assert report({"within": nothing, "end": nothing}) == Report(
         False,
         [
-            "not checked within an epoch. The run ends too early.",
+            "not checked within the first epoch. The run ends too early.",
             "not checked at the end of an epoch. The run ends too early.",
         ],
     )

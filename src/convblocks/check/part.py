@@ -1,8 +1,8 @@
-"""One training of a check, in a process of its own: ``python -m convblocks.check.part ROOT/PLACE/NAME``.
+"""One training of a check, in a process of its own: ``python -m convblocks.check.part ROOT/LENGTH/NAME``.
 
 ``ROOT/make`` has where modules are found, and the function that makes the training. What the training writes stays in
-its folder, at last a record of its states for each of its processes. ``ROOT/PLACE/saved`` is a copy of the whole
-training's folder, from when its checkpoint was new.
+its folder, at last a record of its states for each of its processes. ``ROOT/LENGTH/within``, ``end`` and ``later`` are
+copies of the whole training's folder, from when its checkpoint was new there.
 """
 
 import pickle
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from convblocks.check.recorder import AT_END, RESUMED, STEPS, Ended, Recorder
+from convblocks.check.recorder import SHORT, STEPS, WHOLE, Ended, Recorder
 from convblocks.console import end, status_of
 from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.run import signals, slurm
@@ -28,9 +28,9 @@ def main(arguments: list[str]) -> None:
         quiet_further_processes()
     with (folder.parents[1] / "make").open("rb") as file:
         sys.path[:] = pickle.load(file)
-        trainer, fit = pickle.load(file)(folder, folder.name in RESUMED)
+        trainer, fit = pickle.load(file)(folder, folder.name != WHOLE)
     trainer.callbacks.insert(0, Recorder(folder))
-    if folder.parent.name == AT_END:
+    if folder.parent.name == SHORT:
         shorten(trainer)
     with new_process_group_ends_at_exit(), suppress(Ended):
         fit()

@@ -16,12 +16,17 @@ from lightning.pytorch.callbacks import (
 from convblocks.check.state import state_of
 from convblocks.run.resume import ExactResume, callbacks_of
 
-# Steps before the checkpoint, and after it.
-STEPS = 3
+# Steps before a checkpoint, and after it: more than gradients are mostly accumulated for.
+STEPS = 5
 
-# Where a check stops a training: epochs are cut short to check their ends, or not if it must be known.
-WITHIN, AT_END, AT_WHOLE_END = "within", "end", "whole end"
-WHOLE, SAVED, RESUMED = "whole", "saved", ("first", "second")
+# The trainings that go on: in their first epoch, or through two, which are cut short, or not if that must be known.
+FIRST, SHORT, LONG = "first", "short", "long"
+
+# Where these are stopped.
+STOPS = {FIRST: ("within",), SHORT: ("end", "later"), LONG: ("end", "later")}
+
+# A training that goes on, and those that resume from its checkpoint.
+WHOLE, RESUMED = "whole", ("one", "two")
 
 
 class Ended(Exception):  # noqa: N818  # not an error
@@ -29,41 +34,39 @@ class Ended(Exception):  # noqa: N818  # not an error
 
 
 class Recorder(Callback):
-    """Records the state before each step, lets ExactResume save a checkpoint, keeps a copy, and ends the training.
+    """Records the state before each step, lets ExactResume save checkpoints, keeps copies, and ends the training.
 
     Args:
-        folder: Of the training; its names say where the checkpoint is saved, and whether this is a resume from it.
+        folder: Of the training; its names say how far it goes, and whether it is resumed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.is_whole, self.is_within = folder, folder.name == WHOLE, folder.parent.name == WITHIN
+        self.folder, self.is_whole, self.is_first = folder, folder.name == WHOLE, folder.parent.name == FIRST
         self.states: list[tuple[int, list[Any]]] = []
-        self.batches = -1  # before the checkpoint, and after it; not known yet
-        self.reason = ""  # why there is no checkpoint in this place
+        self.batches = -1  # of an epoch, before the checkpoint; not known yet
+        self.reason = ""  # why there is none
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         accumulated = trainer.accumulate_grad_batches
         steps = min(STEPS, trainer.num_training_batches // accumulated // 2)
-        self.batches = int(accumulated * steps)
-        if self.is_within:
-            lost = next(resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume))
-            self.reason = lost or ("" if steps else "An epoch has too few steps")
-        if self.reason:
+        lost = next(resume.lost_position(trainer) for resume in callbacks_of(trainer, ExactResume))
+        self.batches = -1 if lost or not steps else int(accumulated * steps)
+        if self.is_first and self.batches < 0:
+            self.reason = lost or "An epoch has too few steps"
             self._end(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not self.is_within and trainer.current_epoch == 1 and self.is_whole:
-            self._keep(trainer)
-        if not self.is_within and trainer.current_epoch == 2:
+        if not self.is_first and self.is_whole and trainer.current_epoch == 1:
+            self._keep(trainer, "end")
+        if not self.is_first and trainer.current_epoch == 2:
             self._record(trainer, pl_module)
             self._end(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        done = trainer.fit_loop.epoch_loop.total_batch_idx
-        if self.is_within and done == self.batches and self.is_whole:
-            self._keep(trainer)
+        if self._is_due(trainer, trainer.fit_loop.epoch_loop.batch_idx):
+            self._keep(trainer, STOPS[self.folder.parent.name][-1])
         self._record(trainer, pl_module, batch)
-        if self.is_within and done == 2 * self.batches:
+        if self.is_first and trainer.fit_loop.epoch_loop.total_batch_idx == 2 * self.batches:
             self._end(trainer)
 
     def on_train_batch_end(
@@ -79,15 +82,20 @@ class Recorder(Callback):
         self._record(trainer, pl_module)
         self._write(trainer)
 
+    def _is_due(self, trainer: Trainer, batches: int) -> bool:
+        """Whether the checkpoint within an epoch is saved after so many of its batches."""
+        epoch = 0 if self.is_first else 1
+        return self.is_whole and trainer.current_epoch == epoch and batches == self.batches
+
     def _save_within(self, trainer: Trainer, hook: str) -> None:
         """Save as after a signal, which came before this batch, but go on."""
-        if self.is_within and self.is_whole and trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches:
+        if self._is_due(trainer, trainer.fit_loop.epoch_loop.batch_idx + 1):
             for resume in callbacks_of(trainer, ExactResume):
                 resume.save_within_epoch(trainer, hook)
 
-    def _keep(self, trainer: Trainer) -> None:
+    def _keep(self, trainer: Trainer, place: str) -> None:
         if trainer.is_global_zero:
-            shutil.copytree(self.folder, self.folder.with_name("saved"))
+            shutil.copytree(self.folder, self.folder.with_name(place))
 
     def _record(self, trainer: Trainer, module: LightningModule, batch: Any = None) -> None:
         done = trainer.fit_loop.epoch_loop.batch_progress.total.ready - (batch is not None)

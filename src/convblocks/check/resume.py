@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, NoReturn
 from jsonargparse import ArgumentParser
 
 import convblocks
-from convblocks.check.recorder import AT_END, AT_WHOLE_END, RESUMED, SAVED, WHOLE, WITHIN
+from convblocks.check.recorder import FIRST, LONG, RESUMED, SHORT, STOPS, WHOLE
 from convblocks.check.trainings import Parts, Training, of_run, of_trainer
-from convblocks.check.verdict import Report, has_other_batches, report
+from convblocks.check.verdict import Records, Report, has_other_batches, report
 from convblocks.console import echo
 from convblocks.errors import Stopped, UsageError, UserError
 from convblocks.run import signals, slurm
@@ -85,20 +85,26 @@ def _check(make: Callable[[Path, bool], Training]) -> Report:
         root = Path(folder)
         with (root / "make").open("wb") as file:
             _dump(make, file)
-        records = _stop_and_resume(root, WITHIN, AT_END)
-        if has_other_batches(records[AT_END]):
+        _train([root / length / WHOLE for length in (FIRST, SHORT)])
+        records = {**_resumed(root / FIRST), **_resumed(root / SHORT)}
+        if has_other_batches(records):
             echo("the batches differ after an epoch that was cut short: trying whole ones")
-            records |= {AT_END: _stop_and_resume(root, AT_WHOLE_END)[AT_WHOLE_END]}
+            _train([root / LONG / WHOLE])
+            records.update(_resumed(root / LONG))
         return report(records)
 
 
-def _stop_and_resume(root: Path, *places: str) -> dict[str, list[list[Any]]]:
-    """The records of trainings that are stopped in these places, if they can be, and resumed."""
-    _train([root / place / WHOLE for place in places])
-    for folder in (root / place for place in places):
-        if (folder / SAVED).is_dir():
-            _train([Path(shutil.copytree(folder / SAVED, folder / name)) for name in RESUMED])
-    return {place: _records(root / place) for place in places}
+def _resumed(folder: Path) -> Records:
+    """The records of a training and, by the place, of those that are resumed from its checkpoint there."""
+    found = {}
+    for place in STOPS[folder.name]:
+        names = [WHOLE]
+        if (folder / place).is_dir():
+            names += [f"{place}_{number}" for number in RESUMED]
+            _train([Path(shutil.copytree(folder / place, folder / name)) for name in names[1:]])
+        files = sorted(path.name for path in (folder / WHOLE).glob("record_*.json"))
+        found[place] = [[json.loads((folder / name / file).read_text()) for name in names] for file in files]
+    return found
 
 
 def _dump(make: Callable[..., Any], file: BinaryIO) -> None:
@@ -142,13 +148,6 @@ def _error(text: str) -> UserError:
             return UserError(line.removeprefix("part.py: "))
     print(text, file=sys.stderr, end="")
     return UserError("the training that was to be checked has failed")
-
-
-def _records(folder: Path) -> list[list[Any]]:
-    """What each process has recorded, in the whole training and in the resumed ones if there are any."""
-    names = [name for name in (WHOLE, *RESUMED) if (folder / name).is_dir()]
-    files = sorted(path.name for path in (folder / WHOLE).glob("record_*.json"))
-    return [[json.loads((folder / name / file).read_text()) for name in names] for file in files]
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> State:
         "batch": [("", batch)],
         "logged": ((name, value.double()) for name, value in trainer.callback_metrics.items()),
         "attribute": _attributes(trainer, module),
+        "gradient": _gradients(module),
     }
     return {(kind, name): digest(value) for kind, named in parts.items() for name, value in named}
 
@@ -104,6 +105,12 @@ def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
     """Those that no checkpoint holds."""
     held = module.state_dict().keys()
     return [(name, buffer) for name, buffer in module.named_buffers() if name not in held]
+
+
+def _gradients(module: LightningModule) -> Iterator[tuple[str, Any]]:
+    """Those that the module itself may accumulate."""
+    if not module.automatic_optimization:
+        yield from ((name, weight.grad) for name, weight in module.named_parameters())
 
 
 def _optimizers(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Any]]:

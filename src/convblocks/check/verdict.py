@@ -28,6 +28,7 @@ KINDS = {
         "torch's, NumPy's or Python's global generators",
     ),
     "random": Kind("the random numbers of {}", False, "a resumed run must draw as many before it goes on as a new one"),
+    "gradient": Kind("the gradient of {}", True, f"let optimizers step, or {KEEP}"),
     "weight": Kind("{}", True, f"whatever else the training accumulates: {KEEP}"),
     "optimizer": Kind("the optimizer's state {}", True, "its state_dict must hold all of it"),
     "schedule": Kind("the schedule {}", True, "its state_dict must hold all of it"),
@@ -35,8 +36,11 @@ KINDS = {
 }
 ORDER = list(KINDS)
 
-# Where a check stops the training, and the words for it.
-PLACES = {"within": "within an epoch", "end": "at the end of an epoch"}
+# Where a check stops a training, and the words for it.
+PLACES = {"within": "within the first epoch", "end": "at the end of an epoch", "later": "within the second epoch"}
+
+# By place, of each process: the record of the whole training, and those of two resumes if it could be stopped there.
+Records = Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
 
 # A state is a digest of each (kind, name); states are by the number of batches before them.
 Part = tuple[str, str]
@@ -53,41 +57,36 @@ class Report(NamedTuple):
         return "\n".join(self.lines)
 
 
-def report(records: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Report:
-    """The report on a check.
-
-    Args:
-        records: By place, of each process: the record of the whole training, and of two resumes if it could be stopped.
-    """
-    exact, others, without, batches = list[str](), list[str](), list[Part](), 0
+def report(records: Records) -> Report:
+    """The report on a check."""
+    exact, problems, notes, without, batches = list[str](), list[str](), list[str](), list[Part](), dict[bool, int]()
     for place, processes in records.items():
-        if len(processes[0]) == 1:
-            others.append(f"not checked {PLACES[place]}. {processes[0][0]['reason']}.")
-            continue
+        whole, *resumed = processes[0]
         states = [[_states(record) for record in process] for process in processes]
-        if text := next(filter(None, (difference(*process) for process in states)), ""):
-            others.insert(0, f"not exact {PLACES[place]}: {text}")
-            continue
-        exact.append(place)
-        batches += len(states[0][0]) - 1
-        without += [part for process in states for part in without_effect(*process)]
-    lines = [_praise(exact, batches, records[exact[-1]][0][0]["idle"])] if exact else []
+        if not resumed:
+            notes += [] if place == "later" else [f"not checked {PLACES[place]}. {whole['reason']}."]
+        elif text := next(filter(None, (difference(*process) for process in states)), ""):
+            problems.append(f"not exact {PLACES[place]}: {text}")
+        else:
+            exact.append(PLACES[place])
+            batches[place == "within"] = len(states[0][0]) - 1
+            without += [part for process in states for part in without_effect(*process)]
+    lines = []
+    if exact:
+        idle = next(iter(records.values()))[0][0]["idle"]
+        later = f"; {listed(idle)} had not begun" if idle else ""
+        epochs = counted(2 if False in batches else 1, "epoch")
+        lines = [f"exact {listed(exact)}: {sum(batches.values())} batches of {epochs}{later}"]
     if without:
-        others.append(f"not restored, without effect on these batches: {described(without)}")
-    return Report(bool(exact) and not any(line.startswith("not exact") for line in others), lines + others)
+        notes.append(f"not restored, without effect on these batches: {described(without)}")
+    return Report(bool(exact) and not problems, [*lines, *problems, *notes])
 
 
-def has_other_batches(processes: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
-    """Whether resumes begin with other batches, in some process."""
-    pairs = [map(_states, process[:2]) for process in processes if len(process) > 1]
-    found = [_first_difference(whole, resumed) for whole, resumed in pairs]
+def has_other_batches(records: Records) -> bool:
+    """Whether resumes begin with other batches after an epoch, in some process."""
+    processes = [process for place in ("end", "later") for process in records[place] if len(process) > 1]
+    found = [_first_difference(_states(whole), _states(resumed)) for whole, resumed, _ in processes]
     return any(("batch", "") in first[1] for first in found if first)
-
-
-def _praise(places: Sequence[str], batches: int, idle: Sequence[str]) -> str:
-    """Where a resume is exact, on how many batches, and what had not begun there."""
-    epochs, later = counted(2 if "end" in places else 1, "epoch"), f"; {listed(idle)} had not begun" if idle else ""
-    return f"exact {listed([PLACES[place] for place in places])}: {batches} batches of {epochs}{later}"
 
 
 def without_effect(whole: States, first: States, second: States) -> list[Part]:
