@@ -42,7 +42,7 @@ class ExactResume(ModelCheckpoint):
     - The sums of each process over the unfinished epoch: of torchmetrics, and of what the module logs.
     - The position of training loaders that have ``state_dict`` and ``load_state_dict``, as torchdata's
       StatefulDataLoader has. With others, such as torch's own DataLoader, a training resumes from an epoch's end.
-    - What the wings keep: generators of loaders and their workers, buffers that are not persistent, finders' values.
+    - What the wings keep: generators of loaders, plain attributes and buffers that change, finders' values.
     - State that some callbacks set up at the start of an epoch, which a resume in the middle of it would skip.
     - A pending update of a ReduceLROnPlateau: Lightning makes it after the checkpoint is written.
     - ``should_stop``, if a callback such as EarlyStopping had set it and the run was killed before it ended.
