@@ -7,7 +7,6 @@ from typing import Any
 
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -61,11 +60,11 @@ class Attributes(Keeper):
                 setattr(part, flag, value)
 
     def _owners(self) -> dict[str, Any]:
-        """The module, its parts, and callbacks that are not Lightning's or this package's, by names."""
+        """The module, its parts, and callbacks that do not come from Lightning's or this package's, by names."""
         found: dict[str, Any] = {f"module {name}": part for name, part in self.trainer.lightning_module.named_modules()}
         for number, callback in enumerate(callbacks_of(self.trainer, Callback)):
-            is_own = type(callback).__module__.startswith(("lightning.", "convblocks."))
-            if not is_own and not isinstance(callback, ModelCheckpoint):
+            kinds = type(callback).__mro__[: type(callback).__mro__.index(Callback)]  # Lightning's keep times
+            if not any(kind.__module__.startswith(("lightning.", "convblocks.")) for kind in kinds):
                 found[f"callback {number}"] = callback
         return found
 

@@ -165,8 +165,7 @@ def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
 def _restore_logged(trainer: Trainer, states: Sequence[State]) -> None:
     """Restore what the module has logged in this epoch.
 
-    If the number of processes has changed, it is averaged over the rest of the epoch, since it may be synchronised
-    otherwise.
+    If the number of processes has changed, it is averaged over the rest of the epoch.
     """
     if len(states) != world_size():
         return

@@ -105,10 +105,7 @@ class ExactResume(ModelCheckpoint):
         self._signal = AgreedSignal()
         if trainer.is_global_zero and (reason := self.lost_position(trainer)):
             print(f"{reason}: this run can be resumed at the ends of epochs only.")
-        for keeper in self._keepers:
-            keeper.begin()
-        if self._state:
-            _after_own(pl_module, "on_train_start", lambda: self._restore(trainer, pl_module))  # it may draw numbers
+        _after_own(pl_module, "on_train_start", lambda: self._begin(trainer, pl_module))  # it may draw numbers
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Not at the epoch's end: its checkpoint is written after on_train_epoch_end.
@@ -176,8 +173,12 @@ class ExactResume(ModelCheckpoint):
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
 
-    def _restore(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
+        for keeper in self._keepers:
+            keeper.begin()
+        if not self._state:
+            return
         check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
         within_epoch = trainer.fit_loop.restarted_mid_epoch
