@@ -110,6 +110,14 @@ def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace
     assert all(torch.equal(expected[name], value) for name, value in weights(run).items())
 
 
+def test_an_average_is_in_place_after_a_resume_from_the_very_end(workspace: Path) -> None:
+    run = quick_run("--epochs", "2", *with_callback("EMAWeightAveraging", decay=0.9))
+    mistakes = run.mistakes.read_text()
+    run.summary.unlink()
+    resume()
+    assert run.mistakes.read_text() == mistakes
+
+
 def test_values_of_the_finders_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
     run = quick_run(*added("LearningRateFinder", num_training_steps=60), *added("BatchSizeFinder", max_trials=2))
     found = run.read_result().hparams

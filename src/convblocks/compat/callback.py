@@ -52,8 +52,11 @@ class Compatibility(RunCallback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put in place the average of StochasticWeightAveraging, which it makes after the last checkpoint.
 
-        With batch normalisation there is nothing to do: another epoch and its checkpoint follow.
+        With batch normalisation there is nothing to do: another epoch and its checkpoint follow. WeightAveraging puts
+        its own in place, but not where the training had ended already before a resume.
         """
+        for averaging in () if self.run.log.trains else callbacks_of(trainer, WeightAveraging):
+            averaging.on_train_end(trainer, pl_module)
         for averaging in callbacks_of(trainer, StochasticWeightAveraging):
             if not averaging.pl_module_contains_batch_norm(pl_module):
                 averaging.on_train_end(trainer, pl_module)  # again: a run killed just before lacks it
