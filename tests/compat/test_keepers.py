@@ -14,6 +14,7 @@ from convblocks.errors import Stopped
 from tests.any_task.changing import LoggingList, Remembering, Replaying, Scheduled, Weakening
 from tests.any_task.kinds import LOADERS, STEPS, Caching, Histories, Kind, MovingMean, Plain, Quantized, Sharing
 from tests.any_task.stop import Signal, forget_signal
+from tests.core.run.test_tasks import ODD, assert_same_bits_after_a_kill
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
@@ -67,6 +68,11 @@ def assert_exact(model: type[LightningModule], kind: str, stop_after: int) -> No
 @pytest.mark.parametrize("kind", EXACT)
 def test_a_loader_goes_on_exactly(kind: str, stop_after: int, workspace: Path) -> None:
     assert_exact(Plain, kind, stop_after)
+
+
+def test_a_generator_of_torchs_own_loader_goes_on_at_the_end_of_an_epoch(workspace: Path) -> None:
+    cut = ["--datamodule.stateful", "false", "--trainer.limit_train_batches", "20"]
+    assert_same_bits_after_a_kill([*ODD, *cut], 40)
 
 
 @pytest.mark.parametrize("stop_after", [WITHIN, AT_THE_END])
