@@ -60,7 +60,7 @@ ARROWS: dict[str, set[str]] = {
 }
 
 # In lines of Python.
-MOST_IN_CORE, MOST_IN_PACKAGE, MOST_IN_FILE = 5_782, 13_920, 300
+MOST_IN_CORE, MOST_IN_PACKAGE, MOST_IN_FILE = 5_797, 13_930, 300
 
 
 def name_of(path: Path) -> str:

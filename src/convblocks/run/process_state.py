@@ -67,6 +67,7 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
     gradients = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
     own: State = {"generators": generators(), "metrics": metrics, "kept": kept}
+    own["of_loaders"] = [generator.get_state() for generator in _of_loaders(trainer)]
     own["gradients"] = {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu"))
     if within_epoch:
         own["logged"] = _all_logged(trainer)
@@ -101,6 +102,7 @@ def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]
     _restore_metrics(trainer, states)
     if not within_epoch:  # Lightning must begin to iterate again: on a resume it did before anything was restored
         trainer.fit_loop._resuming_from_checkpoint = False
+        _restore_of_loaders(trainer, own)
         return
     _restore_logged(trainer, states)
     for loader, state in zip(loaders_of(trainer), own["loaders"], strict=True):
@@ -111,6 +113,7 @@ def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]
     iter(fetcher)  # what Lightning has begun may lack these states
     for keeper, state in kept:
         keeper.restore_position(state)
+    _restore_of_loaders(trainer, own)
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -128,6 +131,18 @@ def loaders_of(trainer: Trainer) -> list[Any]:
 
 def _of_process(states: Sequence[State], rank: int) -> State:
     return states[rank if len(states) == world_size() else 0]
+
+
+def _of_loaders(trainer: Trainer) -> list[torch.Generator]:
+    """The generators that the training loaders and their samplers have of their own."""
+    owners = [part for loader in loaders_of(trainer) for part in (loader, getattr(loader, "sampler", None))]
+    found = dict.fromkeys(getattr(owner, "generator", None) for owner in owners)
+    return [generator for generator in found if isinstance(generator, torch.Generator)]
+
+
+def _restore_of_loaders(trainer: Trainer, own: State) -> None:
+    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=False):  # another layout has others
+        generator.set_state(state.clone())
 
 
 def generators() -> State:
