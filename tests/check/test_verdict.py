@@ -68,6 +68,11 @@ def test_an_exact_run_says_how_far_and_what_had_not_begun() -> None:
     )
 
 
+def test_what_began_in_the_second_epoch_had_begun() -> None:
+    first, two = [record({"weight_w": SAME}, idle=["Averaging"])] * 3, [record({"weight_w": SAME})] * 3
+    assert "had not begun" not in str(report({"within": [first], "end": [two], "later": [two]}))
+
+
 def test_an_attribute_that_is_lost_without_effect_is_named() -> None:
     whole, resumed, other = (record({"attribute_count": list(digests)}) for digests in ("abcd", "xxxx", "xxxy"))
     assert "not restored, without effect on these batches: the attribute count" in str(

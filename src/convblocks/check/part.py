@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lightning.pytorch import Trainer
 
-from convblocks.check.recorder import SHORT, STEPS, WHOLE, Ended, Recorder
+from convblocks.check.recorder import SHORT, STEPS, Ended, Recorder
 from convblocks.console import end, status_of
 from convblocks.model.distributed import new_process_group_ends_at_exit
 from convblocks.run import signals, slurm
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
         quiet_further_processes()
     with (folder.parents[1] / "make").open("rb") as file:
         sys.path[:] = pickle.load(file)
-        trainer, fit = pickle.load(file)(folder, folder.name != WHOLE)
+        trainer, fit = pickle.load(file)(folder)
     trainer.callbacks.insert(0, Recorder(folder))
     if folder.parent.name == SHORT:
         shorten(trainer)

@@ -2,7 +2,7 @@
 
 Three trainings in processes of their own: one goes on after it has saved a checkpoint, two resume from it. Where these
 two agree, but not with the first, something is missing in the checkpoint; where they do not, the training is not
-deterministic by itself. One such check stops within an epoch, another at the end of one.
+deterministic by itself. The first stops within its first epoch, at the end of an epoch and within the second one.
 """
 
 import json
@@ -78,7 +78,7 @@ def instead(config: Config) -> None:
         sys.exit(1)
 
 
-def _check(make: Callable[[Path, bool], Training]) -> Report:
+def _check(make: Callable[[Path], Training]) -> Report:
     if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
         raise UsageError(f"{OPTION} starts its processes itself: call it outside of srun and torchrun")
     with TemporaryDirectory() as folder, _ended_by_signals():

@@ -24,10 +24,9 @@ class Training(NamedTuple):
     fit: Callable[[], None]
 
 
-def of_run(arguments: Sequence[str], folder: Path, resumed: bool) -> Training:
-    """The training of a command line of fit, whose run directory is in the folder."""
-    resume = ["--resume"] if resumed else []
-    run = Run(Config.parse([*arguments, "--name", "run", "--trainer.default_root_dir", str(folder), *resume]))
+def of_run(arguments: Sequence[str], folder: Path) -> Training:
+    """The training of a command line of fit, whose run directory is in the folder; it resumes if it has begun."""
+    run = Run(Config.parse([*arguments, "--name", "run", "--trainer.default_root_dir", str(folder), "--resume"]))
     run.prepare()
     if run.is_rank_zero:
         run.directory.create()
@@ -41,7 +40,7 @@ def of_run(arguments: Sequence[str], folder: Path, resumed: bool) -> Training:
     return Training(run.trainer, fit)
 
 
-def of_trainer(make: Callable[[], Parts], folder: Path, resumed: bool) -> Training:
+def of_trainer(make: Callable[[], Parts], folder: Path) -> Training:
     """The training of somebody's own Trainer, with its ExactResume or one more, whose checkpoint is in the folder."""
     trainer, module, *data = make()
     found = callbacks_of(trainer, ExactResume)

@@ -73,7 +73,8 @@ def report(records: Records) -> Report:
             without += [part for process in states for part in without_effect(*process)]
     lines = []
     if exact:
-        idle = next(iter(records.values()))[0][0]["idle"]
+        *_, longest = records.values()
+        idle = longest[0][0]["idle"]
         later = f"; {listed(idle)} had not begun" if idle else ""
         epochs = counted(2 if False in batches else 1, "epoch")
         lines = [f"exact {listed(exact)}: {sum(batches.values())} batches of {epochs}{later}"]
@@ -92,7 +93,8 @@ def has_other_batches(records: Records) -> bool:
 def without_effect(whole: States, first: States, second: States) -> list[Part]:
     """Attributes that both resumes lack in the same way."""
     last = max(whole)
-    return [part for part in _changed(whole[last], first[last]) if part not in _changed(first[last], second[last])]
+    doubtful = _changed(first[last], second[last])
+    return [part for part in _changed(whole[last], first[last]) if part not in doubtful]
 
 
 def difference(whole: States, first: States, second: States) -> str:
