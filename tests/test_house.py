@@ -45,6 +45,7 @@ FLOORS_OF_RUN = (
 ARROWS: dict[str, set[str]] = {
     "fast": set(),
     "pictures": set(),
+    "blocks": set(),
     "diagnosis": set(),
     "boards": {"figures"},
     "cluster": set(),

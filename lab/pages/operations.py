@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy import stats
 
+from convblocks.blocks.network import BlockNetwork
 from convblocks.compare.analysis import summarise
 from convblocks.compare.dry_run import multiply_adds
 from convblocks.compare.ranking import ranking
@@ -20,7 +21,6 @@ from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, P_VALUE, PERCENT, POINTS, Estimate, cell, number, share
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
-from convblocks.model.blocks import BlockNetwork
 from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 from convblocks.text import listed, percent

@@ -22,7 +22,7 @@ from lab.pages.operations import (
 )
 from tests.made_up import CHANCE, course, result
 
-BLOCKS = "convblocks.model.blocks.BlockNetwork"
+BLOCKS = "convblocks.BlockNetwork"
 
 
 def variants(collapsed: dict[str, int], runs: int = 40) -> list[RunResult]:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from convblocks.blocks.network import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UsageError
-from convblocks.model.blocks import Activation, BlockNetwork, Centring2d, Downsampling, Head, Normalisation
 from convblocks.model.networks import ARCHITECTURES
 
 CHOICES = [get_args(choice) for choice in (Downsampling, Normalisation, Head, Activation)]

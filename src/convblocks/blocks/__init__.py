@@ -1,0 +1,1 @@
+"""``BlockNetwork``: the course's convolutional networks, with every operation exchangeable."""
