@@ -8,8 +8,7 @@ from torch import Tensor
 
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UsageError
-from convblocks.model.evaluation import Evaluation
-from convblocks.model.restore import load_network
+from convblocks.model.restore import Evaluation, load_network
 from convblocks.run import fit
 from convblocks.run.checkpoints import previous
 from convblocks.run.directory import RunDirectory

@@ -15,7 +15,7 @@ from convblocks.errors import UserError
 from convblocks.evaluate import command as evaluate
 from convblocks.figures import panels
 from convblocks.figures.panels import evaluation_charts
-from convblocks.model.evaluation import Evaluation
+from convblocks.model.restore import Evaluation
 from tests.data.pictures import SHAPES, write_pictures
 from tests.scripts import run_script
 

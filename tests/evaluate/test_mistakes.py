@@ -8,8 +8,7 @@ import torch
 
 from convblocks.data.images import ImageSets
 from convblocks.evaluate.callback import MISTAKE, mistakes_of
-from convblocks.model.evaluation import Evaluation
-from convblocks.model.restore import load_network
+from convblocks.model.restore import Evaluation, load_network
 from convblocks.run import fit
 from convblocks.text import as_csv
 from tests.core.run.test_fit import quick_run

@@ -27,7 +27,7 @@ from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.mnist import read_idx
 from convblocks.errors import UserError
 from convblocks.handwriting.ink import to_mnist
-from convblocks.model.checkpoints import read_checkpoint
+from convblocks.model.restore import read_checkpoint
 from convblocks.pictures.decoding import read_picture
 from convblocks.run.checkpoints import newest_checkpoint
 from convblocks.run.directory import SETTINGS, RunDirectory

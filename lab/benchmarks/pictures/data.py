@@ -37,7 +37,7 @@ class ColourNoise(ImageSource):
             images = torch.randint(256, (count, *COLOUR.shape), dtype=torch.uint8, generator=generator)
             return LabelledImages(images, torch.randint(len(CLASSES), (count,), generator=generator))
 
-        return ImageSets.of(draw(TRAINING_PICTURES), draw(TEST_PICTURES), CLASSES, self.root)
+        return ImageSets.of(draw(TRAINING_PICTURES), draw(TEST_PICTURES), CLASSES)
 
 
 def data_flags(data: Data, folder: Path) -> list[str]:

@@ -13,8 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.model.evaluation import Evaluation
-from convblocks.model.restore import TrainedNetwork
+from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import DEAD, RunDirectory
 from convblocks.run.parser import Settings, parser
 from convblocks.text import flatten

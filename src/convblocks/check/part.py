@@ -5,6 +5,7 @@ its folder, at last a record of its states for each of its processes. ``ROOT/LEN
 copies of the whole training's folder, from when its checkpoint was new there.
 """
 
+import atexit
 import pickle
 import sys
 from contextlib import suppress
@@ -14,7 +15,7 @@ from lightning.pytorch import Trainer
 
 from convblocks.check.recorder import SHORT, STEPS, Ended, Recorder
 from convblocks.console import end, status_of
-from convblocks.model.distributed import new_process_group_ends_at_exit
+from convblocks.model.distributed import end_process_group
 from convblocks.run import signals, slurm
 from convblocks.run.quiet import quiet_further_processes, quiet_lightning
 
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> None:
     trainer.callbacks.insert(0, Recorder(folder))
     if folder.parent.name == SHORT:
         shorten(trainer)
-    with new_process_group_ends_at_exit(), suppress(Ended):
+    atexit.register(end_process_group)
+    with suppress(Ended):
         fit()
 
 

@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
 from convblocks.errors import DataError, UsageError
 
-# The names of further classes are left out in messages.
+# Messages leave out the names of further classes.
 MOST_NAMES = 30
 
-# Mean and standard deviation are rounded to so many digits, which gives the course's 0.1307 and 0.3081 for MNIST.
+# Of mean and standard deviation, which gives the course's 0.1307 and 0.3081 for MNIST.
 DIGITS = 4
 
 # Images counted at a time.
@@ -68,13 +69,13 @@ class ImageSpec:
         return lambda images: images.to(torch.float32).div_(white).sub_(mean).div_(std)
 
     def same_images(self, other: "ImageSpec") -> bool:
-        """Whether shape and classes are the same, so that a network for the one takes the images of the other."""
+        """Whether shape and classes are the same, so that one network takes the images of both."""
         return (self.shape, self.classes) == (other.shape, other.classes)
 
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.shape))
-        some = ", ".join(self.classes[:MOST_NAMES]) + (", ..." if len(self.classes) > MOST_NAMES else "")
-        return f"{shape} pixels, {len(self.classes)} classes ({some})"
+        names = ", ".join(self.classes[:MOST_NAMES]) + (", ..." if len(self.classes) > MOST_NAMES else "")
+        return f"{shape} pixels, {len(self.classes)} classes ({names})"
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values for a checkpoint, YAML and JSON."""
@@ -87,10 +88,9 @@ class ImageSpec:
         Raises:
             UsageError: these are not the values of an image spec.
         """
-        arguments: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         try:
-            return cls(**arguments)
-        except TypeError as error:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
             raise UsageError(f"{values!r} is not an image spec: {error}") from error
 
 
@@ -122,8 +122,8 @@ class ImageSets:
         test: The test images; empty if there are none.
         image_spec: Shape, classes and normalisation of both.
         fingerprint: The MD5 of each part of the data, by which a resumed run recognises its data.
-        folder: The folder they were read from.
-        note: What ``fit`` says about them.
+        folder: The folder they were read from; the root of their source by default.
+        note: A line that ``fit`` prints about them.
     """
 
     train: LabelledImages
@@ -134,9 +134,7 @@ class ImageSets:
     note: str = ""
 
     @classmethod
-    def of(
-        cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str], folder: Path = Path()
-    ) -> "ImageSets":
+    def of(cls, train: LabelledImages, test: LabelledImages | None, classes: Sequence[str]) -> "ImageSets":
         """Image sets, with mean, standard deviation and fingerprint computed from the images.
 
         Raises:
@@ -149,7 +147,7 @@ class ImageSets:
         channels, height, width = train.images.shape[1:]
         image_spec = ImageSpec(channels, height, width, tuple(classes), *mean_and_std(counts["training set"]))
         fingerprint["list of classes"] = hashlib.md5("\n".join(classes).encode(), usedforsecurity=False).hexdigest()
-        return cls(train, test or train[:0], image_spec, fingerprint, folder)
+        return cls(train, test or train[:0], image_spec, fingerprint)
 
 
 class ImageSource(ABC):
@@ -159,9 +157,7 @@ class ImageSource(ABC):
         root: The folder that ``--data.root`` names.
     """
 
-    # Height and width to scale pictures to, for sources that scale; and how many times all images must fit into memory.
-    size: tuple[int, int] | None = None
-    copies: int = 1
+    size: tuple[int, int] | None = None  # height and width, for sources that scale their pictures
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -175,7 +171,7 @@ class ImageSource(ABC):
 
 
 def load_images(source: ImageSource) -> ImageSets:
-    """The image sets of a source, with its root as their folder if it names none."""
+    """Load the image sets of a source."""
     sets = source.load()
     return sets if sets.folder != Path() else replace(sets, folder=source.root)
 
@@ -198,7 +194,7 @@ def count(part: LabelledImages) -> tuple[Tensor, str]:
 def mean_and_std(counts: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, scaled to [0, 1], to four digits, from the counts (C, 256) int64.
 
-    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0 after normalisation.
+    So no sum is rounded. A constant channel gets a standard deviation of 1, and is 0 when normalised.
     """
     values = torch.arange(256, dtype=torch.float64) / 255
     shares = counts / counts.sum(dim=1, keepdim=True, dtype=torch.float64)

@@ -32,6 +32,9 @@ ORIGINAL_MD5 = {
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
 
+# Bytes of a file; EMNIST's largest has 547 million.
+LARGEST = 1_000_000_000
+
 
 def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
     """The files in a folder, if there are any.
@@ -44,10 +47,6 @@ def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
     if size:
         raise UsageError(f"--data.size is for folders of pictures: {root} holds MNIST's files")
     return MNISTFiles(root)
-
-
-# Bytes of a file; EMNIST's largest has 547 million.
-LARGEST = 1_000_000_000
 
 
 class MNISTFiles(ImageSource):
@@ -63,9 +62,9 @@ class MNISTFiles(ImageSource):
         """
         files = find_files(self.root)
         if not files:
-            found = f"{self.root} holds no data" if self.root.is_dir() else f"there is no folder {self.root}"
+            problem = f"{self.root} holds no data" if self.root.is_dir() else f"there is no folder {self.root}"
             raise DataError(
-                f"{found}: --data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), "
+                f"{problem}: --data.root must name a folder with MNIST's four files (in it, in raw/ or in MNIST/raw/), "
                 "or pictures as train/<class>/* and test/<class>/*"
             )
         paths = list(files.values())
@@ -78,28 +77,19 @@ class MNISTFiles(ImageSource):
 
 
 def find_files(root: Path) -> dict[str, Path]:
-    """The four files by name, in ``<root>``, ``<root>/raw`` or ``<root>/<Name>/raw``, MNIST first; empty if none is.
+    """The four files by name, in ``<root>``, ``<root>/raw`` or ``<root>/MNIST/raw``; empty if none is there.
 
     Raises:
-        DataError: not all four are there, or there are several data sets, none of them MNIST.
+        DataError: not all four are there.
     """
-    usual = [root, root / "raw", root / "MNIST" / "raw"]
-    others = sorted({*root.glob("*/raw")} - {*usual})
-    found = [folder for folder in (*usual, *others) if _files_in(folder)]
-    if not found:
-        return {}
-    if found[0] in others and len(found) > 1:
-        raise DataError(f"{root} holds several data sets: point --data.root to one, such as {found[0].parent}")
-    files = _files_in(found[0])
-    if missing := [name for name in ORIGINAL_MD5 if name not in files]:
-        raise DataError(f"{found[0]} lacks {' and '.join(missing)}: put the file or its .gz archive there")
-    return files
-
-
-def _files_in(folder: Path) -> dict[str, Path]:
-    """Those of the four files that are in a folder; unpacked ones are preferred, since they are read faster."""
-    paths = ((name, folder / f"{name}{suffix}") for name in ORIGINAL_MD5 for suffix in (".gz", ""))
-    return {name: path for name, path in paths if path.is_file()}
+    for folder in (root, root / "raw", root / "MNIST" / "raw"):
+        paths = ((name, folder / f"{name}{suffix}") for name in ORIGINAL_MD5 for suffix in (".gz", ""))
+        files = {name: path for name, path in paths if path.is_file()}  # unpacked ones last: they are read faster
+        if files and (missing := [name for name in ORIGINAL_MD5 if name not in files]):
+            raise DataError(f"{folder} lacks {' and '.join(missing)}: put the file or its .gz archive there")
+        if files:
+            return files
+    return {}
 
 
 def _read_set(images_file: Path, labels_file: Path) -> tuple[LabelledImages, tuple[str, str]]:
@@ -116,7 +106,7 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
     The format: 0, 0, 8, the number of dimensions; each dimension as a big-endian 32-bit integer; the bytes, row by row.
 
     Raises:
-        DataError: the file cannot be read, is damaged, or has another number of dimensions.
+        DataError: the file is damaged, or has another number of dimensions.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -130,8 +120,6 @@ def read_idx(path: Path, dimensions: int) -> tuple[Tensor, str]:
             raise ValueError(f"it has {'more' if len(content) > size else 'fewer'} bytes than its header says")
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged, or of another kind ({error}): put an intact IDX file there") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
     digest = hashlib.md5(header, usedforsecurity=False)
     digest.update(content)
     return torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(shape), digest.hexdigest()

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +33,7 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         root: Folder with pictures as ``train/<class>/*`` and ``test/<class>/*``, or with MNIST's four files (in it, in
-            ``raw/`` or in ``<Name>/raw/``); by default MNIST's that come with the project.
+            ``raw/`` or in ``MNIST/raw/``); by default MNIST's that come with the project.
         batch_size: Images per optimizer step, over all processes together.
         eval_batch_size: Images per batch in evaluation, over all processes together.
         val_size: Number of training images held out for validation; the same images whatever the seed.
@@ -74,10 +73,8 @@ class ImageDataModule(LightningDataModule):
         source: Callable[[Path], ImageSource] | None = None,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or eval_batch_size < 1:
-            raise UsageError("a batch size must be at least 1")
-        if val_size < 0:
-            raise UsageError(f"--data.val_size must not be negative, but is {val_size}")
+        if min(batch_size, eval_batch_size, val_size + 1) < 1:
+            raise UsageError("a batch size must be at least 1, and --data.val_size must not be negative")
         if not (shift >= 0 and 0 <= rotation <= 180 and 0 <= scale < 1):
             raise UsageError(
                 "--data.shift must be 0 pixels or more, --data.rotation 0 to 180 degrees, --data.scale 0 to below 1"
@@ -101,19 +98,19 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """The MD5 of each part of the data, by which a resumed run recognises them; empty before they are read."""
-        return self.files.fingerprint if self._is_read else {}
+        """The MD5 of each part of the data, which are read for it; by them a resumed run recognises its data."""
+        self.setup()
+        return self.files.fingerprint
 
     @property
     def notes(self) -> list[str]:
         """What ``fit`` prints about the images that were read; of MNIST's nothing."""
-        files, notes = self.files, []
-        if files.fingerprint != mnist.ORIGINAL_MD5:
-            images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
-            origin = type(self.source).__qualname__ if self._make_source else files.folder
-            notes.append(f"{origin}: {images}, {files.image_spec}")
-        if files.note:
-            notes.append(files.note)
+        files = self.files
+        if files.fingerprint == mnist.ORIGINAL_MD5:
+            return []
+        images = f"{len(files.train.labels):,} training and {len(files.test.labels):,} test images"
+        origin = type(self.source).__qualname__ if self._make_source else files.folder
+        notes = [f"{origin}: {images}, {files.image_spec}", *filter(None, [files.note])]
         if not len(files.test.labels):
             notes.append(f"Without test images, 'test' below means the {len(self.val.labels):,} held-out images.")
         return notes
@@ -121,9 +118,7 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def source(self) -> ImageSource:
         """The source of the data."""
-        source = self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
-        source.copies = 2 if self.val_size else 1  # the held-out images and the others are copies
-        return source
+        return self._make_source(self.root) if self._make_source else find_source(self.root, self.size)
 
     @property
     def image_spec(self) -> ImageSpec:
@@ -132,21 +127,15 @@ class ImageDataModule(LightningDataModule):
         Raises:
             DataError: there is no data.
         """
-        self.prepare_data()
         self.setup()
         return self.files.image_spec
-
-    def prepare_data(self) -> None:
-        """Decode the pictures, or what else the source prepares, in one process per machine at a time."""
-        if self._is_read:
-            return
-        with machine_lock(self.root.resolve()) if self._make_source else nullcontext():
-            self.source.prepare()
 
     def setup(self, stage: str | None = None) -> None:
         """Read the files into memory; Lightning calls it in every process, before fit and before test."""
         if self._is_read:
             return
+        with machine_lock(self.root.resolve()):  # one process at a time downloads or unpacks
+            self.source.prepare()
         self.files = files = load_images(self.source)
         if not (len(files.test.labels) or self.val_size):
             raise DataError(
@@ -154,15 +143,15 @@ class ImageDataModule(LightningDataModule):
                 "images with --data.val_size"
             )
         order = torch.randperm(len(files.train.labels), generator=torch.Generator().manual_seed(SPLIT_SEED))
-        held_out, kept = order[: self.val_size], order[self.val_size :]
-        if self.batch_size > len(kept):
-            beside = f" that --data.val_size {self.val_size} leaves" if self.val_size else ""
-            raise UsageError(f"--batch_size {self.batch_size} is above the {len(kept):,} training images{beside}")
+        held_out, used = order[: self.val_size], order[self.val_size :]
+        if self.batch_size > len(used):
+            remaining = f"{len(used):,} training images that --data.val_size {self.val_size} leaves"
+            raise UsageError(f"--batch_size {self.batch_size} is above the {remaining}")
         if files.image_spec != MNIST:
             self.augmentation = replace(self.augmentation, black_outside=False)
         self.train, self.val = files.train, files.test
         if self.val_size:
-            self.train, self.val = files.train[kept], files.train[held_out]
+            self.train, self.val = files.train[used], files.train[held_out]
         self.test = files.test if len(files.test.labels) else self.val
         self._is_read = True
 
@@ -175,9 +164,7 @@ class ImageDataModule(LightningDataModule):
     def test_dataloader(self) -> ImageLoader:
         return self._loader(self.test, self.eval_batch_size, training=False)
 
-    def predict_dataloader(self) -> ImageLoader:
-        """The test images, in the order of the files."""
-        return self.test_dataloader()
+    predict_dataloader = test_dataloader
 
     def _loader(self, data: LabelledImages, batch_size: int, training: bool) -> ImageLoader:
         trainer = self.trainer

@@ -9,7 +9,7 @@ import torch
 from convblocks import wings
 from convblocks.console import CommandLine, command_words
 from convblocks.files import write
-from convblocks.model.evaluation import Evaluation
+from convblocks.model.restore import Evaluation
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.final_evaluation import Classification, classification_of
 from convblocks.run.result import RunResult

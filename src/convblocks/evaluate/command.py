@@ -36,8 +36,7 @@ from convblocks.figures.panels import calibration_error, confusion, evaluation_c
 from convblocks.figures.report import Report
 from convblocks.figures.tables import Column, Table, to_console
 from convblocks.files import write
-from convblocks.model.evaluation import Evaluation
-from convblocks.model.restore import TrainedNetwork
+from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.progress import terminal
 from convblocks.run.provenance import read_origin

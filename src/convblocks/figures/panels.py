@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error,
 from convblocks.figures.estimates import share
 from convblocks.figures.page import Chart
 from convblocks.figures.style import LETTERS, SMALL, WIDTH, muted, style
-from convblocks.model.evaluation import Evaluation
+from convblocks.model.restore import Evaluation
 
 # Rows and columns of the grid of the hardest images: for digits, and with class names above them in two lines.
 GRID, NAMED_GRID = (3, 4), (3, 3)

@@ -2,7 +2,7 @@
 
 A class spec is a short name, the dotted name of a class, or a class with arguments as jsonargparse and LightningCLI
 write it: ``{"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}``. In Python it may also be a class
-or function itself, or a module already built; a checkpoint then holds its name.
+itself, and a network or loss a function or a module already built; a checkpoint then holds the name.
 
 A name may come from a checkpoint, which must not decide which code runs. So ``resolve`` only looks into modules that
 are imported already, and ``instantiate`` only calls what makes an object of the wanted kind: subclasses, and functions
@@ -59,80 +59,58 @@ def plain_spec(spec: AnySpec) -> ClassSpec:
 
 
 def short_name(spec: AnySpec) -> Any:
-    """The name as given, short or dotted; of a module that of its class."""
+    """The name as it was given, short or dotted; for a module, that of its class."""
     plain = plain_spec(type(spec) if isinstance(spec, nn.Module) else spec)
     return plain if isinstance(plain, str) else plain.get("class_path")
 
 
-def arguments_of(spec: AnySpec) -> dict[str, Any]:
-    """The arguments given for the class."""
-    return dict(spec.get("init_args", {})) if isinstance(spec, dict) else {}
-
-
-def named(option: str, spec: AnySpec) -> Named:
-    """What an option's spec names or is: short names stand for dotted ones, as do those of torch's own classes.
+def split(option: str, spec: AnySpec) -> tuple[Named, dict[str, Any]]:
+    """The dotted name of an option's class, or what was passed in place of a name; and the arguments given for it.
 
     Raises:
         UsageError: it is not the name of a class.
     """
     if callable(spec):
-        return spec
-    name, (short, package) = short_name(spec), PACKAGES[option]
-    if "." in str(name):
-        return str(name)
-    if isinstance(own := getattr(package, short.get(name, str(name)), None), type):
-        return f"{package.__name__}.{own.__name__}"
-    known = ", ".join([CONSTANT, *short] if option == "lr_scheduler" else short)
-    raise UsageError(f"unknown {option} {name!r}: choose one of {known}, or a class, such as {package.__name__}.NAME")
-
-
-def is_dotted(name: str) -> bool:
-    """Whether a name may be that of a class in a module."""
-    return "." in name and all(part.isidentifier() for part in name.split("."))
-
-
-def is_imported(name: Named) -> bool:
-    """Whether what is named is there; never for ``<locals>`` and ``<lambda>``."""
-    return callable(name) or ("<" not in name and name.rpartition(".")[0] in sys.modules)
+        return spec, {}
+    name, (short, package) = str(short_name(spec)), PACKAGES[option]
+    if "." not in name:
+        if not isinstance(torch_class := getattr(package, short.get(name, name), None), type):
+            known = ", ".join([CONSTANT, *short] if option == "lr_scheduler" else short)
+            example = f"{package.__name__}.NAME"
+            raise UsageError(f"unknown {option} {name!r}: choose one of {known}, or a class, such as {example}")
+        name = f"{package.__name__}.{torch_class.__name__}"
+    return name, dict(spec.get("init_args", {})) if isinstance(spec, dict) else {}
 
 
 def resolve(name: str) -> Callable[..., Any]:
     """The class or function with a dotted name.
 
     Raises:
-        NotImportedError: its module is not imported.
+        NotImportedError: its module is not imported, or it is a function's own, or was built outside.
         UsageError: the module has no such class or function.
     """
-    module, _, own_name = name.rpartition(".")
-    if "<" in name:
-        raise NotImportedError(f"{name} cannot be found by its name: pass the class or function itself")
-    if not is_imported(name):
-        raise NotImportedError(f"{name} is not imported: put `import {module}` first, or pass the class itself")
-    if not callable(found := getattr(sys.modules[module], own_name, None)):
-        raise UsageError(f"{module} has no class or function {own_name!r}")
-    return found  # type: ignore[no-any-return]  # of an unknown module
+    module, _, attribute = name.rpartition(".")
+    if "<" in name or module not in sys.modules:
+        raise NotImportedError(f"{name} is not imported: import its module first, or pass the class or function itself")
+    if not callable(named := getattr(sys.modules[module], attribute, None)):
+        raise UsageError(f"{module} has no class or function {attribute!r}")
+    return named  # type: ignore[no-any-return]  # of an unknown module
 
 
 def import_class(name: str) -> Callable[..., Any]:
     """Like ``resolve``, but first import the module, from the current folder or an installed package.
 
     Raises:
-        UsageError: there is no such module, class or function, or the module exits; its errors are passed on.
+        UsageError: there is no such module, class or function; other errors of the module are passed on.
     """
     module = name.rpartition(".")[0]
-    if not is_dotted(name):
+    if not module or not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"{name!r} is not the name of a class with its module, such as module.Network")
     see_current_folder()
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
-        reason = f"there is no module {error.name}, neither in the current folder nor installed"
-        if not f"{module}.".startswith(f"{error.name}."):
-            reason = f"{error.msg}, which its module imports"
-        raise UsageError(f"cannot import {name}: {reason}") from error
-    except SystemExit as error:
-        hint = "guard what it does as a script by `if __name__ == '__main__'`"
-        raise UsageError(f"cannot import {name}: its module calls sys.exit({error.code!r}): {hint}") from error
+        raise UsageError(f"cannot import {name}: {error.msg} in the current folder, and none is installed") from error
     _named_by_a_person.add(name)
     return resolve(name)
 
@@ -152,16 +130,14 @@ def instantiate(kind: type, given: Named, /, *arguments: Any, **options: Any) ->
     name, called = short_name(given), resolve(given) if isinstance(given, str) else given
     if isinstance(given, str) or isinstance(called, type):
         _check_kind(kind, name, called)
-    else:
-        _named_by_a_person.add(name)
     try:
         made = called(*arguments, **options)
     except UserError:
         raise
     except Exception as error:  # from code that is not ours, about arguments that a person chose
-        shown = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no arguments"
+        words = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "no arguments"
         reason = " ".join((str(error) or repr(error)).split())
-        raise UsageError(f"{kind.__name__} {name} cannot be made with {shown}: {reason}") from error
+        raise UsageError(f"{kind.__name__} {name} cannot be made with {words}: {reason}") from error
     if not isinstance(made, kind):
         raise UsageError(f"{name} returns a {type(made).__name__}, not a {kind.__name__}")
     return made
@@ -174,8 +150,7 @@ def _check_kind(kind: type, name: str, called: Callable[..., Any]) -> None:
         with suppress(Exception):  # types that cannot be evaluated
             made = typing.get_type_hints(called).get("return")
     if not (isinstance(made, type) and issubclass(made, kind)):
-        hint = "" if isinstance(called, type) else f", or a function that says it returns one: `-> {kind.__name__}`"
-        raise UsageError(f"{name} is not a subclass of {kind.__name__}{hint}")
+        raise UsageError(f"{name} is not a subclass of {kind.__name__}, or a function that says it returns one")
     if made is not called and name not in _named_by_a_person:
         raise UsageError(f"{name} is a function, which a checkpoint alone must not call: pass the function itself")
 
@@ -187,30 +162,30 @@ def accepts(given: Named, parameter: str) -> bool:
     return False
 
 
-def spans_the_run(schedule: AnySpec) -> bool:
+def spans_the_run(schedule: ClassSpec) -> bool:
     """Whether a schedule depends on the number of steps of the run, so that the run cannot be extended."""
     return short_name(schedule) in SCHEDULES
 
 
-def build_optimizer(spec: AnySpec, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
+def build_optimizer(spec: ClassSpec, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
     """The optimizer, fused if torch has fused kernels for the device; ``sgd`` has momentum 0.9.
 
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or a learning rate is among them.
     """
-    given, arguments = named("optimizer", spec), arguments_of(spec)
+    name, arguments = split("optimizer", spec)
     if "lr" in arguments:
         raise UsageError("--optimizer.lr is set with --lr")
     arguments = ({"momentum": 0.9} if short_name(spec) == "sgd" else {}) | arguments
-    arguments |= {"lr": lr} if accepts(given, "lr") else {}
-    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, given, list(parameters))
-    if short_name(given).startswith("torch.optim.") and accepts(given, "fused"):
+    arguments |= {"lr": lr} if accepts(name, "lr") else {}
+    build: Callable[..., Optimizer] = partial(instantiate, Optimizer, name, list(parameters))
+    if short_name(name).startswith("torch.optim.") and accepts(name, "fused"):
         with suppress(UsageError):  # no fused kernels for this device, or not with these arguments
             return build(**({"fused": True} | arguments))
     return build(**arguments)
 
 
-def build_schedule(spec: AnySpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]) -> dict[str, Any] | None:
+def build_schedule(spec: ClassSpec, optimizer: Optimizer, lr: float, steps: Callable[[], int]) -> dict[str, Any] | None:
     """A schedule as Lightning takes it; None for a constant learning rate.
 
     Only those with short names use ``lr``, as their highest learning rate, and ``steps()``, the steps of the run.
@@ -218,17 +193,17 @@ def build_schedule(spec: AnySpec, optimizer: Optimizer, lr: float, steps: Callab
     Raises:
         UsageError: there is no such class, or it does not take the arguments.
     """
-    arguments = arguments_of(spec)
     if short_name(spec) == CONSTANT:
-        if arguments:
+        if isinstance(spec, dict) and (arguments := spec.get("init_args")):
             raise UsageError(f"a constant learning rate takes no arguments, but was given {', '.join(arguments)}")
         return None
+    name, arguments = split("lr_scheduler", spec)
     settings: dict[str, Any] = {key: arguments.pop(key) for key in FOR_LIGHTNING if key in arguments}
     if spans_the_run(spec):
         settings = {"interval": "step"} | settings
-        own = {"max_lr": lr, "total_steps": steps()} if short_name(spec) == "onecycle" else {"T_max": steps()}
-        arguments = own | arguments
-    return {"scheduler": instantiate(LRScheduler, named("lr_scheduler", spec), optimizer, **arguments), **settings}
+        span = {"max_lr": lr, "total_steps": steps()} if short_name(spec) == "onecycle" else {"T_max": steps()}
+        arguments = span | arguments
+    return {"scheduler": instantiate(LRScheduler, name, optimizer, **arguments), **settings}
 
 
 def build_loss(spec: AnySpec, classes: int) -> nn.Module:
@@ -239,18 +214,18 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     Raises:
         UsageError: there is no such class, or it does not take the arguments, or it returns something else.
     """
-    given, arguments = named("loss", spec), arguments_of(spec)
+    named, arguments = split("loss", spec)
     if "reduction" in arguments:
         raise UsageError("--loss.reduction cannot be set: the loss is always the mean over all images")
-    if isinstance(given, nn.Module):
-        loss = copy.copy(given)
-        vars(loss).update({"reduction": "sum"} if hasattr(given, "reduction") else {})
+    if isinstance(named, nn.Module):
+        loss = copy.copy(named)
+        vars(loss).update({"reduction": "sum"} if hasattr(named, "reduction") else {})
     else:
-        own = {"reduction": "sum"} if accepts(given, "reduction") else {}
-        loss = instantiate(nn.Module, given, **arguments, **own)
+        arguments |= {"reduction": "sum"} if accepts(named, "reduction") else {}
+        loss = instantiate(nn.Module, named, **arguments)
     if any(parameter.requires_grad for parameter in loss.parameters()):
-        raise UsageError(f"the loss {short_name(given)} has trainable parameters, which no optimizer would update")
-    _check_losses(short_name(given), loss, classes)
+        raise UsageError(f"the loss {short_name(named)} has trainable parameters, which no optimizer would update")
+    _check_losses(short_name(named), loss, classes)
     return loss
 
 

@@ -1,14 +1,15 @@
 """The LightningModule: a network with its loss, metrics and optimizer."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torchmetrics import Metric
 
 from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import NotImportedError, UsageError
@@ -22,8 +23,46 @@ from convblocks.model.class_specs import (
     short_name,
 )
 from convblocks.model.distributed import sum_over_processes, synchronize_batch_norm
-from convblocks.model.metrics import LossAndAccuracy
 from convblocks.model.networks import build_network
+
+
+class LossAndAccuracy(Metric):
+    """Mean loss and accuracy over the images of an epoch and all processes, summed on the device.
+
+    ``compute`` reduces all sums in one message; torchmetrics would send several for each of them.
+    """
+
+    full_state_update = False
+    loss_sum: Tensor
+    correct: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__(sync_on_compute=False)
+        # The reductions are for ``forward``, over batches; ``compute`` reduces over processes.
+        self.add_state("loss_sum", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, loss_sum: Tensor, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch: its summed loss (), logits (B, classes) and targets (B,)."""
+        if self.loss_sum.dtype != loss_sum.dtype:  # a float64 network sums in float64
+            self.loss_sum = self.loss_sum.to(torch.promote_types(self.loss_sum.dtype, loss_sum.dtype))
+        self.loss_sum.add_(loss_sum)
+        self.correct.add_((logits.argmax(dim=1) == targets).sum())
+        self.count.add_(len(targets))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        """Move the sums with the network, but keep their precision if the network's is lowered."""
+        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Loss and accuracy: (), in the dtype of the loss sum."""
+        # float64 counts exactly, and rounding the quotient from it once more changes nothing. MPS has no float64.
+        exact = self.loss_sum.dtype if self.loss_sum.is_mps else torch.float64
+        sums = torch.stack([self.loss_sum.to(exact), self.correct.to(exact), self.count.to(exact)])
+        loss_sum, correct, count = sum_over_processes(sums)
+        return {"loss": (loss_sum / count).to(self.loss_sum.dtype), "acc": (correct / count).to(self.loss_sum.dtype)}
 
 
 class ImageClassifier(LightningModule):
@@ -37,16 +76,17 @@ class ImageClassifier(LightningModule):
             the class itself, a function that returns a network, or a network.
         lr: Learning rate; with a schedule, its highest.
         optimizer: ``adam`` as in the course, ``adamw``, ``sgd`` with momentum 0.9, or a class: its name, or
-            ``{"class_path": ..., "init_args": {...}}``, or the class itself. Fused if the device supports it.
+            ``{"class_path": ..., "init_args": {...}}``, or a class of a module. Fused if the device supports it.
         lr_scheduler: ``constant``, one cycle up and down (``onecycle``) or a cosine down to 0 (``cosine``) over the
             steps of the run, or a class as for the optimizer.
         network: Arguments of the network's class or function.
         sync_batchnorm: Whether batch norm uses the statistics of the global batch, not of each process's part.
-        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image.
+        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image; or
+            such a module itself.
         image_spec: Shape, classes and normalisation of the images; MNIST's by default.
 
     Raises:
-        UsageError: an unknown network, optimizer, schedule or loss, or a learning rate out of range.
+        UsageError: an unknown network, optimizer, schedule or loss, or arguments that they do not take.
     """
 
     # How a run of it is judged: by this metric, written in per cent; and by this one its best checkpoint is chosen.
@@ -65,8 +105,6 @@ class ImageClassifier(LightningModule):
         image_spec: ImageSpec | dict[str, Any] = MNIST,
     ) -> None:
         super().__init__()
-        if not 0 < lr < float("inf"):
-            raise UsageError(f"the learning rate must be above 0, but is {lr}")
         if isinstance(image_spec, dict):  # from a checkpoint
             image_spec = ImageSpec.from_dict(image_spec)
         self.image_spec = image_spec
@@ -74,17 +112,9 @@ class ImageClassifier(LightningModule):
         self.arch = str(short_name(arch))
         self.network = build_network(arch, network, image_spec)
         self.loss = build_loss(loss, len(image_spec.classes))
-        # What hparams, which must be plain values, cannot hold.
-        self._optimizer = optimizer if callable(optimizer) else None
-        self._lr_scheduler = lr_scheduler if callable(lr_scheduler) else None
-        plain = {
-            "arch": self.arch,
-            "network": network,
-            "optimizer": plain_spec(optimizer),
-            "lr_scheduler": plain_spec(lr_scheduler),
-            "loss": plain_spec(loss),
-            "image_spec": image_spec.as_dict(),
-        }
+        specs = {"optimizer": optimizer, "lr_scheduler": lr_scheduler, "loss": loss}
+        plain = {name: plain_spec(spec) for name, spec in specs.items()}
+        plain |= {"arch": self.arch, "image_spec": image_spec.as_dict()}
         self.save_hyperparameters(ignore=list(plain))
         self.save_hyperparameters(plain)
         with suppress(NotImportedError):  # a checkpoint can be used without its optimizer's class
@@ -138,8 +168,7 @@ class ImageClassifier(LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """The optimizer, without its schedule."""
-        spec = self._optimizer or self.hparams["optimizer"]
-        return build_optimizer(spec, self.network.parameters(), self.hparams["lr"])
+        return build_optimizer(self.hparams["optimizer"], self.network.parameters(), self.hparams["lr"])
 
     def configure_optimizers(self) -> Any:
         return self._optimizer_and_schedule(steps=lambda: int(self.trainer.estimated_stepping_batches))
@@ -155,8 +184,7 @@ class ImageClassifier(LightningModule):
 
     def _optimizer_and_schedule(self, steps: Callable[[], int]) -> Any:
         optimizer = self.make_optimizer()
-        spec = self._lr_scheduler or self.hparams["lr_scheduler"]
-        schedule = build_schedule(spec, optimizer, self.hparams["lr"], steps)
+        schedule = build_schedule(self.hparams["lr_scheduler"], optimizer, self.hparams["lr"], steps)
         return {"optimizer": optimizer, "lr_scheduler": schedule} if schedule else optimizer
 
     def _measure(self, batch: tuple[Tensor, Tensor], metrics: LossAndAccuracy) -> Tensor:

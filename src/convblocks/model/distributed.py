@@ -1,9 +1,6 @@
 """Collectives, and batch norm over the global batch of several processes."""
 
-import atexit
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,34 +9,23 @@ from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def world_size() -> int:
-    """The number of processes that train together; 1 without a process group."""
-    return distributed.get_world_size() if in_process_group() else 1
-
-
 def in_process_group() -> bool:
     """Whether there is a process group, even of a single process, as under Slurm."""
     return distributed.is_available() and distributed.is_initialized()
 
 
+def world_size() -> int:
+    """The number of processes that train together; 1 without a process group."""
+    return distributed.get_world_size() if in_process_group() else 1
+
+
 def end_process_group() -> None:
-    """Leave the process group, if any. The same launcher cannot create it again."""
+    """Leave the process group, if any, when Python exits: its threads sometimes abort a process that has not.
+
+    Not earlier, since the next run in this process needs it, and the same launcher cannot create it again.
+    """
     if in_process_group():
         distributed.destroy_process_group()
-
-
-@contextmanager
-def new_process_group_ends_at_exit() -> Iterator[None]:
-    """Leave a process group created within when Python ends, for its threads sometimes abort the process at exit.
-
-    Not at once, since the next run needs it. A group that exists already belongs to an earlier run, or to the caller.
-    """
-    existed = in_process_group()
-    try:
-        yield
-    finally:
-        if not existed and in_process_group():
-            atexit.register(end_process_group)
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
@@ -149,22 +135,10 @@ class _Synchronized(_BatchNorm):
         self.running_var.lerp_((variance * (count / (count - 1).clamp(min=1))).to(self.running_var), momentum)
 
 
-class SynchronizedBatchNorm1d(_Synchronized, nn.BatchNorm1d):
-    """Input (B, C) or (B, C, L)."""
-
-
-class SynchronizedBatchNorm2d(_Synchronized, nn.BatchNorm2d):
-    """Input (B, C, H, W)."""
-
-
-class SynchronizedBatchNorm3d(_Synchronized, nn.BatchNorm3d):
-    """Input (B, C, D, H, W)."""
-
-
+# torch's layers, and for each a subclass that is synchronised.
 SYNCHRONIZED: dict[type[nn.Module], type[nn.Module]] = {
-    nn.BatchNorm1d: SynchronizedBatchNorm1d,
-    nn.BatchNorm2d: SynchronizedBatchNorm2d,
-    nn.BatchNorm3d: SynchronizedBatchNorm3d,
+    layer: type(f"Synchronized{layer.__name__}", (_Synchronized, layer), {})
+    for layer in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 }
 
 

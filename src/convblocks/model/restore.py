@@ -1,6 +1,11 @@
-"""Networks restored from checkpoints."""
+"""Trained networks, restored from checkpoints, and their evaluation.
+
+Checkpoints are read without running code: their pickles may be a stranger's.
+"""
 
 import math
+import warnings
+import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +13,43 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from convblocks.data.images import MNIST, ImageSpec, LabelledImages
 from convblocks.errors import NotFiniteError, UsageError, UserError
 from convblocks.model import class_specs
-from convblocks.model.checkpoints import of_another_version, read_checkpoint
-from convblocks.model.evaluation import Evaluation
 from convblocks.model.networks import ARCHITECTURES, build_network
 
 # Pixels in a batch: those of a thousand MNIST images.
 BATCH_PIXELS = 1000 * math.prod(MNIST.shape)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Logits (N, classes) for N labelled images, their targets (N,) int64, and the names of the classes."""
+
+    logits: Tensor
+    targets: Tensor
+    classes: tuple[str, ...]
+
+    @property
+    def losses(self) -> Tensor:
+        """The cross-entropy of each image: (N,)."""
+        return functional.cross_entropy(self.logits, self.targets, reduction="none")
+
+    @property
+    def predicted(self) -> Tensor:
+        """The most probable class of each image: (N,)."""
+        return self.logits.argmax(dim=1)
+
+    @property
+    def loss(self) -> float:
+        return float(self.losses.double().mean())
+
+    @property
+    def accuracy(self) -> float:
+        """In 0..1."""
+        return float((self.predicted == self.targets).double().mean())
 
 
 @dataclass(frozen=True)
@@ -53,6 +85,35 @@ def in_batches(images: Tensor) -> Iterable[Tensor]:
     """Split images (N, C, H, W) into batches that fit into memory at any image size."""
     batches: Iterable[Tensor] = images.split(max(1, BATCH_PIXELS // math.prod(images.shape[1:])))
     return batches
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint's tensors and plain values; code in a pickle is never run.
+
+    Raises:
+        UserError: the file cannot be read or is damaged, or is not a checkpoint.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # torch.load ignores the checksums
+                raise zipfile.BadZipFile
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of a foreign pickle before it refuses it
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"cannot load {path}: {error.strerror}") from error
+    except Exception as error:  # damaged files raise many types
+        raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
+    if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
+        raise of_another_version(path)
+    return checkpoint
+
+
+def of_another_version(path: Path) -> UserError:
+    """The error for a file in which something is missing."""
+    return UserError(
+        f"{path} is not a checkpoint of this version of convblocks: train again, or use the version that wrote it"
+    )
 
 
 def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:

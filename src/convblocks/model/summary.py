@@ -11,25 +11,14 @@ from torch.nn.parameter import is_lazy
 from torchinfo import summary
 from torchinfo.enums import Units
 
+from convblocks.command_line import Parser
 from convblocks.data.images import MNIST
-from convblocks.errors import UsageError
 from convblocks.model.networks import ARCHITECTURES
-
-# For output shapes and for parameters; the layers have 40.
-COLUMN_WIDTH = 20
-
-# Of nested modules that are shown: the layers in the blocks of a classifier's network are the fourth.
-DEPTH = 4
 
 
 def main(arguments: list[str]) -> None:
-    """Print the summary of every registered network for one batch of 64 images.
-
-    Raises:
-        UsageError: options were given; there are none.
-    """
-    if arguments:
-        raise UsageError(f"unrecognized arguments: {' '.join(arguments)}")
+    """Print the summary of every registered network for one batch of 64 images."""
+    Parser().parse_args(arguments)  # there are no options
     for arch, network in ARCHITECTURES.items():
         print(f"\n{arch}\n{describe(network(), torch.zeros(64, *MNIST.shape))}")
 
@@ -39,7 +28,8 @@ def describe(network: nn.Module, example: Any = None) -> str:
 
     With an example of its input, it has output shapes too.
     """
-    table = str(summary(network, input_data=example, depth=DEPTH, col_width=COLUMN_WIDTH, verbose=0))
+    # The fourth of nested modules are the layers in the blocks of a classifier's network; they have 40 columns.
+    table = str(summary(network, input_data=example, depth=4, col_width=20, verbose=0))
     for unit in Units:
         table = table.replace(f"({unit})", f"({unit.value})")  # torchinfo 1.8 prints the name of its enum member
     return table

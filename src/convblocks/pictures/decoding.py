@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from convblocks.errors import DataError, UserError
 
@@ -28,7 +28,7 @@ LARGEST_PICTURE = 150_000_000
 # Others are refused: some are programs, which Pillow hands to Ghostscript.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF", "ICO")
 
-# Pillow's modes that are refused: which value is white is unknown, or they have no direct conversion to grey.
+# Pillow's modes begin so whose pixels are refused: their conversion to 8 bits clips, or does not know what is white.
 UNSUPPORTED_MODES = ("I", "F", "LAB")
 
 # Exif orientations that swap height and width (Exif 2.3, tag 274).
@@ -37,7 +37,7 @@ ON_ITS_SIDE = (5, 6, 7, 8)
 # Formats that have no orientation here: few programs write or heed that of a PNG, and Pillow heeds that of a TIFF.
 UPRIGHT = ("PNG", "TIFF")
 
-# Up to so many files are read without worker processes, which would take longer to start, and without a word.
+# Up to this many files are read without worker processes, which would take longer to start.
 FEW = 500
 
 # How many files a worker process takes at a time.
@@ -50,7 +50,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Image.Image:
-    """Read a picture file, or the content of one, with so many pixels at most: upright, with 8 bits per channel.
+    """Read a picture file, or the content of one, with at most this many pixels: upright, with 8 bits per channel.
 
     Raises:
         UserError: it is missing, not a picture, damaged, has too many pixels, or pixels of an unsupported kind.
@@ -59,14 +59,12 @@ def read_picture(source: Path | bytes, most_pixels: int = LARGEST_PICTURE) -> Im
         content = source.read_bytes() if isinstance(source, Path) else source
         Image.open(io.BytesIO(content), formats=FORMATS).verify()  # checksums, such as PNG's, which decoding ignores
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        if picture.mode in UNSUPPORTED_MODES:
+        if picture.mode.startswith(UNSUPPORTED_MODES):
             raise UserError(f"its pixels (mode {picture.mode}) are not supported: save it as 8-bit grey or RGB")
         if picture.width * picture.height > most_pixels:
             raise UserError(f"it is too large ({picture.width:,} x {picture.height:,} pixels): scale it down")
         upright = picture if picture.format in UPRIGHT else ImageOps.exif_transpose(picture)
         upright.load()
-        if upright.mode.startswith("I;16"):  # Pillow's conversion would clip their values
-            return Image.fromarray(np.rint(np.asarray(upright, dtype=np.float64) / 257).astype(np.uint8))
         return upright
 
 
@@ -138,7 +136,7 @@ def read_shapes(paths: Sequence[Path]) -> list[tuple[int, int, int]]:
     Raises:
         DataError: a picture cannot be read.
     """
-    return list(_for_all(paths, read_shape, f"Looking at {len(paths):,} pictures"))
+    return list(_for_all(paths, read_shape))
 
 
 def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
@@ -148,49 +146,39 @@ def decode(paths: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
         DataError: a picture cannot be read.
     """
     images = torch.empty(len(paths), *shape, dtype=torch.uint8)
-    decoded = _for_all(paths, partial(read_pixels, shape=shape), f"Decoding {len(paths):,} pictures")
-    for image, pixels in zip(images.numpy(), decoded, strict=True):
+    for image, pixels in zip(images.numpy(), _for_all(paths, partial(read_pixels, shape=shape)), strict=True):
         image[:] = pixels
     return images
 
 
-class _Reader(Dataset[Result | DataError]):
-    """What ``read`` returns for each picture; an error too is returned: one raised in a worker loses its message."""
-
-    def __init__(self, paths: Sequence[Path], read: Callable[[Path], Result]) -> None:
-        self.paths = paths
-        self.read = read
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Result | DataError:
-        try:
-            return self.read(self.paths[index])
-        except DataError as error:
-            return error
-
-
-def _for_all(paths: Sequence[Path], read: Callable[[Path], Result], title: str) -> Iterator[Result]:
-    """The results for all pictures, on all cores; if they are many, the title is printed.
+def _for_all(paths: Sequence[Path], read: Callable[[Path], Result]) -> Iterator[Result]:
+    """The results for all pictures, on all cores if they are many.
 
     Processes, as threads would be slower at small pictures, most of whose time is spent in Python.
     """
-    workers = 0
-    if len(paths) > FEW:
-        print(title, file=sys.stderr)
-        # Only with fork: a spawned process would repeat all imports, and run the user's script again.
-        workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+    # Only with fork: a spawned process would repeat all imports, and run the user's script again.
+    workers = len(os.sched_getaffinity(0)) if len(paths) > FEW and sys.platform == "linux" else 0
+    files: Any = paths  # a list is enough of a Dataset
     loader = DataLoader(
-        _Reader(paths, read),
+        files,
         batch_size=CHUNK,
         num_workers=workers,
         multiprocessing_context="fork" if workers else None,
-        collate_fn=list,
+        collate_fn=partial(_results, read),
         generator=torch.Generator(),  # otherwise it draws from the global generator, which the weights are drawn from
     )
-    for chunk in loader:
-        for result in chunk:
-            if isinstance(result, DataError):
-                raise DataError(str(result))  # raising it would make a cycle that keeps the processes
-            yield result
+    for results, problem in loader:
+        yield from results
+        if problem:
+            raise DataError(problem)
+
+
+def _results(read: Callable[[Path], Result], paths: Sequence[Path]) -> tuple[list[Result], str]:
+    """What ``read`` returns for pictures, up to the first DataError, and its message: raised here, it would lose it."""
+    results: list[Result] = []
+    try:
+        for path in paths:
+            results.append(read(path))
+    except DataError as error:
+        return results, str(error)
+    return results, ""

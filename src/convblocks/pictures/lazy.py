@@ -48,9 +48,6 @@ class LazyImages(Tensor):
         args, kwargs = tree_map_only(cls, lambda images: next(images.split(len(images))), (args, kwargs or {}))
         return operation(*args, **kwargs)
 
-    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
-        return f"LazyImages({tuple(self.shape)})"
-
     def to(self, device: torch.device) -> Tensor:  # type: ignore[override]
         """The same pictures, whose images will be put on that device."""
         return LazyImages(self.paths, self.shape[1:], device)
@@ -68,7 +65,7 @@ class LazyImages(Tensor):
         return images
 
     def split(self, size: int) -> Iterator[Tensor]:  # type: ignore[override]
-        """Batches of so many images, in order; the next is decoded while one is used."""
+        """Batches of that size, in order; the next is decoded while one is used."""
         return self.batches(torch.arange(len(self)).split(size))
 
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from convblocks.data.images import ImageSets, ImageSource, ImageSpec, LabelledImages
 from convblocks.errors import DataError
-from convblocks.files import atomic_write, machine_lock
+from convblocks.files import atomic_write, machine_lock, remove_unfinished
 from convblocks.pictures.decoding import FEW, decode, read_shapes
 from convblocks.pictures.lazy import LazyImages
 
@@ -28,10 +28,10 @@ from convblocks.pictures.lazy import LazyImages
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 
 # Increment it when decoding or the kept file changes: pictures are then decoded again.
-FORMAT = 3
+FORMAT = 4
 
-# The share of the free memory that images may take; the rest is for training.
-SHARE_OF_MEMORY = 0.8
+# The share of the free memory that images may take; the rest is for copies of those held out, and for training.
+SHARE_OF_MEMORY = 0.4
 
 
 def find(root: Path, size: tuple[int, int] | None) -> ImageSource | None:
@@ -107,7 +107,7 @@ class PictureFolder(ImageSource):
                 return None
             if note := self._beyond_memory(len(listing.paths), image_spec.shape):
                 train, test = listing.split(LazyImages(listing.paths, image_spec.shape))
-                return ImageSets(train, test, image_spec, kept["fingerprint"], self.root, note)
+                return ImageSets(train, test, image_spec, kept["fingerprint"], note=note)
             sets = self._sets(listing, kept["images"].clone())
             return sets if sets.fingerprint == kept["fingerprint"] else None
         except Exception:  # a missing or damaged file, for which torch raises many types, or one without pixels
@@ -115,26 +115,25 @@ class PictureFolder(ImageSource):
 
     def _decoded(self, listing: Listing) -> ImageSets:
         """The images, decoded, and kept if the folder is writable; those that stay lazy are decoded for their mean."""
-        paths, shape = listing.paths, self._shape(listing.paths)
+        paths, images = listing.paths, None
+        if len(paths) > FEW:
+            print(f"Decoding {len(paths):,} pictures", file=sys.stderr)
+        shape = self._shape(paths)
         if note := self._beyond_memory(len(paths), shape):
-            if len(paths) > FEW:
-                print(f"Decoding {len(paths):,} pictures for their mean and standard deviation", file=sys.stderr)
             sets = replace(self._sets(listing, LazyImages(paths, shape)), note=note)
-            images = None
         else:
             sets = self._sets(listing, images := decode(paths, shape))
         facts = {"image_spec": sets.image_spec.as_dict(), "fingerprint": sets.fingerprint}
         kept = {"key": listing.key, "size": self.size, "images": images, **facts}
         with suppress(OSError, RuntimeError):  # if the folder is read-only or the disk full, the next run decodes again
-            for unfinished in self.root.glob("..pictures*.tmp"):  # of a process that was killed
-                unfinished.unlink(missing_ok=True)
+            remove_unfinished(self.root)
             with atomic_write(kept_file(self.root)) as file:
                 torch.save(kept, file)
         return sets
 
     def _sets(self, listing: Listing, images: Tensor) -> ImageSets:
         train, test = listing.split(images)
-        return ImageSets.of(train, test if len(test.labels) else None, listing.classes, self.root)
+        return ImageSets.of(train, test if len(test.labels) else None, listing.classes)
 
     def _shape(self, paths: list[Path]) -> tuple[int, int, int]:
         """(C, H, W) of the decoded pictures, from their headers; in colour if any is.
@@ -144,17 +143,17 @@ class PictureFolder(ImageSource):
         """
         shapes = read_shapes(paths)
         _, height, width = shapes[0]
-        for path, (_, *other) in zip(paths, shapes, strict=True):
-            if not self.size and other != [height, width]:
+        for path, (_, *size) in zip(paths, shapes, strict=True):
+            if not self.size and size != [height, width]:
                 raise DataError(
-                    f"the pictures in {self.root} differ in size: {path} is {other[0]} x {other[1]} (height x width), "
+                    f"the pictures in {self.root} differ in size: {path} is {size[0]} x {size[1]} (height x width), "
                     f"{paths[0]} is {height} x {width}: scale them with --data.size HEIGHT WIDTH"
                 )
         return max(channels for channels, _, _ in shapes), *(self.size or (height, width))
 
     def _beyond_memory(self, count: int, shape: tuple[int, int, int]) -> str:
-        """Why so many pictures of a shape stay lazy; empty if they fit into memory."""
-        needed, free = self.copies * count * math.prod(shape), memory_for_images()
+        """Why the pictures stay lazy; empty if they fit into memory."""
+        needed, free = count * math.prod(shape), memory_for_images()
         if needed <= free:
             return ""
         return (
@@ -181,8 +180,8 @@ def find_classes(folder: Path) -> list[str]:
     """
     classes = [path.name for path in _folders(folder)]
     if len(classes) < 2:
-        found = f"only {classes[0]}" if classes else "none"
-        raise DataError(f"{folder} needs folders of pictures for two or more classes, but has {found}")
+        present = f"only {classes[0]}" if classes else "none"
+        raise DataError(f"{folder} needs folders of pictures for two or more classes, but has {present}")
     return classes
 
 
@@ -192,15 +191,14 @@ def list_pictures(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]
     Raises:
         DataError: a folder is not one of the classes, or has no pictures.
     """
-    found: list[tuple[Path, int]] = []
+    pictures: list[tuple[Path, int]] = []
     for path in _folders(folder):
         if path.name not in classes:
             raise DataError(f"{path}: {folder.parent / 'train'} has no such class")
-        pictures = _pictures(path)
-        if not pictures:
+        if not (members := _pictures(path)):
             raise DataError(f"{path} holds no pictures: put some there, or remove the folder")
-        found += [(picture, classes.index(path.name)) for picture in pictures]
-    return sorted(found, key=lambda picture: (_natural(picture[0].name), str(picture[0])))
+        pictures += [(picture, classes.index(path.name)) for picture in members]
+    return sorted(pictures, key=lambda picture: (_natural(picture[0].name), str(picture[0])))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -209,8 +207,8 @@ def _folders(folder: Path) -> list[Path]:
 
 def _pictures(folder: Path) -> list[Path]:
     """The pictures in a folder and its subfolders."""
-    found = [path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir()]
-    return found + [picture for subfolder in _folders(folder) for picture in _pictures(subfolder)]
+    pictures = [path for path in folder.iterdir() if is_picture(path.name) and not path.is_dir()]
+    return pictures + [picture for subfolder in _folders(folder) for picture in _pictures(subfolder)]
 
 
 def is_picture(name: str) -> bool:

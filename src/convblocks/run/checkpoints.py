@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from convblocks.errors import UsageError, UserError
 from convblocks.files import write
-from convblocks.model.checkpoints import of_another_version, read_checkpoint
+from convblocks.model.restore import of_another_version, read_checkpoint
 
 # The parts that a resume needs beyond the weights.
 RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step"}

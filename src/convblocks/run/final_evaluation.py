@@ -5,8 +5,7 @@ from functools import cached_property, lru_cache
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import NotFiniteError
 from convblocks.model.classifier import ImageClassifier
-from convblocks.model.evaluation import Evaluation
-from convblocks.model.restore import TrainedNetwork, restore_network
+from convblocks.model.restore import Evaluation, TrainedNetwork, restore_network
 from convblocks.run.directory import RunDirectory
 from convblocks.run.run import Run
 

@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 from convblocks.console import CommandLine, echo, echo_command
 from convblocks.errors import UserError
-from convblocks.model.checkpoints import read_checkpoint
 from convblocks.model.distributed import broadcast_state
+from convblocks.model.restore import read_checkpoint
 from convblocks.model.summary import parameters_of
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics

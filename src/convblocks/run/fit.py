@@ -24,6 +24,7 @@ usage: convblocks fit --arch {mlp,maxpool,batchnorm,module.Network} [options]
 The first ones are short: --lr is LightningCLI's --model.lr, --epochs its --trainer.max_epochs.
 """
 
+import atexit
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -31,7 +32,7 @@ from lightning.pytorch import Callback
 
 from convblocks import wings
 from convblocks.console import echo
-from convblocks.model.distributed import new_process_group_ends_at_exit
+from convblocks.model.distributed import end_process_group
 from convblocks.run import signals, slurm
 from convblocks.run.config import Config
 from convblocks.run.finish import finish, refuse_missing_metric
@@ -91,9 +92,9 @@ def try_out(run: Run) -> None:
         echo("fast_dev_run: all loops work; no run directory was written.")
 
 
-@new_process_group_ends_at_exit()
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
+    atexit.register(end_process_group)
     with friendly_errors(run.trainer, run.directory, run.resume_hint):
         run.start()
         run.train()

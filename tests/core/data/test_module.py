@@ -28,7 +28,7 @@ class Halves(ImageSource):
         images = torch.zeros(count, 1, 6, 8, dtype=torch.uint8)
         images[::2, ..., :4] = images[1::2, ..., 4:] = 255
         halves = LabelledImages(images, torch.arange(count) % 2)
-        return ImageSets.of(halves, halves, ["left", "right"], self.root)
+        return ImageSets.of(halves, halves, ["left", "right"])
 
 
 def test_by_default_training_uses_all_images_and_evaluation_the_test_set(digits: ImageSets) -> None:

@@ -15,8 +15,7 @@ from torch.nn import functional
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
-from convblocks.model.classifier import ImageClassifier
-from convblocks.model.metrics import LossAndAccuracy
+from convblocks.model.classifier import ImageClassifier, LossAndAccuracy
 from convblocks.model.networks import MultiLayerPerceptron
 
 

@@ -130,7 +130,7 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--lr_scheduler", "StepLR"], "LRScheduler torch.optim.lr_scheduler.StepLR cannot be made .* 'step_size'"),
         (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
         (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
-        (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: there is no module nowhere"),
+        (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: No module named 'nowhere'"),
         (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
         (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
