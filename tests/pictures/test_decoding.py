@@ -22,8 +22,6 @@ from tests.data.pictures import draw
 
 SIZE = 24, 32  # height and width
 
-UNREADABLE = r"it cannot be read \("
-
 
 @pytest.fixture
 def picture() -> Image.Image:
@@ -31,14 +29,11 @@ def picture() -> Image.Image:
     return draw("triangle", SIZE, np.random.default_rng(0))
 
 
-def orientation(number: int) -> Image.Exif:
+def saved(picture: Image.Image, path: Path, orientation: int | None = None) -> Path:
     exif = Image.Exif()
-    exif[0x0112] = number
-    return exif
-
-
-def saved(picture: Image.Image, path: Path, exif: Image.Exif | None = None) -> Path:
-    picture.save(path, exif=exif or Image.Exif())
+    if orientation:
+        exif[0x0112] = orientation
+    picture.save(path, exif=exif)
     return path
 
 
@@ -46,16 +41,11 @@ def pixels_of(path: Path, channels: int) -> NDArray[np.uint8]:
     return to_pixels(read_picture(path), channels, *SIZE)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """A part of a PNG file."""
-    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-
 KINDS = "1.png L.png LA.png P.png RGB.png RGBA.png CMYK.jpg YCbCr.jpg L.jpg L.bmp RGB.bmp RGB.webp L.gif"
 
 
 @pytest.mark.parametrize("kind", KINDS.split())
-def test_every_kind_of_pixel_is_read(kind: str, picture: Image.Image, tmp_path: Path) -> None:
+def test_picture_of_every_kind_of_pixel_is_read(kind: str, picture: Image.Image, tmp_path: Path) -> None:
     mode, _, ending = kind.partition(".")
     converted = picture.convert(mode, dither=Image.Dither.NONE)
     path = saved(converted, tmp_path / kind)
@@ -69,28 +59,14 @@ def test_every_kind_of_pixel_is_read(kind: str, picture: Image.Image, tmp_path: 
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pixels_are_those_of_the_picture(channels: int, picture: Image.Image, tmp_path: Path) -> None:
+def test_picture_is_read_pixel_by_pixel(channels: int, picture: Image.Image, tmp_path: Path) -> None:
     pixels = np.asarray(picture).transpose(2, 0, 1)[:channels]
     path = saved(to_picture(pixels), tmp_path / "picture.png")
     assert np.array_equal(pixels_of(path, channels), pixels)
     assert np.array_equal(to_pixels(read_picture(path.read_bytes()), channels, *SIZE), pixels)
 
 
-def test_sixteen_bits_of_grey_become_eight(tmp_path: Path) -> None:
-    deep = np.linspace(0, 65_535, 24 * 32).reshape(SIZE).round().astype(np.uint16)
-    path = saved(Image.fromarray(deep), tmp_path / "deep.png")
-    assert read_shape(path) == (1, *SIZE)
-    assert np.array_equal(pixels_of(path, 1)[0], np.rint(deep / 257))
-
-
-@pytest.mark.parametrize("mode", ["I", "F", "LAB"])
-def test_pixels_without_a_known_white_are_refused(mode: str, tmp_path: Path) -> None:
-    path = saved(Image.new(mode, SIZE[::-1]), tmp_path / "odd.tif")
-    with pytest.raises(UserError, match=rf"its pixels \(mode {mode}\) are not supported"):
-        read_picture(path)
-
-
-def test_transparent_areas_become_white(tmp_path: Path) -> None:
+def test_picture_is_white_where_it_is_transparent(tmp_path: Path) -> None:
     half = Image.new("RGBA", SIZE[::-1], (200, 0, 0, 255))
     half.paste((0, 0, 0, 0), (0, 0, 16, 24))
     pixels = pixels_of(saved(half, tmp_path / "half.png"), 3)
@@ -98,37 +74,24 @@ def test_transparent_areas_become_white(tmp_path: Path) -> None:
     assert (pixels[:, :, 16:] == np.array([200, 0, 0])[:, None, None]).all()
 
 
-@pytest.mark.parametrize("ending", ["jpg", "webp", "tif"])
-@pytest.mark.parametrize("number", range(1, 9))
-def test_header_and_pixels_agree_on_how_a_photo_is_turned(
-    ending: str, number: int, picture: Image.Image, tmp_path: Path
+@pytest.mark.parametrize("ending", ["jpg", "webp", "tif", "png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_picture_is_turned_upright_in_header_and_pixels_unless_it_is_a_png(
+    ending: str, orientation: int, picture: Image.Image, tmp_path: Path
 ) -> None:
-    path = saved(picture, tmp_path / f"photo.{ending}", orientation(number))
-    height, width = SIZE if number < 5 else SIZE[::-1]
+    path = saved(picture, tmp_path / f"photo.{ending}", orientation)
+    height, width = SIZE[::-1] if orientation > 4 and ending != "png" else SIZE
     assert read_shape(path) == (3, height, width)
     assert read_picture(path).size == (width, height)
 
 
-def test_an_orientation_of_a_png_is_not_heeded(picture: Image.Image, tmp_path: Path) -> None:
-    path = saved(picture, tmp_path / "photo.png", orientation(6))
-    assert read_shape(path) == (3, *SIZE)
-    assert read_picture(path).size == SIZE[::-1]
-
-
-def test_one_wrong_bit_of_a_png_is_refused_but_a_header_is_read_without_the_pixels(
-    picture: Image.Image, tmp_path: Path
-) -> None:
-    path = saved(picture, tmp_path / "bit.png")
-    content = bytearray(path.read_bytes())
-    content[content.index(b"IDAT") + 100] ^= 1
-    path.write_bytes(content)
-    assert read_shape(path) == (3, *SIZE)
-    with pytest.raises(UserError, match=UNREADABLE):
-        read_picture(path)
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file."""
+    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("read", [read_picture, read_shape])
-def test_files_that_are_not_pictures_are_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
+def test_picture_that_is_none_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
@@ -147,11 +110,26 @@ def test_files_that_are_not_pictures_are_refused(read: Callable[[Path], object],
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tif"])
-def test_a_truncated_picture_is_refused(ending: str, picture: Image.Image, tmp_path: Path) -> None:
+def test_picture_that_is_truncated_is_refused(ending: str, picture: Image.Image, tmp_path: Path) -> None:
     path = saved(picture, tmp_path / f"cut.{ending}")
     os.truncate(path, path.stat().st_size * 2 // 3)
-    with pytest.raises(UserError, match=rf"{UNREADABLE}|not a picture"):
+    with pytest.raises(UserError, match=r"it cannot be read \(|not a picture"):
         read_picture(path)
+
+
+def test_picture_with_one_wrong_bit_or_pixels_without_a_known_white_is_refused(
+    picture: Image.Image, tmp_path: Path
+) -> None:
+    path = saved(picture, tmp_path / "bit.png")
+    content = bytearray(path.read_bytes())
+    content[content.index(b"IDAT") + 100] ^= 1
+    path.write_bytes(content)
+    assert read_shape(path) == (3, *SIZE)  # a header is read without the pixels
+    with pytest.raises(UserError, match=r"it cannot be read \("):
+        read_picture(path)
+    for mode in ("I;16", "I", "F", "LAB"):
+        with pytest.raises(UserError, match=rf"its pixels \(mode {mode}\) are not supported"):
+            read_picture(saved(Image.new(mode, SIZE[::-1]), tmp_path / "odd.tif"))
 
 
 # Many pictures, on all cores.
@@ -170,25 +148,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[ForkProcess]:
-    """The processes forked from now on."""
-    processes: list[ForkProcess] = []
-    start = ForkProcess.start
-
-    def noting(self: ForkProcess) -> None:
-        start(self)
-        processes.append(self)
-
-    monkeypatch.setattr(ForkProcess, "start", noting)
-    return processes
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
 @pytest.mark.parametrize("count", [FEW, FEW + 100])
-def test_many_pictures_are_read_by_all_cores_in_their_order_with_a_line_for_the_user(
-    count: int, many: list[Path], started: list[ForkProcess], capfd: pytest.CaptureFixture[str]
+def test_pictures_are_read_in_their_order_and_by_all_cores_if_they_are_many(
+    count: int, many: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    started: list[ForkProcess] = []
+    start = ForkProcess.start
+    monkeypatch.setattr(ForkProcess, "start", lambda process: [start(process), started.append(process)])
     Image.new("L", (3, 2)).save(grey := many[0].with_name("grey.png"))
     random_state = torch.get_rng_state()
     assert read_shapes([*many[1:count], grey]) == [SHAPE] * (count - 1) + [(1, 2, 3)]
@@ -197,19 +164,15 @@ def test_many_pictures_are_read_by_all_cores_in_their_order_with_a_line_for_the_
     assert (256 * images[:, 0].int() + images[:, 1] == torch.arange(count).view(-1, 1, 1)).all()
     assert (images[:, 2] == 7).all()
     assert torch.equal(torch.get_rng_state(), random_state)  # otherwise weights would depend on it
-    cores = len(os.sched_getaffinity(0))
-    assert len(started) == (2 * cores if count > FEW else 0)
-    assert capfd.readouterr() == ("", "Looking at 600 pictures\nDecoding 600 pictures\n" if count > FEW else "")
+    assert len(started) == (2 * len(os.sched_getaffinity(0)) if count > FEW else 0)
 
 
-@pytest.mark.parametrize("read", [read_shapes, lambda paths: decode(paths, SHAPE)], ids=["shapes", "pixels"])
-def test_of_two_damaged_pictures_the_first_is_named(
-    read: Callable[[list[Path]], object], many: list[Path], tmp_path: Path
-) -> None:
+def test_pictures_that_are_damaged_are_refused_by_the_name_of_the_first(many: list[Path], tmp_path: Path) -> None:
     """Regardless of which process is faster."""
     paths = [Path(shutil.copy(path, tmp_path)) for path in many]
     for index in (70, 400):
         paths[index].write_text("no picture")
-    with pytest.raises(DataError, match=r"cannot use the picture .*/70\.png: "):
-        read(paths)
-    assert not multiprocessing.active_children()
+    for read in (read_shapes, lambda paths: decode(paths, SHAPE)):
+        with pytest.raises(DataError, match=r"cannot use the picture .*/70\.png: "):
+            read(paths)
+        assert not multiprocessing.active_children()

@@ -16,9 +16,6 @@ from convblocks.data.images import ImageSets, ImageSpec, LabelledImages
 from convblocks.data.loader import Augmentation, ImageLoader, epoch_draws
 from tests.core.any_trainer.plain import trainer
 
-sizes = st.integers(min_value=1, max_value=500)
-batch_sizes = st.integers(min_value=1, max_value=100)
-seeds = st.integers(min_value=0, max_value=2**32 - 1)
 epochs = st.integers(min_value=0, max_value=1000)
 
 SPEC = ImageSpec(3, 4, 6, ("a", "b"), mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
@@ -47,8 +44,8 @@ def batches(size: int, batch_size: int, seed: int, epoch: int, processes: int = 
 
 
 @settings(deadline=None)  # hundreds of batches, on a machine that is busy
-@given(sizes, batch_sizes, seeds, epochs, st.integers(min_value=1, max_value=5))
-def test_every_image_comes_once_an_epoch_in_batches_that_processes_share_evenly(
+@given(st.integers(1, 500), st.integers(1, 100), st.integers(0, 2**32 - 1), epochs, st.integers(1, 5))
+def test_loader_gives_every_image_once_an_epoch_in_batches_that_processes_share_evenly(
     size: int, batch_size: int, seed: int, epoch: int, processes: int
 ) -> None:
     *full, last = whole = batches(size, batch_size, seed, epoch)
@@ -63,31 +60,26 @@ def test_every_image_comes_once_an_epoch_in_batches_that_processes_share_evenly(
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_order_depends_only_on_seed_and_epoch() -> None:
-    orders = {(seed, epoch): batches(1000, 64, seed, epoch) for seed in range(4) for epoch in range(4)}
+def test_loader_order_depends_only_on_seed_and_epoch_and_each_iteration_is_the_next_epoch_unless_it_is_set() -> None:
+    orders = {(seed, epoch): batches(100, 10, seed, epoch) for seed in range(4) for epoch in range(4)}
     assert len({str(order) for order in orders.values()}) == len(orders)
     torch.manual_seed(7)
-    assert batches(1000, 64, 2, 3) == orders[2, 3]
-
-
-def test_each_iteration_is_the_next_epoch_unless_it_was_set_before_the_first_batch() -> None:
     loader = ImageLoader(numbered(100), 10, shuffle=True)
-    assert [numbers(loader) for _ in range(3)] == [batches(100, 10, 0, epoch) for epoch in range(3)]
+    assert [numbers(loader) for _ in range(3)] == [orders[0, epoch] for epoch in range(3)]
     iterator = iter(loader)
-    loader.set_epoch(7)
-    assert [targets.tolist() for _, targets in iterator] == batches(100, 10, 0, 7)
+    loader.set_epoch(1)
+    assert [targets.tolist() for _, targets in iterator] == orders[0, 1]
 
 
-def test_evaluation_keeps_the_order_of_the_files_each_time() -> None:
+def test_loader_for_evaluation_keeps_the_order_of_the_files_each_time() -> None:
     loader = ImageLoader(numbered(25), 10, shuffle=False)
-    for _ in range(2):
-        assert numbers(loader) == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
+    assert numbers(loader) == numbers(loader) == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(min_value=0, max_value=4), max_size=3), epochs)
-def test_an_epoch_goes_on_where_other_loaders_stopped(stops: list[int], epoch: int) -> None:
-    """As often as it is stopped, each time after some batches."""
+def test_loader_resumes_an_epoch_where_others_stopped(stops: list[int], epoch: int) -> None:
+    """However often it is stopped, each time after some batches."""
     seen, state = [], ImageLoader(numbered(100), 10, shuffle=True).state_dict()
     for done in [*stops, 100]:
         loader = ImageLoader(numbered(100), 10, shuffle=True)
@@ -101,7 +93,7 @@ def test_an_epoch_goes_on_where_other_loaders_stopped(stops: list[int], epoch: i
     assert numbers(loader) == seen
 
 
-def test_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
+def test_loader_resumed_in_a_later_epoch_does_not_shorten_it() -> None:
     """As with limit_train_batches, where the Trainer begins the next epoch without a word to the loader."""
     stopped, resumed = (ImageLoader(numbered(100), 10, shuffle=True) for _ in range(2))
     next(iter(stopped))
@@ -110,13 +102,11 @@ def test_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
     assert numbers(resumed) == batches(100, 10, 0, 1)
 
 
-def test_a_batch_is_its_images_moved_by_their_own_draws_of_the_epoch_and_normalised(colourful: LabelledImages) -> None:
+def test_loader_moves_images_by_their_own_draws_of_the_epoch_and_normalises_them(colourful: LabelledImages) -> None:
     augmentation = Augmentation(shift=2, rotation=10)
     order, draws = torch.tensor(batches(100, 64, seed=0, epoch=4)[0]), epoch_draws(100, seed=0, epoch=4)
-    for move, expected in (
-        (None, colourful.images[order]),
-        (augmentation, augmentation(colourful.images[order], draws[order])),
-    ):
+    moved = augmentation(colourful.images[order], draws[order])
+    for move, expected in ((None, colourful.images[order]), (augmentation, moved)):
         loader = ImageLoader(colourful, 64, shuffle=True, image_spec=SPEC, augmentation=move)
         loader.set_epoch(4)
         images, targets = next(iter(loader))
@@ -124,22 +114,16 @@ def test_a_batch_is_its_images_moved_by_their_own_draws_of_the_epoch_and_normali
         assert torch.equal(targets, colourful.labels[order])
 
 
-# Other loaders and trainers.
-
-
-def test_fabric_gets_the_batches_and_epochs_of_the_loader(colourful: LabelledImages) -> None:
-    loader, other = (
-        ImageLoader(colourful, 30, shuffle=True, seed=3, image_spec=SPEC, augmentation=Augmentation(shift=2))
-        for _ in range(2)
-    )
+def test_loader_gives_fabric_its_batches_and_epochs(colourful: LabelledImages) -> None:
+    loader, alone = (ImageLoader(colourful, 30, shuffle=True, image_spec=SPEC) for _ in range(2))
     set_up = Fabric(accelerator="cpu", devices=1).setup_dataloaders(DataLoader(loader, batch_size=None))
-    assert len(set_up) == len(other)
+    assert len(set_up) == len(alone)
     for _ in range(2):
-        for batch, own in zip(set_up, other, strict=True):
-            torch.testing.assert_close(tuple(batch), own, rtol=0, atol=0)
+        for batch, expected in zip(set_up, alone, strict=True):
+            torch.testing.assert_close(tuple(batch), expected, rtol=0, atol=0)
 
 
-def test_a_trainer_keeps_loaders_that_it_gets_without_the_data_module(tmp_path: Path) -> None:
+def test_loader_is_kept_by_a_trainer_that_gets_it_without_the_data_module(tmp_path: Path) -> None:
     """With each option for which Lightning replaces torch's own loaders."""
     data = MNISTDataModule()
     data.setup()
@@ -151,9 +135,7 @@ def test_a_trainer_keeps_loaders_that_it_gets_without_the_data_module(tmp_path: 
     assert fitted.predict_dataloaders is evaluate
 
 
-# Augmentation.
-
-# The largest of one movement, and none of the others.
+# Of each movement the largest, and none of the others.
 RIGHT, DOWN, CLOCKWISE, LARGER = torch.eye(5)[:4].unsqueeze(1)
 MIRRORED = -torch.eye(5)[4:]
 
@@ -168,25 +150,16 @@ def draws() -> Tensor:
     return epoch_draws(1000, seed=0, epoch=0)
 
 
-def test_without_movements_images_stay_as_they_are(images: Tensor, draws: Tensor) -> None:
-    assert not Augmentation()
-    assert torch.equal(Augmentation()(images, draws), images)
-
-
 @pytest.mark.parametrize("size", [(28, 28), (12, 20)], ids=str)
 @pytest.mark.parametrize(("draw", "axis"), [(RIGHT, 3), (DOWN, 2)], ids=["right", "down"])
-def test_a_shift_is_in_pixels_for_any_shape(draw: Tensor, axis: int, size: tuple[int, int]) -> None:
+def test_augmentation_shifts_by_pixels_in_any_shape(draw: Tensor, axis: int, size: tuple[int, int]) -> None:
     images = torch.zeros(1, 3, *size, dtype=torch.uint8)
     images[..., 4:-4, 4:-4] = torch.arange((size[0] - 8) * (size[1] - 8)).view(size[0] - 8, size[1] - 8)
     assert torch.equal(Augmentation(shift=3)(images, draw), images.roll(3, dims=axis))
 
 
-def test_a_rotation_turns_the_image(images: Tensor) -> None:
-    assert torch.equal(Augmentation(rotation=90)(images[:1], CLOCKWISE), images[:1].rot90(-1, dims=(2, 3)))
-
-
 @pytest.mark.parametrize(("height", "width"), [(33, 65), (65, 33)])
-def test_images_that_are_not_square_are_rotated_without_shear(height: int, width: int) -> None:
+def test_augmentation_rotates_images_that_are_not_square_without_shear(height: int, width: int) -> None:
     """A disc in the centre stays one, and a bar keeps its length in every direction."""
     y, x = torch.meshgrid(torch.arange(height) - height // 2, torch.arange(width) - width // 2, indexing="ij")
     disc, bar, upright = (
@@ -198,62 +171,51 @@ def test_images_that_are_not_square_are_rotated_without_shear(height: int, width
     assert torch.equal(Augmentation(rotation=90)(bar, CLOCKWISE), upright)
 
 
-@pytest.mark.parametrize(("draw", "size"), [(LARGER, 1.2), (-LARGER, 0.8)], ids=["larger", "smaller"])
-def test_a_scale_resizes_the_image(draw: Tensor, size: float, images: Tensor) -> None:
-    scaled = Augmentation(scale=0.2)(images[:100], draw.expand(100, 5))
-    ink = images[:100].sum(dtype=torch.float)
-    assert float(scaled.sum(dtype=torch.float) / ink) == pytest.approx(size**2, rel=0.02)
+def test_augmentation_rotates_clockwise_and_scales(images: Tensor) -> None:
+    assert torch.equal(Augmentation(rotation=90)(images[:1], CLOCKWISE), images[:1].rot90(-1, dims=(2, 3)))
+    for draw, size in ((LARGER, 1.2), (-LARGER, 0.8)):
+        scaled = Augmentation(scale=0.2)(images[:100], draw.expand(100, 5))
+        ink = images[:100].sum(dtype=torch.float)
+        assert float(scaled.sum(dtype=torch.float) / ink) == pytest.approx(size**2, rel=0.02)
 
 
-def test_a_flip_mirrors_half_of_the_images(images: Tensor, draws: Tensor) -> None:
+def test_augmentation_flips_half_of_the_images_before_it_moves_them(images: Tensor, draws: Tensor) -> None:
     mirrored = draws[:, 4] < 0
     assert 450 < int(mirrored.sum()) < 550
     flipped = Augmentation(flip=True)(images, draws)
     assert torch.equal(flipped, torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images))
-
-
-def test_a_flip_comes_before_the_movements_and_does_not_change_them(images: Tensor, draws: Tensor) -> None:
     both = Augmentation(shift=3, flip=True)(images[:1], RIGHT + MIRRORED)
     assert torch.equal(both, images[:1].flip(3).roll(3, dims=3))
-    kept = draws[:, 4] >= 0
-    moves, flips_too = (Augmentation(shift=2, rotation=10, flip=flip) for flip in (False, True))
-    assert torch.equal(flips_too(images, draws)[kept], moves(images, draws)[kept])
 
 
-def test_all_channels_are_moved_together(images: Tensor, draws: Tensor) -> None:
-    moved = Augmentation(shift=2, rotation=10, scale=0.1, flip=True)(images.expand(-1, 3, -1, -1), draws)
-    assert torch.equal(moved, moved[:, :1].expand(-1, 3, -1, -1))
+def test_augmentation_moves_all_channels_together_each_image_in_its_own_way_in_any_batch(
+    images: Tensor, draws: Tensor
+) -> None:
+    move, images, draws = Augmentation(shift=2, rotation=10, scale=0.1, flip=True), images[:64], draws[:64]
+    moved = move(images.expand(-1, 3, -1, -1), draws)
+    assert torch.equal(moved, move(images, draws).expand(-1, 3, -1, -1))
+    assert len(move(images[:1].expand(64, 1, 28, 28), draws).flatten(1).unique(dim=0)) == 64
+    alone = [move(image, draw) for image, draw in zip(images.split(1), draws.split(1), strict=True)]
+    assert torch.equal(torch.cat(alone), move(images, draws))
+    assert move(images[:0], draws[:0]).shape == (0, 1, 28, 28)
+    assert not Augmentation()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_the_area_moved_in_is_black_or_repeats_the_edge(channels: int) -> None:
-    grey = torch.full((1, channels, 8, 12), 200, dtype=torch.uint8)
+def test_augmentation_fills_the_area_moved_in_with_black_or_repeats_the_edge() -> None:
+    grey = torch.full((1, 3, 8, 12), 200, dtype=torch.uint8)
     moved = Augmentation(shift=4)(grey, RIGHT)
     assert (moved[..., :4] == 0).all()
     assert (moved[..., 4:] == 200).all()
     assert torch.equal(Augmentation(shift=4, black_outside=False)(grey, RIGHT), grey)
 
 
-def test_every_image_is_moved_in_its_own_way_and_in_any_batch_in_the_same(images: Tensor, draws: Tensor) -> None:
-    move, images, draws = Augmentation(shift=2, rotation=10, scale=0.1), images[:64], draws[:64]
-    assert len(move(images[:1].expand(64, 1, 28, 28), draws).flatten(1).unique(dim=0)) == 64
-    alone = [move(image, draw) for image, draw in zip(images.split(1), draws.split(1), strict=True)]
-    assert torch.equal(torch.cat(alone), move(images, draws))
-    assert move(images[:0], draws[:0]).shape == (0, 1, 28, 28)
-
-
-def test_draws_fill_their_range_evenly() -> None:
+def test_draws_fill_their_range_evenly_and_depend_only_on_seed_and_epoch() -> None:
     draws = epoch_draws(60_000, seed=0, epoch=0)
     assert draws.shape == (60_000, 5)
     assert draws.min() < -0.999
     assert draws.max() > 0.999
     assert draws.mean(dim=0).abs().max() < 0.01
-
-
-def test_draws_depend_only_on_seed_and_epoch() -> None:
-    torch.manual_seed(1)
-    first = epoch_draws(10, seed=0, epoch=1)
     torch.manual_seed(2)
-    assert torch.equal(epoch_draws(10, seed=0, epoch=1), first)
-    assert not torch.equal(epoch_draws(10, seed=1, epoch=0), first)
-    assert not torch.equal(epoch_draws(10, seed=0, epoch=2), first)
+    assert torch.equal(epoch_draws(60_000, seed=0, epoch=0), draws)
+    for seed, epoch in ((1, 0), (0, 2)):
+        assert not torch.equal(epoch_draws(60_000, seed, epoch), draws)

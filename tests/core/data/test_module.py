@@ -13,26 +13,18 @@ from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
 
 
-def ready(*arguments: Any, **settings: Any) -> MNISTDataModule:
-    module = MNISTDataModule(*arguments, **settings)
-    module.prepare_data()
-    module.setup()
-    return module
-
-
 class Halves(ImageSource):
-    """Images that are light on the left or on the right, as many as a file in the root says."""
+    """Images that are light on the left or on the right."""
 
     def load(self) -> ImageSets:
-        count = int((self.root / "count").read_text())
-        images = torch.zeros(count, 1, 6, 8, dtype=torch.uint8)
+        images = torch.zeros(12, 1, 6, 8, dtype=torch.uint8)
         images[::2, ..., :4] = images[1::2, ..., 4:] = 255
-        halves = LabelledImages(images, torch.arange(count) % 2)
+        halves = LabelledImages(images, torch.arange(12) % 2)
         return ImageSets.of(halves, halves, ["left", "right"])
 
 
-def test_by_default_training_uses_all_images_and_evaluation_the_test_set(digits: ImageSets) -> None:
-    module = ready()
+def test_data_module_trains_on_all_images_and_evaluates_on_the_test_set_by_default(digits: ImageSets) -> None:
+    module = MNISTDataModule()
     assert module.image_spec == MNIST
     loader, train = module.train_dataloader(), module.train
     module.setup("fit")
@@ -47,10 +39,12 @@ def test_by_default_training_uses_all_images_and_evaluation_the_test_set(digits:
     assert next(iter(loader))[0].shape == (1000, 1, 28, 28)
 
 
-def test_held_out_images_are_the_same_for_every_seed_and_not_trained_on(digits: ImageSets) -> None:
-    module, other = (ready(val_size=5000, seed=seed) for seed in (0, 1))
+def test_data_module_holds_out_the_same_images_for_every_seed_and_does_not_train_on_them(digits: ImageSets) -> None:
+    module, other_seed = (MNISTDataModule(val_size=5000, seed=seed) for seed in (0, 1))
+    module.setup()
+    other_seed.setup()
     assert module.evaluation_split == "val"
-    assert torch.equal(module.val.images, other.val.images)
+    assert torch.equal(module.val.images, other_seed.val.images)
     assert len(module.val.labels) == sum(len(targets) for _, targets in module.val_dataloader()) == 5000
     together = torch.cat([module.train.images, module.val.images]).sum(dim=(1, 2, 3)).sort().values
     assert torch.equal(together, digits.train.images.sum(dim=(1, 2, 3)).sort().values)
@@ -70,23 +64,20 @@ def test_held_out_images_are_the_same_for_every_seed_and_not_trained_on(digits: 
     ],
     ids=str,
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+def test_data_module_refuses_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         MNISTDataModule(**settings).setup("fit")
 
 
-# A source of one's own.
-
-
-def test_a_source_is_a_class_with_load(tmp_path: Path) -> None:
-    (tmp_path / "count").write_text("12")
+def test_data_module_takes_a_source_with_a_load_method(tmp_path: Path) -> None:
     module = MNISTDataModule(str(tmp_path), batch_size=4, source=Halves)
     assert (module.image_spec.shape, module.image_spec.classes) == ((1, 6, 8), ("left", "right"))
     images, targets = next(iter(module.val_dataloader()))
     assert torch.equal(images[:, 0, 0, 0] > 0, targets == 0)
+    assert module.notes == ["Halves: 12 training and 12 test images, 1 x 6 x 8 pixels, 2 classes (left, right)"]
 
 
-def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
+def test_data_module_prepares_its_source_in_one_process_at_a_time(tmp_path: Path) -> None:
     """Threads here: the lock is of a file, which either opens for itself."""
     notes = []
 
@@ -96,7 +87,7 @@ def test_a_source_prepares_in_one_process_at_a_time(tmp_path: Path) -> None:
             time.sleep(0.2)
             notes.append("ends")
 
-    modules = [MNISTDataModule(str(tmp_path), source=Slow) for _ in range(2)]
+    modules = [MNISTDataModule(str(tmp_path), 4, source=Slow) for _ in range(2)]
     with ThreadPoolExecutor() as threads:
-        list(threads.map(MNISTDataModule.prepare_data, modules))
+        list(threads.map(MNISTDataModule.setup, modules))
     assert notes == ["begins", "ends"] * 2

@@ -222,7 +222,7 @@ def test_a_run_in_a_thread_is_the_same(run: RunDirectory) -> None:
 
 
 def test_other_data_is_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
-    write_digits(workspace / "Small" / "raw", digits)
+    write_digits(workspace / "raw", digits)
     quick_run("--data.root", str(workspace))
     assert "100 test images, 1 x 28 x 28 pixels" in capsys.readouterr().out
 
