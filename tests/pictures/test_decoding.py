@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -153,9 +154,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_pictures_are_read_in_their_order_and_by_all_cores_if_they_are_many(
     count: int, many: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started: list[ForkProcess] = []
-    start = ForkProcess.start
-    monkeypatch.setattr(ForkProcess, "start", lambda process: [start(process), started.append(process)])
+    started = Mock(wraps=ForkProcess.start)
+    monkeypatch.setattr(ForkProcess, "start", lambda process: started(process))
     Image.new("L", (3, 2)).save(grey := many[0].with_name("grey.png"))
     random_state = torch.get_rng_state()
     assert read_shapes([*many[1:count], grey]) == [SHAPE] * (count - 1) + [(1, 2, 3)]
@@ -164,7 +164,7 @@ def test_pictures_are_read_in_their_order_and_by_all_cores_if_they_are_many(
     assert (256 * images[:, 0].int() + images[:, 1] == torch.arange(count).view(-1, 1, 1)).all()
     assert (images[:, 2] == 7).all()
     assert torch.equal(torch.get_rng_state(), random_state)  # otherwise weights would depend on it
-    assert len(started) == (2 * len(os.sched_getaffinity(0)) if count > FEW else 0)
+    assert started.call_count == (2 * len(os.sched_getaffinity(0)) if count > FEW else 0)
 
 
 def test_pictures_that_are_damaged_are_refused_by_the_name_of_the_first(many: list[Path], tmp_path: Path) -> None:

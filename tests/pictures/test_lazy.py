@@ -13,7 +13,6 @@ from torch import Tensor
 
 from convblocks.data.images import ImageSets
 from convblocks.data.loader import Augmentation, ImageLoader
-from convblocks.data.module import ImageDataModule
 from convblocks.errors import DataError
 from convblocks.pictures import lazy as lazy_module
 from convblocks.pictures.decoding import read_pixels
@@ -107,18 +106,6 @@ def test_lazy_pictures_are_chosen_without_decoding_any(
     assert not decoded
     assert torch.equal(images, in_memory.train.images[chosen])
     assert torch.equal(lazy.train.images[3], in_memory.train.images[3])
-
-
-def test_lazy_pictures_held_out_are_those_in_memory(
-    root: Path, in_memory: ImageSets, too_little_memory: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beyond, within = (ImageDataModule(str(root), batch_size=8, val_size=10) for _ in range(2))
-    beyond.setup()
-    monkeypatch.undo()
-    within.setup()
-    assert isinstance(beyond.train.images, LazyImages)
-    assert torch.equal(beyond.train.images, within.train.images)
-    assert torch.equal(beyond.val.images, within.val.images)
 
 
 @pytest.mark.parametrize("is_measured", [True, False])

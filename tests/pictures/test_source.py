@@ -211,18 +211,7 @@ def test_data_module_without_test_pictures_tests_on_those_held_out(tmp_path: Pat
     module.setup()
     assert (len(module.train.labels), len(module.val.labels)) == (30, 10)
     assert module.test is module.val
+    assert not module.augmentation.black_outside
     assert module.notes[-1] == "Without test images, 'test' below means the 10 held-out images."
     with pytest.raises(DataError, match=r"has no test images: add some .* --data\.val_size"):
         MNISTDataModule(str(tmp_path), batch_size=8).setup()
-
-
-def test_data_module_normalises_pictures_by_their_own_numbers_and_repeats_their_edges(tmp_path: Path) -> None:
-    write_pictures(tmp_path, size=(12, 20))
-    module = MNISTDataModule(str(tmp_path), batch_size=16)
-    assert (module.image_spec.shape, module.image_spec.classes) == ((3, 12, 20), ("disc", "square"))
-    everything = torch.cat([images for images, _ in module.train_dataloader()])
-    assert everything.shape == (40, 3, 12, 20)
-    assert everything.mean(dim=(0, 2, 3)).abs().max() < 1e-3
-    assert (everything.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
-    assert not module.augmentation.black_outside
-    assert MNISTDataModule(str(tmp_path), batch_size=8, size=(10, 14)).image_spec.shape == (3, 10, 14)

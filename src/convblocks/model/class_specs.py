@@ -2,14 +2,13 @@
 
 A class spec is a short name, the dotted name of a class, or a class with arguments as jsonargparse and LightningCLI
 write it: ``{"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}}``. In Python it may also be a class
-itself, and a network or loss a function or a module already built; a checkpoint then holds the name.
+itself, and a network or loss a function; a checkpoint then holds the name.
 
 A name may come from a checkpoint, which must not decide which code runs. So ``resolve`` only looks into modules that
 are imported already, and ``instantiate`` only calls what makes an object of the wanted kind: subclasses, and functions
 whose return type says so and that a person has named, for ``import_class``.
 """
 
-import copy
 import importlib
 import inspect
 import sys
@@ -29,7 +28,7 @@ from convblocks.errors import NotImportedError, UsageError, UserError
 # Plain values, from a config or a checkpoint.
 ClassSpec = str | dict[str, Any]
 
-if TYPE_CHECKING:  # also a class or function, or a module
+if TYPE_CHECKING:  # also a class or function
     Named = str | Callable[..., Any]
     AnySpec = ClassSpec | Callable[..., Any]
 else:  # by the types at run time Lightning may parse a checkpoint; for Callable it would import what is named there
@@ -53,14 +52,12 @@ def plain_spec(spec: AnySpec) -> ClassSpec:
     """The spec in plain values, for a checkpoint: of an object that cannot be made by its name, a name in ``<>``."""
     if isinstance(spec, str | dict):
         return spec
-    if isinstance(spec, nn.Module):
-        return f"<{plain_spec(type(spec))} built outside>"
     return f"{spec.__module__}.{getattr(spec, '__qualname__', f'<{type(spec).__name__}>')}"  # a partial has no name
 
 
 def short_name(spec: AnySpec) -> Any:
-    """The name as it was given, short or dotted; for a module, that of its class."""
-    plain = plain_spec(type(spec) if isinstance(spec, nn.Module) else spec)
+    """The name as it was given, short or dotted."""
+    plain = plain_spec(spec)
     return plain if isinstance(plain, str) else plain.get("class_path")
 
 
@@ -86,7 +83,7 @@ def resolve(name: str) -> Callable[..., Any]:
     """The class or function with a dotted name.
 
     Raises:
-        NotImportedError: its module is not imported, or it is a function's own, or was built outside.
+        NotImportedError: its module is not imported, or it is local to a function.
         UsageError: the module has no such class or function.
     """
     module, _, attribute = name.rpartition(".")
@@ -217,12 +214,8 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
     named, arguments = split("loss", spec)
     if "reduction" in arguments:
         raise UsageError("--loss.reduction cannot be set: the loss is always the mean over all images")
-    if isinstance(named, nn.Module):
-        loss = copy.copy(named)
-        vars(loss).update({"reduction": "sum"} if hasattr(named, "reduction") else {})
-    else:
-        arguments |= {"reduction": "sum"} if accepts(named, "reduction") else {}
-        loss = instantiate(nn.Module, named, **arguments)
+    arguments |= {"reduction": "sum"} if accepts(named, "reduction") else {}
+    loss: nn.Module = instantiate(nn.Module, named, **arguments)
     if any(parameter.requires_grad for parameter in loss.parameters()):
         raise UsageError(f"the loss {short_name(named)} has trainable parameters, which no optimizer would update")
     _check_losses(short_name(named), loss, classes)
@@ -231,10 +224,9 @@ def build_loss(spec: AnySpec, classes: int) -> nn.Module:
 
 def _check_losses(name: str, loss: nn.Module, classes: int) -> None:
     """Raise a UsageError unless it returns one loss for each image, or their sum: a mean would be divided again."""
-    device = next(loss.buffers(), torch.empty(0)).device
     expected = () if hasattr(loss, "reduction") else (2,)
     try:
-        losses = loss(torch.zeros(2, classes, device=device), torch.tensor([0, classes - 1], device=device))
+        losses = loss(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
     except Exception as error:  # from code that is not ours
         what = f"logits (2, {classes}) and targets (2,)"
         raise UsageError(f"the loss {name} does not take {what}: {' '.join(str(error).split())}") from error

@@ -73,16 +73,15 @@ class ImageClassifier(LightningModule):
 
     Args:
         arch: The network's name in ``convblocks.ARCHITECTURES``, or a class of an imported module: ``mynets.Rows``. Or
-            the class itself, a function that returns a network, or a network.
+            the class itself, or a function that returns a network.
         lr: Learning rate; with a schedule, its highest.
         optimizer: ``adam`` as in the course, ``adamw``, ``sgd`` with momentum 0.9, or a class: its name, or
-            ``{"class_path": ..., "init_args": {...}}``, or a class of a module. Fused if the device supports it.
+            ``{"class_path": ..., "init_args": {...}}``, or the class itself. Fused if the device supports it.
         lr_scheduler: ``constant``, one cycle up and down (``onecycle``) or a cosine down to 0 (``cosine``) over the
             steps of the run, or a class as for the optimizer.
         network: Arguments of the network's class or function.
         sync_batchnorm: Whether batch norm uses the statistics of the global batch, not of each process's part.
-        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image; or
-            such a module itself.
+        loss: ``cross_entropy`` as in the course, or a class, as for the optimizer, that returns one loss per image.
         image_spec: Shape, classes and normalisation of the images; MNIST's by default.
 
     Raises:

@@ -127,8 +127,8 @@ def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image
     parameter ``image_spec``, as the registered networks have, gets the image spec.
 
     Args:
-        arch: The name of a registered network or of your own class, such as ``mynets.Rows``; or the class, a function
-            or a network itself, which is changed in place.
+        arch: The name of a registered network or of your own class, such as ``mynets.Rows``; or the class itself, or a
+            function that returns a network.
         arguments: Those of your own class or function.
         image_spec: The images that it must take.
 
@@ -140,12 +140,9 @@ def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image
     if name not in ARCHITECTURES and "." not in name:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"unknown architecture {name!r}: choose one of {known}, or a class such as module.Network")
-    if isinstance(arch, nn.Module):
-        network = arch
-    else:
-        named = ARCHITECTURES.get(name, arch)
-        given = {"image_spec": image_spec} if accepts(named, "image_spec") else {}
-        network = instantiate(nn.Module, named, **(given | dict(arguments or {})))
+    named = ARCHITECTURES.get(name, arch)
+    spec = {"image_spec": image_spec} if accepts(named, "image_spec") else {}
+    network: nn.Module = instantiate(nn.Module, named, **(spec | dict(arguments or {})))
     if hasattr(network, "training_step"):
         raise UsageError(f"{name} is a LightningModule, whose own steps would be ignored: give it as --model")
     _check_shapes(name, network, image_spec)
@@ -156,8 +153,7 @@ def build_network(arch: Named, arguments: Mapping[str, Any] | None = None, image
 @torch.no_grad()
 def _check_shapes(arch: str, network: nn.Module, image_spec: ImageSpec) -> None:
     """Raise a UsageError unless the network maps (B, C, H, W) to (B, classes)."""
-    device = next((parameter.device for parameter in network.parameters()), None)
-    images = torch.zeros(2, *image_spec.shape, device=device)
+    images = torch.zeros(2, *image_spec.shape)
     try:
         with evaluating(network):
             logits = network(images)

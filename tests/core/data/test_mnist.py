@@ -59,13 +59,12 @@ def test_mnist_prefers_unpacked_files_and_their_content_is_in_the_fingerprint(sm
         (TEST_LABELS, Path.unlink, f"lacks {TEST_LABELS}"),
         (TRAIN_IMAGES, cut(0), f"{TRAIN_IMAGES} is damaged, or of another kind"),
         (TRAIN_IMAGES, flipped(2), "its header is wrong"),
-        (TRAIN_IMAGES, flipped(4), "its header is wrong"),
         (TRAIN_IMAGES, cut(1000), "it has fewer bytes than its header says"),
         (TRAIN_LABELS, lambda path: write_idx(path, torch.ones(199)), r"holds 200 images, but .* 199 labels"),
         (TEST_IMAGES, lambda path: write_idx(path, torch.ones(100, 20, 28)), r"test set's images .* all of one shape"),
         (TEST_IMAGES, lambda path: write_idx(path, torch.ones(0, 28, 28)), "its header is wrong"),
     ],
-    ids=["missing", "empty", "magic number", "size", "length", "number of labels", "shape of images", "no images"],
+    ids=["missing", "empty", "magic number", "length", "number of labels", "shape of images", "no images"],
 )
 def test_mnist_file_that_cannot_be_used_is_named(
     name: str, damage: Callable[[Path], None], message: str, small: Path
