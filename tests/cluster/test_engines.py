@@ -113,19 +113,6 @@ def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
     assert list(RunDirectory("own").path.glob("events.out.tfevents*"))
 
 
-@pytest.mark.parametrize("is_begun_before", [True, False])
-def test_a_run_leaves_a_process_group_that_it_did_not_begin(
-    folder: Path, exit_python: Callable[[], None], is_begun_before: bool
-) -> None:
-    if not is_begun_before:
-        train(*RUN, *QUICK, "--name", "alone")
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=0, world_size=1)
-    if is_begun_before:
-        train(*RUN, *QUICK, *TOGETHER, "--name", "within")
-    exit_python()
-    assert distributed.is_initialized()
-
-
 def test_a_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Callable[[], None]) -> None:
     """Otherwise its threads sometimes abort the process."""
     train(*RUN, *QUICK, *TOGETHER, "--name", "own")

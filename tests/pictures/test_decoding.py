@@ -3,9 +3,7 @@
 import multiprocessing
 import os
 import shutil
-import struct
 import sys
-import zlib
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
@@ -20,6 +18,7 @@ from PIL import Image
 from convblocks.errors import DataError, UserError
 from convblocks.pictures.decoding import FEW, decode, read_picture, read_shape, read_shapes, to_picture, to_pixels
 from tests.data.pictures import draw
+from tests.hostile.spoil import flipped
 
 SIZE = 24, 32  # height and width
 
@@ -59,12 +58,12 @@ def test_picture_of_every_kind_of_pixel_is_read(kind: str, picture: Image.Image,
         assert np.abs(expected.astype(float) - pixels).mean() <= lossy
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_picture_is_read_pixel_by_pixel(channels: int, picture: Image.Image, tmp_path: Path) -> None:
-    pixels = np.asarray(picture).transpose(2, 0, 1)[:channels]
-    path = saved(to_picture(pixels), tmp_path / "picture.png")
-    assert np.array_equal(pixels_of(path, channels), pixels)
-    assert np.array_equal(to_pixels(read_picture(path.read_bytes()), channels, *SIZE), pixels)
+def test_picture_is_written_and_read_pixel_by_pixel(picture: Image.Image, tmp_path: Path) -> None:
+    for channels in (1, 3):
+        pixels = np.asarray(picture).transpose(2, 0, 1)[:channels]
+        path = saved(to_picture(pixels), tmp_path / "picture.png")
+        assert np.array_equal(pixels_of(path, channels), pixels)
+        assert np.array_equal(to_pixels(read_picture(path.read_bytes()), channels, *SIZE), pixels)
 
 
 def test_picture_is_white_where_it_is_transparent(tmp_path: Path) -> None:
@@ -86,48 +85,32 @@ def test_picture_is_turned_upright_in_header_and_pixels_unless_it_is_a_png(
     assert read_picture(path).size == (width, height)
 
 
-def chunk(kind: bytes, data: bytes) -> bytes:
-    """A part of a PNG file."""
-    return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-
 @pytest.mark.parametrize("read", [read_picture, read_shape])
 def test_picture_that_is_none_is_refused(read: Callable[[Path], object], tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
-    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    (tmp_path / "bomb.png").write_bytes(bomb)
     for name, message in (
         ("text.png", "not a picture of a known format"),
-        ("empty.png", "not a picture of a known format"),
         ("folder.png", r"cannot be read \(Is a directory\)"),
         ("missing.png", r"cannot be read \(No such file or directory\)"),
-        ("bomb.png", r"cannot be read \(Image size .* exceeds limit"),
     ):
         with pytest.raises(UserError, match=message):
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tif"])
-def test_picture_that_is_truncated_is_refused(ending: str, picture: Image.Image, tmp_path: Path) -> None:
-    path = saved(picture, tmp_path / f"cut.{ending}")
-    os.truncate(path, path.stat().st_size * 2 // 3)
-    with pytest.raises(UserError, match=r"it cannot be read \(|not a picture"):
-        read_picture(path)
-
-
-def test_picture_with_one_wrong_bit_or_pixels_without_a_known_white_is_refused(
+def test_picture_that_is_damaged_or_has_pixels_without_a_known_white_is_refused(
     picture: Image.Image, tmp_path: Path
 ) -> None:
     path = saved(picture, tmp_path / "bit.png")
-    content = bytearray(path.read_bytes())
-    content[content.index(b"IDAT") + 100] ^= 1
-    path.write_bytes(content)
+    flipped(path.read_bytes().index(b"IDAT") + 100)(path)
     assert read_shape(path) == (3, *SIZE)  # a header is read without the pixels
     with pytest.raises(UserError, match=r"it cannot be read \("):
         read_picture(path)
+    for ending in ("png", "jpg", "bmp", "webp", "tif"):
+        path = saved(picture, tmp_path / f"cut.{ending}")
+        os.truncate(path, path.stat().st_size * 2 // 3)
+        with pytest.raises(UserError, match=r"it cannot be read \(|not a picture"):
+            read_picture(path)
     for mode in ("I;16", "I", "F", "LAB"):
         with pytest.raises(UserError, match=rf"its pixels \(mode {mode}\) are not supported"):
             read_picture(saved(Image.new(mode, SIZE[::-1]), tmp_path / "odd.tif"))

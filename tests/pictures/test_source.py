@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,8 +16,9 @@ from convblocks.data.images import ImageSets
 from convblocks.data.mnist import MNISTFiles
 from convblocks.data.module import MNISTDataModule, find_source
 from convblocks.errors import DataError, UsageError
+from convblocks.pictures import decoding
 from convblocks.pictures import source as source_module
-from convblocks.pictures.decoding import decode, to_picture
+from convblocks.pictures.decoding import to_picture
 from convblocks.pictures.source import PictureFolder, kept_file
 from tests.conftest import write_digits
 from tests.data.pictures import write_pictures
@@ -115,23 +117,18 @@ def test_source_of_mnists_files_does_not_scale(tmp_path: Path, digits: ImageSets
 
 
 @pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of pictures of each decoding."""
-    counts: list[int] = []
-
-    def counting(paths: list[Path], shape: tuple[int, int, int]) -> torch.Tensor:
-        counts.append(len(paths))
-        return decode(paths, shape)
-
+def decode(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Counts how often the pictures are decoded."""
+    counting = Mock(wraps=decoding.decode)
     monkeypatch.setattr(source_module, "decode", counting)
-    return counts
+    return counting
 
 
-def test_kept_file_spares_decoding_again(root: Path, decoded: list[int]) -> None:
+def test_kept_file_spares_decoding_again(root: Path, decode: Mock) -> None:
     unfinished = root / "..pictures.pt.0123456789ab.tmp"  # of a process that was killed
     unfinished.touch()
     first, again = PictureFolder(root).load(), PictureFolder(root).load()
-    assert decoded == [60]
+    assert decode.call_count == 1
     assert (first.fingerprint, first.image_spec) == (again.fingerprint, again.image_spec)
     assert torch.equal(first.train.images, again.train.images)
     assert torch.equal(first.test.labels, again.test.labels)
@@ -141,27 +138,25 @@ def test_kept_file_spares_decoding_again(root: Path, decoded: list[int]) -> None
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("command", ["mv 6.png 1000.png", "touch 6.png", "echo >> 6.png", "mv 6.png ../square"])
 def test_kept_file_is_out_of_date_after_a_change_of_any_picture(
-    command: str, split: str, root: Path, decoded: list[int]
+    command: str, split: str, root: Path, decode: Mock
 ) -> None:
     PictureFolder(root).load()
     shell(command, root / split / "disc")
     changed = PictureFolder(root).load()
-    assert len(decoded) == 2
+    assert decode.call_count == 2
     copy = shutil.copytree(root, root.with_name("copy"), ignore=shutil.ignore_patterns(".*"))
     assert PictureFolder(copy).load().fingerprint == changed.fingerprint
     PictureFolder(root).load()  # keeps the changed set
-    assert len(decoded) == 3
+    assert decode.call_count == 3
 
 
 @pytest.mark.parametrize("spoil", [cut(0), cut(1000), cut(-100), flipped(20_000), flipped(-400), None])
-def test_kept_file_that_is_damaged_is_replaced(
-    spoil: Callable[[Path], None] | None, root: Path, decoded: list[int]
-) -> None:
+def test_kept_file_that_is_damaged_is_replaced(spoil: Callable[[Path], None] | None, root: Path, decode: Mock) -> None:
     before, path = PictureFolder(root).load(), kept_file(root)
     (spoil or flipped(path.read_bytes().index(before.train.images[3].numpy().tobytes())))(path)
     assert PictureFolder(root).load().fingerprint == before.fingerprint
     assert PictureFolder(root).load().fingerprint == before.fingerprint
-    assert len(decoded) == 2 or spoil  # a byte between the file's parts has no meaning, a pixel's has
+    assert decode.call_count == 2 or spoil  # a byte between the file's parts has no meaning, a pixel's has
 
 
 def test_kept_file_is_not_needed_where_none_can_be_written(root: Path) -> None:
@@ -193,13 +188,13 @@ def test_kept_file_is_written_by_one_of_two_processes_and_both_have_the_pictures
     assert [path.name for path in tmp_path.glob(".*.pt*")] == [kept_file(tmp_path).name]
 
 
-def test_kept_file_holds_pictures_of_one_size(root: Path, decoded: list[int]) -> None:
+def test_kept_file_holds_pictures_of_one_size(root: Path, decode: Mock) -> None:
     before = PictureFolder(root).load()
     assert PictureFolder(root, size=(16, 16)).load().fingerprint == before.fingerprint
-    assert decoded == [60]
+    assert decode.call_count == 1
     for size in ((8, 8), None, (8, 10)):
         assert PictureFolder(root, size).load().image_spec.shape[1:] == (size or (16, 16))
-    assert decoded == [60] * 4
+    assert decode.call_count == 4
 
 
 # In the data module.
