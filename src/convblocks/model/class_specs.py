@@ -118,14 +118,14 @@ def see_current_folder() -> None:
         sys.path.append("")
 
 
-def instantiate(kind: type, given: Named, /, *arguments: Any, **options: Any) -> Any:
+def instantiate(kind: type, named: Named, /, *arguments: Any, **options: Any) -> Any:
     """Call a class or function, passed or by its dotted name, that makes an object of a kind.
 
     Raises:
         UsageError: it makes another kind, or refuses the arguments.
     """
-    name, called = short_name(given), resolve(given) if isinstance(given, str) else given
-    if isinstance(given, str) or isinstance(called, type):
+    name, called = short_name(named), resolve(named) if isinstance(named, str) else named
+    if isinstance(named, str) or isinstance(called, type):
         _check_kind(kind, name, called)
     try:
         made = called(*arguments, **options)
@@ -152,10 +152,10 @@ def _check_kind(kind: type, name: str, called: Callable[..., Any]) -> None:
         raise UsageError(f"{name} is a function, which a checkpoint alone must not call: pass the function itself")
 
 
-def accepts(given: Named, parameter: str) -> bool:
+def accepts(named: Named, parameter: str) -> bool:
     """Whether a class or function, passed or by its dotted name, has a parameter of this name."""
     with suppress(ValueError):  # some builtins have no signature
-        return parameter in inspect.signature(resolve(given) if isinstance(given, str) else given).parameters
+        return parameter in inspect.signature(resolve(named) if isinstance(named, str) else named).parameters
     return False
 
 

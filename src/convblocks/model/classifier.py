@@ -197,13 +197,13 @@ class ImageClassifier(LightningModule):
 
     def _images_of_all_processes(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> int | Tensor:
         """The number of images of the global batch."""
-        own = len(batch[1])
+        local = len(batch[1])
         if self.trainer.world_size == 1:
-            return own
+            return local
         images_in = getattr(self.trainer.train_dataloader, "images_in", None)
         if images_in is not None:  # an ImageLoader knows; with others the processes must communicate
             return int(images_in(batch_idx))
-        return sum_over_processes(torch.tensor(own, device=self.device))
+        return sum_over_processes(torch.tensor(local, device=self.device))
 
     def _log_epoch(self, split: str, metrics: LossAndAccuracy) -> None:
         values = {f"{split}/{name}": value for name, value in metrics.compute().items()}

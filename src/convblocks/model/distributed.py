@@ -64,20 +64,20 @@ class _NormalizeOverProcesses(torch.autograd.Function):
         """Input (B, C, ...) -> normalised input, and mean, variance (C,) and count () of the global batch."""
         channels = input.shape[1]
         dims, shape = _all_but_channels(input)
-        own_count = input.numel() // channels
+        local_count = input.numel() // channels
         exact = input.to(torch.promote_types(input.dtype, torch.float32))
-        own_mean = exact.sum(dims) / max(own_count, 1)
-        centred = exact - own_mean.view(shape)
+        local_mean = exact.sum(dims) / max(local_count, 1)
+        centred = exact - local_mean.view(shape)
         deviation = centred.square().sum(dims)
-        own = torch.cat([own_mean, deviation, own_mean.new_full((1,), own_count)])
-        gathered = own.new_empty((world_size(), len(own)))
-        distributed.all_gather(list(gathered), own)
+        local = torch.cat([local_mean, deviation, local_mean.new_full((1,), local_count)])
+        gathered = local.new_empty((world_size(), len(local)))
+        distributed.all_gather(list(gathered), local)
         means, deviations, counts = gathered.split([channels, channels, 1], dim=1)
         count = counts.sum()
         mean = (means * counts).sum(dim=0) / count
         variance = (deviations + counts * (means - mean).square()).sum(dim=0) / count
         scale = torch.rsqrt(variance + eps)
-        offset = own_mean - mean  # centred + offset is the deviation from the global mean
+        offset = local_mean - mean  # centred + offset is the deviation from the global mean
         factor = scale if weight is None else scale * weight
         shift = offset * factor if bias is None else offset * factor + bias
         ctx.save_for_backward(centred, offset, scale, factor, count)
@@ -86,19 +86,19 @@ class _NormalizeOverProcesses(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *of_statistics: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, *unused: Tensor) -> tuple[Tensor | None, ...]:
         centred, offset, scale, factor, count = ctx.saved_tensors
         dims, shape = _all_but_channels(gradient)
         exact = gradient.to(centred.dtype)
-        of_bias = exact.sum(dims)
-        of_weight = scale * ((exact * centred).sum(dims) + offset * of_bias)
-        by_bias, by_weight = sum_over_processes(torch.stack([of_bias, of_weight])) / count
-        slope = -factor * scale * by_weight
-        of_input = torch.addcmul((slope * offset - factor * by_bias).view(shape), centred, slope.view(shape))
-        of_input = of_input.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
+        bias_grad = exact.sum(dims)
+        weight_grad = scale * ((exact * centred).sum(dims) + offset * bias_grad)
+        mean_bias_grad, mean_weight_grad = sum_over_processes(torch.stack([bias_grad, weight_grad])) / count
+        slope = -factor * scale * mean_weight_grad
+        input_grad = torch.addcmul((slope * offset - factor * mean_bias_grad).view(shape), centred, slope.view(shape))
+        input_grad = input_grad.addcmul_(exact, factor.view(shape)).to(gradient.dtype)
         # The gradients of weight and bias are this process's own: DistributedDataParallel averages them.
         needs = ctx.needs_input_grad
-        return of_input, of_weight if needs[1] else None, of_bias if needs[2] else None, None
+        return input_grad, weight_grad if needs[1] else None, bias_grad if needs[2] else None, None
 
 
 def _all_but_channels(tensor: Tensor) -> tuple[list[int], list[int]]:

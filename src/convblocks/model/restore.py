@@ -100,17 +100,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of a foreign pickle before it refuses it
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
+    except PermissionError as error:
         raise UserError(f"cannot load {path}: {error.strerror}") from error
     except Exception as error:  # damaged files raise many types
         raise UserError(f"cannot load {path}: it is damaged, or holds more than weights and plain values") from error
     if not (isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict)):
-        raise of_another_version(path)
+        raise wrong_version(path)
     return checkpoint
 
 
-def of_another_version(path: Path) -> UserError:
-    """The error for a file in which something is missing."""
+def wrong_version(path: Path) -> UserError:
+    """The error for a checkpoint that lacks a part."""
     return UserError(
         f"{path} is not a checkpoint of this version of convblocks: train again, or use the version that wrote it"
     )
@@ -135,7 +135,7 @@ def load_network(path: Path, allowed: Collection[str] = ()) -> TrainedNetwork:
         arch = str(hyper_parameters["arch"])
         ImageSpec.from_dict(hyper_parameters["image_spec"])
     except (KeyError, TypeError, UsageError) as error:
-        raise of_another_version(path) from error
+        raise wrong_version(path) from error
     if arch not in ARCHITECTURES:
         if arch not in allowed:
             raise UserError(f"{path} holds a network of the class {arch!r}: allow its import with --arch and this name")
@@ -155,9 +155,9 @@ def restore_network(path: Path, hyper_parameters: Mapping[str, Any], weights: Ma
     arch = hyper_parameters["arch"]
     image_spec = ImageSpec.from_dict(hyper_parameters["image_spec"])
     network = build_network(arch, hyper_parameters.get("network"), image_spec)
-    own = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
+    state = {name.removeprefix("network."): value for name, value in weights.items() if name.startswith("network.")}
     try:
-        network.load_state_dict(own)
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(f"{path} does not hold the weights of the network {arch}") from error
     return TrainedNetwork(path, arch, network.eval(), image_spec)

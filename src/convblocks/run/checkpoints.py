@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from convblocks.errors import UsageError, UserError
 from convblocks.files import write
-from convblocks.model.restore import of_another_version, read_checkpoint
+from convblocks.model.restore import read_checkpoint, wrong_version
 
 # The parts that a resume needs beyond the weights.
 RESUME_PARTS = {"optimizer_states", "lr_schedulers", "callbacks", "loops", "epoch", "global_step"}
@@ -100,7 +100,7 @@ def _read_resumable(path: Path) -> dict[str, Any]:
     """Read a checkpoint and check that it has all parts that a resume needs."""
     checkpoint = read_checkpoint(path)
     if not (checkpoint.keys() >= RESUME_PARTS and {"MetricsLog", SETTINGS} <= checkpoint["callbacks"].keys()):
-        raise of_another_version(path)
+        raise wrong_version(path)
     return checkpoint
 
 
