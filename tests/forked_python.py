@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from multiprocessing import process, resource_tracker
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -23,8 +24,9 @@ MOST_FILES = 200  # open ones of a process that was just forked
 
 def server() -> Any:
     """A context of multiprocessing for processes with the imports done or, without the wing of it, without these."""
-    forked = wings.optional("compare.forked")
-    return forked.context() if forked else multiprocessing.get_context("forkserver")
+    if not wings.is_there("compare.forked"):
+        return multiprocessing.get_context("forkserver")
+    return import_module("convblocks.compare.forked").context()
 
 
 def python_path() -> str:

@@ -13,7 +13,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
 from convblocks import wings
-from convblocks.__main__ import help_of
+from convblocks.__main__ import docstring
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.run.config import Config
@@ -24,7 +24,7 @@ from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
 
-HELP = help_of("fit").replace("python -m convblocks", "convblocks")  # as which pytest may have been started
+HELP = docstring(wings.commands()["fit"])
 
 
 def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path) -> None:
@@ -44,8 +44,7 @@ def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     answer = run_script("fit", "--help", cwd=tmp_path, fresh=True)
-    script = f"python {REPOSITORY / 'scripts' / 'fit.py'}"
-    assert (answer.returncode, answer.stdout.replace(script, "convblocks fit")) == (0, HELP + "\n")
+    assert (answer.returncode, answer.stdout) == (0, HELP + "\n")
 
 
 def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
