@@ -1,7 +1,7 @@
 """The end of a run: its last metrics, its result, its files, and the lines printed last."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from shlex import quote
 
 import torch
@@ -61,11 +61,16 @@ def final_metrics(run: Run) -> Row:
     if run.keeps_best and load_best(run):
         row = run.monitor.best(run.log.rows) or row
     final: Row = {name: value for name, value in row.items() if name not in ("epoch", "step", "seconds")}
-    is_tested = run.evaluation_split == "test" and run.judge.tested in final and not run.tests_again
-    if run.has("test") and not is_tested:
+    is_of_test = run.evaluation_split == "test"
+    if run.has("test") and (not is_of_test or run.judge.tested not in final or run.tests_again):
         run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        final |= logged_metrics(run.trainer)
-    refuse_missing_metric(run, final)
+        tested = logged_metrics(run.trainer)
+        final |= tested
+        if is_of_test and run.is_rank_zero:
+            run.log.note_final(tested)
+    if run.judge.metric not in final and run.judge.tested not in final:
+        logged = ", ".join(final) or "nothing"
+        raise UserError(f"{run.arch} logs no {run.judge.metric}, but {logged}: give one as --judge")
     return final
 
 
@@ -81,13 +86,6 @@ def load_best(run: Run) -> bool:
         run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
-
-
-def refuse_missing_metric(run: Run, logged: Collection[str]) -> None:
-    """Raise a UserError unless what the run is judged by was logged, in an evaluation or a test."""
-    if run.judge.metric not in logged and run.judge.tested not in logged:
-        known = ", ".join(logged) or "nothing"
-        raise UserError(f"{run.arch} logs no {run.judge.metric}, but {known}: give one as --judge")
 
 
 def run_result(run: Run, final: Row) -> RunResult:

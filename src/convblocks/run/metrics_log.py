@@ -115,6 +115,11 @@ class MetricsLog(Callback):
         self._evaluated = set(state_dict["evaluated"])
         self._seconds_before = state_dict["seconds"]
 
+    def note_final(self, metrics: Row) -> None:
+        """Add a test at the very end to the last row."""
+        self.rows[-1] |= metrics
+        write(self.path, as_csv(self.rows))
+
     def _log_last_epoch_again(self, trainer: Trainer) -> None:
         """Log the metrics of the last epoch again if the run is resumed from its end."""
         if self.rows and self.rows[-1]["step"] == steps_done(trainer) and is_epoch(self.rows[-1]):

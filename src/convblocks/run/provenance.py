@@ -40,12 +40,9 @@ def note_start(path: Path, data: dict[str, str]) -> list[str]:
 
 
 def read_origin(path: Path) -> dict[str, Any]:
-    """The content of a run's ``provenance.json``; empty if the file is missing or damaged."""
-    try:
-        origin = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return origin if isinstance(origin, dict) else {}
+    """The content of a run's ``provenance.json``; empty if there is none yet."""
+    origin: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return origin
 
 
 def describe_machine() -> str:

@@ -267,7 +267,7 @@ def test_a_later_configs_model_gets_no_argument_of_an_earlier_one(workspace: Pat
         (["--arch", "mlp", "--epoch", "1"], "unrecognized arguments: --epoch=1: did you mean --epochs?"),
         (["--arch", "mlp", "--val_size", "1"], "did you mean --data.val_size?"),
         (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
-        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones is not supported: it turns off all that"),
+        (["--arch", "mlp", "--trainer.barebones", "true"], "every run can be resumed: leave --trainer.barebones"),
         (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
         (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),
