@@ -168,11 +168,10 @@ class Run:
     def _judges(self) -> tuple[Judge, Judge]:
         """The metric that the run is judged by, and the one that its best checkpoint is chosen by."""
         by_option, by_module = self.settings.get("judge"), getattr(self.module, "judge", None)
-        if not isinstance(by_module, str):
-            by_module = None
-        if not by_option and not by_module:
+        by_module = by_module if isinstance(by_module, str) else ""
+        if not (text := by_option or by_module):
             raise UsageError("--model needs the metric to judge it by: give, for example, --judge val/loss:min")
-        judge = Judge.parse(by_option or by_module)
+        judge = Judge.parse(text)
         split = "test" if judge.is_of_test else "validation"
         if not any(map(self.has, [split] if by_option else ["validation", "test"])):
             raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has none")
