@@ -198,7 +198,7 @@ class Data(LightningDataModule):
     [
         ["--model.depth", "null"],
         ["--model.act", "typed_parts.double", "--model.kind", "b", "--model.given", "[1, 2]"],
-        ["--model.act", "torch.relu", "--data.root", "1e3"],
+        ["--model.act", "torch.relu"],
     ],
     ids=lambda flags: " ".join(flags),
 )
