@@ -183,14 +183,6 @@ def test_wing_that_is_broken_is_one_line_and_the_run_goes_on(
 
 
 @pytest.mark.slow
-def test_wing_with_a_command_that_is_broken_leaves_the_overview(tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    installed(site, other="VERSION = 1\nCOMMANDS = {'lost': 'nowhere.command'}")
-    overview = run(tmp_path, "-m", "convblocks", "--help", path=[*WHOLE, site])
-    assert (overview.returncode, "  new  " in overview.stdout, overview.stderr) == (0, True, "")
-
-
-@pytest.mark.slow
 def test_wing_is_not_lost_where_it_is_imported_first(tmp_path: Path) -> None:
     """Its own import of this package must not look for wings while it is half initialised."""
     tables = "from convblocks import ImageDataModule\nVERSION = 1\nCALLBACKS = ('other_callback',)\n"
@@ -203,26 +195,16 @@ def test_wing_is_not_lost_where_it_is_imported_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_wing_may_add_a_command_an_option_and_a_source_and_refuse_a_run(tmp_path: Path) -> None:
+def test_wing_may_add_an_option_and_a_source_and_refuse_a_run(tmp_path: Path) -> None:
     tables = """
 VERSION = 1
-COMMANDS = {"hello": "other_parts", "fit": "other_parts"}
 OPTIONS = {"polite": "other_parts"}
 CALLBACKS = SOURCES = ("other_parts",)
 """
-    parts = '''
-"""Greet.
-
-usage: convblocks hello
-"""
+    parts = """
 import torch
 from convblocks import ImageSets, ImageSource, LabelledImages
 from convblocks.errors import UsageError
-
-greeting = "hello"
-
-def main(arguments):
-    print(greeting)
 
 def add_option(parser):
     parser.add_argument("--polite", type=bool, default=True)
@@ -239,17 +221,10 @@ class Noise(ImageSource):
 
 def find(root, size):
     return Noise(root) if (root / "noise").exists() else None
-'''
+"""
     site = tmp_path / "site"
     installed(site, other=tables, other_parts=parts)
 
-    def output(*words: str) -> str:
-        return convblocks(tmp_path, *words, path=[*WHOLE, site])
-
-    assert "  hello       Greet.\n" in output("--help")
-    assert output("hello") == "hello\n"
-    assert output("hello", "--help") == "Greet.\n\nusage: convblocks hello\n"
-    assert output("fit", "--help").startswith("Train a network")  # no name is taken away
     refused = fit_with(site, "--polite", "false")
     assert (refused.returncode, refused.stderr) == (2, "fit.py: say please\n")
     (tmp_path / "data").mkdir()

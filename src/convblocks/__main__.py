@@ -11,7 +11,6 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 import ast
 import os
 import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import NoReturn
 
@@ -57,12 +56,11 @@ def overview() -> str:
 
 
 def docstring(module: str) -> str:
-    """A module's docstring, without importing it; empty if another package's wing names a missing module."""
-    path = os.devnull
-    with suppress(ImportError):
-        spec = find_spec(module)
-        path = (spec and spec.origin) or path
-    with open(path, encoding="utf-8") as file:
+    """A module's docstring, without importing it."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    with open(spec.origin, encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 
 

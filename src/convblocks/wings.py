@@ -4,9 +4,9 @@ The core (the files beside this one, data/, model/ and run/) trains a run and wr
 adds a command, an option, a callback or a source of data: delete the folder, and what does not need it still works. A
 wing imports the core, and another wing only where ``NEEDS`` says so; nothing outside of a wing imports it.
 
-Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``COMMANDS``, ``CALLBACKS``,
-``KEEPERS``, ``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold
-full names of modules. A wing that fails is left out, with a line that says why.
+Another package may bring a wing too: a module with ``VERSION`` and any of the tables ``CALLBACKS``, ``KEEPERS``,
+``SOURCES`` and ``OPTIONS``, named by an entry point of the group ``convblocks.wings``. Its tables hold full names of
+modules. A wing that fails is left out, with a line that says why.
 """
 
 import os
@@ -78,7 +78,7 @@ def is_there(module: str) -> bool:
 
 def commands() -> dict[str, str]:
     """The commands that are there, and the full names of their modules."""
-    return _modules("COMMANDS")
+    return {name: f"convblocks.{module}" for name, module in COMMANDS.items() if is_there(module)}
 
 
 def options() -> dict[str, str]:
