@@ -42,13 +42,13 @@ from convblocks.console import answer, end
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.grouping import grouped
 from convblocks.run.directory import LOGS, RunDirectory
-from convblocks.run.provenance import Origin, git_commit, read_origin
+from convblocks.run.provenance import git_commit, read_origin
 from convblocks.run.result import RunResult
 from lab.benchmarks.handwriting import __main__ as handwriting
 from lab.benchmarks.search import __main__ as search
 from lab.pages import errors, play, sessions
 from lab.pages.experiments import EXPERIMENTS, hardware
-from lab.pages.provenance import is_committed, manifest, read_manifest, write_manifest
+from lab.pages.provenance import Origin, is_committed, manifest, read_manifest, write_manifest
 from lab.pages.writing import DATA
 from lab.results import read_results, write_results
 from lab.study import stages
@@ -157,7 +157,7 @@ def origins_of(records: Records) -> list[Origin]:
     Raises:
         UserError: some runs were not trained by the code of a commit, or do not say by which.
     """
-    origins = [(run.path, read_origin(run.provenance) or {}) for _, run in records.runs]
+    origins = [(run.path, read_origin(run.provenance)) for _, run in records.runs]
     if unknown := [path for path, origin in origins if not is_committed(origin.get("git_commit"))]:
         raise UserError(
             f"{len(unknown)} of {len(origins)} runs of {records.name} make no record, since their code is that of no "

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from multiprocessing import process, resource_tracker
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, NoReturn
 
 from convblocks import wings
@@ -23,8 +25,9 @@ MOST_FILES = 200  # open ones of a process that was just forked
 
 def server() -> Any:
     """A context of multiprocessing for processes with the imports done or, without the wing of it, without these."""
-    forked = wings.optional("compare.forked")
-    return forked.context() if forked else multiprocessing.get_context("forkserver")
+    if not wings.is_there("compare.forked"):
+        return multiprocessing.get_context("forkserver")
+    return import_module("convblocks.compare.forked").context()
 
 
 def python_path() -> str:
@@ -74,7 +77,7 @@ def run_python(
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     process.current_process().daemon = False  # or it might not start others
     process._parent_process = None  # type: ignore[attr-defined]
-    sys.executable, sys.excepthook = executable, _excepthook
+    sys.executable = executable
     if prepare:
         prepare()
     before = [str(Path(folder).absolute()) for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
@@ -84,10 +87,8 @@ def run_python(
         _run(arguments)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
     except BaseException as error:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()
         status = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     # As Python ends, but for the second in which it unloads its modules.
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are not daemons
@@ -116,10 +117,3 @@ def _run(arguments: list[str]) -> None:
     else:
         sys.path[0], main.__file__ = str(Path(how).resolve().parent), how
         exec(compile(Path(how).read_bytes(), how, "exec"), vars(main))
-
-
-def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print a traceback without the part that is in this file."""
-    while trace and trace.tb_frame.f_code.co_filename in (__file__, "<frozen runpy>"):
-        trace = trace.tb_next
-    sys.__excepthook__(kind, error.with_traceback(trace), trace)

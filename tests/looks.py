@@ -14,14 +14,14 @@ CLOSE = 1
 def shown(figure: Figure) -> list[tuple[Text, Bbox]]:
     """Every text that is drawn, and its box in pixels; not its arrow."""
     unseen = {label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in _unseen(axis)}
-    texts = [one for one in figure.findobj(Text) if isinstance(one, Text) and one.get_text() and one.get_visible()]
-    return [(one, Text.get_window_extent(one)) for one in texts if one not in unseen]
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text() and text.get_visible()]
+    return [(text, Text.get_window_extent(text)) for text in texts if text not in unseen]
 
 
 def overlapping(figure: Figure) -> list[tuple[str, str]]:
     """The pairs of texts that run into each other."""
     boxes = [(text.get_text(), box.padded(-CLOSE)) for text, box in shown(figure)]
-    return [(one[0], other[0]) for one, other in combinations(boxes, 2) if one[1].overlaps(other[1])]
+    return [(first, second) for (first, box), (second, below) in combinations(boxes, 2) if box.overlaps(below)]
 
 
 def places(axis: Axis) -> list[float]:
@@ -31,7 +31,7 @@ def places(axis: Axis) -> list[float]:
 
 
 def _unseen(axis: Axis) -> list[Text]:
-    """The labels of ticks outside of what is shown; where no axes are to be seen, all of them and the axis's own."""
+    """The labels of ticks outside of the axis; where no axes are drawn, all of them and the axis's own."""
     ticks = axis.get_major_ticks()
     if not axis.axes.axison:
         return [*(tick.label1 for tick in ticks), axis.label]

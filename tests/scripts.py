@@ -9,15 +9,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from tests.forked_python import REPOSITORY, python_path, run_python, server, standard_path
 from tests.quick_python import quick_python
-
-if TYPE_CHECKING:
-    from tempfile import _TemporaryFileWrapper
 
 
 def run_script(
@@ -29,7 +26,7 @@ def run_script(
     timeout: float = 120,
     fresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``scripts/<name>.py`` as a user would, and wait for it.
+    """Run ``scripts/<name>.py`` as a user would, and wait for it; see ``Script``.
 
     Args:
         name: The script's, without the ending.
@@ -45,16 +42,25 @@ def run_script(
     """
     command = _command(name, arguments)
     if fresh:
-        return subprocess.run(
-            [sys.executable, *command],
-            cwd=cwd,
-            env=os.environ | (environment or {}),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    return run(command, cwd, environment, prepare, timeout)
+        return run_fresh(command, cwd, environment or {}, timeout)
+    with Script(command, cwd, environment, prepare) as script:
+        output, errors = script.communicate(timeout)
+        return subprocess.CompletedProcess([sys.executable, *command], script.wait(0), output, errors)
+
+
+def run_fresh(
+    command: Sequence[str], cwd: Path, environment: dict[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a new Python with these arguments, and wait for it."""
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
 
 
 def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -62,28 +68,7 @@ def run_benchmark(name: str, *arguments: str, cwd: Path) -> subprocess.Completed
 
     It starts processes after it has computed with several threads, which a process that was forked itself cannot.
     """
-    return subprocess.run(
-        [sys.executable, "-m", f"lab.benchmarks.{name}", *arguments],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": python_path()},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-def run(
-    command: Sequence[str],
-    cwd: Path,
-    environment: dict[str, str] | None = None,
-    prepare: Callable[[], None] | None = None,
-    timeout: float = 120,
-) -> subprocess.CompletedProcess[str]:
-    """Run Python with these arguments and wait for it; see ``Script`` and ``run_script``."""
-    with Script(command, cwd, environment, prepare) as script:
-        output, errors = script.communicate(timeout)
-        return subprocess.CompletedProcess([sys.executable, *command], script.wait(0), output, errors)
+    return run_fresh(["-m", f"lab.benchmarks.{name}", *arguments], cwd, {"PYTHONPATH": python_path()}, 600)
 
 
 def start_script(
@@ -110,7 +95,8 @@ class Script:
         environment: dict[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        self._output, self._errors = _empty_file(), _empty_file()
+        self._output = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115  # closed at exit
+        self._errors = NamedTemporaryFile("w+", errors="backslashreplace")  # noqa: SIM115
         environment = os.environ | (environment or {})
         python = (list(command), str(cwd), environment, str(quick_python()), standard_path(), prepare)
         self._process = server().Process(target=_run, args=(self._output.name, self._errors.name, *python))
@@ -200,10 +186,6 @@ def is_running(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-def _empty_file() -> "_TemporaryFileWrapper[str]":
-    return NamedTemporaryFile("w+", errors="backslashreplace")
 
 
 def _command(name: str, arguments: tuple[str, ...]) -> list[str]:

@@ -122,7 +122,7 @@ def test_a_wing_imports_the_core_and_the_wings_that_are_drawn(module: str) -> No
 
 
 def test_a_wing_without_those_it_needs_is_left_out() -> None:
-    """What wings.py says of needs is what the imports say; ``optional`` needs nothing."""
+    """What wings.py says of needs is what the imports say."""
     for wing in WINGS:
         modules = [path for module, path in MODULES.items() if room_of(module) == wing]
         seen = {room_of(other) for path in modules for other in imported(path)} & set(ARROWS) - {wing}

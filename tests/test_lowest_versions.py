@@ -48,9 +48,8 @@ def test_the_commands_work_with_the_lowest_versions(python: Path, workspace: Pat
 
     script("fit", *DEBUG, "--arch", "batchnorm", "--name", "lowest", "--threads", "1")
     folder = Path("lightning_logs", "lowest")
-    packages = json.loads((folder / "provenance.json").read_text())["packages"]
-    lowest = TORCH | {"msgspec": MSGSPEC}
-    assert {name: packages[name].split("+")[0] for name in lowest} == lowest
+    machine = json.loads((folder / "provenance.json").read_text())["machine"]
+    assert all(f"{name} {version}" in machine for name, version in TORCH.items())
     summary = folder / "summary.json"
     expected = summary.read_text()
     assert len(json.loads(expected)["epochs"]) == 2

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import indent
 
 import pytest
 
@@ -38,19 +37,10 @@ connector._IS_WINDOWS = True  # Lightning asks for the name of the system
 """
 
 
-def run(program: str, cwd: Path) -> None:
-    """Run it as a script: processes that are spawned import it."""
-    script = cwd / "script.py"
-    script.write_text(f"{TAKE_AWAY}\nif __name__ == '__main__':\n{indent(program, '    ')}")
-    command = [sys.executable, str(script)]
-    finished = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
-    assert finished.returncode == 0, finished.stderr
-
-
 @pytest.mark.slow
-def test_every_module_is_imported_and_a_run_trains(tmp_path: Path) -> None:
+def test_portability_of_every_import_and_of_a_run(tmp_path: Path) -> None:
     modules = [name for name in MODULES if not name.endswith("__main__")]
-    program = f"""
+    program = f"""{TAKE_AWAY}
 from importlib import import_module
 for name in {modules}:
     import_module(name)
@@ -58,15 +48,7 @@ from convblocks.run import fit, signals
 signals.install()
 fit.main([*{DEBUG}, "--arch", "batchnorm", "--name", "run"])
 """
-    run(program, tmp_path)
+    command = [sys.executable, "-c", program]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "lightning_logs" / "run" / "summary.json").is_file()
-
-
-@pytest.mark.nightly
-def test_a_comparison_trains_in_processes_that_are_spawned(tmp_path: Path) -> None:
-    program = f"""
-from convblocks.compare.command import main
-main([*{DEBUG}, "--arch", "mlp", "--seeds", "2", "--name", "two"])
-"""
-    run(program, tmp_path)
-    assert (tmp_path / "lightning_logs" / "two" / "comparison.md").is_file()

@@ -26,7 +26,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from convblocks.command_line import Parser
 from convblocks.compare.forked import context, die_with_parent
-from convblocks.console import answer, command_words, echo, echo_command, end
+from convblocks.console import answer, command_words, echo, end
 from convblocks.errors import UserError
 from convblocks.figures.tables import Table, to_console
 from convblocks.model.networks import ARCHITECTURES
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> None:
         echo()
         to_console([table(arch, paces, defaults)], terminal())
         for label, words in zip(("One run:   ", "Many runs: "), commands(arch, paces, defaults), strict=True):
-            echo_command(words, label)
+            echo(label + " ".join(words))
     echo(NOTES)
 
 

@@ -92,7 +92,7 @@ def write_numbers(data: Path) -> None:
     Raises:
         UserError: the code of a run is not known by its commit.
     """
-    origins = [read_origin(run.directory.provenance) or {} for run in (*READERS, *WATCHED)]
+    origins = [read_origin(run.directory.provenance) for run in (*READERS, *WATCHED)]
     if not all(is_committed(origin.get("git_commit")) for origin in origins):
         raise UserError("the code of some runs of play is that of no commit: commit it, and train them again")
     images = load_images(MNISTFiles(DEFAULT_ROOT))

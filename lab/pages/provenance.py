@@ -4,15 +4,18 @@ import json
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Table
 from convblocks.files import write
-from convblocks.run.provenance import Origin
 from convblocks.text import as_json
 from lab.pages.writing import REPOSITORY, table
 from lab.results import read_results
+
+# The content of a run's provenance.json.
+Origin = dict[str, Any]
 
 # Beside the records.
 MANIFESTS = "provenance"

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 from PIL import Image
 
-from convblocks.console import wrapped
 from convblocks.errors import UserError
 from convblocks.files import write
 from convblocks.run.directory import LOGS
@@ -55,7 +56,7 @@ SESSIONS = {
 # How a command must end, where that is not 0: one of the pictures cannot be recognised.
 STATUS = {"predict": 1}
 
-# Of a terminal, on which the commands wrap what is longer, as they do not where they write into a file.
+# Longer lines are wrapped on a page, but for commands, which are to be copied.
 WIDTH = 80
 
 # The beginning of the first line that a page shows of what a command prints, where that is not all.
@@ -78,7 +79,7 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     for name in shown_on(page):
         origin, printed = read(data, name, SESSIONS[name])
         start = re.search(f"^{SINCE.get(name, '')}", printed, re.MULTILINE)
-        shown = wrapped(printed[start.start() if start else 0 :], WIDTH)
+        shown = wrapped(printed[start.start() if start else 0 :])
         sections[f"session {name}"] = f"```\n{shown}\n```"
         origins.append(f"Printed on {origin}.")
     where = "\n".join(dict.fromkeys(origins))
@@ -87,6 +88,14 @@ def write_transcripts(page: str, data: Path, out: Path) -> None:
     else:  # below the only one
         sections = {name: f"{shown}\n\n{where}" for name, shown in sections.items()}
     write_sections(out, page, sections)
+
+
+def wrapped(text: str) -> str:
+    """Lines wrapped at words to the width of a page; longer words, such as paths, stay whole."""
+    lines = text.split("\n")
+    is_command = re.compile(r"\bpython scripts/")
+    wrap = partial(fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line if is_command.search(line) else wrap(line) for line in lines)
 
 
 def read(data: Path, name: str, command: str) -> tuple[str, str]:

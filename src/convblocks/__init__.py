@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
     wings = import_module(f"{__name__}.wings")
     wing = wings.PUBLIC.get(name, "")
     for module in ROOMS if name in __all__ else filter(wings.is_there, [wing]):
-        found = import_module(f"{__name__}.{module}")
-        if hasattr(found, name):
-            return getattr(found, name)
+        room = import_module(f"{__name__}.{module}")
+        if hasattr(room, name):
+            return getattr(room, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,14 +10,13 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 import ast
 import os
-import re
 import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from typing import NoReturn
 
+import convblocks
 from convblocks import wings
-from convblocks.console import answer, command_words, end
+from convblocks.console import answer, end
 from convblocks.errors import UsageError
 
 
@@ -34,44 +33,34 @@ def run(name: str, arguments: list[str] | None = None) -> NoReturn:
         from convblocks.run import signals
 
         signals.install()  # before the heavy imports: a job may be told to stop while they run
-    if (module := wings.commands().get(name)) is None:
-        end(answer(refuse, overview(), [name]))
-    end(answer(module, help_of(name), arguments))
+    if module := wings.commands().get(name):
+        end(answer(module, docstring(module), arguments))
+    end(answer(print_version, overview(), [name]))
 
 
-def refuse(arguments: list[str]) -> None:
-    """Print the version, or refuse a word that is no command.
+def print_version(arguments: list[str]) -> None:
+    """Print the version.
 
     Raises:
-        UsageError: it is another word.
+        UsageError: the word is neither a command nor ``--version``.
     """
-    if arguments == ["--version"]:
-        import convblocks
-
-        print(f"convblocks {convblocks.__version__}")
-        return
-    raise UsageError(f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}")
+    if arguments != ["--version"]:
+        raise UsageError(f"there is no command {arguments[0]}: choose one of {', '.join(wings.commands())}")
+    print(f"convblocks {convblocks.__version__}")
 
 
 def overview() -> str:
     """The help of ``convblocks`` itself."""
-    lines = [f"  {name:<12}{_docstring(module).partition(chr(10))[0]}" for name, module in wings.commands().items()]
+    lines = [f"  {name:<12}{docstring(module).partition(chr(10))[0]}" for name, module in wings.commands().items()]
     return "\n".join([str(__doc__), *lines, "", "convblocks COMMAND --help lists the options of a command."])
 
 
-def help_of(name: str) -> str:
-    """A command's help: its module's docstring, with commands as this process was started."""
-    text, names = _docstring(wings.commands()[name]), "|".join([*wings.COMMANDS, name])
-    return re.sub(rf"\bconvblocks ({names})\b", lambda found: " ".join(command_words(found[1])), text)
-
-
-def _docstring(module: str) -> str:
-    """A module's docstring, without importing it; none if another package's wing names a module that is not there."""
-    path = os.devnull
-    with suppress(ImportError):
-        spec = find_spec(module)
-        path = (spec and spec.origin) or path
-    with open(path, encoding="utf-8") as file:
+def docstring(module: str) -> str:
+    """A module's docstring, without importing it."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    with open(spec.origin, encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())) or ""
 
 

@@ -10,15 +10,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from shlex import quote
-from shutil import get_terminal_size
-from textwrap import fill, wrap
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from convblocks.errors import UserError, printable
 
@@ -105,27 +103,8 @@ def end(status: int) -> NoReturn:
 
 
 def echo(line: str = "") -> None:
-    """Print a line, wrapped at words if it is too long for the terminal."""
-    text = wrapped(line, get_terminal_size().columns) if sys.stdout.isatty() else line
-    print(printable(text, allowed="\n"), flush=True)
-
-
-class CommandLine(NamedTuple):
-    """A command to copy: the text before it, and its words, quoted for a shell."""
-
-    label: str
-    words: Sequence[str]
-
-
-def echo_command(words: Sequence[str], label: str = "") -> None:
-    """Print a command to copy, its words quoted for a shell; a terminal gets long lines continued after a backslash."""
-    opening, *others = [word.replace(" ", "\0") for word in [label + " ".join(words[:2]), *words[2:]]]  # not to break
-    width = get_terminal_size().columns - len(" \\") if sys.stdout.isatty() else sys.maxsize
-    indent = " " * (len(label) + 4)
-    lines = wrap(
-        " ".join([opening, *others]), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    print(printable(" \\\n".join(lines).replace("\0", " "), allowed="\n"), flush=True)
+    """Print a line at once; control characters in names from elsewhere are escaped."""
+    print(printable(line, allowed="\n"), flush=True)
 
 
 def command_words(name: str) -> list[str]:
@@ -145,8 +124,3 @@ def print_error(message: str) -> None:
     folder, file = os.path.split(sys.argv[0])
     program = os.path.basename(folder) if file == "__main__.py" else file
     print(printable(f"{program}: {message}"), file=sys.stderr)
-
-
-def wrapped(text: str, width: int) -> str:
-    """Lines wrapped at words to so many columns; longer words, such as paths, stay whole."""
-    return "\n".join(fill(line, width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))

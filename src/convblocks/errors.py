@@ -3,8 +3,9 @@
 
 def printable(text: str, allowed: str = "") -> str:
     """The text on one line, with control characters as escapes unless allowed: they could command a terminal."""
-    shown = (char if char.isprintable() or char in allowed else char.encode("unicode_escape").decode() for char in text)
-    return "".join(shown)
+    return "".join(
+        char if char.isprintable() or char in allowed else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 class UserError(Exception):

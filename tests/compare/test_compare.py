@@ -196,7 +196,7 @@ def test_a_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: 
         (["--seeds", "-1"], "number of seeds above 0"),
         (["--seeds", "many"], "invalid"),
         (["--arch", "resnet"], "unknown architecture 'resnet'"),
-        (["--trainer.fast_dev_run", "true"], "fast_dev_run leaves no runs to compare"),
+        (["--trainer.fast_dev_run", "true"], "fast_dev_run is not supported: give --check_resume"),
         (["--arch", "mlp", "--network.hidden", "3"], "--network.hidden: none of these networks takes arguments"),
         (["--jobs", "0"], "--jobs must be 1 to 1,000"),
         (["--resume", "true"], "--resume is set by the comparison itself"),

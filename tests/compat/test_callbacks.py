@@ -9,20 +9,12 @@ from torch import Tensor
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UsageError
 from convblocks.model.restore import Evaluation, load_network
-from convblocks.run import fit
 from convblocks.run.checkpoints import previous
 from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
 from tests.core.run.test_callbacks import added, resume, with_callback
 from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run, weights
 from tests.core.run.test_resume import fit_until
-
-
-@pytest.mark.slow
-def test_a_dev_run_prunes_too(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pruning = added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2)
-    fit.main(["--arch", "maxpool", "--trainer.fast_dev_run", "true", *pruning])
-    assert "all loops work" in capsys.readouterr().out
 
 
 def test_a_finder_that_has_no_effect_is_refused_before_anything_is_written(workspace: Path) -> None:

@@ -3,7 +3,7 @@
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from convblocks.cluster.layout import cluster_environments
+from convblocks.cluster.layout import check, cluster_environments
 from convblocks.run.run import Run
 
 
@@ -26,5 +26,6 @@ def make(run: Run) -> LastWord:
     Raises:
         UsageError: Lightning cannot use this job's layout.
     """
+    check(run.settings)
     run.trainer_arguments["plugins"] += cluster_environments(run.settings["trainer"])
     return LastWord()

@@ -12,7 +12,7 @@ from torchinfo import summary
 from convblocks.compare import forked
 from convblocks.compare.trials import Trial
 from convblocks.data.images import MNIST, ImageSpec
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UserError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.config import Config
 from convblocks.run.directory import first_change
@@ -74,8 +74,6 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
 def _plan(arguments: list[str]) -> Plan:
     quiet_lightning()
     run = Run(Config.parse([word for word in arguments if word != "--resume"]))
-    if run.is_dev_run:
-        raise UsageError("--trainer.fast_dev_run leaves no runs to compare")
     module = run.module
     return Plan(
         settings=run.settings,

@@ -187,4 +187,4 @@ class MNISTDataModule(ImageDataModule):
 
 def find_source(root: Path, size: tuple[int, int] | None = None) -> ImageSource:
     """The source for the data in a folder; pictures are scaled to the size, and others refused with a UsageError."""
-    return wings.find_source(root, size) or MNISTFiles(root)  # which says what is missing
+    return next(wings.call("SOURCES", "find", root, size), None) or MNISTFiles(root)  # which says what is missing

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from convblocks.console import CommandLine, command_words
+from convblocks.console import command_words
 from convblocks.diagnosis.advice import dead_units_in, diagnose, whole_percent
 from convblocks.diagnosis.collapse import chance_accuracy, collapsed_in, has_collapsed
 from convblocks.diagnosis.dead_units import dead_shares
@@ -57,15 +57,15 @@ class DeadUnits(RunCallback):
         diagnosis = diagnose(classification, result, run.divergence.step)
         return with_facts(result, diagnosis=diagnosis._asdict()) if diagnosis else result
 
-    def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
+    def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The shares of dead units, what is wrong, and the command to try next."""
-        lines: list[str | CommandLine] = []
+        lines: list[str] = []
         if run.divergence.step is None and (shares := dead_units_in(result.final)):
             lines.append(f"dead units: {', '.join(f'{relu} {whole_percent(share)}' for relu, share in shares.items())}")
         if diagnosis := result.facts.get("diagnosis"):
             lines.append(diagnosis["sentence"])
-            again = ["--config", quote(as_shown(run.directory.config)), *diagnosis["options"]]
-            lines += [CommandLine("try next      ", [*command_words("fit"), *again])] if diagnosis["options"] else []
+            again = [*command_words("fit"), "--config", quote(as_shown(run.directory.config)), *diagnosis["options"]]
+            lines += [f"try next      {' '.join(again)}"] if diagnosis["options"] else []
         return lines
 
 

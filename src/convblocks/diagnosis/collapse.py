@@ -5,7 +5,7 @@ from itertools import pairwise, takewhile
 from torch import Tensor
 from torch.distributions import Categorical
 
-from convblocks.run.directory import has_dead_layer
+from convblocks.run.directory import DEAD
 from convblocks.run.result import RunResult
 
 # A network has learned something if it gets at least this share of the way from a constant predictor to no mistakes.
@@ -43,7 +43,7 @@ def has_collapsed(result: RunResult, labels: Tensor) -> bool:
     """
     if result.final["test/acc"] > result.facts["chance"]:
         return False
-    if has_dead_layer(result.final):
+    if any(share == 1 for name, share in result.final.items() if name.startswith(DEAD)):
         return True
     last = result.epochs[-1]
     if not has_enough_steps(result, last["step"]) or last.get("train/acc", 1.0) > chance_accuracy(labels):

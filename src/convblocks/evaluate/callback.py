@@ -7,7 +7,7 @@ from shlex import quote
 import torch
 
 from convblocks import wings
-from convblocks.console import CommandLine, command_words
+from convblocks.console import command_words
 from convblocks.files import write
 from convblocks.model.restore import Evaluation
 from convblocks.run.callbacks import RunCallback
@@ -41,13 +41,13 @@ class Mistakes(RunCallback):
         write(run.directory.mistakes, as_csv(rows, MISTAKE))
         return replace(result, facts=result.facts | {"mistakes": [row["image"] for row in rows]})
 
-    def last_lines(self, run: Run, result: RunResult) -> Sequence[str | CommandLine]:
+    def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
         """The number of mistakes, and the commands that are there for a checkpoint, unless its weights are useless."""
-        lines: list[str | CommandLine] = []
+        lines: list[str] = []
         if "mistakes" in result.facts:
             images = len(self.classification.data.test.labels)
             lines.append(f"wrong: {len(result.facts['mistakes']):,} of {images:,} test images")
-        if not run.resumable or run.divergence.step is not None:
+        if run.divergence.step is not None:
             return lines
         directory, given = run.directory, flatten(run.settings)
         of_best = run.keeps_best and directory.best_checkpoint.is_file()
@@ -56,7 +56,7 @@ class Mistakes(RunCallback):
         data = [f"--{name}={given[name]}" for name in ("data.root", "data.source") if given.get(name)]
         for name, label, options in (("evaluate", "look closer   ", own + data), ("demo", "try it        ", own)):
             if name in wings.commands():
-                lines.append(CommandLine(label, [*command_words(name), *map(quote, [checkpoint, *options])]))
+                lines.append(label + " ".join([*command_words(name), *map(quote, [checkpoint, *options])]))
         return lines
 
 

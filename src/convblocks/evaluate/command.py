@@ -119,7 +119,7 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
         "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
         "Try next:" if found["options"] else "",
     ]
-    began = read_origin(directory.provenance) or {}
+    began = read_origin(directory.provenance)
     origin = asdict(result.provenance) | {
         "seed": result.seed,
         "images": result.facts.get("images"),

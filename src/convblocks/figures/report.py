@@ -7,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from convblocks.console import command_words, echo, echo_command
+from convblocks.console import command_words, echo
 from convblocks.figures.page import Chart, charts, page
 from convblocks.figures.style import save
 from convblocks.figures.tables import Table, as_html, section, to_console, to_html, to_markdown, without_html
@@ -94,4 +94,4 @@ def publish(report: Report, directory: RunDirectory) -> None:
     for line in report.sentences:
         echo(line)
     if report.command:
-        echo_command(shlex.split(report.command, posix=False))
+        echo(report.command)

@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 from convblocks.command_line import Parser
-from convblocks.console import echo, echo_command
+from convblocks.console import echo
 from convblocks.errors import UsageError
 
 # A project with these names, which works as it is.
@@ -44,5 +44,5 @@ def main(arguments: list[str]) -> None:
         text = path.read_text(encoding="utf-8").replace(NAME, name).replace(CLASS, class_name)
         Path(name, path.name.replace(NAME, name)).write_text(text, encoding="utf-8")
     echo(f"{name}/ is made; its README.md says what to do there. To train:")
-    echo_command(["cd", name])
-    echo_command(["convblocks", "fit", "--config", "config.yaml"])
+    echo(f"cd {name}")
+    echo("convblocks fit --config config.yaml")

@@ -1,11 +1,12 @@
 """Callbacks of every run, and what a callback of a wing may do beyond Lightning's hooks."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from convblocks.console import CommandLine
+from convblocks.run.judge import Judge
 from convblocks.run.result import RunResult
 
 if TYPE_CHECKING:
@@ -29,13 +30,23 @@ class RunCallback(Callback):
         """
         return result
 
-    def last_lines(self, run: "Run", result: RunResult) -> Sequence[str | CommandLine]:
+    def last_lines(self, run: "Run", result: RunResult) -> Sequence[str]:
         """Lines and commands to print below the result, in process 0."""
         return ()
 
 
 class BestCheckpoint(ModelCheckpoint):
     """The checkpoint of the best evaluation; a subclass, to keep its state apart from a user's ModelCheckpoint."""
+
+    def __init__(self, path: Path, monitor: Judge) -> None:
+        super().__init__(
+            path.parent,
+            path.stem,
+            monitor=monitor.metric,
+            mode=monitor.direction,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the best score also where the run was renamed or moved, of which Lightning would forget it."""

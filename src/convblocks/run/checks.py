@@ -61,5 +61,7 @@ def check(parsed: jsonargparse.Namespace) -> None:
         )
     if parsed.resume and parsed.name is None:
         raise UsageError(NAME_IS_NEEDED)
-    if trainer.barebones:
-        raise UsageError("--trainer.barebones is not supported: it turns off all that a run directory holds")
+    if trainer.barebones or trainer.enable_checkpointing is False:
+        raise UsageError("every run can be resumed: leave --trainer.barebones and --trainer.enable_checkpointing out")
+    if trainer.fast_dev_run:
+        raise UsageError("--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out")

@@ -18,7 +18,7 @@ class Divergence(Callback):
         every_n_steps: The Trainer's ``log_every_n_steps``.
 
     Attributes:
-        step: The step after which that was found, if it was.
+        step: The step after which the run diverged; None if it has not.
     """
 
     def __init__(self, every_n_steps: int) -> None:

@@ -1,7 +1,7 @@
 """The end of a run: its last metrics, its result, its files, and the lines printed last."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from shlex import quote
 
 import torch
@@ -9,14 +9,14 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
-from convblocks.console import CommandLine, echo, echo_command
+from convblocks.console import echo
 from convblocks.errors import UserError
 from convblocks.model.distributed import broadcast_state
 from convblocks.model.restore import read_checkpoint
 from convblocks.model.summary import parameters_of
 from convblocks.run.directory import is_epoch
 from convblocks.run.metrics_log import logged_metrics
-from convblocks.run.printed_rows import loss_text, without_split
+from convblocks.run.printed_rows import without_split
 from convblocks.run.provenance import describe_machine, read_origin
 from convblocks.run.result import EPOCHS, Provenance, Row, RunResult
 from convblocks.run.resume import callbacks_of, is_out_of_time
@@ -68,37 +68,29 @@ def final_metrics(run: Run) -> Row:
         final |= tested
         if is_of_test and run.is_rank_zero:
             run.log.note_final(tested)
-    refuse_missing_metric(run, final)
+    if run.judge.metric not in final and run.judge.tested not in final:
+        logged = ", ".join(final) or "nothing"
+        raise UserError(f"{run.arch} logs no {run.judge.metric}, but {logged}: give one as --judge")
     return final
 
 
 def load_best(run: Run) -> bool:
-    """Give the module the weights of the best evaluation, in all processes; returns whether this one knows them.
+    """Give the module the weights of the best evaluation, in all processes; returns whether there are any.
 
     The weights alone: with ckpt_path Lightning would also take the history back to the best epoch.
     """
     best = run.directory.best_checkpoint
     if run.is_rank_zero and best.is_file():
         checkpoint = read_checkpoint(best)
-        known = run.trainer._checkpoint_connector.dump_checkpoint(weights_only=True)
-        if known["state_dict"].keys() != checkpoint["state_dict"].keys():
-            raise UserError(f"{best} does not hold the weights of this run: delete it, or put an intact copy there")
         run.module.on_load_checkpoint(checkpoint)  # which may add what it leaves out, as when a run is resumed
-        run.module.load_state_dict(checkpoint["state_dict"], strict=False)  # or the module still has it
+        run.module.load_state_dict(checkpoint["state_dict"], strict=run.module.strict_loading)
     broadcast_state(run.module)  # without a --name the others may not know where it is
     return best.is_file()
 
 
-def refuse_missing_metric(run: Run, logged: Collection[str]) -> None:
-    """Raise a UserError unless what the run is judged by was logged, in an evaluation or a test."""
-    if run.judge.metric not in logged and run.judge.tested not in logged:
-        known = ", ".join(logged) or "nothing"
-        raise UserError(f"{run.arch} logs no {run.judge.metric}, but {known}: give one as --judge")
-
-
 def run_result(run: Run, final: Row) -> RunResult:
     """The result of a finished run, without what callbacks know of it."""
-    rows, origin = run.log.rows, read_origin(run.directory.provenance) or {}
+    rows, origin = run.log.rows, read_origin(run.directory.provenance)
     judged = [final.get(metric.measured_in(final), 0) for metric in (run.judge, run.monitor)]
     return RunResult(
         arch=run.arch,
@@ -125,20 +117,17 @@ def run_result(run: Run, final: Row) -> RunResult:
 
 def print_result(run: Run, result: RunResult) -> None:
     """Print the result, what callbacks say of it, and the next commands."""
-    score, other = f"{result.score_name} {run.judge.text(result.score)}", run.monitor.measured_in(result.final)
-    if run.monitor != run.judge and other in result.final:  # the loss beside the accuracy
-        score += f", {without_split(other)} {loss_text(result.final[other])}"
+    score, monitored = f"{result.score_name} {run.judge.text(result.score)}", run.monitor.measured_in(result.final)
+    if run.monitor != run.judge and monitored in result.final:  # the loss beside the accuracy
+        score += f", {without_split(monitored)} {result.final[monitored]:.4f}"
     echo(f"\n{score}, {counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s")
     if result.ended_by != EPOCHS:
         echo(f"ended by {result.ended_by}")
-    lines = [line for callback in run.run_callbacks for line in callback.last_lines(run, result)]
-    if run.board:
-        lines.append(CommandLine("see curves    ", ["tensorboard", "--logdir", quote(as_shown(run.directory.logs))]))
-    for line in lines:
-        if isinstance(line, CommandLine):
-            echo_command(line.words, line.label)
-        else:
+    for callback in run.run_callbacks:
+        for line in callback.last_lines(run, result):
             echo(line)
+    if run.board:
+        echo(f"see curves    tensorboard --logdir {quote(as_shown(run.directory.logs))}")
 
 
 def hparams_of(part: LightningModule | LightningDataModule | None) -> dict[str, str | int | float]:

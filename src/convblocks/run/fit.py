@@ -35,12 +35,11 @@ from convblocks.console import echo
 from convblocks.model.distributed import end_process_group
 from convblocks.run import signals, slurm
 from convblocks.run.config import Config
-from convblocks.run.finish import finish, refuse_missing_metric
+from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
-from convblocks.run.metrics_log import logged_metrics
 from convblocks.run.quiet import quiet_further_processes, quiet_lightning
 from convblocks.run.result import EPOCHS
-from convblocks.run.run import Run
+from convblocks.run.run import RESUME_HINT, Run
 from convblocks.text import as_shown, counted
 
 
@@ -62,9 +61,6 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
             return
         run = Run(config, callbacks)
         run.refuse_conflict()
-    if run.is_dev_run:
-        try_out(run)
-        return
     if config.resume and (result := run.directory.result_after(config.settings["trainer"]["max_epochs"])):
         if run.is_rank_zero:
             epochs, end = counted(len(result.epochs), "epoch"), f"It was ended by {result.ended_by}"
@@ -80,22 +76,10 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
         complete(run)
 
 
-def try_out(run: Run) -> None:
-    """Lightning's fast_dev_run: a few batches through training, evaluation and test; nothing is written."""
-    with friendly_errors(run.trainer, run.directory, run.resume_hint):
-        run.trainer.fit(run.module, datamodule=run.data)
-        logged = logged_metrics(run.trainer)
-        if run.has("test"):
-            run.trainer.test(run.module, datamodule=run.data, verbose=False)
-        refuse_missing_metric(run, logged | logged_metrics(run.trainer))
-    if run.is_rank_zero:
-        echo("fast_dev_run: all loops work; no run directory was written.")
-
-
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
     atexit.register(end_process_group)
-    with friendly_errors(run.trainer, run.directory, run.resume_hint):
+    with friendly_errors(run.trainer, run.directory, RESUME_HINT):
         run.start()
         run.train()
         finish(run)

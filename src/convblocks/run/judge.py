@@ -48,7 +48,7 @@ class Judge:
 
     @property
     def is_of_test(self) -> bool:
-        """Whether it is known at the end only."""
+        """Whether it is measured on test data, and so known only after training."""
         return self.metric == self.tested and self.metric.startswith("test")
 
     @property

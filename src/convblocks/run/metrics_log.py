@@ -139,8 +139,8 @@ class MetricsLog(Callback):
         if not (row := self._row):
             return
         if is_epoch(row):
-            others = row | logged_metrics(self._trainer)
-            row = {name: value for name, value in others.items() if name not in self._evaluated} | row
+            metrics = row | logged_metrics(self._trainer)
+            row = {name: value for name, value in metrics.items() if name not in self._evaluated} | row
         self.rows.append(row)
         self._row = {}
         if self._trainer.is_global_zero:

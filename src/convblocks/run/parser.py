@@ -24,7 +24,7 @@ from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.model.class_specs import ClassSpec
 from convblocks.model.classifier import ImageClassifier
-from convblocks.text import as_yaml, checked_yaml
+from convblocks.text import as_yaml
 
 SHORT = {
     "arch": "model.arch",
@@ -183,7 +183,7 @@ def read_config(text: str) -> Settings:
     """
     try:
         yaml_text = text if ": " in text or "\n" in text else Path(text).read_text()
-        content = jsonargparse.get_loader("yaml")(checked_yaml(yaml_text))
+        content = jsonargparse.get_loader("yaml")(yaml_text)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise UsageError(f"--config {text[:80]}: {reason}") from error

@@ -1,8 +1,7 @@
 """The rows that a run prints: a column for each metric, below a heading."""
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from convblocks.run.directory import is_epoch
@@ -10,19 +9,20 @@ from convblocks.run.judge import Judge
 from convblocks.text import percent
 
 # Widths of the printed columns, which fit into a terminal of 80 columns.
-LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 10, 8, 9
-
-# Losses above this are printed in scientific notation.
-HUGE = 10_000
+LOSS_WIDTH, SHARE_WIDTH, TIME_WIDTH = 11, 8, 9
 
 
 class Column(NamedTuple):
-    """A printed metric: its heading, its name, its width and its text."""
+    """A printed metric: its name, its heading, and whether it is printed in per cent."""
 
-    heading: str
     metric: str
-    width: int
-    text: Callable[[float], str]
+    heading: str
+    in_percent: bool
+
+    def cell(self, text: str) -> str:
+        """A heading or a value, as wide as the column and the space before it."""
+        width = SHARE_WIDTH if self.in_percent else max(LOSS_WIDTH, len(self.heading) + 1)
+        return f" {text:>{width}}"
 
 
 def printed_columns(judge: Judge, monitor: Judge, split: str) -> list[Column]:
@@ -39,16 +39,10 @@ def printed_columns(judge: Judge, monitor: Judge, split: str) -> list[Column]:
     if split == "test" or not judge.is_of_test:
         for metric in (monitor, judge):
             evaluation[metric.tested if split == "test" else metric.metric] = metric.in_percent
-    return _columns(training) + _columns(evaluation)
-
-
-def _columns(metrics: Mapping[str, bool]) -> list[Column]:
-    """The columns of metrics of one split, some in per cent; the heading of the first names the split."""
-    columns: list[Column] = []
-    for metric, in_percent in metrics.items():
-        shown = without_split(metric) if columns else metric.replace("/", " ")
-        width = SHARE_WIDTH if in_percent else max(LOSS_WIDTH, len(shown)) + 1
-        columns.append(Column(shown, metric, width, percent if in_percent else loss_text))
+    columns = []
+    for metrics in (training, evaluation):
+        for number, (name, in_percent) in enumerate(metrics.items()):  # the first heading names the split
+            columns.append(Column(name, without_split(name) if number else name.replace("/", " "), in_percent))
     return columns
 
 
@@ -59,29 +53,24 @@ def without_split(metric: str) -> str:
 
 def heading(columns: Sequence[Column], epochs: int | None) -> str:
     """The heading of the printed rows."""
-    headings = "".join(f" {column.heading:>{column.width}}" for column in columns)
-    return f"{'epoch':<{_epoch_width(epochs)}}{headings}  {'time':>{TIME_WIDTH}}"
+    cells = "".join(column.cell(column.heading) for column in columns)
+    return f"{'epoch':<{len(_epoch(0, epochs))}}{cells}  {'time':>{TIME_WIDTH}}"
 
 
 def format_row(row: Mapping[str, float], columns: Sequence[Column], epochs: int | None) -> str:
     """A row as printed below the heading; an evaluation in the middle of an epoch has its step."""
-    cells = [column.text(row[column.metric]) if column.metric in row else "" for column in columns]
+    texts = [_number(row[column.metric], column.in_percent) if column.metric in row else "" for column in columns]
     if not is_epoch(row):
-        cells[0] = f"step {row['step']}"
-    shown = "".join(f" {cell:>{column.width}}" for cell, column in zip(cells, columns, strict=True))
-    seconds = f"{row['seconds']:.1f} s"
-    return f"{epoch_label(int(row['epoch']), epochs):<{_epoch_width(epochs)}}{shown}  {seconds:>{TIME_WIDTH}}"
+        texts[0] = f"step {row['step']}"
+    cells = "".join(column.cell(text) for column, text in zip(columns, texts, strict=True))
+    return f"{_epoch(int(row['epoch']), epochs)}{cells}  {row['seconds']:>{TIME_WIDTH - 2}.1f} s"
 
 
-def epoch_label(epoch: int, epochs: int | None) -> str:
-    """An epoch, counted from 1: ``3/5``, or ``3`` without a limit."""
-    return str(epoch) if epochs in (None, -1) else f"{epoch}/{epochs}"
+def _number(value: float, in_percent: bool) -> str:
+    return percent(value) if in_percent else f"{value:.4f}"
 
 
-def loss_text(loss: float) -> str:
-    """A loss with four decimals, or in scientific notation if it is huge."""
-    return f"{loss:.4f}" if abs(loss) < HUGE or not math.isfinite(loss) else f"{loss:.3g}"
-
-
-def _epoch_width(epochs: int | None) -> int:
-    return max(len("epoch"), len(epoch_label(epochs or 0, epochs)))
+def _epoch(epoch: int, epochs: int | None) -> str:
+    """An epoch, counted from 1, as wide as any: ``3/5``, or ``3`` without a limit."""
+    limit = "" if epochs in (None, -1) else f"/{epochs}"
+    return f"{epoch}{limit}".ljust(max(len("epoch"), 2 * len(limit) - 1))

@@ -82,7 +82,8 @@ class ExactResume(ModelCheckpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        self._trainer, self._keepers = None, wings.make_keepers(trainer) if stage == "fit" else []
+        self._trainer = None
+        self._keepers = list(wings.call("KEEPERS", "make_keeper", trainer)) if stage == "fit" else []
         # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:

@@ -13,11 +13,10 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from convblocks import wings
 from convblocks.console import echo
-from convblocks.errors import DataError, UsageError, UserError
+from convblocks.errors import DataError, UsageError
 from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.summary import describe, parameters_of
-from convblocks.run import signals
 from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
 from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
 from convblocks.run.config import Config
@@ -25,6 +24,7 @@ from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.divergence import Divergence
 from convblocks.run.judge import Judge
 from convblocks.run.metrics_log import MetricsLog, first_step_to_log
+from convblocks.run.parser import Settings
 from convblocks.run.printed_rows import printed_columns
 from convblocks.run.provenance import note_start, read_origin
 from convblocks.run.resume import ExactResume, callbacks_of
@@ -33,6 +33,9 @@ from convblocks.text import as_shown, listed
 
 # Settings that a resume may change: the same data may lie elsewhere, which their fingerprint tells.
 MAY_CHANGE = ("data.root", "trainer.max_epochs")
+
+# The end of what a run says that has been stopped.
+RESUME_HINT = "carry on with --resume"
 
 
 class Run:
@@ -56,7 +59,6 @@ class Run:
     def __init__(self, config: Config, callbacks: Sequence[Callback] = ()) -> None:
         self.config, self.settings = config, config.settings
         trainer_settings = self.settings["trainer"]
-        wings.check(self.settings)
         torch.set_num_threads(self.settings["threads"])
         self.data = config.make_data()
         self.module = config.make_module(self.data)
@@ -66,12 +68,8 @@ class Run:
         self.judge, self.monitor = self._judges()
         name, root = config.name, config.root
         self.directory = next_version(self.arch, root) if name is None else RunDirectory(name, root)
-        self.is_dev_run = bool(trainer_settings["fast_dev_run"])
-        self.resumable = trainer_settings.get("enable_checkpointing", True)
-        self.resume_hint = "carry on with --resume" if self.resumable else "it kept no checkpoint"
-        # Test data choose nothing.
-        of_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
-        self.keeps_best = self.resumable and not of_test
+        chooses_by_test = self.evaluation_split == "test" or self.judge.is_of_test or self.monitor.is_of_test
+        self.keeps_best = not chooses_by_test
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
@@ -95,8 +93,6 @@ class Run:
             os.environ["OMP_NUM_THREADS"] = str(self.settings["threads"])
             if trainer_settings["sync_batchnorm"] and "sync_batchnorm" not in self.module.hparams:
                 synchronize_batch_norm(self.module)  # an ImageClassifier does so itself
-        if self.is_dev_run or not self.resumable:
-            signals.uninstall()
 
     def has(self, split: str) -> bool:
         """Whether module and data have a loop, of ``validation`` or ``test``, that the Trainer does not skip."""
@@ -106,22 +102,14 @@ class Run:
         return loader and is_overridden(f"{split}_step", self.module) and limit != 0
 
     def refuse_conflict(self) -> None:
-        """Refuse to overwrite an existing run, or to resume one with other settings."""
-        directory, settings = self.directory, self.settings
-        if self.is_dev_run or self.config.name is None or not directory.exists():
+        """Refuse to overwrite an existing run, or to resume what is not a run."""
+        directory = self.directory
+        if self.config.name is None or not directory.exists():
             return
         if self.config.resume:
-            schedule = settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
-            began = directory.read_config()
-            is_longer = settings["trainer"]["max_epochs"] > began["trainer"]["max_epochs"]
-            ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
-            if changed := first_change(began, settings, ignored):
-                raise UsageError(
-                    f"{as_shown(directory.path)} was begun with {changed}: resume it with its own settings, or "
-                    "choose another --name"
-                )
+            directory.read_config()
         elif self.is_rank_zero:  # which may have made it since
-            raise UsageError(f"{as_shown(directory.path)} exists: carry on with --resume, or choose another --name")
+            raise UsageError(f"{as_shown(directory.path)} exists: {RESUME_HINT}, or choose another --name")
 
     def prepare(self) -> None:
         """Read data with a fingerprint; others are left to Lightning, since their ``setup`` may draw random numbers.
@@ -134,7 +122,7 @@ class Run:
         self.data.prepare_data()
         self.data.setup("fit")
         now: dict[str, str] = self.data.fingerprint
-        began = (read_origin(self.directory.provenance) or {}).get("data", {})
+        began = read_origin(self.directory.provenance).get("data", {})
         if began and (changed := [part for part in began | now if began.get(part) != now.get(part)]):
             place = getattr(self.data, "root", type(self.data).__qualname__)
             raise DataError(
@@ -146,16 +134,12 @@ class Run:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
 
         Raises:
-            UserError: the checkpoint is damaged and there is no other, or it belongs to another run.
+            UserError: the checkpoint is damaged and there is no other, or it was saved with other settings.
         """
         last, checkpoint = self.directory.last_checkpoint, None
         if found := newest_checkpoint(last):
             self._checkpoint, checkpoint = found
-            if other := first_change(checkpoint["callbacks"][SETTINGS]["settings"], self.settings, MAY_CHANGE):
-                raise UserError(
-                    f"{self._checkpoint} is of a run with {other}: put the right one there, undo the change of "
-                    f"{self.directory.config.name}, or choose another --name"
-                )
+            self._refuse_change(checkpoint["callbacks"][SETTINGS]["settings"])
             if self._checkpoint != last and self.is_rank_zero:
                 echo(f"{as_shown(last)} is missing or damaged: carrying on from {self._checkpoint.name}")
             self.first_step = first_step_to_log(checkpoint)
@@ -172,17 +156,27 @@ class Run:
         """Run the Trainer, from the checkpoint if there is one."""
         self.trainer.fit(self.module, datamodule=self.data, ckpt_path=self._checkpoint, weights_only=True)
 
+    def _refuse_change(self, began: Settings) -> None:
+        """Refuse to go on with other settings than those of the checkpoint, except for more epochs."""
+        schedule = self.settings["model"]["init_args"].get("lr_scheduler", CONSTANT)
+        is_longer = self.settings["trainer"]["max_epochs"] > began["trainer"]["max_epochs"]
+        ignored = MAY_CHANGE if is_longer and not spans_the_run(schedule) else MAY_CHANGE[:1]
+        if change := first_change(began, self.settings, ignored):
+            run = f"{as_shown(self.directory.path)} was begun with {change}"
+            raise UsageError(f"{run}: resume it with its own settings, or choose another --name")
+
     def _judges(self) -> tuple[Judge, Judge]:
         """The metric that the run is judged by, and the one that its best checkpoint is chosen by."""
-        given, own = self.settings.get("judge"), getattr(self.module, "judge", None)
-        says_so = isinstance(own, str)  # a `monitor` without it may mean something else
-        if not given and not says_so:
+        by_option, by_module = self.settings.get("judge"), getattr(self.module, "judge", None)
+        by_module = by_module if isinstance(by_module, str) else ""
+        if not (text := by_option or by_module):
             raise UsageError("--model needs the metric to judge it by: give, for example, --judge val/loss:min")
-        judge = Judge.parse(str(given or own))
+        judge = Judge.parse(text)
         split = "test" if judge.is_of_test else "validation"
-        if not any(map(self.has, [split] if given else ["validation", "test"])):
+        if not any(map(self.has, [split] if by_option else ["validation", "test"])):
             raise UsageError(f"--judge {judge.metric} is of the {split}, but this run has none")
-        monitor = getattr(self.module, "monitor", None) if says_so else None
+        # Without a judge a module's monitor may mean something else.
+        monitor = getattr(self.module, "monitor", None) if by_module else None
         return judge, Judge.parse(monitor) if monitor else judge
 
     def _callbacks(self, further: Sequence[Callback]) -> list[Callback]:
@@ -191,28 +185,18 @@ class Run:
         columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
         self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.running_loss)
         self.divergence = Divergence(every_n_steps)
-        of_wings = wings.make_callbacks(self)
-        if self.is_dev_run:
-            return of_wings
-        own = [RunSettings(self.settings), self.log, *further, *of_wings, self.divergence]
+        of_wings = wings.call("CALLBACKS", "make", self)
+        callbacks = [RunSettings(self.settings), self.log, *further, *of_wings, self.divergence]
         if self.keeps_best:
-            best = BestCheckpoint(
-                self.directory.best_checkpoint.parent,
-                self.directory.best_checkpoint.stem,
-                monitor=self.monitor.metric,
-                mode=self.monitor.direction,
-                enable_version_counter=False,
-                save_on_train_epoch_end=False,
-            )
-            own.append(best)
-        return [*own, ExactResume(self.directory.last_checkpoint, self.resume_hint)] if self.resumable else own
+            callbacks.append(BestCheckpoint(self.directory.best_checkpoint, self.monitor))
+        return [*callbacks, ExactResume(self.directory.last_checkpoint, RESUME_HINT)]
 
     def _write_and_introduce(self) -> None:
         """Write settings and provenance, and print what is special about the data, and what is trained."""
         self.directory.write_config(self.settings)
         fingerprint = getattr(self.data, "fingerprint", {})
-        for line in note_start(self.directory.provenance, self.settings["seed"], fingerprint):
-            echo(f"changed since the run began: {line}")
+        for name in note_start(self.directory.provenance, fingerprint):
+            echo(f"changed since the run began: {name}")
         for note in getattr(self.data, "notes", ()):
             echo(note)
         if self.settings["trainer"]["enable_model_summary"]:

@@ -24,7 +24,9 @@ def resume(*flags: str) -> None:
     fit.main(["--name", "run", "--resume", *flags])
 
 
-def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_callback_early_stopping_ends_a_run_which_is_done_then(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     never_better = with_callback("EarlyStopping", monitor="train/loss", patience=1, min_delta=9)
     run = quick_run("--epochs", "9", *never_better)
     result = run.read_result()
@@ -39,7 +41,7 @@ def test_early_stopping_ends_a_run_which_is_done_then(workspace: Path, capsys: p
     assert run.read_result() == result
 
 
-def test_checkpoint_callbacks_of_ones_own_keep_away_from_ours(workspace: Path) -> None:
+def test_callbacks_for_checkpoints_keep_away_from_ours(workspace: Path) -> None:
     named = added("ModelCheckpoint", monitor="val/loss", dirpath="own", filename="{epoch}", save_top_k=-1)
     run = quick_run("--data.val_size", "2000", *named, *added("ModelCheckpoint", save_last=True))
     assert {path.name for path in Path("own").iterdir()} == {"epoch=0.ckpt", "epoch=1.ckpt"}
@@ -49,7 +51,7 @@ def test_checkpoint_callbacks_of_ones_own_keep_away_from_ours(workspace: Path) -
     assert load_network(Path("own/epoch=1.ckpt")).arch == "mlp"
 
 
-def test_the_same_command_begins_and_resumes_a_run_with_callbacks(workspace: Path) -> None:
+def test_callbacks_of_a_command_are_not_added_again_on_a_resume(workspace: Path) -> None:
     flags = ["--resume", *added("EarlyStopping", monitor="train/loss")]
     run = quick_run(*flags)
     run.summary.unlink()
@@ -58,7 +60,7 @@ def test_the_same_command_begins_and_resumes_a_run_with_callbacks(workspace: Pat
 
 
 @pytest.mark.slow
-def test_many_callbacks_work_beside_ours(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_callbacks_of_many_kinds_work_beside_ours(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = quick_run(
         *TENSORBOARD,
         *added("LearningRateMonitor", logging_interval="epoch"),
@@ -70,9 +72,9 @@ def test_many_callbacks_work_beside_ours(workspace: Path, capsys: pytest.Capture
         *added("OnExceptionCheckpoint", dirpath="exceptions"),
     )
     assert run.result_after(2)
-    shown, captured = curves(run), capsys.readouterr()
-    assert "lr-Adam" in shown
-    assert any("DeviceStatsMonitor" in tag for tag in shown)
+    tags, captured = curves(run), capsys.readouterr()
+    assert "lr-Adam" in tags
+    assert any("DeviceStatsMonitor" in tag for tag in tags)
     assert "Epoch 1: 100%" in captured.out + captured.err  # of the bar that takes the place of ours
 
 
@@ -84,7 +86,7 @@ def test_many_callbacks_work_beside_ours(workspace: Path, capsys: pytest.Capture
         (["--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "conditioned on metric loss which"),
     ],
 )
-def test_a_callback_that_cannot_work_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
+def test_callback_that_cannot_work_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         quick_run(*flags)
     assert "\n" not in str(caught.value)

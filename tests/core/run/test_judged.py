@@ -34,7 +34,7 @@ def without_judge(*flags: str) -> Config:
     return replace(config, settings={name: value for name, value in config.settings.items() if name != "judge"})
 
 
-def test_images_are_a_task_like_any_other(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_judge_of_images_may_be_an_option_as_of_any_task(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = quick_run(name="images")
     printed = capsys.readouterr().out
     parts = [*CLASSIFIER, "--datamodule", "convblocks.MNISTDataModule", "--judge", "test/acc:max:%"]
@@ -42,13 +42,13 @@ def test_images_are_a_task_like_any_other(workspace: Path, capsys: pytest.Captur
     task = RunDirectory("task")
     assert_same_weights(run, task)
     assert metric_rows(run) == metric_rows(task)
-    one, other = run.read_result(), task.read_result()
-    assert (one.arch, one.final, one.facts) == (other.arch, other.final, other.facts)
+    expected, result = run.read_result(), task.read_result()
+    assert (result.arch, result.final, result.facts) == (expected.arch, expected.final, expected.facts)
     score = next(line for line in printed.splitlines() if line.startswith("test accuracy"))
     assert score.partition(" in ")[0] in capsys.readouterr().out
 
 
-def test_a_module_says_its_judge_unless_an_option_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_judge_is_what_the_module_says_unless_an_option_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="--model needs the metric to judge it by"):
         Run(without_judge())
     monkeypatch.setattr(Segmenter, "monitor", "val_loss", raising=False)  # which others use for something else
@@ -63,14 +63,14 @@ def test_a_module_says_its_judge_unless_an_option_does(workspace: Path, monkeypa
     assert (Judge.parse(ImageClassifier.judge), Judge.parse(ImageClassifier.monitor)) == (ACCURACY, LOSS)
 
 
-def test_nothing_is_chosen_by_test_data(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_checkpoint_is_not_chosen_by_test_data(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shapes, "evaluation_split", "test", raising=False)
     assert Run(Config.parse(options_of("shapes"))).keeps_best is False
     assert Run(Config.parse(["--arch", "mlp"])).keeps_best is False
     assert Run(Config.parse(["--arch", "mlp", "--data.val_size", "9"])).keeps_best is True
 
 
-def test_a_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"}, raising=False)
     with pytest.raises(Stopped):
         fit.main([*options_of("shapes"), "--name", "run"], [Signal(27)])
@@ -83,7 +83,7 @@ def test_a_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monk
     assert RunDirectory("run").read_result().provenance.data == {"drawings": "1", "masks": "1"}
 
 
-def test_a_model_gets_the_image_spec_of_its_data(workspace: Path, digits: ImageSets) -> None:
+def test_image_spec_of_the_data_is_given_to_the_model(workspace: Path, digits: ImageSets) -> None:
     write_digits(workspace / "digits", digits)
     data = ["--datamodule", f"{__name__}.Renamed", "--datamodule.root", "digits"]
     run = Run(Config.parse([*CLASSIFIER, *data, "--judge", "test/acc:max"]))
@@ -109,5 +109,5 @@ class Renamed(ImageDataModule):
         (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train loss"),
     ],
 )
-def test_a_column_is_printed_of_each_judged_metric(judge: Judge, monitor: Judge, split: str, expected: str) -> None:
+def test_row_has_a_column_of_each_judged_metric(judge: Judge, monitor: Judge, split: str, expected: str) -> None:
     assert heading(printed_columns(judge, monitor, split), 3).split() == ["epoch", *expected.split(), "time"]

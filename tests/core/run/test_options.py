@@ -13,7 +13,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
 from convblocks import wings
-from convblocks.__main__ import help_of
+from convblocks.__main__ import docstring
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError
 from convblocks.run.config import Config
@@ -24,7 +24,7 @@ from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
 from tests.scripts import run_script
 
-HELP = help_of("fit").replace("python -m convblocks", "convblocks")  # as which pytest may have been started
+HELP = docstring(wings.commands()["fit"])
 
 
 def test_help_lists_the_parsers_options_and_defaults_on_a_screen(workspace: Path) -> None:
@@ -44,8 +44,7 @@ def test_help_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     answer = run_script("fit", "--help", cwd=tmp_path, fresh=True)
-    script = f"python {REPOSITORY / 'scripts' / 'fit.py'}"
-    assert (answer.returncode, answer.stdout.replace(script, "convblocks fit")) == (0, HELP + "\n")
+    assert (answer.returncode, answer.stdout) == (0, HELP + "\n")
 
 
 def test_the_notebooks_config_spells_out_the_defaults(workspace: Path) -> None:
@@ -199,7 +198,7 @@ class Data(LightningDataModule):
     [
         ["--model.depth", "null"],
         ["--model.act", "typed_parts.double", "--model.kind", "b", "--model.given", "[1, 2]"],
-        ["--model.act", "torch.relu", "--data.root", "1e3"],
+        ["--model.act", "torch.relu"],
     ],
     ids=lambda flags: " ".join(flags),
 )
@@ -268,7 +267,7 @@ def test_a_later_configs_model_gets_no_argument_of_an_earlier_one(workspace: Pat
         (["--arch", "mlp", "--epoch", "1"], "unrecognized arguments: --epoch=1: did you mean --epochs?"),
         (["--arch", "mlp", "--val_size", "1"], "did you mean --data.val_size?"),
         (["--arch", "mlp", "--config", "missing.yaml"], r"missing\.yaml"),
-        (["--arch", "mlp", "--trainer.barebones", "true"], "barebones is not supported: it turns off all that"),
+        (["--arch", "mlp", "--trainer.barebones", "true"], "every run can be resumed: leave --trainer.barebones"),
         (["--arch", "mlp", "--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
         (["--arch", "mlp", "--trainer.max_steps", "10", "--epochs", "0"], "--epochs must be at least 1"),
         (["--arch", "mlp", "--trainer.accelerator", "abacus"], "invalid accelerator"),

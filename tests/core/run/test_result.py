@@ -11,7 +11,7 @@ from convblocks.run.result import EPOCHS, Row, RunResult
 from tests.made_up import course, result
 
 
-def of(*accuracies: float, **changed: object) -> RunResult:
+def run_of(*accuracies: float, **changed: object) -> RunResult:
     """A run with these test accuracies, an epoch each, of ten seconds."""
     return result("maxpool", 0, accuracies[-1], epochs=course(*accuracies), **changed)  # type: ignore[arg-type]
 
@@ -21,32 +21,32 @@ def evaluated(step: int, accuracy: float, loss: float) -> Row:
     return {"epoch": 1, "step": step, "val/acc": accuracy, "val/loss": loss, "seconds": 2.5}
 
 
-def test_losses_and_seconds_are_those_of_the_epochs() -> None:
-    one = of(0.9, 0.95, 0.97, evaluations=(evaluated(100, 0.8, 0.7),))
-    assert (one.first_loss, one.last_loss) == pytest.approx((0.3, 0.1))
-    assert (one.score, one.seconds) == (0.97, 32.5)
+def test_result_has_the_losses_and_seconds_of_its_epochs() -> None:
+    run = run_of(0.9, 0.95, 0.97, evaluations=(evaluated(100, 0.8, 0.7),))
+    assert (run.first_loss, run.last_loss) == pytest.approx((0.3, 0.1))
+    assert (run.score, run.seconds) == (0.97, 32.5)
 
 
 @pytest.mark.parametrize(
     ("losses", "best"), [((0.3, 0.2, 0.25), 0.92), ((0.3, math.nan, 0.4), 0.91), ((math.nan,) * 3, 0.91)]
 )
-def test_the_validation_accuracy_is_that_of_the_lowest_loss(losses: tuple[float, ...], best: float) -> None:
+def test_result_has_the_validation_accuracy_of_the_lowest_loss(losses: tuple[float, ...], best: float) -> None:
     """Evaluations within an epoch count too; a loss that is not finite does only if there is no other."""
     measured = [{"val/loss": loss, "val/acc": 0.91 + index / 100} for index, loss in enumerate(losses)]
     epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
-    assert replace(of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
-    assert of(0.9).validation is None
+    assert replace(run_of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
+    assert run_of(0.9).validation is None
 
 
 @pytest.mark.parametrize(
     ("epochs", "ended_by", "is_done"),
     [(2, EPOCHS, True), (3, EPOCHS, True), (4, EPOCHS, False), (4, "EarlyStopping", True)],
 )
-def test_a_run_is_done_with_its_epochs_or_if_something_ended_it(
+def test_result_is_that_of_a_done_run_with_all_its_epochs_or_ended_by_something(
     epochs: int, ended_by: str, is_done: bool, tmp_path: Path
 ) -> None:
     run = RunDirectory("run", tmp_path)
     run.create()
     run.config.touch()
-    run.write_result(of(0.9, 0.95, 0.97, ended_by=ended_by))
+    run.write_result(run_of(0.9, 0.95, 0.97, ended_by=ended_by))
     assert bool(run.result_after(epochs)) == is_done

@@ -279,7 +279,7 @@ def replace_by_a_foreign_file(checkpoint: Path) -> None:
     ("spoil", "message"),
     [
         (damage_both, r"cannot load .*previous-last\.ckpt: it is damaged"),
-        (replace_by_another_runs, r"is of a run with model\.lr=0\.1, not 0\.01: put the right one there"),
+        (replace_by_another_runs, r"was begun with model\.lr=0\.1, not 0\.01: resume it with its own settings"),
         (replace_by_a_foreign_file, "is not a checkpoint of this version of convblocks: train again"),
     ],
 )

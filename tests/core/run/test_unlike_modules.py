@@ -43,11 +43,13 @@ def test_what_a_resume_would_miss_is_one_line_after_the_first_epoch(module: str,
     assert not RunDirectory("run").last_checkpoint.exists()
 
 
-def test_weights_that_a_strict_module_drops_are_missed_by_the_resume_alone(workspace: Path) -> None:
-    fit.main([*options_of("StrictAdapter", epochs=2), "--name", "run"])
-    with pytest.raises(UserError, match=r"Missing key\(s\) in state_dict: .network\.0\.weight") as caught:
-        fit.main(["--name", "run", "--resume", "--epochs", "3"])
-    assert "\n" not in str(caught.value)
+def test_checkpoint_that_lacks_weights_of_a_strict_module_is_one_line_at_the_end_and_on_a_resume(
+    workspace: Path,
+) -> None:
+    for words in (options_of("StrictAdapter", epochs=2), ["--resume", "--epochs", "3"]):
+        with pytest.raises(UserError, match=r"Missing key\(s\) in state_dict: .network\.0\.weight") as caught:
+            fit.main([*words, "--name", "run"])
+        assert "\n" not in str(caught.value)
 
 
 def test_a_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> None:
