@@ -46,7 +46,7 @@ CALLBACKS = (
 )
 
 # What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)`` returns a ``Keeper``.
-KEEPERS = ("compat.loaders", "compat.values", "compat.attributes")
+KEEPERS = ("compat.loaders", "compat.module_state")
 
 # What refuses a run's settings, by ``check(settings)``, before anything is built.
 CHECKS = ("cluster.layout",)

@@ -67,7 +67,9 @@ class Loaders(Keeper):
             state |= {"began": self._began, "fetched": self._fetched_ahead()}
         return state
 
-    def restore(self, state: State, within_epoch: bool) -> None:
+    def restore(self, state: State | None, within_epoch: bool) -> None:
+        if state is None:
+            return
         if within_epoch:
             self._began = state["began"]
             restore(self._generators(), self._began)
@@ -107,8 +109,8 @@ class Loaders(Keeper):
 
     def _generators(self) -> State:
         evaluated = self.trainer.fit_loop.epoch_loop.val_loop._combined_loader
-        own = [*loaders_of(self.trainer), *(() if evaluated is None else evaluated.flattened)]
-        return global_generators() | generators_in(own, "loaders")
+        loaders = [*loaders_of(self.trainer), *(() if evaluated is None else evaluated.flattened)]
+        return global_generators() | generators_in(*loaders)
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders without a length."""
@@ -140,7 +142,7 @@ class GeneratorsOfWorker:
         restore(self._generators(), json.loads(state_dict["generators"]))
 
     def _generators(self) -> dict[str, Any]:
-        return global_generators() | generators_in(self.parts, "parts")
+        return global_generators() | generators_in(*self.parts)
 
 
 def _as_text(state: Tensor) -> str:

@@ -19,7 +19,7 @@ from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.summary import describe, parameters_of
 from convblocks.run import signals
 from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
-from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
+from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.divergence import Divergence
@@ -75,7 +75,7 @@ class Run:
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
-            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=True)],
+            "plugins": [AtomicCheckpointIO(check_first=True)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
@@ -146,18 +146,16 @@ class Run:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
 
         Raises:
-            UserError: the checkpoint is damaged and there is no other, or it belongs to another run.
+            UserError: the checkpoint is damaged, or belongs to another run.
         """
-        last, checkpoint = self.directory.last_checkpoint, None
-        if found := newest_checkpoint(last):
-            self._checkpoint, checkpoint = found
+        last = self.directory.last_checkpoint
+        if checkpoint := read_resumable(last):
+            self._checkpoint = last
             if other := first_change(checkpoint["callbacks"][SETTINGS]["settings"], self.settings, MAY_CHANGE):
                 raise UserError(
-                    f"{self._checkpoint} is of a run with {other}: put the right one there, undo the change of "
+                    f"{last} is of a run with {other}: put the right one there, undo the change of "
                     f"{self.directory.config.name}, or choose another --name"
                 )
-            if self._checkpoint != last and self.is_rank_zero:
-                echo(f"{as_shown(last)} is missing or damaged: carrying on from {self._checkpoint.name}")
             self.first_step = first_step_to_log(checkpoint)
         if self.is_rank_zero:
             self._write_and_introduce()
