@@ -61,7 +61,7 @@ def test_a_stopped_run_goes_on_to_the_same_end_with_copied_pictures(
 ) -> None:
     flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2"]
     whole, stopped = quick_run(*flags, name="whole"), RunDirectory("stopped")
-    fit_until(27, [*DEBUG, *QUICK, *flags, "--name", "stopped"], monkeypatch)
+    fit_until(27, [*DEBUG, *QUICK, *flags, "--name", "stopped"])
     for path in Path("pictures").rglob("*.png"):
         path.write_bytes(path.read_bytes())
     fit.main(["--name", "stopped", "--resume"])
@@ -76,7 +76,7 @@ def test_a_run_beyond_memory_that_is_stopped_goes_on_to_the_end_of_one_in_memory
     within, beyond = quick_run(*flags, name="within"), RunDirectory("beyond")
     assert "as they are needed" not in capsys.readouterr().out
     monkeypatch.setattr(folder, "memory_for_images", lambda: 1000)
-    fit_until(22, [*DEBUG, *QUICK, *flags, "--name", "beyond"], monkeypatch)
+    fit_until(22, [*DEBUG, *QUICK, *flags, "--name", "beyond"])
     assert capsys.readouterr().out.count("GB are free: they are decoded as they are needed, which is slower.\n") == 1
     fit.main(["--name", "beyond", "--resume"])
     assert_same_weights(within, beyond)
@@ -138,7 +138,7 @@ def replace_picture(split: str) -> None:
 def test_with_other_pictures_a_run_does_not_go_on(
     pictures: None, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None], what: str
 ) -> None:
-    fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"], monkeypatch)
+    fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"])
     change()
     with pytest.raises(DataError, match=f"was begun with another {what} than pictures holds"):
         fit.main(["--name", "run", "--resume"])

@@ -37,8 +37,8 @@ class Watch(Callback):
         self.evaluations.append(trainer.global_step)
 
 
-def assert_equal_states(one: nn.Module, other: nn.Module) -> None:
+def assert_equal_states(left: nn.Module, right: nn.Module) -> None:
     """Parameters and buffers agree bit for bit."""
-    first, second = one.state_dict(), other.state_dict()
+    first, second = left.state_dict(), right.state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

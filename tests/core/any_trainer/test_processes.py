@@ -44,18 +44,18 @@ def train_on(folder: Path, processes: int, **settings: Any) -> list[dict[str, An
 
 @pytest.mark.slow
 @pytest.mark.parametrize("use_distributed_sampler", [True, pytest.param(False, marks=pytest.mark.nightly)])
-def test_two_processes_see_every_image_once_and_have_the_loss_of_one(
+def test_processes_see_every_image_once_and_have_the_loss_of_one(
     tmp_path: Path, digits: ImageSets, use_distributed_sampler: bool
 ) -> None:
     # The last batch of 64 holds one image, and all shares of it but one are empty.
     write_digits(tmp_path, digits, train=193, test=100)
-    (one,) = train_on(tmp_path, 1)
+    (alone,) = train_on(tmp_path, 1)
     two = train_on(tmp_path, 2, use_distributed_sampler=use_distributed_sampler)
-    assert len(one["trained"]) == 193
-    assert sorted(two[0]["trained"] + two[1]["trained"]) == sorted(one["trained"])
-    assert {"train/loss", "train/acc", "test/loss", "test/acc", "train/loss_step"} == one["metrics"].keys()
+    assert len(alone["trained"]) == 193
+    assert sorted(two[0]["trained"] + two[1]["trained"]) == sorted(alone["trained"])
+    assert {"train/loss", "train/acc", "test/loss", "test/acc", "train/loss_step"} == alone["metrics"].keys()
     for process in two:
-        assert process["metrics"] == pytest.approx(one["metrics"], rel=1e-9)
+        assert process["metrics"] == pytest.approx(alone["metrics"], rel=1e-9)
 
 
 if __name__ == "__main__":

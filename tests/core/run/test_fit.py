@@ -88,7 +88,7 @@ def test_a_run_leaves_its_files(run: RunDirectory) -> None:
     names = {path.name for path in run.path.iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
     files = {"config.yaml", "hparams.yaml", "metrics.csv", "provenance.json", "summary.json"}
     assert names - {"mistakes.csv"} == {"checkpoints", *files}  # which a wing writes
-    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt"}
 
 
 def test_metrics_have_one_row_an_epoch(run: RunDirectory) -> None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
 from convblocks import ExactResume, ImageClassifier, MNISTDataModule, wings
@@ -76,12 +77,13 @@ def by_trainer(
     settings: dict[str, Any],
     name: str,
     callbacks: list[Callback],
+    finder: Callable[[], Callback] | None = None,
 ) -> End:
     """A plain Trainer, for three epochs, with ExactResume."""
     seed_everything(0, verbose=False)
-    resume = ExactResume(Path(name) / "state.pt")
+    resume, finders = ExactResume(Path(name) / "state.pt"), [finder()] if finder else []
     quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    trainer = Trainer(max_epochs=3, callbacks=[*callbacks, resume], accelerator="cpu", **(quiet | settings))
+    trainer = Trainer(max_epochs=3, callbacks=[*callbacks, *finders, resume], accelerator="cpu", **(quiet | settings))
     trainer.fit(model(), datamodule=data(), ckpt_path=resume.ckpt_path, weights_only=True)
     return trainer.lightning_module.state_dict() | trainer.callback_metrics
 
@@ -180,6 +182,13 @@ SUBJECTS = {
         changing.ChangedInHooks, "", kinds.STEPS + 1, val_check_interval=3
     ),
     **{f"loader {kind}": plain(Plain, kind) for kind in LOADERS},
+    **{
+        f"finder of {name}": Subject(partial(by_trainer, Plain, Kind, {}, finder=finder), kinds.STEPS, within, True)
+        for name, finder, within in (
+            ("rates", partial(LearningRateFinder, num_training_steps=20, early_stop_threshold=None), kinds.STEPS + 3),
+            ("sizes", partial(BatchSizeFinder, max_trials=2), 3),
+        )
+    },
 }
 # On two processes; 40 or 50 steps of an epoch.
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "2", "--trainer.log_every_n_steps", "5"]
