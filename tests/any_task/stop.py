@@ -17,7 +17,7 @@ def forget_signal() -> None:
 class Signal(Callback):
     """Sends a signal to the last process after a batch."""
 
-    def __init__(self, batches: int, number: int = signal.SIGTERM) -> None:
+    def __init__(self, batches: int, number: int = int(signal.SIGTERM)) -> None:
         self.batches, self.number = batches, number
 
     def on_train_batch_end(

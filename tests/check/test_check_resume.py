@@ -63,10 +63,9 @@ def test_check_finds_exact_what_is(flags: list[str], tmp_path: Path) -> None:
     ("flags", "text"),
     [
         (options("changing.Taught"), "since it does not restore the attribute teachers: keep it in on_save_checkpoint"),
-        pytest.param(options("changing.Fading"), "the attribute steps", marks=NIGHTLY),
         pytest.param(options("changing.Unseeded"), "unless it is not deterministic by itself", marks=NIGHTLY),
         pytest.param(options("kinds.Plain", "torch"), "not checked within the first epoch.", marks=NIGHTLY),
-        pytest.param(options("changing.Fading", "torch"), "not exact at the end of an epoch: ", marks=NIGHTLY),
+        pytest.param(options("changing.Taught", "torch"), "not exact at the end of an epoch: ", marks=NIGHTLY),
     ],
 )
 def test_check_says_what_is_not_exact_and_what_to_do(flags: list[str], text: str, tmp_path: Path) -> None:

@@ -26,11 +26,6 @@ FLAGS = ("training", "requires_grad", "track_running_stats")
 SCALARS = (int, float, str, type(None))
 
 
-def make_keeper(trainer: Trainer) -> "ModuleState":
-    """For any training."""
-    return ModuleState(trainer)
-
-
 class ModuleState(Keeper):
     """Keeps what has changed since a training began.
 
@@ -129,6 +124,9 @@ class ModuleState(Keeper):
         return sizes + [_determine_lr_attr_name(module, finder._attr_name) for finder in finders if finder._update_attr]
 
 
+make_keeper = ModuleState  # for any training
+
+
 def mark(value: Any) -> Any:
     """What differs once a value has changed; None of what cannot be kept."""
     if isinstance(value, SCALARS):
@@ -160,10 +158,10 @@ def put(attributes: dict[str, Any], name: str, value: Any) -> None:
     there = attributes.get(name)
     if isinstance(there, dict) and isinstance(value, dict):
         there.clear()
-        there.update(value)
+        there |= value
     elif isinstance(there, list | deque) and isinstance(value, list):
         there.clear()
-        there.extend(value)
+        there += value
     else:
         attributes[name] = value
 

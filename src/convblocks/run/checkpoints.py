@@ -58,9 +58,9 @@ def refuse_objects(content: io.BytesIO) -> None:
     try:
         torch.load(content, weights_only=True)
     except UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|type|class) (\S+)", str(error))
+        named = re.search(r"(?:GLOBAL|type|class) (\S+)", str(error))
         raise UsageError(
-            f"the checkpoint holds a {found[1] if found else 'Python object'}, which a resume would refuse, since only "
+            f"the checkpoint holds a {named[1] if named else 'Python object'}, which a resume would refuse, since only "
             "plain values and tensors are safe to read: leave it out (save_hyperparameters has ignore=[...])"
         ) from error
 
@@ -90,6 +90,6 @@ def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimiz
         if type(optimizer).__name__ not in ("Adagrad", "Adam", "AdamW", "SGD"):  # ours too has the name of torch's
             continue
         for parameter, state in optimizer.state.items():
-            held = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]
-            if any(value.shape != parameter.shape for value in held):
+            moments = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]
+            if any(moment.shape != parameter.shape for moment in moments):
                 raise UserError(f"cannot resume from {path}: an optimizer's state is not of its parameter's shape")

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,6 @@ State = dict[str, Any]
 # The reductions of ``LightningModule.log``, by names for checkpoints, and as torchmetrics has them.
 LOGGED = {"mean": torch.mean, "sum": torch.sum, "max": torch.max, "min": torch.min}
 LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
-
-# What a logged value is, in plain values; ``reduce_fx`` and the way to synchronise are functions.
-PLAIN = [field.name for field in fields(_Metadata) if field.name not in ("reduce_fx", "_sync")]
 
 
 class Keeper:
@@ -94,8 +90,8 @@ def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper]
         parameter.grad = gradient.to(parameter.device)
     if len(states) == world_size():
         _restore_metrics(trainer, state)
-    elif within_epoch and trainer.is_global_zero:
-        print("the number of processes has changed: this epoch's metrics of training are those of its rest")
+    elif trainer.is_global_zero and (within_epoch or any(sums["_update_count"] for sums in state["metrics"].values())):
+        print("the number of processes has changed: sums of metrics begin again, this epoch's are of its rest")
     if not within_epoch:  # Lightning must begin to iterate again: on a resume it did before anything was restored
         trainer.fit_loop._resuming_from_checkpoint = False
         return
@@ -146,12 +142,12 @@ def restore_generators(trainer: Trainer, state: State) -> None:
 
 def _generators_of_loaders(trainer: Trainer) -> list[torch.Generator]:
     owners = [part for loader in loaders_of(trainer) for part in (loader, getattr(loader, "sampler", None))]
-    found = dict.fromkeys(getattr(owner, "generator", None) for owner in owners)
-    return [generator for generator in found if isinstance(generator, torch.Generator)]
+    generators = dict.fromkeys(getattr(owner, "generator", None) for owner in owners)
+    return [generator for generator in generators if isinstance(generator, torch.Generator)]
 
 
 def _all_logged(trainer: Trainer) -> State:
-    """What the module has logged in this epoch, as sums of this process."""
+    """What the module has logged in this epoch, as sums of this process, with what is known of each."""
     logged = trainer.fit_loop.epoch_loop._results.items()
     local = {key: value for key, value in logged if value.meta.sync.group is None}
     return {key: _description(value) | {"sums": _sums(value)} for key, value in local.items()}
@@ -187,25 +183,24 @@ def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
 
 def _sums(metric: Metric) -> State:
     """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
-    kept = {name: value for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
-    copied: State = apply_to_collection(kept | metric.metric_state, Tensor, lambda value: value.detach().cpu().clone())
+    numbers = {name: value for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
+    states: State = numbers | metric.metric_state
+    copied: State = apply_to_collection(states, Tensor, lambda value: value.detach().cpu().clone())
     return copied
 
 
 def _description(logged: _ResultMetric) -> State:
-    """What is known of a logged value beyond its sum."""
+    """What is known of a logged value beyond its sum, in plain values."""
     meta = logged.meta
-    return {
-        "plain": {name: getattr(meta, name) for name in PLAIN},
-        "reduction": next(name for name, function in LOGGED.items() if function is meta.reduce_fx),
-        "sync": {"_should": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only},
-    }
+    reduction = next(name for name, function in LOGGED.items() if function is meta.reduce_fx)
+    return {"meta": vars(meta) | {"reduce_fx": reduction, "_sync": (meta.sync.should, meta.sync.rank_zero_only)}}
 
 
 def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultMetric | None:
     """A logged value as it was, without its sum; None of a metric whose name in the module is not known."""
-    meta = _Metadata(**saved["plain"], reduce_fx=LOGGED[saved["reduction"]])  # type: ignore[arg-type]  # of any kind
-    meta.sync = _Sync(trainer.strategy.reduce, **saved["sync"])
+    known = saved["meta"]
+    meta = _Metadata(**known | {"reduce_fx": LOGGED[known["reduce_fx"]], "_sync": None})
+    meta.sync = _Sync(trainer.strategy.reduce, *known["_sync"])
     logged = _ResultMetric(meta, saved["sums"]["is_tensor"]).to(module.device)
     if not logged.is_tensor:
         if meta.metric_attribute is None:

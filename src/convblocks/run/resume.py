@@ -223,18 +223,18 @@ class ExactResume(ModelCheckpoint):
 
 def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
     """Called in a callback's hook: act once the module's own has been called, which comes after those of callbacks."""
-    attributes, own = vars(module), getattr(module, hook)
+    attributes, original = vars(module), getattr(module, hook)
     was_set = hook in attributes  # callbacks may have set it to None, for Lightning to skip it
 
-    def own_then_act(*arguments: Any) -> None:
+    def original_then_act(*arguments: Any) -> None:
         attributes.pop(hook)
         if was_set:
-            attributes[hook] = own
-        if own is not None:
-            own(*arguments)
+            attributes[hook] = original
+        if original is not None:
+            original(*arguments)
         act()
 
-    attributes[hook] = own_then_act
+    attributes[hook] = original_then_act
 
 
 def is_out_of_time(trainer: Trainer) -> bool:

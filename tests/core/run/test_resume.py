@@ -163,7 +163,7 @@ SUBJECTS = {
         ),
         *(20, 27),
     ),
-    **{f"task {task}": own(options_of(task), TASKS[task][3], needs_compat=task == "labels") for task in TASKS},
+    **{f"task {task}": own(options_of(task), TASKS[task][3]) for task in TASKS},
     "unusual logging": own(ODD, 20, 28),
     "unusual logging, with torch's loader": own([*ODD, "--data.stateful", "false"], 20, 40, needs_compat=True),
     **{
@@ -173,7 +173,7 @@ SUBJECTS = {
     **{
         f"module {model.__name__}": plain(model)
         for model in (
-            *(kinds.MovingMean, kinds.Caching, kinds.Histories, kinds.Sharing, kinds.Quantized),
+            *(kinds.MovingMean, kinds.Scored, kinds.Caching, kinds.Histories, kinds.Sharing, kinds.Quantized),
             *(changing.Weakening, changing.Scheduled, changing.Remembering, changing.Replaying, changing.LoggingList),
         )
     },
@@ -197,7 +197,7 @@ OWN = ["--model", f"{HERE}.shapes.Segmenter", "--data", f"{HERE}.shapes.Shared",
 OWN += [*COMMON, "--epochs", "2", "--trainer.use_distributed_sampler", "false"]
 ON_TWO = {"images": SHORT, "own module": OWN}
 
-QUICK = ("task regression", "task shapes", "unusual", "unlike", "module")
+QUICK: tuple[str, ...] = ("task regression", "task shapes", "unusual", "unlike", "module")
 QUICK += tuple(f"loader {kind}" for kind in ("stream", "seen", "own generator", "sampler", "batch sampler", "workers"))
 ALIKE = ("finder", "max_steps", "overfitted", "bfloat16", "schedule of steps")  # as others of the images
 
@@ -394,6 +394,26 @@ def test_resume_is_offered_by_a_run_that_a_signal_stops_during_the_imports(works
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 143
     assert "stopped after step 1: carry on with --resume" in errors
+
+
+@pytest.mark.skipif(not wings.is_there("compat.loaders"), reason="needs the wing compat")
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("stream", ""),
+        ("torch", "The training loader has no state_dict: this run can be resumed at the ends of epochs only."),
+        ("named", "The training loader has no length, and its batches are more than tensors and plain values: this"),
+        ("persistent workers", "The workers of the training loader are persistent: if they draw random numbers, a"),
+    ],
+)
+def test_resume_says_what_a_loader_loses(
+    kind: str, line: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Stopped) as caught:
+        plain(Plain, kind).train("run", [Signal(kinds.STEPS + 3)])
+    printed = capsys.readouterr().out
+    assert line in printed if line else "resume" not in printed
+    assert ("from the end of an epoch" in str(caught.value)) == (kind in ("torch", "named"))
 
 
 def fit_until(step: int, flags: list[str]) -> None:
