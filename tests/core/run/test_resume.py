@@ -35,6 +35,7 @@ from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE, TASKS, options_of
 from tests.conftest import DEBUG, OWN_NETWORKS, REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
+from tests.core.run.test_fit import QUICK as NO_BOARD
 from tests.core.run.test_fit import curves, metric_rows, weights
 from tests.scripts import run_script, start_script
 
@@ -67,8 +68,7 @@ def by_fit(options: list[str], name: str, callbacks: list[Callback]) -> End:
     fit.main([*options, "--name", name, "--resume"], callbacks)
     run = RunDirectory(name)
     result = run.read_result()
-    rows = {"rows": metric_rows(run), "curve": curves(run).get("train/loss_step") if list(run.path.glob("ev*")) else []}
-    return weights(run) | rows | {"final": result.final, "ended by": result.ended_by}
+    return weights(run) | {"rows": metric_rows(run), "final": result.final, "ended by": result.ended_by}
 
 
 def by_trainer(
@@ -90,7 +90,7 @@ def by_trainer(
 
 def images(*options: str, within: int = 27) -> Subject:
     """Two short epochs of 20 steps, on a few digits."""
-    small = [*DEBUG, "--threads", "1", "--data.root", "digits", "--arch", "batchnorm"]
+    small = [*DEBUG, *NO_BOARD, "--threads", "1", "--data.root", "digits", "--arch", "batchnorm"]
     return Subject(partial(by_fit, [*small, *options]), 20, within)
 
 
@@ -117,14 +117,8 @@ def options_of_unlike(module: str) -> list[str]:
 
 
 PLATEAU = ["--lr_scheduler", "ReduceLROnPlateau", "--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9"]
-A_STEP = [
-    "--lr_scheduler.monitor",
-    "train/loss_step",
-    "--lr_scheduler.interval",
-    "step",
-    "--lr_scheduler.frequency",
-    "5",
-]
+A_STEP = ["--lr_scheduler.monitor", "train/loss_step", "--lr_scheduler.interval", "step"]
+A_STEP += ["--lr_scheduler.frequency", "5"]
 EARLY = ["--data.val_size", "200", "--trainer.val_check_interval", "0.2", "--epochs", "6"]
 ODD = ["--model", f"{HERE}.odd.Seldom", "--data", f"{HERE}.odd.Cut", "--judge", "val/size:min", "--epochs", "4"]
 ODD += ["--trainer.limit_train_batches", "20"]
@@ -190,6 +184,7 @@ SUBJECTS = {
         )
     },
 }
+
 # On two processes; 40 or 50 steps of an epoch.
 SHORT = [*COMMON, "--data.root", "digits", "--epochs", "2", "--trainer.log_every_n_steps", "5"]
 SHORT += ["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2", "--arch", "mlp"]
@@ -214,7 +209,7 @@ CASES = [
     for number, batch in ((signal.SIGTERM, within), (signal.SIGKILL, max(within, steps + 5)))
 ]
 # At an epoch's end, at an evaluation, at the begin and the end of a run.
-FURTHER = [("images with a plateau of epochs", 20), *(("images augmented", batch) for batch in (1, 20, 40))]
+FURTHER = [("images with a plateau of epochs", 20), *(("images augmented", batch) for batch in (1, 20))]
 FURTHER += [(name, 2 * kinds.STEPS) for name in ("module ChangedInHooks", "module Sharing", "loader counted")]
 OTHERS = [(name, batch) for name in SUBJECTS if name.startswith("images") for batch in (5, 19, 20, 21)]
 CASES += [pytest.param(name, signal.SIGTERM, batch, marks=SLOW) for name, batch in FURTHER]
