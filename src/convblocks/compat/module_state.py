@@ -161,7 +161,7 @@ def put(attributes: dict[str, Any], name: str, value: Any) -> None:
         there |= value
     elif isinstance(there, list | deque) and isinstance(value, list):
         there.clear()
-        there += value
+        there.extend(value)
     else:
         attributes[name] = value
 

@@ -161,6 +161,7 @@ def test_classifier_takes_anybodys_loader(tmp_path: Path, digits: ImageSets) -> 
     assert fitted.callback_metrics["val/acc"] > 0.8
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 def test_resume_of_a_loader_without_the_data_module_by_lightnings_own_protocol(tmp_path: Path) -> None:
     def fit(checkpoint: Path | None = None) -> dict[str, Tensor]:
         torch.manual_seed(0)

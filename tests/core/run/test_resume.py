@@ -203,17 +203,19 @@ def marks_of(name: str) -> list[pytest.MarkDecorator]:
     return [NIGHTLY if name.startswith("images") and name.endswith(ALIKE) else SLOW]
 
 
-CASES = [
-    pytest.param(name, number, batch, marks=marks_of(name))
+CASES = {
+    (name, number, batch): marks_of(name)
     for name, (_, steps, within, _) in SUBJECTS.items()
     for number, batch in ((signal.SIGTERM, within), (signal.SIGKILL, max(within, steps + 5)))
-]
-# At an epoch's end, at an evaluation, at the begin and the end of a run.
-FURTHER = [("images with a plateau of epochs", 20), *(("images augmented", batch) for batch in (1, 20))]
+}
+# At an epoch's end, at an evaluation, at the begin of a run; what others tell too, nightly.
+FURTHER = [("images with a plateau of epochs", 20), ("images augmented", 1), ("images augmented", 20)]
 FURTHER += [(name, 2 * kinds.STEPS) for name in ("module ChangedInHooks", "module Sharing", "loader counted")]
 OTHERS = [(name, batch) for name in SUBJECTS if name.startswith("images") for batch in (5, 19, 20, 21)]
-CASES += [pytest.param(name, signal.SIGTERM, batch, marks=SLOW) for name, batch in FURTHER]
-CASES += [pytest.param(*case[:1], signal.SIGTERM, *case[1:], marks=NIGHTLY) for case in OTHERS if case not in FURTHER]
+for marks, more in ([SLOW], FURTHER), ([NIGHTLY], OTHERS):
+    CASES |= {
+        (name, signal.SIGTERM, batch): marks for name, batch in more if (name, signal.SIGTERM, batch) not in CASES
+    }
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -241,7 +243,10 @@ def fresh_signals() -> None:
     torch.set_num_threads(1)  # those of others are missing in a forked process
 
 
-@pytest.mark.parametrize(("name", "number", "batch"), CASES)
+@pytest.mark.parametrize(
+    ("name", "number", "batch"),
+    [pytest.param(*case, marks=marks, id=f"{case[0]}-{case[1].name}-{case[2]}") for case, marks in CASES.items()],
+)
 def test_resume_ends_with_the_same_bits(
     name: str, number: signal.Signals, batch: int, folder: Path, wholes: dict[str, End]
 ) -> None:
