@@ -46,7 +46,7 @@ CALLBACKS = (
 )
 
 # What ``ExactResume`` keeps beyond the core's state: their ``make_keeper(trainer)`` returns a ``Keeper``.
-KEEPERS = ("compat.loaders", "compat.values", "compat.attributes")
+KEEPERS = ("compat.loaders", "compat.module_state")
 
 # Where data may come from: ``find(root, size)`` returns an ImageSource, or None if the folder holds something else.
 SOURCES = ("data.mnist", "pictures.source")

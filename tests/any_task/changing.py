@@ -62,13 +62,6 @@ class Counting(Plain):
         return super().training_step(batch, batch_idx)
 
 
-class Fading(Counting):
-    """Weakens what it sees with each step that it counts in an object."""
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        return super().training_step(batch / (1 + self.steps.done), batch_idx)
-
-
 class Scheduled(Plain):
     """Sets attributes, and freezes a layer, at the start of each epoch."""
 

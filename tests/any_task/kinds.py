@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from torch.ao.quantization import DeQuantStub, QuantStub, get_default_qat_qconfig, prepare_qat
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset, WeightedRandomSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
-from torchmetrics import MeanMetric, MetricTracker, MinMaxMetric, RunningMean
+from torchmetrics import (
+    MeanAbsoluteError,
+    MeanMetric,
+    MeanSquaredError,
+    MetricCollection,
+    MetricTracker,
+    MinMaxMetric,
+    RunningMean,
+)
 
 POINTS = torch.randn(40, 4, generator=torch.Generator().manual_seed(3))
 STEPS = 8  # of an epoch
@@ -77,6 +85,25 @@ class Histories(Plain):
         self.log_dict({f"extremes/{name}": value for name, value in self.extremes.compute().items()})
         best: Any = self.tracker.best_metric()
         self.log("best", best)
+
+
+class Scored(Plain):
+    """Logs a collection of metrics, and has a schedule over all steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores = MetricCollection([MeanSquaredError(), MeanAbsoluteError()], prefix="train/")
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.scores.update(self.network(batch).squeeze(1), batch.sum(dim=1))
+        self.log_dict(self.scores, on_step=False, on_epoch=True)
+        return super().training_step(batch, batch_idx)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class Caching(Plain):
@@ -238,6 +265,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
     "own old generator": lambda: loader(Noisy(np.random.RandomState(0)), shuffle=True),
     "seen": lambda: loader(Seen(), shuffle=True),
+    "seen in a worker": lambda: loader(Seen(), shuffle=True, num_workers=1),
     "frozen": lambda: loader(Frozen(), num_workers=1),
     "sampler": lambda: loader(sampler=Shuffled()),
     "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),

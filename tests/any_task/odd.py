@@ -12,7 +12,7 @@ Batch = list[Tensor]
 
 
 class Seldom(LightningModule):
-    """Logs some values now and then, and steps its optimizer after every third batch."""
+    """Logs some values now and then, and steps its two optimizers after every third batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,15 +29,16 @@ class Seldom(LightningModule):
         self.log("train/most", loss, on_step=False, on_epoch=True, reduce_fx="max")
         self.manual_backward(loss)
         if batch_idx % 3 == 2:
-            optimizer: Any = self.optimizers()
-            optimizer.step()
-            optimizer.zero_grad()
+            optimizers: Any = self.optimizers()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self.log("val/size", self.network(batch[0]).square().mean())
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.parameters(), 0.01)
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [torch.optim.Adam([self.network.weight], 0.01), torch.optim.SGD([self.network.bias], 0.1)]
 
 
 class Cut(LightningDataModule):

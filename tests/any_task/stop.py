@@ -1,5 +1,6 @@
-"""Stops a run within an epoch."""
+"""Stops or kills a run within an epoch."""
 
+import os
 import signal
 from typing import Any
 
@@ -14,13 +15,14 @@ def forget_signal() -> None:
 
 
 class Signal(Callback):
-    """Sends SIGTERM to this process after a batch."""
+    """Sends a signal to the last process after a batch."""
 
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
+    def __init__(self, batches: int, number: int = int(signal.SIGTERM)) -> None:
+        self.batches, self.number = batches, number
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches:
-            signal.raise_signal(signal.SIGTERM)
+        is_last = trainer.global_rank == trainer.world_size - 1
+        if trainer.fit_loop.epoch_loop.total_batch_idx + 1 == self.batches and is_last:
+            os.kill(os.getpid(), self.number)

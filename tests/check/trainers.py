@@ -3,11 +3,10 @@
 from typing import Any
 
 from lightning import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from convblocks import ExactResume
-from tests.any_task.changing import Taught
 from tests.any_task.kinds import Kind, Plain
 
 
@@ -19,25 +18,12 @@ def exact() -> tuple[Any, ...]:
     )
 
 
-def averaged_later() -> tuple[Any, ...]:
-    return _training(Plain, callbacks=[StochasticWeightAveraging(0.1, swa_epoch_start=4)])
-
-
-def forgetful() -> tuple[Any, ...]:
-    return _training(Taught)
-
-
 def failing() -> tuple[Any, ...]:
     return _training(Plain, max_steps=-2)
 
 
 def _training(module: type[LightningModule], **settings: Any) -> tuple[Any, ...]:
     seed_everything(0, verbose=False)
-    quiet: dict[str, Any] = {
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "logger": False,
-        "accelerator": "cpu",
-    }
-    data = Kind()
-    return Trainer(max_epochs=5, **(quiet | settings)), module(), data.train_dataloader(), data.val_dataloader()
+    quiet: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
+    data, trainer = Kind(), Trainer(max_epochs=5, accelerator="cpu", **(quiet | settings))
+    return trainer, module(), data.train_dataloader(), data.val_dataloader()

@@ -66,14 +66,14 @@ def exit_python(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return at_exit.close
 
 
-def test_a_run_in_a_thread_has_the_weights_of_one_in_the_main_thread(folder: Path) -> None:
+def test_run_in_a_thread_has_the_weights_of_one_in_the_main_thread(folder: Path) -> None:
     train(*RUN, *QUICK, "--name", "main")
     with ThreadPoolExecutor(1) as threads:
         threads.submit(train, *RUN, *QUICK, "--name", "thread").result()
     assert_same_weights(RunDirectory("thread"), RunDirectory("main"))
 
 
-def test_a_run_that_handles_no_signals_leaves_the_handlers_of_its_engine() -> None:
+def test_signals_handlers_of_an_engine_are_left_by_a_run_that_handles_none() -> None:
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         signals.uninstall()
@@ -105,7 +105,7 @@ def test_slurm_is_ignored_if_turned_off_or_replaced_by_the_trainers_cluster_envi
     assert RunDirectory("own").read_result().provenance.processes == 1
 
 
-def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
+def test_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rank_zero_only, "rank", 3)  # as from SLURM_PROCID, when Lightning is imported
@@ -113,7 +113,7 @@ def test_a_run_keeps_its_curves_where_lightning_takes_slurms_rank_for_its_own(
     assert list(RunDirectory("own").path.glob("events.out.tfevents*"))
 
 
-def test_a_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Callable[[], None]) -> None:
+def test_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Callable[[], None]) -> None:
     """Otherwise its threads sometimes abort the process."""
     train(*RUN, *QUICK, *TOGETHER, "--name", "own")
     assert distributed.is_initialized()
@@ -121,14 +121,23 @@ def test_a_run_ends_its_own_process_group_at_exit(folder: Path, exit_python: Cal
     assert not distributed.is_initialized()
 
 
-def test_without_slurm_nothing_is_read_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_is_not_read_if_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     scontrol = Mock()
     monkeypatch.setattr(subprocess, "run", scontrol)
-    layout.check({"trainer": {}}, TASK | OFF)
     assert not slurm.is_further_process(TASK | OFF, of_all_machines=True)
     assert launch.launcher_of_several(srun(4, SLURM_STEP_NUM_TASKS="4") | OFF) is None
     slurm.requeue(TASK | OFF)
     scontrol.assert_not_called()
+    slurm.requeue(TASK)
+    scontrol.assert_called_once_with(["scontrol", "requeue", "7"], check=True)
     set_all(srun(1) | OFF, monkeypatch)
     (used,) = layout.cluster_environments({})
     assert type(used) is LightningEnvironment
+
+
+def test_signals_of_a_cancelled_job_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm may send both: a cancelled job must not be requeued."""
+    monkeypatch.setattr(signals, "_received", 0)
+    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGUSR1):
+        signals._note(number, None)
+    assert signals.received() == signal.SIGTERM

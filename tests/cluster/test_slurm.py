@@ -14,7 +14,6 @@ from filelock import FileLock
 
 from convblocks.data.images import ImageSets
 from convblocks.run.directory import LOGS, RunDirectory
-from tests.cluster.test_lost_processes import LOST, MORTAL, seconds_since
 from tests.conftest import REPOSITORY, write_digits
 from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.core.run.test_distributed import assert_same_numbers
@@ -24,8 +23,6 @@ from tests.quick_python import environment_of
 pytestmark = pytest.mark.slow
 
 NIGHTLY = pytest.mark.nightly
-
-PATH_OF_PYTHON = os.environ["PATH"]  # not the quick one
 
 FIT, COMPARE, SEARCH = (
     str(REPOSITORY / "scripts" / "slurm" / f"{name}.sbatch") for name in ("fit", "compare", "search")
@@ -116,55 +113,32 @@ def requeue(job: str) -> None:
     subprocess.run(["scontrol", "update", f"jobid={job}", "StartTime=now"], check=True)
 
 
-def test_two_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
+def test_nodes_of_two_tasks_equal_one_process(cluster: Path) -> None:
     assert_completes(submit(*TWO_TASKS_A_NODE, FIT, *BATCHNORM, "--name", "four"))
     fit_on(1, Run([*BATCHNORM, "--name", "one"]))
     assert_same_numbers(LOGS / "one", LOGS / "four")
     assert RunDirectory("four").read_result().provenance.processes == 4
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(cluster: Path) -> RunDirectory:
-    fit_on(2, Run([*LONG, *on(2), "--name", "uninterrupted"]))
-    return RunDirectory("uninterrupted")
-
-
-def assert_same_record(run: RunDirectory, expected: RunDirectory) -> None:
-    """The weights, and every number of ``metrics.csv`` and of the curves but the times."""
-    assert_same_weights(run, expected)
-    assert metric_rows(run) == metric_rows(expected)
-    for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
-        assert curves(run)[tag] == curves(expected)[tag]
-
-
-def test_a_job_that_is_requeued_carries_on_with_one_unbroken_curve(uninterrupted: RunDirectory) -> None:
+def test_requeued_job_carries_on_with_one_unbroken_curve(cluster: Path) -> None:
     run = RunDirectory("requeued")
     job = submit(*TWO_TASKS, FIT, *LONG, "--name", run.name)
     wait_for(run.read_metrics, job)
     requeue(job)
     assert_completes(job)
     assert output(job).count("carry on with --resume") == 1
-    assert_same_record(run, uninterrupted)
-
-
-@NIGHTLY
-def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) -> None:
-    """Also if Slurm starts Python directly."""
-    run = RunDirectory("cancelled")
-    job = submit(*TWO_TASKS, f"--export=ALL,PATH={PATH_OF_PYTHON}", FIT, *LONG, "--name", run.name)
-    wait_for(run.read_metrics, job)
-    subprocess.run(["scancel", job], check=True)
-    assert end_of(job) == "CANCELLED"
-    assert run.last_checkpoint.is_file()
-    assert_completes(submit(*TWO_TASKS, FIT, *LONG, "--name", run.name))
-    assert_same_record(run, uninterrupted)
+    fit_on(2, Run([*LONG, *on(2), "--name", "uninterrupted"]))
+    expected = RunDirectory("uninterrupted")
+    assert_same_weights(run, expected)
+    assert metric_rows(run) == metric_rows(expected)
+    for tag in ("train/loss", "train/acc", "train/loss_step", "test/acc"):
+        assert curves(run)[tag] == curves(expected)[tag]
 
 
 @NIGHTLY
 @pytest.mark.parametrize(
     ("command", "file", "text"),
     [
-        (["--array=0-1", COMPARE, *ARMS, "--name", "array"], "array/comparison.md", "| 2/2 [34–100 %] |"),
         (
             ["--array=0-1", *ONE_TASK_A_NODE, COMPARE, *ARMS, *ON_NODES, "--name", "nodes"],
             *["nodes/comparison.md", "| 2/2 [34–100 %] |"],
@@ -179,9 +153,9 @@ def test_a_cancelled_job_saves_and_is_not_requeued(uninterrupted: RunDirectory) 
         ),
         ([*ONE_TASK_A_NODE, "--wrap", srun(TORCHRUN, *MLP, *ON_NODES, "--name torchrun")], "torchrun/summary.json", ""),
     ],
-    ids=["array", "array of two nodes", "search", "comparison within", "torchrun"],
+    ids=["array of two nodes", "search", "comparison within", "torchrun"],
 )
-def test_jobs_of_several_processes_complete(cluster: Path, command: list[str], file: str, text: str) -> None:
+def test_job_of_several_processes_completes(cluster: Path, command: list[str], file: str, text: str) -> None:
     job = submit(*command)
     assert_completes(job)
     wait_for((LOGS / file).is_file, job)  # of an array, by a job that waits for its end
@@ -189,7 +163,7 @@ def test_jobs_of_several_processes_complete(cluster: Path, command: list[str], f
 
 
 @NIGHTLY
-def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> None:
+def test_requeued_search_goes_on(cluster: Path) -> None:
     flags = [*LONG, *SPACE, "--epochs", "2", "--trials", "3", "--confirm", "0", "--name", "late"]
     job = submit("--array=0", SEARCH, *flags)
     wait_for(RunDirectory("late/trial_0").read_metrics, job)
@@ -198,33 +172,3 @@ def test_a_search_whose_time_is_up_is_requeued_and_goes_on(cluster: Path) -> Non
     assert "search.py: stopped: the same command carries on" in output(job)
     assert len(list((LOGS / "late").glob("trial_*"))) == 3
     assert (LOGS / "late" / "search.md").is_file()
-
-
-def test_a_wrong_layout_ends_in_a_clear_line(cluster: Path) -> None:
-    command = srun("python scripts/fit.py --arch mlp --trainer.devices 2 --trainer.accelerator cpu --name wrong")
-    job = submit(*TWO_TASKS_A_NODE, "--wrap", command)
-    assert end_of(job) == "FAILED"
-    assert "srun started 4 tasks, but" in output(job)
-    assert "Traceback" not in output(job)
-    assert not RunDirectory("wrong").exists()
-
-
-@NIGHTLY
-def test_a_signal_before_python_can_note_it_does_not_look_like_success(cluster: Path) -> None:
-    assert end_of(submit("--wrap", "kill -USR1 $$; exec srun python scripts/fit.py --arch mlp")) == "FAILED"
-
-
-@NIGHTLY
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_task_that_is_killed_is_reported_by_the_other(
-    cluster: Path, rank: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (cluster / "mortal.py").write_text(MORTAL)
-    monkeypatch.setenv("FATES", f"kill:{rank}:60")  # which sbatch hands on
-    flags = [*COMMON, "--arch", "mortal.Mortal", "--epochs", "2", "--trainer.limit_train_batches", "100"]
-    job = submit(*ONE_TASK_A_NODE, FIT, *flags, "--name", f"lost{rank}")
-    assert end_of(job) == "FAILED"
-    assert seconds_since("kill", cluster) < 10
-    shown = [line for line in output(job).splitlines() if line.startswith("fit.py:")]
-    assert shown == [LOST]
-    assert "Traceback" not in output(job)

@@ -9,22 +9,22 @@ from torch import Tensor
 from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UsageError
 from convblocks.model.restore import Evaluation, load_network
-from convblocks.run.checkpoints import previous
+from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG
 from tests.core.run.test_callbacks import added, resume, with_callback
-from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run, weights
+from tests.core.run.test_fit import QUICK, metric_rows, quick_run, weights
 from tests.core.run.test_resume import fit_until
 
 
-def test_a_finder_that_has_no_effect_is_refused_before_anything_is_written(workspace: Path) -> None:
+def test_finder_without_effect_is_refused_before_anything_is_written(workspace: Path) -> None:
     with pytest.raises(UsageError, match="LearningRateFinder has no effect on onecycle"):
         quick_run(*with_callback("LearningRateFinder"), "--lr_scheduler=onecycle")
     assert not Path("lightning_logs").exists()
 
 
 @pytest.mark.slow
-def test_weights_are_pruned_and_averaged(workspace: Path) -> None:
+def test_pruning_and_averaging_leave_a_network_that_loads(workspace: Path) -> None:
     pruning = added("ModelPruning", pruning_fn="l1_unstructured", amount=0.2)
     averaging = added("StochasticWeightAveraging", swa_lrs=0.001, swa_epoch_start=1)
     for name, callback in (("pruned", pruning), ("averaged", averaging)):
@@ -43,7 +43,7 @@ def accuracy_of_checkpoint(run: RunDirectory, digits: ImageSets) -> float:
     return Evaluation(load_network(run.last_checkpoint).logits(test.images), test.labels, MNIST.classes).accuracy
 
 
-def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
+def test_average_is_evaluated_and_kept(workspace: Path, digits: ImageSets) -> None:
     """The moving average is recomputed here, from the weights after each of a plain run's 10 steps."""
     decay, short = 0.9, ["--epochs", "1", "--trainer.limit_train_batches", "10"]
     each = with_callback("ModelCheckpoint", dirpath="steps", filename="{step}", every_n_train_steps=1, save_top_k=-1)
@@ -62,34 +62,24 @@ def test_with_an_average_of_weights_the_average_is_evaluated_and_kept(workspace:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("start", [25, 1000], ids=["late", "never"])
-def test_before_its_start_an_average_is_the_weights(workspace: Path, start: int) -> None:
-    """It starts in the second of two epochs, or not at all."""
-    plain = quick_run("--arch", "batchnorm", name="plain")
-    run = quick_run("--arch", "batchnorm", *with_callback("EMAWeightAveraging", update_starting_at_step=start))
-    states = [torch.load(previous(one.last_checkpoint), weights_only=True)["state_dict"] for one in (plain, run)]
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items() if name.startswith("network."))
-    (first, last), expected = metric_rows(run), metric_rows(plain)
-    assert first == expected[0]
-    mistakes = [one.read_result().facts["mistakes"] for one in (plain, run)]
-    assert (last == expected[1]) == (mistakes[0] == mistakes[1]) == (start == 1000)
-
-
-@pytest.mark.slow
-def test_an_average_that_starts_after_a_resume_ends_alike(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped in the middle of an epoch, where it keeps the weights."""
+def test_average_is_the_weights_before_its_start(workspace: Path, start: int) -> None:
+    """It starts in the second of two epochs, or not at all; the run is stopped in the first."""
     plain = ["--arch", "batchnorm"]
-    late = [*plain, *with_callback("EMAWeightAveraging", update_starting_at_step=25)]
-    whole = quick_run(*late, name="whole")
+    late = [*plain, *with_callback("EMAWeightAveraging", update_starting_at_step=start)]
     for name, flags in (("plain", plain), ("run", late)):
-        fit_until(12, [*DEBUG, *QUICK, *flags, "--name", name], monkeypatch)
-    kept = weights(RunDirectory("run"))
-    expected = {name: value for name, value in weights(RunDirectory("plain")).items() if name.startswith("network.")}
-    assert all(torch.equal(value, kept[name]) for name, value in expected.items())
-    resume()
-    assert_same_weights(whole, RunDirectory("run"))
+        fit_until(12, [*DEBUG, *QUICK, *flags, "--name", name])
+    kept, expected = weights(RunDirectory("run")), weights(RunDirectory("plain"))
+    assert all(torch.equal(value, kept[name]) for name, value in expected.items() if name.startswith("network."))
+    for name in ("plain", "run"):
+        fit.main(["--name", name, "--resume"])
+    averaged, whole = RunDirectory("run"), RunDirectory("plain")
+    rows, expected_rows = metric_rows(averaged), metric_rows(whole)
+    assert rows[0] == expected_rows[0]
+    mistakes = [run.read_result().facts["mistakes"] for run in (averaged, whole)]
+    assert (rows[1] == expected_rows[1]) == (mistakes[0] == mistakes[1]) == (start == 1000)
 
 
-def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace: Path, digits: ImageSets) -> None:
+def test_average_of_the_very_end_is_tested_and_kept(workspace: Path, digits: ImageSets) -> None:
     """StochasticWeightAveraging puts its average in place after the last checkpoint."""
     averaging = with_callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=1)
     run = quick_run("--epochs", "3", *averaging)
@@ -101,7 +91,7 @@ def test_weights_that_are_averaged_at_the_very_end_are_tested_and_kept(workspace
     assert all(torch.equal(expected[name], value) for name, value in weights(run).items())
 
 
-def test_an_average_is_in_place_after_a_resume_from_the_very_end(workspace: Path) -> None:
+def test_average_is_in_place_after_a_resume_from_the_very_end(workspace: Path) -> None:
     run = quick_run("--epochs", "2", *with_callback("EMAWeightAveraging", decay=0.9))
     mistakes = run.mistakes.read_text()
     run.summary.unlink()
@@ -109,7 +99,7 @@ def test_an_average_is_in_place_after_a_resume_from_the_very_end(workspace: Path
     assert run.mistakes.read_text() == mistakes
 
 
-def test_values_of_the_finders_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
+def test_finders_values_are_in_the_summary_and_kept_on_a_resume(workspace: Path) -> None:
     run = quick_run(*added("LearningRateFinder", num_training_steps=60), *added("BatchSizeFinder", max_trials=2))
     found = run.read_result().hparams
     assert found["lr"] != 0.01

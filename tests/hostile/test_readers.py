@@ -29,7 +29,7 @@ from convblocks.errors import UserError
 from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import read_checkpoint
 from convblocks.pictures.decoding import read_picture
-from convblocks.run.checkpoints import newest_checkpoint
+from convblocks.run.checkpoints import read_resumable
 from convblocks.run.directory import SETTINGS, RunDirectory
 from convblocks.run.result import decode, encode
 from tests.hostile.spoil import Spoiler, cut, flipped, holds, with_values
@@ -224,4 +224,4 @@ def test_checkpoints_of_other_parts(parts: dict[str, Any]) -> None:
     content = io.BytesIO()
     torch.save({"hyper_parameters": {"arch": "mlp", "image_spec": MNIST.as_dict()}, "state_dict": {}} | parts, content)
     with file_of(content.getvalue(), "last.ckpt") as path, pytest.raises(UserError, match=r"last\.ckpt"):
-        newest_checkpoint(path)
+        read_resumable(path)

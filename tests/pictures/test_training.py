@@ -46,7 +46,7 @@ def test_resume_of_a_run_in_memory_with_copied_pictures_beyond_it_ends_the_same(
 ) -> None:
     flags = [*SHORT, "--arch", "batchnorm", "--data.flip", "true", "--data.shift", "2", "--data.val_size", "40"]
     within, beyond = quick_run(*flags, name="within"), RunDirectory("beyond")
-    fit_until(22, [*DEBUG, *QUICK, *flags, "--name", "beyond"], monkeypatch)
+    fit_until(22, [*DEBUG, *QUICK, *flags, "--name", "beyond"])
     assert "as they are needed" not in capsys.readouterr().out
     for path in Path("pictures").rglob("*.png"):
         path.write_bytes(path.read_bytes())
@@ -74,9 +74,9 @@ def add_a_class() -> None:
     ids=["a picture", "no test pictures", "further class"],
 )
 def test_resume_is_refused_with_other_pictures(
-    pictures: None, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None], what: str
+    pictures: None, change: Callable[[], None], what: str
 ) -> None:
-    fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"], monkeypatch)
+    fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"])
     change()
     with pytest.raises(DataError, match=f"was begun with another {what} than pictures holds"):
         fit.main(["--name", "run", "--resume"])

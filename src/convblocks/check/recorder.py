@@ -1,4 +1,4 @@
-"""Records the state of a training before each of a few steps, and ends it then."""
+"""Records the state of a training before each of a few steps, keeps copies of its checkpoints, and ends it then."""
 
 import json
 import shutil
@@ -6,12 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    BackboneFinetuning,
-    GradientAccumulationScheduler,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
 
 from convblocks.check.state import state_of
 from convblocks.run.resume import ExactResume, callbacks_of
@@ -19,14 +13,12 @@ from convblocks.run.resume import ExactResume, callbacks_of
 # Steps before a checkpoint, and after it: more than gradients are mostly accumulated for.
 STEPS = 5
 
-# The trainings that go on: in their first epoch, or through two, which are cut short, or not if that must be known.
-FIRST, SHORT, LONG = "first", "short", "long"
+# The trainings that go on, and where they are stopped: within their first epoch, or in two that are cut short.
+FIRST, SHORT = "first", "short"
+STOPS = {FIRST: ("within",), SHORT: ("end", "later")}
 
-# Where these are stopped.
-STOPS = {FIRST: ("within",), SHORT: ("end", "later"), LONG: ("end", "later")}
-
-# A training that goes on, and those that resume from its checkpoint.
-WHOLE, RESUMED = "whole", ("one", "two")
+# The folder of a training that goes on; those that resume from its checkpoints have the names of the stops.
+WHOLE = "whole"
 
 
 class Ended(Exception):  # noqa: N818  # not an error
@@ -43,7 +35,7 @@ class Recorder(Callback):
     def __init__(self, folder: Path) -> None:
         self.folder, self.is_whole, self.is_first = folder, folder.name == WHOLE, folder.parent.name == FIRST
         self.states: list[tuple[int, list[Any]]] = []
-        self.batches = -1  # of an epoch, before the checkpoint; not known yet
+        self.batches = -1  # of an epoch, before the checkpoint within it; not known yet
         self.reason = ""  # why there is none
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -57,14 +49,14 @@ class Recorder(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self.is_first and self.is_whole and trainer.current_epoch == 1:
-            self._keep(trainer, "end")
+            self._copy(trainer, "end")
         if not self.is_first and trainer.current_epoch == 2:
             self._record(trainer, pl_module)
             self._end(trainer)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if self._is_due(trainer, trainer.fit_loop.epoch_loop.batch_idx):
-            self._keep(trainer, STOPS[self.folder.parent.name][-1])
+            self._copy(trainer, STOPS[self.folder.parent.name][-1])
         self._record(trainer, pl_module, batch)
         if self.is_first and trainer.fit_loop.epoch_loop.total_batch_idx == 2 * self.batches:
             self._end(trainer)
@@ -83,7 +75,7 @@ class Recorder(Callback):
         self._write(trainer)
 
     def _is_due(self, trainer: Trainer, batches: int) -> bool:
-        """Whether the checkpoint within an epoch is saved after so many of its batches."""
+        """Whether the checkpoint within an epoch is saved after this number of its batches."""
         epoch = 0 if self.is_first else 1
         return self.is_whole and trainer.current_epoch == epoch and batches == self.batches
 
@@ -93,13 +85,13 @@ class Recorder(Callback):
             for resume in callbacks_of(trainer, ExactResume):
                 resume.save_within_epoch(trainer, hook)
 
-    def _keep(self, trainer: Trainer, place: str) -> None:
+    def _copy(self, trainer: Trainer, stop: str) -> None:
         if trainer.is_global_zero:
-            shutil.copytree(self.folder, self.folder.with_name(place))
+            shutil.copytree(self.folder, self.folder.with_name(stop))
 
     def _record(self, trainer: Trainer, module: LightningModule, batch: Any = None) -> None:
         done = trainer.fit_loop.epoch_loop.batch_progress.total.ready - (batch is not None)
-        state = [[*part, value] for part, value in state_of(trainer, module, batch).items()]
+        state = [[*part, digest] for part, digest in state_of(trainer, module, batch).items()]
         self.states.append((done, state))
 
     def _end(self, trainer: Trainer) -> None:
@@ -108,24 +100,5 @@ class Recorder(Callback):
         raise Ended
 
     def _write(self, trainer: Trainer) -> None:
-        record = {"states": self.states, "idle": idle(trainer), "reason": self.reason}
+        record = {"states": self.states, "reason": self.reason}
         (self.folder / f"record_{trainer.global_rank}.json").write_text(json.dumps(record))
-
-
-def idle(trainer: Trainer) -> list[str]:
-    """What the training has, and what had not begun in the steps of the check."""
-    epochs, found = trainer.current_epoch or 1, []
-    for callback in callbacks_of(trainer, Callback):
-        match callback:
-            case StochasticWeightAveraging():
-                begins = callback.swa_start
-            case BackboneFinetuning():
-                begins = callback.unfreeze_backbone_at_epoch
-            case GradientAccumulationScheduler():
-                begins = max(callback.scheduling)
-            case WeightAveraging():
-                begins = 0 if getattr(callback._average_model, "n_averaged", 0) else epochs
-            case _:
-                continue
-        found += [type(callback).__name__] if begins >= epochs else []
-    return found

@@ -1,43 +1,36 @@
 """``fit ... --check_resume``, and the same for any Trainer: is a run that is stopped and resumed the run that was not?
 
-Three trainings in processes of their own: one goes on after it has saved a checkpoint, two resume from it. Where these
-two agree, but not with the first, something is missing in the checkpoint; where they do not, the training is not
-deterministic by itself. The first stops within its first epoch, at the end of an epoch and within the second one.
+Trainings in processes of their own: one goes on after it has saved a checkpoint, another resumes from it. The first
+stops within its first epoch; and at the end of an epoch that is cut short, and within the second one.
 """
 
 import json
 import os
 import pickle
-import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
-from typing import Any, BinaryIO, NoReturn
+from typing import Any
 
 from jsonargparse import ArgumentParser
 
 import convblocks
-from convblocks.check.recorder import FIRST, LONG, RESUMED, SHORT, STOPS, WHOLE
-from convblocks.check.trainings import Parts, Training, of_run, of_trainer
-from convblocks.check.verdict import Records, Report, has_other_batches, report
+from convblocks.check.part import Training, training_of_run, training_of_trainer
+from convblocks.check.recorder import FIRST, SHORT, STOPS, WHOLE
+from convblocks.check.verdict import Report, report
 from convblocks.console import echo
-from convblocks.errors import Stopped, UsageError, UserError
+from convblocks.errors import UsageError, UserError
 from convblocks.run import signals, slurm
 from convblocks.run.config import Config
 from convblocks.text import as_yaml
 
 OPTION = "check_resume"
 
-ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # not on Windows
 
-
-def check_resume(make: Callable[[], Parts]) -> Report:
+def check_resume(make: Callable[[], Sequence[Any]]) -> Report:
     """Check that a training which is stopped and resumed goes on with the same bits, by a few of its steps.
 
     Args:
@@ -48,7 +41,7 @@ def check_resume(make: Callable[[], Parts]) -> Report:
         UsageError: the function cannot be imported, or a launcher has started this process.
         UserError: the training fails.
     """
-    return _check(partial(of_trainer, make))
+    return _check(partial(training_of_trainer, make))
 
 
 def add_option(parser: ArgumentParser) -> None:
@@ -63,52 +56,40 @@ def instead(config: Config) -> None:
     Raises:
         UserError: the run fails.
     """
+    signals.uninstall()  # there is nothing to save
     settings = as_yaml(config.settings | {"trainer": config.settings["trainer"] | {"logger": False}})
     options = [f"--{name}={value}" for name, value in config.options.items() if name != OPTION and value is not None]
     echo("checking on a few steps whether this run resumes exactly; nothing is written")
-    found = _check(partial(of_run, ["--config", settings, *options]))
-    for line in found.lines:
+    result = _check(partial(training_of_run, ["--config", settings, *options]))
+    for line in result.lines:
         echo(line)
-    if not found.is_exact:
+    if not result.is_exact:
         sys.exit(1)
 
 
 def _check(make: Callable[[Path], Training]) -> Report:
     if {slurm.SLURM, slurm.TORCHRUN} & slurm.visible().keys():
         raise UsageError(f"{OPTION} starts its processes itself: call it outside of srun and torchrun")
-    with TemporaryDirectory() as folder, _ended_by_signals():
+    with TemporaryDirectory() as folder:
         root = Path(folder)
         with (root / "make").open("wb") as file:
-            _dump(make, file)
+            pickle.dump(sys.path, file)
+            try:
+                pickle.dump(make, file)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                text = f"{OPTION} needs a function of a module, which other processes import: {error}"
+                raise UsageError(text) from error
         _train([root / length / WHOLE for length in (FIRST, SHORT)])
-        records = {**_resumed(root / FIRST), **_resumed(root / SHORT)}
-        if has_other_batches(records):
-            echo("the batches differ after an epoch that was cut short: trying whole ones")
-            _train([root / LONG / WHOLE])
-            records.update(_resumed(root / LONG))
-        return report(records)
+        stops = [root / length / stop for length, places in STOPS.items() for stop in places]
+        _train([stop for stop in stops if stop.is_dir()])
+        return report({stop.name: _records(stop) for stop in stops})
 
 
-def _resumed(folder: Path) -> Records:
-    """The records of a training and, by the place, of those that are resumed from its checkpoint there."""
-    found = {}
-    for place in STOPS[folder.name]:
-        names = [WHOLE]
-        if (folder / place).is_dir():
-            names += [f"{place}_{number}" for number in RESUMED]
-            _train([Path(shutil.copytree(folder / place, folder / name)) for name in names[1:]])
-        files = sorted(path.name for path in (folder / WHOLE).glob("record_*.json"))
-        found[place] = [[json.loads((folder / name / file).read_text()) for name in names] for file in files]
-    return found
-
-
-def _dump(make: Callable[..., Any], file: BinaryIO) -> None:
-    """Write where modules are found, and a function by its name."""
-    pickle.dump(sys.path, file)
-    try:
-        pickle.dump(make, file)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise UsageError(f"{OPTION} needs a function of a module, which other processes import: {error}") from error
+def _records(stop: Path) -> list[list[Any]]:
+    """Of each process: the record of the whole training, and that of the one resumed at a stop, if there is one."""
+    folders = [stop.with_name(WHOLE), *([stop] if stop.is_dir() else [])]
+    names = sorted(path.name for path in folders[0].glob("record_*.json"))
+    return [[json.loads((folder / name).read_text()) for folder in folders] for name in names]
 
 
 def _train(folders: Sequence[Path]) -> None:
@@ -143,18 +124,3 @@ def _error(text: str) -> UserError:
             return UserError(line.removeprefix("part.py: "))
     print(text, file=sys.stderr, end="")
     return UserError("the training that was to be checked has failed")
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let signals end a check at once: it has nothing to save, and a folder to remove."""
-
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        raise Stopped(number, "stopped")
-
-    before = {number: signal.signal(number, end) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

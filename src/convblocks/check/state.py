@@ -1,7 +1,6 @@
 """The state of a training between two steps, as a digest of each of its parts."""
 
 import hashlib
-import random
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, MethodType
@@ -11,38 +10,36 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric
 
 from convblocks.run.process_state import generators
 from convblocks.run.resume import callbacks_of
 
-# Digests by (kind, name).
-State = dict[tuple[str, str], str]
-
 # How deep attributes are looked into: an object may hold a deque of tuples of tensors.
 DEPTH = 4
 
-# What nobody sets on purpose: attributes of any LightningModule, and what metrics compute anew from their states.
+# What nobody sets on purpose: attributes of any LightningModule, and what metrics compute again from their states.
 NOT_OWN = {*vars(LightningModule()), "_computed", "_cache", "_to_sync", "_should_unsync", "_is_synced"}
 
 
-def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> State:
-    """All that decides what the training does next, with the batch it will take, and what it has logged."""
-    parts = {
-        "random": generators().items(),
+def state_of(trainer: Trainer, module: LightningModule, batch: Any) -> dict[tuple[str, str], str]:
+    """Digests, by (kind, name), of what decides the next steps: with the batch to come, and what was logged."""
+    schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+    # Lightning sets gradients to zero, but where the module itself steps its optimizers.
+    weights = () if module.automatic_optimization else module.named_parameters()
+    parts: dict[str, Iterable[tuple[Any, Any]]] = {
+        "random": generators(trainer).items(),
         "buffer": _buffers(module),
         "weight": module.state_dict().items(),
-        "optimizer": _optimizers(trainer, module),
-        "schedule": ((str(i), config.scheduler.state_dict()) for i, config in enumerate(trainer.lr_scheduler_configs)),
-        "metric": ((name, part) for name, part in module.named_modules() if isinstance(part, Metric)),
+        "optimizer": enumerate(trainer.optimizers),
+        "schedule": enumerate(schedules),
+        "metric": [(name, part) for name, part in module.named_modules() if isinstance(part, Metric)],
         "batch": [("", batch)],
-        "logged": ((name, value.double()) for name, value in trainer.callback_metrics.items()),
+        "logged": [(name, value.double()) for name, value in trainer.callback_metrics.items()],
         "attribute": _attributes(trainer, module),
-        "gradient": _gradients(module),
+        "gradient": [(name, weight.grad) for name, weight in weights],
     }
-    return {(kind, name): digest(value) for kind, named in parts.items() for name, value in named}
+    return {(kind, str(name)): digest(value) for kind, named in parts.items() for name, value in named}
 
 
 def digest(value: Any) -> str:
@@ -81,24 +78,18 @@ def _inner(value: Any) -> Iterable[tuple[Any, Any]]:
             return [item for item in _own(value) if not item[0].startswith("_")] + [("updates", value._update_count)]
         case LightningModule() | Trainer() | Callback() | type() | FunctionType() | MethodType():
             return ()
-        case Optimizer() | LRScheduler():
-            return value.state_dict().items()
         case nn.Module():
             return [*value.state_dict().items(), *_buffers(value)]
-        case torch.Generator():
-            return [("state", value.get_state())]
-        case np.random.Generator():
-            return [("state", value.bit_generator.state)]
-        case random.Random():
-            return [("state", value.getstate())]
         case Mapping():
             return [(name, part) for name, part in value.items()]
         case set() | frozenset():
             return enumerate(sorted(map(digest, value)))
         case list() | tuple() | deque():
             return enumerate(value)
-        case _:
-            return getattr(value, "__dict__", {}).items()
+    for state in ("state_dict", "get_state", "getstate"):  # of optimizers, schedules and random generators
+        if hasattr(value, state):
+            return [(state, getattr(value, state)())]
+    return [("", value.bit_generator.state)] if isinstance(value, np.random.Generator) else _own(value)
 
 
 def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
@@ -107,23 +98,8 @@ def _buffers(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, buffer) for name, buffer in module.named_buffers() if name not in held]
 
 
-def _gradients(module: LightningModule) -> Iterator[tuple[str, Any]]:
-    """Those that the module itself may accumulate."""
-    if not module.automatic_optimization:
-        yield from ((name, weight.grad) for name, weight in module.named_parameters())
-
-
-def _optimizers(trainer: Trainer, module: LightningModule) -> Iterator[tuple[str, Any]]:
-    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
-    for number, optimizer in enumerate(trainer.optimizers):
-        for group, options in enumerate(optimizer.param_groups):
-            yield f"of group {number}.{group}", {name: value for name, value in options.items() if name != "params"}
-        for parameter, state in optimizer.state.items():
-            yield f"of {names.get(parameter, 'a parameter')}", state
-
-
 def _own(part: Any) -> list[tuple[str, Any]]:
-    items = vars(part).items()
+    items = getattr(part, "__dict__", {}).items()
     return [(name, value) for name, value in items if name not in NOT_OWN and not isinstance(value, MethodType)]
 
 

@@ -1,39 +1,60 @@
 """Random generators, the global ones and those that objects hold, and their states in plain values."""
 
+import gc
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from inspect import getclosurevars
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
 
 KINDS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 
 # How far to look into objects, and how many items of a container to look at.
-DEPTH, ITEMS = 12, 1000
+DEPTH, PARTS = 24, 1000
 
-# What is not looked into: what holds no generators, and the iterator of a loader, which a resume replaces.
-LEAVES = (str, bytes, int, float, Tensor, np.ndarray, type, ModuleType, random.SystemRandom)
-ITERATOR = "_iterator"
+# What is not looked into.
+LEAVES = (str, bytes, int, float, Tensor, np.ndarray, type, ModuleType, random.SystemRandom, Trainer)
 
 
 def global_generators() -> dict[str, Any]:
     """Those of torch, its current CUDA device, Python and NumPy, by names."""
-    found = {"torch": torch.default_generator, "python": random._inst, "numpy": np.random.mtrand._rand}
+    generators = {"torch": torch.default_generator, "python": random._inst, "numpy": np.random.mtrand._rand}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
-        found["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
-    return found
+        generators["cuda"] = torch.cuda.default_generators[torch.cuda.current_device()]
+    return generators
 
 
-def generators_in(thing: Any, name: str) -> dict[str, Any]:
-    """Those that an object holds, in its attributes, containers and functions too, by their names."""
-    return dict(_found(thing, name, set(), DEPTH))
+def generators_in(*objects: Any) -> dict[str, Any]:
+    """Those that objects hold, in attributes, containers, methods and functions, numbered as they are found.
+
+    The iterator of a loader is left out, which a resume replaces.
+    """
+    seen = {id(getattr(thing, "_iterator", None)) for thing in objects}
+    generators: list[Any] = []
+    level: Iterable[Any] = objects
+    for _ in range(DEPTH):
+        unseen = {id(thing): thing for thing in level if id(thing) not in seen and not isinstance(thing, LEAVES)}
+        seen |= unseen.keys()
+        generators += [thing for thing in unseen.values() if isinstance(thing, KINDS)]
+        level = [part for thing in unseen.values() if not isinstance(thing, KINDS) for part in _parts(thing)]
+    return {f"{type(generator).__name__} {number}": generator for number, generator in enumerate(generators)}
+
+
+def _parts(thing: Any) -> Iterable[Any]:
+    """The first parts of an object, one level deep."""
+    if isinstance(thing, dict):
+        return islice(thing.values(), PARTS)
+    if isinstance(thing, list | tuple | set | deque):
+        return islice(thing, PARTS)
+    if isinstance(thing, FunctionType):
+        return thing.__closure__ or ()  # without the globals of its module
+    return gc.get_referents(thing)
 
 
 def states_of(generators: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,29 +92,3 @@ def _plain(state: Any) -> Any:
     if isinstance(state, dict):
         return {name: _plain(value) for name, value in state.items()}
     return state.tolist() if isinstance(state, np.ndarray) else state
-
-
-def _found(thing: Any, name: str, seen: set[int], depth: int) -> Iterator[tuple[str, Any]]:
-    if isinstance(thing, LEAVES) or id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, KINDS):
-        yield name, thing
-    elif depth:
-        for inner, value in islice(_inside(thing), ITEMS):
-            if inner != ITERATOR:
-                yield from _found(value, f"{name}.{inner}", seen, depth - 1)
-
-
-def _inside(thing: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(thing, dict):
-        return thing.items()
-    if isinstance(thing, list | tuple | set | deque):
-        return enumerate(thing)
-    if isinstance(thing, partial):
-        return {"func": thing.func, "args": thing.args, "keywords": thing.keywords}.items()
-    if isinstance(thing, FunctionType):
-        return getclosurevars(thing).nonlocals.items()
-    slots = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
-    own = {name: getattr(thing, name, None) for name in ("__self__", *slots) if isinstance(name, str)}
-    return (own | getattr(thing, "__dict__", {})).items()

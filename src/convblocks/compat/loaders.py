@@ -9,7 +9,6 @@ import torch
 from lightning.fabric.utilities.data import sized_len
 from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import Trainer
-from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from convblocks.compat.generators import generators_in, global_generators, restore, states_of
@@ -22,11 +21,6 @@ PERSISTENT = (
 
 # The module of a class that cannot go on exactly from its own ``state_dict``.
 HUGGING_FACE = "datasets.iterable_dataset"
-
-
-def make_keeper(trainer: Trainer) -> "Loaders":
-    """For any training."""
-    return Loaders(trainer)
 
 
 class Loaders(Keeper):
@@ -62,12 +56,14 @@ class Loaders(Keeper):
     def state(self, within_epoch: bool) -> State:
         state: State = {"generators": states_of(self._generators())}
         if not within_epoch:
-            return state | {"data": [(data.state_dict(), plain_values(data)) for data in self._stateful_data()]}
+            return state | {"data": [_state_of_data(data) for data in self._stateful_data()]}
         if not self.lost_position():
             state |= {"began": self._began, "fetched": self._fetched_ahead()}
         return state
 
-    def restore(self, state: State, within_epoch: bool) -> None:
+    def restore(self, state: State | None, within_epoch: bool) -> None:
+        if state is None:
+            return
         if within_epoch:
             self._began = state["began"]
             restore(self._generators(), self._began)
@@ -107,8 +103,8 @@ class Loaders(Keeper):
 
     def _generators(self) -> State:
         evaluated = self.trainer.fit_loop.epoch_loop.val_loop._combined_loader
-        own = [*loaders_of(self.trainer), *(() if evaluated is None else evaluated.flattened)]
-        return global_generators() | generators_in(own, "loaders")
+        loaders = [*loaders_of(self.trainer), *(() if evaluated is None else evaluated.flattened)]
+        return global_generators() | generators_in(*loaders)
 
     def _fetched_ahead(self) -> list[Any]:
         """The batches that Lightning has fetched to notice the last one: of loaders without a length."""
@@ -121,9 +117,13 @@ class Loaders(Keeper):
         return [dataset for dataset in data if isinstance(dataset, _Stateful) and hasattr(dataset, "__dict__")]
 
 
-def plain_values(data: Any) -> State:
-    """The attributes of an object that are numbers, words or None."""
-    return {name: value for name, value in vars(data).items() if isinstance(value, int | float | str | None)}
+make_keeper = Loaders  # for any training
+
+
+def _state_of_data(data: Any) -> tuple[Any, State]:
+    """Its ``state_dict``, and its attributes that are numbers, words or None."""
+    numbers = {name: value for name, value in vars(data).items() if isinstance(value, int | float | str | None)}
+    return data.state_dict(), numbers
 
 
 class GeneratorsOfWorker:
@@ -134,17 +134,15 @@ class GeneratorsOfWorker:
 
     def state_dict(self) -> dict[str, str]:
         """As JSON, since torchdata compares states with the last ones at each batch, number by number."""
-        return {"generators": json.dumps(states_of(self._generators()), default=_as_text)}
+        return {
+            "generators": json.dumps(states_of(self._generators()), default=lambda state: bytes(state.numpy()).hex())
+        }
 
     def load_state_dict(self, state_dict: dict[str, str]) -> None:
         restore(self._generators(), json.loads(state_dict["generators"]))
 
     def _generators(self) -> dict[str, Any]:
-        return global_generators() | generators_in(self.parts, "parts")
-
-
-def _as_text(state: Tensor) -> str:
-    return bytes(state.numpy()).hex()
+        return global_generators() | generators_in(*self.parts)
 
 
 def keep_generators_of_workers(loader: Any) -> None:
@@ -154,5 +152,5 @@ def keep_generators_of_workers(loader: Any) -> None:
     if not isinstance(loader, _Stateful) or not getattr(loader, "num_workers", 0) or is_iterable:
         return
     if not isinstance(data, _Stateful) and hasattr(data, "__dict__"):
-        kept = GeneratorsOfWorker(loader)
-        vars(data).update(state_dict=kept.state_dict, load_state_dict=kept.load_state_dict)
+        generators = GeneratorsOfWorker(loader)
+        vars(data).update(state_dict=generators.state_dict, load_state_dict=generators.load_state_dict)

@@ -1,4 +1,4 @@
-"""Writes checkpoints so that a kill cannot damage them, and finds the one to resume from."""
+"""Writes checkpoints so that a kill cannot damage them, and reads the one to resume from."""
 
 import io
 import re
@@ -24,19 +24,17 @@ SETTINGS = "RunSettings"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes checkpoints so that a kill at any moment leaves a complete one.
+    """Writes checkpoints so that a kill at any moment leaves a complete one: the new one, or the one before.
 
     Args:
-        keep_previous: The checkpoint whose predecessor is kept too, as ``previous-<name>``.
         check_first: Whether to check that the first one can be read back.
 
     Raises:
         UsageError: it cannot be written, or the first one holds more than weights and plain values.
     """
 
-    def __init__(self, keep_previous: Path, check_first: bool = False) -> None:
+    def __init__(self, check_first: bool = False) -> None:
         super().__init__()
-        self.keep_previous = keep_previous
         self.check_first = check_first
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -51,11 +49,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if self.check_first:
             self.check_first = False
             refuse_objects(content)
-        complete = path.with_name(f".{path.name}.tmp")
-        write(complete, content.getbuffer())
-        if path.resolve() == self.keep_previous.resolve() and path.is_file():
-            path.replace(previous(path))
-        complete.replace(path)
+        write(path, content.getbuffer())
 
 
 def refuse_objects(content: io.BytesIO) -> None:
@@ -64,43 +58,29 @@ def refuse_objects(content: io.BytesIO) -> None:
     try:
         torch.load(content, weights_only=True)
     except UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|type|class) (\S+)", str(error))
+        named = re.search(r"(?:GLOBAL|type|class) (\S+)", str(error))
         raise UsageError(
-            f"the checkpoint holds a {found[1] if found else 'Python object'}, which a resume would refuse, since only "
+            f"the checkpoint holds a {named[1] if named else 'Python object'}, which a resume would refuse, since only "
             "plain values and tensors are safe to read: leave it out (save_hyperparameters has ignore=[...])"
         ) from error
 
 
-def previous(path: Path) -> Path:
-    """The path of the previous checkpoint, which a newer one has replaced."""
-    return path.with_name(f"previous-{path.name}")
+def read_resumable(path: Path) -> dict[str, Any] | None:
+    """The content of the checkpoint to resume from; None if there is none.
 
-
-def newest_checkpoint(path: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The path and content of the checkpoint to resume from: ``path``, or the previous one if it is missing or damaged.
-
-    None if there is neither. Whether the weights fit is left to Lightning: ``setup`` may make or rename some.
+    Whether the weights fit is left to Lightning: ``setup`` may make or rename some.
 
     Raises:
-        UserError: both are damaged, or one is damaged and the other missing.
+        UserError: it is damaged, or lacks parts that a resume needs.
     """
-    problems = []
-    for candidate in (path, previous(path)):
-        if candidate.exists():
-            try:
-                return candidate, _read_resumable(candidate)
-            except UserError as error:
-                problems.append(str(error))
-    if problems:
-        raise UserError(f"{'; '.join(problems)}. Put an intact copy there, or delete it to start the run over")
-    return None
-
-
-def _read_resumable(path: Path) -> dict[str, Any]:
-    """Read a checkpoint and check that it has all parts that a resume needs."""
-    checkpoint = read_checkpoint(path)
-    if not (checkpoint.keys() >= RESUME_PARTS and {"MetricsLog", SETTINGS} <= checkpoint["callbacks"].keys()):
-        raise wrong_version(path)
+    if not path.exists():
+        return None
+    try:
+        checkpoint = read_checkpoint(path)
+        if not (checkpoint.keys() >= RESUME_PARTS and {"MetricsLog", SETTINGS} <= checkpoint["callbacks"].keys()):
+            raise wrong_version(path)
+    except UserError as error:
+        raise UserError(f"{error}. Put an intact copy there, or delete it to start the run over") from error
     return checkpoint
 
 
@@ -110,6 +90,6 @@ def check_optimizer_states(path: str | Path | None, optimizers: Iterable[Optimiz
         if type(optimizer).__name__ not in ("Adagrad", "Adam", "AdamW", "SGD"):  # ours too has the name of torch's
             continue
         for parameter, state in optimizer.state.items():
-            held = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]
-            if any(value.shape != parameter.shape for value in held):
+            moments = [value for name, value in state.items() if isinstance(value, Tensor) and name != "step"]
+            if any(moment.shape != parameter.shape for moment in moments):
                 raise UserError(f"cannot resume from {path}: an optimizer's state is not of its parameter's shape")

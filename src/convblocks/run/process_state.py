@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from lightning.pytorch.trainer.connectors.logger_connector.result import _Metada
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, distributed, nn
 from torchmetrics import Metric
-from torchmetrics.utilities.data import dim_zero_max, dim_zero_min, dim_zero_sum
 
 from convblocks.model.distributed import world_size
 
@@ -25,28 +23,23 @@ State = dict[str, Any]
 LOGGED = {"mean": torch.mean, "sum": torch.sum, "max": torch.max, "min": torch.min}
 LOGGED |= {"builtin sum": sum, "builtin max": max, "builtin min": min}
 
-# What a logged value is, in plain values; ``reduce_fx`` and the way to synchronise are functions.
-PLAIN = [field.name for field in fields(_Metadata) if field.name not in ("reduce_fx", "_sync")]
-
 
 class Keeper:
     """What a wing adds to the state of a process; made when a training is set up, before its loaders are."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
+        self.name = type(self).__name__  # in checkpoints
 
     def state(self, within_epoch: bool) -> State:
         """This state, in tensors and plain values."""
         return {}
 
-    def begin(self) -> None:
-        """Called when a training starts, before anything is restored."""
-
     def load(self, state: State) -> None:
         """Called before a resumed training starts."""
 
-    def restore(self, state: State, within_epoch: bool) -> None:
-        """Called when it has started, before the training loaders go to their position."""
+    def restore(self, state: State | None, within_epoch: bool) -> None:
+        """Called when a training has started: with the state if it is resumed, before its loaders go to their place."""
 
     def restore_position(self, state: State) -> None:
         """Called within an epoch, after they went there."""
@@ -63,57 +56,54 @@ def state_of_all(trainer: Trainer, within_epoch: bool, keepers: Sequence[Keeper]
     epoch what is logged, and the position of the loaders if they keep it.
     """
     module = trainer.lightning_module
-    metrics = {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()}
-    kept = {type(keeper).__name__: keeper.state(within_epoch) for keeper in keepers}
     gradients = {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
-    own: State = {"generators": generators(), "metrics": metrics, "kept": kept}
-    own["of_loaders"] = [generator.get_state() for generator in _of_loaders(trainer)]
-    own["gradients"] = {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu"))
+    state: State = {
+        "generators": generators(trainer),
+        "metrics": {name: _sums(metric) for name, metric in _metrics_to_keep(trainer, within_epoch).items()},
+        "wings": {keeper.name: keeper.state(within_epoch) for keeper in keepers},
+        "gradients": {} if module.automatic_optimization else move_data_to_device(gradients, torch.device("cpu")),
+    }
     if within_epoch:
-        own["logged"] = _all_logged(trainer)
-        own["loaders"] = [loader.state_dict() for loader in loaders_of(trainer)] if keeps_position else []
-    states = [own] * world_size()
+        state["logged"] = _all_logged(trainer)
+        state["loaders"] = [loader.state_dict() for loader in loaders_of(trainer)] if keeps_position else []
+    states = [state] * world_size()
     if len(states) > 1:
-        distributed.all_gather_object(states, own)
+        distributed.all_gather_object(states, state)
     return states
 
 
-def kept_by(keepers: Sequence[Keeper], states: Sequence[State], rank: int) -> list[tuple[Keeper, State]]:
-    """The keepers that have a state, with that of this process."""
-    kept = _of_process(states, rank)["kept"]
-    return [(keeper, kept[name]) for keeper in keepers if (name := type(keeper).__name__) in kept]
-
-
-def restore_generators(states: Sequence[State], rank: int) -> None:
-    """Restore the random generators of a process; all have those of the first if the number of processes changed."""
-    state = _of_process(states, rank)["generators"]
-    torch.set_rng_state(state["torch"].clone())  # a copy, since torch 2.13 crashes with a view
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+def of_process(states: Sequence[State], rank: int) -> State:
+    """The state of a process: that of the first if the number of processes has changed."""
+    return states[rank if len(states) == world_size() else 0]
 
 
 def restore(trainer: Trainer, states: Sequence[State], keepers: Sequence[Keeper], within_epoch: bool) -> None:
-    """Restore metrics, gradients and what wings keep; within an epoch also what is logged, and iterate from there."""
-    own, kept = _of_process(states, trainer.global_rank), kept_by(keepers, states, trainer.global_rank)
-    for keeper, state in kept:
-        keeper.restore(state, within_epoch)
-    _restore_metrics(trainer, states)
+    """Restore metrics, gradients and what wings keep; within an epoch also what is logged, and iterate from there.
+
+    If the number of processes has changed, metrics begin again.
+    """
+    state = of_process(states, trainer.global_rank)
+    for keeper in keepers:
+        keeper.restore(state["wings"].get(keeper.name), within_epoch)
+    for name, gradient in state["gradients"].items():
+        parameter = trainer.lightning_module.get_parameter(name)
+        parameter.grad = gradient.to(parameter.device)
+    if len(states) == world_size():
+        _restore_metrics(trainer, state)
+    elif trainer.is_global_zero and (within_epoch or any(sums["_update_count"] for sums in state["metrics"].values())):
+        print("the number of processes has changed: sums of metrics begin again, this epoch's are of its rest")
     if not within_epoch:  # Lightning must begin to iterate again: on a resume it did before anything was restored
         trainer.fit_loop._resuming_from_checkpoint = False
-        _restore_of_loaders(trainer, own)
         return
-    _restore_logged(trainer, states)
-    for loader, state in zip(loaders_of(trainer), own["loaders"], strict=True):
+    for loader, position in zip(loaders_of(trainer), state["loaders"], strict=True):
         _set_sampler_epoch(loader, trainer.current_epoch)  # Lightning does so after it has begun to iterate
-        loader.load_state_dict(state)
+        loader.load_state_dict(position)
     fetcher = trainer.fit_loop._data_fetcher
     assert fetcher is not None
     iter(fetcher)  # what Lightning has begun may lack these states
-    for keeper, state in kept:
-        keeper.restore_position(state)
-    _restore_of_loaders(trainer, own)
+    for keeper in keepers:
+        if kept := state["wings"].get(keeper.name):
+            keeper.restore_position(kept)
 
 
 def steps_done(trainer: Trainer) -> int:
@@ -129,63 +119,49 @@ def loaders_of(trainer: Trainer) -> list[Any]:
     return [] if combined is None else combined.flattened
 
 
-def _of_process(states: Sequence[State], rank: int) -> State:
-    return states[rank if len(states) == world_size() else 0]
-
-
-def _of_loaders(trainer: Trainer) -> list[torch.Generator]:
-    """The generators that the training loaders and their samplers have of their own."""
-    owners = [part for loader in loaders_of(trainer) for part in (loader, getattr(loader, "sampler", None))]
-    found = dict.fromkeys(getattr(owner, "generator", None) for owner in owners)
-    return [generator for generator in found if isinstance(generator, torch.Generator)]
-
-
-def _restore_of_loaders(trainer: Trainer, own: State) -> None:
-    for generator, state in zip(_of_loaders(trainer), own["of_loaders"], strict=False):  # another layout has others
-        generator.set_state(state.clone())
-
-
-def generators() -> State:
-    """The states of the global random generators."""
+def generators(trainer: Trainer) -> State:
+    """The states of the global random generators, and of those that training loaders and their samplers have."""
     numpy: State = np.random.get_state(legacy=False)
     numpy["state"]["key"] = numpy["state"]["key"].tolist()  # checkpoints hold no arrays
     state: State = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": numpy}
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
-    return state
+    return state | {"loaders": [generator.get_state() for generator in _generators_of_loaders(trainer)]}
+
+
+def restore_generators(trainer: Trainer, state: State) -> None:
+    """Restore the random generators of a process."""
+    torch.set_rng_state(state["torch"].clone())  # a copy, since torch 2.13 crashes with a view
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    for generator, drawn in zip(_generators_of_loaders(trainer), state["loaders"], strict=False):  # others by now
+        generator.set_state(drawn.clone())
+
+
+def _generators_of_loaders(trainer: Trainer) -> list[torch.Generator]:
+    owners = [part for loader in loaders_of(trainer) for part in (loader, getattr(loader, "sampler", None))]
+    generators = dict.fromkeys(getattr(owner, "generator", None) for owner in owners)
+    return [generator for generator in generators if isinstance(generator, torch.Generator)]
 
 
 def _all_logged(trainer: Trainer) -> State:
-    """What the module has logged in this epoch, as sums of this process."""
+    """What the module has logged in this epoch, as sums of this process, with what is known of each."""
     logged = trainer.fit_loop.epoch_loop._results.items()
     local = {key: value for key, value in logged if value.meta.sync.group is None}
     return {key: _description(value) | {"sums": _sums(value)} for key, value in local.items()}
 
 
-def _restore_metrics(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore pending gradients, and the metrics of this process from those of all.
-
-    If the number of processes has changed, the first gets the sums of all metrics, and the others go on from nothing.
-    """
-    module = trainer.lightning_module
-    for name, gradient in _of_process(states, trainer.global_rank)["gradients"].items():
-        parameter = module.get_parameter(name)
-        parameter.grad = gradient.to(parameter.device)
-    for name, metric in _metrics(module).items():
-        if all(name in state["metrics"] for state in states):
-            saved = [state["metrics"][name] for state in states]
-            _restore_sums(metric, _sums_of_process(metric, saved, trainer.global_rank))
-
-
-def _restore_logged(trainer: Trainer, states: Sequence[State]) -> None:
-    """Restore what the module has logged in this epoch.
-
-    If the number of processes has changed, it is averaged over the rest of the epoch.
-    """
-    if len(states) != world_size():
+def _restore_metrics(trainer: Trainer, state: State) -> None:
+    """Restore the sums of metrics and, within an epoch, of what the module has logged in it."""
+    for name, metric in _metrics(trainer.lightning_module).items():
+        if name in state["metrics"]:
+            _restore_sums(metric, state["metrics"][name])
+    if "logged" not in state:
         return
     trainer._logger_connector._first_loop_iter = True  # the next batch is not the first, at which sums are reset
-    for key, saved in states[trainer.global_rank]["logged"].items():
+    for key, saved in state["logged"].items():
         if (value := _logged(trainer, trainer.lightning_module, saved)) is not None:
             trainer.fit_loop.epoch_loop._results[key] = value
             _restore_sums(value, saved["sums"])
@@ -207,25 +183,24 @@ def _metrics_to_keep(trainer: Trainer, within_epoch: bool) -> dict[str, Metric]:
 
 def _sums(metric: Metric) -> State:
     """The states of a metric, copied to the CPU, and its other numbers, such as how many updates they hold."""
-    kept = {name: value for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
-    copied: State = apply_to_collection(kept | metric.metric_state, Tensor, lambda value: value.detach().cpu().clone())
+    numbers = {name: value for name, value in vars(metric).items() if isinstance(value, int | float | Tensor)}
+    states: State = numbers | metric.metric_state
+    copied: State = apply_to_collection(states, Tensor, lambda value: value.detach().cpu().clone())
     return copied
 
 
 def _description(logged: _ResultMetric) -> State:
-    """What is known of a logged value beyond its sum."""
+    """What is known of a logged value beyond its sum, in plain values."""
     meta = logged.meta
-    return {
-        "plain": {name: getattr(meta, name) for name in PLAIN},
-        "reduction": next(name for name, function in LOGGED.items() if function is meta.reduce_fx),
-        "sync": {"_should": meta.sync.should, "rank_zero_only": meta.sync.rank_zero_only},
-    }
+    reduction = next(name for name, function in LOGGED.items() if function is meta.reduce_fx)
+    return {"meta": vars(meta) | {"reduce_fx": reduction, "_sync": (meta.sync.should, meta.sync.rank_zero_only)}}
 
 
 def _logged(trainer: Trainer, module: LightningModule, saved: State) -> _ResultMetric | None:
     """A logged value as it was, without its sum; None of a metric whose name in the module is not known."""
-    meta = _Metadata(**saved["plain"], reduce_fx=LOGGED[saved["reduction"]])  # type: ignore[arg-type]  # of any kind
-    meta.sync = _Sync(trainer.strategy.reduce, **saved["sync"])
+    known = saved["meta"]
+    meta = _Metadata(**known | {"reduce_fx": LOGGED[known["reduce_fx"]], "_sync": None})
+    meta.sync = _Sync(trainer.strategy.reduce, *known["_sync"])
     logged = _ResultMetric(meta, saved["sums"]["is_tensor"]).to(module.device)
     if not logged.is_tensor:
         if meta.metric_attribute is None:
@@ -238,23 +213,3 @@ def _restore_sums(metric: Metric, saved: State) -> None:
     for name, value in saved.items():
         setattr(metric, name, move_data_to_device(value, metric.device))
     metric._computed = None
-
-
-def _sums_of_process(metric: Metric, saved: Sequence[State], rank: int) -> State:
-    if len(saved) == world_size():
-        return saved[rank]
-    states = {
-        name: _combined([sums[name] for sums in saved], reduction, rank)
-        for name, reduction in metric._reductions.items()
-    }
-    return saved[0] | states | {"_update_count": max(sums["_update_count"] for sums in saved)}
-
-
-def _combined(values: Sequence[Any], reduction: Any, rank: int) -> Any:
-    """A state of several processes as that of this one, where their number has changed."""
-    if isinstance(values[0], list):
-        return [value for own in values for value in own] if rank == 0 else []
-    if reduction in (dim_zero_min, dim_zero_max):
-        return reduction(torch.stack(list(values)))
-    total = torch.stack(list(values)).sum(dim=0) if reduction is dim_zero_sum else values[0]
-    return total if rank == 0 else torch.zeros_like(total)

@@ -13,13 +13,13 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from convblocks import wings
 from convblocks.errors import Stopped
 from convblocks.run import signals, slurm
-from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states, previous
+from convblocks.run.checkpoints import AtomicCheckpointIO, check_optimizer_states
 from convblocks.run.preemption import AgreedSignal
 from convblocks.run.process_state import (
     Keeper,
     State,
-    kept_by,
     loaders_of,
+    of_process,
     restore,
     restore_generators,
     state_of_all,
@@ -50,7 +50,7 @@ class ExactResume(ModelCheckpoint):
     Anything else that your module accumulates belongs in its ``on_save_checkpoint``.
 
     Args:
-        path: The checkpoint. The one before is ``previous-<name>`` beside it.
+        path: The checkpoint.
         hint: The end of the message after a signal.
 
     Raises:
@@ -77,8 +77,8 @@ class ExactResume(ModelCheckpoint):
 
     @property
     def ckpt_path(self) -> Path | None:
-        """The newest checkpoint; None if there is none yet."""
-        return next((path for path in (self.path, previous(self.path)) if path.is_file()), None)
+        """The checkpoint; None if there is none yet."""
+        return self.path if self.path.is_file() else None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
@@ -87,7 +87,7 @@ class ExactResume(ModelCheckpoint):
         # Lightning does so only after loading a checkpoint, whose float64 weights would be rounded to float32.
         trainer.precision_plugin.convert_module(pl_module)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = AtomicCheckpointIO(self.path)
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         # Otherwise, with max_steps, Lightning takes every resume to be in the middle of an epoch.
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         # At each step all processes would wait for Lightning's broadcast of whether rank 0 received SIGTERM.
@@ -151,7 +151,7 @@ class ExactResume(ModelCheckpoint):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._state:  # of a training that had ended already
-            restore_generators(self._state["processes"], trainer.global_rank)
+            restore_generators(trainer, of_process(self._state["processes"], trainer.global_rank)["generators"])
             trainer.callback_metrics.update(self._state["logged_metrics"])
 
     def state_dict(self) -> State:
@@ -165,20 +165,18 @@ class ExactResume(ModelCheckpoint):
             "plateaus": self._updates_due(trainer),
         }
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: State) -> None:
-        states = checkpoint["callbacks"].get(self.state_key, {}).get("processes", ())
-        for keeper, state in kept_by(self._keepers, states, trainer.global_rank) if states else ():
-            keeper.load(state)
-
     def load_state_dict(self, state_dict: State) -> None:
         super().load_state_dict(state_dict | {"dirpath": self.dirpath})  # which may have been moved
         self._state = state_dict if "processes" in state_dict else {}
+        for keeper in self._keepers if self._state else ():
+            if kept := of_process(self._state["processes"], keeper.trainer.global_rank)["wings"].get(keeper.name):
+                keeper.load(kept)
 
     def _begin(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore everything, after all other callbacks: Lightning calls checkpoints last."""
-        for keeper in self._keepers:
-            keeper.begin()
         if not self._state:
+            for keeper in self._keepers:
+                keeper.restore(None, within_epoch=False)
             return
         check_optimizer_states(trainer.ckpt_path, trainer.optimizers)
         state, self._state = self._state, {}
@@ -187,7 +185,7 @@ class ExactResume(ModelCheckpoint):
         if within_epoch:
             for callback in callbacks_of(trainer, GradientAccumulationScheduler, StochasticWeightAveraging):
                 callback.on_train_epoch_start(trainer, pl_module)
-        restore_generators(state["processes"], trainer.global_rank)
+        restore_generators(trainer, of_process(state["processes"], trainer.global_rank)["generators"])
         trainer.callback_metrics.update(state["logged_metrics"])
         for number in state["plateaus"]:
             config = trainer.lr_scheduler_configs[number]
@@ -226,15 +224,18 @@ class ExactResume(ModelCheckpoint):
 
 def _after_own(module: LightningModule, hook: str, act: Callable[[], None]) -> None:
     """Called in a callback's hook: act once the module's own has been called, which comes after those of callbacks."""
-    own = getattr(module, hook)
+    attributes, original = vars(module), getattr(module, hook)
+    was_set = hook in attributes  # callbacks may have set it to None, for Lightning to skip it
 
-    def own_then_act(*arguments: Any) -> None:
-        vars(module)[hook] = own
-        if own is not None:  # callbacks may have set it to None, for Lightning to skip it
-            own(*arguments)
+    def original_then_act(*arguments: Any) -> None:
+        attributes.pop(hook)
+        if was_set:
+            attributes[hook] = original
+        if original is not None:
+            original(*arguments)
         act()
 
-    vars(module)[hook] = own_then_act
+    attributes[hook] = original_then_act
 
 
 def is_out_of_time(trainer: Trainer) -> bool:

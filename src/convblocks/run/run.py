@@ -18,7 +18,7 @@ from convblocks.model.class_specs import CONSTANT, short_name, spans_the_run
 from convblocks.model.distributed import synchronize_batch_norm
 from convblocks.model.summary import describe, parameters_of
 from convblocks.run.callbacks import BestCheckpoint, RunCallback, RunSettings
-from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, newest_checkpoint
+from convblocks.run.checkpoints import SETTINGS, AtomicCheckpointIO, read_resumable
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory, first_change, next_version
 from convblocks.run.divergence import Divergence
@@ -73,7 +73,7 @@ class Run:
         self.tests_again = False  # a callback that changes the weights after the last evaluation sets it
         # Wings may change these. The loggers are those that the user adds, as parsed.
         self.trainer_arguments: dict[str, Any] = {
-            "plugins": [AtomicCheckpointIO(self.directory.last_checkpoint, check_first=True)],
+            "plugins": [AtomicCheckpointIO(check_first=True)],
             "logger": config.parsed.trainer.logger,
             "use_distributed_sampler": not getattr(self.data, "shares_batches", False),
         }
@@ -134,14 +134,12 @@ class Run:
         """Find the checkpoint to resume from, if any, and write settings and provenance to the run directory.
 
         Raises:
-            UserError: the checkpoint is damaged and there is no other, or it was saved with other settings.
+            UserError: the checkpoint is damaged, or was saved with other settings.
         """
-        last, checkpoint = self.directory.last_checkpoint, None
-        if found := newest_checkpoint(last):
-            self._checkpoint, checkpoint = found
+        last = self.directory.last_checkpoint
+        if checkpoint := read_resumable(last):
+            self._checkpoint = last
             self._refuse_change(checkpoint["callbacks"][SETTINGS]["settings"])
-            if self._checkpoint != last and self.is_rank_zero:
-                echo(f"{as_shown(last)} is missing or damaged: carrying on from {self._checkpoint.name}")
             self.first_step = first_step_to_log(checkpoint)
         if self.is_rank_zero:
             self._write_and_introduce()

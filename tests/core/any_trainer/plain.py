@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def trainer(folder: Path, **settings: Any) -> Trainer:
@@ -35,10 +34,3 @@ class Watch(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.evaluations.append(trainer.global_step)
-
-
-def assert_equal_states(one: nn.Module, other: nn.Module) -> None:
-    """Parameters and buffers agree bit for bit."""
-    first, second = one.state_dict(), other.state_dict()
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)

@@ -69,22 +69,22 @@ def metrics(folder: Path) -> dict[str, float]:
     return {name: float(value) for name, value in last.items() if "/" in name}
 
 
-def assert_close(one: Weights, other: Weights, tolerance: float) -> None:
+def assert_close(first: Weights, second: Weights, tolerance: float) -> None:
     """Every tensor agrees to a tolerance relative to its largest element."""
-    assert one.keys() == other.keys()
-    for name, expected in one.items():
+    assert first.keys() == second.keys()
+    for name, expected in first.items():
         scale = expected.abs().max().clamp(min=1e-12)
-        assert float((other[name] - expected).abs().max() / scale) <= tolerance, name
+        assert float((second[name] - expected).abs().max() / scale) <= tolerance, name
 
 
-def assert_same_numbers(one: Path, other: Path) -> None:
-    assert_close(weights(one), weights(other), tolerance=1e-9)
-    assert metrics(other) == pytest.approx(metrics(one), rel=1e-9)
+def assert_same_numbers(first: Path, second: Path) -> None:
+    assert_close(weights(first), weights(second), tolerance=1e-9)
+    assert metrics(second) == pytest.approx(metrics(first), rel=1e-9)
 
 
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=NIGHTLY)])
 @pytest.mark.parametrize("case", ["mlp", pytest.param("maxpool", marks=NIGHTLY), "batchnorm", "empty_shares"])
-def test_in_float64_weights_and_metrics_are_those_of_one_process(folder: Path, case: str, processes: int) -> None:
+def test_processes_have_the_weights_and_metrics_of_one_in_float64(folder: Path, case: str, processes: int) -> None:
     assert_same_numbers(train(1, *CASES[case]), train(processes, *CASES[case]))
 
 
@@ -97,14 +97,14 @@ def test_in_float64_weights_and_metrics_are_those_of_one_process(folder: Path, c
         pytest.param("batchnorm", 4, marks=NIGHTLY),
     ],
 )
-def test_one_step_in_float32_moves_the_weights_equally(folder: Path, arch: str, processes: int) -> None:
+def test_processes_move_the_weights_as_one_in_a_step_in_float32(folder: Path, arch: str, processes: int) -> None:
     """Compared with one process in float64: in float32 torch's own batch norm, channels last on CPU, is less exact."""
     flags = ["--arch", arch, *GRADIENT]
     exact = {name: value.float() for name, value in weights(train(1, *flags, *FLOAT64, name="exact")).items()}
     assert_close(exact, weights(train(processes, *flags)), tolerance=1e-5)
 
 
-def test_two_nodes_of_torchrun_equal_one_process(folder: Path) -> None:
+def test_processes_on_two_nodes_of_torchrun_equal_one(folder: Path) -> None:
     """Two agents of torchrun, as on two machines, with two processes each."""
     flags = ["--arch", "batchnorm", *FLOAT64, *FEW_IMAGES]
     launch = [str(quick_python()), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
@@ -122,7 +122,7 @@ def test_processes_of_torchrun_do_not_each_train_alone(workspace: Path) -> None:
     assert list(workspace.iterdir()) == []
 
 
-def test_only_one_process_prints(tmp_path: Path) -> None:
+def test_processes_print_once(tmp_path: Path) -> None:
     finished = run_quickly(FIT, *DEBUG, *COMMON, *on(2), "--arch", "mlp", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.count("\n1/2 ") == 1

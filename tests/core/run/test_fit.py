@@ -87,7 +87,7 @@ def test_run_leaves_its_files_rows_and_summary(run: RunDirectory) -> None:
     names = {path.name for path in run.path.iterdir() if not path.name.startswith((".", "events.out.tfevents"))}
     files = {"config.yaml", "hparams.yaml", "metrics.csv", "provenance.json", "summary.json"}
     assert names - {"mistakes.csv"} == {"checkpoints", *files}  # which a wing writes
-    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt", "previous-last.ckpt"}
+    assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"last.ckpt"}
 
     rows = metric_rows(run)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "20"), ("2", "40")]

@@ -233,7 +233,7 @@ def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(
     flags = [*NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared"]
     whole, stopped = quick_run(*flags, name="whole"), RunDirectory("stopped")
     assert capsys.readouterr().out.startswith("Noise: ")
-    fit_until(27, [*DEBUG, *QUICK, *flags, "--name", "stopped"], monkeypatch)
+    fit_until(27, [*DEBUG, *QUICK, *flags, "--name", "stopped"])
     fit.main(["--name", "stopped", "--resume"])
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)

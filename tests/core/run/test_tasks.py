@@ -119,7 +119,7 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
         ([*options_of("shapes"), "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
         ([*options_of("shapes"), "--judge", "val/dice:max"], "'val/dice'.* could not find the monitored key"),
         ([*options_of("shapes"), "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
-        ([*options_of("labels"), "--judge", "test/loss:min"], "is of the test, but this run has none"),
+        ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has none"),
         (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it --data"),
         ([*options_of("shapes"), "--model.depth", "2"], "unrecognized arguments: --model.depth=2"),
         ([*options_of("shapes"), "--data", f"{HERE}.shapes.Drawn"], "is no LightningDataModule"),
