@@ -6,11 +6,8 @@ import pytest
 
 from convblocks.model.networks import MultiLayerPerceptron, build_network
 from lab.benchmarks.growth import data
-from lab.benchmarks.growth.page import PAGE, QUANTITIES, exponent
+from lab.benchmarks.growth.page import QUANTITIES, exponent
 from lab.benchmarks.growth.sizes import PROCESSES, groups
-from lab.benchmarks.pages import read_raw_numbers
-from lab.benchmarks.rows import Results
-from tests.scripts import run_benchmark
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 0.5, 1.0, 2.0])
@@ -45,17 +42,3 @@ def test_every_quantity_is_measured_at_as_many_sizes_as_are_wanted() -> None:
     assert {point.size for point in points if point.quantity == "processes"} == set(PROCESSES[:2])
     largest = [point for group in groups(["mlp"], 100) for point in group if point.quantity == "batch"]
     assert [point.steps for point in largest if point.series == "mlp, fit"] == [256, 224, 56, 14]
-
-
-@pytest.mark.nightly
-def test_growth_benchmark_measures_everything_in_each_round(tmp_path: Path) -> None:
-    finished = run_benchmark(
-        "growth", *["--arch", "mlp", "--rounds", "1", "--sizes", "2", "--out", "out"], cwd=tmp_path
-    )
-    assert finished.returncode == 0, finished.stderr
-    results = read_raw_numbers(tmp_path / "out" / "data", "growth", Results)
-    assert results.different("quantity") == list(QUANTITIES)
-    for quantity in QUANTITIES:
-        assert len(results.numbers("size", quantity=quantity)) == 2
-    assert min(results.values("seconds")) > 0
-    assert (tmp_path / "out" / "lab" / "growth.md").read_text() == PAGE.markdown(results)

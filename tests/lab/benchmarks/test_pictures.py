@@ -1,6 +1,5 @@
 """The benchmark of pictures: the same digits from a folder, and the cost of colour beside MNIST's own files."""
 
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -8,11 +7,8 @@ import torch
 
 from convblocks.data.images import ImageSets
 from convblocks.pictures.source import PictureFolder, kept_file
-from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.pictures.data import COLOUR, ColourNoise, as_many_for_testing, keep_decoded, write_pictures
-from lab.benchmarks.pictures.measure import ALL_CORES, KEPT, ONE_CORE, ORIGINAL, multiply_adds
-from lab.benchmarks.rows import Results
-from tests.scripts import run_benchmark
+from lab.benchmarks.pictures.measure import multiply_adds
 
 
 def test_folder_holds_mnists_first_digits_in_their_order_and_is_decoded(tmp_path: Path, digits: ImageSets) -> None:
@@ -36,18 +32,3 @@ def test_colour_pictures_are_as_large_as_the_bare_steps_take_them_for() -> None:
 def test_multiply_adds_are_those_of_a_networks_layers() -> None:
     """Of 784 inputs and of 3,072: torchinfo counts a bias as one more."""
     assert [multiply_adds("mlp", data) for data in ("MNIST", "colour")] == [79_510, 308_310]
-
-
-@pytest.mark.nightly
-def test_pictures_benchmark_measures_everything_in_each_round(tmp_path: Path) -> None:
-    flags = ["--arch", "mlp", "--rounds", "2", "--pictures", "64", "--out", "out"]
-    finished = run_benchmark("pictures", *flags, cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    results = read_raw_numbers(tmp_path / "out" / "data", "pictures", Results)
-    for part, data in product(("epoch", "bare"), ("MNIST", "colour")):
-        assert len(results.of(part=part, data=data)) == 2
-    assert len(results.of(part="epoch", data="folder")) == 2
-    ways = results.different("way", part="reading")
-    images = {way: results.values("images", part="reading", way=way) for way in ways}
-    assert images == {ALL_CORES: [64, 64], ONE_CORE: [64, 64], KEPT: [75, 75], ORIGINAL: [70_000, 70_000]}
-    assert (tmp_path / "out" / "lab" / "pictures.md").is_file()

@@ -1,10 +1,7 @@
 """The benchmark of processes: the same work in both variants, and all that is sent."""
 
-from pathlib import Path
-
 import pytest
 
-from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.processes import __main__ as command
 from lab.benchmarks.processes.__main__ import compared
 from lab.benchmarks.processes.communication import (
@@ -19,8 +16,6 @@ from lab.benchmarks.processes.communication import (
     ring_messages,
 )
 from lab.benchmarks.processes.measure import Case, Variant, recorded
-from lab.benchmarks.rows import Results
-from tests.scripts import run_benchmark
 
 # The MLP's 79,510 gradients and a gathering of 3 float32 numbers.
 GRADIENTS = Collective("allreduce_", 318_040, per_step=1.0)
@@ -76,14 +71,3 @@ def test_both_variants_are_compared_and_all_numbers_of_processes_are_recorded() 
     cases = {(case.variant, case.processes, case.batch_size) for case in command.recorded("mlp", steps=31)}
     fit = {("fit", processes, size) for processes in (1, 2, 4, 8) for size in (64, 64 * processes)}
     assert cases == {("plain", 2, 64), *fit}
-
-
-@pytest.mark.nightly
-def test_processes_benchmark_measures_everything_once(tmp_path: Path) -> None:
-    flags = ["--arch", "mlp", "--rounds", "1", "--steps", "3", "--out", "out"]
-    finished = run_benchmark("processes", *flags, cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    results = read_raw_numbers(tmp_path / "out" / "data", "processes", Results)
-    assert len(results.of(part="compared")) == 2 * 2 * 2
-    assert results.numbers("processes", part="recorded") == [1, 2, 4, 8]
-    assert (tmp_path / "out" / "lab" / "processes.md").is_file()

@@ -1,8 +1,6 @@
 """Rows are measured in rounds and kept whole; a ratio has the interval of its rounds."""
 
 import math
-from dataclasses import replace
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -10,9 +8,8 @@ from statistics import median
 import numpy as np
 import pytest
 
-from convblocks.errors import UsageError, UserError
-from convblocks.figures.tables import Table
-from lab.benchmarks.pages import Page, read_raw_numbers
+from convblocks.errors import UserError
+from lab.benchmarks.pages import read_raw_numbers
 from lab.benchmarks.rows import Labels, Results, Row, judged, ratio, side
 from lab.estimates import at_least, at_most
 
@@ -41,19 +38,17 @@ def test_cases_are_measured_in_every_round_in_random_order_which_is_the_same_eac
 
 def test_rows_get_labels_and_round_and_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """Its first turn warms up and does not count."""
-    numbers, results = count(), Results("a machine", None, [], rounds=2)
-    results.measure([({"case": "a"}, lambda: [Row({"detail": 1}, {"number": next(numbers)})])], 2, warm_up=True)
-    assert results.rows == [Row({"case": "a", "detail": 1}, {"number": 1 + number}, number) for number in (0, 1)]
-    assert capsys.readouterr().out.splitlines()[0] == "round 1/2  a: number 1"
-
-
-def test_rows_are_found_by_their_labels() -> None:
-    assert RESULTS.values("seconds", way="fast") == [1.0, 2.0]
-    assert RESULTS.different("way", arch="mlp") == ["slow", "fast"]
-    assert RESULTS.median("seconds", way="slow") == 8.5
+    turns, results = count(), Results("a machine", None, [], rounds=2)
+    results.measure(
+        [({"case": "a"}, lambda: [Row({}, {"turn": next(turns)}), Row({"part": 1}, {})])], rounds=2, warm_up=True
+    )
+    assert results.rows[::2] == [Row({"case": "a"}, {"turn": 1 + number}, number) for number in (0, 1)]
+    assert results.rows[1].labels == {"case": "a", "part": 1}
+    assert capsys.readouterr().out.splitlines() == ["warming up 1/1", "round 1/2  a: turn 1", "round 2/2  a: turn 2"]
 
 
 def test_two_measurements_in_a_round_count_once() -> None:
+    assert RESULTS.values("seconds", way="fast") == [1.0, 2.0]
     assert RESULTS.by_round("seconds", way="slow") == pytest.approx([6.0, 12.0])
     assert RESULTS.by_round("seconds", median, way="slow") == [6.5, 13.0]
     assert str(RESULTS.ratio("seconds", SLOW, FAST)) == "6.00"
@@ -90,31 +85,8 @@ def test_ratio_is_on_one_side_of_1_if_all_of_its_interval_is(ratios: list[float]
     assert side(ratio(6 * ratios)) == verdict
 
 
-def test_page_is_published_with_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    template = tmp_path / "study.md"
-    template.write_text("`{arguments}` took {minutes} minutes; commit {commit}. {lead}\n{remark}\n{ways}\n")
-    tables = {"ways": lambda results: Table("Ways", ["way"], [[way] for way in results.different("way")])}
-    results = replace(RESULTS, minutes=12.3, remark="A remark.")
-    Page(template, tables, lambda results: {"lead": results.rounds}).publish(tmp_path, results)
-    assert (tmp_path / "lab" / "study.md").read_text() == (
-        "`--out docs` took 12 minutes; commit unknown. 2\n\nA remark.\n\n"
-        "## Ways\n\n| way |\n| --- |\n| slow |\n| fast |\n"
-    )
-    assert read_raw_numbers(tmp_path / "data", "study", Results) == results
-    assert "Ways" in capsys.readouterr().out
-
-
 def test_damaged_rows_are_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "study.json"
     path.write_text('{"machine": "a machine"}')
     with pytest.raises(UserError, match=rf"^cannot read {path} \(.*missing required field `commit`"):
         read_raw_numbers(tmp_path, "study", Results)
-
-
-@pytest.mark.parametrize("benchmark", ["training", "processes", "pictures", "search", "growth"])
-def test_benchmark_rejects_wrong_options_before_it_measures(benchmark: str) -> None:
-    main = import_module(f"lab.benchmarks.{benchmark}.__main__").main
-    with pytest.raises(UsageError, match="--rounds: must be at least 1, but is 0"):
-        main(["--rounds", "0"])
-    with pytest.raises(UserError, match="cannot write to /dev/null/out"):
-        main(["--out", "/dev/null/out"])

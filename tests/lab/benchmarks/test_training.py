@@ -5,14 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from convblocks.errors import UserError
 from lab.benchmarks.harness import in_turns
-from lab.benchmarks.pages import read_raw_numbers
-from lab.benchmarks.rows import Results
-from lab.benchmarks.training.__main__ import alternatives
-from lab.benchmarks.training.measure import OTHER, PARTS, arithmetic, command, operators, parts_of_steps
+from lab.benchmarks.training.measure import OTHER, PARTS, arithmetic, operators, parts_of_steps
 from lab.benchmarks.training.ways import BareLoop, Case, Variant, fit_command, train
-from tests.scripts import run_benchmark
 
 VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "barebones", "fit")
 
@@ -70,27 +65,3 @@ def test_profile_knows_the_operators_of_a_step() -> None:
     times = {(row.labels["operator"], row.labels["shape"]): row.values for row in operators(Case("bare", "maxpool"))}
     relu, convolution = times["relu_", "64x32x14x14"], times["convolution_backward", "64x64x14x14"]
     assert 0 < relu["microseconds"] < convolution["microseconds"]
-
-
-@pytest.mark.slow
-def test_command_that_fails_is_an_error_with_its_output() -> None:
-    with pytest.raises(UserError, match=r"status 2:\n.*unknown architecture 'resnet'"):
-        next(command("first step", "resnet", threads=1))
-
-
-@pytest.mark.nightly
-def test_training_benchmark_measures_everything_once(tmp_path: Path) -> None:
-    flags = ["--arch", "mlp", "--rounds", "1", "--steps", "2", "--out", "out"]
-    finished = run_benchmark("training", *flags, cwd=tmp_path)
-    assert finished.returncode == 0, finished.stderr
-    written = {path.name for path in (tmp_path / "out" / "lab").iterdir()}
-    assert written == {"performance-dark.png", "performance.md", "performance.png"}
-    results = read_raw_numbers(tmp_path / "out" / "data", "performance", Results)
-    assert set(results.different("variant", part="training", threads="all")) == set(VARIANTS)
-    assert set(results.different("variant", part="training", threads="one")) == {
-        *("bare", "barebones", "fit"),
-        *alternatives(),
-    }
-    assert set(results.different("part")) == {
-        *("training", "of a step", "matrices", "command", "sprint", "jobs", "operator", "arithmetic")
-    }

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.pages.board import Entry, entries_table, goals_table
+from lab.pages.board import Entry, goals_table
 from lab.pages.experiments import BLOCKS
 from tests.made_up import MACHINE, course, provenance, result
 
@@ -43,24 +43,6 @@ def test_a_goal_is_met_if_the_whole_interval_is_beyond_it_on_every_machine(entri
     assert goals_table(entries).rows[GOALS[entries[0].setting]][2] == verdict
 
 
-def test_what_was_measured_is_shown_for_each_machine_and_missing_runs_meet_no_goal() -> None:
-    assert [list(row[1:]) for row in goals_table([FAST, SLOW]).rows] == [
-        *[["-", "not met"]] * 2,
-        [
-            "8.1 [7.9, 8.3], n = 3, 2 CPUs (AMD EPYC 9R45), Linux; 21.0 [18.5, 23.5], n = 3, 4 CPUs (Other), Linux",
-            "not met",
-        ],
-    ]
-
-
 def test_runs_that_were_never_so_accurate_have_no_time() -> None:
     first, *others = FAST.runs
     assert Entry("sprint", "sprint", [replace(first, epochs=course(0.985, seconds=9.0)), *others]).seconds is None
-
-
-def test_the_time_from_the_process_start_needs_a_measurement_on_the_same_machine() -> None:
-    first_steps = {"2 CPUs (AMD EPYC 9R45), Linux": 4.0}
-    assert [row[7:9] for row in entries_table([FAST, SLOW], first_steps).rows] == [
-        ["8.1 [7.9, 8.3]", "12.1"],
-        ["21.0 [18.5, 23.5]", "-"],
-    ]

@@ -12,9 +12,6 @@ from lab.pages.operations import (
     contrast,
     effects_of,
     factorial_sentence,
-    factorial_tables,
-    fashion_sentence,
-    fashion_tables,
     interventions_sentence,
     interventions_tables,
     prevention,
@@ -93,48 +90,9 @@ def test_effects_are_those_that_the_design_was_made_with() -> None:
     assert factorial_sentence(design()).startswith(f"At tuned rates {pool} is worth +0.45 points [")
 
 
-def test_the_table_of_the_factorial_has_the_cost_and_the_choice_of_each_network() -> None:
-    networks, effects = factorial_tables(design())
-    assert len(networks.rows) == 8
-    first = dict(zip(networks.columns, networks.rows[0], strict=True))
-    assert (first["downsampling"], first["normalisation"]) == ("maxpool", "batch")
-    assert first["held-out accuracy %"] == "1e-3: 97.00"
-    assert {"6.71 M", "1.89 M"} <= {row[networks.columns.index("multiply-adds")] for row in networks.rows}
-    assert len(effects.rows) == 7
-
-
 def test_collapsed_runs_are_left_out_of_the_effects_and_counted() -> None:
     runs = design()
     lost = [replace(run, failed=True, final={"test/acc": CHANCE}) if run.seed == 2 else run for run in runs]
     effects = effects_of(split(lost)[1])
     assert effects["MaxPool instead of stride 2"].value == pytest.approx(0.0045)
     assert factorial_sentence(lost).endswith("(8 of 48 runs collapsed and are left out).")
-
-
-def test_runs_that_do_not_vary_have_a_contrast_without_a_test() -> None:
-    assert str(contrast([[0.99, 0.99], [0.98, 0.98]], [1, -1], 1)) == "1.00 [1.00, 1.00]"
-    assert str(contrast([[0.99], [0.98, 0.97]], [1, -1], 1)) == "1.50"
-
-
-def test_fashion_mnist_is_reported_at_the_chosen_rate_over_fresh_seeds() -> None:
-    held_out = (("data.val_size", "5000"),)
-    runs = [
-        result(
-            arch,
-            seed,
-            accuracy,
-            (*(held_out if seed < 2 else ()), ("lr", "1e-3")),
-            validation=0.5 if seed < 2 else None,
-        )
-        for arch, accuracy in (("mlp", 0.88), ("maxpool", 0.92))
-        for seed in range(8)
-    ]
-    assert fashion_sentence(runs).startswith(
-        "On Fashion-MNIST at tuned rates: MaxPool 92.00 %, the MLP 88.00 %; none of"
-    )
-    (table,) = fashion_tables(runs)
-    assert [(row[0], row[table.names.index("trained")].split()[0]) for row in table.cells] == [
-        ("mlp", "6/6"),
-        ("maxpool", "6/6"),
-    ]
-    assert any("MaxPool is better than the MLP" in note for note in table.notes)

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from convblocks.errors import UserError
 from lab.pages import __main__ as pages
@@ -54,25 +53,6 @@ def test_a_page_is_made_of_the_numbers_that_are_kept(page: str, tmp_path: Path) 
     assert any(name.endswith((".md", ".html")) for name in files)
     different = [name for name, path in files.items() if not are_alike(path, REPOSITORY / name)]
     assert not different, "not made of docs/data/: run python -m lab.pages"
-
-
-def test_a_picture_of_another_size_or_content_is_another(tmp_path: Path) -> None:
-    """One that says that it is of another version, or of none, may be shifted a little."""
-    committed = REPOSITORY / "docs" / "lab" / "search.png"
-    image = Image.open(committed)
-    version = PngInfo()
-    version.add_text("Software", image.info["Software"])
-    pixels = np.asarray(image.convert("RGB"))
-    shifted = Image.fromarray(np.roll(pixels, 1, axis=1))
-    shifted.save(tmp_path / "shifted.png", pnginfo=version)
-    shifted.save(tmp_path / "shifted by another version.png")
-    altered = pixels.copy()
-    altered[100:140, 100:140] = 0
-    Image.fromarray(altered).save(tmp_path / "altered by another version.png")
-    image.resize((image.width, image.height - 1)).save(tmp_path / "smaller.png", pnginfo=version)
-    image.save(tmp_path / "the same.png", pnginfo=version, compress_level=1)
-    found = {path.stem for path in tmp_path.iterdir() if are_alike(path, committed)}
-    assert found == {"the same", "shifted by another version"}
 
 
 def test_another_study_makes_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

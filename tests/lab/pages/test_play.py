@@ -30,7 +30,6 @@ from tests.demo.pages import COUNT_SHIFTS, DESKTOP, SCREENS, Form, Page
 pytestmark = pytest.mark.slow
 
 LARGEST = 1_500_000  # bytes, of all files together
-NARROW = Form(360, 740, 2, is_phone=True)
 GREY = [150, 150, 150]
 NETWORKS = ["maxpool", "batchnorm"]
 
@@ -85,18 +84,6 @@ def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DE
     """Open the page anew; another state of an open page would only be a jump in it."""
     page.window.get("about:blank")
     page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
-
-
-@pytest.mark.parametrize("missing", ["Worker", "DecompressionStream"])
-def test_a_page_that_cannot_be_shown_says_why(missing: str, page: PlayPage, folder: Path) -> None:
-    add, remove = (f"Page.{verb}ScriptToEvaluateOnNewDocument" for verb in ("add", "remove"))
-    script = page.window.execute_cdp_cmd(add, {"source": f"delete window.{missing};"})
-    page.window.get("about:blank")
-    page.window.get((folder / "index.html").as_uri())
-    page.until("!document.getElementById('failed').hidden && document.getElementById('main').hidden")
-    assert page.find("#failed").text.startswith("This page cannot be shown here: it needs a browser of 2023")
-    page.window.execute_cdp_cmd(remove, script)
-    page.complaints()
 
 
 def numbers(text: str) -> list[float]:
@@ -161,24 +148,6 @@ def test_a_pixel_of_a_convolution_is_explained(arch: str, stage: int, page: Play
     )
     assert shown == pytest.approx(value, abs=0.006)
     assert len(page.run("return [...document.querySelectorAll('.mark')].filter((mark) => mark.checkVisibility())")) == 2
-
-
-def test_arrow_keys_move_from_pixel_to_pixel_and_the_other_stages_are_explained(page: PlayPage, folder: Path) -> None:
-    visit(page, folder, "step=938&digit=3")
-    page.focus_stage(1)
-    first = page.run("return app.page.maps.selected.place")
-    page.press(Keys.ARROW_RIGHT)
-    page.press(Keys.ARROW_DOWN)
-    moved = page.run("return app.page.maps.selected.place")
-    assert (moved["x"], moved["y"]) == ((first["x"] + 1) % 28, (first["y"] + 1) % 28)
-    before, after = numbers(page.texts("#result")[0].replace("max(0,", ""))
-    assert after == max(0, before)
-    page.focus_stage(2)
-    assert numbers(page.texts("#result")[0]) == [max(numbers(" ".join(page.texts(".window span"))))]
-    page.choose_network(1)
-    page.focus_stage(2)
-    taken, scale, shift, value = numbers(page.texts("#result")[0])
-    assert taken * scale + shift == pytest.approx(value, abs=0.05)
 
 
 @pytest.mark.parametrize("step", [0, 4, 938])

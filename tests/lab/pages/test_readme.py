@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -65,24 +64,6 @@ def test_what_is_shown_runs(shell: str, commands: str, folder: Path) -> None:
     assert finished.returncode == 0, finished.stderr
 
 
-SOURCE = {str(path.relative_to(PACKAGE)): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
-
-
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+\.py)`", CODE))))
-def test_a_file_that_code_md_names_is_there(path: str) -> None:
-    assert path in SOURCE or (REPOSITORY / path).is_file()
-
-
-# What code.md names beside this project's own: the notebook's calls, and placeholders.
-OTHERS = {"ToTensor", "Normalize", "DataLoader", "zero_grad", "backward", "step"}
-
-
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:\w+\.)?([A-Za-z_]\w+)(?:\([\w, ]*\))?`", CODE)) - OTHERS))
-def test_a_name_that_code_md_uses_is_in_the_code(name: str) -> None:
-    texts = [*SOURCE.values(), (REPOSITORY / "tests" / "test_house.py").read_text()]
-    assert any(re.search(rf"\b{name}\b", text) for text in texts)
-
-
 PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(REPOSITORY)) for page in sorted(DOCS.glob("*/*.md")))]
 
 
@@ -95,13 +76,6 @@ def test_links_lead_somewhere(page: str) -> None:
         assert led.exists(), target
         titles = re.findall(r"^#+ (.*)$", led.read_text(), flags=re.MULTILINE) if heading else []
         assert not heading or heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
-
-
-def test_no_row_of_a_table_stands_on_two_pages() -> None:
-    """Titles of columns may."""
-    row = re.compile(r"^\| (?!---).*$(?!\n\| ---)", re.MULTILINE)
-    pages = [set(row.findall((REPOSITORY / page).read_text())) for page in PAGES]
-    assert [row for one, other in combinations(pages, 2) for row in one & other] == []
 
 
 def test_the_readme_is_short() -> None:

@@ -3,11 +3,11 @@
 import pytest
 
 from lab.pages.errors import simulate
-from lab.pages.results import answer, living_units, networks_table, widths
+from lab.pages.results import answer, living_units
 from lab.study.decision import decide
 from lab.study.plan import NOTEBOOK
 from lab.study.report import conclusions
-from tests.lab.study.test_report import BEST, choosing, confirming, decided, dying
+from tests.lab.study.test_report import BEST, confirming, decided, dying
 
 
 def test_the_answer_names_the_winner_at_both_settings_the_cost_and_the_collapses() -> None:
@@ -33,17 +33,6 @@ def test_an_answer_that_is_not_decided_by_means_is_the_reports(accuracy: float, 
     assert answer(decision) == " ".join(conclusions(decision))
 
 
-def test_the_table_says_what_a_network_costs_and_how_often_it_collapses() -> None:
-    table = networks_table(decided(0.9930), choosing())
-    assert [row[0] for row in table.rows] == ["maxpool", "batchnorm", "mlp"]
-    first = dict(zip(table.columns, table.rows[0], strict=True))
-    assert first["multiply-adds"] == "6.71 M"
-    assert first["at the notebook's setting"].endswith(" (6 runs; 2 collapsed)")
-    assert "Tuned: the best of 12 settings" in table.notes[0]
-    assert "At the notebook's setting, over all runs, " in table.notes[0]
-    assert "it is undecided whether MaxPool beats the MLP (75 % [41–93 %])" in table.notes[0]
-
-
 def test_living_units_are_those_of_the_worst_layer_of_the_runs_that_trained() -> None:
     """64 units of which 61 and 62 are dead; the collapsed run, in which all are, does not count."""
     dead = ({"dead/relu1": 0.0, "dead/relu2": share, "dead/relu3": 0.5} for share in (61 / 64, 62 / 64, 1.0))
@@ -52,10 +41,6 @@ def test_living_units_are_those_of_the_worst_layer_of_the_runs_that_trained() ->
     decision = decide([*others, *runs], {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK})
     assert living_units(decision, "maxpool") == "2 to 3 of the 64 units of relu2"
     assert living_units(decision, "own.Network") == ""
-
-
-def test_widths_are_the_units_of_the_hidden_layers() -> None:
-    assert (widths("mlp"), widths("maxpool"), widths("batchnorm")) == ([100], [32, 64, 100], [32, 64, 100])
 
 
 @pytest.mark.nightly

@@ -10,25 +10,8 @@ import pytest
 from convblocks.errors import UserError
 from lab.pages import sessions
 from lab.pages.sessions import PICTURES, README, SESSIONS, USE
-from lab.pages.writing import SECTION, write_sections
 from tests.conftest import DEBUG, REPOSITORY, needs
 from tests.quick_python import quick_python
-
-
-def keep(data: Path, name: str, printed: str, origin: str = "a machine; commit abc1234; 2025-01-02") -> None:
-    (data / "sessions").mkdir(parents=True, exist_ok=True)
-    (data / "sessions" / f"{name}.txt").write_text(f"{origin}\n$ {SESSIONS[name]}\n{printed}\n")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    """Where pages are written."""
-    (tmp_path / "out" / "docs" / "manual").mkdir(parents=True)
-    return tmp_path / "out"
-
-
-def sections_of(page: Path) -> dict[str, str]:
-    return dict(SECTION.findall(page.read_text()))
 
 
 def commands_in(text: str) -> str:
@@ -43,37 +26,6 @@ def test_a_command_stands_before_what_it_prints(name: str) -> None:
     before, mark, _ = (REPOSITORY / page).read_text().partition(f"<!-- session {name}: begin -->")
     assert SESSIONS[name] in commands_in(before)
     assert mark or name == "draw-shapes"  # which prints nothing
-
-
-@pytest.mark.parametrize("page", [README, USE])
-def test_a_page_shows_what_was_printed_and_where(page: str, tmp_path: Path, out: Path) -> None:
-    """Of training only the end."""
-    own = sessions.shown_on(page)
-    for number, name in enumerate(own):
-        keep(tmp_path, name, f"epoch 1\n\ntest accuracy of {name}\n\nand that", f"machine {number % 2}")
-    sessions.write_transcripts(page, tmp_path, out)
-    written = sections_of(out / page)
-    for name in own:
-        start = "" if name == "fit" else "epoch 1\n\n"
-        assert written[f"session {name}"].startswith(f"```\n{start}test accuracy of {name}\n\nand that\n```")
-    where = written["sessions" if page == USE else "session fit"]
-    assert where.endswith("\n".join(["Printed on machine 0.", "Printed on machine 1."][: len(own)]))
-
-
-def test_the_transcript_of_another_command_is_refused(tmp_path: Path) -> None:
-    keep(tmp_path, "fit", "epoch 1/1")
-    with pytest.raises(UserError, match=r"fit\.txt is of another command than python scripts/fit\.py --arch mlp"):
-        sessions.read(tmp_path, "fit", "python scripts/fit.py --arch mlp")
-
-
-def test_one_section_of_a_page_does_not_undo_another_and_each_has_marks(tmp_path: Path) -> None:
-    changed = {"best": "99 %.", "answer": "MaxPool."}
-    for name, content in changed.items():
-        write_sections(tmp_path, README, {name: content})
-    assert sections_of(tmp_path / README) == sections_of(REPOSITORY / README) | changed
-    assert len({SECTION.sub("", (folder / README).read_text()) for folder in (tmp_path, REPOSITORY)}) == 1
-    with pytest.raises(ValueError, match=r"README\.md has no marks for session demo"):
-        write_sections(tmp_path, README, {"session demo": "It runs."})
 
 
 def test_a_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> None:

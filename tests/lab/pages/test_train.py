@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from convblocks.compare.trials import Trial
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UserError
 from convblocks.run.result import RunResult
 from lab import train
 from lab.pages import experiments
@@ -31,11 +31,6 @@ def trained(name: str, results: Sequence[RunResult]) -> Records:
     return records
 
 
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is nothing called rates: choose from study, errors"):
-        train.main(["rates"])
-
-
 @pytest.mark.parametrize("commit", [None, "abc1234-dirty"])
 def test_runs_of_code_that_is_not_committed_make_no_record(commit: str | None, workspace: Path) -> None:
     runs = [result("mlp", seed, 0.9, provenance=provenance(commit=commit)) for seed in range(2)]
@@ -46,14 +41,6 @@ def test_runs_of_code_that_is_not_committed_make_no_record(commit: str | None, w
     assert str(caught.value).startswith("2 of 3 runs of long make no record")
     assert f"commit it, move these runs away (the first is {first}), and train them again" in str(caught.value)
     assert not (workspace / "long.jsonl").exists()
-
-
-def test_a_run_that_does_not_say_where_it_comes_from_makes_no_record(workspace: Path) -> None:
-    records = trained("long", [result("mlp", 0, 0.9)])
-    (_, run), *_ = records.runs
-    run.provenance.unlink()
-    with pytest.raises(UserError, match="1 of 1 runs of long make no record"):
-        train.keep(workspace, records)
 
 
 def test_nothing_is_written_before_all_is_trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,14 +69,6 @@ def test_a_sprint_on_other_machines_is_kept_and_this_ones_replaced(workspace: Pa
     assert read_results(workspace / "sprint.jsonl") == [other, new]
     kept = read_manifest(workspace, "sprint")
     assert [(origin["machine"], origin["runs"]) for origin in kept] == [(hardware(one), 1) for one in (other, new)]
-
-
-def test_mistakes_are_kept_where_a_page_shows_them(workspace: Path) -> None:
-    runs = [result("mlp", 0, 0.9998, facts={"mistakes": [3, 7]})]
-    for name in ("study-choose", "study-confirm"):
-        train.keep(workspace, trained(name, runs))
-    assert read_results(workspace / "study-choose.jsonl") == [result("mlp", 0, 0.9998)]
-    assert read_results(workspace / "study-confirm.jsonl") == runs
 
 
 @pytest.mark.nightly
