@@ -1,7 +1,5 @@
 """The board: what settings reach and cost, and whether their goals are met."""
 
-from dataclasses import replace
-
 import pytest
 
 from lab.pages.board import Entry, goals_table
@@ -12,7 +10,7 @@ GOALS = {"long": 0, "onecycle": 1, "sprint": 2}
 
 
 def entry(setting: str, accuracy: float, *seconds: float, machine: str = MACHINE) -> Entry:
-    """Runs around an accuracy that are at 99 % after so many seconds; their first epoch takes a second."""
+    """Runs around an accuracy that are at 99 % after these seconds; their first epoch takes a second."""
     arch, runs = BLOCKS if setting == "sprint" else "maxpool", []
     for seed, time in enumerate(seconds):
         first, second = course(0.98, 0.9901)
@@ -32,17 +30,11 @@ SLOW = entry("sprint", 0.9905, 20, 21, 22, machine="4 CPUs (Other), Linux, pytho
     [
         ([entry("long", 0.9962, 9, 9, 9, 9, 9)], "met"),
         ([entry("long", 0.9960, 9, 9, 9, 9, 9)], "not met"),
-        ([entry("long", 0.9950, 9, 9, 9, 9, 9)], "not met"),
         ([entry("sprint", 0.9905, 11.0, 11.1, 11.2)], "met"),
         ([entry("sprint", 0.9905, 11.0, 11.5, 12.4)], "not met"),
         ([FAST, SLOW], "not met"),
         ([entry("sprint", 0.9905, 20, 21, 22), FAST], "met"),  # two precisions on one machine
     ],
 )
-def test_a_goal_is_met_if_the_whole_interval_is_beyond_it_on_every_machine(entries: list[Entry], verdict: str) -> None:
+def test_goal_is_met_if_the_whole_interval_is_beyond_it_on_every_machine(entries: list[Entry], verdict: str) -> None:
     assert goals_table(entries).rows[GOALS[entries[0].setting]][2] == verdict
-
-
-def test_runs_that_were_never_so_accurate_have_no_time() -> None:
-    first, *others = FAST.runs
-    assert Entry("sprint", "sprint", [replace(first, epochs=course(0.985, seconds=9.0)), *others]).seconds is None

@@ -1,4 +1,4 @@
-"""What the experiments' page shows of their runs."""
+"""The experiments' page names the commands that train its runs."""
 
 import shlex
 
@@ -12,15 +12,16 @@ from tests.made_up import result
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_the_command_trains_the_runs_that_are_kept(name: str) -> None:
+def test_command_trains_the_runs_that_are_kept(name: str) -> None:
     commands = EXPERIMENTS[name].commands
     trials = [trial for command in commands for trial in parse(shlex.split(command)).trials]
-    kept = [(one.arch, one.seed, {*one.overrides}) for one in read_results(DATA / f"{name}.jsonl")]
+    runs = read_results(DATA / f"{name}.jsonl")
     for trial in trials:
-        assert any((trial.arch, trial.seed) == (arch, seed) and {*trial.overrides} <= own for arch, seed, own in kept)
+        same = [run for run in runs if (run.arch, run.seed) == (trial.arch, trial.seed)]
+        assert any({*trial.overrides} <= {*run.overrides} for run in same)
 
 
-def test_a_run_is_repeated_alone_with_the_options_of_its_record() -> None:
+def test_run_is_repeated_alone_with_the_options_of_its_record() -> None:
     """The config comes first, since later options win; a registered network takes no arguments."""
     overrides = (("config", "configs/long.yaml"), ("network.width", "3"), ("trainer.precision", "bf16-mixed"))
     assert command_of(result("maxpool", 7, 0.99, overrides)) == (
@@ -32,7 +33,7 @@ def test_a_run_is_repeated_alone_with_the_options_of_its_record() -> None:
 @pytest.mark.parametrize(
     ("half_width", "verdict"), [(0.0005, "They are equivalent within 0.10 points."), (0.002, "That is undecided: ")]
 )
-def test_without_a_difference_only_a_narrow_interval_is_equivalence(half_width: float, verdict: str) -> None:
+def test_equivalence_needs_a_narrow_interval(half_width: float, verdict: str) -> None:
     """Eight differences around 0, so that the interval of the sign-flip test is about as wide as they spread."""
     first = [result("batchnorm", seed, 0.98 + half_width * (-1) ** seed) for seed in range(8)]
     (table,) = channels_tables(first, [result("batchnorm", seed, 0.98) for seed in range(8)])

@@ -22,7 +22,7 @@ COMMITTED = [pytest.param(name, marks=MARKS.get(name, [])) for name in pages.PAG
 # Root mean square of the differences between two pictures' values, 0..255, that may be.
 TOLERANCE = 3.0
 
-# Another version of matplotlib sets letters a little differently, which is not to be seen in so much smaller a picture.
+# Another version of matplotlib sets letters a little differently, which does not show in a picture this much smaller.
 SHRUNK = 16
 
 
@@ -35,11 +35,11 @@ def written(page: str, data: Path, folder: Path) -> dict[str, Path]:
     return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
 
 
-def are_alike(one: Path, other: Path) -> bool:
-    """Pages to the byte, pictures but for what versions of matplotlib have otherwise."""
-    if one.suffix != ".png":
-        return one.read_bytes() == other.read_bytes()
-    with Image.open(one) as first, Image.open(other) as second:
+def are_alike(made: Path, committed: Path) -> bool:
+    """Pages to the byte; pictures except for what versions of matplotlib draw differently."""
+    if made.suffix != ".png":
+        return made.read_bytes() == committed.read_bytes()
+    with Image.open(made) as first, Image.open(committed) as second:
         if first.size != second.size:
             return False
         scale = 1 if first.info.get("Software") == second.info.get("Software") else SHRUNK
@@ -48,19 +48,19 @@ def are_alike(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.parametrize("page", COMMITTED)
-def test_a_page_is_made_of_the_numbers_that_are_kept(page: str, tmp_path: Path) -> None:
+def test_page_is_made_of_the_numbers_that_are_kept(page: str, tmp_path: Path) -> None:
     files = written(page, DATA, tmp_path)
     assert any(name.endswith((".md", ".html")) for name in files)
     different = [name for name, path in files.items() if not are_alike(path, REPOSITORY / name)]
     assert not different, "not made of docs/data/: run python -m lab.pages"
 
 
-def test_another_study_makes_another_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answer_changes_with_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the names of the two networks exchanged, BatchNorm is the better one."""
     monkeypatch.setattr(results, "save_in_both_themes", lambda draw, path: None)
     exchanged = {"maxpool": "batchnorm", "batchnorm": "maxpool"}
     for name in ("study-choose", "study-confirm"):
-        runs = [replace(one, arch=exchanged.get(one.arch, one.arch)) for one in read_results(DATA / f"{name}.jsonl")]
+        runs = [replace(run, arch=exchanged.get(run.arch, run.arch)) for run in read_results(DATA / f"{name}.jsonl")]
         write_results(tmp_path / f"{name}.jsonl", runs)
     for name in ("errors.json", "onecycle.jsonl", "candidates-long.jsonl"):
         shutil.copy(DATA / name, tmp_path)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from convblocks.errors import UserError
 from lab.pages import sessions
 from lab.pages.sessions import PICTURES, README, SESSIONS, USE
 from tests.conftest import DEBUG, REPOSITORY, needs
@@ -15,20 +14,20 @@ from tests.quick_python import quick_python
 
 
 def commands_in(text: str) -> str:
-    """What a page asks the reader to type, a command that is broken over lines in one."""
+    """What a page asks the reader to type, with broken lines joined."""
     blocks: list[str] = re.findall(r"^```bash\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r" \\\n +", " ", "".join(blocks))
 
 
 @pytest.mark.parametrize("name", SESSIONS)
-def test_a_command_stands_before_what_it_prints(name: str) -> None:
+def test_command_stands_before_what_it_prints(name: str) -> None:
     page = README if name in sessions.shown_on(README) else USE
     before, mark, _ = (REPOSITORY / page).read_text().partition(f"<!-- session {name}: begin -->")
     assert SESSIONS[name] in commands_in(before)
     assert mark or name == "draw-shapes"  # which prints nothing
 
 
-def test_a_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> None:
+def test_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> None:
     """In order, errors too, without paths of this machine and spaces at the ends of lines."""
     command = f"echo {REPOSITORY}/data '  '; ls nothing lightning_logs/own; echo ink > seen.png; false --show seen.png"
     (tmp_path / "run").mkdir()
@@ -40,14 +39,8 @@ def test_a_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> 
     assert (tmp_path / "manual" / "seen.png").read_text() == "ink\n"
 
 
-def test_a_session_that_ends_otherwise_is_reported_and_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="ended with status 3:\nso far"):
-        sessions.run({"look": "echo so far; exit 3"}, {}, tmp_path / "data")
-    assert list((tmp_path / "data" / "sessions").iterdir()) == []
-
-
 @pytest.mark.nightly
-def test_all_commands_run_one_after_the_other(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_run_one_after_the_other(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are trained for a moment, and one that any network may stand in for."""
     needs("onnx")
     monkeypatch.setattr(sys, "executable", str(quick_python()))
@@ -55,9 +48,7 @@ def test_all_commands_run_one_after_the_other(trained: Path, tmp_path: Path, mon
     short = {name: f"{command} {flags}" if "fit.py" in command else command for name, command in SESSIONS.items()}
     pics = tmp_path / "pics"
     sessions.draw_pictures(pics)
-    names = {path.name for path in pics.iterdir()}
-    assert len(names) == len(PICTURES) + 1
-    assert {"blank.png", "crossed-photo.jpg", "curved-stem-photo.jpg", "open-paper.png"} <= names
+    assert len(list(pics.iterdir())) == len(PICTURES) + 1
     runs = dict.fromkeys(("lightning_logs/maxpool", "lightning_logs/batchnorm"), trained.parents[1])
     sessions.run(short, {**runs, "pics": pics}, tmp_path / "data")
     printed = {name: sessions.read(tmp_path / "data", name, command)[1] for name, command in short.items()}
@@ -67,5 +58,4 @@ def test_all_commands_run_one_after_the_other(trained: Path, tmp_path: Path, mon
     assert "Decoding 1,560 pictures\n" in printed["fit-shapes"]
     assert "shapes/test/cross/316.png" in printed["predict-shapes"]
     assert "Both make the same predictions for all 10,000 test images as the checkpoint." in printed["export"]
-    pictures = {path.name for path in (tmp_path / "manual").iterdir()}
-    assert pictures == {"predictions.png"}
+    assert [path.name for path in (tmp_path / "manual").iterdir()] == ["predictions.png"]

@@ -80,7 +80,7 @@ def test_seeds_that_confirm_are_fresh() -> None:
 def test_study_rejects_options_that_its_protocol_sets(workspace: Path) -> None:
     with pytest.raises(UsageError, match="give a stage: choose or confirm"):
         stages.main([])
-    with pytest.raises(UsageError, match="--lr is set by the study's protocol: see docs/lab/protocol.md"):
+    with pytest.raises(UsageError, match=r"--lr is set by the study's protocol: see docs/lab/protocol\.md"):
         stages.main(["confirm", "--lr=0.1"])
 
 
