@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from convblocks.compare.analysis import compare
-from convblocks.run.result import Overrides, RunResult
+from convblocks.run.result import RunResult
 from lab.claims import Claim, claims_of
 from lab.differences import winner
-from lab.notebook import compare_networks, notebook_table
+from lab.notebook import compare_networks
 from tests.made_up import COURSES, PARAMETERS, as_claimed, result, short
 
 RULINGS = {"supported": "+", "not supported": "-", "undecided": "?", "too few runs": "n"}
@@ -103,17 +103,3 @@ def test_winner_is_certainly_ahead_in_both_readings() -> None:
     assert winner(compare(as_claimed(2))) is None
     often = [run for run in as_claimed(8, collapsed=5) if run.arch != "batchnorm"]  # ahead only where it trains
     assert winner(compare(often)) is None
-
-
-@pytest.mark.parametrize(
-    ("overrides", "is_shown"),
-    [
-        ((("epochs", "5"), ("lr", "1e-2"), ("threads", "2")), True),
-        ((("epochs", "5"), ("lr", "1e-3")), False),
-        ((("epochs", "4"),), False),
-        ((("epochs", "5"), ("data.val_size", "5000")), False),
-    ],
-)
-def test_notebooks_own_run_is_shown_beside_runs_of_its_settings_only(overrides: Overrides, is_shown: bool) -> None:
-    table = notebook_table(compare_networks(as_claimed(2, overrides=overrides)))
-    assert ("notebook's mlp" in [name for name, *_ in table.cells]) == is_shown

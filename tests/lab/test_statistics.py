@@ -41,12 +41,6 @@ def test_signs_of_worked_examples(
     assert (test.p, test.low, test.high) == (p, *interval)
 
 
-def test_signs_of_darwins_maize() -> None:
-    """Fisher's own example: 863 of 2^14 assignments exceed on each side, counting those that equal it: p = 0.0526."""
-    eighths = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
-    assert sign_flip_test(eighths).p == 1726 / 2**15
-
-
 def test_interval_of_tied_values_ends_at_0_not_near_it() -> None:
     test = sign_flip_test((np.array(EIGHT) / 10_000 - np.array(EIGHT_OTHERS) / 10_000).tolist())
     assert (test.p, test.low) == (14 / 256, 0)

@@ -6,8 +6,7 @@ import pytest
 
 from convblocks.model.networks import MultiLayerPerceptron, build_network
 from lab.benchmarks.growth import data
-from lab.benchmarks.growth.page import QUANTITIES, exponent
-from lab.benchmarks.growth.sizes import PROCESSES, groups
+from lab.benchmarks.growth.page import exponent
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 0.5, 1.0, 2.0])
@@ -34,11 +33,3 @@ def test_what_is_grown_has_its_size() -> None:
     scores = [(trial.value, trial.intermediate_values[3]) for trial in data.trials(7)]
     assert len(scores) == 7
     assert all(last == value for value, last in scores)
-
-
-def test_every_quantity_is_measured_at_as_many_sizes_as_are_wanted() -> None:
-    points = [point for group in groups(["mlp"], 2) for point in group]
-    assert list(dict.fromkeys(point.quantity for point in points)) == list(QUANTITIES)
-    assert {point.size for point in points if point.quantity == "processes"} == set(PROCESSES[:2])
-    largest = [point for group in groups(["mlp"], 100) for point in group if point.quantity == "batch"]
-    assert [point.steps for point in largest if point.series == "mlp, fit"] == [256, 224, 56, 14]

@@ -5,16 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from convblocks.errors import UserError
 from lab.benchmarks.handwriting import __main__ as benchmark
 from lab.benchmarks.handwriting.page import markdown
 from lab.benchmarks.handwriting.results import Results
 from lab.benchmarks.pages import read_raw_numbers
-
-
-def test_checkpoint_belongs_to_a_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"mine\.ckpt lies in no finished run"):
-        benchmark.main([str(tmp_path / "mine.ckpt"), "--out", str(tmp_path)])
 
 
 @pytest.mark.nightly

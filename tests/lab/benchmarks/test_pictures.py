@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import pytest
 import torch
 
 from convblocks.data.images import ImageSets
 from convblocks.pictures.source import PictureFolder, kept_file
-from lab.benchmarks.pictures.data import COLOUR, ColourNoise, as_many_for_testing, keep_decoded, write_pictures
+from lab.benchmarks.pictures.data import as_many_for_testing, keep_decoded, write_pictures
 from lab.benchmarks.pictures.measure import multiply_adds
 
 
@@ -20,13 +19,6 @@ def test_folder_holds_mnists_first_digits_in_their_order_and_is_decoded(tmp_path
     assert torch.equal(files.train.labels, digits.train.labels[:120])
     assert torch.equal(files.test.images, digits.test.images[:20])
     assert [as_many_for_testing(count) for count in (60_000, 600, 64)] == [10_000, 100, 11]
-
-
-@pytest.mark.slow
-def test_colour_pictures_are_as_large_as_the_bare_steps_take_them_for() -> None:
-    files = ColourNoise(Path()).load()
-    assert (files.image_spec.shape, files.image_spec.classes) == (COLOUR.shape, COLOUR.classes)
-    assert (len(files.train.labels), len(files.test.labels)) == (60_000, 10_000)
 
 
 def test_multiply_adds_are_those_of_a_networks_layers() -> None:

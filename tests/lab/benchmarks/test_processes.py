@@ -2,19 +2,7 @@
 
 import pytest
 
-from lab.benchmarks.processes import __main__ as command
-from lab.benchmarks.processes.__main__ import compared
-from lab.benchmarks.processes.communication import (
-    NETWORK_BANDWIDTH,
-    NETWORK_LATENCY,
-    NVLINK_BANDWIDTH,
-    NVLINK_LATENCY,
-    START,
-    Cluster,
-    Collective,
-    ring_bytes,
-    ring_messages,
-)
+from lab.benchmarks.processes.communication import Collective, ring_bytes, ring_messages
 from lab.benchmarks.processes.measure import Case, Variant, recorded
 
 # The MLP's 79,510 gradients and a gathering of 3 float32 numbers.
@@ -27,21 +15,6 @@ def test_reduced_bytes_go_twice_around_the_ring_and_gathered_ones_once() -> None
     assert ring_bytes(GRADIENTS, 8) == pytest.approx(2 * 7 / 8 * 318_040)
     assert ring_bytes(GATHERING, 8) == 7 * 12
     assert (ring_messages(GRADIENTS, 1), ring_bytes(GRADIENTS, 1)) == (0, 0)
-
-
-def test_ring_of_two_nodes_crosses_the_network() -> None:
-    """A reduction goes around twice, in 30 messages; its bytes move at the pace of the slowest link."""
-    node, nodes = Cluster(1, 8), Cluster(2, 8)
-    assert node.latency([GRADIENTS]) == pytest.approx(START + 14 * NVLINK_LATENCY)
-    assert node.transfer([GRADIENTS]) == pytest.approx(ring_bytes(GRADIENTS, 8) / NVLINK_BANDWIDTH)
-    assert nodes.latency([GRADIENTS]) == pytest.approx(START + 28 * NVLINK_LATENCY + 2 * NETWORK_LATENCY)
-    assert nodes.transfer([GRADIENTS]) == pytest.approx(ring_bytes(GRADIENTS, 16) / NETWORK_BANDWIDTH)
-
-
-def test_collective_counts_as_often_as_it_comes() -> None:
-    node = Cluster(1, 8)
-    assert node.latency([GATHERING]) == pytest.approx(2 * (START + 7 * NVLINK_LATENCY))
-    assert node.latency([GRADIENTS, GATHERING]) == node.latency([GRADIENTS]) + node.latency([GATHERING])
 
 
 @pytest.mark.slow
@@ -64,10 +37,3 @@ def test_every_step_sends_its_gradients_once(
     else:
         sent = [row for row in collectives if row.labels["size"] == 4 * gradients]
         assert sent == [Collective("allreduce_", 4 * gradients, per_step=1.0).row()]
-
-
-def test_both_variants_are_compared_and_all_numbers_of_processes_are_recorded() -> None:
-    assert len(set(compared("mlp", most_steps=400))) == 2 * 2 * 2
-    cases = {(case.variant, case.processes, case.batch_size) for case in command.recorded("mlp", steps=31)}
-    fit = {("fit", processes, size) for processes in (1, 2, 4, 8) for size in (64, 64 * processes)}
-    assert cases == {("plain", 2, 64), *fit}

@@ -2,26 +2,12 @@
 
 import math
 from itertools import count
-from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pytest
 
-from convblocks.errors import UserError
-from lab.benchmarks.pages import read_raw_numbers
-from lab.benchmarks.rows import Labels, Results, Row, judged, ratio, side
+from lab.benchmarks.rows import Results, Row, judged, ratio, side
 from lab.estimates import at_least, at_most
-
-FAST: Labels = {"arch": "mlp", "way": "fast"}
-SLOW: Labels = {"arch": "mlp", "way": "slow"}
-
-# The slow way is measured twice a round; the second round is slower.
-ROWS = [
-    *(Row(SLOW, {"seconds": 4.0}), Row(SLOW, {"seconds": 9.0}), Row(FAST, {"seconds": 1.0})),
-    *(Row(FAST, {"seconds": 2.0}, 1), Row(SLOW, {"seconds": 18.0}, 1), Row(SLOW, {"seconds": 8.0}, 1)),
-]
-RESULTS = Results("a machine", None, ["--out", "docs"], rounds=2, settings={"steps": None}, rows=ROWS)
 
 
 def test_cases_are_measured_in_every_round_in_random_order_which_is_the_same_each_time() -> None:
@@ -47,11 +33,13 @@ def test_rows_get_labels_and_round_and_are_printed(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.splitlines() == ["warming up 1/1", "round 1/2  a: turn 1", "round 2/2  a: turn 2"]
 
 
-def test_two_measurements_in_a_round_count_once() -> None:
-    assert RESULTS.values("seconds", way="fast") == [1.0, 2.0]
-    assert RESULTS.by_round("seconds", way="slow") == pytest.approx([6.0, 12.0])
-    assert RESULTS.by_round("seconds", median, way="slow") == [6.5, 13.0]
-    assert str(RESULTS.ratio("seconds", SLOW, FAST)) == "6.00"
+def test_measurements_of_one_round_count_once() -> None:
+    """As their geometric mean."""
+    seconds = {"slow": [(4.0, 0), (9.0, 0), (18.0, 1), (8.0, 1)], "fast": [(1.0, 0), (2.0, 1)]}
+    rows = [Row({"way": way}, {"seconds": value}, number) for way in seconds for value, number in seconds[way]]
+    results = Results("a machine", None, [], rounds=2, rows=rows)
+    assert results.by_round("seconds", way="slow") == pytest.approx([6.0, 12.0])
+    assert str(results.ratio("seconds", {"way": "slow"}, {"way": "fast"})) == "6.00"
 
 
 def test_ratio_is_the_median_between_order_statistics() -> None:
@@ -78,15 +66,6 @@ def test_fewer_than_six_rounds_decide_nothing() -> None:
     assert (judged(six), at_least(six, 1.0), at_most(six, 9.0)) == ("1.50 [1.50, 1.50]: more", "met", "met")
 
 
-@pytest.mark.parametrize(
-    ("ratios", "verdict"), [([1.1, 1.2], "more"), ([0.8, 0.9], "less"), ([0.9, 1.2], "undecided"), ([1.0], "undecided")]
-)
-def test_ratio_is_on_one_side_of_1_if_all_of_its_interval_is(ratios: list[float], verdict: str) -> None:
-    assert side(ratio(6 * ratios)) == verdict
-
-
-def test_damaged_rows_are_an_error_of_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "study.json"
-    path.write_text('{"machine": "a machine"}')
-    with pytest.raises(UserError, match=rf"^cannot read {path} \(.*missing required field `commit`"):
-        read_raw_numbers(tmp_path, "study", Results)
+def test_ratio_is_on_one_side_of_1_if_all_of_its_interval_is() -> None:
+    samples = ([1.1, 1.2], [0.8, 0.9], [0.9, 1.2], [1.0])
+    assert [side(ratio(6 * ratios)) for ratios in samples] == ["more", "less", "undecided", "undecided"]

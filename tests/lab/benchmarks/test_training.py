@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lab.benchmarks.harness import in_turns
-from lab.benchmarks.training.measure import OTHER, PARTS, arithmetic, operators, parts_of_steps
+from lab.benchmarks.training.measure import OTHER, PARTS, arithmetic, parts_of_steps
 from lab.benchmarks.training.ways import BareLoop, Case, Variant, fit_command, train
 
 VARIANTS: tuple[Variant, ...] = ("notebook", "lightning-plain", "bare", "barebones", "fit")
@@ -58,10 +58,3 @@ def test_operations_are_twice_the_multiply_adds_forward_and_twice_that_backward(
     (row,) = arithmetic(Case("bare", "mlp"))
     first, second = 784 * 100, 100 * 10
     assert row.values["operations"] == 2 * 64 * (2 * first + 3 * second)
-
-
-@pytest.mark.nightly
-def test_profile_knows_the_operators_of_a_step() -> None:
-    times = {(row.labels["operator"], row.labels["shape"]): row.values for row in operators(Case("bare", "maxpool"))}
-    relu, convolution = times["relu_", "64x32x14x14"], times["convolution_backward", "64x64x14x14"]
-    assert 0 < relu["microseconds"] < convolution["microseconds"]

@@ -18,7 +18,7 @@ from lab.pages.provenance import is_committed
 from lab.pages.writing import DATA
 from lab.snapshots import FILE, STEPS, Snapshots
 from tests.demo.browser import chromium
-from tests.demo.pages import COUNT_SHIFTS, DESKTOP, SCREENS, Form, Page
+from tests.demo.pages import Page
 
 pytestmark = pytest.mark.slow
 
@@ -62,14 +62,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayPage]:
     with chromium(tmp_path_factory.mktemp("profile")) as window:
-        window.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": COUNT_SHIFTS})
         yield PlayPage(window)
 
 
-def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP, theme: str = "light") -> None:
+def visit(page: PlayPage, folder: Path, state: str = "step=938") -> None:
     """Load the page again; another state of an open page would only be a jump in it."""
     page.window.get("about:blank")
-    page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
+    page.visit(f"{(folder / 'index.html').as_uri()}#{state}")
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
@@ -118,26 +117,6 @@ def test_play_page_trains_a_run_until_its_units_die_of_a_high_rate(page: PlayPag
     page.choose("rate", -1)
     page.until(f"{dead} >= {before + 10}")
     page.find("#train").click()
-    assert page.complaints() == []
-
-
-def test_play_page_keeps_its_state_in_the_address(page: PlayPage, folder: Path) -> None:
-    visit(page, folder, "net=batchnorm&lr=3e-4&run=1&step=30&digit=7&rate=0.03")
-    assert page.message == "Both say 7."
-    page.run("document.getElementById('lr').focus()")
-    page.press(Keys.ARROW_RIGHT)
-    page.press("5")
-    page.choose_network(0)
-    assert page.run("return location.hash") == "#net=maxpool&lr=1e-3&run=1&step=30&digit=5&rate=0.03"
-
-
-@pytest.mark.parametrize(("form", "theme"), SCREENS)
-def test_play_page_fits_the_screen_and_nothing_jumps(form: Form, theme: str, page: PlayPage, folder: Path) -> None:
-    visit(page, folder, "step=3", form, theme)
-    for number in (1, 0):
-        page.choose_network(number)
-    assert page.run("return document.documentElement.scrollWidth") <= form.width
-    assert page.shifts() == []
     assert page.complaints() == []
 
 

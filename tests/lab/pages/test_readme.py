@@ -20,9 +20,6 @@ README, OWN, CODE = (
 DOCS = REPOSITORY / "docs"
 PACKAGE = REPOSITORY / "src" / "convblocks"
 
-# Characters that GitHub shows beside each other in a code block.
-WIDEST = 96
-
 
 def blocks(language: str, text: str) -> list[str]:
     found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
@@ -80,9 +77,3 @@ def test_links_lead_somewhere(page: str) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 110
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/manual/own.md", "docs/manual/runs.md", "docs/manual/code.md"])
-def test_no_code_is_scrolled_sideways(page: str) -> None:
-    lines = [line for block in blocks(r"\w*", (REPOSITORY / page).read_text()) for line in block.splitlines()]
-    assert [line for line in lines if len(line) > WIDEST] == []

@@ -3,11 +3,9 @@
 import pytest
 
 from lab.pages.errors import simulate
-from lab.pages.results import answer, living_units
-from lab.study.decision import decide
-from lab.study.plan import NOTEBOOK
+from lab.pages.results import answer
 from lab.study.report import conclusions
-from tests.lab.study.test_report import BEST, confirming, decided, dying
+from tests.lab.study.test_report import decided
 
 
 def test_answer_names_the_winner_at_both_settings_the_cost_and_the_collapses() -> None:
@@ -31,16 +29,6 @@ def test_answer_may_be_the_other_network() -> None:
 def test_answer_that_is_not_decided_by_means_is_the_reports(accuracy: float, collapsed: int) -> None:
     decision = decided(accuracy, collapsed)
     assert answer(decision) == " ".join(conclusions(decision))
-
-
-def test_living_units_are_those_of_the_worst_layer_of_the_runs_that_trained() -> None:
-    """64 units of which 61 and 62 are dead; the collapsed run, in which all are, does not count."""
-    dead = ({"dead/relu1": 0.0, "dead/relu2": share, "dead/relu3": 0.5} for share in (61 / 64, 62 / 64, 1.0))
-    runs = [dying(seed, shares, 0.9, 0.1135 if seed == 2 else 0.98) for seed, shares in enumerate(dead)]
-    others = [run for run in confirming(0.9930) if (run.arch, dict(run.overrides)["lr"]) != ("maxpool", NOTEBOOK.lr)]
-    decision = decide([*others, *runs], {"mlp": BEST, "maxpool": BEST, "batchnorm": NOTEBOOK})
-    assert living_units(decision, "maxpool") == "2 to 3 of the 64 units of relu2"
-    assert living_units(decision, "own.Network") == ""
 
 
 @pytest.mark.nightly

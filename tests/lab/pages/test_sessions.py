@@ -27,18 +27,6 @@ def test_command_stands_before_what_it_prints(name: str) -> None:
     assert mark or name == "draw-shapes"  # which prints nothing
 
 
-def test_session_keeps_all_that_is_printed_and_its_picture(tmp_path: Path) -> None:
-    """In order, errors too, without paths of this machine and spaces at the ends of lines."""
-    command = f"echo {REPOSITORY}/data '  '; ls nothing lightning_logs/own; echo ink > seen.png; false --show seen.png"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "summary.json").touch()
-    sessions.run({"predict": command}, {"lightning_logs/own": tmp_path / "run"}, tmp_path / "data")
-    origin, printed = sessions.read(tmp_path / "data", "predict", command)
-    assert re.fullmatch(r".* torch .*; commit .*; \d{4}-\d\d-\d\d", origin)
-    assert re.fullmatch(r"data\nls: .*nothing.*\nlightning_logs/own:\nsummary\.json", printed)
-    assert (tmp_path / "manual" / "seen.png").read_text() == "ink\n"
-
-
 @pytest.mark.nightly
 def test_sessions_run_one_after_the_other(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are trained for a moment, and one that any network may stand in for."""

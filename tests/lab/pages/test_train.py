@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,10 @@ from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
 from convblocks.run.result import RunResult
 from lab import train
-from lab.pages import experiments
 from lab.pages.experiments import hardware
 from lab.pages.provenance import read_manifest
 from lab.results import read_results
 from lab.train import Records, runs_of
-from tests.conftest import DEBUG
 from tests.made_up import provenance, result
 
 
@@ -53,26 +50,3 @@ def test_record_of_other_machines_is_kept_and_this_ones_replaced(workspace: Path
     assert read_results(workspace / "sprint.jsonl") == [other, new]
     origins = read_manifest(workspace, "sprint")
     assert [(origin["machine"], origin["runs"]) for origin in origins] == [(hardware(run), 1) for run in (other, new)]
-
-
-@pytest.mark.nightly
-def test_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second call trains nothing, and makes the same records and page."""
-    flags = " ".join(["--name batches --arch mlp --seeds 2", *DEBUG, "--epochs 1"])
-    short = replace(experiments.EXPERIMENTS["batches"], arguments=f"{flags} --grid batch_size=64,256 --grid lr=0.01")
-    for module in (experiments, train):
-        monkeypatch.setattr(module, "EXPERIMENTS", {"batches": short})
-    # The code under test may have changes that are not committed.
-    monkeypatch.setattr(train, "is_committed", lambda commit: True)
-    data, page = workspace / "docs" / "data", workspace / "docs" / "lab" / "experiments.md"
-    monkeypatch.setattr(train, "DATA", data)
-    page.parent.mkdir(parents=True)
-    made = []
-    for _ in range(2):
-        train.main(["batches"])
-        experiments.write_experiments(data, workspace)
-        made.append([(data / "batches.jsonl").read_text(), page.read_text()])
-    assert made[0] == made[1]
-    runs = read_results(data / "batches.jsonl")
-    assert [dict(run.overrides)["batch_size"] for run in runs] == ["64", "64", "256", "256"]
-    assert f"`python scripts/compare.py {short.arguments}`: n = 4 runs" in page.read_text()

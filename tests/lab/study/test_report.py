@@ -1,4 +1,4 @@
-"""The study's verdict, and both of its reports as a whole (tests/compare/test_report.py says how to update them)."""
+"""The study's verdict, and both of its reports as a whole (`REWRITE=1` updates the expected ones)."""
 
 import re
 from collections.abc import Sequence
@@ -11,11 +11,10 @@ from convblocks.compare.statistics import runs_needed
 from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
 from lab.study import stages
-from lab.study.dead_units import dead_unit_sentences
 from lab.study.decision import Decision, decide
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose
 from lab.study.report import conclusions
-from tests.made_up import CHANCE, assert_expected, course, result
+from tests.made_up import CHANCE, assert_expected, result
 
 SEEDS = CONFIRMING_SEEDS[:8]  # so few that all divisions of the runs are counted
 
@@ -129,29 +128,3 @@ def test_reports_are_the_expected_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (set(choice.figures), set(confirmation.figures)) == ({""}, {"", "differences", "dead-units"})
     assert_expected("study-choose.md", choice.to_markdown())
     assert_expected("study-confirm.md", without_bootstrap(confirmation.to_markdown()))
-
-
-def dying(seed: int, dead: dict[str, float], *accuracies: float) -> RunResult:
-    """A run of MaxPool at the notebook's setting with these shares of dead units after its last epoch."""
-    *before, last = course(*accuracies)
-    rows = (*(row | dict.fromkeys(dead, 0.0) for row in before), last | dead)
-    return result("maxpool", seed, accuracies[-1], NOTEBOOK.overrides, rows)
-
-
-TRAINED = [dying(seed, {"dead/relu1": 0.0, "dead/relu2": 0.97, "dead/relu3": 0.5}, 0.9, 0.98) for seed in (1, 2)]
-COLLAPSED = {
-    "the first layer that is dead altogether counts": [
-        dying(3, {"dead/relu1": 0.0, "dead/relu2": 1.0, "dead/relu3": 1.0}, CHANCE, CHANCE),
-        dying(4, {"dead/relu1": 0.0, "dead/relu2": 0.98, "dead/relu3": 1.0}, 0.95, CHANCE),
-    ],
-    "no dead layer": [dying(5, {"dead/relu1": 0.2}, CHANCE, CHANCE)],
-    "no collapsed run": [],
-}
-
-
-def test_dead_units_are_described_as_expected() -> None:
-    sentences = {case: dead_unit_sentences([*TRAINED, *runs], [*TRAINED, *runs]) for case, runs in COLLAPSED.items()}
-    assert_expected(
-        "study-dead-units.md", "\n".join(f"## {case}\n" + "\n".join(sentences[case]) + "\n" for case in COLLAPSED)
-    )
-    assert dead_unit_sentences([], [replace(TRAINED[0], epochs=course(0.9))]) == []

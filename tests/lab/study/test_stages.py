@@ -64,27 +64,16 @@ def test_grid_is_extended_by_a_best_value_at_its_edge(best: str, beyond: list[st
     assert [rate for rate in rates if rate not in FIRST_RATES] == beyond
 
 
-def test_grid_is_extended_until_the_best_is_inside() -> None:
-    climbing = {
-        (cell, seed): 0.5 + 0.01 * RATES.index(cell.lr) if cell.lr_scheduler == "onecycle" else 0.1
-        for cell, seed in scores("3e-3")
-    }
-    assert {cell.lr for cell, _ in to_choose(climbing) if cell.lr_scheduler == "onecycle"} == set(RATES[4:])
-
-
 def test_seeds_that_confirm_are_fresh() -> None:
     assert len(set(CONFIRMING_SEEDS)) == 12
     assert not set(CONFIRMING_SEEDS) & {*SEEDS, *MORE_SEEDS}
 
 
-def test_study_rejects_options_that_its_protocol_sets(workspace: Path) -> None:
+def test_study_rejects_options_that_its_protocol_sets_and_a_choice_that_is_not_made(workspace: Path) -> None:
     with pytest.raises(UsageError, match="give a stage: choose or confirm"):
         stages.main([])
     with pytest.raises(UsageError, match=r"--lr is set by the study's protocol: see docs/lab/protocol\.md"):
         stages.main(["confirm", "--lr=0.1"])
-
-
-def test_study_confirms_nothing_before_it_was_chosen(workspace: Path) -> None:
     with pytest.raises(UserError, match=r"24 runs of stage choose are not done: python scripts/study.py choose"):
         stages.main(["confirm", *SHORT])
 
@@ -112,6 +101,4 @@ def test_study_continues_where_it_was_stopped(
     configs = [RunDirectory(str(run.relative_to(LOGS))).read_config() for run in confirmed]
     settings = {(model["lr"], model["lr_scheduler"]) for model in (config["model"]["init_args"] for config in configs)}
     assert settings == {(float(lr), schedule.rstrip(".")), (0.01, "constant")}
-    assert {path.name for path in (LOGS / "study" / "confirm").glob("report*.*")} == {
-        *("report.html", "report.md", "report.csv", "report.json", "report.png", "report-dead-units.png")
-    }
+    assert (LOGS / "study" / "confirm" / "report.md").is_file()
