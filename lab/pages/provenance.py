@@ -42,7 +42,7 @@ def manifest_of(data: Path, name: str) -> Path:
 def manifest(origins: Iterable[Origin]) -> list[Origin]:
     """Each distinct origin once, with the number of its runs and the command of the first as an example."""
     entries = []
-    for same in grouped(origins, lambda one: as_json(_common(one))).values():
+    for same in grouped(origins, lambda origin: as_json(_common(origin))).values():
         entries.append({"runs": len(same), "example": same[0]["command"], **_common(same[0])})
     return entries
 
@@ -73,5 +73,5 @@ def _common(origin: Origin) -> Origin:
     """What runs of the same origin share; of resumes only what changed, since their commands have the run's name."""
     common = {part: value for part, value in origin.items() if part not in OWN}
     if "resumed" in common:
-        common["resumed"] = [one["changes"] for one in common["resumed"]]
+        common["resumed"] = [resume["changes"] for resume in common["resumed"]]
     return common

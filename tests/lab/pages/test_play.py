@@ -18,7 +18,7 @@ from lab.pages.provenance import is_committed
 from lab.pages.writing import DATA
 from lab.snapshots import FILE, STEPS, Snapshots
 from tests.demo.browser import chromium
-from tests.demo.pages import Page
+from tests.demo.pages import DESKTOP, Form, Page
 
 pytestmark = pytest.mark.slow
 
@@ -65,10 +65,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayPage]:
         yield PlayPage(window)
 
 
-def visit(page: PlayPage, folder: Path, state: str = "step=938") -> None:
+def visit(page: PlayPage, folder: Path, state: str = "step=938", form: Form = DESKTOP, theme: str = "light") -> None:
     """Load the page again; another state of an open page would only be a jump in it."""
     page.window.get("about:blank")
-    page.visit(f"{(folder / 'index.html').as_uri()}#{state}")
+    page.visit(f"{(folder / 'index.html').as_uri()}#{state}", form, theme)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)

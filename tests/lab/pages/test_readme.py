@@ -22,13 +22,13 @@ PACKAGE = REPOSITORY / "src" / "convblocks"
 
 
 def blocks(language: str, text: str) -> list[str]:
-    found: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return found
+    code: list[str] = re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return code
 
 
 # Of a program in a file the first line says which.
-FILES = {found[1]: one for one in blocks("python", OWN) if (found := re.match(r"# (\w+\.py)\n", one))}
-PROGRAMS = [one for one in blocks("python", README + OWN) if one not in FILES.values()]
+FILES = {match[1]: block for block in blocks("python", OWN) if (match := re.match(r"# (\w+\.py)\n", block))}
+PROGRAMS = [block for block in blocks("python", README + OWN) if block not in FILES.values()]
 # One after the other: some take what another has left.
 PICTURES, *_ = blocks("bash", README.partition("**Build.**")[2])
 CLASSES, *_ = blocks("bash", OWN.partition("## A data set, a network and a loss")[2])
@@ -52,9 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "commands"),
-    [*(("python -c", program) for program in PROGRAMS), *(("bash -ec", one) for one in (PICTURES, CLASSES, TASK))],
+    [*(("python -c", program) for program in PROGRAMS), *(("bash -ec", block) for block in (PICTURES, CLASSES, TASK))],
 )
-def test_what_is_shown_runs(shell: str, commands: str, folder: Path) -> None:
+def test_readme_and_manual_run_as_shown(shell: str, commands: str, folder: Path) -> None:
     finished = subprocess.run(
         [*shell.split(), commands], cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
@@ -75,5 +75,5 @@ def test_links_lead_somewhere(page: str) -> None:
         assert not heading or heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= 110
