@@ -93,69 +93,63 @@ def imported(path: Path) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             # In "from a.b import c" either a.b.c is a module or a.b is.
-            of_names = {f"{node.module}.{alias.name}" for alias in node.names}
-            names |= of_names & MODULES.keys() or {node.module} & MODULES.keys()
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= submodules & MODULES.keys() or {node.module} & MODULES.keys()
     return names
 
 
-def test_the_rooms_are_those_of_the_core_and_the_wings() -> None:
+def floor(name: str, floors: tuple[set[str], ...]) -> int:
+    """The number of a name's floor; for one that has none, such as a wing, above all."""
+    return next((number for number, names in enumerate(floors) if name in names), len(floors))
+
+
+def may_import(module: str, target: str) -> bool:
+    room, target_room = room_of(module), room_of(target)
+    if room in WINGS:
+        return target_room in {room} | ARROWS[room] | CORE - {"__main__"}
+    if room == target_room == "run":
+        name, target_name = module.rpartition(".")[2], target.rpartition(".")[2]
+        return floor(target_name, FLOORS_OF_RUN) < floor(name, FLOORS_OF_RUN)
+    return room == target_room or floor(target_room, FLOORS) < floor(room, FLOORS)
+
+
+def test_rooms_are_those_of_the_core_and_the_wings() -> None:
     rooms = {path.stem for path in PACKAGE.iterdir()} - {"__pycache__", "__init__", "py"}  # py.typed
     assert rooms == CORE | set(WINGS)
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_down_and_along_the_arrows(module: str) -> None:
+    for target in imported(MODULES[module]):
+        assert may_import(module, target), f"{module} imports {target}"
+
+
 @pytest.mark.parametrize("wing", WINGS)
-def test_only_wings_py_names_a_wing_outside_of_it(wing: str) -> None:
-    may = {wing, *(other for other, others in ARROWS.items() if wing in others)}
+def test_wing_is_named_as_a_string_only_in_wings_py(wing: str) -> None:
+    may = {wing, *(room for room, arrows in ARROWS.items() if wing in arrows)}
     for module, path in MODULES.items():
-        if room_of(module) in may or module == "convblocks.wings":
-            continue
-        assert not any(room_of(other) == wing for other in imported(path)), f"{module} imports {wing}"
-        assert not re.search(rf'"(convblocks\.)?{wing}\.\w+"', path.read_text()), f"{module} names {wing}"
+        is_named = re.search(rf'"(convblocks\.)?{wing}\.\w+"', path.read_text())
+        assert room_of(module) in may or module == "convblocks.wings" or not is_named, f"{module} names {wing}"
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) in WINGS])
-def test_a_wing_imports_the_core_and_the_wings_that_are_drawn(module: str) -> None:
-    own = room_of(module)
-    for other in imported(MODULES[module]):
-        room = room_of(other)
-        assert room in CORE - {"__main__"} | ARROWS[own] | {own}, f"{module} imports {other}"
-
-
-def test_a_wing_without_those_it_needs_is_left_out() -> None:
+@pytest.mark.parametrize("wing", WINGS)
+def test_wing_is_left_out_without_those_it_needs(wing: str) -> None:
     """What wings.py says of needs is what the imports say."""
-    for wing in WINGS:
-        modules = [path for module, path in MODULES.items() if room_of(module) == wing]
-        seen = {room_of(other) for path in modules for other in imported(path)} & set(ARROWS) - {wing}
-        needed, more = set[str](), {wing}
-        while more := {need.partition(".")[0] for one in more for need in wings.NEEDS.get(one, ())} - needed:
-            needed |= more
-        assert seen <= needed <= ARROWS[wing], wing
+    modules = [path for module, path in MODULES.items() if room_of(module) == wing]
+    seen = {room_of(target) for path in modules for target in imported(path)} & set(ARROWS) - {wing}
+    needed, more = set[str](), {wing}
+    while more := {need.partition(".")[0] for name in more for need in wings.NEEDS.get(name, ())} - needed:
+        needed |= more
+    assert seen <= needed <= ARROWS[wing]
 
 
-@pytest.mark.parametrize("module", OF_CORE)
-def test_no_import_of_the_core_runs_up(module: str) -> None:
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-    own = room_of(module)
-    for other in imported(MODULES[module]):
-        room = room_of(other)
-        assert room == own or floor[room] < floor[own], f"{module} imports {other}"
-
-
-@pytest.mark.parametrize("module", [module for module in OF_CORE if module.startswith("convblocks.run.")])
-def test_no_import_within_run_runs_up(module: str) -> None:
-    floor = {name: number for number, names in enumerate(FLOORS_OF_RUN) for name in names}
-    own = module.rpartition(".")[2]
-    lower = {other.rpartition(".")[2] for other in imported(MODULES[module]) if other.startswith("convblocks.run.")}
-    assert all(floor[other] < floor[own] for other in lower), f"{module} imports {lower}"
-
-
-def test_nothing_imports_the_lab() -> None:
+def test_lab_is_imported_by_nothing() -> None:
     """It is in the repository, and not installed."""
     for path in sorted(PACKAGE.rglob("*.py")):
         assert not re.search(r"^\s*(from|import) lab\b", path.read_text(), re.MULTILINE), path
 
 
-def test_no_imports_go_in_a_circle() -> None:
+def test_imports_go_in_no_circle() -> None:
     waiting = {module: imported(path) for module, path in MODULES.items()}
     while free := {module for module, needed in waiting.items() if not needed & waiting.keys()}:
         waiting = {module: needed for module, needed in waiting.items() if module not in free}
@@ -166,15 +160,15 @@ def lines(paths: list[Path]) -> int:
     return sum(len(path.read_text().splitlines()) for path in paths)
 
 
-def test_the_core_is_read_in_an_evening() -> None:
+def test_core_is_read_in_an_evening() -> None:
     assert lines([MODULES[module] for module in OF_CORE]) + lines([PACKAGE / "__init__.py"]) <= MOST_IN_CORE
 
 
-def test_the_package_does_not_grow() -> None:
+def test_package_does_not_grow() -> None:
     """With the files of ``convblocks new``."""
     assert lines(list(PACKAGE.rglob("*.py"))) <= MOST_IN_PACKAGE
 
 
-def test_a_file_is_read_at_a_stretch() -> None:
+def test_file_is_read_at_a_stretch() -> None:
     for path in PATHS:
         assert lines([path]) <= MOST_IN_FILE, path

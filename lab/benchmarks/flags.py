@@ -179,8 +179,14 @@ def best(paces: Paces, default: Setting) -> Setting:
         for setting, pace in known.items()
         if min(fastest) <= max(pace) or median(fastest) < LEAST_GAIN * median(pace)
     ]
-    differences = {one: sum(own != other for own, other in zip(one, default, strict=True)) for one in tied}
-    return min(tied, key=lambda one: (one.precision != default.precision, differences[one], -median(paces[one])))
+    differences = {
+        setting: sum(part != usual for part, usual in zip(setting, default, strict=True)) for setting in tied
+    }
+    by_preference = {
+        setting: (setting.precision != default.precision, differences[setting], -median(paces[setting]))
+        for setting in tied
+    }
+    return min(tied, key=by_preference.__getitem__)
 
 
 def chosen(paces: Paces, defaults: Sequence[Setting]) -> tuple[Setting, Setting]:
@@ -195,7 +201,7 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
     for setting, pace in paces.items():
         spread = f"{median(pace):,.0f} [{min(pace):,.0f}, {max(pace):,.0f}]" if len(pace) > 1 else f"~{pace[0]:,.0f}"
         purposes = zip(("one run", "many runs"), chosen(paces, defaults), strict=True)
-        best_for = [purpose for purpose, one in purposes if one == setting]
+        best_for = [purpose for purpose, best_setting in purposes if best_setting == setting]
         rows.append([*map(str, setting), spread, ", ".join(best_for)])
     columns = ["device", "precision", "jobs", "threads", "images a second", "best for"]
     return Table(f"{arch}: the fastest settings here", columns, rows)
@@ -204,10 +210,10 @@ def table(arch: str, paces: Paces, defaults: Sequence[Setting]) -> Table:
 def commands(arch: str, paces: Paces, defaults: Sequence[Setting]) -> list[list[str]]:
     """The words to copy for one run and for many, with all flags."""
     words = []
-    for name, one in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
-        device = ["--trainer.accelerator", one.accelerator, "--trainer.devices", "1"]
-        jobs = ["--jobs", str(one.jobs)] if name == "compare" else []
-        flags = [*device, "--trainer.precision", one.precision, *jobs, "--threads", str(one.threads)]
+    for name, setting in zip(("fit", "compare"), chosen(paces, defaults), strict=True):
+        device = ["--trainer.accelerator", setting.accelerator, "--trainer.devices", "1"]
+        jobs = ["--jobs", str(setting.jobs)] if name == "compare" else []
+        flags = [*device, "--trainer.precision", setting.precision, *jobs, "--threads", str(setting.threads)]
         words.append([*command_words(name), "--arch", arch, *flags])
     return words
 

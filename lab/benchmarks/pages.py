@@ -64,7 +64,7 @@ class Page:
 
     def made(self, results: Rows) -> dict[str, list[Table]]:
         made = {name: table(results) for name, table in self.tables.items()}
-        return {name: [one] if isinstance(one, Table) else one for name, one in made.items()}
+        return {name: [part] if isinstance(part, Table) else part for name, part in made.items()}
 
     def markdown(self, results: Rows) -> str:
         """The whole page."""

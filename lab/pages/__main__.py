@@ -2,8 +2,7 @@
 
 Make every page of the documentation that has numbers, and the parts of README.md and docs/manual/use.md that have, from
 docs/data/ alone: tables, figures, what commands print and the folder docs/play, without training, in seconds. Pages
-whose numbers are missing are left as they are. At the end it prints how many commits have touched the measured code
-since each of the runs.
+whose numbers are missing are left as they are.
 
   --out FOLDER         where README.md and docs/ are written (default: this repository)
 """
@@ -15,8 +14,6 @@ from pathlib import Path
 from convblocks.command_line import Parser
 from convblocks.console import answer, end
 from convblocks.errors import UserError
-from convblocks.figures.tables import to_console
-from convblocks.run.progress import terminal
 from lab.benchmarks.growth import page as growth
 from lab.benchmarks.handwriting import page as handwriting
 from lab.benchmarks.handwriting.results import Results as HandwritingResults
@@ -29,7 +26,6 @@ from lab.benchmarks.training import page as performance
 from lab.pages import play
 from lab.pages.board import write_board
 from lab.pages.experiments import write_experiments, write_operations
-from lab.pages.provenance import changes_table
 from lab.pages.results import write_results
 from lab.pages.sessions import README, USE, write_transcripts
 from lab.pages.wings import write_wings
@@ -43,8 +39,6 @@ def main(arguments: list[str]) -> None:
     parser = Parser()
     parser.add_argument("--out", type=Path, default=REPOSITORY)
     write_pages(DATA, parser.parse_args(arguments).out)
-    # No page has these numbers: every later commit would make it differ from its data.
-    to_console([changes_table(DATA)], terminal())
 
 
 def write_pages(data: Path, out: Path) -> None:

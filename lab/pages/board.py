@@ -103,8 +103,10 @@ def read_entries(data: Path) -> list[Entry]:
 def best_sentence(entries: Sequence[Entry], commands: Results) -> str:
     """The README's: the shortest way to 99 % and the best accuracy, each with its machine or its cost."""
     precisions = commands.different("precision", part="sprint")
-    seconds = min(mean(commands.values("seconds", part="sprint", precision=one)) for one in precisions)
-    accuracy, best = max(((one.accuracy.value, one.runs[0]) for one in entries if one.accuracy), key=itemgetter(0))
+    seconds = min(mean(commands.values("seconds", part="sprint", precision=precision)) for precision in precisions)
+    accuracy, best = max(
+        ((entry.accuracy.value, entry.runs[0]) for entry in entries if entry.accuracy), key=itemgetter(0)
+    )
     return (
         f"**{share_text(FAST)} of MNIST's test images {seconds:.0f} s after the command, on two CPU cores; "
         f"{percent(accuracy)} after {len(best.epochs)} epochs, with {best.parameters:,} parameters** ([all "

@@ -31,25 +31,25 @@ Samples = NDArray[np.float64]
 Test = Callable[[Samples, Samples], NDArray[np.float64]]
 
 
-def permuted_means(one: Samples, other: Samples) -> NDArray[np.float64]:
+def permuted_means(first: Samples, second: Samples) -> NDArray[np.float64]:
     """The permutation test of the difference itself, which assumes equal spreads."""
 
-    def distance(first: Samples, second: Samples, axis: int) -> NDArray[np.float64]:
-        return np.asarray(np.abs(first.mean(axis=axis) - second.mean(axis=axis)))
+    def distance(left: Samples, right: Samples, axis: int) -> NDArray[np.float64]:
+        return np.asarray(np.abs(left.mean(axis=axis) - right.mean(axis=axis)))
 
     test = stats.permutation_test(
-        (one, other), distance, alternative="greater", n_resamples=PERMUTATIONS, axis=1, rng=0, batch=50
+        (first, second), distance, alternative="greater", n_resamples=PERMUTATIONS, axis=1, rng=0, batch=50
     )
     return np.asarray(test.pvalue)
 
 
-def studentized(one: Samples, other: Samples) -> NDArray[np.float64]:
+def studentized(first: Samples, second: Samples) -> NDArray[np.float64]:
     """The test that reports use."""
-    return np.array([permutation_test(*study).p for study in zip(one.tolist(), other.tolist(), strict=True)])
+    return np.array([permutation_test(*study).p for study in zip(first.tolist(), second.tolist(), strict=True)])
 
 
-def welch(one: Samples, other: Samples) -> NDArray[np.float64]:
-    return np.asarray(stats.ttest_ind(one, other, axis=1, equal_var=False).pvalue)
+def welch(first: Samples, second: Samples) -> NDArray[np.float64]:
+    return np.asarray(stats.ttest_ind(first, second, axis=1, equal_var=False).pvalue)
 
 
 TESTS: dict[str, Test] = {"permutation of means": permuted_means, "studentized": studentized, "Welch": welch}
@@ -68,8 +68,8 @@ class Rates(msgspec.Struct):
 def simulate(runs: tuple[int, int], deviations: tuple[float, float], studies: int = STUDIES) -> dict[str, int]:
     """How many of so many studies each test rejects: normal samples of these sizes and deviations, equal means."""
     rng = np.random.default_rng(0)
-    one, other = (rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True))
-    return {name: int(np.sum(test(one, other) < SIGNIFICANCE)) for name, test in TESTS.items()}
+    first, second = (rng.normal(0, spread, (studies, n)) for n, spread in zip(runs, deviations, strict=True))
+    return {name: int(np.sum(test(first, second) < SIGNIFICANCE)) for name, test in TESTS.items()}
 
 
 def write_rates(data: Path) -> None:
@@ -99,14 +99,14 @@ def errors_table(data: Path) -> Table:
     rates = read_raw_numbers(data, "errors", list[Rates])
     rows = [
         {
-            "networks": one.networks,
-            "n": "{}, {}".format(*one.runs),
-            "sd": "{:.2f}, {:.2f}".format(*one.deviations),
-            **{name: str(share(count, one.studies)) for name, count in one.rejected.items()},
+            "networks": rate.networks,
+            "n": "{}, {}".format(*rate.runs),
+            "sd": "{:.2f}, {:.2f}".format(*rate.deviations),
+            **{name: str(share(count, rate.studies)) for name, count in rate.rejected.items()},
         }
-        for one in rates
+        for rate in rates
     ]
-    worst = max(one.rejected["studentized"] / one.studies for one in rates)
+    worst = max(rate.rejected["studentized"] / rate.studies for rate in rates)
     note = (
         f"In how many of {STUDIES:,} simulated studies a test at 5 % finds a difference of means where there is none: "
         "normal samples with the numbers and standard deviations (in points) of the runs that trained. Reports use the "

@@ -113,15 +113,19 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
     minutes = sum(one.seconds for one in results) / 60
     runs = f"n = {len(results)} runs, {minutes:.0f} min of training in all, [each with all its numbers]"
     study = f"scripts/study.py {name.removeprefix('study-')}"
-    commands = [f"scripts/compare.py {one}" for one in EXPERIMENTS[name].commands] if name in EXPERIMENTS else [study]
+    commands = (
+        [f"scripts/compare.py {arguments}" for arguments in EXPERIMENTS[name].commands]
+        if name in EXPERIMENTS
+        else [study]
+    )
     others = f" and {len(commands) - 1} like it, which lab/pages/experiments.py lists" if commands[1:] else ""
     alone = f"One run alone, the first of them: `{command_of(results[0])}`."
     lines = [f"`python {commands[0]}`{others}: {runs}(../data/{name}.jsonl). {alone}\n"]
     origins = grouped([one.provenance for one in results], lambda one: (one.machine, one.commit is None))
     for (machine, _), own in origins.items():
-        threads = sorted({one.threads for one in own})
+        threads = sorted({origin.threads for origin in own})
         of_each = "one thread" if threads == [1] else f"{listed([*map(str, threads)])} threads"
-        commits = list(dict.fromkeys(one.commit or "unknown" for one in own))
+        commits = list(dict.fromkeys(origin.commit or "unknown" for origin in own))
         commit = f"commit{'s' * (len(commits) > 1)} {listed(commits)}"
         lines.append(f"- {counted(len(own), 'run')} on {machine}, {of_each} each, {commit}.")
     return "\n".join(lines)
@@ -152,7 +156,7 @@ def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
     tables = []
     for arch, own in by_arch(results).items():
         scores = {
-            Path(dict(overrides)["config"]).name: mean_interval([one.validation or 0.0 for one in runs], PERCENT)
+            Path(dict(overrides)["config"]).name: mean_interval([run.validation or 0.0 for run in runs], PERCENT)
             for overrides, runs in by_overrides(own).items()
         }
         rows = [
@@ -161,7 +165,7 @@ def candidates_tables(results: Sequence[RunResult]) -> list[Table]:
                 "validation accuracy %": spread(score),
                 "n": str(score.n),
             }
-            for name, score in sorted(scores.items(), key=lambda one: one[1].value, reverse=True)
+            for name, score in sorted(scores.items(), key=lambda item: item[1].value, reverse=True)
         ]
         title = f"Candidates for {arch}, {counted(len(own[0].epochs), 'epoch')}"
         note = "Mean and standard deviation over the runs of a setting; the test set was not used."
@@ -204,8 +208,8 @@ def batches_tables(results: Sequence[RunResult]) -> list[Table]:
         return ", ".join(filter(None, [spread(arm.score) if arm.score else "", collapsed]))
 
     rows = []
-    for size, own in grouped(results, lambda one: dict(one.overrides)["batch_size"]).items():
-        rates = grouped(own, lambda one: f"lr {dict(one.overrides)['lr']}")
+    for size, own in grouped(results, lambda run: dict(run.overrides)["batch_size"]).items():
+        rates = grouped(own, lambda run: f"lr {dict(run.overrides)['lr']}")
         rows.append({"batch size": size, **{rate: shown(runs) for rate, runs in rates.items()}})
     note = (
         f"Mean ± standard deviation of the runs that trained; each cell has {len({one.seed for one in results})} runs, "
@@ -281,7 +285,7 @@ EXPERIMENTS = {
         "setting. The last variant is another network: the BatchNorm network without its normalisation.",
         f"--name interventions --arch {BLOCKS} --seeds {','.join(map(str, range(4000, 4040)))} --epochs 1 "
         "--trainer.max_steps 300 "
-        f"--grid config={','.join(f'docs/data/interventions/{one}.yaml' for one in operations.CONFIGS)}",
+        f"--grid config={','.join(f'docs/data/interventions/{variant}.yaml' for variant in operations.CONFIGS)}",
         operations.interventions_tables,
         sentence=operations.interventions_sentence,
         figure=(operations.interventions_figure, "The share of collapsed runs of each variant"),
@@ -394,6 +398,6 @@ EXPERIMENTS = {
         "the same batches, the notebook's setting.",
         f"--name channels --arch lab.channels.ChannelsFirst --seeds {','.join(map(str, CONFIRMING_SEEDS))}",
         channels_tables,
-        control=lambda one: one.arch == "batchnorm" and cell_of(one) == NOTEBOOK,
+        control=lambda run: run.arch == "batchnorm" and cell_of(run) == NOTEBOOK,
     ),
 }

@@ -68,8 +68,8 @@ def interventions_tables(results: Sequence[RunResult]) -> list[Table]:
                 "collapsed": count_text(arm.collapsed, arm.runs),
                 "p against as-is": number(p_values[variant], P_VALUE) if variant in p_values else NOTHING,
                 **{
-                    f"dead {name.removeprefix(DEAD)}": NOTHING if one is None else f"{100 * one:.0f} %"
-                    for name, one in zip(names, dead, strict=True)
+                    f"dead {name.removeprefix(DEAD)}": NOTHING if part is None else f"{100 * part:.0f} %"
+                    for name, part in zip(names, dead, strict=True)
                 },
                 "accuracy if trained": cell(arm.score),
             }
@@ -87,7 +87,7 @@ def interventions_figure(results: Sequence[RunResult]) -> Figure:
     """The share of collapsed runs of each variant, the largest first."""
     runs = _by_variant(results)
     shares = {VARIANTS.get(variant, "as it is"): _collapses(own) for variant, own in runs.items()}
-    ordered = dict(sorted(shares.items(), key=lambda one: -one[1].value))
+    ordered = dict(sorted(shares.items(), key=lambda item: -item[1].value))
     title = f"{len(_preventing(runs))} of {len(runs) - 1} variants collapse less often than MaxPool as it is"
     return intervals_figure({title: ordered}, "runs that collapse within 300 steps in %, with 95 % intervals")
 
@@ -96,11 +96,11 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
     """Which variants collapse significantly less often, which more often, and of which neither is shown."""
     runs = _by_variant(results)
     p_values, prevent = prevention(runs), _preventing(runs)
-    worse = [one for one in VARIANTS if p_values.get(one, 1) < SIGNIFICANCE and one not in prevent]
-    unclear = [one for one in VARIANTS if one in runs and one not in (*prevent, *worse)]
+    worse = [variant for variant in VARIANTS if p_values.get(variant, 1) < SIGNIFICANCE and variant not in prevent]
+    unclear = [variant for variant in VARIANTS if variant in runs and variant not in (*prevent, *worse)]
 
     def named(variants: Sequence[str]) -> str:
-        return listed([f"{VARIANTS[one]} ({sum(run.failed for run in runs[one])})" for one in variants])
+        return listed([f"{VARIANTS[variant]} ({sum(run.failed for run in runs[variant])})" for variant in variants])
 
     parts = [
         f"In an experiment of {len(runs[AS_IS])} runs each, {sum(run.failed for run in runs[AS_IS])} of MaxPool "
@@ -115,7 +115,11 @@ def interventions_sentence(results: Sequence[RunResult]) -> str:
 def _preventing(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
     """The variants that collapse significantly less often than the network as it is."""
     rate, p_values = _collapses(runs[AS_IS]).value, prevention(runs)
-    return [one for one in VARIANTS if p_values.get(one, 1) < SIGNIFICANCE and _collapses(runs[one]).value < rate]
+    return [
+        variant
+        for variant in VARIANTS
+        if p_values.get(variant, 1) < SIGNIFICANCE and _collapses(runs[variant]).value < rate
+    ]
 
 
 def prevention(runs: Mapping[str, Sequence[RunResult]]) -> dict[str, float]:
@@ -134,7 +138,7 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
     chosen, confirmed = split(results)
     tried = grouped(chosen, levels_of)
     rows = []
-    for levels, own in sorted(confirmed.items(), key=lambda one: -_mean(one[1])):
+    for levels, own in sorted(confirmed.items(), key=lambda item: -_mean(item[1])):
         arm = summarise(own)
         scores = grouped(tried[levels], lambda run: dict(run.overrides)["lr"])
         rows.append(
@@ -149,7 +153,9 @@ def factorial_tables(results: Sequence[RunResult]) -> list[Table]:
             }
         )
     effects = effects_of(confirmed)
-    lines = [{"effect": name, "points": f"{one:+}", "p": number(one.p, P_VALUE)} for name, one in effects.items()]
+    lines = [
+        {"effect": name, "points": f"{effect:+}", "p": number(effect.p, P_VALUE)} for name, effect in effects.items()
+    ]
     return [
         table(
             "Eight networks",
@@ -195,7 +201,7 @@ def factorial_sentence(results: Sequence[RunResult]) -> str:
 
 def _main_effects(effects: Mapping[str, Estimate]) -> list[tuple[str, Estimate]]:
     """Those of the operations, the largest first."""
-    return sorted(((name, effects[name]) for _, name in OPERATIONS.values()), key=lambda one: -abs(one[1].value))
+    return sorted(((name, effects[name]) for _, name in OPERATIONS.values()), key=lambda item: -abs(item[1].value))
 
 
 def effects_of(confirmed: Mapping[Levels, Sequence[RunResult]]) -> dict[str, Estimate]:

@@ -1,4 +1,4 @@
-"""Where the records in docs/data/ come from: manifests of their runs, and what has changed in the code since."""
+"""Where the records in docs/data/ come from: manifests of their runs, and how much of the code has changed since."""
 
 import json
 import subprocess
@@ -6,13 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import grouped
-from convblocks.figures.tables import Table
 from convblocks.files import write
 from convblocks.text import as_json
-from lab.pages.writing import REPOSITORY, table
-from lab.results import read_results
+from lab.pages.writing import REPOSITORY
 
 # The content of a run's provenance.json.
 Origin = dict[str, Any]
@@ -29,6 +26,7 @@ MEASURED = (
 CHANGES = (
     f"`git log --oneline COMMIT.. -- {' '.join(MEASURED)}` lists what has changed in the measured code since a commit."
 )
+
 
 # What differs from run to run: the command is kept as an example, the others are in the records.
 OWN = ("command", "seed", "data")
@@ -47,7 +45,7 @@ def manifest_of(data: Path, name: str) -> Path:
 def manifest(origins: Iterable[Origin]) -> list[Origin]:
     """Each distinct origin once, with the number of its runs and the command of the first as an example."""
     entries = []
-    for same in grouped(origins, lambda one: as_json(_common(one))).values():
+    for same in grouped(origins, lambda origin: as_json(_common(origin))).values():
         entries.append({"runs": len(same), "example": same[0]["command"], **_common(same[0])})
     return entries
 
@@ -64,28 +62,19 @@ def read_manifest(data: Path, name: str) -> list[Origin]:
     return json.loads(path.read_text()) if path.is_file() else []
 
 
-def changes_table(data: Path) -> Table:
-    """For all records the commits of their runs, and how many later ones have touched the measured code."""
-    rows = []
-    for path in sorted(data.glob("*.jsonl")):
-        for commit, own in grouped(read_results(path), lambda one: one.provenance.commit or "unknown").items():
-            rows.append({"records": path.stem, "runs": str(len(own)), "commit": commit, "since": commits_since(commit)})
-    note = f"since: commits after it that have touched {', '.join(MEASURED)}."
-    return table("What has changed since the runs", rows, note)
+def commits_since(commit: str, code: Sequence[str] = MEASURED) -> int:
+    """How many commits have touched the measured code since.
 
-
-def commits_since(commit: str, code: Sequence[str] = MEASURED) -> str:
-    """How many commits have touched the measured code since; a dash where git knows no such commit, or is missing."""
+    Raises:
+        CalledProcessError: git knows no such commit.
+    """
     command = ["git", "-C", str(REPOSITORY), "rev-list", "--count", f"{commit}..", "--", *code]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return NOTHING
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def _common(origin: Origin) -> Origin:
     """What runs of the same origin share; of resumes only what changed, since their commands have the run's name."""
     common = {part: value for part, value in origin.items() if part not in OWN}
     if "resumed" in common:
-        common["resumed"] = [one["changes"] for one in common["resumed"]]
+        common["resumed"] = [resume["changes"] for resume in common["resumed"]]
     return common

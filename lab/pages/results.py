@@ -154,7 +154,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
             "five epochs": f"{best.seconds:.0f} s",
         }
 
-    tried = min(len({cell_of(one) for one in own}) for own in by_arch(choice).values())
+    tried = min(len({cell_of(run) for run in own}) for own in by_arch(choice).values())
     note = (
         f"Test accuracy: means of the runs that trained. {_with_collapsed(decision)}Tuned: the best of {tried} "
         "settings, chosen on held-out images, with fresh seeds. Time on one CPU core. [Intervals and "
@@ -166,7 +166,7 @@ def networks_table(decision: Decision, choice: Sequence[RunResult]) -> Table:
 def _with_collapsed(decision: Decision) -> str:
     """The order over all runs at the notebook's setting, where it is another question than that of the means."""
     found = over_all_runs(decision.at_notebooks)
-    return "".join(f"At the notebook's setting, {one[0].lower()}{one[1:]} " for one in found)
+    return "".join(f"At the notebook's setting, {sentence[0].lower()}{sentence[1:]} " for sentence in found)
 
 
 def costs_table(decision: Decision) -> Table:
@@ -237,8 +237,8 @@ def lead_sentence(data: Path) -> str:
 
 def widths(arch: str) -> list[int]:
     """The units of each hidden layer of a registered network."""
-    layers = [one for one in ARCHITECTURES[arch]().modules() if isinstance(one, nn.Conv2d | nn.Linear)]
-    return [one.out_channels if isinstance(one, nn.Conv2d) else one.out_features for one in layers[:-1]]
+    layers = [layer for layer in ARCHITECTURES[arch]().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    return [layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features for layer in layers[:-1]]
 
 
 def setting(folder: Path, name: str, comparison: Comparison) -> Iterator[str]:

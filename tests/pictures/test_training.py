@@ -73,9 +73,7 @@ def add_a_class() -> None:
     ],
     ids=["a picture", "no test pictures", "further class"],
 )
-def test_resume_is_refused_with_other_pictures(
-    pictures: None, change: Callable[[], None], what: str
-) -> None:
+def test_resume_is_refused_with_other_pictures(pictures: None, change: Callable[[], None], what: str) -> None:
     fit_until(12, [*DEBUG, *QUICK, *SHORT, "--arch", "mlp", "--data.val_size", "40", "--name", "run"])
     change()
     with pytest.raises(DataError, match=f"was begun with another {what} than pictures holds"):

@@ -73,10 +73,10 @@ def parameters_of(width: int) -> int:
 def runs(count: int) -> list[RunResult]:
     """Runs of the three networks at one setting: those on record, again and again with other seeds."""
     known = read_results(RUNS)
-    alike = [one for one in known if one.overrides == known[0].overrides]
+    alike = [run for run in known if run.overrides == known[0].overrides]
     found = []
     for arch in NETWORKS:
-        own = [one for one in alike if one.arch == arch]
+        own = [run for run in alike if run.arch == arch]
         found += [replace(own[seed % len(own)], seed=seed) for seed in range(count // len(NETWORKS))]
     return found
 

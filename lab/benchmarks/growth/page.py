@@ -46,11 +46,17 @@ QUANTITIES = {
     "images": Quantity("images", "seconds (µs an image)", 1, of_unit(1e6)),
     "classes": Quantity("classes", "ms a training step (µs a class)", 1e3, of_unit(1e6)),
     "parameters": Quantity("parameters", "ms a training step (ns a parameter)", 1e3, of_unit(1e9)),
-    "batch": Quantity("images of a batch", "ms a training step (images a second)", 1e3, lambda size, one: size / one),
+    "batch": Quantity(
+        "images of a batch", "ms a training step (images a second)", 1e3, lambda size, seconds: size / seconds
+    ),
     "runs": Quantity("runs of a comparison", "seconds (ms a run)", 1, of_unit(1e3)),
     "trials": Quantity("earlier trials of a search", "ms (µs an earlier trial)", 1e3, of_unit(1e6)),
     "processes": Quantity(
-        "processes", "ms a training step (images a second)", 1e3, lambda size, one: BATCH_SIZE / one, judged=False
+        "processes",
+        "ms a training step (images a second)",
+        1e3,
+        lambda size, seconds: BATCH_SIZE / seconds,
+        judged=False,
     ),
 }
 

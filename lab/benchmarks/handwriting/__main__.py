@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     drawings = list(draw_all(options.seed))
     seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
     machine = ", ".join([describe_machine(), *(f"{package} {version(package)}" for package in DRAWS)])
-    drawn = [Drawn(one.digit, one.kind, one.form, one.background) for one in drawings]
+    drawn = [Drawn(drawing.digit, drawing.kind, drawing.form, drawing.background) for drawing in drawings]
     networks = [
         Network(
             arch=run.arch,

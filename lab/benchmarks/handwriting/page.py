@@ -35,8 +35,8 @@ def write_page(folder: Path, results: Results, drawings: Sequence[Drawing] | Non
 
 def markdown(results: Results) -> str:
     """The whole page."""
-    digits = Counter(one.digit for one in results.drawn)
-    kinds = Counter(one.kind for one in results.drawn)
+    digits = Counter(drawing.digit for drawing in results.drawn)
+    kinds = Counter(drawing.kind for drawing in results.drawn)
     return TEMPLATE.read_text().format(
         results=results,
         commit=results.commit or "unknown",
@@ -52,7 +52,10 @@ def markdown(results: Results) -> str:
 
 def sheet(drawings: Sequence[Drawing]) -> Image.Image:
     """Every second drawing, a row for each digit, on paper of whatever colour the page has."""
-    rows = [[one for one in drawings if one.digit == digit][::2] for digit in sorted({one.digit for one in drawings})]
+    rows = [
+        [drawing for drawing in drawings if drawing.digit == digit][::2]
+        for digit in sorted({drawing.digit for drawing in drawings})
+    ]
     paper = Image.new("RGBA", (CELL * max(map(len, rows)), CELL * len(rows)))
     for row, own in enumerate(rows):
         for column, drawing in enumerate(own):
@@ -71,18 +74,24 @@ def tables(results: Results) -> list[Table]:
 def networks_table(results: Results) -> Table:
     """A line for each network."""
     rows, origins = [], []
-    for one in results.networks:
-        right, *kinds = [results.right(one), *(results.right(one, kind=kind) for kind in ("strokes", "font"))]
+    for network in results.networks:
+        right, *kinds = [results.right(network), *(results.right(network, kind=kind) for kind in ("strokes", "font"))]
         by_digit = {
-            digit: results.right(one, digit=digit) for digit in sorted({drawn.digit for drawn in results.drawn})
+            digit: results.right(network, digit=digit) for digit in sorted({drawn.digit for drawn in results.drawn})
         }
         worst = min(by_digit, key=lambda digit: fmean(by_digit[digit]))
         counts = [f"{sum(own)} of {len(own)}" for own in (right, *kinds)]
-        measured = [percent(one.accuracy), counts[0], share(right), *counts[1:], f"{worst}: {share(by_digit[worst])}"]
-        rows.append([one.arch, one.schedule, *measured])
+        measured = [
+            percent(network.accuracy),
+            counts[0],
+            share(right),
+            *counts[1:],
+            f"{worst}: {share(by_digit[worst])}",
+        ]
+        rows.append([network.arch, network.schedule, *measured])
         origins.append(
-            f"Trained for {counted(one.epochs, 'epoch')} with seed {one.seed}, {counted(one.threads, 'thread')}, on "
-            f"{one.machine}; commit {one.commit or 'unknown'}."
+            f"Trained for {counted(network.epochs, 'epoch')} with seed {network.seed}, "
+            f"{counted(network.threads, 'thread')}, on {network.machine}; commit {network.commit or 'unknown'}."
         )
     header = ["network", "schedule", "MNIST test set", "all pictures", "share", "strokes", "fonts", "worst digit"]
     return Table("Networks", header, rows, list(dict.fromkeys(origins)))
@@ -93,7 +102,7 @@ def recognised_table(results: Results) -> Table:
     first = results.networks[0]
     groups = {"all": results.right(first)}
     for label in ("kind", "background"):
-        for value in dict.fromkeys(getattr(one, label) for one in results.drawn):
+        for value in dict.fromkeys(getattr(drawing, label) for drawing in results.drawn):
             groups[value] = results.right(first, **{label: value})
     rows = [[name, str(len(right)), str(sum(right)), share(right)] for name, right in groups.items()]
     return Table(f"Recognised by {first.arch}, {first.schedule}", ["pictures", "n", "right", "share"], rows)
@@ -101,7 +110,9 @@ def recognised_table(results: Results) -> Table:
 
 def mistakes_table(results: Results) -> Table:
     """Which digits are most often taken for which, by all networks together, and how often by each."""
-    pairs = [zip((one.digit for one in results.drawn), network.answers, strict=True) for network in results.networks]
+    pairs = [
+        zip((drawing.digit for drawing in results.drawn), network.answers, strict=True) for network in results.networks
+    ]
     counts = [Counter((digit, answer) for digit, answer in own if digit != answer) for own in pairs]
     found = sum(counts, Counter[tuple[int, int]]())
     frequent = sorted(found, key=lambda pair: (-found[pair], pair))[:MISTAKES]

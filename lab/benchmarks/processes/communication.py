@@ -66,7 +66,9 @@ class Recorder(Stopwatch):
             self._profiler.start()
         elif not self.is_over and batch_idx == self.last:
             self._profiler.stop()
-            self.collectives = [one.row() for one in _per_step(_events(self._profiler), self.last - self.first)]
+            self.collectives = [
+                collective.row() for collective in _per_step(_events(self._profiler), self.last - self.first)
+            ]
             self.is_over = True
 
     def rows(self) -> list[Row]:
@@ -121,30 +123,32 @@ class Cluster:
 
     def latency(self, collectives: Sequence[Collective]) -> float:
         """The seconds a step before any bytes are counted: each collective's start and chain of messages."""
-        return sum(one.per_step * self._latency(one) for one in collectives)
+        return sum(collective.per_step * self._latency(collective) for collective in collectives)
 
     def transfer(self, collectives: Sequence[Collective]) -> float:
         """The seconds a step for the bytes."""
         bandwidth = NETWORK_BANDWIDTH if self.nodes > 1 else NVLINK_BANDWIDTH
-        return sum(one.per_step * ring_bytes(one, self.processes) for one in collectives) / bandwidth
+        return (
+            sum(collective.per_step * ring_bytes(collective, self.processes) for collective in collectives) / bandwidth
+        )
 
-    def _latency(self, one: Collective) -> float:
-        between = ring_rounds(one) * (self.nodes - 1)
-        within = ring_messages(one, self.processes) - between
+    def _latency(self, collective: Collective) -> float:
+        between = ring_rounds(collective) * (self.nodes - 1)
+        within = ring_messages(collective, self.processes) - between
         return START + within * NVLINK_LATENCY + between * NETWORK_LATENCY
 
 
-def ring_rounds(one: Collective) -> int:
+def ring_rounds(collective: Collective) -> int:
     """How often data goes around the ring: (n - 1) messages each, for all but gathering there and back."""
-    return 1 if one.gathers else 2
+    return 1 if collective.gathers else 2
 
 
-def ring_messages(one: Collective, processes: int) -> int:
+def ring_messages(collective: Collective, processes: int) -> int:
     """The messages that each process sends."""
-    return ring_rounds(one) * (processes - 1)
+    return ring_rounds(collective) * (processes - 1)
 
 
-def ring_bytes(one: Collective, processes: int) -> float:
+def ring_bytes(collective: Collective, processes: int) -> float:
     """The bytes that each process sends."""
-    share = one.size if one.gathers else one.size / processes
-    return ring_messages(one, processes) * share
+    share = collective.size if collective.gathers else collective.size / processes
+    return ring_messages(collective, processes) * share

@@ -61,8 +61,8 @@ def pace_table(results: Results) -> Table:
     """The targets."""
     rows = []
     for arch, size in places(results):
-        one, two = (pace(results, arch, size, processes) for processes in (1, 2))
-        rows.append([arch, str(size), judged(one), str(two), verdict(results, arch, size)])
+        single, two = (pace(results, arch, size, processes) for processes in (1, 2))
+        rows.append([arch, str(size), judged(single), str(two), verdict(results, arch, size)])
     header = ["network", "batch", "1 process", "2 processes", "target for 2 processes"]
     return Table("Steps a second: fit / plain", header, rows)
 
@@ -91,17 +91,17 @@ def rates_table(results: Results) -> Table:
 def scaling_table(results: Results) -> Table:
     """The pace of 1 to 8 processes on this machine."""
     rows = []
-    for one in results.of(part="recorded", variant="fit"):
-        rate = _number(one, "steps") / one.values["training"]
-        rows.append([*_place(results, one), f"{rate:.1f}", f"{rate * _number(one, 'batch_size'):,.0f}"])
+    for measured in results.of(part="recorded", variant="fit"):
+        rate = _number(measured, "steps") / measured.values["training"]
+        rows.append([*_place(results, measured), f"{rate:.1f}", f"{rate * _number(measured, 'batch_size'):,.0f}"])
     return Table("Scaling of fit on this machine", [*PLACE, "steps a second", "images a second"], rows)
 
 
 def sent_table(results: Results) -> Table:
     """Collectives, messages and bytes a step."""
     rows = []
-    for one in results.of(part="recorded"):
-        processes, sent = _number(one, "processes"), collectives(results, one)
+    for measured in results.of(part="recorded"):
+        processes, sent = _number(measured, "processes"), collectives(results, measured)
         if processes == 1 and not sent:
             continue
         counts = [sum(each.per_step for each in sent), sum(each.per_step for each in sent if each.gathers)]
@@ -111,7 +111,7 @@ def sent_table(results: Results) -> Table:
             sum(each.per_step * ring_bytes(each, processes) for each in sent),
         ]
         numbers = [*(f"{count:.2f}" for count in counts), *(f"{amount:,.0f}" for amount in amounts)]
-        rows.append([*_place(results, one), str(one.labels["variant"]), *numbers])
+        rows.append([*_place(results, measured), str(measured.labels["variant"]), *numbers])
     amounts_of = ["bytes given", "messages sent", "bytes sent"]
     return Table("What a step sends", [*PLACE, "variant", "collectives", "all_gathers", *amounts_of], rows)
 
@@ -122,7 +122,7 @@ def calculation_table(results: Results) -> Table:
     for arch in results.different("arch", part="compared"):
         for variant in ("fit", "plain"):
             cases = results.of(part="recorded", arch=arch, variant=variant)
-            most = max(cases, key=lambda one: _number(one, "processes"))
+            most = max(cases, key=lambda case: _number(case, "processes"))
             row = [arch, variant, str(most.labels["processes"])]
             for cluster in CLUSTERS.values():
                 sent = collectives(results, most)
@@ -150,11 +150,11 @@ def _number(row: Row, label: str) -> int:
     return int(row.labels[label] or 0)
 
 
-def _place(results: Results, one: Row) -> list[str]:
+def _place(results: Results, row: Row) -> list[str]:
     """Network, number of processes, and which kind of scaling a measurement belongs to."""
-    processes, size = _number(one, "processes"), _number(one, "batch_size")
+    processes, size = _number(row, "processes"), _number(row, "batch_size")
     kinds = {"strong": shared(results), "weak": shared(results) * processes}
-    return [str(one.labels["arch"]), str(processes), " and ".join(kind for kind, own in kinds.items() if own == size)]
+    return [str(row.labels["arch"]), str(processes), " and ".join(kind for kind, own in kinds.items() if own == size)]
 
 
 PAGE = Page(

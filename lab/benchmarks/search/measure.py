@@ -39,11 +39,11 @@ def searched(options: Namespace, variant: str, repeat: int) -> list[Row]:
     command = [*own, *SEARCHES[variant], "--confirm", "0", *command_line(options.given)]
     search.main(command)
     done = search.open_search(search.parse(command))
-    accuracies = {one.number: {"accuracy": float(one.values[0])} for one in done.best()}
+    accuracies = {trial.number: {"accuracy": float(trial.values[0])} for trial in done.best()}
     return [
-        Row({}, {"seconds": sum(row["seconds"] for row in rows)} | accuracies.get(one.number, {}))
-        for one in done.trials()
-        for rows in [done.config.trial(one.number, one.params).metrics()]
+        Row({}, {"seconds": sum(row["seconds"] for row in rows)} | accuracies.get(trial.number, {}))
+        for trial in done.trials()
+        for rows in [done.config.trial(trial.number, trial.params).metrics()]
     ]
 
 
@@ -55,8 +55,8 @@ def gridded(options: Namespace, repeat: int) -> list[Row]:
     results = train(directory, planned, options.jobs)
     refuse_missing(planned, results)
     return [
-        Row({}, {"seconds": one.seconds} | ({} if one.validation is None else {"accuracy": one.validation}))
-        for one in results.values()
+        Row({}, {"seconds": result.seconds} | ({} if result.validation is None else {"accuracy": result.validation}))
+        for result in results.values()
     ]
 
 

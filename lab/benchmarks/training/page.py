@@ -107,8 +107,8 @@ def gain(results: Results) -> str:
     others, uncertain = [], []
     for variant, name in SLOWER.items():
         ratios = {arch: slower(results, variant, arch) for arch in archs}
-        others.append(f"{name} takes {listed([f'{one.value:.1f}' for one in ratios.values()])} times as long")
-        uncertain += [f"{arch} against {name}" for arch, one in ratios.items() if at_least(one, 1) != "met"]
+        others.append(f"{name} takes {listed([f'{ratio.value:.1f}' for ratio in ratios.values()])} times as long")
+        uncertain += [f"{arch} against {name}" for arch, ratio in ratios.items() if at_least(ratio, 1) != "met"]
     doubt = f" Not certain, since the interval holds 1: {listed(uncertain)}." if uncertain else ""
     return f"An epoch takes {seconds}; {listed(others)}.{doubt}"
 
@@ -135,7 +135,7 @@ def gain_table(results: Results) -> Table:
     for arch in archs_of(results):
         seconds = [results.median("epoch", **training(variant), arch=arch) for variant in ("fit", *LOADING_IMAGES)]
         ratios = [str(slower(results, variant, arch)) for variant in LOADING_IMAGES]
-        rows.append([arch, *(f"{one:.1f}" for one in seconds), *ratios])
+        rows.append([arch, *(f"{value:.1f}" for value in seconds), *ratios])
     header = ["network", "this project", *LOADING_IMAGES, *(f"{variant} / this project" for variant in LOADING_IMAGES)]
     return Table("How long an epoch takes", header, rows)
 
@@ -165,7 +165,7 @@ def steps_table(results: Results) -> Table:
         for name, threads in sorted(threads_of(results).items(), key=lambda item: item[1]):
             ways = [training(variant, threads=name) | {"arch": arch} for variant in ("bare", "barebones", "fit")]
             bare, loop, project = (1000 * results.median("step", **way) for way in ways)
-            numbers = [f"{one:.2f}" for one in (bare, loop - bare, project - loop, project)]
+            numbers = [f"{value:.2f}" for value in (bare, loop - bare, project - loop, project)]
             rows.append([arch, str(threads), *numbers, judged(results.ratio("step", ways[2], ways[0]))])
     header = ["network", "threads", "bare", "the Trainer's loop adds", "this project adds or saves", "fit"]
     return Table("Where a training step's milliseconds go", [*header, "fit / bare"], rows)
@@ -177,7 +177,7 @@ def parts_table(results: Results) -> Table:
     for part in (*PARTS, OTHER):
         own = {variant: microseconds(results, variant, part.name) for variant in ("bare", "fit")}
         numbers = [own["bare"], own["fit"], own["fit"] - own["bare"]]
-        rows.append([part.name, *(f"{one:.0f}" for one in numbers), part.buys])
+        rows.append([part.name, *(f"{number:.0f}" for number in numbers), part.buys])
     return Table("A step of the MLP, in microseconds", ["part", "bare", "fit", "fit - bare", "what it is"], rows)
 
 
@@ -235,7 +235,7 @@ def epochs_table(results: Results) -> Table:
     """Seconds and memory of every variant that was evaluated whole."""
     rows = []
     for arch in archs_of(results):
-        for row in {tuple(one.labels.values()): one for one in results.of(part="training", arch=arch)}.values():
+        for row in {tuple(case.labels.values()): case for case in results.of(part="training", arch=arch)}.values():
             if row.labels["threads"] == "all" and row.labels["variant"] != "barebones":
                 names = ("precision", "variant")
                 own = training(f"{row.labels['variant']}", f"{row.labels['precision']}") | {"arch": arch}
@@ -264,7 +264,7 @@ def sprints_table(results: Results) -> Table:
         labels: Labels = {"part": "sprint", "precision": precision}
         seconds = mean_interval(results.values("seconds", **labels), SECONDS)
         accuracies = results.values("accuracy", **labels)
-        reached = f"{sum(one >= FAST for one in accuracies)} of {len(accuracies)}"
+        reached = f"{sum(accuracy >= FAST for accuracy in accuracies)} of {len(accuracies)}"
         verdict = f"at most {limit}: {at_most(seconds, limit)}"
         rows.append([precision, str(seconds), reached, str(mean_interval(accuracies, PERCENT)), verdict])
     header = ["precision", "seconds", f"reach {whole_percent(FAST)}", "test accuracy %", "target"]
@@ -276,15 +276,15 @@ def targets_table(results: Results) -> Table:
     archs = archs_of(results)
     rows = [
         [
-            one.name,
+            target.name,
             *(
-                f"{one.ratio(results, arch)}, {one.bar} {one.limits[arch]:g}: {one.verdict(results, arch)}"
-                if arch in one.limits
+                f"{target.ratio(results, arch)}, {target.bar} {target.limits[arch]:g}: {target.verdict(results, arch)}"
+                if arch in target.limits
                 else ""
                 for arch in archs
             ),
         ]
-        for one in TARGETS
+        for target in TARGETS
     ]
     return Table("Ratios and targets", ["ratio", *archs], rows)
 

@@ -177,7 +177,7 @@ class ImageClassifier(LightningModule):
         if isinstance(seen, ImageSpec) and not self.image_spec.same_images(seen):
             raise UsageError(f"the classifier is for {self.image_spec}, but the data are {seen}: give it image_spec=")
         # Lightning warns of values logged without a reduction, even in a process group of one; these are reduced.
-        warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(train|val|test)/(loss|acc)'")
+        warnings.filterwarnings("ignore", message=r"It is recommended to use `self.log\('(train|val|test)/\w+'")
         if self.trainer.world_size > 1 and self.hparams["sync_batchnorm"]:
             synchronize_batch_norm(self.network)
 

@@ -1,4 +1,4 @@
-"""The fastest settings of a machine are chosen by its numbers, and printed as flags that the commands take."""
+"""The fastest settings of a machine follow from its numbers, and are printed as flags that the commands take."""
 
 import re
 import shlex
@@ -8,115 +8,11 @@ import pytest
 
 from convblocks.compare.options import parse
 from convblocks.run.config import Config
-from lab.benchmarks import flags
-from lab.benchmarks.flags import Paces, Setting, best, commands, table
 from tests.scripts import run_benchmark
-
-DEFAULT = Setting("cpu", "32-true", jobs=1, threads=2)
-FEWER_THREADS = Setting("cpu", "32-true", jobs=1, threads=1)
-MIXED = Setting("cpu", "bf16-mixed", jobs=1, threads=2)
-SIDE_BY_SIDE = Setting("cpu", "32-true", jobs=2, threads=1)
-MIXED_SIDE_BY_SIDE = Setting("cpu", "bf16-mixed", jobs=2, threads=1)
-DEFAULTS = (DEFAULT, SIDE_BY_SIDE)
-
-
-@pytest.mark.parametrize(
-    ("paces", "expected"),
-    [
-        pytest.param({DEFAULT: [1000, 1010], MIXED: [1990, 2010]}, MIXED, id="clearly faster"),
-        pytest.param({DEFAULT: [1000, 1010], MIXED: [990, 1500]}, DEFAULT, id="intervals overlap"),
-        pytest.param({DEFAULT: [1000, 1010], MIXED: [1030, 1040]}, DEFAULT, id="too little"),
-        pytest.param({DEFAULT: [500, 510], MIXED: [1000]}, DEFAULT, id="measured once"),
-        pytest.param(
-            {DEFAULT: [500, 510], FEWER_THREADS: [1000, 1020], MIXED: [1010, 1030]},
-            FEWER_THREADS,
-            id="tied, with the default precision",
-        ),
-    ],
-)
-def test_the_setting_nearest_to_the_default_of_those_that_tie_is_best(paces: Paces, expected: Setting) -> None:
-    assert best(paces, DEFAULT) == expected
-
-
-# bfloat16 pays off on this machine, and side by side still more.
-PACES: Paces = {DEFAULT: [1000, 1010], MIXED: [2000, 2020], MIXED_SIDE_BY_SIDE: [2400, 2440], FEWER_THREADS: [600]}
-
-
-def test_the_table_has_a_row_for_each_setting() -> None:
-    assert table("maxpool", PACES, DEFAULTS).rows == [
-        ["cpu", "32-true", "1", "2", "1,005 [1,000, 1,010]", ""],
-        ["cpu", "bf16-mixed", "1", "2", "2,010 [2,000, 2,020]", "one run"],
-        ["cpu", "bf16-mixed", "2", "1", "2,420 [2,400, 2,440]", "many runs"],
-        ["cpu", "32-true", "1", "1", "~600", ""],
-    ]
-
-
-def test_the_commands_take_the_flags_of_the_fastest() -> None:
-    fit, compared = commands("maxpool", PACES, DEFAULTS)
-    settings = Config.parse(fit[2:]).settings
-    assert (settings["threads"], settings["trainer"]["precision"]) == (2, "bf16-mixed")
-    assert settings["trainer"]["accelerator"] == "cpu"
-    comparison = parse(compared[2:])
-    assert (comparison.archs, comparison.jobs, comparison.threads) == (["maxpool"], 2, 1)
-    assert ("trainer.precision", "bf16-mixed") in comparison.common
-
-
-@pytest.mark.parametrize(
-    ("most", "expected"), [(1, [1]), (2, [1, 2]), (8, [1, 2, 4, 8]), (64, [1, 4, 16, 64]), (96, [1, 5, 21, 96])]
-)
-def test_some_numbers_of_threads_are_tried(most: int, expected: list[int]) -> None:
-    assert flags.counts(most) == expected
-
-
-def test_jobs_side_by_side_share_the_cores_or_an_accelerator() -> None:
-    tried = flags.candidates(cpus=16, threads=8, accelerators=["cuda"])
-    for precision in ("32-true", "bf16-mixed"):
-        layouts = {(one.accelerator, one.jobs, one.threads) for one in tried if one.precision == precision}
-        on_cpu = [(1, 1), (1, 2), (1, 4), (1, 8), (3, 2), (6, 1), (16, 1)]
-        assert layouts == {("cuda", 1, 8), ("cuda", 2, 1), ("cuda", 4, 1), *(("cpu", *layout) for layout in on_cpu)}
-
-
-class Machine:
-    """Every setting has its pace, and a measurement takes so many seconds."""
-
-    def __init__(self, paces: dict[Setting, float], seconds: float = 1) -> None:
-        self.paces, self.seconds = paces, seconds
-        self.now = 0.0
-        self.asked: list[Setting] = []
-
-    def measure(self, arch: str, setting: Setting, steps: int) -> float:
-        self.now += self.seconds
-        self.asked.append(setting)
-        return self.paces[setting]
-
-    def survey(self, end: float) -> dict[Setting, int]:
-        """How often each setting was measured."""
-        paces = flags.survey("mlp", list(self.paces), DEFAULTS, end, self.measure, lambda: self.now)
-        return {setting: len(pace) for setting, pace in paces.items()}
-
-
-RATES = {FEWER_THREADS: 700.0, DEFAULT: 1000.0, SIDE_BY_SIDE: 1100.0, MIXED: 1200.0, MIXED_SIDE_BY_SIDE: 1300.0}
-
-
-def test_settings_are_measured_in_turn_and_those_far_behind_once() -> None:
-    machine = Machine(RATES)
-    assert machine.survey(end=1000) == dict.fromkeys(RATES, 1 + flags.ROUNDS) | {FEWER_THREADS: 1}
-    assert machine.asked[-8:] == [SIDE_BY_SIDE, DEFAULT, MIXED_SIDE_BY_SIDE, MIXED] * 2
-
-
-def test_a_default_that_is_far_behind_is_measured_twice() -> None:
-    assert Machine(RATES | {MIXED: 9000}).survey(end=1000)[DEFAULT] == 2
-
-
-def test_when_the_time_is_up_only_the_defaults_are_measured() -> None:
-    machine = Machine(RATES)
-    machine.survey(end=8)
-    assert machine.now == 8
-    assert Machine(RATES, seconds=100).survey(end=50) == dict.fromkeys(DEFAULTS, 1)
 
 
 @pytest.mark.slow
-def test_the_command_prints_flags_that_the_commands_take(tmp_path: Path) -> None:
+def test_flags_that_are_printed_are_those_of_the_commands(tmp_path: Path) -> None:
     finished = run_benchmark("flags", "--arch", "mlp", "--seconds", "3", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     printed = re.sub(r" \\\n +", " ", finished.stdout)  # a long command is broken over lines

@@ -1,30 +1,13 @@
 """Rows are measured in rounds and kept whole; a ratio has the interval of its rounds."""
 
 import math
-from dataclasses import replace
-from importlib import import_module
 from itertools import count
-from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pytest
 
-from convblocks.errors import UsageError, UserError
-from convblocks.figures.tables import Table
-from lab.benchmarks.pages import Page, read_raw_numbers
-from lab.benchmarks.rows import Labels, Results, Row, judged, ratio, side
+from lab.benchmarks.rows import Results, Row, judged, ratio, side
 from lab.estimates import at_least, at_most
-
-FAST: Labels = {"arch": "mlp", "way": "fast"}
-SLOW: Labels = {"arch": "mlp", "way": "slow"}
-
-# The slow way is measured twice a round; the second round is slower.
-ROWS = [
-    *(Row(SLOW, {"seconds": 4.0}), Row(SLOW, {"seconds": 9.0}), Row(FAST, {"seconds": 1.0})),
-    *(Row(FAST, {"seconds": 2.0}, 1), Row(SLOW, {"seconds": 18.0}, 1), Row(SLOW, {"seconds": 8.0}, 1)),
-]
-RESULTS = Results("a machine", None, ["--out", "docs"], rounds=2, settings={"steps": None}, rows=ROWS)
 
 
 def test_cases_are_measured_in_every_round_in_random_order_which_is_the_same_each_time() -> None:
@@ -33,43 +16,37 @@ def test_cases_are_measured_in_every_round_in_random_order_which_is_the_same_eac
         results.measure([({"case": name}, lambda: [Row({}, {"seconds": 1.0})]) for name in "abc"], 6)
         return ["".join(str(row.labels["case"]) for row in results.rows if row.round == number) for number in range(6)]
 
-    found = orders()
-    assert {"".join(sorted(order)) for order in found} == {"abc"}
-    assert len(set(found)) > 2
-    assert orders() == found
+    first = orders()
+    assert {"".join(sorted(order)) for order in first} == {"abc"}
+    assert len(set(first)) > 2
+    assert orders() == first
 
 
-def test_what_is_measured_gets_labels_and_round_and_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    results = Results("a machine", None, [], rounds=2)
-    results.measure([({"case": "a"}, lambda: [Row({}, {"seconds": 1 / 3}), Row({"detail": 1}, {"bytes": 4.0})])], 2)
-    assert results.rows[1::2] == [Row({"case": "a", "detail": 1}, {"bytes": 4.0}, number) for number in (0, 1)]
-    assert capsys.readouterr().out.splitlines()[0] == "round 1/2  a: seconds 0.3333"
+def test_rows_get_labels_and_round_and_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its first turn warms up and does not count."""
+    turns, results = count(), Results("a machine", None, [], rounds=2)
+    results.measure(
+        [({"case": "a"}, lambda: [Row({}, {"turn": next(turns)}), Row({"part": 1}, {})])], rounds=2, warm_up=True
+    )
+    assert results.rows[::2] == [Row({"case": "a"}, {"turn": 1 + number}, number) for number in (0, 1)]
+    assert results.rows[1].labels == {"case": "a", "part": 1}
+    assert capsys.readouterr().out.splitlines() == ["warming up 1/1", "round 1/2  a: turn 1", "round 2/2  a: turn 2"]
 
 
-def test_a_warm_up_does_not_count() -> None:
-    numbers = count()
-    results = Results("a machine", None, [], rounds=2)
-    results.measure([({}, lambda: [Row({}, {"number": next(numbers)})])], 2, warm_up=True)
-    assert results.values("number") == [1, 2]
+def test_measurements_of_one_round_count_once() -> None:
+    """As their geometric mean."""
+    seconds = {"slow": [(4.0, 0), (9.0, 0), (18.0, 1), (8.0, 1)], "fast": [(1.0, 0), (2.0, 1)]}
+    rows = [Row({"way": way}, {"seconds": value}, number) for way in seconds for value, number in seconds[way]]
+    results = Results("a machine", None, [], rounds=2, rows=rows)
+    assert results.by_round("seconds", way="slow") == pytest.approx([6.0, 12.0])
+    assert str(results.ratio("seconds", {"way": "slow"}, {"way": "fast"})) == "6.00"
 
 
-def test_rows_are_found_by_their_labels() -> None:
-    assert RESULTS.values("seconds", way="fast") == [1.0, 2.0]
-    assert RESULTS.different("way", arch="mlp") == ["slow", "fast"]
-    assert RESULTS.median("seconds", way="slow") == 8.5
-
-
-def test_two_measurements_in_a_round_count_once() -> None:
-    assert RESULTS.by_round("seconds", way="slow") == pytest.approx([6.0, 12.0])
-    assert RESULTS.by_round("seconds", median, way="slow") == [6.5, 13.0]
-    assert str(RESULTS.ratio("seconds", SLOW, FAST)) == "6.00"
-
-
-def test_the_ratio_is_the_median_between_order_statistics() -> None:
+def test_ratio_is_the_median_between_order_statistics() -> None:
     """Of 12 rounds in any order the third and the tenth ratio."""
     ratios = [7.0, 12.0, 3.0, 1.0, 10.0, 4.0, 2.0, 11.0, 6.0, 9.0, 5.0, 8.0]
     below = [2.0**number for number in range(12)]
-    above = [one * other for one, other in zip(ratios, below, strict=True)]
+    above = [factor * value for factor, value in zip(ratios, below, strict=True)]
     measured, swapped = ratio(above, below), ratio(below, above)
     assert (measured.value, measured.low, measured.high, measured.n) == (6.5, 3.0, 10.0, 12)
     assert (1 / swapped.high, 1 / swapped.low) == pytest.approx((3.0, 10.0))
@@ -80,7 +57,7 @@ def test_intervals_of_ten_rounds_cover_at_least_as_often_as_they_say() -> None:
     random = np.random.default_rng(0)
     samples = 1.2 * np.exp(random.exponential(1.0, (1000, 10)) - math.log(2))
     measured = [ratio(list(sample)) for sample in samples]
-    assert np.mean([one.low <= 1.2 <= one.high for one in measured]) >= 0.95
+    assert np.mean([estimate.low <= 1.2 <= estimate.high for estimate in measured]) >= 0.95
 
 
 def test_fewer_than_six_rounds_decide_nothing() -> None:
@@ -89,75 +66,6 @@ def test_fewer_than_six_rounds_decide_nothing() -> None:
     assert (judged(six), at_least(six, 1.0), at_most(six, 9.0)) == ("1.50 [1.50, 1.50]: more", "met", "met")
 
 
-@pytest.mark.parametrize(
-    ("ratios", "verdict"), [([1.1, 1.2], "more"), ([0.8, 0.9], "less"), ([0.9, 1.2], "undecided"), ([1.0], "undecided")]
-)
-def test_a_ratio_is_on_one_side_of_1_if_all_of_its_interval_is(ratios: list[float], verdict: str) -> None:
-    assert side(ratio(6 * ratios)) == verdict
-
-
-def test_a_page_is_published_with_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    template = tmp_path / "study.md"
-    template.write_text("`{arguments}` took {minutes} minutes; commit {commit}. {lead}\n{remark}\n{ways}\n")
-    tables = {"ways": lambda results: Table("Ways", ["way"], [[way] for way in results.different("way")])}
-    results = replace(RESULTS, minutes=12.3, remark="A remark.")
-    Page(template, tables, lambda results: {"lead": results.rounds}).publish(tmp_path, results)
-    assert (tmp_path / "lab" / "study.md").read_text() == (
-        "`--out docs` took 12 minutes; commit unknown. 2\n\nA remark.\n\n"
-        "## Ways\n\n| way |\n| --- |\n| slow |\n| fast |\n"
-    )
-    assert read_raw_numbers(tmp_path / "data", "study", Results) == results
-    assert "Ways" in capsys.readouterr().out
-
-
-def test_infinity_and_no_rows_are_kept(tmp_path: Path) -> None:
-    for rows in ([], [Row({"size": None, "arch": ""}, {"rate": math.inf, "share": 1 / 3}, 4)]):
-        results = Results("a machine", "abc1234", [], 1, {"threads": 2}, rows=rows)
-        results.write(tmp_path / "study.json")
-        assert read_raw_numbers(tmp_path, "study", Results) == results
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (None, "No such file or directory"),
-        ('{"machine": "a', "Input data was truncated"),
-        ("[]", "Expected `object`, got `array`"),
-        ('{"machine": "a machine"}', "missing required field `commit`"),
-        ('{"machine": "", "commit": "", "arguments": [], "rounds": "many"}', "Expected `int`, got `str`"),
-    ],
-)
-def test_damage_is_an_error_of_one_line(tmp_path: Path, content: str | None, reason: str) -> None:
-    path = tmp_path / "study.json"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(UserError) as caught:
-        read_raw_numbers(tmp_path, "study", Results)
-    assert str(caught.value).startswith(f"cannot read {path} (")
-    assert reason in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "benchmark", ["training.__main__", "processes.__main__", "pictures.__main__", "search.__main__", "growth.__main__"]
-)
-def test_wrong_options_are_an_error_before_anything_is_measured(benchmark: str) -> None:
-    main = import_module(f"lab.benchmarks.{benchmark}").main
-    with pytest.raises(UsageError, match="--rounds: must be at least 1, but is 0"):
-        main(["--rounds", "0"])
-    with pytest.raises(UserError, match="cannot write to /dev/null/out"):
-        main(["--out", "/dev/null/out"])
-
-
-@pytest.mark.parametrize(
-    ("benchmark", "flags", "message"),
-    [
-        ("training.__main__", ["--arch", "resnet"], "invalid choice: 'resnet'"),
-        ("processes.__main__", ["--steps", "2"], "must be at least 3, but is 2"),
-        ("growth.__main__", ["--sizes", "1"], "must be at least 2, but is 1"),
-        ("pictures.__main__", ["--pictures", "63"], "must be at least 64, but is 63"),
-        ("pictures.__main__", ["--pictures", "60001"], "must be at most 60000, but is 60001"),
-    ],
-)
-def test_options_without_a_meaning_are_refused(benchmark: str, flags: list[str], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        import_module(f"lab.benchmarks.{benchmark}").main(flags)
+def test_ratio_is_on_one_side_of_1_if_all_of_its_interval_is() -> None:
+    samples = ([1.1, 1.2], [0.8, 0.9], [0.9, 1.2], [1.0])
+    assert [side(ratio(6 * ratios)) for ratios in samples] == ["more", "less", "undecided", "undecided"]

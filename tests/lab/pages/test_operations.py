@@ -1,6 +1,5 @@
 """The analysis of the interventions and of the factorial."""
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,25 +7,14 @@ import pytest
 from scipy import stats
 
 from convblocks.run.result import RunResult
-from lab.pages.operations import (
-    contrast,
-    effects_of,
-    factorial_sentence,
-    factorial_tables,
-    fashion_sentence,
-    fashion_tables,
-    interventions_sentence,
-    interventions_tables,
-    prevention,
-    split,
-)
+from lab.pages.operations import contrast, effects_of, factorial_sentence, interventions_sentence, prevention, split
 from tests.made_up import CHANCE, course, result
 
 BLOCKS = "convblocks.BlockNetwork"
 
 
 def variants(collapsed: dict[str, int], runs: int = 40) -> list[RunResult]:
-    """Runs of each variant, of which so many collapsed."""
+    """Runs of each variant; ``collapsed`` says how many collapsed."""
     rows = tuple(row | {"dead/relu1": 0.5} for row in course(0.9))
     return [
         result(BLOCKS, seed, CHANCE if seed < count else 0.95, (("config", f"some/{name}.yaml"),), rows)
@@ -35,7 +23,7 @@ def variants(collapsed: dict[str, int], runs: int = 40) -> list[RunResult]:
     ]
 
 
-def test_fishers_test_and_holms_correction_decide_what_prevents_the_collapse() -> None:
+def test_prevention_is_decided_by_fishers_test_and_holms_correction() -> None:
     """The p of 13 against 1 of 40 is 0.0007, of 13 against 10 0.62; more collapses are significant too, but no help."""
     runs = variants({"as-is": 13, "warm-up": 1, "leaky-relu": 10, "smaller-weights": 30})
     assert interventions_sentence(runs) == (
@@ -43,39 +31,37 @@ def test_fishers_test_and_holms_correction_decide_what_prevents_the_collapse() -
         "Significantly fewer collapse with 100 steps of warm-up (1). Significantly more collapse with smaller initial "
         "weights (30). Undecided: LeakyReLU (10)."
     )
-    own = {name: [run for run in runs if name in str(run.overrides)] for name in ("as-is", "warm-up", "leaky-relu")}
+    three = {name: [run for run in runs if name in str(run.overrides)] for name in ("as-is", "warm-up", "leaky-relu")}
     expected = [stats.fisher_exact(np.array([[13, 27], [count, 40 - count]])).pvalue for count in (1, 10)]
-    assert list(prevention(own).values()) == pytest.approx([2 * expected[0], expected[1]])
-    (table,) = interventions_tables(runs)
-    assert [row[1].split(" [")[0] for row in table.rows] == ["13 of 40", "1 of 40", "10 of 40", "30 of 40"]
+    assert list(prevention(three).values()) == pytest.approx([2 * expected[0], expected[1]])
 
 
-def test_a_contrast_of_two_means_is_welchs_test() -> None:
+def test_contrast_of_two_means_is_welchs_test() -> None:
     rng = np.random.default_rng(0)
-    one, other = rng.normal(1, 1, 6).tolist(), rng.normal(0, 3, 9).tolist()
-    found, welch = contrast([one, other], [1, -1], 1), stats.ttest_ind(one, other, equal_var=False)
-    assert (found.low, found.high) == pytest.approx(tuple(welch.confidence_interval()))
-    assert found.p == pytest.approx(welch.pvalue)
-    seven = contrast([one, other], [1, -1], 7)
-    assert seven.high - seven.low > found.high - found.low
+    first, second = rng.normal(1, 1, 6).tolist(), rng.normal(0, 3, 9).tolist()
+    single, welch = contrast([first, second], [1, -1], 1), stats.ttest_ind(first, second, equal_var=False)
+    assert (single.low, single.high) == pytest.approx(tuple(welch.confidence_interval()))
+    assert single.p == pytest.approx(welch.pvalue)
+    seven = contrast([first, second], [1, -1], 7)
+    assert seven.high - seven.low > single.high - single.low
     assert seven.p == pytest.approx(min(1, 7 * welch.pvalue))
 
 
 def design(runs: int = 6) -> list[RunResult]:
     """MaxPool adds 0.4 points, batch normalisation 0.2, and 0.1 more where there is MaxPool; averaging adds nothing."""
-    found = []
+    results = []
     for downsampling, normalisation, head in product(("maxpool", "stride"), ("none", "batch"), ("flatten", "average")):
         levels = {"downsampling": downsampling, "normalisation": normalisation, "head": head}
         overrides = tuple((f"network.{name}", level) for name, level in levels.items())
         is_pool, is_batch = downsampling == "maxpool", normalisation == "batch"
         accuracy = 0.98 + 0.004 * is_pool + 0.002 * is_batch + 0.001 * is_pool * is_batch
         held_out = (("data.val_size", "5000"), ("lr", "1e-3"))
-        found += [result(BLOCKS, seed, 0.5, (*overrides, *held_out), validation=0.97) for seed in (0, 1)]
-        found += [
+        results += [result(BLOCKS, seed, 0.5, (*overrides, *held_out), validation=0.97) for seed in (0, 1)]
+        results += [
             result(BLOCKS, seed, accuracy + 0.0001 * (-1) ** seed, (*overrides, ("lr", "1e-3")))
             for seed in range(2, 2 + runs)
         ]
-    return found
+    return results
 
 
 def test_effects_are_those_that_the_design_was_made_with() -> None:
@@ -91,50 +77,3 @@ def test_effects_are_those_that_the_design_was_made_with() -> None:
     assert len(effects) == 7
     assert effects[average].low < 0 < effects[average].high
     assert factorial_sentence(design()).startswith(f"At tuned rates {pool} is worth +0.45 points [")
-
-
-def test_the_table_of_the_factorial_has_the_cost_and_the_choice_of_each_network() -> None:
-    networks, effects = factorial_tables(design())
-    assert len(networks.rows) == 8
-    first = dict(zip(networks.columns, networks.rows[0], strict=True))
-    assert (first["downsampling"], first["normalisation"]) == ("maxpool", "batch")
-    assert first["held-out accuracy %"] == "1e-3: 97.00"
-    assert {"6.71 M", "1.89 M"} <= {row[networks.columns.index("multiply-adds")] for row in networks.rows}
-    assert len(effects.rows) == 7
-
-
-def test_collapsed_runs_are_left_out_of_the_effects_and_counted() -> None:
-    runs = design()
-    lost = [replace(run, failed=True, final={"test/acc": CHANCE}) if run.seed == 2 else run for run in runs]
-    effects = effects_of(split(lost)[1])
-    assert effects["MaxPool instead of stride 2"].value == pytest.approx(0.0045)
-    assert factorial_sentence(lost).endswith("(8 of 48 runs collapsed and are left out).")
-
-
-def test_runs_that_do_not_vary_have_a_contrast_without_a_test() -> None:
-    assert str(contrast([[0.99, 0.99], [0.98, 0.98]], [1, -1], 1)) == "1.00 [1.00, 1.00]"
-    assert str(contrast([[0.99], [0.98, 0.97]], [1, -1], 1)) == "1.50"
-
-
-def test_fashion_mnist_is_reported_at_the_chosen_rate_over_fresh_seeds() -> None:
-    held_out = (("data.val_size", "5000"),)
-    runs = [
-        result(
-            arch,
-            seed,
-            accuracy,
-            (*(held_out if seed < 2 else ()), ("lr", "1e-3")),
-            validation=0.5 if seed < 2 else None,
-        )
-        for arch, accuracy in (("mlp", 0.88), ("maxpool", 0.92))
-        for seed in range(8)
-    ]
-    assert fashion_sentence(runs).startswith(
-        "On Fashion-MNIST at tuned rates: MaxPool 92.00 %, the MLP 88.00 %; none of"
-    )
-    (table,) = fashion_tables(runs)
-    assert [(row[0], row[table.names.index("trained")].split()[0]) for row in table.cells] == [
-        ("mlp", "6/6"),
-        ("maxpool", "6/6"),
-    ]
-    assert any("MaxPool is better than the MLP" in note for note in table.notes)

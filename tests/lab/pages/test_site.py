@@ -15,7 +15,7 @@ LINK = re.compile(r"""\b(?:href|src|srcset)=["']([^"'#?:]+)[^"':]*["']""")
 
 
 @pytest.mark.nightly
-def test_the_site_has_all_that_its_pages_link_to_and_every_public_name(tmp_path: Path) -> None:
+def test_site_has_all_that_its_pages_link_to_and_every_public_name(tmp_path: Path) -> None:
     for package in ("sphinx", "myst_nb", "furo"):
         needs(package)
     site = tmp_path / "site"

@@ -1,39 +1,30 @@
-"""What lab/train.py keeps of runs, and what the page makes of that."""
+"""What lab/train.py keeps of runs, and what a page makes of that."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from convblocks.compare.trials import Trial
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UserError
 from convblocks.run.result import RunResult
 from lab import train
-from lab.pages import experiments
 from lab.pages.experiments import hardware
 from lab.pages.provenance import read_manifest
 from lab.results import read_results
 from lab.train import Records, runs_of
-from tests.conftest import DEBUG
 from tests.made_up import provenance, result
 
 
 def trained(name: str, results: Sequence[RunResult]) -> Records:
-    """Records whose runs lie in the current folder, as far as where they come from."""
-    records = Records(name, runs_of({Trial(name, one.arch, (), one.overrides, one.seed): one for one in results}))
-    for one, run in records.runs:
-        run.path.mkdir(parents=True, exist_ok=True)
-        origin = {"command": f"fit --seed {one.seed}", "machine": hardware(one), "git_commit": one.provenance.commit}
-        run.provenance.write_text(json.dumps(origin))
+    """Records whose runs lie in the current folder, each with nothing but where it comes from."""
+    records = Records(name, runs_of({Trial(name, run.arch, (), run.overrides, run.seed): run for run in results}))
+    for run, directory in records.runs:
+        directory.path.mkdir(parents=True, exist_ok=True)
+        origin = {"command": f"fit --seed {run.seed}", "machine": hardware(run), "git_commit": run.provenance.commit}
+        directory.provenance.write_text(json.dumps(origin))
     return records
-
-
-def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is nothing called rates: choose from study, errors"):
-        train.main(["rates"])
 
 
 @pytest.mark.parametrize("commit", [None, "abc1234-dirty"])
@@ -48,30 +39,7 @@ def test_runs_of_code_that_is_not_committed_make_no_record(commit: str | None, w
     assert not (workspace / "long.jsonl").exists()
 
 
-def test_a_run_that_does_not_say_where_it_comes_from_makes_no_record(workspace: Path) -> None:
-    records = trained("long", [result("mlp", 0, 0.9)])
-    (_, run), *_ = records.runs
-    run.provenance.unlink()
-    with pytest.raises(UserError, match="1 of 1 runs of long make no record"):
-        train.keep(workspace, records)
-
-
-def test_nothing_is_written_before_all_is_trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The records would make the code of later runs differ from its commit."""
-    found: list[list[Path]] = []
-
-    def experiment(name: str) -> list[Records]:
-        found.append([*workspace.glob("*.jsonl")])
-        return [trained(name, [result("mlp", 0, 0.9)])]
-
-    monkeypatch.setattr(train, "DATA", workspace)
-    monkeypatch.setattr(train, "TRAINED", {name: partial(experiment, name) for name in ("long", "batches")})
-    train.main([])
-    assert found == [[], []]
-    assert {path.name for path in workspace.glob("*.jsonl")} == {"long.jsonl", "batches.jsonl"}
-
-
-def test_a_sprint_on_other_machines_is_kept_and_this_ones_replaced(workspace: Path) -> None:
+def test_record_of_other_machines_is_kept_and_this_ones_replaced(workspace: Path) -> None:
     machines = ["2 CPUs (Xeon), Linux, python 3.11.2", "2 CPUs (Xeon), Linux, python 3.12.1", "2 CPUs (EPYC), Linux"]
     old, new, other = (
         result("maxpool", seed, 0.99, provenance=provenance(machine))
@@ -80,36 +48,5 @@ def test_a_sprint_on_other_machines_is_kept_and_this_ones_replaced(workspace: Pa
     for runs in ([other, old], [new]):
         train.keep(workspace, trained("sprint", runs))
     assert read_results(workspace / "sprint.jsonl") == [other, new]
-    kept = read_manifest(workspace, "sprint")
-    assert [(origin["machine"], origin["runs"]) for origin in kept] == [(hardware(one), 1) for one in (other, new)]
-
-
-def test_mistakes_are_kept_where_a_page_shows_them(workspace: Path) -> None:
-    runs = [result("mlp", 0, 0.9998, facts={"mistakes": [3, 7]})]
-    for name in ("study-choose", "study-confirm"):
-        train.keep(workspace, trained(name, runs))
-    assert read_results(workspace / "study-choose.jsonl") == [result("mlp", 0, 0.9998)]
-    assert read_results(workspace / "study-confirm.jsonl") == runs
-
-
-@pytest.mark.nightly
-def test_a_page_is_made_of_what_was_trained(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second call trains nothing, and makes the same records and page."""
-    flags = " ".join(["--name batches --arch mlp --seeds 2", *DEBUG, "--epochs 1"])
-    short = replace(experiments.EXPERIMENTS["batches"], arguments=f"{flags} --grid batch_size=64,256 --grid lr=0.01")
-    for module in (experiments, train):
-        monkeypatch.setattr(module, "EXPERIMENTS", {"batches": short})
-    # The code under test may have changes that are not committed.
-    monkeypatch.setattr(train, "is_committed", lambda commit: True)
-    data, page = workspace / "docs" / "data", workspace / "docs" / "lab" / "experiments.md"
-    monkeypatch.setattr(train, "DATA", data)
-    page.parent.mkdir(parents=True)
-    made = []
-    for _ in range(2):
-        train.main(["batches"])
-        experiments.write_experiments(data, workspace)
-        made.append([(data / "batches.jsonl").read_text(), page.read_text()])
-    assert made[0] == made[1]
-    runs = read_results(data / "batches.jsonl")
-    assert [dict(one.overrides)["batch_size"] for one in runs] == ["64", "64", "256", "256"]
-    assert f"`python scripts/compare.py {short.arguments}`: n = 4 runs" in page.read_text()
+    origins = read_manifest(workspace, "sprint")
+    assert [(origin["machine"], origin["runs"]) for origin in origins] == [(hardware(run), 1) for run in (other, new)]
