@@ -65,7 +65,7 @@ PUBLIC = {"DeadUnits": "diagnosis.callback", "PictureFolder": "pictures.source",
 NEEDS = {
     "boards": ("figures.style",),
     "compare": ("figures.style",),
-    "demo": ("handwriting.predict", "diagnosis.relus"),
+    "demo": ("handwriting.predict", "diagnosis.dead_units"),
     "evaluate": ("figures.style",),
     "handwriting": ("pictures.source",),
     "search": ("compare.command",),
