@@ -13,9 +13,8 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from convblocks.fast.lightning import FastClassifier
 
-# The hooks that Lightning calls within a step, on each callback and on the module; skip_idle_hooks sets idle ones to None.
+# The hooks that Lightning calls within a step, on each callback and on the module: None where they are idle.
 HOOKS_WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
-
 
 # Optimizers that need no closure; a subclass may do anything.
 OPTIMIZERS = (Adam, AdamW, SGD)
