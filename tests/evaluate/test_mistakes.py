@@ -13,7 +13,7 @@ from convblocks.model.restore import load_network
 from convblocks.run import fit
 from convblocks.text import as_csv
 from tests.core.run.test_fit import quick_run
-from tests.diagnosis.test_collapsed_runs import die_in
+from tests.diagnosis.test_runs import die_in
 
 
 def test_a_run_that_diverges_collapses_and_has_no_mistakes(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
