@@ -36,11 +36,11 @@ from convblocks.run.directory import RunDirectory
 from lab.benchmarks.handwriting.shapes import SHAPES, Shape
 from lab.pages.writing import REPOSITORY
 from lab.snapshots import STEPS
+from tests.boards import server as board
 from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.data.pictures import write_pictures
 from tests.demo.browser import chromium
 from tests.demo.pages import Form, Page, serving
-from tests.evaluate import board
 from tests.lab.pages.test_play import PlayPage, visit
 
 MANUAL, PLAY = (REPOSITORY / "docs" / name for name in ("manual", "play"))

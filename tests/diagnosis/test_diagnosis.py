@@ -151,11 +151,6 @@ def test_diagnosis_names_the_evidence_and_options_to_try_next(
 
 
 HEALTHY = [after_epoch(0.95, 0.99), after_epoch(0.95), after_epoch(0.5, 0.55, steps=20), of_the_best_epoch()]
-    after_epoch(0.95, 0.99),
-    after_epoch(0.95),
-    after_epoch(0.5, 0.55, steps=20),
-    after_epoch(0.5, 0.5, dead=0.49),
-]
 
 
 @pytest.mark.parametrize("healthy", [*HEALTHY, after_epoch(0.5, 0.5, dead=0.49)])
