@@ -16,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from convblocks.demo.server import HOST, Server
 from convblocks.model.restore import TrainedNetwork
 from lab.benchmarks.handwriting.drawing import smooth
-from lab.benchmarks.handwriting.shapes import Shape, Stroke
+from lab.benchmarks.handwriting.shapes import Shape
 
 
 class Form(NamedTuple):
@@ -51,12 +51,6 @@ def serving(*networks: TrainedNetwork) -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def places(sheet: WebElement, stroke: Stroke) -> list[tuple[int, int]]:
-    """The points of a stroke's curve, in CSS pixels from the centre of the canvas."""
-    width, height = sheet.size["width"], sheet.size["height"]
-    return [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
 
 
 @dataclass(frozen=True)
@@ -99,8 +93,9 @@ class Page:
         """Move the mouse along strokes, in the middle of the canvas."""
         actions = ActionChains(self.window, duration=0)
         sheet = self.find("#drawing")
-        for stroke in shape:
-            points = places(sheet, stroke)
+        width, height = sheet.size["width"], sheet.size["height"]
+        for stroke in shape:  # in CSS pixels from the centre of the canvas
+            points = [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
             actions.move_to_element_with_offset(sheet, *points[0]).click_and_hold()
             for before, after in pairwise(points):
                 actions.move_by_offset(after[0] - before[0], after[1] - before[1])
@@ -117,25 +112,22 @@ class Page:
         self.find(selector).click()
         self.wait()
 
-    def shifts(self) -> list[float]:
+    def shifts(self) -> Any:
         """The jumps of the layout since the page was opened."""
         self.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        shifts: list[float] = self.run("return shifts")
-        return shifts
+        return self.run("return shifts")
 
     def complaints(self) -> list[str]:
         """The browser's log since the last call."""
         return [line["message"] for line in self.window.get_log("browser")]  # type: ignore[no-untyped-call]
 
     @property
-    def seen(self) -> list[int]:
+    def seen(self) -> Any:
         """The image that the network sees: red, green, blue and opacity of each pixel."""
-        script = """
+        return self.run("""
             const canvas = document.querySelector(".seen");
             return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
-        """
-        pixels: list[int] = self.run(script)
-        return pixels
+        """)
 
     @property
     def message(self) -> str:

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from convblocks.demo.answers import layers_of
 from convblocks.demo.server import HOST, Server
 from convblocks.handwriting.predict import recognise
-from convblocks.model.restore import TrainedNetwork, load_network
+from convblocks.model.restore import load_network
 from lab.benchmarks.handwriting.shapes import SHAPES as DIGITS
 from tests.data.pictures import SHAPES
 from tests.demo.browser import chromium
@@ -74,19 +74,18 @@ def test_page_computes_the_maps_as_torch_does(page: Page, quarrel: Server) -> No
             values, grey = torch.tensor(stage["values"]), [unit == "1" for unit in stage["grey"]]
             assert grey == layer["inactive"]
             assert (255 * values / values.max() - torch.tensor(layer["shades"]).flatten()).abs().max() < 0.51
-            assert stage["caption"] == f"ReLU: {sum(grey)} of {len(grey)} maps inactive"
-
-
-def test_page_shows_the_maps_that_the_server_computes_of_another_network(page: Page, trained: Path) -> None:
-    with serving(replace(load_network(trained), arch="mynets.Own")) as server:
+    with serving(replace(quarrel.networks[0], arch="mynets.Own")) as server:  # whose maps the server computes
         page.open(server)
         page.press("3")
-        sizes = ["relu1: 32 maps of 14 \u00d7 14", "relu2: 64 maps of 7 \u00d7 7", "relu3: 100 maps of 4 \u00d7 4"]
-        assert [caption.partition(",")[0] for caption in page.texts("#stages figcaption")] == sizes
+        assert [caption.partition(":")[0] for caption in page.texts("#stages figcaption")] == [
+            "relu1",
+            "relu2",
+            "relu3",
+        ]
 
 
 def test_page_of_a_network_for_pictures_takes_files_and_colours(
-    page: Page, trained_on_shapes: Path, shapes: Path, tmp_path: Path
+    page: Page, trained_on_shapes: Path, shapes: Path
 ) -> None:
     ring, trained = min((shapes / "test" / "ring").iterdir()), load_network(trained_on_shapes)
     with serving(trained) as server:
@@ -96,9 +95,7 @@ def test_page_of_a_network_for_pictures_takes_files_and_colours(
         page.find("#file").send_keys(str(ring))
         page.wait()
         (prediction,), _ = recognise(trained, [ring])
-        shares = dict(zip(page.texts("#shares tbody th"), page.texts("#shares .share"), strict=True))
-        for name, probability in prediction.ranking:
-            assert float(shares[name].removesuffix(" %").strip("<>")) == pytest.approx(100 * probability, abs=0.11)
+        assert page.answers[0].rstrip("?") == prediction.ranking[0][0]
         chosen = page.seen
         page.run("app.pad.colour = '#00ff00'")
         page.draw([[(50.0, 50.0), (51.0, 50.0)]])
@@ -106,15 +103,3 @@ def test_page_of_a_network_for_pictures_takes_files_and_colours(
         assert max(red, blue) < 30 < 225 < green
         page.click("#undo")
         assert page.seen == chosen
-        (tmp_path / "notes.png").write_text("no picture")
-        page.find("#file").send_keys(str(tmp_path / "notes.png"))
-        page.wait()
-        assert page.message == "This browser cannot open that file as a picture."
-
-
-def test_page_says_that_a_network_has_no_relu(page: Page) -> None:
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)).eval()
-    with serving(TrainedNetwork(Path("own.ckpt"), "mynets.Plain", network)) as server:
-        page.open(server)
-        page.press("3")
-        assert page.find("#no-relu").is_displayed()

@@ -78,7 +78,6 @@ def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
 def test_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_matrix() -> None:
     targets = torch.tensor([1] * 5 + [7] * 5)
     predicted = torch.tensor([8, 8, 8, 1, 1, 7, 7, 7, 2, 2])
-    assert evaluate.most_confused(guesses(MNIST.classes)).count(" as ") == 5
     names = tuple(f"class {number}" for number in range(100))
     evaluation = Evaluation(functional.one_hot(predicted, 100).float(), targets, names)
     assert [table.title for table in evaluate.tables(evaluation)] == ["Classes"]
@@ -167,7 +166,8 @@ def test_mistakes_are_those_of_the_final_network(
     assert f"\nwrong: {len(expected):,} of 10,000 test images\n" in capsys.readouterr().out
 
 
-def test_network_of_a_users_own_without_relus_is_trained_and_evaluated(
+@pytest.mark.slow
+def test_network_of_a_users_own_is_trained_and_evaluated_but_imported_only_if_allowed(
     own_networks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = quick_run("--arch", "own_networks.Rows", *TENSORBOARD)
@@ -178,18 +178,10 @@ def test_network_of_a_users_own_without_relus_is_trained_and_evaluated(
     assert "--arch own_networks.Rows" in printed
     evaluate.main([str(run.last_checkpoint), "--arch", "own_networks.Rows"])
     assert "own_networks.Rows on the 10,000 test images" in capsys.readouterr().out
-    with pytest.raises(UserError, match=re.escape("own_networks.Rows")):
-        load_network(run.last_checkpoint, ["own_networks.Other"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", [["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]])
-def test_network_of_a_users_own_is_imported_by_no_checkpoint_alone(own_networks: Path, command: list[str]) -> None:
-    name, *arguments = command
-    call = [name, str(quick_run("--arch", "own_networks.Rows").last_checkpoint), *arguments]
     own_networks.write_text("raise ImportError('imported')")
-    refused = run_script(*call, cwd=own_networks.parent)
-    assert refused.returncode == 1
-    assert refused.stderr.endswith("of the class 'own_networks.Rows': allow its import with --arch and this name\n")
-    allowed = run_script(*call, "--arch", "own_networks.Rows", cwd=own_networks.parent)
-    assert allowed.stderr.endswith("ImportError: imported\n")
+    for command in (["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]):
+        call = [command[0], str(run.last_checkpoint), *command[1:]]
+        refused = run_script(*call, cwd=own_networks.parent)
+        assert refused.stderr.endswith("of the class 'own_networks.Rows': allow its import with --arch and this name\n")
+        allowed = run_script(*call, "--arch", "own_networks.Rows", cwd=own_networks.parent)
+        assert allowed.stderr.endswith("ImportError: imported\n")

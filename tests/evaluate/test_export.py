@@ -18,7 +18,7 @@ from tests.data.pictures import SHAPES
 def test_export_takes_plain_images_of_any_number(
     trained: Path, workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export.main([str(trained), "--output", "digits.onnx"])
+    export.main([str(trained), "--output", "digits"])
     printed = capsys.readouterr().out
     assert printed.startswith("digits.onnx: logits within ")
     assert "It makes the same predictions for all 10,000 test images as the checkpoint.\n" in printed
@@ -32,7 +32,7 @@ def test_export_takes_plain_images_of_any_number(
 def test_export_of_a_network_for_colour_images_has_their_shape_and_classes(
     trained_on_shapes: Path, shapes: Path, workspace: Path
 ) -> None:
-    export.main([str(trained_on_shapes), "--output", "shapes.onnx", "--data.root", str(shapes)])
+    export.main([str(trained_on_shapes), "--output", "shapes", "--data.root", str(shapes)])
     session = InferenceSession("shapes.onnx", providers=["CPUExecutionProvider"])
     images = PictureFolder(shapes).load().test.images[:3]
     assert session.get_inputs()[0].shape[1:] == [3, 32, 40]

@@ -77,16 +77,6 @@ def test_step_calls_each_hook_of_a_callback(workspace: Path, long_ways: list[int
     assert long_ways == ([0, 1, 2] if hook in HOOKS_WITHIN else [])
 
 
-@pytest.mark.parametrize("hook", HOOKS_WITHIN)
-def test_step_goes_lightnings_way_for_a_hook_of_the_module(workspace: Path, hook: str) -> None:
-    run = Run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
-    run.module.__class__ = FastClassifier
-    skip_idle_hooks(run.trainer, run.module)
-    assert _is_usual(run.trainer, run.module)
-    object.__setattr__(run.module, hook, lambda *_: None)
-    assert not _is_usual(run.trainer, run.module)
-
-
 class Frozen(Callback):
     """Accepts no attributes, like a frozen dataclass."""
 
@@ -95,7 +85,7 @@ class Frozen(Callback):
 
 
 def test_hooks_are_skipped_if_idle_and_not_if_a_user_sets_them(workspace: Path) -> None:
-    run = Run(Config.parse(SHORT))
+    run = Run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
     on_instance = LambdaCallback(on_after_backward=lambda *_: None)
     idle, frozen = Callback(), Frozen()
     run.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time
@@ -104,6 +94,11 @@ def test_hooks_are_skipped_if_idle_and_not_if_a_user_sets_them(workspace: Path) 
     owners: tuple[Any, ...] = (on_instance, idle, frozen, run.module)
     left = [[hook for hook in STEP_HOOKS if callable(getattr(owner, hook))] for owner in owners]
     assert left == [["on_after_backward"], [], [], ["on_before_backward"]]
+    run.trainer.callbacks.remove(on_instance)  # type: ignore[attr-defined]
+    run.module.__class__ = FastClassifier
+    assert not _is_usual(run.trainer, run.module)
+    run.module.on_before_backward = None  # type: ignore[assignment,method-assign]
+    assert _is_usual(run.trainer, run.module)
 
 
 @pytest.mark.parametrize("base", [Callback, LightningModule])

@@ -10,29 +10,16 @@ import torch
 from PIL import Image, ImageOps
 from scipy import ndimage
 
-from convblocks.data.images import MNIST, ImageSets
+from convblocks.data.images import ImageSets
 from convblocks.errors import UserError
 from convblocks.handwriting.ink import STROKE_WIDTHS, stroke_width, to_mnist
-from convblocks.handwriting.predict import look
 from convblocks.model.restore import load_network
-from lab.benchmarks.handwriting.drawing import draw_all
 
 
 def digit_picture(digits: ImageSets, index: int = 0) -> Image.Image:
     """A real digit, ten times its size, dark on white."""
     grey = Image.fromarray(255 - digits.test.images[index, 0].numpy())
     return grey.resize((280, 280), Image.Resampling.BICUBIC)
-
-
-@pytest.mark.nightly
-def test_drawings_that_are_not_mnists_are_recognised(trained: Path) -> None:
-    """At least 90 % of all, and at least 80 % of every digit."""
-    drawings = list(draw_all(seed=0))
-    seen = torch.from_numpy(np.stack([look(drawing.content, MNIST)[1] for drawing in drawings]))
-    true = torch.tensor([drawing.digit for drawing in drawings])
-    right = (load_network(trained).logits(seen).argmax(1) == true).float()
-    assert right.mean() >= 0.9
-    assert min(right[true == digit].mean() for digit in range(10)) >= 0.8
 
 
 def test_mnists_digits_stay_recognisable(trained: Path, digits: ImageSets) -> None:
@@ -88,7 +75,7 @@ def test_digit_is_the_same_in_any_guise(guise: str, digits: ImageSets) -> None:
     assert np.abs(plain - disguised).mean() / (plain.mean() + disguised.mean()) <= most
 
 
-@pytest.mark.parametrize("pen", [1, 2, 6, 40])
+@pytest.mark.parametrize("pen", [1, 6, 40])
 def test_strokes_of_any_pen_become_as_wide_as_mnists(pen: int) -> None:
     """A bar of the pen's width across a picture of 400x400."""
     ink = np.zeros((400, 400), dtype=np.uint8)

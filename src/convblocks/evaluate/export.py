@@ -7,12 +7,12 @@ uint8 images, for MNIST (B, 1, 28, 28), and returns one logit per class: normali
 onnxscript and onnxruntime.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
-  --output FILE        the file (default: beside the checkpoint, with the ending .onnx)
+  --output BASE        write BASE.onnx (default: beside the checkpoint)
   --data.root DIR      the data the network was trained on (default: MNIST)
   --data.source NAME   a class of your own that reads the data
 
 Example:
-  convblocks export lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool.onnx
+  convblocks export lightning_logs/maxpool/version_0/checkpoints/last.ckpt --output maxpool
 """
 
 import json
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
-    path = options.output or options.checkpoint.with_suffix(".onnx")
+    path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
     write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)  # the exporter would specialise on a batch of 1
     check(path, onnx_logits(path, images), evaluation.logits)
     echo(f"It makes the same predictions for all {len(images):,} test images as the checkpoint.")
