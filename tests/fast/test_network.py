@@ -93,7 +93,7 @@ def test_layers_that_do_not_commute_keep_their_places() -> None:
     fast_copy(nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2)))(images)
     assert images.sum() == 0  # overwritten as ever
     changed = fast_copy(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)))
-    changed.get_submodule("0").forward = torch.neg  # type: ignore[assignment]
+    changed.get_submodule("0").forward = torch.neg
     assert changed(torch.ones(1, 1, 2, 2)).item() == -1
     # Torch pools a window that lies entirely in the padding to -inf, also after a ReLU.
     dilated = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))

@@ -58,8 +58,8 @@ def test_predict_has_the_probabilities_of_the_evaluation_for_pictures_of_any_siz
 
 
 def test_percentages_are_never_0_or_100() -> None:
-    shown = {0: "<0.1 %", 0.0009: "<0.1 %", 0.001: "0.1 %", 0.5: "50.0 %", 0.999: "99.9 %", 1: ">99.9 %"}
-    assert {share: predict.in_percent(share) for share in shown} == shown
+    texts = {0: "<0.1 %", 0.0009: "<0.1 %", 0.001: "0.1 %", 0.5: "50.0 %", 0.999: "99.9 %", 1: ">99.9 %"}
+    assert {share: predict.in_percent(share) for share in texts} == texts
 
 
 class Malicious:

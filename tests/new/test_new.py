@@ -37,8 +37,8 @@ def test_project_has_its_name_in_all_files(project: Path) -> None:
 @pytest.mark.slow
 def test_project_runs_what_its_readme_shows(project: Path) -> None:
     """Without pip, which needs a network, and with two seeds."""
-    (shown,) = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
-    install, *commands = [line for line in shown.splitlines() if not line.startswith("#")]
+    (block,) = re.findall(r"```bash\n(.*?)```", (project / "README.md").read_text(), re.DOTALL)
+    install, *commands = [line for line in block.splitlines() if not line.startswith("#")]
     assert install == "pip install -e ."
     assert [command.split()[1] for command in commands] == ["fit", "compare", "-m"]
     for command in commands:

@@ -66,8 +66,7 @@ def check_images(networks: Sequence[TrainedNetwork]) -> None:
     """Refuse networks that would see different images of the same drawing."""
     first = networks[0]
     for other in networks[1:]:
-        is_alike = (first.image_spec == MNIST) == (other.image_spec == MNIST)  # MNIST's images are preprocessed
-        if not (is_alike and first.image_spec.same_images(other.image_spec)):
+        if not first.image_spec.same_images(other.image_spec):
             specs = f"{first.path} is for {first.image_spec}, and {other.path} for {other.image_spec}"
             raise UsageError(f"{specs}: all networks must see the same images")
 

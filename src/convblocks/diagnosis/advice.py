@@ -10,10 +10,10 @@ from convblocks.run.final_evaluation import Classification
 from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 
-# Accuracies on training and other images that are so far apart, and by so many standard errors, are a finding.
+# Accuracies on training and test images this far apart, and by this many standard errors, mean overfitting.
 LEAST_GAP, STANDARD_ERRORS = 0.1, 3
 
-# A share of dead units that is worth a word.
+# From this share of dead units on, a layer is worth a sentence.
 HALF_DEAD = 0.5
 
 
@@ -67,7 +67,7 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
 
 
 def half_dead_layers(dead: Mapping[str, float], lr: float) -> Diagnosis | None:
-    """What it means that layers of a network have lost half of their units or more, if any have."""
+    """Names the layers in which half of the units or more are dead; None if there are none."""
     layers = [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD]
     if not layers:
         return None

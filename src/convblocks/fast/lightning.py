@@ -45,10 +45,6 @@ class FastClassifier(ImageClassifier):
     # Lightning reads it at every step, and Python would compute it each time.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
 
-    def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
-        """Do nothing: neither data module nor classifier has this hook."""
-        return batch
-
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
     ) -> Any:
@@ -90,8 +86,7 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
     are_equal = classifier.hparams["sync_batchnorm"] and all(type(module) in SYNCHRONIZED for module in with_buffers)
     names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns about the second
     if are_equal and not flags.keys() & names:
-        known = signature(DistributedDataParallel).parameters
-        flags[next(name for name in names if name in known)] = False
+        flags[next(name for name in names if name in signature(DistributedDataParallel).parameters)] = False
 
 
 def keep_freed_memory() -> None:
