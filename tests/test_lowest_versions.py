@@ -63,7 +63,7 @@ def test_the_commands_work_with_the_lowest_versions(python: Path, workspace: Pat
     grey.resize((300, 300), Image.Resampling.BICUBIC).save("seven.png")
     assert "seven.png" in script("predict", checkpoint, "seven.png")
     exported = script("export", checkpoint, "--output", "digits")
-    assert "Both make the same predictions for all 10,000 test images as the checkpoint.\n" in exported
+    assert "It makes the same predictions for all 10,000 test images as the checkpoint.\n" in exported
 
 
 def succeed(python: Path, *arguments: str) -> str:

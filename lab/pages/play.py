@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from convblocks.data.images import MNIST, ImageSets, LabelledImages, load_images
 from convblocks.data.mnist import DEFAULT_ROOT, MNISTFiles
 from convblocks.demo.server import PAGE
-from convblocks.diagnosis.relus import watch_relus
+from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.errors import UserError
 from convblocks.files import write
 from convblocks.model.networks import build_network, evaluating

@@ -14,6 +14,9 @@ Without a name all are drawn.
 """
 
 import io
+import re
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,7 +43,6 @@ from tests.data.pictures import SHAPES as SHAPES_IN_COLOUR
 from tests.data.pictures import write_pictures
 from tests.demo.browser import chromium
 from tests.demo.pages import Form, Page, serving
-from tests.evaluate import board
 from tests.lab.pages.test_play import PlayPage, visit
 
 MANUAL, PLAY = (REPOSITORY / "docs" / name for name in ("manual", "play"))
@@ -89,12 +91,26 @@ def draw_board() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in OF_DIGITS:
             (Path(folder) / name).symlink_to(RunDirectory(name).path.resolve())
-        with board.serving(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
+        with tensorboard(Path(folder)) as address, chromium(Path(folder) / "profile") as window:
             window.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", BOARD)
             window.get(address)
             WebDriverWait(window, 120).until(lambda _: len(window.find_elements(By.CSS_SELECTOR, "line-chart")) >= 4)
             time.sleep(SETTLING)
             save(screenshot(Page(window)), "tensorboard.png")
+
+
+@contextmanager
+def tensorboard(logs: Path) -> Iterator[str]:
+    """The address of a server that shows the runs in a folder."""
+    options = ["--logdir", str(logs), "--host", "127.0.0.1", "--port", "0", "--load_fast", "false"]
+    command = [sys.executable, "-W", "ignore", "-m", "tensorboard.main", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            yield next(match[0] for line in server.stderr if (match := re.search(r"http://127\.0\.0\.1:\d+", line)))
+        finally:
+            server.terminate()
+            server.stderr.read()
 
 
 def draw_report() -> None:

@@ -67,7 +67,7 @@ PUBLIC = {
 NEEDS = {
     "boards": ("figures.style",),
     "compare": ("figures.style",),
-    "demo": ("handwriting.predict", "diagnosis.relus"),
+    "demo": ("handwriting.predict", "diagnosis.dead_units"),
     "evaluate": ("figures.style",),
     "handwriting": ("pictures.source",),
     "search": ("compare.command",),

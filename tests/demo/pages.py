@@ -1,19 +1,13 @@
-"""Drives the demo's page in a browser, and changes networks to serve it with."""
+"""Drives the demo's page in a browser."""
 
-import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from selenium.webdriver import ActionChains, Chrome
-from selenium.webdriver.common.actions.action_builder import ActionBuilder
-from selenium.webdriver.common.actions.interaction import POINTER_MOUSE
-from selenium.webdriver.common.actions.pointer_input import PointerInput
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -22,7 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from convblocks.demo.server import HOST, Server
 from convblocks.model.restore import TrainedNetwork
 from lab.benchmarks.handwriting.drawing import smooth
-from lab.benchmarks.handwriting.shapes import Shape, Stroke
+from lab.benchmarks.handwriting.shapes import Shape
 
 
 class Form(NamedTuple):
@@ -47,9 +41,9 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((shift) =
 
 
 @contextmanager
-def serving(*networks: TrainedNetwork, host: str = HOST) -> Iterator[Server]:
+def serving(*networks: TrainedNetwork) -> Iterator[Server]:
     """A server that runs in a thread."""
-    with Server(networks, port=0, host=host) as server:
+    with Server(networks, port=0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -59,31 +53,16 @@ def serving(*networks: TrainedNetwork, host: str = HOST) -> Iterator[Server]:
             thread.join()
 
 
-def changed(trained: TrainedNetwork, *, turn: int, certainty: float = 1) -> TrainedNetwork:
-    """A copy of the BatchNorm network that adds ``turn`` to its answers and multiplies its logits by ``certainty``."""
-    network: Any = copy.deepcopy(trained.network)
-    with torch.no_grad():
-        for values in network.head[-1].parameters():
-            values.copy_(certainty * values.roll(turn, dims=0))
-    return replace(trained, path=Path("changed.ckpt"), network=network)
-
-
-def places(sheet: WebElement, stroke: Stroke) -> list[tuple[int, int]]:
-    """The points of a stroke's curve, in CSS pixels from the centre of the canvas."""
-    width, height = sheet.size["width"], sheet.size["height"]
-    return [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
-
-
 @dataclass(frozen=True)
 class Page:
     """A user's actions on the page, and what the page shows."""
 
     window: Chrome
 
-    def open(self, server: Server, form: Form = DESKTOP, theme: str = "light", *, cleared: bool = True) -> None:
+    def open(self, server: Server, form: Form = DESKTOP, theme: str = "light") -> None:
+        """Open the page, and clear the example that it begins with."""
         self.visit(f"http://{HOST}:{server.server_port}/", form, theme)
-        if cleared:  # of the example that is drawn to begin with
-            self.press(Keys.ESCAPE)
+        self.press(Keys.ESCAPE)
 
     def visit(self, address: str, form: Form = DESKTOP, theme: str = "light") -> None:
         metrics = {"width": form.width, "height": form.height, "deviceScaleFactor": form.ratio, "mobile": form.is_phone}
@@ -110,14 +89,14 @@ class Page:
         idle = "const main = document.getElementById('main'); return !main.hidden && main.ariaBusy === 'false'"
         WebDriverWait(self.window, 60, 0.02).until(lambda _: self.run(idle))
 
-    def draw(self, shape: Shape, pointer: str = POINTER_MOUSE) -> None:
-        """Move the mouse or another pointer along strokes, in the middle of the canvas."""
-        actions = ActionChains(self.window)
-        moved = PointerInput(pointer, pointer)  # type: ignore[no-untyped-call]
-        actions.w3c_actions = ActionBuilder(self.window, mouse=moved, duration=0)
-        for stroke in shape:
-            points = places(self.sheet, stroke)
-            actions.move_to_element_with_offset(self.sheet, *points[0]).click_and_hold()
+    def draw(self, shape: Shape) -> None:
+        """Move the mouse along strokes, in the middle of the canvas."""
+        actions = ActionChains(self.window, duration=0)
+        sheet = self.find("#drawing")
+        width, height = sheet.size["width"], sheet.size["height"]
+        for stroke in shape:  # in CSS pixels from the centre of the canvas
+            points = [(round(width * (x - 50) / 200), round(height * (y - 50) / 140)) for x, y in smooth(stroke)[::6]]
+            actions.move_to_element_with_offset(sheet, *points[0]).click_and_hold()
             for before, after in pairwise(points):
                 actions.move_by_offset(after[0] - before[0], after[1] - before[1])
             actions.release()
@@ -133,35 +112,22 @@ class Page:
         self.find(selector).click()
         self.wait()
 
-    def shifts(self) -> list[float]:
+    def shifts(self) -> Any:
         """The jumps of the layout since the page was opened."""
         self.run("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        shifts: list[float] = self.run("return shifts")
-        return shifts
-
-    def corner(self) -> list[int]:
-        """The colour of the canvas near a corner: red, green, blue and opacity."""
-        context = "arguments[0].getContext('2d')"
-        colour: list[int] = self.run(f"return [...{context}.getImageData(9, 9, 1, 1).data]", self.sheet)
-        return colour
+        return self.run("return shifts")
 
     def complaints(self) -> list[str]:
         """The browser's log since the last call."""
         return [line["message"] for line in self.window.get_log("browser")]  # type: ignore[no-untyped-call]
 
     @property
-    def sheet(self) -> WebElement:
-        return self.find("#drawing")
-
-    @property
-    def seen(self) -> list[int]:
+    def seen(self) -> Any:
         """The image that the network sees: red, green, blue and opacity of each pixel."""
-        script = """
+        return self.run("""
             const canvas = document.querySelector(".seen");
             return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
-        """
-        pixels: list[int] = self.run(script)
-        return pixels
+        """)
 
     @property
     def message(self) -> str:
@@ -171,8 +137,3 @@ class Page:
     def answers(self) -> list[str]:
         """The predicted class of each network, in large letters."""
         return self.texts("#cards strong")
-
-    @property
-    def best(self) -> list[str]:
-        """The classes that the chart marks as a network's best."""
-        return self.texts("#shares tr:has(.best) th")

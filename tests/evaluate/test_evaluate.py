@@ -1,5 +1,6 @@
-"""The measures of a checkpoint, its tables and its figure."""
+"""The measures of a checkpoint, its tables and its figures; and the mistakes that a run records."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -10,13 +11,18 @@ import torch
 from matplotlib.axes import Axes
 from torch.nn import functional
 
-from convblocks.data.images import MNIST
+from convblocks.data.images import MNIST, ImageSets
 from convblocks.errors import UserError
 from convblocks.evaluate import command as evaluate
+from convblocks.evaluate.callback import MISTAKE, mistakes_of
 from convblocks.figures import panels
 from convblocks.figures.panels import evaluation_charts
-from convblocks.model.restore import Evaluation
+from convblocks.model.restore import Evaluation, load_network
+from convblocks.run import fit
+from convblocks.text import as_csv
+from tests.core.run.test_fit import TENSORBOARD, quick_run
 from tests.data.pictures import SHAPES, write_pictures
+from tests.diagnosis.test_runs import die_in
 from tests.scripts import run_script
 
 
@@ -28,12 +34,14 @@ def guesses(classes: tuple[str, ...], count: int = 1000) -> Evaluation:
     return Evaluation(logits, targets, classes)
 
 
-@pytest.fixture
-def evaluation() -> Evaluation:
-    return guesses(MNIST.classes)
+def shares(axes: Axes) -> list[tuple[float, float]]:
+    """The dots of a panel."""
+    dots = [line for line in axes.lines if line.get_gid() == "shares"]
+    return [(float(np.asarray(dot.get_xdata())[0]), float(np.asarray(dot.get_ydata())[0])) for dot in dots]
 
 
-def test_the_measures_match_their_definitions(evaluation: Evaluation) -> None:
+def test_measures_and_figures_match_their_definitions() -> None:
+    evaluation = guesses(MNIST.classes)
     predicted, targets = evaluation.predicted.numpy(), evaluation.targets.numpy()
     confusion = np.zeros((10, 10), dtype=int)
     np.add.at(confusion, (targets, predicted), 1)
@@ -41,26 +49,10 @@ def test_the_measures_match_their_definitions(evaluation: Evaluation) -> None:
     precision, recall = right / confusion.sum(axis=0), right / confusion.sum(axis=1)
     assert np.array_equal(panels.confusion(evaluation).numpy(), confusion)
     assert evaluation.accuracy == right.sum() / 1000
-    classes = evaluate.classes_table(evaluation).numbers()
-    for name, expected in (
-        ("precision", precision),
-        ("recall", recall),
-        ("f1", 2 * precision * recall / (precision + recall)),
-    ):
-        assert [row[name] for row in classes] == pytest.approx(expected)
+    measures = {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
+    for name, expected in measures.items():
+        assert [row[name] for row in evaluate.classes_table(evaluation).numbers()] == pytest.approx(expected)
     assert evaluation.loss == pytest.approx(float(functional.cross_entropy(evaluation.logits, evaluation.targets)))
-
-
-def test_a_network_that_is_never_wrong_and_always_sure_is_calibrated() -> None:
-    targets = torch.arange(10)
-    sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
-    assert panels.calibration_error(sure) == 0
-    (calibration,) = evaluation_charts(sure, torch.zeros(10, 1, 8, 8, dtype=torch.uint8))["calibration"].draw().axes
-    assert shares(calibration) == [(1, 1)]
-    assert evaluate.most_confused(sure) == ""
-
-
-def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> None:
     charts = evaluation_charts(evaluation, torch.zeros(1000, 1, 8, 8, dtype=torch.uint8))
     matrix, calibration = (charts[name].draw().axes[0] for name in ("confusion", "calibration"))
     rows = evaluate.confusion_table(evaluation).rows
@@ -72,43 +64,36 @@ def test_the_figure_shows_the_numbers_of_the_tables(evaluation: Evaluation) -> N
     assert distances.sum() == pytest.approx(panels.calibration_error(evaluation), abs=1e-6)
 
 
-def shares(axes: Axes) -> list[tuple[float, float]]:
-    """The dots of a panel."""
-    dots = [line for line in axes.lines if line.get_gid() == "shares"]
-    return [(float(np.asarray(dot.get_xdata())[0]), float(np.asarray(dot.get_ydata())[0])) for dot in dots]
+def test_measures_of_a_perfect_network_and_of_a_class_without_images() -> None:
+    targets = torch.arange(10)
+    sure = Evaluation(1000.0 * functional.one_hot(targets, 10), targets, MNIST.classes)
+    assert panels.calibration_error(sure) == 0
+    assert evaluate.most_confused(sure) == ""
+    assert as_csv(mistakes_of(sure), MISTAKE) == "image,label,predicted\n"
+    evaluation = Evaluation(torch.eye(3)[:2], torch.tensor([0, 1]), ("a", "b", "c"))
+    assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
 
 
-def test_the_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_matrix() -> None:
+def test_most_frequent_mistakes_are_named_also_of_too_many_classes_for_a_matrix() -> None:
     targets = torch.tensor([1] * 5 + [7] * 5)
     predicted = torch.tensor([8, 8, 8, 1, 1, 7, 7, 7, 2, 2])
-    evaluation = Evaluation(functional.one_hot(predicted, 10).float(), targets, MNIST.classes)
-    assert evaluate.most_confused(evaluation) == "1 as 8 (3), 7 as 2 (2)"
-    assert evaluate.most_confused(guesses(MNIST.classes)).count(" as ") == 5
     names = tuple(f"class {number}" for number in range(100))
     evaluation = Evaluation(functional.one_hot(predicted, 100).float(), targets, names)
     assert [table.title for table in evaluate.tables(evaluation)] == ["Classes"]
     assert evaluate.most_confused(evaluation) == "class 1 as class 8 (3), class 7 as class 2 (2)"
 
 
-def test_a_class_without_test_images_has_no_measures() -> None:
-    evaluation = Evaluation(torch.eye(3)[:2], torch.tensor([0, 1]), ("a", "b", "c"))
-    assert evaluate.classes_table(evaluation).cells[2] == ["c", "0", "-", "-", "-"]
-
-
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_hardest_images_have_their_colours_and_paper_of_any_colour_between_them(channels: int) -> None:
+def test_hardest_images_have_their_colours(channels: int) -> None:
     images = torch.randint(1, 256, (10, channels, 8, 6), dtype=torch.uint8)
     images[0, 0, 0, 0] = 255
-    chart = evaluation_charts(guesses(MNIST.classes, 10), images)["hardest_images"]
-    (image,) = chart.draw().axes[0].images
-    shown = image.to_rgba(image.get_array(), bytes=True)  # type: ignore[arg-type]  # it has one
-    colours = shown[shown[..., 3] == 255][:, :channels].astype(int)
+    (image,) = evaluation_charts(guesses(MNIST.classes, 10), images)["hardest_images"].draw().axes[0].images
+    pixels = image.to_rgba(image.get_array(), bytes=True)  # type: ignore[arg-type]  # it has one
+    colours = pixels[pixels[..., 3] == 255][:, :channels].astype(int)
     assert np.allclose(np.sort(colours, axis=None), np.sort(images.numpy(), axis=None), atol=1)
-    assert set(shown[..., 3].flatten()) == {0, 255}
 
 
-@pytest.mark.slow
-def test_the_evaluation_of_a_run_agrees_with_its_training(trained: Path, tmp_path: Path) -> None:
+def test_evaluate_agrees_with_the_training(trained: Path, tmp_path: Path) -> None:
     finished = run_script("evaluate", str(trained), "--json", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
     answer = json.loads(finished.stdout)
@@ -117,45 +102,85 @@ def test_the_evaluation_of_a_run_agrees_with_its_training(trained: Path, tmp_pat
     assert answer["accuracy"] == pytest.approx(final["test/acc"], abs=1e-6)
     assert answer["loss"] == pytest.approx(final["test/loss"], rel=1e-4)
     assert np.trace(answer["confusion"]) == round(10_000 * answer["accuracy"])
-    assert len(answer["classes"]) == 10
 
 
-def test_the_command_prints_tables_and_a_confusion_matrix_that_fits(
-    trained_on_shapes: Path, shapes: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = [str(trained_on_shapes), "--data.root", str(shapes)]
-    evaluate.main(command)
-    text = capsys.readouterr().out
-    assert "batchnorm on the 60 test images in " in text
-    assert re.search(r"\naccuracy [\d.]+ % \(\d+ of 60 wrong\), loss [\d.]+, calibration error [\d.]+ %\n$", text)
-    assert all(f"\n{name} " in text for name in SHAPES)
-    assert "Confusion" not in text
-    evaluate.main([*command, "--json"])
-    answer = json.loads(capsys.readouterr().out)
-    assert [one["class"] for one in answer["classes"]] == sorted(SHAPES)
-    assert answer["accuracy"] > 0.8
-    assert (answer["n"], np.array(answer["confusion"]).shape) == (60, (12, 12))
-
-
-def test_pictures_of_another_size_are_scaled_to_the_networks(
+def test_evaluate_prints_tables_of_pictures_of_any_size(
     trained_on_shapes: Path, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_pictures(Path("large"), classes=tuple(SHAPES), train=12, test=24, size=(64, 80))
-    evaluate.main([str(trained_on_shapes), "--data.root", "large", "--json"])
-    assert json.loads(capsys.readouterr().out)["n"] == 24
+    evaluate.main([str(trained_on_shapes), "--data.root", "large"])
+    text = capsys.readouterr().out
+    assert "batchnorm on the 24 test images in " in text
+    assert re.search(r"\naccuracy [\d.]+ % \(\d+ of 24 wrong\), loss [\d.]+, calibration error [\d.]+ %\n$", text)
+    assert all(f"\n{name} " in text for name in SHAPES)
+    assert "Confusion" not in text
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ([], "was trained on 3 x 32 x 40 pixels, 12 classes .backslash, bar, .*holds 1 x 28 x 28 pixels, 10 classes"),
-        (["--data.root", "nowhere"], "there is no folder nowhere: --data.root must name"),
         (["--data.root", "untested"], r"untested has no test images: add some, .*test/<class>/"),
         (["--data.source", "Stripes"], "'Stripes' is not the name of a class with its module"),
     ],
 )
-def test_other_data_are_refused(flags: list[str], message: str, trained_on_shapes: Path, workspace: Path) -> None:
+def test_evaluate_refuses_other_data(flags: list[str], message: str, trained_on_shapes: Path, workspace: Path) -> None:
     write_pictures(Path("untested"), classes=tuple(SHAPES), train=12, test=0)
     with pytest.raises(UserError, match=message):
         evaluate.main([str(trained_on_shapes), *flags])
-    assert not Path("nowhere").exists()
+
+
+def test_mistakes_are_gone_if_a_resumed_run_diverges(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = quick_run("--epochs", "1")
+    assert run.read_result().facts["mistakes"]
+    die_in(2, monkeypatch, bias=torch.nan)
+    fit.main(["--name", "run", "--resume", "--epochs", "2"])
+    result = run.read_result()
+    assert (result.failed, result.facts["collapsed_in"], "mistakes" in result.facts) == (True, 2, False)
+    assert not run.mistakes.exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--trainer.limit_val_batches", "1.0"],
+        ["--data.val_size", "2000", "--lr", "0.1", "--trainer.limit_test_batches", "1.0"],
+    ],
+    ids=["last", "best"],
+)
+def test_mistakes_are_those_of_the_final_network(
+    workspace: Path, digits: ImageSets, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the last one or, with a validation split, of the best."""
+    run = quick_run(*flags)
+    result = run.read_result()
+    final = run.best_checkpoint if "--data.val_size" in flags else run.last_checkpoint
+    predicted = load_network(final).logits(digits.test.images).argmax(dim=1)
+    answers = enumerate(zip(digits.test.labels.tolist(), predicted.tolist(), strict=True))
+    expected = [(image, label, answer) for image, (label, answer) in answers if label != answer]
+    with run.mistakes.open() as file:
+        assert [tuple(int(row[name]) for name in MISTAKE) for row in csv.DictReader(file)] == expected
+    assert result.facts["mistakes"] == [image for image, _, _ in expected]
+    assert 1 - len(expected) / 10_000 == pytest.approx(result.score)
+    assert f"\nwrong: {len(expected):,} of 10,000 test images\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_network_of_a_users_own_is_trained_and_evaluated_but_imported_only_if_allowed(
+    own_networks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = quick_run("--arch", "own_networks.Rows", *TENSORBOARD)
+    assert run.result_after(2)
+    assert not [column for row in run.read_metrics() for column in row if column.startswith("dead/")]
+    printed = capsys.readouterr().out
+    assert "dead units" not in printed
+    assert "--arch own_networks.Rows" in printed
+    evaluate.main([str(run.last_checkpoint), "--arch", "own_networks.Rows"])
+    assert "own_networks.Rows on the 10,000 test images" in capsys.readouterr().out
+    own_networks.write_text("raise ImportError('imported')")
+    for command in (["evaluate"], ["predict", "picture.png"], ["export"], ["demo", "--port", "0"]):
+        call = [command[0], str(run.last_checkpoint), *command[1:]]
+        refused = run_script(*call, cwd=own_networks.parent)
+        assert refused.stderr.endswith("of the class 'own_networks.Rows': allow its import with --arch and this name\n")
+        allowed = run_script(*call, "--arch", "own_networks.Rows", cwd=own_networks.parent)
+        assert allowed.stderr.endswith("ImportError: imported\n")

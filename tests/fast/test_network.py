@@ -8,16 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convblocks.data.images import MNIST, ImageSets
 from convblocks.fast.network import speed_up_network
-from convblocks.model.networks import ConvMaxPoolNetwork, build_network
-from convblocks.model.summary import describe
+from convblocks.model.networks import ConvMaxPoolNetwork
 
-CONV_ARCHS = ["maxpool", "batchnorm"]
-DTYPES = [torch.float64, torch.float32, torch.bfloat16]
-INTEGERS = {torch.float64: torch.int64, torch.float32: torch.int32, torch.bfloat16: torch.int16}
+INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 
-# Of these a window may hold any: ties, all negative ones, zeros of both signs, and what is no number.
+# A window may hold any of these: ties, all negative ones, zeros of both signs, and what is not a number.
 VALUES = torch.tensor([-2.0, -1.0, -0.0, 0.0, 1.0, 3.0, float("inf"), float("-inf"), float("nan")])
 
 
@@ -40,7 +36,7 @@ def fast_copy(plain: nn.Module) -> nn.Module:
     [nn.MaxPool2d(2), nn.MaxPool2d(3, stride=2, padding=1), nn.MaxPool2d(2, ceil_mode=True)],
     ids=["2x2", "3x3, padded", "rounded up"],
 )
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", INTEGERS)
 def test_pooling_before_relu_gives_the_same_bits(
     dtype: torch.dtype, pooling: nn.Module, memory_format: torch.memory_format
 ) -> None:
@@ -54,25 +50,6 @@ def test_pooling_before_relu_gives_the_same_bits(
     gradients = [torch.autograd.grad(output, images, grad)[0] for output in outputs]
     torch.testing.assert_close(*outputs, rtol=0, atol=0, equal_nan=True)  # 0 and -0 are equal: no sum tells them apart
     assert_same_bits(*gradients)
-
-
-@pytest.mark.parametrize("precision", [*DTYPES, "mixed"])
-@pytest.mark.parametrize("arch", CONV_ARCHS)
-def test_a_networks_logits_and_gradients_keep_their_bits(
-    digits: ImageSets, arch: str, precision: torch.dtype | str
-) -> None:
-    dtype = precision if isinstance(precision, torch.dtype) else torch.float32
-    images, targets = MNIST.normalize(digits.train.images[:16]).to(dtype), digits.train.labels[:16]
-    plain = build_network(arch).to(dtype)
-    results = []
-    for network in (plain, fast_copy(plain)):
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "mixed"):
-            logits = network(images)
-            loss = nn.functional.cross_entropy(logits, targets)
-        results.append((logits, *torch.autograd.grad(loss, list(network.parameters()))))
-    for slow, fast in zip(*results, strict=True):
-        assert slow.abs().sum() > 0
-        assert_same_bits(slow, fast)
 
 
 def test_relu_works_in_place_and_after_pooling(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,20 +66,20 @@ HOOKS = ["forward_hook", "forward_pre_hook", "full_backward_hook", "full_backwar
 
 def seen_by(hook: str, network: nn.Module, layer: int) -> list[Tensor]:
     """The tensors that a hook keeps of a layer: its input, its output, or the latter's gradient."""
-    kept = []
+    tensors = []
 
     def keep(module: nn.Module, *values: Any) -> None:
-        kept.append(values[-1][0] if isinstance(values[-1], tuple) else values[-1])
+        tensors.append(values[-1][0] if isinstance(values[-1], tuple) else values[-1])
 
     getattr(network.get_submodule(f"blocks.1.{layer}"), f"register_{hook}")(keep)
     images = torch.linspace(0, 1, 2 * 784).reshape(2, 1, 28, 28)
     network(images.requires_grad_()).sum().backward()  # or torch would warn of the first layer's backward hook
-    return kept
+    return tensors
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_sees_the_order_as_written(hook: str, layer: int) -> None:
+def test_hook_of_a_layer_sees_the_order_as_written(hook: str, layer: int) -> None:
     """Also tensors that it keeps: nothing overwrites them afterwards."""
     plain = ConvMaxPoolNetwork()
     fast = fast_copy(plain)
@@ -111,33 +88,23 @@ def test_a_hook_sees_the_order_as_written(hook: str, layer: int) -> None:
     assert_same_bits(*seen, *expected)
 
 
-def test_relu_in_place_overwrites_its_input_as_ever() -> None:
+def test_layers_that_do_not_commute_keep_their_places() -> None:
     images = -torch.ones(1, 1, 2, 2)
     fast_copy(nn.Sequential(nn.ReLU(inplace=True), nn.MaxPool2d(2)))(images)
-    assert images.sum() == 0
-
-
-def test_a_layer_that_somebody_has_changed_is_called() -> None:
-    network = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
-    speed_up_network(network)
-    network[0].forward = torch.neg
-    assert network(torch.ones(1, 1, 2, 2)).item() == -1
-
-
-def test_a_dilated_pooling_keeps_its_place() -> None:
-    """Torch pools a window that lies entirely in the padding to -inf, also after a ReLU."""
-    plain = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
+    assert images.sum() == 0  # overwritten as ever
+    changed = fast_copy(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2)))
+    changed.get_submodule("0").forward = torch.neg
+    assert changed(torch.ones(1, 1, 2, 2)).item() == -1
+    # Torch pools a window that lies entirely in the padding to -inf, also after a ReLU.
+    dilated = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2, stride=1, padding=1, dilation=4))
     images = torch.rand(1, 1, 3, 3)
-    assert_same_bits(fast_copy(plain)(images), plain(images))
+    assert_same_bits(fast_copy(dilated)(images), dilated(images))
 
 
-@pytest.mark.parametrize("arch", CONV_ARCHS)
-def test_a_network_can_be_traced_exported_and_shown_as_ever(arch: str) -> None:
-    plain = build_network(arch).eval()
+def test_fast_network_is_traced_exported_and_shown_as_written() -> None:
+    plain = ConvMaxPoolNetwork().eval()
     network, images = fast_copy(plain), torch.rand(2, 1, 28, 28)
     layers = [node.target for node in torch.fx.symbolic_trace(network).graph.nodes if node.op == "call_module"]
     assert layers[:3] == ["blocks.0.0", "blocks.0.1", "blocks.0.2"]
     assert torch.equal(torch.export.export(network, (images,)).module()(images), network(images))
     assert repr(network) == repr(plain)
-    assert describe(network, images) == describe(plain, images)
-    assert list(network.state_dict()) == list(plain.state_dict())

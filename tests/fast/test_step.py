@@ -1,113 +1,121 @@
-"""The short way of a step leaves the same weights, metrics and counts, and is left wherever anything else is asked."""
+"""The short way of a step hides nothing from hooks and callbacks, and is left where anything else is asked."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, LambdaCallback
 from lightning.pytorch.loops.optimization.automatic import _AutomaticOptimization
+from torch import nn
+from torch.optim import Adam
 
-from convblocks.fast import step as fast_step
 from convblocks.fast.lightning import STEP_HOOKS, FastClassifier, skip_idle_hooks
 from convblocks.fast.step import HOOKS_WITHIN, _is_usual
 from convblocks.run import fit
 from convblocks.run.config import Config
-from convblocks.run.directory import RunDirectory
 from convblocks.run.run import Run
 from tests.conftest import DEBUG
 
 SHORT = ["--arch", "mlp", "--epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"]
 
 
+class OwnAdam(Adam):
+    """May do anything in its step."""
+
+
 @pytest.fixture
 def long_ways(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The indices of the batches that go Lightning's way."""
-    taken: list[int] = []
+    batches: list[int] = []
     lightnings = _AutomaticOptimization.run
 
     def run(self: _AutomaticOptimization, optimizer: Any, batch_idx: int, kwargs: Any) -> Any:
-        taken.append(batch_idx)
+        batches.append(batch_idx)
         return lightnings(self, optimizer, batch_idx, kwargs)
 
     monkeypatch.setattr(_AutomaticOptimization, "run", run)
-    return taken
+    return batches
 
 
-def parts_of(name: str, *flags: str) -> dict[str, Any]:
-    """What a run leaves of its steps."""
-    losses: list[float] = []
-    watch = LambdaCallback(on_train_batch_end=lambda *arguments: losses.append(arguments[2]["loss"].item()))
-    fit.main([*DEBUG, *SHORT, "--trainer.log_every_n_steps", "1", "--name", name, *flags], [watch])
-    run = RunDirectory(name)
-    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
-    with run.metrics.open() as file:
-        rows = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-    moments = checkpoint["optimizer_states"][0]["state"]
-    return {
-        "tensors": checkpoint["state_dict"] | {f"{n} {name}": moments[n][name] for n in moments for name in moments[n]},
-        "loops": checkpoint["loops"]["fit_loop"],
-        "losses": losses,
-        "metrics": rows,
-    }
-
-
-def test_the_short_way_changes_no_bit_and_no_count(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, long_ways: list[int]
-) -> None:
-    short = parts_of("short")
-    assert long_ways == []
-    monkeypatch.setattr(fast_step, "_is_usual", lambda *_: False)
-    long = parts_of("long")
-    assert long_ways == [0, 1, 2]
-    for name, value in long.pop("tensors").items():
-        assert torch.equal(short["tensors"][name], value), name
-    assert {part: short[part] for part in long} == long
+def train(*flags: str, callbacks: tuple[Callback, ...] = ()) -> None:
+    fit.main([*DEBUG, *SHORT, "--trainer.logger", "false", "--name", "run", *flags], [*callbacks])
 
 
 @pytest.mark.parametrize(
-    "flags",
+    ("flags", "batches"),
     [
-        ["--trainer.gradient_clip_val", "1"],
-        ["--trainer.accumulate_grad_batches", "2"],
-        ["--trainer.precision", "bf16-mixed"],
-        ["--trainer.profiler", "simple"],
-        ["--optimizer", "sgd"],
+        ([], []),
+        (["--optimizer", "sgd"], []),
+        (["--optimizer", f"{__name__}.OwnAdam"], [0, 1, 2]),
+        (["--trainer.gradient_clip_val", "1"], [0, 1, 2]),
+        (["--trainer.accumulate_grad_batches", "2"], [0, 1, 2]),
+        (["--trainer.precision", "bf16-mixed"], [0, 1, 2]),
+        (["--trainer.profiler", "simple"], [0, 1, 2]),
     ],
-    ids=lambda flags: flags[0].rpartition(".")[2],
+    ids=lambda value: " ".join(map(str, value)),
 )
-def test_an_option_beyond_the_four_calls_goes_lightnings_way(
-    workspace: Path, long_ways: list[int], flags: list[str]
+def test_step_goes_lightnings_way_if_an_option_asks_for_more(
+    workspace: Path, long_ways: list[int], flags: list[str], batches: list[int]
 ) -> None:
-    fit.main([*DEBUG, *SHORT, "--name", "run", *flags])
+    train(*flags)
+    assert long_ways == batches
+
+
+def test_step_goes_lightnings_way_from_the_epoch_that_accumulates(workspace: Path, long_ways: list[int]) -> None:
+    train("--epochs", "2", callbacks=(GradientAccumulationScheduler({1: 2}),))
     assert long_ways == [0, 1, 2]
 
 
-@pytest.mark.parametrize("hook", HOOKS_WITHIN)
-def test_a_hook_within_the_step_goes_lightnings_way(workspace: Path, long_ways: list[int], hook: str) -> None:
-    calls: list[str] = []
-    callback = type("OfOneHook", (Callback,), {hook: lambda *_: calls.append(hook)})()
-    fit.main([*DEBUG, *SHORT, "--name", "run"], [callback])
-    assert (long_ways, len(calls)) == ([0, 1, 2], 3)
+@pytest.mark.parametrize("hook", STEP_HOOKS)
+def test_step_calls_each_hook_of_a_callback(workspace: Path, long_ways: list[int], hook: str) -> None:
+    """Of a callback with a single hook, so that all others are skipped."""
+    steps: list[int] = []
+    train(callbacks=(LambdaCallback(**{hook: lambda trainer, *_: steps.append(trainer.global_step)}),))
+    assert steps == ([1, 2, 3] if hook == "on_train_batch_end" else [0, 1, 2])
+    assert long_ways == ([0, 1, 2] if hook in HOOKS_WITHIN else [])
 
 
-@pytest.mark.parametrize("hook", HOOKS_WITHIN)
-def test_a_hook_of_the_modules_own_goes_lightnings_way(workspace: Path, hook: str) -> None:
+class Frozen(Callback):
+    """Accepts no attributes, like a frozen dataclass."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(name)
+
+
+def test_hooks_are_skipped_if_idle_and_not_if_a_user_sets_them(workspace: Path) -> None:
     run = Run(Config.parse([*SHORT, "--trainer.accelerator", "cpu"]))
-    run.module.__class__ = FastClassifier
+    on_instance = LambdaCallback(on_after_backward=lambda *_: None)
+    idle, frozen = Callback(), Frozen()
+    run.trainer.callbacks += [on_instance, idle, frozen]  # type: ignore[attr-defined]  # set at run time
+    run.module.on_before_backward = lambda loss: None  # type: ignore[method-assign]
     skip_idle_hooks(run.trainer, run.module)
-    assert _is_usual(run.trainer, run.module)
-    object.__setattr__(run.module, hook, lambda *_: None)
+    owners: tuple[Any, ...] = (on_instance, idle, frozen, run.module)
+    left = [[hook for hook in STEP_HOOKS if callable(getattr(owner, hook))] for owner in owners]
+    assert left == [["on_after_backward"], [], [], ["on_before_backward"]]
+    run.trainer.callbacks.remove(on_instance)  # type: ignore[attr-defined]
+    run.module.__class__ = FastClassifier
     assert not _is_usual(run.trainer, run.module)
+    run.module.on_before_backward = None  # type: ignore[assignment,method-assign]
+    assert _is_usual(run.trainer, run.module)
 
 
-def test_what_changes_in_the_middle_of_a_run_is_seen(workspace: Path, long_ways: list[int]) -> None:
-    """Two batches a step from the second epoch on."""
-    fit.main([*DEBUG, *SHORT, "--epochs", "2", "--name", "run"], [GradientAccumulationScheduler({1: 2})])
-    assert long_ways == [0, 1, 2]
+@pytest.mark.parametrize("base", [Callback, LightningModule])
+def test_hooks_that_are_skipped_are_empty_in_lightning(base: type) -> None:
+    """If this fails, Lightning's own step hooks do something now, and must not be skipped any more."""
 
+    def empty() -> None:
+        """Nothing but a docstring."""
 
-def test_its_names_are_lightnings() -> None:
     assert set(HOOKS_WITHIN) < set(STEP_HOOKS)
+    assert {getattr(base, hook).__code__.co_code for hook in STEP_HOOKS} == {empty.__code__.co_code}
+
+
+def test_fast_classifier_moves_batches_that_are_elsewhere_and_keeps_its_modules() -> None:
+    classifier, batch = FastClassifier("mlp"), (torch.zeros(2), torch.ones(2))
+    assert classifier._apply_batch_transfer_handler(batch, torch.device("cpu")) is batch
+    moved = classifier._apply_batch_transfer_handler(batch, torch.device("meta"))
+    assert [part.device.type for part in moved] == ["meta", "meta"]
+    classifier.network = nn.Linear(1, 1)
+    assert "network" in classifier._modules

@@ -21,7 +21,7 @@ from convblocks.console import answer, end
 from convblocks.data.images import MNIST
 from convblocks.errors import UserError
 from convblocks.figures.tables import to_console
-from convblocks.handwriting.sight import look
+from convblocks.handwriting.predict import look
 from convblocks.model.restore import load_network
 from convblocks.run.directory import LOGS
 from convblocks.run.progress import terminal

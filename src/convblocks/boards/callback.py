@@ -1,9 +1,12 @@
 """TensorBoard's tags, final values and figures, and further loggers whose curves a resumed run continues."""
 
+import json
 from typing import Any
 
-from convblocks.boards import loggers
+from jsonargparse import Namespace
+
 from convblocks.boards.tensorboard import RunTensorBoardLogger, write_evaluation
+from convblocks.files import machine_lock, write
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import DEAD, TRAINING
 from convblocks.run.final_evaluation import classification_of
@@ -11,12 +14,21 @@ from convblocks.run.result import RunResult
 from convblocks.run.run import Run
 from convblocks.text import flatten
 
+# The argument of each logger's class that continues an earlier run; others begin a new one.
+RUN_ARGUMENTS = {"MLFlowLogger": "run_id", "TensorBoardLogger": "version", "WandbLogger": "id"}
+
 
 def make(run: Run) -> "Boards":
-    """For every run; on a resume the loggers that a user adds continue their own runs."""
-    if run.config.resume:
-        given = run.trainer_arguments["logger"]
-        run.trainer_arguments["logger"] = loggers.with_runs(given, run.directory.loggers)
+    """For every run; on a resume the loggers that a user adds continue their own runs, whose ids the run has saved.
+
+    Other loggers than the run's are refused later, as any other changed setting.
+    """
+    if run.config.resume and run.directory.loggers.is_file():
+        loggers = run.trainer_arguments["logger"]
+        loggers = loggers if isinstance(loggers, list) else [loggers]
+        for logger, identity in zip(loggers, json.loads(run.directory.loggers.read_text()), strict=False):
+            if isinstance(logger, Namespace) and (name := logger.class_path.rpartition(".")[2]) in RUN_ARGUMENTS:
+                logger.init_args[RUN_ARGUMENTS[name]] = identity
     return Boards()
 
 
@@ -24,14 +36,16 @@ class Boards(RunCallback):
     """Starts a run's loggers, and shows its result in TensorBoard."""
 
     def on_start(self, run: Run, checkpoint: dict[str, Any] | None) -> None:
-        """Start the loggers, TensorBoard's from the first step that is logged again."""
-        directory = run.directory
+        """Start the loggers, TensorBoard's from the first step that is logged again, and save the others' ids."""
         added = [logger for logger in run.trainer.loggers if logger is not run.board]
         if run.board:
-            run.board = RunTensorBoardLogger(directory, run.first_step, tests_once=run.evaluation_split != "test")
+            run.board = RunTensorBoardLogger(run.directory, run.first_step, tests_once=run.evaluation_split != "test")
             run.trainer.loggers = [run.board, *added]
-        if run.is_rank_zero and added and not directory.loggers.is_file():
-            loggers.begin(added, directory.loggers, flatten(run.settings))
+        if run.is_rank_zero and added and not run.directory.loggers.is_file():
+            with machine_lock("loggers"):  # two that start at once could create tables twice
+                for logger in added:
+                    logger.log_hyperparams(flatten(run.settings))
+            write(run.directory.loggers, json.dumps([logger.version for logger in added]) + "\n")
 
     def on_result(self, run: Run, result: RunResult) -> RunResult:
         """The same result; the board gets its values and, of image classifiers, the figures."""
@@ -41,6 +55,5 @@ class Boards(RunCallback):
             final = {name: value for name, value in result.final.items() if not name.startswith(hidden)}
             run.board.log_results(run.settings, final, step)
             if classification and (evaluation := classification.evaluation):
-                trained, images = classification.trained, classification.data.test.images
-                write_evaluation(run.board.experiment, trained, images, evaluation, step)
+                write_evaluation(run.board.experiment, classification.data.test.images, evaluation, step)
         return result

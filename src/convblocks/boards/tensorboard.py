@@ -4,30 +4,20 @@ TensorBoard sorts tags by name and opens the first two of the groups that they f
 validation images, ``train`` and ``val``. The groups of this file come after these.
 """
 
-import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from convblocks.model.restore import Evaluation, TrainedNetwork
+from convblocks.model.restore import Evaluation
 from convblocks.run.directory import DEAD, RunDirectory
 from convblocks.run.parser import Settings, parser
 from convblocks.text import flatten
 
 # Dead units and speed; the figures of the evaluation; and single values, known at the end.
 VITALS, VISUALS, WHEN_DONE = "vitals", "visuals", "when_done"
-
-# Training and evaluation in one chart of the Custom Scalars tab: it shows these curves of all runs that are ticked.
-LAYOUT = {
-    "training and evaluation": {
-        "loss": ["Multiline", ["^train/loss$", "^(val|test)/loss$"]],
-        "accuracy": ["Multiline", ["^train/acc$", "^(val|test)/acc$"]],
-    }
-}
 
 
 class RunTensorBoardLogger(TensorBoardLogger):
@@ -48,16 +38,13 @@ class RunTensorBoardLogger(TensorBoardLogger):
         self.tests_once = tests_once
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        shown = {tag_of(name): value for name, value in metrics.items() if not self._hides(name)}
-        super().log_metrics(shown, step)
+        hidden = [name for name in metrics if name == "epoch" or (self.tests_once and name.startswith("test/"))]
+        super().log_metrics({tag_of(name): metrics[name] for name in metrics if name not in hidden}, step)
 
     def log_results(self, settings: Settings, results: Mapping[str, float], step: int) -> None:
         """Write final values, and the run's row of the HParams tab."""
         final = {tag_when_done(name): results[name] for name in sorted(results)}
         self.log_hyperparams(columns(settings), final, step)
-
-    def _hides(self, metric: str) -> bool:
-        return metric == "epoch" or (self.tests_once and metric.startswith("test/"))
 
 
 def columns(settings: Settings) -> dict[str, Any]:
@@ -82,10 +69,8 @@ def tag_when_done(metric: str) -> str:
     return f"{WHEN_DONE}/{metric.replace('/', '_')}"
 
 
-def write_evaluation(
-    writer: SummaryWriter, trained: TrainedNetwork, images: Tensor, evaluation: Evaluation, step: int
-) -> None:
-    """Write the figures of a network's answers to images (N, C, H, W), its calibration error, and its graph."""
+def write_evaluation(writer: SummaryWriter, images: Tensor, evaluation: Evaluation, step: int) -> None:
+    """Write the figures of a network's answers to images (N, C, H, W), and its calibration error."""
     # Imports matplotlib, which is slow and which only finished runs need.
     from convblocks.figures.panels import calibration_error, evaluation_charts
     from convblocks.figures.style import render, themed
@@ -94,8 +79,3 @@ def write_evaluation(
         with themed():
             writer.add_figure(f"{VISUALS}/{name}", render(chart.draw), step)
     writer.add_scalar(tag_when_done("calibration_error"), calibration_error(evaluation), step)
-    writer.add_custom_scalars(LAYOUT)
-    # The writer traces with torch.jit, which torch deprecates and which cannot trace every network.
-    with warnings.catch_warnings(), suppress(Exception):
-        warnings.simplefilter("ignore")
-        writer.add_graph(trained.network, trained.image_spec.normalize(images[:1]))

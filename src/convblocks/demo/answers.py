@@ -1,7 +1,6 @@
-"""What the page is told, as values that JSON can hold."""
+"""What the server sends to the page, as values that JSON can hold."""
 
 import re
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,19 +8,18 @@ import torch
 from torch import Tensor
 
 from convblocks.data.images import MNIST
-from convblocks.diagnosis.relus import watch_relus
+from convblocks.diagnosis.dead_units import watch_relus
 from convblocks.errors import UserError
-from convblocks.handwriting.sight import doubt, look
-from convblocks.model.networks import ARCHITECTURES
+from convblocks.handwriting.predict import look
 from convblocks.model.restore import TrainedNetwork
 
-# Of a picture, in bytes and in pixels. The page scales larger ones down.
+# Pixels of a picture. The page scales larger ones down.
 LARGEST = 1_000_000
 
-# Those whose layers the page computes itself, in network.js, to explain each pixel; if they are for MNIST's digits.
+# Networks for MNIST's digits whose layers the page computes itself, in network.js, to explain each pixel.
 EXPLAINED = ("maxpool", "batchnorm")
 
-# Of a layer so many maps are shown, and of large maps every second pixel, every third and so on.
+# The most maps of a layer that are shown, and the side of the largest: of larger ones every second pixel and so on.
 MOST_MAPS, SIDE = 256, 28
 
 Answer = dict[str, Any]
@@ -39,37 +37,26 @@ def setup(networks: Sequence[TrainedNetwork]) -> Answer:
             if trained.arch in EXPLAINED and spec == MNIST
             else None,
         }
-        for trained, colour in zip(networks, colours_of([trained.arch for trained in networks]), strict=True)
+        for colour, trained in enumerate(networks)
     ]
     return spec.as_dict() | {"digits": spec == MNIST, "networks": entries}
-
-
-def colours_of(archs: Sequence[str]) -> list[int]:
-    """The colours that networks have in figures; by their places if there are own ones, or one stands twice."""
-    places = {arch: place for place, arch in enumerate(ARCHITECTURES)}
-    are_known = set(archs) <= places.keys() and len(set(archs)) == len(archs)
-    return [places[arch] for arch in archs] if are_known else [*range(len(archs))]
 
 
 def answer(networks: Sequence[TrainedNetwork], content: bytes, with_layers: bool) -> Answer:
     """What networks say about a picture file, or a ``problem`` if there is no answer.
 
-    That is the image they see, why it hardly is a digit, if so, and each one's probabilities and, if asked for, layers.
+    That is the image they see, the probabilities of each network and, if asked for, its layers.
     """
     try:
         _, seen = look(content, networks[0].image_spec, most_pixels=LARGEST)
         images = torch.from_numpy(seen)[None]
         return {
             "pixels": seen.flatten().tolist(),
-            "doubt": doubt(seen) if networks[0].image_spec == MNIST else None,
             "networks": [trained.probabilities(images)[0].tolist() for trained in networks],
             "layers": [layers_of(trained, images) for trained in networks] if with_layers else None,
         }
     except UserError as error:
         return {"problem": str(error)}
-    except Exception as error:  # a user's own network may raise anything
-        traceback.print_exc()
-        return {"problem": " ".join(f"{type(error).__name__}: {error}".split())}
 
 
 def layers_of(trained: TrainedNetwork, images: Tensor) -> list[Answer]:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 from convblocks.diagnosis.collapse import chance_accuracy, has_enough_steps, is_falling
 from convblocks.run.directory import DEAD
 from convblocks.run.final_evaluation import Classification
-from convblocks.run.result import Row, RunResult
+from convblocks.run.result import RunResult
 from convblocks.text import counted, listed
 
-# Accuracies on training and other images that are so far apart, and by so many standard errors, are a finding.
+# Accuracies on training and test images this far apart, and by this many standard errors, mean overfitting.
 LEAST_GAP, STANDARD_ERRORS = 0.1, 3
 
-# A share of dead units that is worth a word.
+# From this share of dead units on, a layer is worth a sentence.
 HALF_DEAD = 0.5
 
 
@@ -32,15 +32,15 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
         result: Its result, with the facts ``images`` and ``chance``, and ``collapsed_in`` if it failed.
         diverged_at: The step after which its loss or a weight was no longer finite, if any.
     """
-    lr, more = result.hparams["lr"], option("--epochs", 4 * len(result.epochs))
+    lr, more = result.hparams["lr"], ("--epochs", str(4 * len(result.epochs)))
     if diverged_at is not None or not math.isfinite(result.final["test/loss"]):
         when = f"after step {diverged_at} " if diverged_at is not None else ""
         sentence = f"This run diverged: {when}its loss or a weight was not finite, and its last weights are useless."
-        return Diagnosis(sentence, option("--lr", lr / 10))
-    epoch, accuracy = best_epoch(result), result.final["test/acc"]
-    trained_on = epoch.get("train/acc", math.nan)
-    shares = {"training": trained_on, "test": accuracy}
-    known = {name: share for name, share in shares.items() if not math.isnan(share)}
+        return Diagnosis(sentence, rate(lr / 10))
+    # The weights are those of the last epoch or, with validation images, of the best evaluation.
+    epoch = result.epochs[int((result.best_evaluation or result.epochs[-1])["epoch"]) - 1]
+    accuracy, trained_on = result.final["test/acc"], epoch.get("train/acc", math.nan)
+    known = {"training": trained_on, "test": accuracy} if "train/acc" in epoch else {"test": accuracy}
     both = listed([f"{whole_percent(share)} of the {name} images" for name, share in known.items()])
     dead = dead_units_in(result.final)
     if result.failed:
@@ -48,46 +48,35 @@ def diagnose(run: Classification, result: RunResult, diverged_at: int | None) ->
         units = f"all units of {listed(whole)} are dead: they output 0 for every image, and no layer before learns."
         nothing = f"it classifies {both}, no better than chance."
         sentence = f"This run collapsed in epoch {result.facts['collapsed_in']}: {units if whole else nothing}"
-        return Diagnosis(sentence, option("--lr", lr / 3))
+        return Diagnosis(sentence, rate(lr / 3))
     is_short = not has_enough_steps(result, epoch["step"])
     after = f"after {counted(int(epoch['step']), 'step')} it classifies {both}"
     if not accuracy > result.facts["chance"] and not trained_on > chance_accuracy(run.data.train.labels):
         if is_short:
             return Diagnosis(f"Too few steps: {after}.", more)
         if is_falling(result):
-            return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", option("--lr", 10 * lr))
-        too_little = Diagnosis(f"It has learned next to nothing: {after}.", option("--lr", lr / 3))
+            return Diagnosis(f"It learns slowly: {after}, and its loss still falls.", rate(10 * lr))
+        too_little = Diagnosis(f"It has learned next to nothing: {after}.", rate(lr / 3))
         return half_dead_layers(dead, lr) or too_little
     standard_error = math.sqrt(max(accuracy * (1 - accuracy), 1e-4) / max(result.facts["images"]["test"], 1))
     if trained_on - accuracy > max(LEAST_GAP, STANDARD_ERRORS * standard_error):
-        return Diagnosis(f"It overfits: it classifies {both}.", (*(more if is_short else ()), *movements(run)))
+        pixels = max(1, round(max(run.data.image_spec.shape[1:]) / 14))
+        movements = () if run.data.augmentation else ("--data.shift", str(pixels), "--data.rotation", "10")
+        return Diagnosis(f"It overfits: it classifies {both}.", (*(more if is_short else ()), *movements))
     return half_dead_layers(dead, lr)
 
 
-def best_epoch(result: RunResult) -> Row:
-    """The metrics of the epoch whose weights are the final ones: with validation images that of the best evaluation."""
-    return result.epochs[int((result.best_evaluation or result.epochs[-1])["epoch"]) - 1]
-
-
 def half_dead_layers(dead: Mapping[str, float], lr: float) -> Diagnosis | None:
-    """What it means that layers of a network have lost half of their units or more, if any have."""
+    """Names the layers in which half of the units or more are dead; None if there are none."""
     layers = [f"{whole_percent(share)} of {relu}'s" for relu, share in dead.items() if share >= HALF_DEAD]
     if not layers:
         return None
     meaning = "they output 0 for every image, and get no gradient while they do. At a lower learning rate fewer die."
-    return Diagnosis(f"{listed(layers)} units are dead: {meaning}", option("--lr", lr / 3))
+    return Diagnosis(f"{listed(layers)} units are dead: {meaning}", rate(lr / 3))
 
 
-def option(name: str, value: float) -> tuple[str, str]:
-    return name, f"{value:.1g}" if isinstance(value, float) else str(value)
-
-
-def movements(run: Classification) -> tuple[str, ...]:
-    """Options that move the training images at random, unless they are moved already."""
-    if run.data.augmentation:
-        return ()
-    pixels = max(1, round(max(run.data.image_spec.shape[1:]) / 14))
-    return ("--data.shift", str(pixels), "--data.rotation", "10")
+def rate(lr: float) -> tuple[str, str]:
+    return "--lr", f"{lr:.1g}"
 
 
 def dead_units_in(metrics: dict[str, float]) -> dict[str, float]:

@@ -40,7 +40,7 @@ class DeadUnits(RunCallback):
             pl_module.log_dict(measure_dead_units(trainer, pl_module), sync_dist=True)  # equal; Lightning would warn
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Not logged: as a point of their curves the shares of the final weights would be a false one.
+        # Not logged: the shares of the final weights are no point of the curves.
         for name, share in measure_dead_units(trainer, pl_module).items():
             trainer.callback_metrics[name] = torch.tensor(share, dtype=torch.float64)
 

@@ -1,12 +1,17 @@
 """Finds dead units: those whose ReLU outputs 0 for every image, so that no gradient reaches their weights."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from convblocks.diagnosis.relus import relus_of, watch_relus
 from convblocks.model.networks import evaluating
+
+# Activations with output and gradient 0 for negative inputs, unlike LeakyReLU and GELU.
+RELUS = (nn.ReLU, nn.ReLU6)
 
 
 def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, float]:
@@ -32,8 +37,30 @@ def dead_shares(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, floa
         for images in batches:
             network(images)
     shares = {}
-    for name in relus_of(network):
+    for name in _relus(network):
         if units := [above for (relu, _), above in active.items() if relu == name]:
             dead = ~torch.cat(units)
             shares[name] = int(dead.sum()) / len(dead)
     return shares
+
+
+@contextmanager
+def watch_relus(network: nn.Module, note: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call ``note`` with the name and output of each ReLU in every forward pass, the units in dimension 0.
+
+    The units of maps (B, units, H, W) are the channels, those of any other output its last dimension.
+    """
+
+    def note_output(name: str, relu: nn.Module, inputs: Any, output: Tensor) -> None:
+        note(name, output.movedim(1 if output.ndim == 4 else -1, 0))
+
+    with ExitStack() as stack:
+        for name, relu in _relus(network).items():
+            stack.enter_context(relu.register_forward_hook(partial(note_output, name)))
+        yield
+
+
+def _relus(network: nn.Module) -> dict[str, nn.Module]:
+    """A network's ReLUs by name, in the order of its modules."""
+    relus = [module for module in network.modules() if isinstance(module, RELUS)]
+    return {f"relu{number}": relu for number, relu in enumerate(relus, start=1)}

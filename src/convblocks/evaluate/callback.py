@@ -42,19 +42,19 @@ class Mistakes(RunCallback):
         return replace(result, facts=result.facts | {"mistakes": [row["image"] for row in rows]})
 
     def last_lines(self, run: Run, result: RunResult) -> Sequence[str]:
-        """The number of mistakes, and the commands that are there for a checkpoint, unless its weights are useless."""
+        """The number of mistakes and, unless the weights are useless, commands that show more of the checkpoint."""
         lines: list[str] = []
         if "mistakes" in result.facts:
             images = len(self.classification.data.test.labels)
             lines.append(f"wrong: {len(result.facts['mistakes']):,} of {images:,} test images")
         if run.divergence.step is not None:
             return lines
-        directory, given = run.directory, flatten(run.settings)
-        of_best = run.keeps_best and directory.best_checkpoint.is_file()
-        checkpoint = as_shown(directory.best_checkpoint if of_best else directory.last_checkpoint)
-        own = ["--arch", run.arch] if "." in run.arch else []
-        data = [f"--{name}={given[name]}" for name in ("data.root", "data.source") if given.get(name)]
-        for name, label, options in (("evaluate", "look closer   ", own + data), ("demo", "try it        ", own)):
+        directory, settings = run.directory, flatten(run.settings)
+        is_best = run.keeps_best and directory.best_checkpoint.is_file()
+        checkpoint = as_shown(directory.best_checkpoint if is_best else directory.last_checkpoint)
+        arch = ["--arch", run.arch] if "." in run.arch else []
+        data = [f"--{name}={settings[name]}" for name in ("data.root", "data.source") if settings.get(name)]
+        for name, label, options in (("evaluate", "look closer   ", arch + data), ("demo", "try it        ", arch)):
             if name in wings.commands():
                 lines.append(label + " ".join([*command_words(name), *map(quote, [checkpoint, *options])]))
         return lines

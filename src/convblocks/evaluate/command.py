@@ -16,7 +16,6 @@ Example:
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,7 +26,7 @@ from torchmetrics.functional.classification import multiclass_f1_score, multicla
 
 from convblocks.console import command_words, echo
 from convblocks.data.images import ImageSets
-from convblocks.errors import UsageError, UserError
+from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
 from convblocks.figures.curves import layers, metric_figure
 from convblocks.figures.estimates import COUNT, Unit
@@ -39,7 +38,6 @@ from convblocks.files import write
 from convblocks.model.restore import Evaluation, TrainedNetwork
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.progress import terminal
-from convblocks.run.provenance import read_origin
 from convblocks.run.result import EPOCHS, RunResult
 from convblocks.text import as_json, as_shown, as_yaml, counted, percent
 
@@ -76,12 +74,9 @@ def main(arguments: list[str]) -> None:
 def run_of(checkpoint: Path) -> RunDirectory | None:
     """The directory of the run that wrote a checkpoint; None if the checkpoint was moved or renamed."""
     path = checkpoint.absolute()
-    for logs in (folder for folder in path.parents[2:] if folder.name == LOGS.name):
-        with suppress(UsageError):
-            run = RunDirectory(path.parents[1].relative_to(logs).as_posix(), logs.parent)
-            if path in (run.last_checkpoint, run.best_checkpoint):
-                return run
-    return None
+    logs = next((folder for folder in path.parents[2:] if folder.name == LOGS.name), None)
+    run = logs and RunDirectory(path.parents[1].relative_to(logs).as_posix(), logs.parent)
+    return run if run and path in (run.last_checkpoint, run.best_checkpoint) else None
 
 
 def write_report(trained: TrainedNetwork, data: ImageSets, evaluation: Evaluation) -> None:
@@ -110,30 +105,25 @@ def run_report(directory: RunDirectory, result: RunResult, evaluation: Evaluatio
         curves["dead"] = "Dead units of each layer by epoch"
     figures = {metric: Chart(partial(metric_figure, result, metric), caption) for metric, caption in curves.items()}
     again = [*command_words("fit"), "--config", quote(config)]
-    found = result.facts.get("diagnosis", {"sentence": "", "options": []})
+    diagnosis = result.facts.get("diagnosis", {"sentence": "", "options": []})
     trained = f"{counted(len(result.epochs), 'epoch')} in {result.seconds:.1f} s"
     sentences = [
         f"Test {summary(evaluation)}.",
         f"{result.parameters:,} parameters, {trained}.",
-        found["sentence"],
+        diagnosis["sentence"],
         "" if result.ended_by == EPOCHS else f"Ended by {result.ended_by}.",
-        "Try next:" if found["options"] else "",
+        "Try next:" if diagnosis["options"] else "",
     ]
-    began = read_origin(directory.provenance)
-    origin = asdict(result.provenance) | {
-        "seed": result.seed,
-        "images": result.facts.get("images"),
-        "started with": began.get("command"),
-    }
+    origin = as_yaml(asdict(result.provenance))
     report = Report(
         name="report",
         tables=(),
         sentences=[*filter(None, sentences)],
         figures=figures | evaluation_charts(evaluation, images),
         details=tables(evaluation),
-        command=" ".join([*again, *found["options"]]) if found["options"] else "",
+        command=" ".join([*again, *diagnosis["options"]]) if diagnosis["options"] else "",
         repeat=" ".join(again),
-        texts={"Where it comes from": as_yaml(origin), f"Settings, as in {config}": as_yaml(directory.read_config())},
+        texts={"Where it comes from": origin, f"Settings, as in {config}": as_yaml(directory.read_config())},
     )
     return report.to_html(f"{result.arch}: {directory.name}")
 

@@ -1,13 +1,13 @@
-"""Export a checkpoint to ONNX and torch.export.
+"""Export a checkpoint to ONNX.
 
 usage: convblocks export CHECKPOINT [options]
 
-The two files, .onnx and .pt2, do not need this project, and are checked against the checkpoint on all test images. They
-take any number of uint8 images, for MNIST (B, 1, 28, 28), and return one logit per class: normalisation is part of
-them. Needs onnx, onnxscript and onnxruntime.
+The file does not need this project, and is checked against the checkpoint on all test images. It takes any number of
+uint8 images, for MNIST (B, 1, 28, 28), and returns one logit per class: normalisation is part of it. Needs onnx,
+onnxscript and onnxruntime.
 
   --arch NAME          allow a network of your own to be imported, such as mynets.Rows
-  --output BASE        write BASE.onnx and BASE.pt2 (default: beside the checkpoint)
+  --output BASE        write BASE.onnx (default: beside the checkpoint)
   --data.root DIR      the data the network was trained on (default: MNIST)
   --data.source NAME   a class of your own that reads the data
 
@@ -31,7 +31,7 @@ from convblocks.console import echo
 from convblocks.data.images import ImageSpec
 from convblocks.errors import UserError
 from convblocks.evaluate.subject import checkpoint_parser, load_network_and_data
-from convblocks.files import atomic_write, write
+from convblocks.files import write
 from convblocks.model.restore import in_batches
 from convblocks.text import as_shown, percent
 
@@ -56,7 +56,7 @@ class ImageNetwork(nn.Module):
 
 
 def main(arguments: list[str]) -> None:
-    """Export a checkpoint, and check both files against it on the test images.
+    """Export a checkpoint, and check the file against it on the test images.
 
     Raises:
         UserError: the extra is not installed, the checkpoint or the data cannot be used, or a file cannot be written.
@@ -69,13 +69,10 @@ def main(arguments: list[str]) -> None:
     trained, data = load_network_and_data(options)
     images, evaluation = data.test.images, trained.evaluate(data.test)
     network = ImageNetwork(trained.network, trained.image_spec).eval()
-    example = images[:1].repeat(2, 1, 1, 1)  # the exporters would specialise on a batch of 1
-    base = options.output or options.checkpoint.with_suffix("")
-    for suffix, export, logits in ((".onnx", write_onnx, onnx_logits), (".pt2", write_program, program_logits)):
-        path = Path(f"{base}{suffix}")
-        export(network, example, path)
-        check(path, logits(path, images), evaluation.logits)
-    echo(f"Both make the same predictions for all {len(images):,} test images as the checkpoint.")
+    path = Path(f"{options.output or options.checkpoint.with_suffix('')}.onnx")
+    write_onnx(network, images[:1].repeat(2, 1, 1, 1), path)  # the exporter would specialise on a batch of 1
+    check(path, onnx_logits(path, images), evaluation.logits)
+    echo(f"It makes the same predictions for all {len(images):,} test images as the checkpoint.")
     echo(f"{trained.arch}: accuracy {percent(evaluation.accuracy)}")
 
 
@@ -102,20 +99,6 @@ def onnx_logits(path: Path, images: Tensor) -> Tensor:
     session = InferenceSession(path, providers=["CPUExecutionProvider"])
     logits = [session.run(["logits"], {"images": batch.numpy()})[0] for batch in in_batches(images)]
     return torch.from_numpy(np.concatenate(logits))
-
-
-def write_program(network: ImageNetwork, images: Tensor, path: Path) -> None:
-    """Export with torch.export."""
-    with catch_warnings(action="ignore"), atomic_write(path) as file:
-        program = torch.export.export(network, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-        torch.export.save(program, file)
-
-
-def program_logits(path: Path, images: Tensor) -> Tensor:
-    """The logits (N, classes) of a torch.export archive for images (N, C, H, W) uint8."""
-    with catch_warnings(action="ignore"), torch.inference_mode():
-        network = torch.export.load(path).module()
-        return torch.cat([network(batch) for batch in in_batches(images)])
 
 
 def check(path: Path, logits: Tensor, expected: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What is evaluated and exported: a network from a checkpoint, and the data that it is tried on."""
+"""The network of a checkpoint and the data that it is tested on, for evaluate and export."""
 
 from argparse import Namespace
 from pathlib import Path

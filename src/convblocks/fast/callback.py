@@ -1,11 +1,11 @@
 """Training without needless work: one callback, which ``--fast false`` leaves out. On the CPU no bit depends on it.
 
-It skips what Lightning and torch do that nobody asked for, and leaves it to them wherever somebody has:
+It skips work of Lightning and torch that nobody asked for, and leaves it to them where somebody has:
 
 - All runs: hooks that no callback or module overrides are not called (``lightning.py``).
-- Image classifiers: a step of automatic optimization is four calls (``step.py``), Adam passes its tensors to the fused
-  kernel directly and freed memory stays in the process (``lightning.py``), ReLU follows MaxPool instead of the other
-  way round (``network.py``), and several processes send each gradient without copies (``lightning.py``).
+- Image classifiers: a step of automatic optimization is four calls (``step.py``), ReLU follows MaxPool instead of the
+  other way round (``network.py``), freed memory stays in the process, and several processes send each gradient without
+  copies (``lightning.py``).
 """
 
 from jsonargparse import ArgumentParser
@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from convblocks.data.module import ImageDataModule, MNISTDataModule
 from convblocks.fast.lightning import FastClassifier, keep_freed_memory, skip_idle_hooks, speed_up_gradients
 from convblocks.fast.network import speed_up_network
-from convblocks.fast.step import speed_up_steps
+from convblocks.fast.step import FastOptimization
 from convblocks.model.classifier import ImageClassifier
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.run import Run
@@ -44,7 +44,7 @@ class Fast(RunCallback):
         keep_freed_memory()
         speed_up_gradients(trainer, pl_module)
         speed_up_network(pl_module.network)
-        speed_up_steps(trainer)
+        trainer.fit_loop.epoch_loop.automatic_optimization = FastOptimization(trainer)
         pl_module.__class__ = FastClassifier
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

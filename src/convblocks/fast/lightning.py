@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from convblocks.data.loader import Batch
-from convblocks.fast._adam import speed_up_optimizer
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.distributed import SYNCHRONIZED
 
@@ -26,15 +24,9 @@ STEP_HOOKS = (
     "on_train_batch_end",
 )
 
-# glibc's malloc.h.
-M_TRIM_THRESHOLD = -1
-M_MMAP_THRESHOLD = -3
-
-# More than any block that training allocates; mallopt takes a C int.
-LARGEST_BLOCK = 2**31 - 1
-
-# See mallopt's manual page: freed memory is never returned.
-NEVER = -1
+# The parameters of glibc's mallopt, and values for them: more than any block that training allocates, and never.
+M_MMAP_THRESHOLD, LARGEST_BLOCK = -3, 2**31 - 1
+M_TRIM_THRESHOLD, NEVER = -1, -1
 
 
 class FastClassifier(ImageClassifier):
@@ -52,15 +44,6 @@ class FastClassifier(ImageClassifier):
 
     # Lightning reads it at every step, and Python would compute it each time.
     training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
-
-    def make_optimizer(self) -> Optimizer:
-        optimizer = super().make_optimizer()
-        speed_up_optimizer(optimizer)
-        return optimizer
-
-    def _on_before_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:
-        """Do nothing: neither data module nor classifier has this hook."""
-        return batch
 
     def _apply_batch_transfer_handler(
         self, batch: Any, device: torch.device | None = None, dataloader_idx: int = 0
@@ -98,16 +81,12 @@ def speed_up_gradients(trainer: Trainer, classifier: ImageClassifier) -> None:
         return
     flags = trainer.strategy._ddp_kwargs
     flags.setdefault("gradient_as_bucket_view", True)
+    # Buffers stay equal by themselves if all are of synchronised batch norm.
+    with_buffers = [module for module in classifier.network.modules() if [*module.buffers(recurse=False)]]
+    are_equal = classifier.hparams["sync_batchnorm"] and all(type(module) in SYNCHRONIZED for module in with_buffers)
     names = ("forward_sync_buffers", "broadcast_buffers")  # torch 2.13 warns about the second
-    known = signature(DistributedDataParallel).parameters
-    if not flags.keys() & names and needs_no_broadcast(classifier.network, classifier.hparams["sync_batchnorm"]):
-        flags[next(name for name in names if name in known)] = False
-
-
-def needs_no_broadcast(network: nn.Module, synchronized: bool) -> bool:
-    """Whether the buffers stay equal in all processes anyway: only those of synchronised batch norm do."""
-    with_buffers = [module for module in network.modules() if next(module.buffers(recurse=False), None) is not None]
-    return all(synchronized and type(module) in SYNCHRONIZED for module in with_buffers)
+    if are_equal and not flags.keys() & names:
+        flags[next(name for name in names if name in signature(DistributedDataParallel).parameters)] = False
 
 
 def keep_freed_memory() -> None:

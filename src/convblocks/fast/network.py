@@ -1,11 +1,13 @@
 """The same layers in a cheaper order, with bit-identical gradients and weights on CPU, which tests check."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Sequential(nn.Sequential):
@@ -46,12 +48,10 @@ def _commute(relu: nn.Module | None, pool: nn.Module | None) -> bool:
     """Whether these are a ReLU that is not in place, and a pooling without empty windows."""
     if not (_is_plain(relu, nn.ReLU) and _is_plain(pool, nn.MaxPool2d)):
         return False
-    assert isinstance(relu, nn.ReLU)
-    assert isinstance(pool, nn.MaxPool2d)
     return not relu.inplace and pool.dilation == 1 and not pool.return_indices  # a dilated window may be empty
 
 
-def _is_plain(module: nn.Module | None, kind: type[nn.Module]) -> bool:
+def _is_plain(module: nn.Module | None, kind: type[M]) -> TypeGuard[M]:
     """Whether a module is of exactly this class, unpatched and without hooks."""
     if type(module) is not kind or "forward" in vars(module):
         return False

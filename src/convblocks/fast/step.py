@@ -1,4 +1,4 @@
-"""The step of automatic optimization in the usual case: Lightning's four calls, without all that is between them."""
+"""A leaner step of automatic optimization: the four calls that matter, without what Lightning does between them."""
 
 from collections import OrderedDict
 from typing import Any
@@ -9,26 +9,28 @@ from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from convblocks.fast._adam import Adam
 from convblocks.fast.lightning import FastClassifier
 
-# What Lightning calls between a step's lines, on each callback and on the module; None where skip_idle_hooks has been.
+# The hooks that Lightning calls within a step, on each callback and on the module: None where they are idle.
 HOOKS_WITHIN = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+
+# Optimizers that need no closure; a subclass may do anything.
+OPTIMIZERS = (Adam, AdamW, SGD)
 
 
 class FastOptimization(_AutomaticOptimization):
     """Lightning's step without closures, and without the checks for hooks that nobody has.
 
-    Whatever needs more than the four calls goes Lightning's way: hooks between them, other optimizers, precisions and
-    strategies, accumulation, clipping, a profiler. That is looked at again at every step.
+    Falls back to Lightning's own step if more is needed: hooks between the calls, other optimizers, precisions and
+    strategies, accumulation, clipping, a profiler. Rechecked at every step.
     """
 
     def run(self, optimizer: Optimizer, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
         """Train on a batch; returns the loss for ``on_train_batch_end``."""
         module = self.trainer.lightning_module
-        if not (type(optimizer) is Adam and _is_usual(self.trainer, module)):
+        if not (type(optimizer) in OPTIMIZERS and _is_usual(self.trainer, module)):
             return super().run(optimizer, batch_idx, kwargs)
         progress = self.optim_progress.optimizer  # part of every checkpoint, and the Trainer's global_step
         progress.step.increment_ready()
@@ -38,7 +40,9 @@ class FastOptimization(_AutomaticOptimization):
         module._current_fx_name = None
         progress.zero_grad.increment_ready()
         progress.zero_grad.increment_started()
-        optimizer.zero_grad()
+        for group in optimizer.param_groups:  # optimizer.zero_grad looks for other ways to zero them
+            for parameter in group["params"]:
+                parameter.grad = None
         progress.zero_grad.increment_completed()
         loss.backward()
         optimizer.step()
@@ -57,8 +61,3 @@ def _is_usual(trainer: Trainer, module: LightningModule) -> bool:
     )
     owners = (module, *trainer.callbacks)  # type: ignore[attr-defined]  # Lightning sets it at run time
     return is_plain and all(getattr(owner, hook) is None for owner in owners for hook in HOOKS_WITHIN)
-
-
-def speed_up_steps(trainer: Trainer) -> None:
-    """Give the Trainer the short way, before it fits."""
-    trainer.fit_loop.epoch_loop.automatic_optimization = FastOptimization(trainer)

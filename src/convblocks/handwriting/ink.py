@@ -173,8 +173,8 @@ def _digit_alone(ink: Ink) -> Ink:
     # The digit touches the border of a tightly cropped picture. It does not if another part is long enough for a digit.
     if np.any(~at_border & (lengths >= min(ink.shape) / 6)):
         sizes = np.where(at_border, 0, sizes)
-    kept = numbers[sizes >= DUST * sizes.max()]
-    if len(kept) > MOST_PARTS:
-        raise UserError(f"it has {len(kept)} separate parts, too many for a digit")
-    near = ndimage.binary_dilation(np.isin(parts, kept), iterations=2)
+    digit = numbers[sizes >= DUST * sizes.max()]
+    if len(digit) > MOST_PARTS:
+        raise UserError(f"it has {len(digit)} separate parts, too many for a digit")
+    near = ndimage.binary_dilation(np.isin(parts, digit), iterations=2)
     return np.where(near, ink, 0.0)

@@ -20,21 +20,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from convblocks.command_line import Parser, refuse_to_overwrite
 from convblocks.console import echo
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError, printable
 from convblocks.files import atomic_write
-from convblocks.handwriting.sight import Pixels, look
+from convblocks.handwriting.ink import to_mnist
 from convblocks.model.restore import TrainedNetwork, load_network
-from convblocks.pictures.decoding import to_picture
+from convblocks.pictures.decoding import LARGEST_PICTURE, read_picture, to_picture, to_pixels
 from convblocks.pictures.source import is_picture
 from convblocks.run.progress import terminal
 from convblocks.text import as_json, as_shown
+
+Pixels = NDArray[np.uint8]
 
 # The sheet that --show writes: pixels of a side of its cells and between them, and pairs of cells in a row.
 CELL, GAP = 176, 8
@@ -43,18 +48,12 @@ COLUMNS = 3
 
 @dataclass(frozen=True)
 class Prediction:
-    """A picture, the image (C, H, W) uint8 that the network saw of it, and the probability of each class."""
+    """A picture, the image (C, H, W) uint8 that the network saw of it, and the classes, the most probable one first."""
 
     path: Path
     picture: Image.Image
     seen: Pixels
-    classes: Sequence[str]
-    probabilities: Sequence[float]
-
-    @property
-    def ranking(self) -> list[tuple[str, float]]:
-        """The classes with their probabilities, the most probable one first."""
-        return sorted(zip(self.classes, self.probabilities, strict=True), key=lambda pair: -pair[1])
+    ranking: Sequence[tuple[str, float]]
 
 
 def main(arguments: list[str]) -> None:
@@ -76,7 +75,14 @@ def main(arguments: list[str]) -> None:
         refuse_to_overwrite(options.show, [options.checkpoint, *paths])
     predictions, problems = recognise(trained, paths)
     if options.json:
-        print(as_json([{"picture": str(found.path), "probabilities": dict(found.ranking)} for found in predictions]))
+        print(
+            as_json(
+                [
+                    {"picture": str(prediction.path), "probabilities": dict(prediction.ranking)}
+                    for prediction in predictions
+                ]
+            )
+        )
     elif predictions:
         terminal().print(as_table(predictions))
     if options.show and predictions:
@@ -93,12 +99,12 @@ def find_pictures(paths: Sequence[Path]) -> list[Path]:
     """The files among the paths, and in place of a folder the pictures in it, by their names, in sorted order."""
     pictures: list[Path] = []
     for path in paths:
-        found = [path]
+        files = [path]
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if is_picture(file.name) and not file.is_dir())
-        if not found:
+            files = sorted(file for file in path.iterdir() if is_picture(file.name) and not file.is_dir())
+        if not files:
             raise UserError(f"there are no pictures in the folder {path}")
-        pictures += found
+        pictures += files
     return pictures
 
 
@@ -114,8 +120,24 @@ def recognise(trained: TrainedNetwork, paths: Sequence[Path]) -> tuple[list[Pred
             continue
         picture.thumbnail((CELL - GAP, CELL - GAP))  # many large pictures would not fit into memory
         probabilities = trained.probabilities(torch.from_numpy(seen)[None])[0].tolist()
-        predictions.append(Prediction(path, picture, seen, trained.image_spec.classes, probabilities))
+        ranking = sorted(zip(trained.image_spec.classes, probabilities, strict=True), key=lambda pair: -pair[1])
+        predictions.append(Prediction(path, picture, seen, ranking))
     return predictions, problems
+
+
+def look(source: Path | bytes, image_spec: ImageSpec, most_pixels: int = LARGEST_PICTURE) -> tuple[Image.Image, Pixels]:
+    """Read a picture, and make the image that a network sees of it: (C, H, W) uint8.
+
+    Args:
+        source: The file, or its content.
+        image_spec: The images that the network was trained on. For MNIST the picture is turned into one of its digits.
+        most_pixels: Larger pictures are refused.
+
+    Raises:
+        UserError: the picture cannot be read, or shows no digit although the network was trained on MNIST.
+    """
+    picture = read_picture(source, most_pixels)
+    return picture, to_mnist(picture)[None] if image_spec == MNIST else to_pixels(picture, *image_spec.shape)
 
 
 def in_percent(probability: float) -> str:
@@ -144,10 +166,10 @@ def write_sheet(predictions: Sequence[Prediction], path: Path) -> None:
     if picture_format not in Image.SAVE:
         raise UserError(f"--show {path} must end in the suffix of a picture format, such as .png")
     sheet = Image.new("RGB", (2 * COLUMNS * CELL, -(-len(predictions) // COLUMNS) * CELL), "white")
-    for index, prediction in enumerate(predictions):
-        row, column = divmod(index, COLUMNS)
-        for place, shown in enumerate((prediction.picture, to_picture(prediction.seen)), start=2 * column):
-            cell = ImageOps.contain(shown.convert("RGBA"), (CELL - GAP, CELL - GAP), Image.Resampling.NEAREST)
-            sheet.paste(cell, (place * CELL, row * CELL), cell)
+    pictures = [picture for prediction in predictions for picture in (prediction.picture, to_picture(prediction.seen))]
+    for place, picture in enumerate(pictures):
+        row, column = divmod(place, 2 * COLUMNS)
+        cell = ImageOps.contain(picture.convert("RGBA"), (CELL - GAP, CELL - GAP), Image.Resampling.NEAREST)
+        sheet.paste(cell, (column * CELL, row * CELL), cell)
     with atomic_write(path) as file:
         sheet.save(file, picture_format)

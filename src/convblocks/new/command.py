@@ -9,7 +9,6 @@ Example:
   convblocks new flowers
 """
 
-import os
 import re
 from pathlib import Path
 
@@ -26,18 +25,14 @@ def main(arguments: list[str]) -> None:
     """Make a project.
 
     Raises:
-        UsageError: it is not a valid module name, or is taken.
+        UsageError: it is not a valid module name.
+        FileExistsError: it is taken.
     """
     parser = Parser()
     parser.add_argument("name", metavar="NAME")
     name = parser.parse_args(arguments).name
     if not re.fullmatch("[a-z]([a-z0-9_]*[a-z0-9])?", name):
-        raise UsageError(
-            f"{name!r} cannot name a project: use lower-case letters, digits and inner _, such as my_flowers "
-            "(for another place, go there first)"
-        )
-    if os.path.lexists(name):
-        raise UsageError(f"{name} exists already: give another name, or move it away")
+        raise UsageError(f"{name!r} cannot name a project: use lower-case letters, digits and inner _, as my_flowers")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     Path(name).mkdir()
     for path in filter(Path.is_file, TEMPLATE.iterdir()):

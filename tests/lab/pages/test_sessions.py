@@ -45,5 +45,5 @@ def test_sessions_run_one_after_the_other(trained: Path, tmp_path: Path, monkeyp
     assert printed["predict"].endswith("predict.py: 1 of 7 pictures could not be recognised")
     assert "Decoding 1,560 pictures\n" in printed["fit-shapes"]
     assert "shapes/test/cross/316.png" in printed["predict-shapes"]
-    assert "Both make the same predictions for all 10,000 test images as the checkpoint." in printed["export"]
+    assert "It makes the same predictions for all 10,000 test images as the checkpoint." in printed["export"]
     assert [path.name for path in (tmp_path / "manual").iterdir()] == ["predictions.png"]

@@ -20,7 +20,7 @@ class Answers {
     this.setup.networks.forEach((_, number) => this.fill(number, null));
   }
 
-  show({ problem, pixels, doubt, networks }) {
+  show({ problem, pixels, networks }) {
     if (problem) return this.showNone(`Nothing recognised: ${problem}.`);
     for (const canvas of this.seen) this.drawSeen(canvas, pixels);
     networks.forEach((shares, number) => this.fill(number, shares));
@@ -29,7 +29,6 @@ class Answers {
     if (networks.some((shares) => Math.max(...shares) < UNSURE)) {
       sentences.push(`Unsure: below ${100 * UNSURE}\u00a0%.`);
     }
-    if (doubt) sentences.push(`Hardly a digit: ${doubt}.`);
     this.message.textContent = sentences.join(" ");
   }
 
