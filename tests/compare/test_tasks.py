@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_seeds_are_compared_by_the_judge(task: str, workspace: Path) -> None:
+def test_task_is_compared_by_the_judge(task: str, workspace: Path) -> None:
     compare.main([*options_of(task, epochs=1), "--seeds", "3", "--jobs", "2", "--name", "seeds"])
     (arm,) = json.loads(Path("lightning_logs/seeds/comparison.json").read_text())["results"]
     runs = sorted(Path("lightning_logs/seeds").rglob("summary.json"))
@@ -25,7 +25,7 @@ def test_seeds_are_compared_by_the_judge(task: str, workspace: Path) -> None:
     assert arm["trained"]["value"] == 1
 
 
-def test_models_are_arms_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_compared_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = options_of("regression")
     flags.insert(2, f"{HERE}.regression.Line")
     compare.main([*flags, "--seeds", "5", "--name", "models"])

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from convblocks.compare.statistics import runs_needed
 from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
 from lab.intervals import intervals_figure
 from lab.notebook import differences_table
+from lab.statistics import runs_needed
 from lab.study import stages
 from lab.study.dead_units import dead_unit_sentences
 from lab.study.decision import Decision, decide
