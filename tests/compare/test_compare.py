@@ -15,6 +15,7 @@ from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import LOGS
 from convblocks.text import flatten
+from tests.any_task.tasks import HERE, options_of
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "30", "--trainer.limit_val_batches", "2"]
 
@@ -183,7 +184,7 @@ def test_grid_is_confirmed_with_fresh_seeds_on_all_training_images(workspace: Pa
         (["--grid", "data.val_size=1,2"], "runs on different images cannot be compared"),
         (["--grid", "config=a/x.yaml,b/x.yaml"], "two of its values would be kept under the same name"),
         (["--grid", "batch_size=64,0"], "a batch size must be at least 1"),
-        (["--seeds", "0"], "number of seeds above 0"),
+        (["--seeds", "0"], "give a number such as 5"),
         (["--seeds", "1,1"], "different seeds"),
         (["--seeds", "many"], "invalid"),
         (["--arch", "resnet"], "unknown architecture 'resnet'"),
@@ -232,3 +233,13 @@ def test_option_that_is_not_a_setting_makes_no_other_trials(workspace: Path) -> 
     assert plain.name == slow.name
     assert "--fast=false" not in plain.arguments()
     assert "--fast=false" in slow.arguments()
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls what torch 2.13 deprecates
+def test_models_are_compared_and_the_better_one_is_found(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = options_of("regression")
+    flags.insert(2, f"{HERE}.regression.Line")
+    compare.main([*flags, "--seeds", "5", "--name", "models"])
+    printed = capsys.readouterr().out
+    assert "Curve is better than tests.any_task.regression.Line by 0." in printed
+    assert "notebook" not in printed + Path("lightning_logs/models/comparison.md").read_text()

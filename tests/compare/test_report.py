@@ -1,4 +1,4 @@
-"""comparison.md as a whole, from made-up runs, and how it looks on a terminal.
+"""comparison.md as a whole, from made-up runs, and the lines of comparison.csv.
 
 Any change of a table, a note, a sentence or a number fails here. After an intended change, update the expected files
 and read the difference:
@@ -6,20 +6,21 @@ and read the difference:
     REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected && git diff tests/expected
 """
 
+import csv
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from convblocks.compare.report import report_of
+from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
-from convblocks.figures.tables import to_console
 from convblocks.run.result import RunResult
+from convblocks.text import as_csv
 from tests.compare.test_analysis import BEST, grid
-from tests.made_up import COURSES, as_claimed, assert_expected, course, images, result, short
+from tests.made_up import COURSES, MACHINE, as_claimed, assert_expected, course, images, result, short
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 
@@ -88,19 +89,6 @@ def test_report_has_the_expected_conclusions() -> None:
     assert_expected("conclusions.md", "\n".join(texts))
 
 
-@pytest.mark.parametrize(("width", "is_narrow"), [(80, True), (120, False)])
-@pytest.mark.parametrize("name", ["setting", "grid"])
-def test_report_fits_a_terminal_which_names_the_columns_that_it_drops(name: str, width: int, is_narrow: bool) -> None:
-    console = Console(file=(file := io.StringIO()), width=width, markup=False, emoji=False, highlight=False)
-    to_console(report_of(*REPORTS[name]).tables, console)
-    lines = file.getvalue().splitlines()
-    assert max(map(len, lines)) <= width
-    assert not any("…" in line for line in lines)
-    if name == "setting":
-        dropped = "Columns dropped: first train loss, last train loss, sd, s a run, parameters."
-        assert (dropped in lines) == is_narrow
-
-
 def test_report_needs_no_facts() -> None:
     """The wings that add them may be off."""
     report = report_of([replace(run, facts={}) for run in as_claimed(3, collapsed=1)]).to_markdown()
@@ -108,3 +96,18 @@ def test_report_needs_no_facts() -> None:
     assert "A run has collapsed if it diverges;" in report
     assert "last train loss" in report
     assert "Images of" not in report
+
+
+def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
+    """Numbers as numbers, True and False, and the fingerprints of the data in one field."""
+    overrides = (("epochs", "2"), ("lr", "1e-3"))
+    run = result("maxpool", 0, 0.97, overrides, course(0.95, 0.97), validation=0.96, facts={"mistakes": [3, 17]})
+    run = replace(run, provenance=replace(run.provenance, data={"train": "abc", "test": "def"}))
+    (row,) = csv.DictReader(io.StringIO(as_csv([as_row(run)])))
+    names = ["arch", "seed", "epochs", "lr", "parameters", "test_acc", "val_acc", "train_loss_first", "train_loss_last"]
+    names += ["failed", "seconds", "machine", "commit", "device", "processes", "threads", "data_md5"]
+    values = ["maxpool", "0", "2", "1e-3", "85526", "0.97", "0.96", "0.2", "0.1"]
+    values += ["False", "20.0", MACHINE, "abc1234", "cpu", "1", "1", "train=abc test=def"]
+    assert row == dict(zip(names, values, strict=True))
+    diverged = as_row(result("mlp", 0, 0.098, epochs=course(0.098, loss=math.nan)))
+    assert (diverged["failed"], math.isnan(diverged["train_loss_last"])) == (True, True)

@@ -1,9 +1,6 @@
 """Comparisons of scores from anywhere."""
 
 import json
-import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,36 +39,6 @@ def test_scores_that_are_missing_or_cannot_be_squared_are_of_runs_that_diverged(
     assert "wild collapsed in 2 of 2 runs" in capsys.readouterr().out
     _, theirs, _ = json.loads(Path("lightning_logs/named/comparison.json").read_text())["results"]
     assert (theirs["trained"]["n"], theirs["trained"]["value"], theirs["score"]["n"]) == (5, 0.8, 4)
-
-
-LARGE = """
-import time
-from pathlib import Path
-from convblocks.compare import command
-began = time.process_time()
-command.main(["--from", "runs.csv", "--judge", "score:max"])
-peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]  # ru_maxrss may be the parent's
-print(time.process_time() - began, int(peak) / 1024)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arms", [[5000, 5000], [20, 9980], [500] * 20], ids=["two", "a small one", "many"])
-def test_scores_of_ten_thousand_runs_take_seconds_and_little_memory(arms: list[int], workspace: Path) -> None:
-    """Some 3 s of one CPU, and 455 MB, 420 of which are torch and Lightning."""
-    drawn = random.Random(0)
-    names = ["theirs", "ours", *map(str, range(2, len(arms)))]
-    lines = [
-        f"{arm},{seed},{drawn.gauss(0.9 if arm == 'ours' else 0.8, 0.01)}"
-        for arm, runs in zip(names, arms, strict=True)
-        for seed in range(runs)
-    ]
-    Path("runs.csv").write_text("\n".join(["arm,seed,score", *lines]))
-    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, timeout=300, check=True)
-    seconds, megabytes = map(float, done.stdout.splitlines()[-1].split())
-    assert seconds < (5 if len(arms) == 2 else 10)
-    assert megabytes < 550
-    assert "ours is better than " in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ OWN_OPTIONS = ("arch", "model", "seed", "name", "resume", "threads")
 OF_IMAGES = ("data.root", "data.size", "data.source", VAL_SIZE)
 
 
+# More are a typing error.
+MOST_SEEDS = 100_000
+
+
 def parse(arguments: Sequence[str]) -> Namespace:
     """The options, with ``common`` (those of all trials), ``grid`` (the swept ones) and all ``trials``.
 
@@ -119,15 +123,18 @@ def launch(options: Namespace) -> Start | None:
 def seeds(text: str) -> list[int]:
     """``3`` means seeds 0, 1, 2; ``5-9`` and ``0,4,7`` are these."""
     first, dash, last = text.partition("-")
+    numbers: Sequence[int]
     if dash and first:
-        numbers = list(range(int(first), int(last) + 1))
+        numbers = range(int(first), min(int(last), int(first) + MOST_SEEDS) + 1)
     elif "," in text:
         numbers = [int(part) for part in text.split(",") if part]
     else:
-        numbers = list(range(int(text)))
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise UsageError(f"--seeds {text}: give a number of seeds above 0, or different seeds such as 0,4,7 or 5-9")
-    return numbers
+        numbers = range(min(int(text), MOST_SEEDS + 1))
+    if not 0 < len(set(numbers)) == len(numbers) <= MOST_SEEDS or min(numbers) < 0:
+        raise UsageError(
+            f"--seeds {text}: give a number such as 5, or at most {MOST_SEEDS:,} different seeds, as 0,4,7"
+        )
+    return list(numbers)
 
 
 def at_least(least: int) -> Callable[[str], int]:

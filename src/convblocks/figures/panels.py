@@ -75,6 +75,7 @@ def hardest_figure(evaluation: Evaluation, images: Tensor) -> Figure:
     confidence = 100 * evaluation.logits.softmax(dim=1).amax(dim=1)
     for panel in panels:
         panel.set_axis_off()
+        panel.set_anchor("W")
     for panel, index in zip(panels, evaluation.losses.argsort(descending=True), strict=False):
         panel.imshow(images[index].expand(3, -1, -1).permute(1, 2, 0).numpy())
         answer = f"{names[evaluation.targets[index]]} →\n{names[evaluation.predicted[index]]}"
