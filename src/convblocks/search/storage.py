@@ -72,13 +72,13 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     if config.storage:
         # A database may be shared, but trials belong to the processes that hold locks in the folder.
         now.append(f"the folder {folder.resolve()}")
-    if config.trial(0, {}).run.exists() and name not in optuna.get_all_study_names(storage):
-        raise UserError(f"{folder} has trials of another --storage, or none: {hint}")
-    direction = StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
+    if name not in optuna.get_all_study_names(storage):
+        if config.trial(0, {}).run.exists():
+            raise UserError(f"{folder} has trials of another --storage, or none: {hint}")
+        direction = StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
+        optuna.create_study(storage=storage, study_name=name, direction=direction)
     pruner = MedianPruner() if config.pruner == "median" else NopPruner()
-    study = optuna.create_study(
-        storage=storage, study_name=name, direction=direction, pruner=pruner, load_if_exists=True
-    )
+    study = optuna.load_study(storage=storage, study_name=name, pruner=pruner)
     began = study.user_attrs.get(CONFIG, [] if study.get_trials(deepcopy=False) else now)
     if set(now) != set(began):
         was, new = (" ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began)))
@@ -106,7 +106,7 @@ def connect(url: str) -> BaseStorage:
     except ValueError as error:  # whose message may quote a part of the password
         raise UserError("--storage: give grpc://HOST:PORT, or a database's URL as SQLAlchemy takes it") from error
     except (ImportError, ConnectionError) as error:
-        raise UserError(f"--storage: {error.__cause__ or error}") from error
+        raise UserError(f"--storage: {str(error.__cause__ or '') or error}") from error
 
 
 @contextmanager
