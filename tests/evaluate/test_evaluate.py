@@ -102,7 +102,7 @@ def test_the_hardest_images_are_shown_in_their_colours(channels: int) -> None:
     panels = evaluation_charts(evaluation, images)["hardest_images"].draw().axes
     hardest = evaluation.losses.argsort(descending=True)[:9]
     for panel, index in zip(panels, hardest, strict=True):
-        assert np.array_equal(panel.images[0].get_array(), images[index].expand(3, -1, -1).permute(1, 2, 0))
+        assert np.array_equal(np.asarray(panel.images[0].get_array()), images[index].expand(3, -1, -1).permute(1, 2, 0))
 
 
 @pytest.mark.slow

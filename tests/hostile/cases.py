@@ -458,7 +458,6 @@ AFRESH = [
     ),
     Case(f"fit {NEW} --data.root '~nosuch/x'", "there is no folder ~nosuch/x"),
     usage(f"{COMPARISON} --grid data.val_size=10,20", "different images"),
-    usage(f"{COMPARISON} --jobs 100000000", "--jobs must be 1 to 1,000"),
 ]
 
 CASES = [
