@@ -7,7 +7,7 @@ from itertools import combinations
 from operator import attrgetter
 from typing import Literal
 
-from convblocks.compare.analysis import Comparison, unit_of
+from convblocks.compare.analysis import Comparison, Difference, unit_of
 from convblocks.compare.statistics import SIGNIFICANCE, superiority
 from convblocks.figures.estimates import LOSS, SHARE, Estimate, Unit
 from convblocks.figures.grouping import by_arch
@@ -38,23 +38,15 @@ FIRST_LOSS = Measure("epoch-1 train loss", attrgetter("first_loss"), -1, LOSS)
 LAST_LOSS = Measure("last train loss", attrgetter("last_loss"), -1, LOSS)
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The difference of two networks in one measure, with the numbers of runs of each.
+@dataclass(frozen=True, kw_only=True)
+class Measured(Difference):
+    """The difference of two networks in any measure: better is better by more than the margin.
 
-    ``all_runs`` is the probability that a run of the first is better than one of the second by more than the margin;
-    ``trained`` the difference of means, first minus second, None if either has no run that trained. If some of these
-    never reached a goal there is no mean, and ``trained`` is a probability too.
+    If some runs that trained never reached a goal there is no mean, and ``trained`` is a probability too.
     """
 
     measure: Measure
-    first: str
-    second: str
     margin: float
-    all_runs: Estimate
-    trained: Estimate | None
-    runs: tuple[int, int]
-    trained_runs: tuple[int, int]
 
     @property
     def means(self) -> Estimate | None:

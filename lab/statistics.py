@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from math import ceil, floor, inf, log10
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from convblocks.compare.statistics import BLOCK, SIGNIFICANCE, TOLERANCE, Numbers, divisions, sample_of
+from convblocks.compare.statistics import (
+    BLOCK,
+    SIGNIFICANCE,
+    TOLERANCE,
+    Numbers,
+    divisions,
+    least_p_unpaired,
+    sample_of,
+)
 from convblocks.figures.estimates import CONFIDENCE, POINTS, Estimate, Unit
 
 # Beyond this number of pairs, random signs are drawn.
@@ -17,6 +26,9 @@ EXACT_PAIRS = 16
 RANDOM_SIGNS = 2**16
 
 BOOTSTRAP_RESAMPLES = 2000
+
+# The power of a larger study to find a difference as large as the observed one.
+POWER = 0.9
 
 Mask = NDArray[np.bool_]
 
@@ -53,6 +65,23 @@ def sign_flip_test(differences: Sequence[float], margin: float = 0.0, unit: Unit
     scale, n = _scale(sample), len(sample)
     resampled, slope = np.stack([sample / scale, np.ones(n)]) @ np.where(flips(n), -1 / n, 1 / n).T
     return _test(resampled, slope, scale, margin, n, unit)
+
+
+def runs_that_decide(tests: int) -> int:
+    """The least runs of each with which this many tests can be decided if all runs agree."""
+    return next(n for n in count(1) if tests * least_p_unpaired(n, n) < SIGNIFICANCE)
+
+
+def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
+    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
+
+    By the normal approximation, as one of ``tests``; None without a difference, or without two runs of each.
+    """
+    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
+        return None
+    variances = np.var(first, ddof=1) + np.var(second, ddof=1)
+    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
+    return max(2, ceil(variances * (deviates / distance) ** 2))
 
 
 def mcnemar_p(only_first: int, only_second: int) -> float:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from convblocks.compare.analysis import summarise
 from convblocks.compare.statistics import SIGNIFICANCE, mean_interval
-from convblocks.compare.trials import command_line, options_for
+from convblocks.compare.trials import command_line
 from convblocks.figures.estimates import PERCENT, SECONDS, Estimate, cell, p_text
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.figures.tables import Table
@@ -133,7 +133,7 @@ def sources(name: str, results: Sequence[RunResult]) -> str:
 
 def command_of(result: RunResult) -> str:
     """The command that repeats a single run, under a new name."""
-    options = command_line(options_for(result.arch, result.overrides))
+    options = command_line(result.overrides)
     return shlex.join(["python", "scripts/fit.py", *options, "--arch", result.arch, "--seed", str(result.seed)])
 
 

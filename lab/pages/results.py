@@ -9,10 +9,9 @@ from statistics import median
 from torch import nn
 
 from convblocks.compare.analysis import Comparison, Summary, mean_validation
-from convblocks.compare.dry_run import multiply_adds
-from convblocks.compare.figure import comparison_figure, sweep_figure
-from convblocks.compare.ranking import over_all_runs
-from convblocks.compare.wording import name_of, settings_text
+from convblocks.compare.figure import comparison_figure
+from convblocks.compare.ranking import name_of, over_all_runs
+from convblocks.compare.trials import settings_text
 from convblocks.figures.curves import layers
 from convblocks.figures.estimates import NOTHING, POINTS, number
 from convblocks.figures.grouping import by_arch
@@ -28,12 +27,13 @@ from lab.notebook import compare_networks, differences_table, mean_losses, noteb
 from lab.pages.errors import errors_table
 from lab.pages.experiments import ALONE, sources
 from lab.pages.provenance import CHANGES
-from lab.pages.writing import millions, table, write_page, write_sections
+from lab.pages.writing import millions, multiply_adds, table, write_page, write_sections
 from lab.results import by_overrides, read_results
 from lab.study import report
 from lab.study.dead_units import dead_unit_sentences, dead_units_figure, dead_units_table
 from lab.study.decision import PRIMARY, Decision, cell_of, decide
 from lab.study.stages import choices_of
+from lab.sweeps import sweep_figure
 
 RATES = (
     "Error on held-out images against the learning rate, at a constant rate and in one cycle: every run a dot, lines "

@@ -4,6 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torch import nn
+from torchinfo import summary
+
+from convblocks.data.images import MNIST, ImageSpec
 from convblocks.figures.tables import Table, to_markdown
 from convblocks.files import write
 
@@ -24,6 +28,12 @@ def table(title: str, rows: Sequence[Mapping[str, str]], *notes: str) -> Table:
     """A table of rows that have the same columns."""
     columns = list(rows[0])
     return Table(title, columns, [[row[column] for column in columns] for row in rows], notes)
+
+
+def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
+    """The multiplications with an addition that a forward pass of one image takes, as torchinfo counts them."""
+    count: int = summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds
+    return count
 
 
 def millions(count: int) -> str:

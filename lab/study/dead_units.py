@@ -7,7 +7,7 @@ from statistics import median
 
 from matplotlib.figure import Figure
 
-from convblocks.compare.wording import name_of
+from convblocks.compare.ranking import name_of
 from convblocks.figures.curves import draw_dead_units, layers
 from convblocks.figures.estimates import NOTHING
 from convblocks.figures.grouping import by_arch

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convblocks.compare.analysis import Comparison
-from convblocks.compare.statistics import SIGNIFICANCE, runs_needed
+from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import Estimate
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.run.result import RunResult
 from lab.differences import Measured, Reading, measured, score_of
 from lab.notebook import compare_networks
-from lab.statistics import mcnemar_p, two_way_interval
+from lab.statistics import mcnemar_p, runs_needed, two_way_interval
 from lab.study.plan import NOTEBOOK, Cell
 
 PRIMARY = ("maxpool", "batchnorm")

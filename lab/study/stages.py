@@ -29,13 +29,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 
-from convblocks.compare.figure import sweep_figure
-from convblocks.compare.launch import hide_launcher
-from convblocks.compare.options import VAL_SIZE, launch
+from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
+from convblocks.compare.options import launch
 from convblocks.compare.options import parse as parse_comparison
 from convblocks.compare.tables import as_row, origin_tables
-from convblocks.compare.train import finished, refuse_missing, train
-from convblocks.compare.trials import Trial
+from convblocks.compare.trials import VAL_SIZE, Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import layers
 from convblocks.figures.grouping import by_arch
@@ -59,6 +57,7 @@ from lab.study.report import (
     winner_sentences,
     winner_titles,
 )
+from lab.sweeps import sweep_figure
 
 # Options that the study's protocol sets.
 SETTLED = ("--seeds", "--grid", "--confirm", "--trial", "--lr", "--lr_scheduler", f"--{VAL_SIZE}")

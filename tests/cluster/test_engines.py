@@ -15,7 +15,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed
 
 from convblocks.cluster import layout
-from convblocks.compare import launch
 from convblocks.data.images import ImageSets
 from convblocks.model.distributed import end_process_group
 from convblocks.run import signals, slurm
@@ -125,7 +124,6 @@ def test_slurm_is_not_read_if_turned_off(monkeypatch: pytest.MonkeyPatch) -> Non
     scontrol = Mock()
     monkeypatch.setattr(subprocess, "run", scontrol)
     assert not slurm.is_further_process(TASK | OFF, of_all_machines=True)
-    assert launch.launcher_of_several(srun(4, SLURM_STEP_NUM_TASKS="4") | OFF) is None
     slurm.requeue(TASK | OFF)
     scontrol.assert_not_called()
     slurm.requeue(TASK)

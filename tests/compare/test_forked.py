@@ -16,7 +16,7 @@ def note_the_time(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_begins_within_half_a_second(workspace: Path) -> None:
+def test_forked_run_begins_within_half_a_second(workspace: Path) -> None:
     """From the call of ``start`` to the first line of the command, once the server has done the imports."""
     forked.context()
     began, log = [], Path("log")

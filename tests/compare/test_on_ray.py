@@ -18,12 +18,9 @@ from convblocks.compare.options import parse
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
 from convblocks.run.directory import LOGS
-from convblocks.search import command as search
 from tests.compare.test_compare import SHORT, weights
 from tests.conftest import needs
 from tests.scripts import run_script, start_script, wait_until
-from tests.search.made_up import ONE_JOB, numbers
-from tests.search.made_up import SHORT as SEARCH
 
 ON_RAY = ["--launcher", "ray"]
 MEMORY = {"object_store_memory": 80 * 2**20}  # the least; nothing is kept there
@@ -54,7 +51,7 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> None:
+def test_ray_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> None:
     compare.main([*LONG, "--name", "local"])
     node = cluster.add_node(num_cpus=1, **MEMORY)
     with start_script("compare", *LONG, *ON_RAY, "--name", "ray", cwd=workspace) as process:
@@ -63,26 +60,16 @@ def test_a_node_that_dies_changes_no_number(cluster: Any, workspace: Path) -> No
         _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
     local, on_ray = (trials_of(*LONG, "--name", name) for name in ("local", "ray"))
-    begun = [one.log.read_text().count("parameters") for one in on_ray]
+    begun = [trial.log.read_text().count("parameters") for trial in on_ray]
     assert sorted(begun) == [1, 1, 1, 2]  # one resumed
-    for one, other in zip(local, on_ray, strict=True):
-        torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
+    for here, there in zip(local, on_ray, strict=True):
+        torch.testing.assert_close(weights(here), weights(there), rtol=0, atol=0)
     tables = [(LOGS / name / "comparison.json").read_text() for name in ("local", "ray")]
     assert tables[0] == tables[1]
 
 
-@pytest.mark.nightly
-def test_a_search_makes_the_same_choices_as_on_this_machine(cluster: Any, workspace: Path) -> None:
-    """And prunes as it does."""
-    flags = [*SEARCH, *ONE_JOB, "--trials", "8"]
-    search.main([*flags, "--name", "local"])
-    finished = run_script("search", *flags, *ON_RAY, "--name", "ray", cwd=workspace)
-    assert finished.returncode == 0, finished.stderr
-    assert numbers("ray")["trials"] == numbers("local")["trials"]
-
-
 @pytest.mark.slow
-def test_ctrl_c_lets_the_trials_save_and_one_that_fails_leaves_the_others(cluster: Any, workspace: Path) -> None:
+def test_ray_lets_trials_save_at_ctrl_c_and_one_that_fails_leaves_the_others(cluster: Any, workspace: Path) -> None:
     """The first trial is the one that fails."""
     flags = [*LONG, *ON_RAY, "--arch", "batchnorm", "--name", "stopped"]
     failing, stopped = trials_of(*flags)
@@ -102,7 +89,7 @@ def test_ctrl_c_lets_the_trials_save_and_one_that_fails_leaves_the_others(cluste
 
 
 @pytest.mark.slow
-def test_a_trial_that_fits_no_node_is_refused(cluster: Any, workspace: Path) -> None:
+def test_ray_trial_that_fits_no_node_is_refused(cluster: Any, workspace: Path) -> None:
     finished = run_script("compare", *SHORT, *ON_RAY, "--threads", "9", cwd=workspace)
     line = "compare.py: no node of the Ray cluster has 9 CPU for a trial: give other --threads\n"
     assert (finished.returncode, finished.stderr) == (1, line)
@@ -110,33 +97,18 @@ def test_a_trial_that_fits_no_node_is_refused(cluster: Any, workspace: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["127.0.0.1:{port}", "nonsense"])
-def test_without_a_cluster_it_says_how_to_start_one(
+def test_ray_without_a_cluster_says_how_to_start_one(
     wrong: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     needs("ray")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))  # and nobody listens there
-        monkeypatch.setenv("RAY_ADDRESS", wrong.format(port=one.getsockname()[1]))
-        with pytest.raises(
-            UserError, match=r"there is no Ray cluster at RAY_ADDRESS=.*: start one with ray start --head"
-        ):
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", wrong.format(port=unheard.getsockname()[1]))
+        with pytest.raises(UserError, match=r"cannot use the Ray cluster at RAY_ADDRESS=.*: start one with ray start"):
             compare.main([*SHORT, *ON_RAY])
 
 
-def test_a_cluster_that_refuses_is_not_reported_as_missing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    needs("ray")
-    import ray
-
-    def refuse(**options: object) -> None:
-        raise ConnectionError("Failed to connect to Ray cluster at head")  # Ray's words for a wrong token
-
-    monkeypatch.setattr(ray, "init", refuse)
-    monkeypatch.setenv("RAY_ADDRESS", "head")
-    with pytest.raises(UserError, match=r"cannot use the Ray cluster at RAY_ADDRESS=head .*: does it run another"):
-        compare.main([*SHORT, *ON_RAY, "--arch", "mlp", "--seeds", "1"])
-
-
-def test_without_ray_it_says_what_to_install(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_that_is_not_installed_says_what_to_install(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "convblocks.compare.on_ray", raising=False)
     monkeypatch.delattr(convblocks.compare, "on_ray", raising=False)

@@ -1,4 +1,4 @@
-"""comparison.md as a whole, from made-up runs, and how it looks on a terminal.
+"""comparison.md as a whole, from made-up runs, and the lines of comparison.csv.
 
 Any change of a table, a note, a sentence or a number fails here. After an intended change, update the expected files
 and read the difference:
@@ -6,28 +6,28 @@ and read the difference:
     REWRITE=1 python -m pytest -n 0 tests/compare tests/search -k expected && git diff tests/expected
 """
 
+import csv
 import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
-from convblocks.compare.analysis import Analysis, analyse
-from convblocks.compare.report import conclusions, report_of
+from convblocks.compare.report import report_of
+from convblocks.compare.tables import as_row
 from convblocks.data.images import ImageSpec
-from convblocks.figures.tables import to_console
 from convblocks.run.result import RunResult
+from convblocks.text import as_csv
 from tests.compare.test_analysis import BEST, grid
-from tests.made_up import COURSES, as_claimed, assert_expected, course, images, result, short
+from tests.made_up import COURSES, MACHINE, as_claimed, assert_expected, course, images, result, short
 
 SHAPES = ImageSpec(3, 32, 40, ("disc", "ring"), mean=(0.5,) * 3, std=(0.2,) * 3)
 
 # Of eight runs of MaxPool three collapse, one of them after it had learned something; of the MLP's one diverges.
 DIED = short("maxpool", 2, 0.098, epochs=course(0.95, 0.098))
 DIVERGED = short("mlp", 7, 0.098, loss=math.nan)
-COLLAPSES = [{("maxpool", 2): DIED, ("mlp", 7): DIVERGED}.get((one.arch, one.seed), one) for one in as_claimed(8, 3)]
+COLLAPSES = [{("maxpool", 2): DIED, ("mlp", 7): DIVERGED}.get((run.arch, run.seed), run) for run in as_claimed(8, 3)]
 
 FRESH = [
     short(arch, seed, 0.9 + 0.001 * seed, overrides=(("lr", rate), ("lr_scheduler", schedule)))
@@ -35,28 +35,32 @@ FRESH = [
     for seed in (5, 6)
 ]
 
-ANALYSES = {
-    "setting": analyse(COLLAPSES),
-    "few-runs": analyse(
+# The runs of each report, and those with fresh seeds.
+REPORTS: dict[str, tuple[Sequence[RunResult], Sequence[RunResult]]] = {
+    "setting": (COLLAPSES, ()),
+    "few-runs": (
         [
             result(arch, seed, epochs[-1]["test/acc"], epochs=epochs, hparams={"lr_scheduler": "onecycle"})
             for arch, epochs in (COURSES | {"mlp": course(0.9, 0.975)}).items()
             for seed in range(3)
-        ]
+        ],
+        (),
     ),
-    "pictures": analyse(
-        [short("mlp", seed, 0.9, facts={"images": images(SHAPES, 1200, 240), "chance": 0.52}) for seed in range(3)]
+    "pictures": (
+        [short("mlp", seed, 0.9, facts={"images": images(SHAPES, 1200, 240), "chance": 0.52}) for seed in range(3)],
+        (),
     ),
-    "grid": analyse(grid(BEST), FRESH),
-    "grid-without-validation": analyse(
-        [one for one in grid(COURSES, best={}, seeds=2) if ("lr", "1e-3") in one.overrides]
+    "grid": (grid(BEST), FRESH),
+    "grid-without-validation": (
+        [run for run in grid(COURSES, best={}, seeds=2) if ("lr", "1e-3") in run.overrides],
+        (),
     ),
 }
 
 
-@pytest.mark.parametrize("name", ANALYSES)
-def test_the_report_is_the_expected_one(name: str) -> None:
-    text = report_of(ANALYSES[name]).to_markdown()
+@pytest.mark.parametrize("name", REPORTS)
+def test_report_is_the_expected_one(name: str) -> None:
+    text = report_of(*REPORTS[name]).to_markdown()
     assert "nan" not in text
     assert "inf" not in text
     assert_expected(f"comparison-{name}.md", text)
@@ -80,40 +84,30 @@ OTHERS = {
 }
 
 
-def test_the_conclusions_are_the_expected_ones() -> None:
-    found = {case: conclusions(analyse(runs)) for case, runs in OTHERS.items()}
-    assert_expected("conclusions.md", "\n".join(f"## {case}\n" + "\n".join(found[case]) + "\n" for case in found))
+def test_report_has_the_expected_conclusions() -> None:
+    texts = [f"## {case}\n" + "\n".join(report_of(runs).sentences) + "\n" for case, runs in OTHERS.items()]
+    assert_expected("conclusions.md", "\n".join(texts))
 
 
-def printed(analysis: Analysis, width: int) -> Sequence[str]:
-    console = Console(file=io.StringIO(), width=width, markup=False, emoji=False, highlight=False)
-    report = report_of(analysis)
-    to_console(report.tables, console)
-    for line in report.sentences:
-        console.print(line)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().splitlines()
-
-
-@pytest.mark.parametrize(
-    ("width", "dropped"), [(80, "first train loss, last train loss, sd, s a run, parameters."), (120, None)]
-)
-@pytest.mark.parametrize("name", ["setting", "grid"])
-def test_a_terminal_shows_all_that_fits_and_names_the_columns_that_do_not(
-    name: str, width: int, dropped: str | None
-) -> None:
-    lines = printed(ANALYSES[name], width)
-    assert max(map(len, lines)) <= width
-    assert not any("…" in line for line in lines)
-    if name == "setting":
-        assert (f"Columns dropped: {dropped}" in lines) == bool(dropped)
-        assert len(lines) <= 50 or width == 80  # one screen
-
-
-def test_a_comparison_needs_no_facts() -> None:
+def test_report_needs_no_facts() -> None:
     """The wings that add them may be off."""
-    report = report_of(analyse([replace(one, facts={}) for one in as_claimed(3, collapsed=1)])).to_markdown()
+    report = report_of([replace(run, facts={}) for run in as_claimed(3, collapsed=1)]).to_markdown()
     assert "MaxPool collapsed in 1 of 3 runs [6–79 %]." in report
     assert "A run has collapsed if it diverges;" in report
     assert "last train loss" in report
     assert "Images of" not in report
+
+
+def test_row_has_every_value_as_what_it_is_for_a_spreadsheet() -> None:
+    """Numbers as numbers, True and False, and the fingerprints of the data in one field."""
+    overrides = (("epochs", "2"), ("lr", "1e-3"))
+    run = result("maxpool", 0, 0.97, overrides, course(0.95, 0.97), validation=0.96, facts={"mistakes": [3, 17]})
+    run = replace(run, provenance=replace(run.provenance, data={"train": "abc", "test": "def"}))
+    (row,) = csv.DictReader(io.StringIO(as_csv([as_row(run)])))
+    names = ["arch", "seed", "epochs", "lr", "parameters", "test_acc", "val_acc", "train_loss_first", "train_loss_last"]
+    names += ["failed", "seconds", "machine", "commit", "device", "processes", "threads", "data_md5"]
+    values = ["maxpool", "0", "2", "1e-3", "85526", "0.97", "0.96", "0.2", "0.1"]
+    values += ["False", "20.0", MACHINE, "abc1234", "cpu", "1", "1", "train=abc test=def"]
+    assert row == dict(zip(names, values, strict=True))
+    diverged = as_row(result("mlp", 0, 0.098, epochs=course(0.098, loss=math.nan)))
+    assert (diverged["failed"], math.isnan(diverged["train_loss_last"])) == (True, True)

@@ -1,35 +1,32 @@
-"""Intervals, tests and corrections: worked examples, scipy, statsmodels and brute force."""
+"""Intervals, tests and corrections: worked examples, scipy, statsmodels and brute force in whole numbers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from convblocks.compare import statistics
 from convblocks.compare.statistics import permutation_test, superiority
-from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, Estimate, Unit
+from convblocks.figures.estimates import LOSS, PERCENT, POINTS, SECONDS, Unit, wilson
 
 INF = np.inf
+COLLAPSED = -INF
 
 
-@pytest.mark.parametrize("values", [[4.1, 5.2, 3.9, 4.7, 5.0], [0.97, 0.98]])
-def test_the_interval_of_a_mean_is_students(values: list[float]) -> None:
-    interval = statistics.mean_interval(values)
+def test_mean_has_students_interval_and_a_single_value_none() -> None:
+    values = [4.1, 5.2, 3.9, 4.7, 5.0]
+    mean = statistics.mean_interval(values)
     expected = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
-    assert (interval.low, interval.high) == pytest.approx(expected)
-    assert (interval.value, interval.deviation) == pytest.approx((np.mean(values), np.std(values, ddof=1)))
-    assert interval.n == len(values)
-
-
-def test_one_value_has_no_interval() -> None:
-    interval = statistics.mean_interval([0.97])
-    assert interval.value == 0.97
-    assert np.isnan([interval.deviation, interval.low, interval.high]).all()
+    assert (mean.low, mean.high) == pytest.approx(expected)
+    assert (mean.value, mean.deviation, mean.n) == pytest.approx((np.mean(values), np.std(values, ddof=1), 5))
+    single = statistics.mean_interval([0.97])
+    assert single.value == 0.97
+    assert np.isnan([single.deviation, single.low, single.high]).all()
 
 
 @pytest.mark.parametrize(
@@ -42,9 +39,7 @@ def test_one_value_has_no_interval() -> None:
         ([0.01, 0.2], POINTS, (-1.102, 1.312)),
     ],
 )
-def test_the_interval_of_a_mean_does_not_leave_its_range(
-    values: list[float], unit: Unit, interval: tuple[float, float]
-) -> None:
+def test_mean_has_no_interval_beyond_its_range(values: list[float], unit: Unit, interval: tuple[float, float]) -> None:
     found = statistics.mean_interval(values, unit)
     assert (found.low, found.high) == pytest.approx(interval, rel=1e-3)
 
@@ -64,7 +59,7 @@ def test_the_interval_of_a_mean_does_not_leave_its_range(
     ],
 )
 @pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
-def test_worked_examples(first: list[float], second: list[float], p: float, unit: float) -> None:
+def test_permutation_test_of_worked_examples(first: list[float], second: list[float], p: float, unit: float) -> None:
     test = permutation_test([unit * value for value in first], [unit * value for value in second])
     assert test.value == pytest.approx(unit * (np.mean(first) - np.mean(second)))
     assert test.p == p
@@ -89,7 +84,7 @@ def exact_welch(first: Sequence[int], second: Sequence[int]) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (7, 4)])
-def test_p_is_exact(sizes: tuple[int, int]) -> None:
+def test_permutation_test_is_exact(sizes: tuple[int, int]) -> None:
     """Of accuracies in 1/10,000, of which many differences are tied."""
     rng = np.random.default_rng(sum(sizes))
     for _ in range(40):
@@ -98,21 +93,8 @@ def test_p_is_exact(sizes: tuple[int, int]) -> None:
         assert found.p == exact_p_of_divisions(first.tolist(), second.tolist())
 
 
-def welch(first: NDArray[np.float64], second: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    return np.asarray(np.abs(stats.ttest_ind(first, second, axis=axis, equal_var=False).statistic))
-
-
-@pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (7, 4), (2, 9)])
-def test_p_is_scipys(sizes: tuple[int, int]) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(10):
-        samples = [rng.normal(0.5 - place, 1 + place, size) for place, size in enumerate(sizes)]
-        expected = stats.permutation_test(samples, welch, alternative="greater")
-        assert permutation_test(*(sample.tolist() for sample in samples)).p == pytest.approx(expected.pvalue)
-
-
 @pytest.mark.parametrize("sizes", [(4, 4), (3, 6), (20, 30), (51, 60)])
-def test_the_interval_is_welchs_and_beyond_the_exact_sizes_p_agrees_with_it(sizes: tuple[int, int]) -> None:
+def test_permutation_test_has_welchs_interval_and_beyond_the_exact_sizes_his_p(sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
     samples = [rng.normal(1 - place, 1 + 2 * place, size) for place, size in enumerate(sizes)]
     test, students = permutation_test(*map(np.ndarray.tolist, samples)), stats.ttest_ind(*samples, equal_var=False)
@@ -121,7 +103,7 @@ def test_the_interval_is_welchs_and_beyond_the_exact_sizes_p_agrees_with_it(size
         assert test.p == pytest.approx(students.pvalue, abs=0.01)
 
 
-def test_many_values_are_tested_without_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permutation_test_of_many_values_takes_no_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     first, second = rng.normal(0.5, 1, 51).tolist(), rng.normal(0, 3, 60).tolist()
     found = [test(first, second).p for test in (permutation_test, superiority)]
@@ -139,31 +121,11 @@ def test_many_values_are_tested_without_permutations(monkeypatch: pytest.MonkeyP
         pytest.param([0.25] * 6, [0.5] * 6, (-0.25, -0.25), id="equal values"),
     ],
 )
-def test_the_interval_of_few_or_equal_values(
+def test_permutation_test_of_few_or_equal_values(
     first: list[float], second: list[float], interval: tuple[float, float]
 ) -> None:
     test = permutation_test(first, second)
     assert (test.low, test.high) == interval
-
-
-@pytest.fixture
-def few_divisions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """4,096 random ones, which are enough to see whether p is below 5 %."""
-    monkeypatch.setattr(statistics, "EXACT_DIVISIONS", 0)
-    monkeypatch.setattr(statistics, "RANDOM_DIVISIONS", statistics.BLOCK)
-    statistics.divisions.cache_clear()
-    yield
-    statistics.divisions.cache_clear()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("few_divisions")
-@pytest.mark.parametrize("tested", [permutation_test, superiority])
-def test_if_the_smaller_sample_varies_more_what_is_true_is_seldom_rejected(tested: Callable[..., Estimate]) -> None:
-    """The sizes and deviations of the study's runs at the notebook's setting; Pitman's test rejects 12 % of these."""
-    rng = np.random.default_rng(0)
-    samples = [(rng.normal(0, 0.17, 12).tolist(), rng.normal(0, 0.66, 8).tolist()) for _ in range(1000)]
-    assert np.mean([tested(*both).p < 0.05 for both in samples]) <= 0.08
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (3, 3), (5, 5), (8, 10), (3, 2), (12, 12)])
@@ -177,7 +139,96 @@ def test_least_p_unpaired_is_that_of_samples_apart(sizes: tuple[int, int]) -> No
 def test_holms_correction_is_statsmodels(values: list[float]) -> None:
     assert statistics.holm(values) == pytest.approx(multipletests(values, method="holm")[1])
     assert statistics.holm([]) == []
-    assert statistics.holm(values, len(values) + 2) == pytest.approx(statistics.holm([*values, 1, 1])[: len(values)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "probability"),
+    [([1, 2], [0, 0], 1), ([1, 2], [1, 2], 0.5), ([0, 3], [1, 2], 0.5), ([COLLAPSED], [COLLAPSED], 0.5)],
+)
+def test_superiority_counts_ties_half(first: list[float], second: list[float], probability: float) -> None:
+    assert superiority(first, second).value == probability
+
+
+@pytest.mark.parametrize(("n", "collapsed"), [(1, 0), (5, 0), (10, 0), (10, 2), (12, 1)])
+def test_superiority_has_the_interval_of_collapses_if_these_alone_decide(n: int, collapsed: int) -> None:
+    """How low a collapsed run is does not matter."""
+    trained, others = [0.96] * (n - collapsed), [0.95] * n
+    found = superiority([*trained, *[COLLAPSED] * collapsed], others)
+    assert found.value == pytest.approx(1 - collapsed / n)
+    assert (found.low, found.high) == pytest.approx(wilson(1 - collapsed / n, n))
+    assert found == superiority([*trained, *[0.1135] * collapsed], others)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        pytest.param([3, 4, 5], [1, 2], 2 / 10, id="apart, as if the first were the lowest three"),
+        pytest.param([3, 3], [1, 2], 2 / 6, id="apart, with ties"),
+        pytest.param([0, 3], [1, 2], 1, id="a probability of 1/2"),
+        pytest.param([2], [2, 2], 1, id="all tied"),
+        # 3 and 4 exceed 2/3 of the others, which are exceeded by 1, 1 and 0: (1/6)^2 / (1/9) = 1/4. Only 2, 3 have the
+        # same, and 1, 3 and 3, 5 have 2; 1, 4 and 2, 5 have the same effect, but 1/5.
+        pytest.param([3, 4], [1, 2, 5], 6 / 10, id="as far from 1/2 as some that vary more"),
+    ],
+)
+def test_superiority_of_worked_examples(first: list[float], second: list[float], p: float) -> None:
+    assert superiority(first, second).p == p
+
+
+def exact_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """Of Brunner and Munzel's statistic over all divisions, in fractions, without rounding."""
+    values = [*first, *second]
+    found = [
+        exact_brunner_munzel(*([values[k] for k in range(len(values)) if (k in chosen) == inside] for inside in (1, 0)))
+        for chosen in combinations(range(len(values)), len(first))
+    ]
+    effect, variance = found[0]
+    return sum(one**2 * variance >= effect**2 * its for one, its in found) / len(found)
+
+
+def exact_brunner_munzel(first: Sequence[float], second: Sequence[float]) -> tuple[Fraction, Fraction]:
+    """The probability less 1/2, and its variance."""
+    placements = [
+        [Fraction(sum((one > other) * 2 + (one == other) for other in others), 2 * len(others)) for one in own]
+        for own, others in ((first, second), (second, first))
+    ]
+    means = [sum(own, Fraction()) / len(own) for own in placements]
+    variance = sum(
+        sum((one - mean) ** 2 for one in own) / (len(own) * (len(own) - 1))
+        for own, mean in zip(placements, means, strict=True)
+    )
+    return means[0] - Fraction(1, 2), Fraction(variance)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (3, 6), (7, 4)])
+def test_superiority_has_an_exact_p_with_ties_and_collapsed_runs(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(sum(sizes))
+    for _ in range(10):
+        first, second = ([value or COLLAPSED for value in rng.integers(0, 6, size).tolist()] for size in sizes)
+        assert superiority(first, second).p == exact_p(first, second)
+
+
+def test_superiority_beyond_the_exact_sizes_has_brunner_and_munzels_p() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(1, 1, 20), rng.normal(0, 3, 30)
+    expected = stats.brunnermunzel(first, second).pvalue
+    assert superiority(first.tolist(), second.tolist()).p == pytest.approx(expected, abs=0.01)
+
+
+@pytest.mark.parametrize("sizes", [(5, 5), (12, 12), (8, 10)])
+def test_superiority_has_wilsons_interval_for_the_share_of_the_largest_variance(sizes: tuple[int, int]) -> None:
+    """DeLong's variance as a share of Birnbaum and Klose's bound, shrunk towards 1 as if by two more values."""
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(2, 9, sizes[0]).tolist(), rng.integers(0, 7, sizes[1]).tolist()
+    wins = np.array([[(one > other) + (one == other) / 2 for other in second] for one in first])
+    probability, n = wins.mean(), min(sizes)
+    variance = wins.mean(axis=1).var(ddof=1) / sizes[0] + wins.mean(axis=0).var(ddof=1) / sizes[1]
+    share = (n * variance / (probability * (1 - probability) / n) + 2) / (n + 2)
+    found, mirrored = superiority(first, second), superiority(second, first)
+    assert (found.low, found.high) == pytest.approx(wilson(probability, n / share))
+    assert (mirrored.value, mirrored.low, mirrored.high) == pytest.approx(
+        (1 - found.value, 1 - found.high, 1 - found.low)
+    )
 
 
 VALUES = [0.1, 0.3, 0.2]
@@ -199,6 +250,6 @@ OF_ONE_SAMPLE: list[Callable[[list[float]], object]] = [
         *((partial(statistics.holm, [0.5, p]), "between 0 and 1") for p in (float("nan"), -0.1, 1.1)),
     ],
 )
-def test_values_without_a_meaning_are_refused(compute: Callable[[], object], message: str) -> None:
+def test_statistics_refuse_values_without_a_meaning(compute: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compute()

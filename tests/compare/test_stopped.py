@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -10,41 +10,41 @@ import psutil
 import pytest
 
 from convblocks.compare import command as compare
-from convblocks.compare import launch
+from convblocks.compare.launch import Process, fit_all
 from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
 from tests.compare.test_compare import SHORT, rows_of, trial
-from tests.scripts import is_alive, is_running, run_script, start_script, wait_until
+from tests.scripts import is_alive, run_script, start_script, wait_until
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
 
 
-def test_a_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
+def test_trial_that_is_killed_leaves_the_others(workspace: Path) -> None:
     wanted = [trial("killed", "mlp", seed) for seed in (0, 1)]
     killed: list[int | None] = []
 
-    def kill_one(running: list[launch.Running[Trial]]) -> None:
+    def kill_one(running: Mapping[Trial, Process]) -> None:
         if not killed:
-            process = running[0].process
+            (process,) = running.values()
             assert isinstance(process, BaseProcess)
             killed.append(process.pid)
             process.kill()
 
     queue = iter(wanted)
-    ended = list(launch.fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
+    ended = list(fit_all(lambda: next(queue, None), jobs=1, watch=kill_one))
     assert ended == [(wanted[0], -signal.SIGKILL), (wanted[1], 0)]
 
 
 @pytest.mark.nightly
-def test_a_trial_may_have_several_processes(workspace: Path) -> None:
+def test_trial_may_have_several_processes(workspace: Path) -> None:
     for name, processes in (("one", []), ("two", PROCESSES)):
         command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
         command += ["--jobs", "2"]  # whose processes meet at ports of their own
         finished = run_script("compare", *command, "--name", name, cwd=workspace, timeout=300)
         assert finished.returncode == 0, finished.stderr
-    losses = {name: [float(row["last_loss"]) for row in rows_of(name)] for name in ("one", "two")}
+    losses = {name: [float(row["train_loss_last"]) for row in rows_of(name)] for name in ("one", "two")}
     assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
 
 
@@ -69,20 +69,9 @@ def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(moment: Callable[[
     wait_until(lambda: not is_alive(process.pid))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_server_that_still_imports_ends_with_the_comparison(number: signal.Signals, workspace: Path) -> None:
-    with start_script("compare", *SHORT, "--arch", "mlp", "--seeds", "1", cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or imports_torch_to_fork_from(process.pid))
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(number)
-        process.communicate(timeout=60)
-    assert children
-    wait_until(lambda: not any(map(is_running, children)), seconds=2)
-
-
 # Of a comparison in which much is left to do after the first epoch.
 LONG = ["--epochs", "3", "--trainer.limit_train_batches", "300", "--trainer.limit_val_batches", "2"]
-LONG += ["--arch", "mlp", "--seeds", "2", "--jobs", "2"]
+LONG += ["--arch", "mlp", "--seeds", "3", "--jobs", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +83,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
         return (LOGS / "whole" / "comparison.json").read_text()
 
 
+def finished() -> dict[Path, int]:
+    """The runs that are done, and when."""
+    return {path: path.stat().st_mtime_ns for path in (LOGS / "killed").rglob("summary.json")}
+
+
 @pytest.mark.parametrize(
     ("send", "kind", "status"),
     [
@@ -103,14 +97,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.param(os.killpg, signal.SIGINT, 128 + signal.SIGINT, marks=pytest.mark.nightly),
     ],
 )
-def test_a_killed_comparison_carries_on_to_the_same_table(
+def test_killed_comparison_carries_on_to_the_same_table_and_trains_nothing_twice(
     workspace: Path, table: str, send: Callable[[int, int], None], kind: int, status: int
 ) -> None:
     with start_script("compare", *LONG, "--name", "killed", cwd=workspace) as process:
-        wait_until(lambda: process.poll() is not None or list((LOGS / "killed").rglob("last.ckpt")))
+        wait_until(lambda: process.poll() is not None or bool(finished()))
         send(process.pid, kind)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == status
         assert errors == ("compare.py: stopped: the same command carries on\n" if status > 0 else "")
+    done = finished()
+    assert done
     compare.main([*LONG, "--name", "killed"])
+    assert done.items() <= finished().items()
     assert (LOGS / "killed" / "comparison.json").read_text() == table

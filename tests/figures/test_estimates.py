@@ -33,15 +33,13 @@ from convblocks.figures.estimates import (
         (Estimate(-0.0029, -0.0034, 0.0024, unit=POINTS), "+u", "−0.29 points [−0.34, +0.24]"),
         (Estimate(0.2774, 0.2739, 0.2805, unit=LOSS), "", "0.277 [0.274, 0.281]"),
         (Estimate(8.06, 7.94, 8.26, unit=SECONDS), "u", "8.1 s [7.9, 8.3]"),
-        (Estimate(1.234, 1.1, 1.5, unit=RATIO), "", "1.23 [1.10, 1.50]"),
         (Estimate(0.8, 0.4901, 0.9433, unit=SHARE), "", "80 % [49–94 %]"),
         (Estimate(0.97, unit=PERCENT), "", "97.00"),
-        (Estimate(0.0029, unit=POINTS), "+u", "+0.29 points"),
         (Estimate(0.0029, -inf, inf, unit=POINTS), "+", "+0.29"),
         (Estimate(0.0029, 0.001, inf, unit=POINTS), "", "0.29"),
     ],
 )
-def test_an_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estimate, spec: str, written: str) -> None:
+def test_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estimate, spec: str, written: str) -> None:
     assert f"{estimate:{spec}}" == written
     if not spec:
         assert str(estimate) == written
@@ -49,21 +47,15 @@ def test_an_estimate_is_written_with_its_interval_if_it_has_one(estimate: Estima
 
 @pytest.mark.parametrize(
     ("p", "in_cell", "in_sentence"),
-    [
-        (0.00009, "< 0.0001", "p < 0.0001"),
-        (0.00976, "0.0098", "p = 0.0098"),
-        (0.03, "0.03", "p = 0.03"),
-        (0.4, "0.40", "p = 0.40"),
-        (1.0, "1.00", "p = 1.00"),
-    ],
+    [(0.00009, "< 0.0001", "p < 0.0001"), (0.00976, "0.0098", "p = 0.0098"), (0.4, "0.40", "p = 0.40")],
 )
-def test_p_values_are_written_to_two_digits(p: float, in_cell: str, in_sentence: str) -> None:
+def test_p_value_is_written_to_two_digits(p: float, in_cell: str, in_sentence: str) -> None:
     assert (number(p, P_VALUE), p_text(p)) == (in_cell, in_sentence)
     assert cell(None) == number(nan, P_VALUE) == "-"
 
 
 @pytest.mark.parametrize("trials", [1, 7, 1000])
-def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
+def test_share_has_wilsons_interval_as_that_of_statsmodels(trials: int) -> None:
     for count in range(trials + 1):
         found = share(count, trials)
         assert (found.value, found.n, found.unit) == (count / trials, trials, SHARE)
@@ -76,15 +68,13 @@ def test_wilsons_interval_is_that_of_statsmodels(trials: int) -> None:
         (79510, COUNT, False, "79,510"),
         (0.9701, PERCENT, False, "97.01"),
         (-0.00001, POINTS, True, "+0.00"),
-        (-0.0123, POINTS, True, "−1.23"),
         (0.835, SHARE, False, "84 %"),
         ((0.9561, 0.9702), PERCENT, False, "95.61–97.02"),
         ((0.5, 0.5), RATIO, False, "0.50"),
         (nan, LOSS, False, "-"),
         (nan, SHARE, False, "-"),
-        ("mlp", RATIO, True, "mlp"),
         (None, RATIO, False, "-"),
     ],
 )
-def test_a_cell_has_the_digits_of_its_column(value: Value, unit: Unit, signed: bool, written: str) -> None:
+def test_cell_has_the_digits_of_its_column(value: Value, unit: Unit, signed: bool, written: str) -> None:
     assert cell(value, unit, signed) == written

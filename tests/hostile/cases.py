@@ -167,14 +167,8 @@ OPTIONS = [
     usage("fit --resume", "--resume needs the --name"),
     usage("fit --name nosuch --resume", "there is no run lightning_logs/nosuch"),
     usage("fit --name run --arch mlp", "exists: carry on with --resume"),
-    usage("compare --seeds 2000000000", "--seeds 2000000000: give 100,000 at most"),
-    usage(f"compare --seeds 1{'0' * 30}", "give 100,000 at most"),
-    usage("compare --seeds 0", "number of seeds above 0"),
-    usage("compare --seeds 0,5000000000", "number of seeds above 0"),
-    usage("compare --seeds 9000 --grid lr=1,2,3,4,5,6,7,8,9", "these are .*00 trials"),
-    usage("compare --arch mlp --grid lr=1e-3,0.001", "two of its values are the same"),
+    usage(f"compare --seeds 1{'0' * 30}", "at most 100,000 different seeds"),
     usage("compare --arch mlp --trainer.accelerator nosuch", "nosuch"),
-    usage("compare --arch mlp --jobs 0", "--jobs must be 1 to 1,000"),
     usage("compare --name ../out", "relative path"),
     usage("search --arch mlp", "a search chooses by validation data: give"),
     usage("search --arch mlp --data.val_size 50 --space space.yaml", "--space space.yaml: .*write OPTION=VALUES"),
@@ -436,7 +430,6 @@ AFRESH = [
     ),
     Case(f"fit {NEW} --data.root '~nosuch/x'", "there is no folder ~nosuch/x"),
     usage(f"{COMPARISON} --grid data.val_size=10,20", "different images"),
-    usage(f"{COMPARISON} --jobs 100000000", "--jobs must be 1 to 1,000"),
 ]
 
 CASES = [

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from convblocks.compare.dry_run import Plan
+from convblocks.compare.trials import Trial
 from convblocks.run.directory import LOGS
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import Row
 from convblocks.search import space
-from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.config import SearchConfig
 from convblocks.search.worker import SearchWorker
 from convblocks.text import as_csv
 from tests.made_up import result
@@ -22,7 +23,7 @@ ONE_JOB = ["--jobs", "1", "--confirm", "0"]
 
 EPOCHS = 3
 
-PLAN = Plan(settings={}, judge=ACCURACY, epochs=EPOCHS, is_validated=True, work=1)
+PLAN = Plan(settings={}, judge=ACCURACY, epochs=EPOCHS, is_validated=True)
 
 JOURNAL = LOGS / "s" / "journal.log"
 
@@ -30,7 +31,7 @@ JOURNAL = LOGS / "s" / "journal.log"
 def search(name: str = "s", **changed: Any) -> SearchWorker:
     """A search of a small space; ``changed`` are options of its trials, and others."""
     common = {"epochs": str(EPOCHS), "data.val_size": "500"} | changed.pop("common", {})
-    default = SearchTrial(name, changed.pop("arch", "mlp"), tuple(common.items()), (), changed.pop("seed", 0))
+    default = Trial(name, changed.pop("arch", "mlp"), tuple(common.items()), (), changed.pop("seed", 0))
     found = space.parse([changed.pop("space", "lr=1e-4..1e-1:log,batch_size=32|64|128")])
     return SearchWorker(SearchConfig(default, found, **changed), PLAN)
 
@@ -40,20 +41,20 @@ def params(worker: SearchWorker) -> list[dict[str, Any]]:
     return [trial.params for trial in worker.trials()]
 
 
-def next_of(worker: SearchWorker, wanted: int = 100) -> SearchTrial:
+def next_of(worker: SearchWorker, wanted: int = 100) -> Trial:
     """The next trial, which there is."""
     trial = worker.next_trial(wanted)
     assert trial
     return trial
 
 
-def write_epochs(trial: SearchTrial, accuracies: Sequence[float]) -> None:
+def write_epochs(trial: Trial, accuracies: Sequence[float]) -> None:
     """Write the metrics of a run after so many epochs."""
     trial.run.create()
     trial.run.metrics.write_text(as_csv(rows(accuracies)))
 
 
-def write_run(trial: SearchTrial, accuracies: Sequence[float], **changed: Any) -> None:
+def write_run(trial: Trial, accuracies: Sequence[float], **changed: Any) -> None:
     """Write a run that is done."""
     write_epochs(trial, accuracies)
     found = result(trial.arch, trial.seed, accuracies[-1], trial.overrides, rows(accuracies), **changed)

@@ -61,7 +61,7 @@ def epochs() -> dict[Path, list[dict[str, str]]]:
     return found
 
 
-def test_a_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace: Path, start: Start) -> None:
+def test_search_of_two_processes_keeps_its_promise_whatever_is_killed(workspace: Path, start: Start) -> None:
     """Choices by chance depend on the number of a trial alone: all numbers must be those of a search in peace."""
     draws = random.Random(0)
     flags = [*LONG, "--epochs", "4", "--trials", "6", "--jobs", "1", "--sampler", "random", "--pruner", "none"]

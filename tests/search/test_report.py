@@ -63,7 +63,7 @@ def worker(workspace: Path) -> SearchWorker:
     return found
 
 
-def test_the_report_is_the_expected_one(worker: SearchWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_report_is_the_expected_one(worker: SearchWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[Report] = []
     monkeypatch.setattr(reporting, "publish", lambda content, _: published.append(content))
     report(worker, confirmed(fresh(0.96)), "")
@@ -84,7 +84,7 @@ CONCLUSIONS = {
 }
 
 
-def test_the_default_stands_unless_the_best_trial_beats_it(worker: SearchWorker) -> None:
+def test_search_report_lets_the_default_stand_unless_the_best_trial_beats_it(worker: SearchWorker) -> None:
     found = []
     for case, comparison in CONCLUSIONS.items():
         sentences, command = conclusion(worker, comparison)

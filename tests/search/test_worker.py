@@ -15,12 +15,13 @@ from optuna.trial import TrialState
 
 from convblocks.errors import UserError
 from convblocks.search.command import finish
+from convblocks.search.config import number_of
 from convblocks.search.worker import COLLAPSED, MOST_TRIES, SearchWorker
 from tests.made_up import provenance
 from tests.search.made_up import EPOCHS, JOURNAL, next_of, params, run_next, search, write_epochs, write_run
 
 
-def test_a_search_that_is_restarted_for_each_trial_makes_the_same_choices(workspace: Path) -> None:
+def test_search_that_is_restarted_for_each_trial_makes_the_same_choices(workspace: Path) -> None:
     """So many trials that the sampler has begun to learn."""
     whole = search("whole")
     for _ in range(14):
@@ -49,7 +50,7 @@ def begun(**changed: Any) -> SearchWorker:
         pytest.param([0.81, 0.86, 0.85], "complete: validation accuracy 86.00 %", 3, id="below at its end"),
     ],
 )
-def test_a_trial_below_the_median_is_pruned(
+def test_trial_below_the_median_is_pruned(
     accuracies: Sequence[float], result: str, recorded: int, workspace: Path
 ) -> None:
     worker = begun()
@@ -70,7 +71,7 @@ def test_without_a_pruner_all_run_to_their_end_and_the_best_come_first(workspace
     assert [trial.number for trial in worker.best()] == [6, 0, 1, 2, 3, 4, 5]
 
 
-def test_a_run_that_collapsed_is_no_candidate(workspace: Path) -> None:
+def test_trial_that_collapsed_is_no_candidate(workspace: Path) -> None:
     worker = search()
     trial, diverged = next_of(worker), next_of(worker)
     write_run(trial, [0.9, 0.5, 0.1], failed=True)
@@ -84,7 +85,7 @@ def test_a_run_that_collapsed_is_no_candidate(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [-9, 1])
-def test_a_run_without_an_end_is_carried_on_at_once_but_not_for_ever(status: int, workspace: Path) -> None:
+def test_trial_without_an_end_is_carried_on_at_once_but_not_for_ever(status: int, workspace: Path) -> None:
     """Killed, or failed for another reason than its settings, such as a full disk: Optuna does not learn of it."""
     worker = search()
     trial = next_of(worker, 2)
@@ -111,9 +112,9 @@ def run_all(wanted: int) -> list[tuple[TrialState, dict[str, Any], float | None]
     worker = search()
     while worker.ended() < wanted:
         trial = next_of(worker, wanted)
-        if trial.number != 2:
-            write_run(trial, [0.7, 0.8, 0.9], failed=trial.number == 1)
-        assert str(worker.tell(trial, 2 * (trial.number == 2))).startswith(("complete", "collapsed", "failed, see"))
+        if (number := number_of(trial)) != 2:
+            write_run(trial, [0.7, 0.8, 0.9], failed=number == 1)
+        assert str(worker.tell(trial, 2 * (number == 2))).startswith(("complete", "collapsed", "failed, see"))
     return [(found.state, found.params, found.value) for found in worker.trials()]
 
 
@@ -128,7 +129,7 @@ def places(journal: bytes) -> Iterator[int]:
         end += len(line)
 
 
-def test_a_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
+def test_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It may lack epochs that the runs have written already; an unfinished line is dropped with a warning."""
@@ -137,7 +138,7 @@ def test_a_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
     for end in places(whole):
         JOURNAL.write_bytes(whole[:end])
         assert run_all(4) == expected, end
-        dropped = "journal.log ended in the middle of a line, which was dropped" in capsys.readouterr().err
+        dropped = "journal.log: dropped a truncated last line" in capsys.readouterr().err
         assert dropped == (whole[:end][-1:] != b"\n"), end
     study = optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(JOURNAL))))
     assert [(found.state, found.params, found.value) for found in study.trials] == expected  # as its dashboard reads it
@@ -152,7 +153,7 @@ def test_a_journal_that_a_crash_cut_off_is_carried_on_to_the_same_end(
         ({"space": "lr=1e-4..1e-1:log"}, "--space batch_size=.*, not less"),
     ],
 )
-def test_another_search_of_the_same_name_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:
+def test_search_with_the_name_of_another_is_refused(changed: dict[str, Any], message: str, workspace: Path) -> None:
     search()
     with pytest.raises(UserError, match=f"s was begun with {message}: carry on with that, or choose another --name"):
         search(**changed)

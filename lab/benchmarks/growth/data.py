@@ -13,11 +13,12 @@ from optuna.trial import FrozenTrial, create_trial
 from torch import Tensor, nn
 
 from convblocks.compare.dry_run import Plan
+from convblocks.compare.trials import Trial
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.run.judge import ACCURACY
 from convblocks.run.result import RunResult
 from convblocks.search import space
-from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.config import SearchConfig
 from lab import NETWORKS
 from lab.results import read_results
 
@@ -82,12 +83,12 @@ def runs(count: int) -> list[RunResult]:
 
 
 # Of a search's trials.
-PLAN = Plan(settings={}, judge=ACCURACY, epochs=3, is_validated=True, work=1)
+PLAN = Plan(settings={}, judge=ACCURACY, epochs=3, is_validated=True)
 
 
 def search(name: str) -> SearchConfig:
     """Of a search of the default space, by TPE."""
-    return SearchConfig(SearchTrial(name, "mlp", (("epochs", "3"),), (), seed=0), space.parse([]))
+    return SearchConfig(Trial(name, "mlp", (("epochs", "3"),), (), seed=0), space.parse([]))
 
 
 def trials(count: int) -> Iterator[FrozenTrial]:

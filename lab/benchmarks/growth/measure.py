@@ -8,7 +8,6 @@ from statistics import median
 
 from torch.optim import Adam
 
-from convblocks.compare.analysis import analyse
 from convblocks.compare.report import report_of
 from convblocks.compare.statistics import divisions
 from convblocks.figures.report import publish
@@ -72,7 +71,7 @@ def reporting(runs: int) -> Timed:
 
     def timed() -> float:
         divisions.cache_clear()  # a command makes one report
-        return seconds_of(lambda: publish(report_of(analyse(results)), directory))
+        return seconds_of(lambda: publish(report_of(results), directory))
 
     return timed
 

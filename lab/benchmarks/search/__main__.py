@@ -27,7 +27,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convblocks.command_line import Parser
-from convblocks.compare.options import VAL_SIZE, split
+from convblocks.compare.options import split
+from convblocks.compare.trials import VAL_SIZE
 from convblocks.console import answer, echo, end
 from convblocks.run.directory import LOGS
 from lab.benchmarks.harness import at_least

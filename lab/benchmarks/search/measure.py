@@ -4,7 +4,7 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from convblocks.compare.train import refuse_missing, train
+from convblocks.compare.launch import refuse_missing, train
 from convblocks.compare.trials import ROOT, all_trials, command_line
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides

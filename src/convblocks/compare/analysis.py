@@ -1,23 +1,24 @@
-"""The statistics of finished runs: a summary of each network, and their differences.
+"""What is concluded from finished runs: a summary of each network, and their differences.
 
 Everything has two readings. Over all runs, collapsed ones count as the worst, and the statistic is one of ranks. Over
 the runs that trained, collapsed ones are left out, and means are compared.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean, median
 
 from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
+from convblocks.errors import UserError
 from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share, unit_for
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, RunResult
 
-# With more networks than this, only the best and the first are compared: pairs grow with the square.
-MOST_COMPARED = 10
+# With more networks than this there would be too many pairs.
+MOST_COMPARED = 20
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,15 @@ class Difference:
 
     def turned(self) -> "Difference":
         """The second minus the first."""
-        all_runs, trained = self.all_runs.complement(), -self.trained if self.trained else None
-        sizes = self.runs[::-1], self.trained_runs[::-1]
-        return Difference(self.second, self.first, all_runs, trained, *sizes, self.adjusted_all, self.adjusted_trained)
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            all_runs=self.all_runs.complement(),
+            trained=-self.trained if self.trained else None,
+            runs=self.runs[::-1],
+            trained_runs=self.trained_runs[::-1],
+        )
 
 
 @dataclass(frozen=True)
@@ -75,81 +82,53 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks against each other, each at one setting, on the same data; the first of them is the baseline.
-
-    ``differences`` are those of the networks that are ``compared``: all, or the best and the first one.
-    """
+    """Networks against each other, each at one setting, on the same data; the first of them is the baseline."""
 
     arms: tuple[Summary, ...]
     differences: tuple[Difference, ...]
     results: tuple[RunResult, ...]
-    compared: tuple[str, ...]
-
-    @property
-    def pairs(self) -> int:
-        """The number of all pairs, for which p-values are corrected."""
-        return math.comb(len(self.arms), 2)
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """The runs of a comparison, and the networks at the only setting, or each at its own best.
-
-    ``swept`` has the values of each option of a grid, numbers in ascending order; ``confirmed`` are the runs with fresh
-    seeds. ``main`` is None if nothing may be chosen from a grid, for want of validation data.
-    """
-
-    results: tuple[RunResult, ...]
-    confirmed: tuple[RunResult, ...]
-    swept: Mapping[str, Sequence[str]]
-    main: Comparison | None
-
-
-def analyse(results: Sequence[RunResult], confirmed: Sequence[RunResult] = ()) -> Analysis:
-    """Analyse the runs of one comparison; ``confirmed`` are those with fresh seeds at the settings that it chose."""
-    swept = option_values(results, least=2)
-    compared = confirmed or (best_settings(results) if swept else results)
-    return Analysis(tuple(results), tuple(confirmed), swept, compare(compared) if compared else None)
 
 
 def compare(results: Sequence[RunResult]) -> Comparison:
     """Compare the networks among runs that have at most one setting for each.
 
     Registered networks come first, in their order; the later of two networks is the first of a difference.
+
+    Raises:
+        UserError: there are more than ``MOST_COMPARED`` networks.
     """
-    known, found = list(ARCHITECTURES), by_arch(results)
-    archs = sorted(found, key=lambda arch: known.index(arch) if arch in known else len(known))
-    arms = [summarise(found[arch]) for arch in archs]
-    best = {archs[0], *best_first(arms, results[0].judge.sign)[:MOST_COMPARED]}
-    compared = [arch for arch in archs if arch in best or len(archs) <= MOST_COMPARED]
-    pairs = [difference(found[first], found[second]) for first, second in combinations(reversed(compared), 2)]
-    of_all = holm([pair.all_runs.p for pair in pairs], math.comb(len(archs), 2))
-    of_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs], math.comb(len(archs), 2))
+    known, runs = list(ARCHITECTURES), by_arch(results)
+    if len(runs) > MOST_COMPARED:
+        raise UserError(f"{len(runs):,} networks cannot be compared with each other at once: {MOST_COMPARED} can")
+    archs = sorted(runs, key=lambda arch: known.index(arch) if arch in known else len(known))
+    arms = [summarise(runs[arch]) for arch in archs]
+    pairs = [difference(runs[first], runs[second]) for first, second in combinations(reversed(archs), 2)]
+    of_all = holm([pair.all_runs.p for pair in pairs])
+    of_trained = holm([pair.trained.p if pair.trained else 1.0 for pair in pairs])
     differences = [
         replace(pair, adjusted_all=p_all, adjusted_trained=p_trained)
         for pair, p_all, p_trained in zip(pairs, of_all, of_trained, strict=True)
     ]
     against = {pair.first: pair for pair in differences if pair.second == archs[0]}
     arms = [replace(arm, against=against.get(arm.arch)) for arm in arms]
-    return Comparison(tuple(arms), tuple(differences), tuple(results), tuple(compared))
+    return Comparison(tuple(arms), tuple(differences), tuple(results))
 
 
 def best_first(arms: Iterable[Summary], sign: int) -> list[str]:
-    """The networks of which runs trained, the best mean of these first."""
+    """The networks that trained in some runs, the best mean of these first."""
     means = {arm.arch: arm.score.value for arm in arms if arm.score}
     return sorted(means, key=lambda arch: -sign * means[arch])
 
 
 def difference(first: Sequence[RunResult], second: Sequence[RunResult]) -> Difference:
     """The difference of two networks' runs, unpaired: the same seed does not make two networks alike."""
-    sign = first[0].judge.sign
-    ranked, others_ranked = ([-math.inf if run.failed else sign * run.score for run in own] for own in (first, second))
-    trained, others_trained = ([run.score for run in own if not run.failed] for own in (first, second))
-    unit = unit_of([*first, *second], of_difference=True)
+    sign, unit = first[0].judge.sign, unit_of([*first, *second], of_difference=True)
+    ranks, other_ranks = ([-math.inf if run.failed else sign * run.score for run in runs] for runs in (first, second))
+    trained, others_trained = ([run.score for run in runs if not run.failed] for runs in (first, second))
     return Difference(
         first=first[0].arch,
         second=second[0].arch,
-        all_runs=superiority(ranked, others_ranked),
+        all_runs=superiority(ranks, other_ranks),
         trained=permutation_test(trained, others_trained, unit) if trained and others_trained else None,
         runs=(len(first), len(second)),
         trained_runs=(len(trained), len(others_trained)),
@@ -194,8 +173,8 @@ def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:
     """The mean score on validation data, by which settings are chosen; None if some runs have none."""
-    found = [run.validation for run in results]
-    return None if None in found else fmean(score for score in found if score is not None)
+    scores = [run.validation for run in results if run.validation is not None]
+    return fmean(scores) if len(scores) == len(results) else None
 
 
 def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
@@ -203,34 +182,37 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     if any(run.validation is None for run in results):
         return []
     sign, best = results[0].judge.sign, list[RunResult]()
-    for own in by_arch(results).values():
-        settings = grouped(own, lambda run: run.overrides).values()
-        chosen = max(settings, key=lambda runs: sign * (mean_validation(runs) or 0.0))
+    for runs in by_arch(results).values():
+        settings = grouped(runs, lambda run: run.overrides).values()
+        chosen = max(settings, key=lambda at_setting: sign * (mean_validation(at_setting) or 0.0))
         best += chosen
     return best
 
 
 def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
-    """The options with at least so many values, and these: numbers in ascending order."""
+    """The options with at least ``least`` values, and these: numbers in ascending order."""
     values: dict[str, list[str]] = {}
     for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
         values.setdefault(option, []).append(value)
     return {
-        option: sorted(found, key=float) if all(map(is_number, found)) else found
-        for option, found in values.items()
-        if len(found) >= least
+        option: sorted(texts, key=float) if all(map(is_number, texts)) else texts
+        for option, texts in values.items()
+        if len(texts) >= least
     }
 
 
-def edges(analysis: Analysis) -> list[str]:
-    """``maxpool (lr 1e-3, look below)`` for each option with its best value at an edge; only numbers have edges."""
-    found = []
-    for arch, runs in by_arch(best_settings(analysis.results)).items():
-        for option, values in analysis.swept.items():
-            value = dict(runs[0].overrides)[option]
-            if all(map(is_number, values)) and value in (values[0], values[-1]):
-                found.append(f"{arch} ({option} {value}, look {'below' if value == values[0] else 'above'})")
-    return found
+def edges(results: Sequence[RunResult]) -> list[str]:
+    """Of a grid, ``maxpool (lr 1e-3, look below)`` for each numeric option with its best value at an edge."""
+    options = {
+        option: values for option, values in option_values(results, least=2).items() if all(map(is_number, values))
+    }
+    best = [(arch, dict(runs[0].overrides)) for arch, runs in by_arch(best_settings(results)).items()]
+    return [
+        f"{arch} ({option} {chosen[option]}, look {'below' if chosen[option] == values[0] else 'above'})"
+        for arch, chosen in best
+        for option, values in options.items()
+        if chosen[option] in (values[0], values[-1])
+    ]
 
 
 def is_number(text: str) -> bool:

@@ -32,26 +32,21 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NoReturn
 
-from convblocks.compare.analysis import analyse, best_settings
-from convblocks.compare.dry_run import Plans, plans_of, refuse_conflicts
-from convblocks.compare.launch import Start, hide_launcher, launcher_of_several
-from convblocks.compare.more_runs import more_runs
+from convblocks.compare.analysis import best_settings
+from convblocks.compare.dry_run import Plan, plans_of, refuse_conflicts
+from convblocks.compare.launch import Start, finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch, parse
 from convblocks.compare.report import report_of
 from convblocks.compare.scores_file import report_on_file
-from convblocks.compare.train import finished, on_all_images, refuse_missing, train
 from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
-from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import publish, repeat_of
 from convblocks.run.directory import RunDirectory
 from convblocks.run.friendly_errors import rank_zero_errors
 from convblocks.run.quiet import quiet_lightning
-from convblocks.run.result import RunResult
-from convblocks.text import as_json
+from convblocks.run.result import Overrides, RunResult
 
 
 def main(arguments: list[str]) -> None:
@@ -69,28 +64,22 @@ def main(arguments: list[str]) -> None:
         options = parse(arguments)
         if options.trial is not None:
             become(options.trials, options.trial)
-        if launcher := launcher_of_several():
-            raise UsageError(
-                f"{launcher} is for the processes of one trial: write --trial NUMBER, or leave {launcher} out, since "
-                "with --trainer.devices N this starts N processes for each trial itself"
-            )
         hide_launcher()
         directory = RunDirectory(options.name, options.root)
         directory.refuse_run()
         start, plans = (None, None) if options.no_fit else (launch(options), checked_plans(options))
-    found, confirmed = results_of(options, start, plans)
+    results, confirmed = results_of(options, start, plans)
     is_confirmed = len(confirmed) == options.confirm * len(options.archs)
-    if found:
-        analysis = analyse(list(found.values()), list(confirmed.values()) if is_confirmed else [])
-        more = more_runs(analysis, options, arguments)
-        publish(report_of(analysis, more, repeat_of("compare", arguments)), directory)
-    refuse_missing(options.trials, found)
+    if results:
+        fresh = list(confirmed.values()) if is_confirmed else []
+        publish(report_of(list(results.values()), fresh, repeat_of("compare", arguments)), directory)
+    refuse_missing(options.trials, results)
     if not is_confirmed:
         raise UserError("some runs with fresh seeds are not done: the same command without --no-fit carries on")
 
 
 def results_of(
-    options: Namespace, start: Start | None = None, plans: Plans | None = None
+    options: Namespace, start: Start | None = None, plans: Mapping[tuple[str, Overrides], Plan] | None = None
 ) -> tuple[dict[Trial, RunResult], dict[Trial, RunResult]]:
     """The results of the trials, and of those with fresh seeds that confirm the best settings; trains missing ones.
 
@@ -98,26 +87,25 @@ def results_of(
         UserError: a run with other settings is in the way.
     """
 
-    def results(trials: Sequence[Trial], plans: Plans | None = None) -> dict[Trial, RunResult]:
+    def results(trials: Sequence[Trial], plans: Mapping[tuple[str, Overrides], Plan] | None) -> dict[Trial, RunResult]:
         if options.no_fit:
             return finished(trials)
         return train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start, plans)
 
-    found = results(options.trials, plans)
-    is_whole = len(found) == len(options.trials)
-    return found, results(confirming_trials(options, found)) if options.confirm and is_whole else {}
+    chosen_from = results(options.trials, plans)
+    if not options.confirm or len(chosen_from) < len(options.trials):
+        return chosen_from, {}
+    return chosen_from, results(confirming_trials(options, chosen_from), None)
 
 
-def checked_plans(options: Namespace) -> Plans:
+def checked_plans(options: Namespace) -> dict[tuple[str, Overrides], Plan]:
     """The plans of all arms.
 
     Raises:
-        UsageError: a grid has the same setting twice, or its best setting cannot be chosen.
+        UsageError: the best setting of a grid cannot be chosen.
         UserError: a run with other settings is in the way.
     """
     plans = plans_of(options.trials, options.jobs)
-    if len({as_json(plan.settings) for plan in plans.values()}) < len(plans):
-        raise UsageError("--grid: two of its values are the same")
     if options.confirm and not all(plan.is_validated for plan in plans.values()):
         raise UsageError("--confirm takes the best settings by held-out images: add --data.val_size 5000")
     refuse_conflicts(options.trials, plans)
@@ -127,9 +115,9 @@ def checked_plans(options: Namespace) -> Plans:
 def confirming_trials(options: Namespace, results: Mapping[Trial, RunResult]) -> list[Trial]:
     """The trials with fresh seeds of each network's best setting, on all training images."""
     first = max(options.seeds) + 1
-    best = {(runs[0].arch, runs[0].overrides) for runs in by_arch(best_settings(list(results.values()))).values()}
+    best = {(run.arch, run.overrides) for run in best_settings(list(results.values()))}
     return [
-        replace(trial, comparison=f"{options.name}/confirm", common=on_all_images(trial.common), seed=seed)
+        trial.confirming(seed)
         for arm, trial in {trial.arm: trial for trial in results}.items()
         if arm in best
         for seed in range(first, first + options.confirm)

@@ -6,18 +6,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-from torchinfo import summary
-
 from convblocks.compare import forked
 from convblocks.compare.trials import Trial
-from convblocks.data.images import MNIST, ImageSpec
 from convblocks.errors import UserError
-from convblocks.model.classifier import ImageClassifier
 from convblocks.run.config import Config
 from convblocks.run.directory import first_change
 from convblocks.run.judge import Judge
 from convblocks.run.quiet import quiet_lightning
+from convblocks.run.result import Overrides
 from convblocks.run.run import Run
 
 
@@ -30,22 +26,16 @@ class Plan:
         judge: The metric that they are judged by.
         epochs: The most that they train for, -1 without a limit.
         is_validated: Whether they are evaluated on validation data.
-        work: The multiply-adds of a forward pass of one image; 1 where these are not known.
     """
 
     settings: dict[str, Any]
     judge: Judge
     epochs: int
     is_validated: bool
-    work: int
 
 
-# By the arm of a trial.
-Plans = Mapping[tuple[str, tuple[tuple[str, str], ...]], Plan]
-
-
-def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
-    """The plan of each arm among these trials, made in other processes, so many at a time.
+def plans_of(trials: Sequence[Trial], jobs: int = 1) -> dict[tuple[str, Overrides], Plan]:
+    """The plan of each arm among these trials, by ``Trial.arm``; ``jobs`` other processes make them.
 
     Raises:
         UserError: options that ``fit`` refuses, or data that it cannot read.
@@ -60,7 +50,7 @@ def plans_of(trials: Sequence[Trial], jobs: int = 1) -> Plans:
         return dict(zip(arms, pool.map(_plan, [trial.arguments() for trial in arms.values()]), strict=True))
 
 
-def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
+def refuse_conflicts(trials: Sequence[Trial], plans: Mapping[tuple[str, Overrides], Plan]) -> None:
     """Raise a UserError if there is a run with other settings where one of these trials belongs."""
     for trial in trials:
         if not trial.run.config.is_file():
@@ -74,20 +64,12 @@ def refuse_conflicts(trials: Sequence[Trial], plans: Plans) -> None:
 def _plan(arguments: list[str]) -> Plan:
     quiet_lightning()
     run = Run(Config.parse([word for word in arguments if word != "--resume"]))
-    module = run.module
     return Plan(
         settings=run.settings,
         judge=run.judge,
         epochs=run.settings["trainer"]["max_epochs"],
         is_validated=run.evaluation_split == "val" and run.has("validation") and not run.judge.is_of_test,
-        work=multiply_adds(module.network, module.image_spec) if isinstance(module, ImageClassifier) else 1,
     )
-
-
-def multiply_adds(network: nn.Module, image_spec: ImageSpec = MNIST) -> int:
-    """The multiplications with an addition that a forward pass of one image takes, as torchinfo counts them."""
-    count: int = summary(network, input_size=(1, *image_spec.shape), verbose=0).total_mult_adds
-    return count
 
 
 def _begin() -> None:

@@ -1,30 +1,34 @@
-"""The figures of a comparison: runs by epoch with their final scores, or scores against an option that was swept.
+"""The figure of a comparison: runs by epoch with their final scores, or those at each setting of a grid.
 
 Lines and strokes are the means of the runs that trained, as in the tables; every run is drawn, collapsed ones too.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from convblocks.compare.analysis import is_number, option_values, summarise
+from convblocks.compare.analysis import summarise
+from convblocks.compare.trials import settings_text
 from convblocks.figures.curves import Curve, Scale, draw_by_epoch, evaluated, finite, short, values_of
 from convblocks.figures.grouping import by_arch, grouped
-from convblocks.figures.style import LETTERS, WIDTH, End, Style, foreground, label_ends, log_axis, style
+from convblocks.figures.style import LETTERS, WIDTH, Style, foreground, label_ends, log_axis, style
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import RunResult
 
 MEANS = "means of the runs that trained"
 
 
-def comparison_figure(results: Sequence[RunResult]) -> Figure:
-    """Training loss, if it is known, and error or score by epoch, if there are several, and every run's final one."""
-    curves, scale = curves_of_networks(results), Scale(results[0].judge)
+def comparison_figure(results: Sequence[RunResult], swept: Sequence[str] = ()) -> Figure:
+    """Training loss, if it is known, and error or score by epoch, if there are several, and every run's final one.
+
+    Of a grid, whose ``swept`` options are given, only the final ones at each setting.
+    """
+    curves, scale = curves_of_networks(results, swept), Scale(results[0].judge)
     heights = (4.2, 1.1 + 0.45 * len(curves))
-    if max(sum(map(math.isfinite, run.scores)) for run in results) < 3:  # no curve
+    if swept or max(sum(map(math.isfinite, run.scores)) for run in results) < 3:  # no curve
         figure = Figure(figsize=(WIDTH, heights[1]), layout="constrained")
         _final_scores(figure.subplots(), curves, scale)
         return figure
@@ -60,7 +64,7 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     for row, (curve, mean) in enumerate(zip(curves, means, strict=True)):
         runs = [run for run in curve.runs if math.isfinite(run.score)]
         beside = row + np.linspace(-0.25, 0.25, len(runs)) * (len(runs) > 1)
-        _draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
+        draw_runs(axes, runs, [scale.drawn(run.score) for run in runs], beside, curve.style)
         if mean:
             ends = [scale.drawn(mean.low), scale.drawn(mean.high)]
             axes.plot([scale.drawn(mean.value)] * 2, [row - 0.38, row + 0.38], color=foreground(), gid="means")
@@ -75,85 +79,25 @@ def _final_scores(axes: Axes, curves: Sequence[Curve], scale: Scale) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = None) -> Figure:
-    """Error against a swept option: on validation images if all runs have them, else on test images.
+def curves_of_networks(results: Sequence[RunResult], swept: Sequence[str] = ()) -> list[Curve]:
+    """A curve for each network, in their order, at each setting of the ``swept`` options.
 
-    The option is the learning rate, or another one if that was not swept. Each network is a curve, and each combination
-    of the other swept options a panel, such as ``lr_scheduler=constant``. ``titles`` has other words for panels.
+    A registered network has its own colour in every figure.
     """
-    values, scale = option_values(swept, least=2), Scale(swept[0].judge)
-    numeric = [option for option, found in values.items() if all(map(is_number, found))]
-    option = "lr" if "lr" in values else [*numeric, *values][0]
-    positions = _positions(values.pop(option))
-    split = "val" if all(run.validation is not None for run in swept) else "test"
+    networks = by_arch(results)
+    places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *networks]))}
 
-    def setting(run: RunResult) -> str:
-        return ", ".join(f"{other}={value}" for other, value in run.overrides if other in values)
+    def name(run: RunResult) -> str:
+        return f"{short(run.arch)}\n{settings_text(run.overrides, swept)}" if swept else short(run.arch)
 
-    def error(run: RunResult) -> float:
-        return scale.drawn(run.validation if split == "val" and run.validation is not None else run.score)
-
-    panels, curves, ends = list(dict.fromkeys(map(setting, swept))), curves_of_networks(swept), []
-    columns = min(2, len(panels))
-    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(panels) / 2)), layout="constrained")
-    axes = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
-    every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
-    names = ["" if number % every else value for number, value in enumerate(positions)]
-    for panel, title in zip(axes.flat, panels, strict=False):
-        own = [curve._replace(runs=[run for run in curve.runs if setting(run) == title]) for curve in curves]
-        ends.append((panel, _draw_sweep(panel, [curve for curve in own if curve.runs], option, positions, error)))
-        panel.set_xticks([*positions.values()], names)
-        panel.set(title=(titles or {}).get(title, title), xlabel=option)
-    for panel in axes[:, 0]:
-        panel.set_ylabel(scale.name(split))
-    scale.set_axis(axes[0, 0], "y", [*map(error, swept)])
-    for panel in axes.flat[len(panels) :]:
-        panel.remove()
-    crosses = " (x: collapsed)" * any(run.failed for run in swept)
-    figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
-    label_ends(figure, ends)
-    return figure
+    return [
+        Curve(title, style(places[arch]), curve)
+        for arch, runs in networks.items()
+        for title, curve in grouped(runs, name).items()
+    ]
 
 
-def curves_of_networks(results: Sequence[RunResult]) -> list[Curve]:
-    """A curve for each network, in their order; a registered one has its own colour in every figure."""
-    found = by_arch(results)
-    places = {arch: place for place, arch in enumerate(dict.fromkeys([*ARCHITECTURES, *found]))}
-    return [Curve(short(arch), style(places[arch]), own) for arch, own in found.items()]
-
-
-def _positions(values: Sequence[str]) -> dict[str, float]:
-    """The position of each value of an option: its logarithm or, if some are no positive numbers, its index."""
-    if all(is_number(value) and float(value) > 0 for value in values):
-        return {value: math.log10(float(value)) for value in values}
-    return {value: float(number) for number, value in enumerate(values)}
-
-
-def _draw_sweep(
-    axes: Axes,
-    curves: Sequence[Curve],
-    option: str,
-    positions: Mapping[str, float],
-    error: Callable[[RunResult], float],
-) -> list[End]:
-    """A mark for each run, and a line that has gaps where no run trained."""
-    gaps = np.diff([*positions.values()])
-    room, ends = 0.45 * gaps.min() / len(curves), []
-    for index, (name, look, runs) in enumerate(curves):
-        middle, points = room * (index - (len(curves) - 1) / 2), []
-        for value, here in grouped(runs, lambda run: dict(run.overrides)[option]).items():
-            beside = positions[value] + middle + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
-            _draw_runs(axes, here, beside, [*map(error, here)], look)
-            trained = [error(run) for run in here if not run.failed]
-            points.append((positions[value], float(np.mean(trained)) if trained else math.nan))
-        points.sort()
-        axes.plot(*np.transpose(points), look.line, marker=".", color=look.colour, linewidth=1.8, gid="means")
-        reached = [point for point in points if not math.isnan(point[1])]
-        ends.append(End(name, *(reached or [(points[-1][0], error(runs[-1]))])[-1], look.colour))
-    return ends
-
-
-def _draw_runs(axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iterable[float], look: Style) -> None:
+def draw_runs(axes: Axes, runs: Sequence[RunResult], x: Iterable[float], y: Iterable[float], look: Style) -> None:
     """A dot for each run, a cross for one that collapsed."""
     points = list(zip(runs, x, y, strict=True))
     for failed, marker, width in ((False, look.marker, 0.0), (True, "x", 1.8)):

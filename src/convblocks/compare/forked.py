@@ -31,7 +31,7 @@ def context(*modules: str) -> "ForkServerContext | SpawnContext":
     from multiprocessing import forkserver, resource_tracker
 
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["convblocks.compare.watch", *modules, "convblocks.compare.preload"])
+    made.set_forkserver_preload([*modules, "convblocks.compare.preload"])
     resource_tracker.ensure_running()  # otherwise forkserver starts it below, which would unblock SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C during the server's imports prints a traceback
     try:

@@ -4,12 +4,13 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from importlib.util import find_spec
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from convblocks.compare.launch import Process, Running, Start, fit_all
+from convblocks.compare.launch import Process, Start, fit_all
 from convblocks.compare.trials import Trial
 from convblocks.errors import UserError
 from convblocks.run.result import Overrides
@@ -18,9 +19,6 @@ if find_spec("ray") is None:
     raise UserError("ray not found: pip install ray")
 import ray
 from ray.exceptions import RayError, RayTaskError
-
-# A part of Ray's message where something answers, but not as a cluster of ours.
-REFUSED = "Failed to connect to Ray cluster"
 
 # Seconds to wait for the cluster, and for a stopped trial to save its state.
 CONNECT_SECONDS = 5
@@ -42,25 +40,20 @@ def connect(options: Overrides) -> tuple[Start, int]:
             socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (OSError, ValueError, RuntimeError, RayError) as error:
-        where = "on this machine" if address == "auto" else f"at RAY_ADDRESS={address}"
+        reason = f"cannot use the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())})"
         hint = "start one with ray start --head, and on each other node ray start --address HOST:6379"
-        reason = " ".join(str(error).split())
-        if isinstance(error, OSError | ValueError) and REFUSED not in reason:
-            raise UserError(f"there is no Ray cluster {where}: {hint}") from error
-        hint = "does it run another version of Ray, or expect another RAY_AUTH_TOKEN?"
-        raise UserError(f"cannot use the Ray cluster {where} ({reason}): {hint}") from error
+        raise UserError(f"{reason}: {hint}, all of one version of Ray and with one RAY_AUTH_TOKEN") from error
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    given = dict(options)
-    needs = {"CPU": int(given["threads"])}
-    if any("GPU" in node for node in nodes) and given.get("trainer.accelerator") != "cpu":
+    needs = {"CPU": int(dict(options)["threads"])}
+    if any("GPU" in node for node in nodes) and dict(options).get("trainer.accelerator") != "cpu":
         needs["GPU"] = 1
     places = sum(min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes)
     if not places:
         wanted = " and ".join(f"{count} {kind}" for kind, count in needs.items())
         raise UserError(f"no node of the Ray cluster has {wanted} for a trial: give other --threads")
-    own = {name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")}
     # The cluster may have been started within a Slurm job, which is none of the trials' business.
-    environment = own | {"CONVBLOCKS_SLURM": "0"}
+    environment = {name: value for name, value in os.environ.items() if name.startswith("CONVBLOCKS_")}
+    environment["CONVBLOCKS_SLURM"] = "0"
     task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0))(_run)
     folder = str(Path.cwd())
 
@@ -119,9 +112,9 @@ def _run(trial: Trial, folder: str, environment: dict[str, str], stop: Path) -> 
     os.chdir(folder)
     os.environ.update(environment)
 
-    def watch(running: list[Running[Trial]]) -> None:
+    def watch(running: Mapping[Trial, Process]) -> None:
         if stop.exists():
-            running[0].process.terminate()
+            running[trial].terminate()
 
     queue = iter([] if stop.exists() else [trial])
     ended = list(fit_all(lambda: next(queue, None), 1, watch))

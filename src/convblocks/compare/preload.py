@@ -1,4 +1,4 @@
-"""Imported last by the fork server: what each run would otherwise do again, and the end of what ``context`` began."""
+"""Imported last by the fork server: what each run would otherwise do again."""
 
 import atexit
 import gc
@@ -7,7 +7,6 @@ import signal
 from importlib import import_module
 
 from convblocks import wings
-from convblocks.compare import watch
 from convblocks.run import fit  # noqa: F401
 from convblocks.run.parser import parser
 
@@ -20,9 +19,6 @@ gc.freeze()  # a forked process copies the memory that it writes to, and the col
 # The server ends at once: nanobind, of which triton is made, would take frozen objects for leaks.
 server = os.getpid()
 atexit.register(lambda: os._exit(0) if os.getpid() == server else None)
-
-watch.imports_are_done.set()
-watch.thread.join()  # forked processes inherit no threads
 
 # From here on processes react to Ctrl-C. One that is pending was meant for the process that started the server.
 handler = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,11 +1,14 @@
 """The order of the networks in sentences: over the runs that trained, and over all runs where some did not."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 from convblocks.compare.analysis import Comparison, Difference, best_first
 from convblocks.compare.statistics import SIGNIFICANCE
-from convblocks.compare.wording import name_of, sentence
 from convblocks.figures.estimates import Estimate
+
+# Networks within a sentence.
+NAMES = {"mlp": "the MLP", "maxpool": "MaxPool", "batchnorm": "BatchNorm"}
 
 
 def ranking(comparison: Comparison) -> list[str]:
@@ -14,7 +17,7 @@ def ranking(comparison: Comparison) -> list[str]:
     collapses = [
         f"{name_of(arm.arch)} collapsed in {arm.collapsed} of {arm.runs} runs {arm.trained.complement().interval()}"
         for arm in comparison.arms
-        if arm.collapsed and arm.arch in comparison.compared
+        if arm.collapsed
     ]
     collapsed = [sentence("; ".join(collapses), archs)] if collapses else []
     if not comparison.differences:
@@ -27,7 +30,7 @@ def ranking(comparison: Comparison) -> list[str]:
 
 
 def over_all_runs(comparison: Comparison) -> list[str]:
-    """Of the three best networks, those of which runs collapsed, against their neighbours: one sentence or none."""
+    """Of the three best networks, those with collapsed runs against their neighbours: one sentence or none."""
     parts = []
     for step in neighbours(comparison):
         if step.runs != step.trained_runs:
@@ -49,6 +52,17 @@ def neighbours(comparison: Comparison) -> list[Difference]:
 def lead_text(lead: Estimate) -> str:
     """``0.29 points [0.24, 0.34]``, or a note that there are too few runs for an interval."""
     return f"{lead:u}{'' if lead.interval() else ', from too few runs'}"
+
+
+def name_of(arch: str) -> str:
+    """A network within a sentence."""
+    return NAMES.get(arch, arch)
+
+
+def sentence(text: str, archs: Iterable[str] = ()) -> str:
+    """A text with a capital letter, unless it begins with one of these networks' own names, and a full stop."""
+    begins_with_name = any(text.startswith(arch) for arch in archs if arch not in NAMES)
+    return f"{text if begins_with_name else text[0].upper() + text[1:]}."
 
 
 def _lead(step: Difference, sign: int) -> str:

@@ -1,72 +1,67 @@
 """A comparison's report: its tables, the conclusions in a few sentences, a figure, and a line for each run."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
-from convblocks.compare.analysis import Analysis, Comparison, edges, summarise
-from convblocks.compare.figure import comparison_figure, sweep_figure
+from convblocks.compare.analysis import Comparison, best_settings, compare, edges, option_values, summarise
+from convblocks.compare.figure import comparison_figure
 from convblocks.compare.ranking import ranking
 from convblocks.compare.tables import as_row, differences_table, origin_tables, results_table
-from convblocks.compare.wording import name_of
 from convblocks.figures.grouping import grouped
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
-from convblocks.figures.tables import Table
+from convblocks.run.result import RunResult
 
 
-def report_of(analysis: Analysis, more: tuple[str, str] = ("", ""), repeat: str = "") -> Report:
-    """The report of a comparison; without validation data all settings of a grid, of which none may be chosen.
+def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (), repeat: str = "") -> Report:
+    """The report of a comparison, at the only setting or at the best ones of a grid.
 
-    ``more`` is a last sentence, and the command that it announces; ``repeat`` is the command that makes it again.
+    Without validation data it has all settings of the grid, since none may be chosen.
+
+    Args:
+        results: Of all trials.
+        confirmed: Those with fresh seeds at the settings that a grid chose.
+        repeat: The command that makes the report again.
     """
-    results, swept, main = analysis.results, tuple(analysis.swept), analysis.main
-    judge, tables = results[0].judge, list[Table]()
+    swept, judge, tables = tuple(option_values(results, least=2)), results[0].judge, []
+    main = compare(chosen) if (chosen := confirmed or (best_settings(results) if swept else results)) else None
     if main:
         title = "Each network at its own best setting" if swept else "Results"
-        fresh = "; these are runs with fresh seeds" * bool(analysis.confirmed)
-        chosen = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
-        tables.append(results_table(title, main.arms, main.results, swept, [chosen] if swept else []))
+        fresh = "; these are runs with fresh seeds" * bool(confirmed)
+        note = f"Each setting was chosen by its mean {judge.name_of(judge.metric)}{fresh}."
+        tables.append(results_table(title, main.arms, main.results, swept, [note] if swept else []))
     if swept:
         arms = grouped(results, lambda run: (run.overrides, run.arch)).values()
         tables.append(results_table("Every setting", [*map(summarise, arms)], results, swept, key="settings"))
     if main and main.differences:
         tables.append(differences_table(main))
-    draw, when = (sweep_figure, "At each setting") if swept else (comparison_figure, "By epoch, and at the end")
-    runs = (*results, *analysis.confirmed)
-    drawn = [run for run in results if swept or main is None or run.arch in main.compared]
+    when = "At each setting" if swept else "By epoch, and at the end"
+    caption = f"{when}: every run, and the means of those that trained"
+    runs = (*results, *confirmed)
     return Report(
         name="comparison",
         tables=tables[:1],
-        sentences=[*conclusions(analysis), *filter(None, more[:1])],
-        command=more[1],
+        sentences=conclusions(results, main),
         details=[*tables[1:], *origin_tables(runs)],
-        figures={"": Chart(partial(draw, drawn), f"{when}: every run, and the means of those that trained")},
+        figures={"": Chart(partial(comparison_figure, results, swept), caption)},
         runs=[as_row(run) for run in runs],
         repeat=repeat,
     )
 
 
-def conclusions(analysis: Analysis) -> list[str]:
-    """The conclusions, in a few sentences."""
-    if analysis.main is None:
+def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> list[str]:
+    """The conclusions, in a few sentences; there is no comparison if nothing could be chosen from a grid."""
+    if comparison is None:
         how = "add --data.val_size 5000 for images, or a --judge that is measured on such data"
         return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
-    found, machines = edges(analysis), sorted({run.provenance.machine for run in analysis.results})
+    at_edges, machines = edges(results), sorted({run.provenance.machine for run in results})
     return [
-        *ranking(analysis.main),
-        *those_compared(analysis.main),
-        *([f"Extend the grid: the best value lies at its edge for {', '.join(found)}."] if found else []),
-        *test_set_note(analysis.main),
+        *ranking(comparison),
+        *([f"Extend the grid: the best value lies at its edge for {', '.join(at_edges)}."] if at_edges else []),
+        *test_set_note(comparison),
         *([f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []),
     ]
-
-
-def those_compared(comparison: Comparison) -> list[str]:
-    """Which networks are compared, of many."""
-    if (count := len(comparison.arms)) == (fewer := len(comparison.compared)):
-        return []
-    these = f"{fewer} are drawn and compared, the best and {name_of(comparison.compared[0])}"
-    return [f"Of {count:,} networks {these}; p is corrected for all {comparison.pairs:,} pairs."]
 
 
 def test_set_note(comparison: Comparison) -> list[str]:

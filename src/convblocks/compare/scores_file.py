@@ -4,10 +4,8 @@ import csv
 from collections.abc import Sequence
 from math import isnan, nan
 from pathlib import Path
-from typing import Any
 
 from convblocks.command_line import Parser
-from convblocks.compare.analysis import analyse
 from convblocks.compare.report import report_of
 from convblocks.errors import UserError
 from convblocks.figures.report import publish, repeat_of
@@ -18,6 +16,9 @@ from convblocks.run.result import EPOCHS, Provenance, RunResult
 # Of a run of which nothing but its score is known.
 UNKNOWN = Provenance(machine="", commit=None, data=None, device="", processes=1, threads=1)
 EPOCH = {"epoch": 1, "step": 0, "seconds": 0.0}
+
+# The column of the cells beyond the last heading.
+MORE = "\0"
 
 # A score beyond it is that of a run that diverged: it could not be squared.
 LARGEST = 1e100
@@ -37,8 +38,7 @@ def report_on_file(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     directory = RunDirectory(options.name or options.path.stem)
     directory.refuse_run()
-    analysis = analyse(read_scores(options.path, options.judge))
-    publish(report_of(analysis, repeat=repeat_of("compare", arguments)), directory)
+    publish(report_of(read_scores(options.path, options.judge), repeat=repeat_of("compare", arguments)), directory)
 
 
 def read_scores(path: Path, judge: Judge) -> list[RunResult]:
@@ -51,29 +51,18 @@ def read_scores(path: Path, judge: Judge) -> list[RunResult]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            runs = [(row["arm"], int(row["seed"]), score_of(row[judge.metric])) for row in map(whole, rows)]
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+            rows = list(csv.DictReader(file, restkey=MORE))
+        if any(MORE in row or None in row.values() for row in rows):
+            raise ValueError("a line has more or fewer cells than the heading")
+        runs = [(row["arm"], int(row["seed"]), float(row[judge.metric] or "nan")) for row in rows]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         problem = f"no column {error}" if isinstance(error, KeyError) else getattr(error, "strerror", None) or error
         needed = f"it needs columns arm, seed and {judge.metric}, and lines such as `mine,0,0.93`"
         raise UserError(f"cannot read {path} ({problem}): {needed}") from error
     if not runs or len({run[:2] for run in runs}) < len(runs):
         raise UserError(f"{path} has {'a seed of one arm twice' if runs else 'no lines below its heading'}")
+    scores = [(arm, seed, score if abs(score) < LARGEST else nan) for arm, seed, score in runs]
     return [
         RunResult(arm, seed, 0, {}, (EPOCH,), {judge.metric: score}, judge, judge, EPOCHS, isnan(score), UNKNOWN)
-        for arm, seed, score in runs
+        for arm, seed, score in scores
     ]
-
-
-def score_of(cell: str) -> float:
-    """The score in a cell, nan of a run that diverged."""
-    score = float(cell or "nan")
-    return score if abs(score) < LARGEST else nan
-
-
-def whole(row: dict[str | Any, str | Any]) -> dict[str, str]:
-    """A line that has a cell for each column; a ValueError if their numbers differ."""
-    if None in row or None in row.values():
-        cells = [cell for cell in row.values() if isinstance(cell, str)]
-        raise ValueError(f"the line {','.join(cells)} has {'more' if None in row else 'fewer'} cells than the heading")
-    return row

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from itertools import chain, combinations, count
-from math import ceil, comb, inf
+from itertools import chain, combinations
+from math import comb, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,6 @@ from scipy import stats
 from convblocks.figures.estimates import CONFIDENCE, POINTS, RATIO, SHARE, Estimate, Unit, wilson
 
 SIGNIFICANCE = 0.05
-
-# The power of a larger study to find a difference as large as the observed one.
-POWER = 0.9
 
 # Numbers that differ by less than this share of the largest are tied: float64 rounds the differences of accuracies.
 TOLERANCE = 1e-12
@@ -63,16 +60,16 @@ def permutation_test(first: Sequence[float], second: Sequence[float], unit: Unit
     """
     if len(first) > len(second):
         return -permutation_test(second, first, unit)
-    one, other = sample_of(first), sample_of(second)
-    n, m = len(one), len(other)
-    difference = float(one.mean() - other.mean())
-    parts = [float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else inf for sample in (one, other)]
+    samples = sample_of(first), sample_of(second)
+    n, m = map(len, samples)
+    difference = float(samples[0].mean() - samples[1].mean())
+    parts = [float(sample.var(ddof=1)) / len(sample) if len(sample) > 1 else inf for sample in samples]
     weights = [part**2 / (size - 1) for part, size in zip(parts, (n, m), strict=True) if size > 1]
     freedom = sum(parts) ** 2 / sum(weights) if min(n, m) > 1 and any(weights) else inf  # Satterthwaite's
     error = sum(parts) ** 0.5
     can_decide = least_p_unpaired(n, m) < SIGNIFICANCE
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error if can_decide else inf
-    values = np.concatenate([one, other])
+    values = np.concatenate(samples)
     values -= values.mean()
     values /= np.abs(values).max() or 1.0
     p = _p(partial(_differences_of_means, values), n, m, difference, error, freedom)
@@ -108,16 +105,15 @@ def superiority(first: Sequence[float], second: Sequence[float]) -> Estimate:
     return Estimate(probability, *wilson(probability, size / share), size, p, SHARE)
 
 
-def holm(p_values: Sequence[float], tests: int = 0) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values so that the stated probability of an error holds for all of them together.
 
-    They may be the ones chosen from more ``tests``; the others then count as if their p were 1. S. Holm, "A simple
-    sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
     """
     values = np.asarray(p_values, dtype=float)
     if not ((values >= 0) & (values <= 1)).all():
         raise ValueError("a p-value lies between 0 and 1")
-    order, factors = np.argsort(values), max(tests, len(values)) - np.arange(len(values))
+    order, factors = np.argsort(values), len(values) - np.arange(len(values))
     adjusted = np.empty(len(values))
     adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1)
     return [float(p) for p in adjusted]
@@ -127,27 +123,9 @@ def least_p_unpaired(n: int, m: int) -> float:
     """The smallest p that the permutation test of n and m values can have."""
     if min(n, m) > MANY:
         return 0.0
-    found = comb(n + m, n)
-    if found > EXACT_DIVISIONS:
+    if (total := comb(n + m, n)) > EXACT_DIVISIONS:
         return 1 / RANDOM_DIVISIONS
-    return (2 if n == m else 1) / found  # samples of one size differ by as much when they are exchanged
-
-
-def runs_that_decide(tests: int) -> int:
-    """The least runs of each with which so many tests can be decided if all runs agree."""
-    return next(n for n in count(1) if tests * least_p_unpaired(n, n) < SIGNIFICANCE)
-
-
-def runs_needed(first: Sequence[float], second: Sequence[float], tests: int = 1) -> int | None:
-    """The number of runs of each that would find such a difference of means at 5 % in nine studies of ten.
-
-    By the normal approximation, as one of so many tests; None without a difference, or without two runs of each.
-    """
-    if min(len(first), len(second)) < 2 or (distance := abs(np.mean(first) - np.mean(second))) == 0:
-        return None
-    variances = np.var(first, ddof=1) + np.var(second, ddof=1)
-    deviates = stats.norm.ppf(1 - SIGNIFICANCE / 2 / tests) + stats.norm.ppf(POWER)
-    return max(2, ceil(variances * (deviates / distance) ** 2))
+    return (2 if n == m else 1) / total  # samples of one size differ by as much when they are exchanged
 
 
 def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
@@ -163,20 +141,16 @@ def sample_of(values: Sequence[float], *, infinite: bool = False) -> Numbers:
 @lru_cache(maxsize=4)
 def divisions(n: int, m: int) -> Places:
     """Which of n + m values are the first sample, of shape (divisions, n); in the first row the first n."""
-    found = comb(n + m, n)
-    if found <= EXACT_DIVISIONS:
+    if (total := comb(n + m, n)) <= EXACT_DIVISIONS:
         places = chain.from_iterable(combinations(range(n + m), n))
-        return np.fromiter(places, dtype=np.int32, count=found * n).reshape(found, n)
+        return np.fromiter(places, dtype=np.int32, count=total * n).reshape(total, n)
     rng = np.random.default_rng(0)
     if m <= MANY:
         rows = np.tile(np.arange(n + m, dtype=np.int32), (RANDOM_DIVISIONS, 1))
         chosen = rng.permuted(rows, axis=1)[:, :n]
-    else:  # R. W. Floyd's sampling: draw from one more value each time; if it is taken, take the new value
-        chosen = np.empty((RANDOM_DIVISIONS, n), dtype=np.int32)
-        for place in range(n):
-            drawn = rng.integers(m + place + 1, size=RANDOM_DIVISIONS)
-            is_taken = (chosen[:, :place] == drawn[:, np.newaxis]).any(axis=1)
-            chosen[:, place] = np.where(is_taken, m + place, drawn)
+    else:
+        drawn = (rng.choice(n + m, n, replace=False, shuffle=False) for _ in range(RANDOM_DIVISIONS))
+        chosen = np.stack([*drawn]).astype(np.int32)
     chosen[0] = np.arange(n)
     return chosen
 
@@ -204,7 +178,7 @@ def _differences_of_means(values: Numbers, chosen: Places) -> Numbers:
     terms = np.stack([values, values**2])
     inside = terms[:, chosen].sum(axis=2)
     samples = (inside, n), (terms.sum(axis=1, keepdims=True) - inside, len(values) - n)
-    errors = sum((own[1] - own[0] ** 2 / size) / (size * max(size - 1, 1)) for own, size in samples)
+    errors = sum((sums[1] - sums[0] ** 2 / size) / (size * max(size - 1, 1)) for sums, size in samples)
     return np.stack([samples[0][0][0] / n - samples[1][0][0] / samples[1][1], errors])
 
 
@@ -228,5 +202,6 @@ def _effects(values: Numbers, chosen: Places) -> Numbers:
     # The squares of the second sample's, from those that the first sample's values would have there.
     squares = 4 * (n - upper) * (below + not_above) + (upper - lower) * (3 * below + not_above)
     squares -= (2 * n - lower - upper) ** 2
-    total, own, others = (found.sum(axis=1).astype(float) for found in (placements, placements**2, squares))
-    return np.stack([total - n * m, max(m - 1, 1) * (n * own - total**2) + max(n - 1, 1) * (m * others - total**2)])
+    total, first, second = (terms.sum(axis=1).astype(float) for terms in (placements, placements**2, squares))
+    variances = max(m - 1, 1) * (n * first - total**2) + max(n - 1, 1) * (m * second - total**2)
+    return np.stack([total - n * m, variances])

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from convblocks.compare.analysis import Comparison, Summary, option_values, unit_of
-from convblocks.compare.wording import settings_text
+from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import COUNT, LOSS, NOTHING, P_VALUE
 from convblocks.figures.grouping import grouped
 from convblocks.figures.tables import Column, Table

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from convblocks import wings
 from convblocks.errors import UserError
-from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.directory import RunDirectory
 from convblocks.run.result import Overrides, RunResult
 from convblocks.text import as_json
@@ -18,6 +17,9 @@ ROOT = "trainer.default_root_dir"
 
 # Options of where and how a trial runs, not of what it computes.
 NO_SETTINGS = (ROOT, *wings.options())
+
+# The option that holds training images out.
+VAL_SIZE = "data.val_size"
 
 # Options whose values are paths: a trial is found again when the folder above them has moved.
 PATHS = ("config", "data.root")
@@ -37,6 +39,7 @@ class Trial:
         chosen: The options by which it differs from others.
         seed: Of weights, image order and augmentation.
         option: The option of ``fit`` that takes ``arch``: "arch" or "model".
+        place: Its run directory within that folder, such as ``trial_3``; by default its options name it.
     """
 
     comparison: str
@@ -45,6 +48,7 @@ class Trial:
     chosen: Overrides
     seed: int
     option: str = "arch"
+    place: str = ""
 
     @property
     def overrides(self) -> Overrides:
@@ -59,6 +63,8 @@ class Trial:
     @property
     def name(self) -> str:
         """``compare/maxpool,lr=1e-3/1f3a9c2e/seed_0``: what differs, a hash of what all trials share, the seed."""
+        if self.place:
+            return f"{self.comparison}/{self.place}"
         words = ",".join([self.arch, *(f"{option}={value}" for option, value in _short(self.chosen).items())])
         if len(words) > LONGEST_NAME:
             words = f"{words[: LONGEST_NAME - 9]},{_hash(words)}"
@@ -66,8 +72,9 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """``maxpool lr=1e-3 seed 0``."""
-        return " ".join([self.arch, *(f"{option}={value}" for option, value in self.chosen), f"seed {self.seed}"])
+        """``maxpool lr=1e-3 seed 0``, or its place."""
+        words = [self.arch, *(f"{option}={value}" for option, value in self.chosen), f"seed {self.seed}"]
+        return self.place or " ".join(words)
 
     @property
     def run(self) -> RunDirectory:
@@ -81,9 +88,13 @@ class Trial:
 
     def arguments(self) -> list[str]:
         """The words of ``fit`` that start or resume the run."""
-        options = self.overrides if self.option == "model" else options_for(self.arch, self.overrides)
-        own = (self.option, self.arch), ("seed", str(self.seed)), ("name", self.name)
-        return [*command_line([*options, *own]), "--resume"]
+        identity = (self.option, self.arch), ("seed", str(self.seed)), ("name", self.name)
+        return [*command_line([*self.overrides, *identity]), "--resume"]
+
+    def confirming(self, seed: int, place: str = "") -> "Trial":
+        """The same settings with a fresh seed, on all training images; a user's own data stay as they are."""
+        common = tuple((option, "0" if option == VAL_SIZE else value) for option, value in self.common)
+        return replace(self, comparison=f"{self.comparison}/confirm", common=common, seed=seed, place=place)
 
     def result(self) -> RunResult | None:
         """The result; None if the run is not done, or its summary is damaged: a resume writes it again."""
@@ -114,16 +125,17 @@ def all_trials(
     return [Trial(comparison, arch, common, point, seed, option) for point, arch, seed in product]
 
 
-def options_for(arch: str, options: Overrides) -> Overrides:
-    """The options that apply to a network: a registered one takes no arguments."""
-    registered = arch in ARCHITECTURES
-    return tuple(pair for pair in options if not (registered and pair[0].startswith("network.")))
-
-
 def command_line(options: Sequence[tuple[str, str]]) -> list[str]:
     """Options as words of ``fit``; a config comes first, since later options win."""
     ordered = sorted(options, key=lambda pair: pair[0] != "config")
     return [f"--{option}={value}" for option, value in ordered]
+
+
+def settings_text(overrides: Overrides, options: Sequence[str]) -> str:
+    """Those of the options that are set, for people: ``lr 1e-2, onecycle``."""
+    values = [(option, value) for option, value in overrides if option in options]
+    names = [(option, value.rstrip("/").rpartition("/")[2] if option in PATHS else value) for option, value in values]
+    return ", ".join(value if option == "lr_scheduler" else f"{option} {value}" for option, value in names) or "none"
 
 
 def root_of(options: Overrides) -> Path:
@@ -133,8 +145,8 @@ def root_of(options: Overrides) -> Path:
 
 def _short(options: Overrides) -> dict[str, str]:
     """The options that change what is computed, in the order of their names, with the last part of paths only."""
-    kept = [pair for pair in options if pair[0] not in NO_SETTINGS]
-    return {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in sorted(kept)}
+    settings = sorted(pair for pair in options if pair[0] not in NO_SETTINGS)
+    return {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in settings}
 
 
 def _hash(text: str) -> str:

@@ -2,18 +2,20 @@
 
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from io import StringIO
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
+from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 
-from convblocks.figures.style import DARK, LIGHT, WIDTH, Theme, render, themed
-from convblocks.figures.tables import as_html
+from convblocks.errors import printable
+from convblocks.figures.style import LIGHT, WIDTH, render, themed
 
 # Text stays text, and the numbers of elements depend on the content only: the same figure has the same bytes.
-SVG: Theme = {"svg.fonttype": "none", "svg.hashsalt": "convblocks", "font.sans-serif": ["DejaVu Sans", "Verdana"]}
+SVG = {"svg.fonttype": "none", "svg.hashsalt": "convblocks", "font.sans-serif": ["DejaVu Sans", "Verdana"]}
 
 # In CSS pixels for an inch of a figure: a narrower page scrolls the figure, as letters would be too small.
 LEAST_SCALE = 62
@@ -26,45 +28,32 @@ class Chart(NamedTuple):
     caption: str
 
 
-def page(title: str, parts: Sequence[str]) -> str:
+def page(title: str, summary: str, figures: Sequence[Chart], details: str) -> str:
     """The whole page.
 
     Args:
         title: Plain text.
-        parts: HTML, in which everything from elsewhere is escaped.
+        summary: Markdown above the figures.
+        figures: They stand side by side where there is room.
+        details: Markdown, folded below the figures.
     """
-    style = _template("page.css").substitute(light=_variables(LIGHT), dark=_variables(DARK))
-    return _template("page.html").substitute(title=as_html(title), style=style, body="\n".join(parts))
+    template, css = (Path(__file__).with_name(name).read_text() for name in ("page.html", "page.css"))
+    charts, texts = "\n".join(map(_figure, figures)), {"summary": _as_html(summary), "details": _as_html(details)}
+    return Template(template).substitute(texts, title=escape(printable(title)), style=css, charts=charts)
 
 
-def _template(name: str) -> Template:
-    return Template(Path(__file__).with_name(name).read_text())
-
-
-def charts(drawn: Sequence[Chart]) -> str:
-    """Figures with their captions, side by side where there is room."""
-    return "\n".join(['<div class="charts">', *map(_figure, drawn), "</div>"])
+def _as_html(markdown: str) -> str:
+    """Names from elsewhere stay text: there are no tags, links or emphasis."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "emphasis"])
+    return str(parser.render(printable(markdown, allowed="\n")))
 
 
 def _figure(chart: Chart) -> str:
     with themed(LIGHT | SVG):
         figure, file = render(chart.draw), StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), as_html(chart.caption)  # figures share these ids
-    for name, colour in _colours(LIGHT).items():
-        svg = svg.replace(f": {colour}", f": var(--{name})")
+    svg, caption = re.sub(r'<g id="[^"]*"', "<g", file.getvalue()), escape(chart.caption)  # figures share these ids
     size = f"min-width: {LEAST_SCALE * figure.get_figwidth():.0f}px"
     svg = f'<svg role="img" aria-label="{caption}" style="{size}" ' + svg.partition("<svg ")[2].strip()
     row = ' class="row"' if figure.get_figwidth() > WIDTH / 2 else ""
     return f'<figure{row}><div class="wide">{svg}</div><figcaption>{caption}</figcaption></figure>'
-
-
-def _variables(theme: Theme) -> str:
-    return " ".join(f"--{name}: {colour};" for name, colour in _colours(theme).items())
-
-
-def _colours(theme: Theme) -> dict[str, str]:
-    """The colours of a theme, by their names in the style sheet."""
-    names = {"paper": "figure.facecolor", "ink": "text.color", "pale": "xtick.color", "grid": "grid.color"}
-    cycle = enumerate(theme["axes.prop_cycle"].by_key()["color"])
-    return {name: theme[key] for name, key in names.items()} | {f"colour{n}": colour.lower() for n, colour in cycle}

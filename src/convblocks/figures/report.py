@@ -3,14 +3,15 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import Any
 
 from filelock import FileLock
 
 from convblocks.console import command_words, echo
-from convblocks.figures.page import Chart, charts, page
+from convblocks.figures.page import Chart, page
 from convblocks.figures.style import save
-from convblocks.figures.tables import Table, as_html, section, to_console, to_html, to_markdown, without_html
+from convblocks.figures.tables import Table, to_console, to_markdown, without_html
 from convblocks.files import write
 from convblocks.run.directory import RunDirectory
 from convblocks.run.progress import terminal
@@ -46,25 +47,21 @@ class Report:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def to_markdown(self) -> str:
-        sentences = "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
         details = [to_markdown(self.details)] if self.details else []
-        command = [f"```bash\n{self.command}\n```\n"] if self.command else []
-        return "\n".join([to_markdown(self.tables), sentences, *details, *command])
+        return "\n".join([to_markdown(self.tables), self._sentences(), *details, *self._command()])
 
     def to_html(self, title: str) -> str:
-        """A page of its own: conclusions, the first table and the figures, then everything else folded."""
+        """A page of its own: conclusions, tables and figures, then everything else folded."""
         texts = {**self.texts, "Repeat it": self.repeat}
-        return page(
-            title,
-            [
-                *(f"<p>{as_html(line)}</p>" for line in self.sentences),
-                f"<pre>{as_html(self.command)}</pre>" if self.command else "",
-                *map(to_html, self.tables[:1]),
-                charts(list(self.figures.values())),
-                *(to_html(table, folded=True) for table in (*self.tables[1:], *self.details)),
-                *(section(name, f"<pre>{as_html(text)}</pre>", folded=True) for name, text in texts.items() if text),
-            ],
-        )
+        blocks = [f"## {name}\n\n{indent(text, ' ' * 4)}\n" for name, text in texts.items() if text]
+        head = [self._sentences(), *self._command(), to_markdown(self.tables)]
+        return page(title, "\n".join(head), [*self.figures.values()], "\n".join([to_markdown(self.details), *blocks]))
+
+    def _sentences(self) -> str:
+        return "\n".join(f"- {without_html(line)}" for line in self.sentences) + "\n"
+
+    def _command(self) -> list[str]:
+        return [f"```bash\n{self.command}\n```\n"] if self.command else []
 
     def plain_numbers(self) -> dict[str, Any]:
         """For the JSON file: of every table that has a key, and the others."""
@@ -74,7 +71,7 @@ class Report:
 
 def repeat_of(command: str, arguments: Sequence[str]) -> str:
     """The command line that makes a report again, and trains what is missing."""
-    return " ".join([*command_words(command), shlex.join(one for one in arguments if one != "--no-fit")])
+    return " ".join([*command_words(command), shlex.join(word for word in arguments if word != "--no-fit")])
 
 
 def publish(report: Report, directory: RunDirectory) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from cycler import cycler
-from matplotlib import rc_context, rcParams
+from matplotlib import rc_context, rc_params_from_file, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -22,48 +21,21 @@ WIDTH = 10.0
 # shown 838 pixels wide.
 LETTERS, SMALL = 11.5, 9.5
 
-# Okabe and Ito's colours, which the colour-blind can distinguish; line styles and markers distinguish them in grey.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# They distinguish curves in grey, as their colours do on a screen.
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-# On black the light blue comes first: the dark one is hard to see there.
-COLOURS_ON_DARK = (COLOURS[5], *COLOURS[1:5], COLOURS[0])
 
-Theme = dict[Any, Any]
-
-
-def _theme(paper: str, ink: str, pale: str, grid: str, colours: Sequence[str]) -> Theme:
-    inked = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor")
-    return {
-        "figure.dpi": 160,
-        "figure.facecolor": paper,
-        "axes.facecolor": paper,
-        "axes.prop_cycle": cycler(color=colours),
-        **dict.fromkeys(("axes.edgecolor", "xtick.color", "ytick.color"), pale),
-        **dict.fromkeys(inked, ink),
-        "font.size": LETTERS,
-        "axes.titlesize": LETTERS,
-        "axes.titlelocation": "left",
-        "legend.frameon": False,
-        "text.parse_math": False,  # names of networks and classes are no formulas
-        "text.usetex": False,  # a matplotlibrc may ask for LaTeX, which takes such names for commands
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": grid,
-        "grid.linewidth": 0.8,
-    }
+def _theme(name: str) -> dict[Any, Any]:
+    return {**rc_params_from_file(Path(__file__).with_name(f"{name}.mplstyle"), use_default_template=False)}
 
 
-# Paper and ink are GitHub's.
-LIGHT = _theme("#ffffff", ink="#1f2328", pale="#59636e", grid="#e4e8ec", colours=COLOURS)
-DARK = _theme("#0d1117", ink="#f0f6fc", pale="#9198a1", grid="#2a313c", colours=COLOURS_ON_DARK)
+LIGHT = _theme("light")
+DARK = LIGHT | _theme("dark")
 
 
 @contextmanager
-def themed(theme: Theme = LIGHT) -> Iterator[None]:
+def themed(theme: dict[Any, Any] = LIGHT) -> Iterator[None]:
     """Figures have the theme where they are made and where they are saved, since ticks are made late.
 
     There are no warnings of letters that the font lacks: pages have their text as text.
@@ -80,7 +52,7 @@ def render(draw: Callable[[], Figure]) -> Figure:
     return figure
 
 
-def save(draw: Callable[[], Figure], path: Path, theme: Theme = LIGHT) -> None:
+def save(draw: Callable[[], Figure], path: Path, theme: dict[Any, Any] = LIGHT) -> None:
     """Save the figure that ``draw`` makes, in the colours of a theme."""
     with themed(theme):
         render(draw).savefig(path)

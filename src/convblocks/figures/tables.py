@@ -1,6 +1,5 @@
-"""Tables of results, made of one list of columns: for a terminal, in Markdown, in HTML, and as plain numbers."""
+"""Tables of results, made of one list of columns: for a terminal, in Markdown, and as plain numbers."""
 
-import html
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,9 +17,6 @@ from convblocks.figures.estimates import RATIO, Estimate, Unit, Value, cell
 
 # Wider than any terminal, in columns.
 WIDEST = 1000
-
-# Longer lines of a cell in HTML are wrapped.
-LONGEST_LINE = 32
 
 # The priority of columns that every screen shows.
 ALWAYS = 100
@@ -49,6 +45,9 @@ class Column:
     key: str = ""
     text: Callable[[Any], str] | None = None
     optional: bool = False
+
+    def has_value(self, row: Any) -> bool:
+        return self.value(row) is not None
 
     def cell(self, row: Any) -> str:
         """The row's cell; the interval of an estimate stands below it."""
@@ -80,11 +79,11 @@ class Table:
     @cached_property
     def fields(self) -> list[Column]:
         """The columns that are shown, made of those that are text too."""
-        found = [
+        columns = [
             Column(column, itemgetter(place)) if isinstance(column, str) else column
             for place, column in enumerate(self.columns)
         ]
-        return [one for one in found if not one.optional or any(one.value(row) is not None for row in self.rows)]
+        return [column for column in columns if not column.optional or any(map(column.has_value, self.rows))]
 
     @property
     def names(self) -> list[str]:
@@ -106,7 +105,7 @@ def _plain(value: Value) -> Any:
     if not isinstance(value, Estimate):
         return None if isinstance(value, float) and not isfinite(value) else value
     parts = {name: getattr(value, name) for name in ("low", "high", "p")}
-    return {"value": value.value, "n": value.n} | {name: one for name, one in parts.items() if isfinite(one)}
+    return {"value": value.value, "n": value.n} | {name: part for name, part in parts.items() if isfinite(part)}
 
 
 def to_markdown(tables: Sequence[Table], level: int = 2) -> str:
@@ -131,50 +130,19 @@ def without_html(text: str) -> str:
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
-def to_html(table: Table, folded: bool = False) -> str:
-    """A table as HTML under its title, with its notes; ``folded`` as ``section`` takes it."""
-    heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in table.names)
-    rows = [
-        f'<tr><th scope="row">{as_html(first)}</th>{"".join(map(_html_cell, others))}</tr>'
-        for first, *others in table.cells
-    ]
-    content = [
-        f'<div class="wide"><table><caption>{as_html(table.title)}</caption>',
-        *[f"<thead><tr>{heads}</tr></thead>", "<tbody>", *rows, "</tbody>", "</table></div>"],
-        *(f"<p>{as_html(note)}</p>" for note in table.notes),
-    ]
-    return section(table.title, "\n".join(content), folded)
-
-
-def _html_cell(text: str) -> str:
-    """A cell that keeps its line breaks; only a long text is wrapped."""
-    is_long = max(map(len, text.split("\n"))) > LONGEST_LINE
-    return f"<td{' class=long' if is_long else ''}>{as_html(text)}</td>"
-
-
-def section(title: str, content: str, folded: bool) -> str:
-    """HTML under a heading; ``folded`` shows the heading only until that is clicked."""
-    heading = f"<h2>{as_html(title)}</h2>"
-    return f"<details><summary>{heading}</summary>\n{content}\n</details>" if folded else f"{heading}\n{content}"
-
-
-def as_html(text: str) -> str:
-    """Text of any origin as content of an HTML element, or as an attribute between double quotes."""
-    return html.escape(printable(text, allowed="\n"))
-
-
 def to_console(tables: Sequence[Table], console: Console) -> None:
-    """Print tables on a terminal, or as plain text into a pipe."""
+    """Print tables on a terminal, which drops what it has no room for, or as plain text into a pipe."""
     unlimited = console.options.update(width=WIDEST)
     for table in tables:
-        kept, dropped = list(table.fields), []
-        expendable = sorted((one for one in kept if one.priority < ALWAYS), key=lambda column: column.priority)
-        while console.measure(grid := _grid(table, kept), options=unlimited).maximum > console.width and expendable:
-            dropped.append(expendable.pop(0))
-            kept.remove(dropped[-1])
+        columns, dropped = list(table.fields), list[str]()
+        expendable = sorted(
+            (column for column in columns if column.priority < ALWAYS), key=lambda column: column.priority
+        )
+        while console.measure(grid := _grid(table, columns), options=unlimited).maximum > console.width and expendable:
+            columns.remove(column := expendable.pop(0))
+            dropped.append(column.name.replace("\n", " "))
         console.print(grid)
-        names = ", ".join(column.name.replace("\n", " ") for column in dropped)
-        for note in [*table.notes, *([f"Columns dropped: {names}."] if dropped else [])]:
+        for note in [*table.notes, *([f"Columns dropped: {', '.join(dropped)}."] if dropped else [])]:
             console.print(note)
         console.print()
 

@@ -37,15 +37,16 @@ Examples:
 
 import os
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import closing
 
 from optuna.trial import TrialState
 
 from convblocks.compare.dry_run import plans_of
-from convblocks.compare.launch import Running, Start, fit_all, friendly_stops, hide_launcher, launcher_of_several
-from convblocks.compare.options import launch, own_parser, parse_shared, refuse_arguments_of_networks
+from convblocks.compare.launch import Process, Start, finished, fit_all, friendly_stops, hide_launcher
+from convblocks.compare.options import at_least, launch, parse_shared, shared_parser
 from convblocks.compare.progress import Progress
-from convblocks.compare.train import finished
+from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
@@ -54,15 +55,12 @@ from convblocks.run import signals, slurm
 from convblocks.run.progress import terminal
 from convblocks.run.quiet import quiet_lightning
 from convblocks.search import space
-from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.config import SearchConfig
 from convblocks.search.confirm import confirm_best, fresh_trials
 from convblocks.search.report import report
 from convblocks.search.storage import storage_errors, without_password
 from convblocks.search.worker import SearchWorker
 from convblocks.text import counted
-
-# Larger numbers are typing errors.
-LIMITS = {"trials": (1, 100_000), "jobs": (1, 1000), "confirm": (0, 100)}
 
 
 @storage_errors()
@@ -77,8 +75,6 @@ def main(arguments: list[str]) -> None:
     quiet_lightning()
     launched = dict(os.environ)
     options = parse(arguments)
-    if launcher := launcher_of_several():
-        raise UsageError(f"{launcher} is for the processes of one run: start this command several times, without it")
     hide_launcher()
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
     start = launch(options)
@@ -99,23 +95,22 @@ def main(arguments: list[str]) -> None:
 
 def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
-    parser = own_parser("search", range(5))
-    parser.add_argument("--trials", type=int, default=40)
+    parser = shared_parser("search", range(5))
+    parser.add_argument("--trials", type=at_least(1), default=40)
     parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
-    parser.add_argument("--confirm", type=int, default=3)
+    parser.add_argument("--confirm", type=at_least(0), default=3)
     parser.add_argument("--storage", default="")
-    options = parse_shared(parser, arguments, "search", LIMITS)
+    options = parse_shared(parser, arguments, "search")
     if len(options.archs) != 1:
         raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
+    default = Trial(options.name, options.archs[0], options.common, (), options.seed, options.option)
     searched = space.parse(options.space, list(dict(options.common)))
-    refuse_arguments_of_networks(options.archs, [*dict(options.common), *searched])
-    default = SearchTrial(options.name, options.archs[0], options.common, (), options.seed, options.option)
     options.config = SearchConfig(default, searched, options.sampler, options.pruner, options.storage)
     options.repeat = repeat_of("search", [without_password(word) for word in arguments])
     return options
@@ -141,14 +136,13 @@ def open_search(options: Namespace) -> SearchWorker:
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
     """Train trials until there are as many as wanted, including those of other processes; ``start`` as in fit_all."""
 
-    def watch(running: list[Running[SearchTrial]]) -> None:
-        for job in running:
-            if worker.should_stop_early(job.trial):
-                job.process.terminate()
-        progress.update(running)
+    def watch(running: Mapping[Trial, Process]) -> None:
+        for trial, process in running.items():
+            if worker.should_stop_early(trial):
+                process.terminate()
+        progress.show(running)
 
-    common = worker.config.default.common
-    progress = Progress(wanted, lambda trial: worker.plan, common, terminal(), worker.ended(), worker.so_far)
+    progress = Progress(wanted, lambda trial: worker.plan, terminal(), worker.ended(), worker.so_far)
     with progress, closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
         for trial, exit_status in ends:
             if (result := worker.tell(trial, exit_status)) is not None:
@@ -162,13 +156,12 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
         UserError: no trial has a result, or they used different data.
     """
     config, trials = worker.config, worker.trials()
-    running = [f"trial_{found.number}" for found in trials if found.state == TrialState.RUNNING]
-    if running:
+    if running := [f"trial_{trial.number}" for trial in trials if trial.state == TrialState.RUNNING]:
         echo(f"{', '.join(running)}: still running elsewhere. The process that ends last confirms and reports.")
         return
     if not worker.best():
         raise UserError(f"no trial of {config.name} ran to its end: {worker.so_far() or 'there is none'}")
-    finished([config.trial(found.number, found.params) for found in trials])
+    finished([config.trial(trial.number, trial.params) for trial in trials])
     try:
         confirmed = confirm_best(worker, options, start)
     except BusyError:

@@ -1,28 +1,16 @@
 """The configuration of a search: what is the same for all trials, the space, sampler and pruner."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from convblocks.compare.trials import NO_SETTINGS, Trial, command_line, root_of
 from convblocks.run.directory import RunDirectory
-from convblocks.search.space import Params, Space, as_overrides
-
-
-@dataclass(frozen=True)
-class SearchTrial(Trial):
-    """A run with settings chosen by a search, in a directory with its number."""
-
-    number: int = 0
-
-    @property
-    def label(self) -> str:
-        return f"trial_{self.number}"
-
-    @property
-    def name(self) -> str:
-        return f"{self.comparison}/{self.label}"
+from convblocks.search.space import as_overrides
 
 
 @dataclass(frozen=True)
@@ -31,14 +19,14 @@ class SearchConfig:
 
     Args:
         default: A trial without chosen options; the others have its network, seed and common options.
-        space: The dimensions.
+        space: The distribution of each option.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
         storage: The URL of a database; without one the choices are kept in a journal.
     """
 
-    default: SearchTrial
-    space: Space
+    default: Trial
+    space: Mapping[str, BaseDistribution]
     sampler: str = "tpe"
     pruner: str = "median"
     storage: str = ""
@@ -51,8 +39,9 @@ class SearchConfig:
     def directory(self) -> RunDirectory:
         return RunDirectory(self.name, root_of(self.default.common))
 
-    def trial(self, number: int, params: Params) -> SearchTrial:
-        return replace(self.default, number=number, chosen=as_overrides(params))
+    def trial(self, number: int, params: Mapping[str, Any]) -> Trial:
+        """The trial of that number, which is kept in ``trial_3``, with these settings."""
+        return replace(self.default, place=f"trial_{number}", chosen=as_overrides(params))
 
     def sampler_for(self, number: int) -> BaseSampler:
         """Seeded by (seed, number), so that an interrupted search chooses like an uninterrupted one."""
@@ -61,7 +50,12 @@ class SearchConfig:
 
     def words(self) -> list[str]:
         """The configuration as words of the command line."""
-        own = (self.default.option, self.default.arch), ("seed", str(self.default.seed))
+        identity = (self.default.option, self.default.arch), ("seed", str(self.default.seed))
         common = [pair for pair in self.default.common if pair[0] not in NO_SETTINGS]
-        space = [(f"space {option}", str(dimension)) for option, dimension in self.space.items()]
-        return command_line([*own, ("sampler", self.sampler), ("pruner", self.pruner), *common, *space])
+        space = [(f"space {option}", str(distribution)) for option, distribution in self.space.items()]
+        return command_line([*identity, ("sampler", self.sampler), ("pruner", self.pruner), *common, *space])
+
+
+def number_of(trial: Trial) -> int:
+    """The number of a trial of a search."""
+    return int(trial.place.removeprefix("trial_"))

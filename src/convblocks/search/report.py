@@ -8,11 +8,9 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from convblocks.compare.analysis import Comparison, difference
-from convblocks.compare.options import VAL_SIZE
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.compare.tables import results_table
-from convblocks.compare.trials import Trial, command_line
-from convblocks.compare.wording import settings_text
+from convblocks.compare.trials import VAL_SIZE, Trial, command_line, settings_text
 from convblocks.console import command_words
 from convblocks.figures.estimates import p_text
 from convblocks.figures.grouping import by_arch
@@ -58,8 +56,8 @@ def conclusion(worker: SearchWorker, confirmed: Comparison | None) -> tuple[list
         unknown = "Whether it beats the default with fresh seeds is not known. This writes its config:"
         return [f"{seen}.", unknown], command_for(trial)
     runs = by_arch(confirmed.results)
-    found = difference(runs[trial.label], runs[DEFAULT])
-    (trained, default), means = found.trained_runs, found.trained
+    lead = difference(runs[trial.label], runs[DEFAULT])
+    (trained, default), means = lead.trained_runs, lead.trained
     fresh = "with fresh seeds it or the default never trained"
     if means:
         fresh = f"with fresh seeds {means:+u} against the default ({p_text(means.p)})"
@@ -82,9 +80,9 @@ def best_table(worker: SearchWorker) -> Table:
     """The best trials, and how all of them ended."""
     config, judge = worker.config, worker.plan.judge
     columns = [
-        Column("trial", lambda found: f"trial_{found.number}"),
-        Column(judge.name_of(judge.metric), lambda found: judge.text(found.values[0])),
-        Column("settings", lambda found: settings_text(as_overrides(found.params), list(found.params))),
+        Column("trial", lambda trial: f"trial_{trial.number}"),
+        Column(judge.name_of(judge.metric), lambda trial: judge.text(trial.values[0])),
+        Column("settings", lambda trial: settings_text(as_overrides(trial.params), list(trial.params))),
     ]
     chosen = f"Sampler {config.sampler}, seed {config.default.seed}, pruner {config.pruner}."
     notes = [f"{len(worker.trials())} trials of {config.default.arch}: {worker.so_far()}. {chosen}"]

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import optuna
 from filelock import FileLock
 from optuna import Study
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
-from sqlalchemy.exc import SAWarning, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from convblocks.console import print_error
@@ -49,7 +49,7 @@ class Journal(JournalFileBackend):
             content = self.path.read_bytes()
             complete = content.rfind(b"\n") + 1
             if complete < len(content):
-                print_error(f"{self.path} ended in the middle of a line, which was dropped: it is found out again")
+                print_error(f"{self.path}: dropped a truncated last line; the lost entry will be recomputed")
                 os.truncate(self.path, complete)
             super().append_logs(logs)
 
@@ -73,7 +73,7 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
         # A database may be shared, but trials belong to the processes that hold locks in the folder.
         now.append(f"the folder {folder.resolve()}")
     if name not in optuna.get_all_study_names(storage):
-        if config.default.run.exists():
+        if config.trial(0, {}).run.exists():
             raise UserError(f"{folder} has trials of another --storage, or none: {hint}")
         direction = StudyDirection.MAXIMIZE if judge.sign > 0 else StudyDirection.MINIMIZE
         optuna.create_study(storage=storage, study_name=name, direction=direction)
@@ -81,7 +81,7 @@ def open_study(config: SearchConfig, judge: Judge, lock: FileLock) -> Study:
     study = optuna.load_study(storage=storage, study_name=name, pruner=pruner)
     began = study.user_attrs.get(CONFIG, [] if study.get_trials(deepcopy=False) else now)
     if set(now) != set(began):
-        was, new = (" ".join(sorted(set(own) - set(other))) for own, other in ((began, now), (now, began)))
+        was, new = (" ".join(sorted({*words} - {*others})) for words, others in ((began, now), (now, began)))
         raise UserError(f"{folder} was begun with {was or 'less'}, not {new or 'less'}: {hint}")
     if CONFIG not in study.user_attrs:
         study.set_user_attr(CONFIG, now)
@@ -95,13 +95,11 @@ def connect(url: str) -> BaseStorage:
         UserError: the URL is not valid, a driver is missing, or the proxy does not answer.
     """
     try:
-        address = urlsplit(url)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            warnings.simplefilter("ignore", SAWarning)  # of parameters that a driver ignores
-            if address.scheme != "grpc":
+        with warnings.catch_warnings(action="ignore"):  # of what is experimental, and of parameters without effect
+            if not url.startswith("grpc://"):
                 # Trials take minutes: an idle connection could be cut, and a server has not many for all processes.
                 return RDBStorage(url, engine_kwargs={"poolclass": NullPool})
+            address = urlsplit(url)
             proxy = GrpcStorageProxy(host=address.hostname or "localhost", port=address.port or 13000)
         proxy.wait_server_ready(CONNECT_SECONDS)
         return proxy
@@ -120,8 +118,8 @@ def storage_errors() -> Iterator[None]:
         error.args = (without_password(str(error)),)
         raise
     except Exception as error:
-        is_of_proxy = type(error).__module__.startswith("grpc")
-        if not is_of_proxy and not isinstance(error, SQLAlchemyError | StorageInternalError):
+        from_grpc = type(error).__module__.startswith("grpc")
+        if not from_grpc and not isinstance(error, SQLAlchemyError | StorageInternalError):
             raise
         reason = getattr(error, "details", str)() or error.__cause__ or error
         line = re.sub(r"[^\s'\"]*@", "***@", " ".join(str(reason).split()))

@@ -2,16 +2,17 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from convblocks.compare.dry_run import Plan
+from convblocks.compare.trials import Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.run.directory import is_epoch
-from convblocks.search.config import SearchConfig, SearchTrial
+from convblocks.search.config import SearchConfig, number_of
 from convblocks.search.storage import open_study
 
 COLLAPSED = "collapsed"
@@ -54,21 +55,20 @@ class SearchWorker:
 
     def best(self) -> list[FrozenTrial]:
         """The complete trials, the best score on validation data first, the earlier of equals first."""
-        complete = [found for found in self.trials() if found.state == TrialState.COMPLETE]
-        return sorted(complete, key=lambda found: (-self.plan.judge.sign * found.values[0], found.number))
+        complete = [trial for trial in self.trials() if trial.state == TrialState.COMPLETE]
+        return sorted(complete, key=lambda trial: (-self.plan.judge.sign * trial.values[0], trial.number))
 
     def ended(self) -> int:
         """The number of trials that have ended, in whatever way."""
-        return sum(found.state.is_finished() for found in self.trials())
+        return sum(trial.state.is_finished() for trial in self.trials())
 
     def so_far(self) -> str:
         """``best 97.20 % (trial_3), 5 complete, 2 pruned``."""
-        judge = self.plan.judge
-        best = [f"best {judge.text(found.values[0])} (trial_{found.number})" for found in self.best()[:1]]
+        best = [f"best {self.plan.judge.text(trial.values[0])} (trial_{trial.number})" for trial in self.best()[:1]]
         ends = Counter(map(ending_of, self.trials()))
         return ", ".join([*best, *(f"{count} {how}" for how, count in ends.items())])
 
-    def next_trial(self, wanted: int) -> SearchTrial | None:
+    def next_trial(self, wanted: int) -> Trial | None:
         """The next trial for this process: one that lost its process, or a new one; None if there is none for now.
 
         Args:
@@ -76,17 +76,17 @@ class SearchWorker:
         """
         with self._lock:
             trials = self.trials()
-            for found in trials:
-                if found.state == TrialState.RUNNING and self._own(found.number):
-                    return self.config.trial(found.number, found.params)
+            for trial in trials:
+                if trial.state == TrialState.RUNNING and self._own(trial.number):
+                    return self.config.trial(trial.number, trial.params)
             return self._choose(trials) if len(trials) < wanted else None
 
-    def should_stop_early(self, trial: SearchTrial) -> bool:
+    def should_stop_early(self, trial: Trial) -> bool:
         """Record the epochs of a running trial since the last call; whether it is pruned."""
-        found, metric = self.trials()[trial.number], self.plan.judge.metric
-        if found.state.is_finished():
+        recorded, metric = self._recorded(trial), self.plan.judge.metric
+        if recorded.state.is_finished():
             return True
-        handle, last = self._handle(trial), found.last_step or 0
+        handle, last = self._handle(trial), recorded.last_step or 0
         for row in trial.metrics():
             if not is_epoch(row) or not math.isfinite(row.get(metric, math.nan)) or row["epoch"] < last:
                 continue
@@ -95,11 +95,11 @@ class SearchWorker:
             if epoch > last:
                 handle.report(row[metric], epoch)
             if epoch != self.plan.epochs and handle.should_prune():
-                self.study.tell(trial.number, state=TrialState.PRUNED)
+                self.study.tell(recorded.number, state=TrialState.PRUNED)
                 return True
         return False
 
-    def tell(self, trial: SearchTrial, status: int) -> str | None:
+    def tell(self, trial: Trial, status: int) -> str | None:
         """Record the end of a trial's process, and return the result as text.
 
         None if the process was killed, or failed for another reason than its settings: Optuna does not learn of it,
@@ -108,35 +108,35 @@ class SearchWorker:
         Raises:
             UserError: that has happened ``MOST_TRIES`` times.
         """
-        ended = self.should_stop_early(trial)
+        ended, number = self.should_stop_early(trial), number_of(trial)
         with self._lock:
             if not ended and status in (0, UsageError.exit_status):
                 self._end(trial, status)
                 ended = True
-            self._owned.pop(trial.number).release()
+            self._owned.pop(number).release()
         if ended:
-            found, judge = self.trials()[trial.number], self.plan.judge
-            score = f": {judge.name_of(judge.metric)} {judge.text(found.values[0])}" if found.values else None
-            return f"{ending_of(found)}{score or f', see {trial.log}'}"
-        self._tries[trial.number] += 1
-        if self._tries[trial.number] == MOST_TRIES:
+            recorded, judge = self._recorded(trial), self.plan.judge
+            if not recorded.values:
+                return f"{ending_of(recorded)}, see {trial.log}"
+            return f"{ending_of(recorded)}: {judge.name_of(judge.metric)} {judge.text(recorded.values[0])}"
+        self._tries[number] += 1
+        if self._tries[number] == MOST_TRIES:
             often = f"{trial.label} of {self.config.name} was killed or failed {MOST_TRIES} times"
             raise UserError(f"{often}: see {trial.log}; the same command carries on")
         return None
 
-    def _choose(self, trials: list[FrozenTrial]) -> SearchTrial:
-        """A new trial, chosen in memory and recorded with all of its settings at once.
+    def _choose(self, trials: Sequence[FrozenTrial]) -> Trial:
+        """Create a trial in one write, so that a kill cannot leave half of one: it is chosen in memory.
 
-        A kill leaves no part of it: ``study.ask`` would record a trial first, and then its settings one by one.
+        ``study.ask`` would record a trial first, and then its settings one by one.
         """
-        number = len(trials)
-        dimensions: dict[str, BaseDistribution] = {**self.config.space}
+        number, space = len(trials), {**self.config.space}
         memory = optuna.create_study(direction=self.study.direction, sampler=self.config.sampler_for(number))
         memory.add_trials(trials)
-        params = memory.ask(dimensions).params
+        params = memory.ask(space).params
         is_free = self._own(number)
         assert is_free, f"trial {number} has a process, and is not recorded"
-        self.study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=dimensions))
+        self.study.add_trial(create_trial(state=TrialState.RUNNING, params=params, distributions=space))
         return self.config.trial(number, params)
 
     def _own(self, number: int) -> bool:
@@ -151,19 +151,23 @@ class SearchWorker:
         self._owned[number] = lock
         return True
 
-    def _end(self, trial: SearchTrial, status: int) -> None:
-        result = None if status else trial.result()
+    def _end(self, trial: Trial, status: int) -> None:
+        result, number = None if status else trial.result(), number_of(trial)
         if result and result.failed:
             self._handle(trial).set_user_attr(COLLAPSED, True)
-            self.study.tell(trial.number, state=TrialState.PRUNED)
+            self.study.tell(number, state=TrialState.PRUNED)
         elif result and result.validation is not None and math.isfinite(result.validation):
-            self.study.tell(trial.number, result.validation)
+            self.study.tell(number, result.validation)
         else:
-            self.study.tell(trial.number, state=TrialState.FAIL)
+            self.study.tell(number, state=TrialState.FAIL)
 
-    def _handle(self, trial: SearchTrial) -> optuna.Trial:
+    def _recorded(self, trial: Trial) -> FrozenTrial:
+        """What Optuna knows of a trial."""
+        return self.trials()[number_of(trial)]
+
+    def _handle(self, trial: Trial) -> optuna.Trial:
         """Optuna's trial, to report to."""
-        return optuna.Trial(self.study, self.trials()[trial.number]._trial_id)
+        return optuna.Trial(self.study, self._recorded(trial)._trial_id)
 
 
 def ending_of(trial: FrozenTrial) -> str:

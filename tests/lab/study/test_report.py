@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from convblocks.compare.statistics import runs_needed
 from convblocks.figures.report import Report
 from convblocks.run.result import RunResult
+from lab.statistics import runs_needed
 from lab.study import stages
 from lab.study.decision import Decision, decide
 from lab.study.plan import CONFIRMING_SEEDS, NOTEBOOK, Cell, to_choose

@@ -1,0 +1,86 @@
+"""The figure of a grid of learning rates or other options: the error of every run, and the means at each value."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from convblocks.compare.analysis import is_number, option_values
+from convblocks.compare.figure import MEANS, curves_of_networks, draw_runs
+from convblocks.figures.curves import Curve, Scale
+from convblocks.figures.grouping import grouped
+from convblocks.figures.style import LETTERS, WIDTH, End, label_ends
+from convblocks.run.result import RunResult
+
+
+def sweep_figure(swept: Sequence[RunResult], titles: Mapping[str, str] | None = None) -> Figure:
+    """Error against a swept option: on validation images if all runs have them, else on test images.
+
+    The option is the learning rate, or another one if that was not swept. Each network is a curve, and each combination
+    of the other swept options a panel, such as ``lr_scheduler=constant``. ``titles`` has other words for panels.
+    """
+    values, scale = option_values(swept, least=2), Scale(swept[0].judge)
+    numeric = [option for option, found in values.items() if all(map(is_number, found))]
+    option = "lr" if "lr" in values else [*numeric, *values][0]
+    positions = _positions(values.pop(option))
+    split = "val" if all(run.validation is not None for run in swept) else "test"
+
+    def setting(run: RunResult) -> str:
+        return ", ".join(f"{other}={value}" for other, value in run.overrides if other in values)
+
+    def error(run: RunResult) -> float:
+        return scale.drawn(run.validation if split == "val" and run.validation is not None else run.score)
+
+    panels, curves, ends = list(dict.fromkeys(map(setting, swept))), curves_of_networks(swept), []
+    columns = min(2, len(panels))
+    figure = Figure(figsize=(WIDTH, 5.0 * math.ceil(len(panels) / 2)), layout="constrained")
+    axes = figure.subplots(math.ceil(len(panels) / columns), columns, sharex=True, sharey=True, squeeze=False)
+    every = math.ceil(len(positions) * columns / 8)  # as many names as fit side by side
+    names = ["" if number % every else value for number, value in enumerate(positions)]
+    for panel, title in zip(axes.flat, panels, strict=False):
+        own = [curve._replace(runs=[run for run in curve.runs if setting(run) == title]) for curve in curves]
+        ends.append((panel, _draw_sweep(panel, [curve for curve in own if curve.runs], option, positions, error)))
+        panel.set_xticks([*positions.values()], names)
+        panel.set(title=(titles or {}).get(title, title), xlabel=option)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(scale.name(split))
+    scale.set_axis(axes[0, 0], "y", [*map(error, swept)])
+    for panel in axes.flat[len(panels) :]:
+        panel.remove()
+    crosses = " (x: collapsed)" * any(run.failed for run in swept)
+    figure.supxlabel(f"marks: runs, side by side{crosses}; lines: {MEANS}", fontsize=LETTERS)
+    label_ends(figure, ends)
+    return figure
+
+
+def _positions(values: Sequence[str]) -> dict[str, float]:
+    """The position of each value of an option: its logarithm or, if some are no positive numbers, its index."""
+    if all(is_number(value) and float(value) > 0 for value in values):
+        return {value: math.log10(float(value)) for value in values}
+    return {value: float(number) for number, value in enumerate(values)}
+
+
+def _draw_sweep(
+    axes: Axes,
+    curves: Sequence[Curve],
+    option: str,
+    positions: Mapping[str, float],
+    error: Callable[[RunResult], float],
+) -> list[End]:
+    """A mark for each run, and a line that has gaps where no run trained."""
+    gaps = np.diff([*positions.values()])
+    room, ends = 0.45 * gaps.min() / len(curves), []
+    for index, (name, look, runs) in enumerate(curves):
+        middle, points = room * (index - (len(curves) - 1) / 2), []
+        for value, here in grouped(runs, lambda run: dict(run.overrides)[option]).items():
+            beside = positions[value] + middle + room * np.linspace(-0.35, 0.35, len(here)) * (len(here) > 1)
+            draw_runs(axes, here, beside, [*map(error, here)], look)
+            trained = [error(run) for run in here if not run.failed]
+            points.append((positions[value], float(np.mean(trained)) if trained else math.nan))
+        points.sort()
+        axes.plot(*np.transpose(points), look.line, marker=".", color=look.colour, linewidth=1.8, gid="means")
+        reached = [point for point in points if not math.isnan(point[1])]
+        ends.append(End(name, *(reached or [(points[-1][0], error(runs[-1]))])[-1], look.colour))
+    return ends
