@@ -33,7 +33,7 @@ BASE = "f4f998e85f424681cf3c9aca9f2f6b8fe3d1174e"
 
 SHORT = ["--epochs", "2", "--trainer.limit_train_batches", "24", "--trainer.log_every_n_steps", "5", "--threads", "1"]
 OWN = [
-    *("--model", "regression.Curve", "--datamodule", "regression.Points"),
+    *("--model", "regression.Curve", "--data", "regression.Points"),
     *("--judge", "val/rmse:min", "--epochs", "6", "--threads", "1"),
 ]
 

@@ -71,7 +71,7 @@ def test_a_loader_goes_on_exactly(kind: str, stop_after: int, workspace: Path) -
 
 
 def test_a_generator_of_torchs_own_loader_goes_on_at_the_end_of_an_epoch(workspace: Path) -> None:
-    cut = ["--datamodule.stateful", "false", "--trainer.limit_train_batches", "20"]
+    cut = ["--data.stateful", "false", "--trainer.limit_train_batches", "20"]
     assert_same_bits_after_a_kill([*ODD, *cut], 40)
 
 
