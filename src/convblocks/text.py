@@ -49,10 +49,6 @@ def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ())
     return text.getvalue()
 
 
-# Of a YAML file. As many could stand for 3^10 values.
-MOST_ALIASES = 30
-
-
 class _Dumper(yaml.SafeDumper):
     """Quotes text such as 1e3, which jsonargparse reads as a number, as YAML 1.2 does, but PyYAML does not."""
 
@@ -63,15 +59,6 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]
 def as_yaml(settings: Mapping[str, Any]) -> str:
     """Settings as YAML, in their order."""
     return yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False)
-
-
-def checked_yaml(text: str) -> str:
-    """YAML, as given; a ValueError if it may stand for far more than it holds."""
-    if re.search(r"[0-9a-fA-F_:]{1000}", text):
-        raise ValueError("a number has 1,000 digits")
-    if len(re.findall(r"(?:^|[\s,\[{])\*\w", text)) > MOST_ALIASES:
-        raise ValueError(f"it has more than {MOST_ALIASES} aliases, which may stand for each other")
-    return text
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:

@@ -16,6 +16,7 @@ def holds(content: str | bytes) -> Spoiler:
     """It holds that content, in a folder that is made if needed."""
 
     def spoil(path: Path) -> None:
+        removed(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 

@@ -155,7 +155,7 @@ def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
 
 
 @pytest.mark.slow
-def test_divergence_is_found_by_two_processes_together_and_is_a_result(folder: Path) -> None:
+def test_divergence_is_found_by_two_processes_together_and_ends_the_run(folder: Path) -> None:
     devices = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
     ended = run_script("fit", *SHORT, *devices, "--lr", "1e30", "--name", "lost", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -166,22 +166,16 @@ def test_divergence_is_found_by_two_processes_together_and_is_a_result(folder: P
 
 
 @pytest.mark.slow
-def test_comparison_in_which_all_diverge_completes(folder: Path) -> None:
-    flags = [*SHORT, "--seeds", "2", "--epochs", "2", "--lr", "1e30"]
-    ended = run_bounded("compare", *flags, "--jobs", "2", cwd=folder)
+def test_comparison_completes_though_all_diverge_but_not_on_different_data(folder: Path) -> None:
+    flags = ["compare", *SHORT, "--jobs", "2", "--lr", "1e30", "--seeds"]
+    ended = run_bounded(*flags, "2", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "The MLP collapsed in 2 of 2 runs [34–100 %]" in " ".join(ended.stdout.split())
     json.loads((folder / "lightning_logs/compare/comparison.json").read_text(), parse_constant=pytest.fail)
-
-
-@pytest.mark.slow
-def test_comparison_refuses_runs_on_different_data(folder: Path) -> None:
-    flags = [*SHORT, "--jobs", "1", "--epochs", "1"]
-    assert run_bounded("compare", *flags, "--seeds", "1", cwd=folder).returncode == 0
     flipped(5000)(folder / "data" / "train-images-idx3-ubyte")
-    ended = run_bounded("compare", *flags, "--seeds", "2", cwd=folder)
+    ended = run_bounded(*flags, "3", cwd=folder)
     assert ended.returncode == 1
-    assert re.fullmatch(r"compare.py: \S+/seed_0 and \S+/seed_1 were trained on different data: .*\n", ended.stderr)
+    assert re.fullmatch(r"compare.py: \S+/seed_0 and \S+/seed_2 were trained on different data: .*\n", ended.stderr)
 
 
 @pytest.mark.slow
@@ -196,10 +190,9 @@ def test_comparison_does_not_wait_for_another_in_the_same_folder(folder: Path) -
 
 @pytest.mark.slow
 def test_runs_without_a_name_at_the_same_time_take_different_versions(folder: Path) -> None:
-    with ExitStack() as started:
-        for process in [started.enter_context(start_script("fit", *SHORT, cwd=folder)) for _ in range(4)]:
-            _, errors = process.communicate(timeout=120)
-            assert (process.returncode, errors) == (0, "")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(start_script("fit", *SHORT, cwd=folder)) for _ in range(4)]
+        assert [process.communicate(timeout=120)[1] for process in processes] == 4 * [""]
     runs = [RunDirectory(f"mlp/version_{number}", folder) for number in range(4)]
     assert all(run.result_after(2) for run in runs)
     assert_same_weights(runs[0], runs[3])
@@ -208,8 +201,6 @@ def test_runs_without_a_name_at_the_same_time_take_different_versions(folder: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("variable", ["LOCAL_RANK", "SLURM_LOCALID"])
 def test_error_of_several_processes_is_shown_by_the_first(variable: str, folder: Path) -> None:
-    wrong = [
-        run_bounded("fit", *SHORT, "--data.root", "short.yaml", cwd=folder, environment={variable: str(number)})
-        for number in range(2)
-    ]
-    assert [(ended.returncode, ended.stderr.count("\n")) for ended in wrong] == [(1, 1), (1, 0)]
+    for rank, expected in ((0, 1), (1, 0)):
+        wrong = run_bounded("fit", *SHORT, "--data.root", "no", cwd=folder, environment={variable: str(rank)})
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (1, expected)

@@ -95,24 +95,19 @@ values = st.recursive(
     max_leaves=8,
 )
 WHOLE: dict[str, Any] = msgspec.to_builtins(result("mlp", 0, 0.98))
-results = st.dictionaries(st.sampled_from(sorted(WHOLE)), values, max_size=2).map(lambda changed: WHOLE | changed)
+summaries = st.dictionaries(st.sampled_from(sorted(WHOLE)), values, max_size=2).map(lambda changed: WHOLE | changed)
 configs = st.dictionaries(st.sampled_from(sorted(SETTINGS)), values).map(yaml.safe_dump) | st.text()
 
 
-@given(st.binary() | configs.map(lambda text: text.encode(errors="replace")))
+@given(st.binary() | configs.map(lambda text: text.encode(errors="replace")), (values | summaries).map(json.dumps))
 @settings(deadline=None)
-def test_reader_of_configs_understands_them_or_names_them(content: bytes) -> None:
-    with file_of(content, RUN.config) as path:
-        config = read_or_refused(lambda _: RunDirectory("run", path.parents[2]).read_config(), path)
-        assert config is None or config.keys() >= SETTINGS
-
-
-@given(st.binary() | (values | results).map(lambda value: json.dumps(value).encode()))
-@settings(deadline=None)
-def test_reader_of_summaries_understands_them_or_names_them(content: bytes) -> None:
-    with file_of(content, RUN.summary) as path:
+def test_reader_of_configs_and_summaries_understands_them_or_names_them(config: bytes, summary: str) -> None:
+    with file_of(config, RUN.config) as path:
         run = RunDirectory("run", path.parents[2])
-        read = read_or_refused(lambda _: run.read_result(), path)
+        saved_settings = read_or_refused(lambda _: run.read_config(), run.config)
+        assert saved_settings is None or saved_settings.keys() >= SETTINGS
+        holds(summary)(run.summary)
+        read = read_or_refused(lambda _: run.read_result(), run.summary)
         assert read is None or encode(decode(encode(read), path, "")) == encode(read)
 
 

@@ -217,7 +217,7 @@ def _check(parsed: Namespace) -> None:
     if trainer.max_steps == 0 or (trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)):
         raise UsageError("--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them")
     has_no_end = trainer.max_epochs == NO_LIMIT and trainer.max_steps == NO_LIMIT
-    if has_no_end and class_specs.spans_the_run(parsed.model.get("lr_scheduler") or class_specs.CONSTANT):
+    if has_no_end and class_specs.spans_the_run(parsed.get("model.lr_scheduler") or class_specs.CONSTANT):
         raise UsageError(
             "a schedule over the whole run needs --epochs or --trainer.max_steps: with max_time its steps are unknown"
         )

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from convblocks.errors import BusyError, UsageError, UserError
 from convblocks.files import remove_unfinished, write
 from convblocks.run.result import EPOCHS, RunResult, decode, encode
-from convblocks.text import as_yaml, checked_yaml, flatten
+from convblocks.text import as_yaml, flatten
 
 LOGS = Path("lightning_logs")
 
@@ -117,7 +117,7 @@ class RunDirectory:
             UserError: ``config.yaml`` is missing, damaged, or of an older version.
         """
         with suppress(OSError, ValueError, AttributeError, RecursionError, yaml.YAMLError):
-            settings: dict[str, Any] = yaml.load(checked_yaml(self.config.read_text()), YAML_LOADER)
+            settings: dict[str, Any] = yaml.load(self.config.read_text(), YAML_LOADER)
             if settings.keys() >= SETTINGS:
                 return settings
         reason = "it is missing, damaged or of an older version: restore it, or choose another --name"

@@ -1,6 +1,5 @@
 """A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.restore import load_network
@@ -17,7 +15,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.run import Run
-from tests.conftest import DEBUG, needs, write_digits
+from tests.conftest import DEBUG
 from tests.core.run.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
 
@@ -100,12 +98,11 @@ NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--lr_scheduler", "torch.optim.lr_scheduler.StepLR", "--lr_scheduler.step_size", "1"], 0.001),
         (["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"], 0.001),
-        (["--lr_scheduler", "ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
+        (["--lr_scheduler", "torch.optim.lr_scheduler.ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
         ([*PLATEAU, *NEVER_BETTER], 0.001),
     ],
-    ids=["epochs", "steps", "defaults", "a metric"],
+    ids=["steps", "epochs", "a metric"],
 )
 def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
     workspace: Path, flags: list[str], expected: float
@@ -176,10 +173,6 @@ def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_
     assert_same_weights(run, RunDirectory("again"))
 
 
-def test_network_may_be_made_by_a_function(own_networks: Path) -> None:
-    assert quick_run("--arch", "own_networks.flat", "--network.hidden", "8").result_after(2)
-
-
 def checkpoint_with(**hyper_parameters: Any) -> Path:
     """A trained network's checkpoint with other hyper-parameters."""
     content = torch.load(quick_run().last_checkpoint, weights_only=True)
@@ -188,10 +181,11 @@ def checkpoint_with(**hyper_parameters: Any) -> Path:
     return Path("other.ckpt")
 
 
-@pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
-def test_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(arch)):
-        ImageClassifier.load_from_checkpoint(checkpoint_with(arch=arch, network={"path": "owned"}), weights_only=True)
+def test_checkpoint_calls_nothing_but_networks(workspace: Path) -> None:
+    with pytest.raises(UsageError, match=r"os\.mkdir"):
+        ImageClassifier.load_from_checkpoint(
+            checkpoint_with(arch="os.mkdir", network={"path": "owned"}), weights_only=True
+        )
     assert not Path("owned").exists()
 
 
@@ -199,22 +193,6 @@ def test_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace
     checkpoint = checkpoint_with(optimizer="gone.Lion")
     assert load_network(checkpoint).arch == "mlp"
     assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
-
-
-@pytest.mark.nightly
-def test_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
-    needs("timm")
-    write_digits(workspace / "digits", digits, train=1300)
-    network = ["--network.model_name=resnet10t", "--network.in_chans=1", "--network.num_classes=10"]
-    assert quick_run("--arch", "timm.create_model", *network, "--data.root", "digits").result_after(2)
-
-
-def test_loss_takes_arguments(workspace: Path) -> None:
-    plain, run = quick_run(name="plain"), quick_run("--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1")
-    expected = {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
-    assert run.read_config()["model"]["init_args"]["loss"] == expected
-    assert run.read_result().final["test/loss"] > plain.read_result().final["test/loss"]
-    assert run.read_result().score > 0.8
 
 
 def test_resume_with_data_and_a_loss_of_ones_own_ends_the_same(

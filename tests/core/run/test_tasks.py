@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from convblocks.data.images import ImageSets
 from convblocks.errors import Stopped, UserError
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
@@ -12,6 +13,7 @@ from convblocks.run.judge import ACCURACY, Judge
 from tests import any_task
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE, QUICK, TASKS, options_of
+from tests.conftest import write_digits
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
 
@@ -43,7 +45,10 @@ def assert_same_bits_after_a_kill(flags: list[str], batches: int) -> None:
         fit.main([*flags, "--name", "stopped"], [Signal(batches)])
     forget_signal()
     fit.main(["--name", "stopped", "--resume"])
-    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert_same_run(RunDirectory("whole"), RunDirectory("stopped"))
+
+
+def assert_same_run(whole: RunDirectory, stopped: RunDirectory) -> None:
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
     assert whole.read_result().final == stopped.read_result().final
@@ -58,20 +63,26 @@ def test_resume_keeps_what_is_unusual(batches: int, workspace: Path) -> None:
     assert_same_bits_after_a_kill([*ODD, "--trainer.limit_train_batches", "20"], batches)
 
 
+MODULE = ["--model", "own_shapes.Segmenter", "--data", "own_shapes.Shared", "--judge", "val/iou:max"]
+MODULE += ["--trainer.use_distributed_sampler", "false"]
+IMAGES = ["--arch", "own_networks.Rows", "--batch_size", "62", "--data.root", "digits"]  # it has dropout
+
+
 @pytest.mark.slow
-def test_resume_of_two_processes_killed_within_an_epoch_ends_with_the_same_bits(workspace: Path) -> None:
+@pytest.mark.parametrize("flags", [MODULE, IMAGES], ids=["module", "images"])
+def test_resume_of_two_processes_killed_within_an_epoch_ends_with_the_same_bits(
+    flags: list[str], own_networks: Path, digits: ImageSets
+) -> None:
+    workspace = own_networks.parent
+    write_digits(workspace / "digits", digits, train=50 * 62, test=200)
     for module in ("shapes", "stop"):
         shutil.copy(Path(any_task.__file__).with_name(f"{module}.py"), f"own_{module}.py")
-    flags = ["--model", "own_shapes.Segmenter", "--data", "own_shapes.Shared", "--judge", "val/iou:max"]
-    flags += ["--epochs", "3", "--threads", "1", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-    flags += ["--trainer.devices", "2", "--trainer.use_distributed_sampler", "false"]
-    stop = ["--trainer.callbacks", "own_stop.Signal", "--trainer.callbacks.batches"]
-    run_script("fit", *flags, *stop, "1000", "--name", "whole", cwd=workspace)
-    assert run_script("fit", *flags, *stop, "65", "--name", "stopped", cwd=workspace).returncode == 143
+    flags = [*flags, "--epochs", "3", "--threads", "1", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    flags += ["--trainer.devices", "2", "--trainer.callbacks", "own_stop.Signal", "--trainer.callbacks.batches"]
+    run_script("fit", *flags, "1000", "--name", "whole", cwd=workspace)
+    assert run_script("fit", *flags, "65", "--name", "stopped", cwd=workspace).returncode == 143
     run_script("fit", "--name", "stopped", "--resume", cwd=workspace)
-    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
-    assert_same_weights(whole, stopped)
-    assert metric_rows(whole) == metric_rows(stopped)
+    assert_same_run(RunDirectory("whole"), RunDirectory("stopped"))
 
 
 def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> None:

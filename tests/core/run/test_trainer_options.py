@@ -1,7 +1,5 @@
 """Through fit.py the Trainer's options work as Lightning documents."""
 
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -11,20 +9,12 @@ from convblocks.errors import UserError
 from convblocks.run import fit
 from convblocks.run.directory import RunDirectory
 from tests.conftest import DEBUG, REPOSITORY, write_digits
-from tests.core.run.test_callbacks import with_callback
 from tests.core.run.test_distributed import FIT
 from tests.core.run.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
-from tests.quick_python import quick_python, run_quickly
+from tests.quick_python import run_quickly
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
-
-
-@pytest.fixture
-def few_digits(workspace: Path, digits: ImageSets) -> list[str]:
-    """Options for a run on only as many digits as a test needs."""
-    write_digits(workspace / "digits", digits, train=150 * 62, test=200)
-    return ["--data.root", "digits"]
 
 
 def places(run: RunDirectory) -> list[tuple[int, int]]:
@@ -51,15 +41,6 @@ def test_max_steps_ends_a_run_within_an_epoch_and_tests_it(workspace: Path, caps
     assert "is finished: it has 2 epochs. It was ended by max_steps=27" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("flags", "last"), [([], (7, 130)), (["--epochs", "3"], (3, 60))], ids=["alone", "both"])
-def test_max_steps_is_the_only_limit_unless_there_are_epochs_too(
-    workspace: Path, flags: list[str], last: tuple[int, int]
-) -> None:
-    short = ["--trainer.limit_train_batches", "20", "--trainer.limit_val_batches", "1"]
-    fit.main(["--arch", "mlp", "--name", "run", *QUICK, *short, "--trainer.max_steps", "130", *flags])
-    assert places(RunDirectory("run"))[-1] == last
-
-
 @pytest.mark.slow
 def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = [*QUICK, "--trainer.max_time", "00:00:00:01", "--trainer.limit_val_batches", "1"]
@@ -70,11 +51,6 @@ def test_max_time_ends_a_run_which_is_done_then(workspace: Path, capsys: pytest.
     assert "It was ended by its max_time" in capsys.readouterr().out
 
 
-def test_min_steps_keep_early_stopping_from_ending_a_run(workspace: Path) -> None:
-    stopping = with_callback("EarlyStopping", monitor="train/loss", patience=1, min_delta=9)
-    assert places(quick_run(*stopping, "--epochs", "9", "--trainer.min_steps", "70"))[-1] == (4, 70)
-
-
 def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> None:
     run = quick_run("--trainer.val_check_interval", "0.25", *TENSORBOARD)
     assert places(run) == [(1, 5), (1, 10), (1, 15), (1, 20), (2, 25), (2, 30), (2, 35), (2, 40)]
@@ -83,11 +59,6 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
     assert [row["step"] for row in rows if row["train/loss"]] == ["20", "40"]
     assert [step for step, _ in curves(run)["test/acc"]] == [4, 9, 14, 19, 24, 29, 34, 39]
     assert (len(result.epochs), len(result.evaluations)) == (2, 6)
-
-
-def test_accumulate_grad_batches_and_gradient_clip_val_take_fewer_steps(workspace: Path) -> None:
-    accumulated = ["--batch_size", "32", "--trainer.accumulate_grad_batches", "2"]
-    assert places(quick_run(*accumulated, "--trainer.gradient_clip_val", "0.1")) == [(1, 10), (2, 20)]
 
 
 def test_check_val_every_n_epoch_null_counts_batches_over_epochs(workspace: Path) -> None:
@@ -149,36 +120,18 @@ def run_command(name: str, *flags: str) -> RunDirectory:
 
 
 @pytest.mark.slow
-def test_batch_norm_of_torch_is_synchronised_unless_switched_off(own_networks: Path, few_digits: list[str]) -> None:
+def test_batch_norm_of_torch_is_synchronised_unless_switched_off(own_networks: Path, digits: ImageSets) -> None:
     """Each process then normalises by the statistics of its own images."""
+    write_digits(Path("digits"), digits, train=150 * 62, test=200)
     arch = ["--arch", "own_networks.Normalised", "--network.affine=false", "--network.momentum=null"]
-    flags = [*DEBUG, *few_digits, *arch, "--epochs", "1", "--trainer.precision", "64-true"]
+    flags = [*DEBUG, "--data.root", "digits", *arch, "--epochs", "1", "--trainer.precision", "64-true"]
     # Not Adam: of pixels that are always the same it makes a step of what rounding leaves of their gradients.
     flags += ["--optimizer", "sgd", "--trainer.accelerator", "cpu", "--threads"]
-    one, on = run_command("one", *flags, "1"), run_command("on", *flags, "1", *TWO)
+    alone, on = run_command("one", *flags, "1"), run_command("on", *flags, "1", *TWO)
     off = run_command("off", *flags, "3", *TWO, "--trainer.sync_batchnorm", "false")
     for metric in ("train/loss", "test/loss"):
-        expected, synchronised, apart = (float(metric_rows(run)[0][metric]) for run in (one, on, off))
+        expected, synchronised, apart = (float(metric_rows(run)[0][metric]) for run in (alone, on, off))
         assert synchronised == pytest.approx(expected, rel=1e-9)
         assert apart != pytest.approx(expected, rel=1e-4)
     # Not those that Lightning sets where it starts processes: one for each core, shared among them.
     assert off.read_result().provenance.threads == 3
-
-
-@pytest.mark.slow
-def test_resume_of_two_processes_ends_the_same(own_networks: Path, few_digits: list[str]) -> None:
-    """Each process has its own random state, for dropout, and its own sums over the unfinished epoch."""
-    command = ["--arch", "own_networks.Rows", "--batch_size", "62", "--threads", "1", "--epochs", "3", *few_digits]
-    command += [*QUICK, *TWO]
-    whole, stopped = run_command("whole", *command), RunDirectory("stopped")
-    script = [str(quick_python()), FIT, *command, "--name", "stopped"]
-    with subprocess.Popen(script, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while len(stopped.read_metrics()) < 1:
-            assert process.poll() is None
-            time.sleep(0.05)
-        time.sleep(0.3)
-        process.terminate()
-        assert process.wait(timeout=60) == 143
-    assert run_quickly(FIT, "--name", "stopped", "--resume", cwd=own_networks.parent).returncode == 0
-    assert_same_weights(whole, stopped)
-    assert metric_rows(whole) == metric_rows(stopped)
