@@ -95,7 +95,7 @@ class Malicious:
     ],
 )
 def test_other_checkpoints_are_refused_and_run_no_code(content: object, message: str, workspace: Path) -> None:
-    """Beside those of tests/hostile/cases.py."""
+    """Beside those of tests/hostile/test_cases.py."""
     torch.save(content, "last.ckpt")
     with pytest.raises(UserError, match=message):
         load_network(Path("last.ckpt"))

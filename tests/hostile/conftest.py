@@ -23,7 +23,7 @@ trainer: {log_every_n_steps: 3}
 
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, digits: ImageSets) -> Path:
-    """The folder that ``cases`` describes."""
+    """The folder that ``test_cases`` describes."""
     folder = tmp_path_factory.mktemp("hostile") / "folder"
     write_digits(folder / "data", digits)
     (folder / "short.yaml").write_text(SHORT)

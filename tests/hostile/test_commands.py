@@ -17,10 +17,10 @@ from convblocks.run.directory import RunDirectory
 from tests.conftest import REPOSITORY
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.hostile.bounded import run_bounded
-from tests.hostile.cases import LAST
 from tests.hostile.spoil import flipped
 from tests.scripts import run_script, start_script, wait_until
 
+LAST = "lightning_logs/run/checkpoints/last.ckpt"
 SHORT = ["--config", "short.yaml", "--arch", "mlp"]
 
 

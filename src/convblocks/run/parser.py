@@ -94,9 +94,8 @@ class FitParser(jsonargparse.ArgumentParser):
         prefixes = tuple(f"--model.{name}." for name in self.specs)
         rest = [option for option in options if not (option[1:] and f"{option[0]}.".startswith(prefixes))]
         given = self.parse_args(["--config", as_yaml(settings), *map("=".join, rest)], defaults=False)
-        for option, default in DEFAULTS.items():
-            if given.get(option, default) is None:  # as LightningCLI saves it
-                given[option] = default
+        if given.get("threads") is None:
+            given["threads"] = torch.get_num_threads()  # saved, since a resume must round sums in the same way
         if given.get("trainer.max_epochs") is None:  # Lightning's rule: with another limit, epochs have none
             is_limited = given.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or given.get("trainer.max_time")
             given["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
@@ -112,7 +111,7 @@ def parser(
     options.add_argument("--config", action=ActionConfigFile, help="A YAML file with options.")
     options.add_argument("--judge", type=str, help="The metric to judge the model by, such as val/loss:min.")
     options.add_argument("--seed", type=int, default=0, help="Seed of the weights, and of the images' order.")
-    options.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads.")
+    options.add_argument("--threads", type=int | None, help="CPU threads (they change how sums round).")
     options.add_argument("--name", type=str, help="The run is lightning_logs/NAME.")
     options.add_argument("--resume", action="store_true", help="Carry on the run of that name.")
     options.add_argument("--running_loss", action="store_true", help="Print the loss every few batches.")
