@@ -78,25 +78,25 @@ class Config:
         if several := [option for option in options if len(option) > 2]:
             raise UsageError(f"{several[0][0]} takes one value, not {listed(several[0][1:])}")
         words = {option: "".join(values) for option, *values in options}
-        settings, chosen = _saved_settings(words), {}
-        typed = []  # what jsonargparse parses
+        settings, named = _saved_settings(words), {}
+        rest = []  # for jsonargparse
         for option, *values in options:
             if option == "--config" and values:
                 merge(settings, read_config(values[0]))
             elif option in ("--model", "--data") and values:
-                chosen[option.removeprefix("--")] = {"class_path": values[0]}
+                named[option.removeprefix("--")] = {"class_path": values[0]}
             elif option != "--print_config":
-                typed.append([option, *values])
-        merge(settings, chosen)
+                rest.append([option, *values])
+        merge(settings, named)
         names, classes = _import_classes(settings)
         is_classifier = issubclass(classes["model"], ImageClassifier)
         if is_classifier and "arch" not in settings["model"] and not words.keys() & {"--model.arch", "--help"}:
             known = ", ".join(ARCHITECTURES)
             raise UsageError(f"--arch is required: choose one of {known}, or give a LightningModule as --model")
         options_parser = parser(classes["model"], classes.get("data"))
-        given, parsed = options_parser.parse(settings, typed)
+        chosen, parsed = options_parser.parse(settings, rest)
         _check(parsed)
-        settings = _plain_settings(given, options_parser.get_defaults(), names)
+        settings = _plain_settings(chosen, options_parser.get_defaults(), names)
         if "--print_config" in words:
             print(as_yaml(settings), end="")
             sys.exit()
@@ -157,20 +157,20 @@ class Config:
             return class_specs.instantiate(kind, self.classes[group], **more)
 
 
-def _saved_settings(given: Mapping[str, str]) -> Settings:
+def _saved_settings(words: Mapping[str, str]) -> Settings:
     """On a resume, the run's saved settings, so that they need not be given again."""
     settings: Settings = {group: {} for group in GROUPS}
-    if "--resume" not in given:
+    if "--resume" not in words:
         return settings
-    if not given.get("--name"):
+    if not words.get("--name"):
         raise UsageError("--resume needs the --name of the run, for example --name maxpool/version_0")
-    directory = RunDirectory(given["--name"], Path(given.get("--trainer.default_root_dir", "")))
+    directory = RunDirectory(words["--name"], Path(words.get("--trainer.default_root_dir", "")))
     if directory.config.is_file():
         merge(settings, directory.read_config())
         for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
-            if f"--trainer.{option}+" in given:
+            if f"--trainer.{option}+" in words:
                 settings["trainer"].pop(option, None)
-    elif not given.keys() & {"--model", "--model.arch", "--config"}:  # comparisons also pass --resume to new runs
+    elif not words.keys() & {"--model", "--model.arch", "--config"}:  # comparisons also pass --resume to new runs
         if directory.exists():
             raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
         raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
@@ -178,7 +178,7 @@ def _saved_settings(given: Mapping[str, str]) -> Settings:
 
 
 def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
-    """The names and classes of model and data; an image classifier's data are images, if nothing else is named.
+    """The names and classes of model and data; an image classifier's data are images, if nothing else is part.
 
     Raises:
         UsageError: there is no such class, or it is of another kind.
@@ -188,10 +188,10 @@ def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]
     for group, kind, default in (("model", LightningModule, MODEL), ("data", LightningDataModule, DATA)):
         is_usual = group == "model" or issubclass(classes["model"], ImageClassifier)
         if name := settings[group].pop("class_path", default if is_usual else None):
-            named = class_specs.import_class(name)
-            if not (isinstance(named, type) and issubclass(named, kind)):
+            part = class_specs.import_class(name)
+            if not (isinstance(part, type) and issubclass(part, kind)):
                 raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
-            names[group], classes[group] = name, named
+            names[group], classes[group] = name, part
         elif not settings[group]:
             del settings[group]
     return names, classes
@@ -223,16 +223,18 @@ def _check(parsed: Namespace) -> None:
         )
 
 
-def _plain_settings(given: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
+def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
     """Everything that determines a run's results, in plain values, without what is None by default."""
-    usual, chosen = _plain(defaults.as_dict()), _plain(given.as_dict())
-    every = usual | chosen
-    values = {option: every[option] for option in ("judge", "seed", "threads") if every[option] is not None}
+    usual, changed = _plain(defaults.as_dict()), _plain(chosen.as_dict())
+    every = usual | changed
+    settings = {option: every[option] for option in ("judge", "seed", "threads") if every[option] is not None}
     for group in [group for group in GROUPS if group in usual]:
-        default, value = usual[group], usual[group] | chosen.get(group, {})
-        values[group] = {name: x for name, x in value.items() if x is not None or default[name] is not None}
-    values["trainer"].pop("default_root_dir", None)
-    return {group: {"class_path": name, "init_args": values.pop(group, {})} for group, name in names.items()} | values
+        default, values = usual[group], usual[group] | changed.get(group, {})
+        settings[group] = {name: x for name, x in values.items() if x is not None or default[name] is not None}
+    settings["trainer"].pop("default_root_dir", None)
+    return {
+        group: {"class_path": name, "init_args": settings.pop(group, {})} for group, name in names.items()
+    } | settings
 
 
 def _plain(value: Any) -> Any:

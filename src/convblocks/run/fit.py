@@ -81,7 +81,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 
 def try_out(run: Run) -> None:
     """Lightning's fast_dev_run: a few batches through training, evaluation and test; nothing is written."""
-    with friendly_errors(run.trainer, run.directory, run.resume_hint):
+    with friendly_errors(run):
         run.trainer.fit(run.module, datamodule=run.data)
         logged = logged_metrics(run.trainer)
         if run.has("test"):
@@ -94,7 +94,7 @@ def try_out(run: Run) -> None:
 @new_process_group_ends_at_exit()
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
-    with friendly_errors(run.trainer, run.directory, run.resume_hint):
+    with friendly_errors(run):
         run.start()
         run.train()
         finish(run)

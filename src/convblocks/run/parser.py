@@ -80,7 +80,7 @@ class FitParser(jsonargparse.ArgumentParser):
         raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
     def parse(self, settings: Settings, options: Sequence[Sequence[str]]) -> tuple[Namespace, Namespace]:
-        """The values that are given, and those of all options; the command line overrides the settings of configs.
+        """The values that are chosen, and those of all options; the command line overrides the settings of configs.
 
         Args:
             settings: Those of configs, as ``merge`` leaves them.
@@ -93,13 +93,13 @@ class FitParser(jsonargparse.ArgumentParser):
             settings["model"][name] = _class_spec(name, settings["model"].get(name, default), options)
         prefixes = tuple(f"--model.{name}." for name in self.specs)
         rest = [option for option in options if not (option[1:] and f"{option[0]}.".startswith(prefixes))]
-        given = self.parse_args(["--config", as_yaml(settings), *map("=".join, rest)], defaults=False)
-        if given.get("threads") is None:
-            given["threads"] = torch.get_num_threads()  # saved, since a resume must round sums in the same way
-        if given.get("trainer.max_epochs") is None:  # Lightning's rule: with another limit, epochs have none
-            is_limited = given.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or given.get("trainer.max_time")
-            given["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
-        return given, self.merge_config(given, self.get_defaults())
+        chosen = self.parse_args(["--config", as_yaml(settings), *map("=".join, rest)], defaults=False)
+        if chosen.get("threads") is None:
+            chosen["threads"] = torch.get_num_threads()  # saved, since a resume must round sums in the same way
+        if chosen.get("trainer.max_epochs") is None:  # Lightning's rule: with another limit, epochs have none
+            is_limited = chosen.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or chosen.get("trainer.max_time")
+            chosen["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
+        return chosen, self.merge_config(chosen, self.get_defaults())
 
 
 @cache
