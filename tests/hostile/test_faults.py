@@ -25,7 +25,7 @@ from tests.hostile.bounded import run_bounded
 
 pytestmark = pytest.mark.slow
 
-Fault = Literal["kill", "full disk", "denied"]
+Fault = Literal["kill", "full disk"]
 NEVER = sys.maxsize
 
 RUN = ["--config", "short.yaml", "--arch", "mlp", "--name", "hit", "--resume"]
@@ -45,7 +45,6 @@ NEEDS_SPACE = ("open", "os.mkdir", "os.rename")
         pytest.param("kill", 1, -9, "", marks=pytest.mark.nightly),
         ("full disk", None, 1, "No space left on device"),
         pytest.param("full disk", 1, 1, "No space left on device", marks=pytest.mark.nightly),
-        ("denied", 20, 1, "Permission denied"),
     ],
 )
 def test_fault_at_a_file_operation_costs_nothing_finished(
@@ -58,7 +57,7 @@ def test_fault_at_a_file_operation_costs_nothing_finished(
         assert "Traceback" not in ended.stderr, ended.stderr
         assert says in ended.stderr
         assert fault == "kill" or ended.stderr.count("\n") == 1
-    assert len(failed) > (1 if fault == "denied" else 15)
+    assert len(failed) > 15
 
 
 def limit_files(size: int) -> None:
@@ -83,8 +82,8 @@ def hit(folder: Path, fault: Fault, every: int | None) -> Iterator[subprocess.Co
 
     Args:
         folder: See ``conftest``.
-        fault: SIGKILL, which leaves a file that is just being put in place half written; a disk that is full for a
-            moment; or a folder that is another user's from then on.
+        fault: SIGKILL, which leaves a file that is just being put in place half written, or a disk that is full for a
+            moment.
         every: At each so many operations; None for the last one of each kind, when there is most to lose.
     """
     _, operations = fit(folder, fault, NEVER)
@@ -135,8 +134,6 @@ def inject(fault: Fault, at: int, operations: Path) -> None:
             return
         os.write(descriptor, f"{event} {path[path.index(BELOW) :]}\n".encode())
         number, seen = seen, seen + 1
-        if fault == "denied" and number >= at:
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
         if fault == "full disk" and number == at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if fault == "kill" and number == at:

@@ -16,6 +16,7 @@ from convblocks.__main__ import help_of
 from convblocks.data.module import ImageDataModule
 from convblocks.errors import UsageError, UserError
 from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import SHORT, parser
 from convblocks.run.run import Run
 from convblocks.run.trainer import make_trainer
@@ -145,6 +146,21 @@ def test_config_may_mix_short_names_sections_and_the_classes_of_lightning_cli(wo
     assert Config.parse(flags) == Config.parse(["--config", "cli.yaml"])
 
 
+def test_max_steps_is_the_only_limit_unless_there_are_epochs_too(workspace: Path) -> None:
+    for flags, epochs in (([], -1), (["--epochs", "3"], 3)):
+        config = Config.parse(["--arch", "mlp", "--trainer.max_steps", "130", *flags])
+        assert config.settings["trainer"]["max_epochs"] == epochs
+
+
+def test_resume_with_the_same_words_adds_no_callback(workspace: Path) -> None:
+    words = ["--arch", "mlp", "--name", "run", "--trainer.callbacks+=LearningRateMonitor"]
+    config, run = Config.parse(words), RunDirectory("run")
+    run.create()
+    run.write_config(config.settings)
+    assert Config.parse([*words, "--resume"]).settings == config.settings
+    assert Config.parse(["--name", "run", "--resume"]).settings == config.settings
+
+
 TYPED = """
 import torch
 from collections.abc import Callable
@@ -219,6 +235,9 @@ def test_option_names_torchs_class_although_a_faster_one_has_the_same_name(works
         (["--seed", "-1"], "--seed must be in"),
         (["--threads", "0"], "--threads must be above 0"),
         (["--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
+        (["--trainer.limit_test_batches", "0"], "limit_test_batches must be above 0"),
+        (["--trainer.accumulate_grad_batches", "0"], "accumulate_grad_batches must be above 0"),
+        (["--trainer.max_steps", "0"], "must be at least 1"),
         (["--trainer.deterministic", "x"], "--trainer.deterministic: .*'warn'.* Given value: x"),
         (["--trainer.barebones", "true"], "barebones=True, .* was passed"),
         (["--trainer.accelerator", "abacus"], "invalid accelerator"),
