@@ -132,23 +132,24 @@ class TooHigh(LambdaLR):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("at", "accumulated", "every", "says"),
+    ("at", "accumulated", "every", "val_size", "says"),
     [
-        (0, 1, 1, "ended by divergence: the loss or a weight was not finite after step 2 "),
-        (3, 1, 4, "not finite after step 6 "),
-        (3, 2, 1, "not finite after step 5 "),
-        (3, 2, 4, "not finite after step 6 "),
-        (26, 1, 1, "This run diverged: its loss or a weight was not finite"),  # by its last step
+        (0, 1, 1, 50, "ended by divergence: the loss or a weight was not finite after step 2 "),
+        (3, 1, 4, 50, "not finite after step 6 "),
+        (3, 2, 1, 50, "not finite after step 5 "),
+        (3, 2, 4, 50, "not finite after step 6 "),
+        (35, 1, 1, 0, "This run diverged: its loss or a weight was not finite"),  # by its last step
     ],
 )
 def test_divergence_is_found_at_the_next_logged_step_or_the_end_of_the_epoch(
-    at: int, accumulated: int, every: int, says: str, folder: Path
+    at: int, accumulated: int, every: int, val_size: int, says: str, folder: Path
 ) -> None:
-    """The learning rate is too high from a step on, counted from 0; an epoch has three, or two that accumulate."""
+    """The learning rate is too high from a step on, counted from 0; an epoch has three, two that accumulate, or 4."""
     (folder / "schedules.py").write_text(TOO_HIGH)
     schedule = ["--lr_scheduler", "schedules.TooHigh", "--lr_scheduler.at", str(at), "--lr_scheduler.interval", "step"]
     trainer = ["--trainer.log_every_n_steps", str(every), "--trainer.accumulate_grad_batches", str(accumulated)]
-    ended = run_bounded("fit", *SHORT, *schedule, *trainer, "--name", "lost", "--epochs", "9", cwd=folder)
+    flags = [*SHORT, *schedule, *trainer, "--data.val_size", str(val_size)]
+    ended = run_bounded("fit", *flags, "--name", "lost", "--epochs", "9", cwd=folder)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert says in " ".join(ended.stdout.split())
     assert RunDirectory("lost", folder).read_result().failed is True
@@ -175,7 +176,7 @@ def test_comparison_completes_though_all_diverge_but_not_on_different_data(folde
     flipped(5000)(folder / "data" / "train-images-idx3-ubyte")
     ended = run_bounded(*flags, "3", cwd=folder)
     assert ended.returncode == 1
-    assert re.fullmatch(r"compare.py: \S+/seed_0 and \S+/seed_2 were trained on different data: .*\n", ended.stderr)
+    assert re.fullmatch(r"compare.py: \S+/seed_1 and \S+/seed_2 were trained on different data: .*\n", ended.stderr)
 
 
 @pytest.mark.slow
