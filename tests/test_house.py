@@ -30,14 +30,13 @@ FLOORS_OF_RUN = (
     {"result", "preemption", "process_state"},
     {"callbacks", "resume"},
     {"directory"},
-    {"printed_rows", "friendly_errors"},
+    {"printed_rows"},
     {"metrics_log", "progress"},
     {"divergence", "parser"},
-    {"checks"},
     {"config"},
     {"trainer"},
     {"run"},
-    {"final_evaluation", "finish"},
+    {"final_evaluation", "finish", "friendly_errors"},
     {"fit"},
 )
 

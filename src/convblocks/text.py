@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,16 @@ def as_csv(rows: Sequence[Mapping[str, Any]], first_columns: Sequence[str] = ())
     return text.getvalue()
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes text such as 1e3, which jsonargparse reads as a number, as YAML 1.2 does, but PyYAML does not."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[\d.]+[eE][-+]?\d+$"), list("-+.0123456789"))
+
+
 def as_yaml(settings: Mapping[str, Any]) -> str:
     """Settings as YAML, in their order."""
-    return yaml.safe_dump(dict(settings), sort_keys=False)
+    return yaml.dump(dict(settings), Dumper=_Dumper, sort_keys=False)
 
 
 def as_json(value: Any, indent: int | None = 2) -> str:

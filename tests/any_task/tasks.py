@@ -13,4 +13,4 @@ QUICK = list(TASKS)
 def options_of(task: str, epochs: int = 3) -> list[str]:
     model, data, judge, _, _ = TASKS[task]
     model, data = (f"{HERE}.{task}.{name}" for name in (model, data))
-    return ["--model", model, "--datamodule", data, "--judge", judge, "--epochs", str(epochs)]
+    return ["--model", model, "--data", data, "--judge", judge, "--epochs", str(epochs)]

@@ -99,7 +99,7 @@ def assert_one_curve_after_a_resume(
 ) -> None:
     """Stop a run in its second epoch, resume it, and compare a logger's curves with TensorBoard's."""
     signals.install()
-    fit_until(27, [*DEBUG, "--arch", "mlp", "--name", "run", *flags], monkeypatch)
+    fit_until(27, [*DEBUG, "--arch", "mlp", "--name", "run", *flags])
     fit.main(["--name", "run", "--resume"])
     expected = curves(RunDirectory("run"))
     for tag in TAGS:

@@ -16,7 +16,7 @@ FIT = [sys.executable, str(REPOSITORY / "scripts" / "fit.py")]
 
 
 @pytest.mark.slow
-def test_a_run_succeeds_with_status_0_and_shows_the_layers_if_asked_for(workspace: Path) -> None:
+def test_status_of_a_run_is_0_and_it_shows_the_layers_if_asked_for(workspace: Path) -> None:
     flags = [*DEBUG, "--arch", "maxpool", "--trainer.enable_model_summary", "true"]
     finished = run_script("fit", *flags, cwd=workspace, fresh=True)
     assert (finished.returncode, finished.stderr) == (0, "")
@@ -29,7 +29,7 @@ def test_a_run_succeeds_with_status_0_and_shows_the_layers_if_asked_for(workspac
 
 
 @pytest.mark.parametrize("start", [FIT, [sys.executable, "-m", "convblocks", "fit"]], ids=["script", "module"])
-def test_a_process_ends_without_unloading_its_modules(start: list[str], tmp_path: Path) -> None:
+def test_process_ends_without_unloading_its_modules(start: list[str], tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import os\nleave = os._exit\nos._exit = lambda status: (os.write(2, b'at once'), leave(status))\n"
     )
@@ -39,7 +39,7 @@ def test_a_process_ends_without_unloading_its_modules(start: list[str], tmp_path
     assert (ended.returncode, ended.stderr) == (0, "at once")
 
 
-def test_garbage_is_searched_for_after_the_imports_only(tmp_path: Path) -> None:
+def test_garbage_collection_begins_after_the_imports(tmp_path: Path) -> None:
     module = "import gc\nfound = gc.isenabled()\ndef main(_): print(found, gc.isenabled(), gc.get_freeze_count() > 0)"
     (tmp_path / "command.py").write_text(module)
     run = [sys.executable, "-c", "from convblocks.console import answer\nanswer('command', '')"]
@@ -87,22 +87,15 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("how", ["leaves.py", "-mleaves"])
-def test_a_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path, how: str) -> None:
+def test_command_ends_as_python_does_but_leaves_its_modules_whole(workspace: Path, how: str) -> None:
     """Threads are waited for, exit handlers called, and streams written."""
     Path("leaves.py").write_text(LEAVES)
     ended = subprocess.run([sys.executable, how], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the thread\n", "the handler")
 
 
-def test_a_program_that_runs_a_command_goes_on(workspace: Path) -> None:
-    """A profiler, say, whose table is printed last."""
-    Path("leaves.py").write_text(LEAVES)
-    command = [sys.executable, "-m", "cProfile", "leaves.py"]
-    assert "function calls" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 @pytest.mark.slow
-def test_a_reader_that_leaves_ends_the_run_quietly(workspace: Path) -> None:
+def test_pipe_whose_reader_leaves_ends_the_run_quietly(workspace: Path) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     process = subprocess.run([*FIT, *DEBUG, "--arch", "mlp"], stdout=write_end, stderr=subprocess.PIPE, check=False)

@@ -24,21 +24,14 @@ def run_bounded(
     return run_script(name, *arguments, cwd=cwd, environment=dict(environment or {}), prepare=partial(bound, prepare))
 
 
-def bound(prepare: Callable[[], None] | None = None) -> None:
+def bound(prepare: Callable[[], None] | None) -> None:
     """Set these limits for this process."""
+    import resource  # Windows has none
+
     from convblocks.boards import callback
 
-    limit_memory(MEMORY)
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     patch.object(callback, "write_evaluation").start()
     if prepare:
         prepare()
-
-
-def limit_memory(size: int) -> int:
-    """Let this process take so many bytes more, and return the limit before."""
-    import resource  # Windows has none
-
-    before, most = resource.getrlimit(resource.RLIMIT_AS)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (taken + size, most))
-    return before

@@ -1,7 +1,6 @@
 """What may happen to a file: each function here gives a spoiler, which does that to the file at a path."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import torch
 import yaml
-from PIL import Image
 
 Spoiler = Callable[[Path], object]
 
@@ -18,6 +16,7 @@ def holds(content: str | bytes) -> Spoiler:
     """It holds that content, in a folder that is made if needed."""
 
     def spoil(path: Path) -> None:
+        removed(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -32,46 +31,18 @@ def removed(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def a_file(path: Path) -> None:
-    """An empty file stands in its place."""
-    removed(path)
-    path.touch()
-
-
 def a_folder(path: Path) -> None:
     """A folder stands in its place."""
     removed(path)
     path.mkdir(parents=True)
 
 
-def a_link_to(target: str) -> Spoiler:
-    """A symbolic link stands in its place."""
+def a_copy_of(source: str) -> Spoiler:
+    """It is a copy of another file or folder beside it."""
 
     def spoil(path: Path) -> None:
-        removed(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)
-
-    return spoil
-
-
-def a_picture(height: int, width: int) -> Spoiler:
-    """A black picture of that size."""
-    return lambda path: Image.new("L", (width, height)).save(path)
-
-
-def a_copy_of(other: str) -> Spoiler:
-    """The content of another file or folder beside it; two files change places."""
-
-    def spoil(path: Path) -> None:
-        source, spare = path.with_name(other), path.with_name("spare")
-        if source.is_dir():
-            shutil.copytree(source, path)
-            return
-        shutil.copy2(source, spare)
-        if path.exists():
-            shutil.copy2(path, source)
-        spare.rename(path)
+        original = path.with_name(source)
+        (shutil.copytree if original.is_dir() else shutil.copy2)(original, path)
 
     return spoil
 
@@ -92,24 +63,9 @@ def flipped(position: int) -> Spoiler:
     return spoil
 
 
-def long(length: int) -> Spoiler:
-    """It is that long, without taking up room on the disk."""
-
-    def spoil(path: Path) -> None:
-        path.touch()
-        os.truncate(path, length)
-
-    return spoil
-
-
 def with_values(changes: Mapping[str, Any]) -> Spoiler:
-    """A JSON or YAML file with other values, ``a/b`` for b within a and ``~`` for a slash; ``...`` stands for none."""
-
-    def spoil(path: Path) -> None:
-        content = _changed(yaml.safe_load(path.read_text()), changes)
-        path.write_text(json.dumps(content) if path.suffix == ".json" else yaml.safe_dump(content))
-
-    return spoil
+    """A YAML or JSON file with other values, ``a/b`` for b within a and ``~`` for a slash; ``...`` stands for none."""
+    return lambda path: path.write_text(json.dumps(_changed(yaml.safe_load(path.read_text()), changes)))
 
 
 def checkpoint_with(changes: Mapping[str, Any]) -> Spoiler:
@@ -119,18 +75,13 @@ def checkpoint_with(changes: Mapping[str, Any]) -> Spoiler:
 
 def _changed(content: Any, changes: Mapping[str, Any]) -> Any:
     for name, value in changes.items():
-        *parents, last = [key.replace("~", "/") for key in name.split("/")]
-        parent = content
-        for key in parents:
-            parent = parent[_key(parent, key)]
-        at = _key(parent, last)
+        parent: Any = {"": content}
+        key: Any = ""
+        for part in name.split("/"):
+            parent = parent[key]
+            key = int(part) if part.isdecimal() else part.replace("~", "/")
         if value is ...:
-            del parent[at]
+            del parent[key]
         else:
-            parent[at] = value
+            parent[key] = value
     return content
-
-
-def _key(parent: Any, name: str) -> Any:
-    """A list's index or a dictionary's key, which may be a number, by its name."""
-    return int(name) if isinstance(parent, list) or (name.isdecimal() and int(name) in parent) else name

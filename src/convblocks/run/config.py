@@ -1,6 +1,5 @@
 """The configuration of a run: parsed once and checked, then made into data and module."""
 
-import inspect
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -21,15 +19,15 @@ from convblocks.errors import UsageError
 from convblocks.model import class_specs
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.networks import ARCHITECTURES
-from convblocks.run.checks import NAME_IS_NEEDED, NO_LIMIT, check
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import (
-    DEFAULTS,
+    GROUPS,
+    NO_LIMIT,
     FitParser,
     Settings,
-    by_full_names,
     by_option,
     full_name,
+    merge,
     parser,
     read_config,
 )
@@ -38,16 +36,8 @@ from convblocks.text import as_yaml, listed
 # What a run trains, and on what, if nothing else is named.
 MODEL, DATA = "convblocks.ImageClassifier", "convblocks.ImageDataModule"
 
-EPOCHS = 5
-
-# The option that prints all settings, for ``--config``.
-PRINT = "--print_config"
-
-# LightningCLI saves them as null, which is no value of them; of ``num_sanity_val_steps`` it is one.
-NULL_IS_DEFAULT = ("trainer.enable_model_summary", "trainer.log_every_n_steps", "trainer.sync_batchnorm")
-
-# Options of where a run is kept and what it prints, not of what it computes.
-NO_SETTINGS = ("config", "name", "resume", "running_loss")
+# What 0 or less would stop, in the middle of something: every run trains, and ends with a test.
+ABOVE_0 = ("threads", "trainer.accumulate_grad_batches", "trainer.limit_train_batches", "trainer.limit_test_batches")
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,6 @@ class Config:
         name: The run directory below ``lightning_logs``; None for the next free version.
         root: The parent folder of ``lightning_logs``.
         resume: Whether to resume an existing run.
-        running_loss: Whether to print the loss every few batches.
         options: The values of the options that wings add, which are no settings.
         parsed: All values in the types of the signatures.
         parser: The one that parsed them.
@@ -72,7 +61,6 @@ class Config:
     name: str | None
     root: Path
     resume: bool
-    running_loss: bool
     options: Mapping[str, Any]
     parsed: Namespace = field(repr=False, compare=False)
     parser: FitParser = field(repr=False, compare=False)
@@ -87,30 +75,32 @@ class Config:
         """
         class_specs.see_current_folder()  # for a user's own classes
         options = [[full_name(option), *values] for option, *values in by_option(arguments)]
-        taken = [option for option in options if option[0] in ("--config", "--model", "--data") and len(option) > 1]
-        if too_many := [option for option in taken if len(option) > 2]:
-            raise UsageError(f"{too_many[0][0]} takes one value, not {listed(too_many[0][1:])}")
-        configs = _saved_settings(options) + [read_config(value) for option, value in taken if option == "--config"]
-        names = {group: _last_class(group, configs, options) for group in ("model", "data")}
-        classes = _import_classes(names, configs)
-        _refuse_missing_network(classes["model"], configs, options)
+        if several := [option for option in options if len(option) > 2]:
+            raise UsageError(f"{several[0][0]} takes one value, not {listed(several[0][1:])}")
+        words = {option: "".join(values) for option, *values in options}
+        settings, named = _saved_settings(words), {}
+        rest = []  # for jsonargparse
+        for option, *values in options:
+            if option == "--config" and values:
+                merge(settings, read_config(values[0]))
+            elif option in ("--model", "--data") and values:
+                named[option.removeprefix("--")] = {"class_path": values[0]}
+            elif option != "--print_config":
+                rest.append([option, *values])
+        merge(settings, named)
+        names, classes = _import_classes(settings)
+        is_classifier = issubclass(classes["model"], ImageClassifier)
+        if is_classifier and "arch" not in settings["model"] and not words.keys() & {"--model.arch", "--help"}:
+            known = ", ".join(ARCHITECTURES)
+            raise UsageError(f"--arch is required: choose one of {known}, or give a LightningModule as --model")
         options_parser = parser(classes["model"], classes.get("data"))
-        prints = [option for option in options if option[0].partition("=")[0] == PRINT]
-        parsed = options_parser.parse(configs, [option for option in options if option not in (*taken, *prints)])
-        if parsed.trainer.max_epochs is None:  # Lightning's rule: with another limit, epochs have none
-            is_limited = parsed.trainer.max_steps != -1 or parsed.trainer.max_time is not None
-            parsed.trainer.max_epochs = NO_LIMIT if is_limited else EPOCHS
-        if parsed.threads is None:
-            parsed.threads = torch.get_num_threads()  # saved, since a resume must round sums in the same way
-        for option in NULL_IS_DEFAULT:
-            if parsed[option] is None:
-                parsed[option] = DEFAULTS[option]
-        check(parsed)
-        settings = _plain_settings(parsed, names, classes)
-        if prints:
+        chosen, parsed = options_parser.parse(settings, rest)
+        _check(parsed)
+        settings = _plain_settings(chosen, options_parser.get_defaults(), names)
+        if "--print_config" in words:
             print(as_yaml(settings), end="")
             sys.exit()
-        if issubclass(classes["model"], ImageClassifier):
+        if is_classifier:
             _import_named_classes(settings["model"]["init_args"], options_parser.specs)
         # Absolute, since a module may change the current folder.
         root = Path(os.path.expanduser(parsed.trainer.default_root_dir or "")).absolute()
@@ -119,7 +109,6 @@ class Config:
             name=parsed.name,
             root=root,
             resume=parsed.resume,
-            running_loss=parsed.running_loss,
             options={option: parsed.get(option) for option in wings.options()},
             parsed=parsed,
             parser=options_parser,
@@ -168,70 +157,44 @@ class Config:
             return class_specs.instantiate(kind, self.classes[group], **more)
 
 
-def _saved_settings(options: Sequence[Sequence[str]]) -> list[Settings]:
+def _saved_settings(words: Mapping[str, str]) -> Settings:
     """On a resume, the run's saved settings, so that they need not be given again."""
-    given = {option: values[0] if values else "" for option, *values in options}
-    if "--resume" not in given:
-        return []
-    if not (name := given.get("--name")):
-        raise UsageError(NAME_IS_NEEDED)
-    directory = RunDirectory(name, Path(given.get("--trainer.default_root_dir", "")))
-    if not directory.config.is_file():
-        if given.keys() & {"--model", "--model.arch", "--config"}:
-            return []  # comparisons also pass --resume to new runs
+    settings: Settings = {group: {} for group in GROUPS}
+    if "--resume" not in words:
+        return settings
+    if not words.get("--name"):
+        raise UsageError("--resume needs the --name of the run, for example --name maxpool/version_0")
+    directory = RunDirectory(words["--name"], Path(words.get("--trainer.default_root_dir", "")))
+    if directory.config.is_file():
+        merge(settings, directory.read_config())
+        for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
+            if f"--trainer.{option}+" in words:
+                settings["trainer"].pop(option, None)
+    elif not words.keys() & {"--model", "--model.arch", "--config"}:  # comparisons also pass --resume to new runs
         if directory.exists():
             raise UsageError(f"{directory.path} cannot be resumed: it has no {directory.config.name}")
         raise UsageError(f"there is no run {directory.path}: to begin it, give --arch or --model")
-    settings = by_full_names(directory.read_config())
-    for option in ("callbacks", "logger"):  # otherwise values given with += would be added to the saved ones
-        if f"--trainer.{option}+" in given:
-            settings["trainer"].pop(option, None)
-    return [settings]
+    return settings
 
 
-def _last_class(group: str, configs: Sequence[Settings], options: Sequence[Sequence[str]]) -> str | None:
-    """The class that is named last for model or data; what earlier configs have for another class is dropped."""
-    last = None
-    words = [{group: {"class_path": values[0]}} for option, *values in options if option == f"--{group}" and values]
-    for number, config in enumerate([*configs, *words]):
-        name = config[group].pop("class_path", last)
-        if last is not None and name != last:
-            for earlier in configs[:number]:
-                earlier[group] = {}
-        last = name
-    return last
-
-
-def _import_classes(names: dict[str, str | None], configs: Sequence[Settings]) -> dict[str, type]:
-    """The classes of model and data; images are the data of an image classifier, if nothing else is named.
+def _import_classes(settings: Settings) -> tuple[dict[str, str], dict[str, type]]:
+    """The names and classes of model and data; an image classifier's data are images, if nothing else is part.
 
     Raises:
-        UsageError: there is no such class, or it is of another kind, or arguments lack the class.
+        UsageError: there is no such class, or it is of another kind.
     """
-    found: dict[str, type] = {}
-    for group, kind in (("model", LightningModule), ("data", LightningDataModule)):
-        if group == "model" or issubclass(found["model"], ImageClassifier):
-            names[group] = names[group] or {"model": MODEL, "data": DATA}[group]
-        unused = [option for config in configs for option in config[group]]
-        if name := names[group]:
-            named = class_specs.import_class(name)
-            if not (isinstance(named, type) and issubclass(named, kind)):
-                raise UsageError(f"--{group} {name}: it is no {kind.__name__}")
-            found[group] = named
-        elif unused:
-            raise UsageError(f"--{group}.{unused[0]} needs the class of the {group}, --{group}")
-        else:
-            for config in configs:
-                del config[group]
-    return found
-
-
-def _refuse_missing_network(model: type, configs: Sequence[Settings], options: Sequence[Sequence[str]]) -> None:
-    """Name the networks to somebody who gives none."""
-    given = {option for option, *_ in options} | {f"--model.{name}" for config in configs for name in config["model"]}
-    if issubclass(model, ImageClassifier) and not given & {"--model.arch", "--help"}:
-        known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"--arch is required: choose one of {known}, or give a LightningModule as --model")
+    names: dict[str, str] = {}
+    classes: dict[str, type] = {}
+    for group, kind, default in (("model", LightningModule, MODEL), ("data", LightningDataModule, DATA)):
+        is_usual = group == "model" or issubclass(classes["model"], ImageClassifier)
+        if name := settings[group].pop("class_path", default if is_usual else None):
+            part = class_specs.import_class(name)
+            if not (isinstance(part, type) and issubclass(part, kind)):
+                raise UsageError(f"--{group} {name}: it is not a {kind.__name__}")
+            names[group], classes[group] = name, part
+        elif not settings[group]:
+            del settings[group]
+    return names, classes
 
 
 def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]) -> None:
@@ -242,41 +205,50 @@ def _import_named_classes(arguments: Mapping[str, Any], specs: Mapping[str, str]
             class_specs.import_class(name)
 
 
-def _plain_settings(parsed: Namespace, names: Mapping[str, str | None], classes: Mapping[str, type]) -> Settings:
-    """Everything that determines a run's results, in plain values."""
-    values = {option: _plain(value) for option, value in vars(parsed).items() if value is not None}
-    for group, part in classes.items():  # whose arguments may mean something by None
-        defaults, given = inspect.signature(part).parameters, parsed.get(group) or Namespace()  # type: ignore[no-untyped-call]
-        nones = [name for name, value in vars(given).items() if value is None and name in defaults]
-        changed = [name for name in nones if defaults[name].default is not None]
-        values[group] = values.get(group, {}) | dict.fromkeys(changed)
-    parts = {group: {"class_path": name, "init_args": values.pop(group)} for group, name in names.items() if name}
-    values["trainer"].pop("default_root_dir", None)
-    for option in ("check_val_every_n_epoch", "num_sanity_val_steps"):  # for which None has a meaning
-        values["trainer"].setdefault(option, None)
-    return parts | {option: value for option, value in values.items() if option not in (*NO_SETTINGS, *wings.options())}
+def _check(parsed: Namespace) -> None:
+    """Raise a UsageError for what neither jsonargparse nor Lightning refuses."""
+    trainer = parsed.trainer
+    for option in ABOVE_0:
+        if isinstance(parsed[option], int | float) and not parsed[option] > 0:
+            raise UsageError(f"--{option} must be above 0, but is {parsed[option]}")
+    if trainer.barebones or trainer.enable_checkpointing is False:
+        raise UsageError("every run can be resumed: leave --trainer.barebones and --trainer.enable_checkpointing out")
+    if trainer.fast_dev_run:
+        raise UsageError("--trainer.fast_dev_run is not supported: give --check_resume, which tries all loops out")
+    if not 0 <= parsed.seed < 2**32:
+        raise UsageError(f"--seed must be in 0..2^32-1, but is {parsed.seed}")
+    is_limited = trainer.max_steps > 0 or trainer.max_time is not None
+    if trainer.max_steps == 0 or (trainer.max_epochs < 1 and not (trainer.max_epochs == NO_LIMIT and is_limited)):
+        raise UsageError("--epochs and --trainer.max_steps must be at least 1; -1 is no limit, for one of them")
+    has_no_end = trainer.max_epochs == NO_LIMIT and trainer.max_steps == NO_LIMIT
+    if has_no_end and class_specs.spans_the_run(parsed.get("model.lr_scheduler") or class_specs.CONSTANT):
+        raise UsageError(
+            "a schedule over the whole run needs --epochs or --trainer.max_steps: with max_time its steps are unknown"
+        )
+
+
+def _plain_settings(chosen: Namespace, defaults: Namespace, names: Mapping[str, str]) -> Settings:
+    """Everything that determines a run's results, in plain values, without what is None by default."""
+    usual, changed = _plain(defaults.as_dict()), _plain(chosen.as_dict())
+    every = usual | changed
+    settings = {option: every[option] for option in ("judge", "seed", "threads") if every[option] is not None}
+    for group in [group for group in GROUPS if group in usual]:
+        default, values = usual[group], usual[group] | changed.get(group, {})
+        settings[group] = {name: x for name, x in values.items() if x is not None or default[name] is not None}
+    settings["trainer"].pop("default_root_dir", None)
+    return {
+        group: {"class_path": name, "init_args": settings.pop(group, {})} for group, name in names.items()
+    } | settings
 
 
 def _plain(value: Any) -> Any:
-    """A parsed value as plain values, without what is None, and without the defaults of a class: some are objects."""
-    if isinstance(value, Namespace) and "class_path" in value:
-        defaults = inspect.signature(class_specs.import_class(value.class_path)).parameters
-        given = vars(value.get("init_args") or Namespace())  # type: ignore[no-untyped-call]
-        changed = {
-            name: _plain(argument)
-            for name, argument in given.items()
-            if name not in defaults or argument != defaults[name].default
-        }
-        more = {"dict_kwargs": _plain(value.dict_kwargs)} if value.get("dict_kwargs") else {}
-        return {"class_path": value.class_path, "init_args": changed} | more
-    if isinstance(value, Namespace):
-        return {name: _plain(part) for name, part in vars(value).items() if part is not None}
+    """A parsed value as plain values, as jsonargparse reads them."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     if isinstance(value, Enum):
-        return value.value
+        return value.name
     name = getattr(value, "__name__", "")
     if name and getattr(sys.modules.get(value.__module__), name, None) is value:  # a function or class
         return f"{value.__module__}.{name}"

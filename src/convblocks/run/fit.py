@@ -39,7 +39,7 @@ from convblocks.run.finish import finish
 from convblocks.run.friendly_errors import friendly_errors, rank_zero_errors
 from convblocks.run.quiet import quiet_further_processes, quiet_lightning
 from convblocks.run.result import EPOCHS
-from convblocks.run.run import RESUME_HINT, Run
+from convblocks.run.run import Run
 from convblocks.text import as_shown, counted
 
 
@@ -79,7 +79,7 @@ def main(arguments: list[str], callbacks: Sequence[Callback] = ()) -> None:
 def complete(run: Run) -> None:
     """Train, and write all files of the run directory, which exists already."""
     atexit.register(end_process_group)
-    with friendly_errors(run.trainer, run.directory, RESUME_HINT):
+    with friendly_errors(run):
         run.start()
         run.train()
         finish(run)

@@ -4,15 +4,15 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
 
 from convblocks.console import DISK_ERRORS
 from convblocks.errors import DataError, Stopped, UsageError, UserError
 from convblocks.run import slurm
-from convblocks.run.directory import RunDirectory
+from convblocks.run.run import RESUME_HINT, Run
 
 # Parts of Lightning's and torch's messages about what a user can mend, and further advice.
 EXPECTED = {
@@ -39,15 +39,10 @@ def rank_zero_errors() -> Iterator[None]:
 
 
 @contextmanager
-def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str) -> Iterator[None]:
-    """Turn expected exceptions of a Trainer into one-line errors.
+def friendly_errors(run: Run) -> Iterator[None]:
+    """Turn expected exceptions of a run's Trainer into one-line errors.
 
     What only some processes may find, such as the end of another one or a damaged picture, each of them reports.
-
-    Args:
-        trainer: The Trainer.
-        directory: Of the run.
-        resume_hint: The advice for a run that has ended early.
 
     Raises:
         KeyboardInterrupt: Ctrl-C.
@@ -58,37 +53,37 @@ def friendly_errors(trainer: Trainer, directory: RunDirectory, resume_hint: str)
     except (Stopped, DataError):
         raise
     except UserError as error:
-        if trainer.is_global_zero:
+        if run.is_rank_zero:
             raise
         raise type(error) from error
     except SystemExit as error:
-        if trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
-            raise Stopped(signal.SIGTERM, f"stopped: {resume_hint}" if trainer.is_global_zero else "") from error
+        if run.trainer.received_sigterm:  # Lightning's own handler, which runs without checkpoints have
+            raise Stopped(signal.SIGTERM, f"stopped: {RESUME_HINT}" if run.is_rank_zero else "") from error
         if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit status 1
             raise KeyboardInterrupt from error
         raise
     except (MisconfigurationException, RuntimeError, ValueError, OSError) as error:
-        if disk_error := find_disk_error(error, directory):
-            path = os.fsdecode(disk_error.filename or directory.path)
-            raise UserError(f"cannot write to {path} ({disk_error.strerror}); {resume_hint}") from error
+        if disk_error := find_disk_error(error, run.directory.path):
+            path = os.fsdecode(disk_error.filename or run.directory.path)
+            raise UserError(f"cannot write to {path} ({disk_error.strerror}); {RESUME_HINT}") from error
         if isinstance(error, torch.OutOfMemoryError):
-            device = trainer.strategy.root_device
+            device = run.trainer.strategy.root_device
             raise UsageError(f"{device} has too little memory for this run: give a smaller --batch_size") from error
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and any(part in message for part in LOST_MESSAGES):
-            raise UserError(f"another process of this run was lost or has failed: {resume_hint}") from error
+            raise UserError(f"another process of this run was lost or has failed: {RESUME_HINT}") from error
         advice = [advice for part, advice in EXPECTED.items() if part in message]
         if isinstance(error, MisconfigurationException) or advice:
-            raise UserError("".join([message, *advice]) if trainer.is_global_zero else "") from error
+            raise UserError("".join([message, *advice]) if run.is_rank_zero else "") from error
         raise
 
 
-def find_disk_error(error: BaseException | None, directory: RunDirectory) -> OSError | None:
+def find_disk_error(error: BaseException | None, directory: Path) -> OSError | None:
     """The error of a disk or of a run's file that caused an exception, if any; loggers wrap theirs."""
     while error is not None:
-        if isinstance(error, OSError):
-            of_this_run = str(directory.path) in os.fsdecode(error.filename or "")
-            if of_this_run or error.errno in DISK_ERRORS:
-                return error
+        if isinstance(error, OSError) and (
+            str(directory) in os.fsdecode(error.filename or "") or error.errno in DISK_ERRORS
+        ):
+            return error
         error = error.__cause__
     return None

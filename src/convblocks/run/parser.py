@@ -5,8 +5,6 @@ A setting has one name, that of the argument it sets, as in LightningCLI: ``mode
 """
 
 import inspect
-import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
+import torch
 import yaml
 from jsonargparse import ActionConfigFile, Namespace  # type: ignore[attr-defined]  # the first has no types
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -35,8 +34,6 @@ SHORT = {
     "loss": "model.loss",
     "batch_size": "data.batch_size",
     "epochs": "trainer.max_epochs",
-    "datamodule": "data",
-    "seed_everything": "seed",
 }
 
 DEFAULTS = {
@@ -46,30 +43,29 @@ DEFAULTS = {
     "trainer.sync_batchnorm": True,
 }
 
-# Options of the Trainer for which 1 is one batch, and 1.0 all of them.
-BATCHES = (
-    *("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"),
-    *("overfit_batches", "val_check_interval"),
-)
+EPOCHS = 5
 
-# Options of LightningCLI that have no counterpart.
-CKPT_PATH, OF_FIT = "--ckpt_path", ("ckpt_path", "weights_only")
+# Lightning's value for no limit.
+NO_LIMIT = -1
+
+# Options of the Trainer for which 1 is one batch, and 1.0 all of them.
+BATCHES = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "overfit_batches", "val_check_interval")
 
 # For a parameter without a type it would build any class that a config names, with a warning for some of them.
 jsonargparse.set_parsing_settings(instantiate_subclass_spec_in_any=False, import_path_denylist=[])
 
-# Lines of jsonargparse's messages that say nothing of what is wrong.
-NOISE = ("Does not validate", "Subtypes:", "Errors:", "Problem with", "Expected a path", "Expected a <class 'NoneType")
+# Lines of jsonargparse's messages that only list types.
+NOISE = ("Does not validate", "Subtypes:", "Errors:", "Expected a <class 'NoneType'>", "Given value type:")
 
-# Options and their values, in groups.
+# Options and their values; the arguments of model, data and Trainer in groups.
 Settings = dict[str, Any]
+GROUPS = ("model", "data", "trainer")
 
 
 class FitParser(jsonargparse.ArgumentParser):
     """Raises a one-line UsageError instead of exiting.
 
-    ``specs`` are the model's parameters that are class specs, with their defaults. For jsonargparse, which knows no
-    short names, a class spec is a mapping that holds the name as ``class`` beside the arguments.
+    ``specs`` are the model's parameters that are class specs, with their defaults.
     """
 
     specs: dict[str, str]
@@ -77,40 +73,33 @@ class FitParser(jsonargparse.ArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         known = list(self.get_defaults().keys())
         short = [option for option, full in SHORT.items() if full in known]
-        raise UsageError(with_suggestion(_innermost_reason(message), [*short, *known])) from ex
+        lines = [line.strip().removeprefix("- ") for line in message.splitlines()]
+        reason = " ".join(line for line in lines if not line.startswith(NOISE))
+        reason = re.sub(r'^Parser key "([\w.]+)":', r"--\1:", reason)
+        reason = re.sub(r"^Option '([\w.]+)' is not accepted$", rf"{UNKNOWN}--\1", reason)  # of a config
+        raise UsageError(with_suggestion(reason, [*short, *known])) from ex
 
-    def parse(self, configs: Sequence[Settings], options: Sequence[Sequence[str]]) -> Namespace:
-        """The values of all options: those of later configs override earlier ones, the command line overrides all.
+    def parse(self, settings: Settings, options: Sequence[Sequence[str]]) -> tuple[Namespace, Namespace]:
+        """The values that are chosen, and those of all options; the command line overrides the settings of configs.
+
+        Args:
+            settings: Those of configs, as ``merge`` leaves them.
+            options: The command line's, as of ``by_option``.
 
         Raises:
             UsageError: an unknown option, or a value of another type.
         """
-        for config in configs:
-            self._refuse_unknown(config)
-            for name in self.specs.keys() & config.get("model", {}).keys():
-                config["model"][name] = _in_one_mapping(name, config["model"][name])
-        names = [f"--model.{name}" for name in self.specs]
-        words = [part for config in configs for part in ("--config", as_yaml(config))]
-        # Their classes come before their arguments, whatever was typed first.
-        for option, *values in sorted(options, key=lambda option: option[0] not in names):
-            is_class = option in names and values
-            given = [json.dumps({"class": values[0]}), *values[1:]] if is_class else values
-            words += [f"{option}={given[0]}", *given[1:]] if given else [option]
-        parsed = self.parse_args(words)
         for name, default in self.specs.items():
-            arguments = {} if parsed.model[name] == default else dict(parsed.model[name])
-            chosen = arguments.pop("class", default)
-            parsed.model[name] = {"class_path": chosen, "init_args": arguments} if arguments else chosen
-        return parsed
-
-    def _refuse_unknown(self, config: Settings) -> None:
-        """Raise a UsageError for a name in a config that is no option, as for one on the command line."""
-        known = set(self.get_defaults().keys(branches=True))
-        groups = [group for group in ("model", "data", "trainer") if group in config]
-        names = [*(f"{group}.{name}" for group in groups for name in config[group]), *(config.keys() - groups)]
-        for name in names:
-            if name not in known and name.partition("+")[0] not in known:
-                self.error(f"{UNKNOWN}--{name}")
+            settings["model"][name] = _class_spec(name, settings["model"].get(name, default), options)
+        prefixes = tuple(f"--model.{name}." for name in self.specs)
+        rest = [option for option in options if not (option[1:] and f"{option[0]}.".startswith(prefixes))]
+        chosen = self.parse_args(["--config", as_yaml(settings), *map("=".join, rest)], defaults=False)
+        if chosen.get("threads") is None:
+            chosen["threads"] = torch.get_num_threads()  # saved, since a resume must round sums in the same way
+        if chosen.get("trainer.max_epochs") is None:  # Lightning's rule: with another limit, epochs have none
+            is_limited = chosen.get("trainer.max_steps", NO_LIMIT) != NO_LIMIT or chosen.get("trainer.max_time")
+            chosen["trainer.max_epochs"] = NO_LIMIT if is_limited else EPOCHS
+        return chosen, self.merge_config(chosen, self.get_defaults())
 
 
 @cache
@@ -129,113 +118,93 @@ def parser(
     wings.add_options(options)
     for group, part in (("model", model), ("data", data), ("trainer", Trainer)):
         if part:  # arguments that come from the data, the run and the Trainer are no options
-            skipped = {"image_spec", *BATCHES}
-            if issubclass(part, ImageClassifier | ImageDataModule):
-                skipped |= {"seed", "sync_batchnorm"}
-            skipped &= inspect.signature(part).parameters.keys()
+            of_run = {"seed", "sync_batchnorm"} if issubclass(part, ImageClassifier | ImageDataModule) else set()
+            skipped = {"image_spec", *BATCHES, *of_run}
             options.add_class_arguments(part, group, False, fail_untyped=False, instantiate=False, skip=skipped)
     for option in BATCHES:  # by hand: typing may have cached Union[int, float] as Union[float, int]
         default = inspect.signature(Trainer).parameters[option].default
         help_text = "A number of batches, or a share of them: 0.5."
         options.add_argument(f"--trainer.{option}", type=int | float | None, default=default, help=help_text)
     parameters = inspect.signature(model).parameters.values()
-    options.specs = {one.name: one.default for one in parameters if one.annotation == ClassSpec}
+    options.specs = {parameter.name: parameter.default for parameter in parameters if parameter.annotation == ClassSpec}
     options.set_defaults(DEFAULTS)
     return options
 
 
 def by_option(arguments: Sequence[str]) -> list[list[str]]:
-    """Each option of a command line with the words behind it; several numbers become a list, as ``--data.size 32 40``.
-
-    Raises:
-        UsageError: an option of LightningCLI that has no counterpart.
-    """
-    found: list[list[str]] = []
+    """Each option of a command line with the words behind it; several numbers become a list: ``--data.size 32 40``."""
+    options: list[list[str]] = []
     for word in arguments:
-        if not word.startswith("--") and found:
-            found[-1].append(word)
+        if not word.startswith("--") and options:
+            options[-1].append(word)
         else:
             option, equals, value = word.partition("=")
-            found.append([option, value] if equals and word.startswith("--") else [word])
-    for words in found:
-        words[1:] = [os.path.expanduser(word) if word == "~" else word for word in words[1:]]  # null in YAML
-        if words[0] == CKPT_PATH:
-            raise UsageError(f"{CKPT_PATH} is not needed: --resume carries on the run of that --name")
+            options.append([option, value] if equals and word.startswith("--") else [word])
+    for words in options:
         if len(words) > 2 and all(word.replace(".", "", 1).isdecimal() for word in words[1:]):
             words[1:] = [f"[{', '.join(words[1:])}]"]
-    return found
+    return options
 
 
 def full_name(option: str) -> str:
-    """``model.lr`` for ``lr`` and for LightningCLI's ``model.init_args.lr``, ``--model`` for ``--model.class_path``."""
+    """``model.lr`` for ``lr``, and ``--model.network.depth`` for ``--network.depth``."""
     dashes = "--" if option.startswith("--") else ""
     head, dot, rest = option.removeprefix(dashes).partition(".")
-    full = f"{SHORT.get(head, head)}{dot}{rest}"
-    is_of_class = full.startswith(("model.", "data."))
-    return dashes + (full.replace(".init_args", "").removesuffix(".class_path") if is_of_class else full)
+    return f"{dashes}{SHORT.get(head, head)}{dot}{rest}"
 
 
-def read_config(text: str) -> Settings:
-    """The settings of a YAML file, or of YAML itself, by their full names.
+def read_config(path: str) -> Settings:
+    """The content of a YAML file, or of YAML itself.
 
     Raises:
         UsageError: it cannot be read, or does not hold settings.
     """
     try:
-        yaml_text = text if ": " in text or "\n" in text else Path(text).read_text()
-        content = jsonargparse.get_loader("yaml")(yaml_text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise UsageError(f"--config {text[:80]}: {reason}") from error
+        content = _from_yaml("config", path if ": " in path or "\n" in path else Path(path).read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path[:80]}: {getattr(error, 'strerror', error)}") from error
     if not isinstance(content, dict):
         raise UsageError(f"--config: expected lines such as lr: 0.01, but found {str(content or 'nothing')[:80]}")
-    return by_full_names(content)
+    return content
 
 
-def by_full_names(content: Mapping[Any, Any]) -> Settings:
-    """A config's settings by their full names; the arguments of model and data stand beside their ``class_path``.
+def merge(settings: Settings, config: Mapping[Any, Any]) -> None:
+    """Add what a config says, by full names; the arguments of model and data stand beside their ``class_path``.
 
     Raises:
         UsageError: a group holds something else than options.
     """
-    settings: Settings = {"model": {}, "data": {}, "trainer": {}}
-    for key, value in content.items():
-        if key in OF_FIT and value is None:
-            continue
+    for key, value in config.items():
         full = full_name(str(key))
         group, _, option = full.partition(".")
-        if group not in ("model", "data", "trainer"):
+        if group not in GROUPS:
             settings[full] = value
-        elif option:
-            settings[group] |= {option: value}
-        else:
-            parts = {"class_path": value} if isinstance(value, str) else value
-            arguments = parts.get("init_args", {}) if isinstance(parts, dict) else None
-            if not isinstance(arguments, dict):
-                raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
-            settings[group] |= {name: part for name, part in parts.items() if name != "init_args"} | arguments
-    return settings
+            continue
+        parts = {option: value} if option else value or {}
+        arguments = parts.get("init_args", {}) if isinstance(parts, dict) else None
+        if not isinstance(arguments, dict):
+            raise UsageError(f"{group} in a config must hold options, as in `{group}: {{option: 1}}`")
+        settings[group] |= {name: part for name, part in parts.items() if name != "init_args"} | arguments
 
 
-def _in_one_mapping(option: str, spec: Any) -> dict[str, Any]:
-    """A class spec with its name, if it has one, as ``class`` beside its arguments."""
+def _class_spec(name: str, spec: Any, options: Sequence[Sequence[str]]) -> ClassSpec:
+    """A class spec, as a config has it, changed by the command line: another class drops the arguments."""
     parts = {"class_path": spec} if isinstance(spec, str) else spec
-    if isinstance(parts, dict) and parts and parts.keys() <= {"class_path", "init_args"}:
-        name, arguments = parts.get("class_path", ""), parts.get("init_args") or {}
-        if isinstance(name, str) and isinstance(arguments, dict) and all(isinstance(key, str) for key in arguments):
-            return ({"class": name} if name else {}) | arguments
-    raise UsageError(f"--{option} must be a name, or a class_path with init_args")
+    arguments = parts.get("init_args") or {} if isinstance(parts, dict) else None
+    if not isinstance(arguments, dict) or parts.keys() | {"init_args"} != {"class_path", "init_args"}:
+        raise UsageError(f"--{name} must be a name, or a class_path with init_args")
+    class_path, arguments = parts["class_path"], dict(arguments)
+    if classes := [values[0] for option, *values in options if option == f"--model.{name}" and values]:
+        class_path, arguments = classes[-1], {}
+    for option, *values in options:
+        if values and option.startswith(f"--model.{name}."):
+            arguments[option.removeprefix(f"--model.{name}.")] = _from_yaml(option.removeprefix("--"), values[0])
+    return {"class_path": class_path, "init_args": arguments} if arguments else class_path
 
 
-def _innermost_reason(message: str) -> str:
-    """Jsonargparse's message in one line, without all the types that it has tried."""
-    lines = [line.strip().removeprefix("- ") for line in message.partition("Given value type:")[0].splitlines()]
-    keys = re.findall(r'[Kk]ey "([\w.]+)":', message)
-    if not keys:
-        return " ".join(lines)
-    reasons = [line for line in lines if line and '":' not in line and not line.startswith(NOISE)]
-    found = [line for line in reasons if not line.startswith("Expected")][:1] or list(dict.fromkeys(reasons))
-    value = message.partition("Given value: ")[2]
-    option = next((key for key in keys if key != "config"), "config")
-    given = f", not {value[:80]}" if value and "NestedArg" not in value else ""
-    return f"--{option}: {' or '.join(found).replace(' or Expected ', ' or ')}{given}"
+def _from_yaml(option: str, text: str) -> Any:
+    """What YAML stands for; a UsageError if it is none."""
+    try:
+        return jsonargparse.get_loader("yaml")(text)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(f"--{option} {text[:80]}: {' '.join(str(error).split())}") from error

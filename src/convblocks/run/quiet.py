@@ -21,6 +21,7 @@ def quiet_lightning() -> None:
     """Silence Lightning's hints and progress messages, and what does not apply to this project."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # their reports
     for message in NOT_HERE:
         warnings.filterwarnings("ignore", message=message)
     threading.excepthook = _show_unless_of_tensorboard

@@ -181,7 +181,7 @@ class Run:
         """All callbacks but the user's, in the order in which Lightning must call them."""
         every_n_steps = self.settings["trainer"]["log_every_n_steps"]
         columns = printed_columns(self.judge, self.monitor, self.evaluation_split)
-        self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.running_loss)
+        self.log = MetricsLog(self.directory.metrics, columns, every_n_steps, self.config.parsed.running_loss)
         self.divergence = Divergence(every_n_steps)
         of_wings = wings.call("CALLBACKS", "make", self)
         callbacks = [RunSettings(self.settings), self.log, *further, *of_wings, self.divergence]

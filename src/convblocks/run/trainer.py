@@ -1,6 +1,5 @@
 """The Trainer of a run."""
 
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,25 +33,23 @@ def make_trainer(
     parsed, arguments = config.parsed.trainer.clone(), arguments or {}
     parsed.logger = arguments.get("logger", False)
     try:
-        given = config.parser.instantiate(Namespace(trainer=parsed)).trainer.as_dict()  # type: ignore[no-untyped-call]
-        own_callbacks = _as_list(given["callbacks"])
-        if given["profiler"]:
-            logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # its report is logged there
-        own_bar = any(isinstance(callback, ProgressBar) for callback in own_callbacks)
-        show_bar = given["enable_progress_bar"] is not False and sys.stdout.isatty()
-        bar = [Bar()] if show_bar and not own_bar else []
-        shares = given["use_distributed_sampler"] and arguments.get("use_distributed_sampler", True)
-        given |= {
+        options = config.parser.instantiate(Namespace(trainer=parsed)).trainer.as_dict()  # type: ignore[no-untyped-call]
+        further = _as_list(options["callbacks"])
+        has_bar = any(isinstance(callback, ProgressBar) for callback in further)
+        show_bar = options["enable_progress_bar"] is not False and sys.stdout.isatty()
+        bar = [Bar()] if show_bar and not has_bar else []
+        shares = options["use_distributed_sampler"] and arguments.get("use_distributed_sampler", True)
+        options |= {
             "default_root_dir": root,
-            "logger": given["logger"] if given["logger"] not in (None, True) else False,
-            "enable_progress_bar": show_bar or own_bar,
+            "logger": options["logger"] if options["logger"] not in (None, True) else False,
+            "enable_progress_bar": show_bar or has_bar,
             "enable_model_summary": False,  # fit prints its own
             "sync_batchnorm": False,  # done without Lightning, on any device
             "use_distributed_sampler": shares,
-            "callbacks": [*callbacks, *bar, *own_callbacks],
-            "plugins": [*arguments.get("plugins", ()), *_as_list(given["plugins"])],
+            "callbacks": [*callbacks, *bar, *further],
+            "plugins": [*arguments.get("plugins", ()), *_as_list(options["plugins"])],
         }
-        trainer = Trainer(**given)
+        trainer = Trainer(**options)
     except (MisconfigurationException, ModuleNotFoundError, ValueError, TypeError, RuntimeError) as error:
         raise UsageError(" ".join(str(error).split())) from error
     if getattr(trainer.strategy, "_start_method", "popen") != "popen":  # ddp_spawn, ddp_fork, ddp_notebook
@@ -60,6 +57,6 @@ def make_trainer(
     return trainer
 
 
-def _as_list(given: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     """A list, from an option that may be a list, a single value or None."""
-    return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]

@@ -37,7 +37,7 @@ def without_judge(*flags: str) -> Config:
 def test_judge_of_images_may_be_an_option_as_of_any_task(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = quick_run(name="images")
     printed = capsys.readouterr().out
-    parts = [*CLASSIFIER, "--datamodule", "convblocks.MNISTDataModule", "--judge", "test/acc:max:%"]
+    parts = [*CLASSIFIER, "--data", "convblocks.MNISTDataModule", "--judge", "test/acc:max:%"]
     fit.main([*DEBUG, *parts, *QUICK, "--name", "task"])
     task = RunDirectory("task")
     assert_same_weights(run, task)
@@ -85,7 +85,7 @@ def test_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkey
 
 def test_image_spec_of_the_data_is_given_to_the_model(workspace: Path, digits: ImageSets) -> None:
     write_digits(workspace / "digits", digits)
-    data = ["--datamodule", f"{__name__}.Renamed", "--datamodule.root", "digits"]
+    data = ["--data", f"{__name__}.Renamed", "--data.root", "digits"]
     run = Run(Config.parse([*CLASSIFIER, *data, "--judge", "test/acc:max"]))
     assert run.module.hparams["image_spec"]["classes"] == ["a", "b", *"23456789"]
 

@@ -1,6 +1,5 @@
 """A user's own optimizers, schedules, networks, losses and data, by the commands that a user types."""
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from convblocks.data.images import ImageSets
 from convblocks.errors import DataError, UsageError
 from convblocks.model.classifier import ImageClassifier
 from convblocks.model.restore import load_network
@@ -17,7 +15,7 @@ from convblocks.run import fit
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.run import Run
-from tests.conftest import DEBUG, needs, write_digits
+from tests.conftest import DEBUG
 from tests.core.run.test_fit import QUICK, TENSORBOARD, assert_same_weights, curves, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
 
@@ -39,9 +37,6 @@ class Noise(ImageSource):
 
 class Mislabelled(Noise):
     classes = ("lying", "standing")
-
-def function(root):
-    return root
 
 class Learned(nn.Module):
     def __init__(self):
@@ -84,12 +79,15 @@ def own_parts(workspace: Path) -> Iterator[None]:
         (["--optimizer", "adamw"], "adamw"),
         (["--optimizer.weight_decay", "1e-3"], {"class_path": "adam", "init_args": {"weight_decay": 0.001}}),
         (["--optimizer.eps", "1", "--optimizer", "sgd"], {"class_path": "sgd", "init_args": {"eps": 1}}),
-        (["--optimizer.class_path=SGD", "--optimizer.init_args.eps=1"], {"class_path": "SGD", "init_args": {"eps": 1}}),
         (["--config", "optimizer: {class_path: sgd, init_args: {momentum: 0.5}}", "--optimizer", "adam"], "adam"),
-        (["--config", "optimizer: sgd", "--optimizer.eps", "1"], {"class_path": "sgd", "init_args": {"eps": 1}}),
+        (["--config", "optimizer: sgd", "--optimizer.eps", "1e-3"], {"class_path": "sgd", "init_args": {"eps": 0.001}}),
+        (
+            ["--config", "optimizer: {class_path: SGD, init_args: {eps: 1, dampening: 0}}", "--optimizer.eps", "2"],
+            {"class_path": "SGD", "init_args": {"eps": 2, "dampening": 0}},
+        ),
     ],
 )
-def test_an_optimizer_can_be_given_in_jsonargparses_ways(workspace: Path, flags: list[str], expected: Any) -> None:
+def test_optimizer_is_given_with_arguments(workspace: Path, flags: list[str], expected: Any) -> None:
     assert Config.parse(["--arch", "mlp", *flags]).settings["model"]["init_args"]["optimizer"] == expected
 
 
@@ -100,14 +98,13 @@ NEVER_BETTER = ["--lr_scheduler.patience", "0", "--lr_scheduler.threshold", "0.9
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--lr_scheduler", "torch.optim.lr_scheduler.StepLR", "--lr_scheduler.step_size", "1"], 0.001),
         (["--lr_scheduler", "StepLR", "--lr_scheduler.step_size", "5", "--lr_scheduler.interval", "step"], 0.001),
-        (["--lr_scheduler", "ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
+        (["--lr_scheduler", "torch.optim.lr_scheduler.ExponentialLR", "--lr_scheduler.gamma", "0.5"], 0.005),
         ([*PLATEAU, *NEVER_BETTER], 0.001),
     ],
-    ids=["epochs", "steps", "defaults", "a metric"],
+    ids=["steps", "epochs", "a metric"],
 )
-def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
+def test_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
     workspace: Path, flags: list[str], expected: float
 ) -> None:
     short = ["--trainer.limit_train_batches", "5", "--trainer.log_every_n_steps", "1"]
@@ -122,7 +119,6 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or a class"),
         (["--optimizer", "own_networks.Lion"], "own_networks.Lion is not a subclass of Optimizer"),
         (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
-        (["--optimizer.weight_decay", "-1"], "Invalid weight_decay value: -1"),
         (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
         (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
         (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
@@ -134,8 +130,6 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
         (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
         (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
-        (["--arch", "mlp", "--network.hidden", "3"], "MultiLayerPerceptron cannot be made with .* 'hidden'"),
-        (["--arch", "rows"], "unknown architecture 'rows': choose one of mlp, .* or a class"),
         (["--loss", "focal"], "unknown loss 'focal': choose one of cross_entropy, or a class"),
         (["--loss", "own_parts.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
         (["--loss", "own_parts.Squared", "--loss.power", "two"], "Squared does not take logits .*'str'"),
@@ -144,14 +138,12 @@ def test_a_schedule_of_any_class_goes_by_epochs_steps_or_a_metric(
         (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
         (["--data.source", "nowhere.Noise"], "--data.source: .*No module named 'nowhere'"),
         (["--data.source", "own_networks.Lion"], "--data.source: .*'own_networks.Lion' to be a subclass of .*Source"),
-        (["--data.source", "own_parts.function"], "--data.source: .*own_parts.function' to be a function that returns"),
-        (["--loss", "os.system"], "os.system is not a subclass of Module, or a function that says it returns one"),
         (["--config", "loss: {class_path: os.system}"], "os.system is not a subclass of Module"),
         ([*NOISE, "--arch", "own_networks.Rows"], r"does not take images \(B, 3, 12, 20\)"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
-def test_classes_that_cannot_be_used_are_one_line_before_anything_is_written(
+def test_class_that_cannot_be_used_is_one_line_before_anything_is_written(
     own_networks: Path, own_parts: None, flags: list[str], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message) as caught:
@@ -160,14 +152,12 @@ def test_classes_that_cannot_be_used_are_one_line_before_anything_is_written(
     assert not Path("lightning_logs").exists()
 
 
-def test_labels_without_a_class_are_refused(own_parts: None) -> None:
+def test_data_with_a_label_of_no_class_are_refused(own_parts: None) -> None:
     with pytest.raises(DataError, match=r"set.s labels must be \(\d+,\) int64, each in 0\.\.1"):
         Run(Config.parse(["--arch", "mlp", "--data.source", "own_parts.Mislabelled"]))
 
 
-def test_a_network_and_an_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(
-    own_networks: Path,
-) -> None:
+def test_network_and_optimizer_of_ones_own_are_kept_as_plain_values_that_repeat_the_run(own_networks: Path) -> None:
     optimizer = ["--optimizer", "torch.optim.RAdam", "--optimizer.weight_decay", "0.01"]
     run = quick_run("--arch", "own_networks.Rows", "--network.hidden", "24", *optimizer)
     expected = {
@@ -175,17 +165,12 @@ def test_a_network_and_an_optimizer_of_ones_own_are_kept_as_plain_values_that_re
         "network": {"hidden": 24},
         "optimizer": {"class_path": "torch.optim.RAdam", "init_args": {"weight_decay": 0.01}},
     }
-    kept = torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]
-    again = Config.parse(["--config", str(run.config)]).settings
-    for saved in (kept, *(settings["model"]["init_args"] for settings in (run.read_config(), again))):
+    hyper_parameters = torch.load(run.last_checkpoint, weights_only=True)["hyper_parameters"]
+    for saved in (hyper_parameters, run.read_config()["model"]["init_args"]):
         assert {name: saved[name] for name in expected} == expected
     assert run.read_result().parameters == 3 * 24 * (28 + 24 + 2) + 10 * 25
     fit.main(["--config", str(run.config), "--name", "again"])
     assert_same_weights(run, RunDirectory("again"))
-
-
-def test_a_function_makes_a_network_too(own_networks: Path) -> None:
-    assert quick_run("--arch", "own_networks.flat", "--network.hidden", "8").result_after(2)
 
 
 def checkpoint_with(**hyper_parameters: Any) -> Path:
@@ -196,38 +181,21 @@ def checkpoint_with(**hyper_parameters: Any) -> Path:
     return Path("other.ckpt")
 
 
-@pytest.mark.parametrize("arch", ["os.mkdir", "pathlib.Path"])
-def test_a_checkpoint_calls_nothing_but_networks(workspace: Path, arch: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(arch)):
-        ImageClassifier.load_from_checkpoint(checkpoint_with(arch=arch, network={"path": "owned"}), weights_only=True)
+def test_checkpoint_calls_nothing_but_networks(workspace: Path) -> None:
+    with pytest.raises(UsageError, match=r"os\.mkdir"):
+        ImageClassifier.load_from_checkpoint(
+            checkpoint_with(arch="os.mkdir", network={"path": "owned"}), weights_only=True
+        )
     assert not Path("owned").exists()
 
 
-def test_a_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
+def test_checkpoint_with_an_optimizer_that_is_not_there_still_predicts(workspace: Path) -> None:
     checkpoint = checkpoint_with(optimizer="gone.Lion")
     assert load_network(checkpoint).arch == "mlp"
     assert ImageClassifier.load_from_checkpoint(checkpoint, weights_only=True).hparams["optimizer"] == "gone.Lion"
 
 
-@pytest.mark.nightly
-def test_a_network_of_timm_trains(workspace: Path, digits: ImageSets) -> None:
-    needs("timm")
-    write_digits(workspace / "digits", digits, train=1300)
-    network = ["--network.model_name=resnet10t", "--network.in_chans=1", "--network.num_classes=10"]
-    assert quick_run("--arch", "timm.create_model", *network, "--data.root", "digits").result_after(2)
-
-
-def test_the_default_loss_can_be_named_and_given_arguments(workspace: Path) -> None:
-    plain, named = quick_run(name="plain"), quick_run("--loss", "torch.nn.CrossEntropyLoss", name="named")
-    assert_same_weights(plain, named)
-    run = quick_run("--loss", "CrossEntropyLoss", "--loss.label_smoothing", "0.1")
-    expected = {"class_path": "CrossEntropyLoss", "init_args": {"label_smoothing": 0.1}}
-    assert run.read_config()["model"]["init_args"]["loss"] == expected
-    assert run.read_result().final["test/loss"] > plain.read_result().final["test/loss"]
-    assert run.read_result().score > 0.8
-
-
-def test_data_and_a_loss_of_ones_own_resume_to_the_same_end(
+def test_resume_with_data_and_a_loss_of_ones_own_ends_the_same(
     own_parts: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = [*NOISE, "--arch", "batchnorm", "--batch_size", "16", "--loss", "own_parts.Squared"]

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from convblocks.data.images import ImageSets
 from convblocks.errors import Stopped, UserError
 from convblocks.run import fit
-from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.judge import ACCURACY, Judge
 from tests import any_task
 from tests.any_task.stop import Signal, forget_signal
 from tests.any_task.tasks import HERE, QUICK, TASKS, options_of
+from tests.conftest import write_digits
 from tests.core.run.test_fit import assert_same_weights, metric_rows
 from tests.scripts import run_script
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
 
 
 @pytest.mark.parametrize("task", QUICK)
-def test_it_learns(task: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_task_is_learned(task: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit.main([*options_of(task), "--name", "run"])
     result = RunDirectory("run").read_result()
     *_, steps, limit = TASKS[task]
@@ -32,7 +33,7 @@ def test_it_learns(task: str, workspace: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("task", QUICK)
-def test_killed_and_resumed_it_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
+def test_resume_of_a_killed_task_ends_with_the_same_bits(task: str, within: bool, workspace: Path) -> None:
     steps = TASKS[task][3]
     assert_same_bits_after_a_kill(options_of(task), steps + 7 if within else 2 * steps)
 
@@ -44,63 +45,61 @@ def assert_same_bits_after_a_kill(flags: list[str], batches: int) -> None:
         fit.main([*flags, "--name", "stopped"], [Signal(batches)])
     forget_signal()
     fit.main(["--name", "stopped", "--resume"])
-    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
+    assert_same_run(RunDirectory("whole"), RunDirectory("stopped"))
+
+
+def assert_same_run(whole: RunDirectory, stopped: RunDirectory) -> None:
     assert_same_weights(whole, stopped)
     assert metric_rows(whole) == metric_rows(stopped)
     assert whole.read_result().final == stopped.read_result().final
 
 
-ODD = ["--model", f"{HERE}.odd.Seldom", "--datamodule", f"{HERE}.odd.Cut", "--judge", "val/size:min", "--epochs", "4"]
+ODD = ["--model", f"{HERE}.odd.Seldom", "--data", f"{HERE}.odd.Cut", "--judge", "val/size:min", "--epochs", "4"]
 
 
 @pytest.mark.parametrize("batches", [28, 40])
-def test_what_is_unusual_is_kept_too(batches: int, workspace: Path) -> None:
+def test_resume_keeps_what_is_unusual(batches: int, workspace: Path) -> None:
     """Pending gradients, values logged now and then, and loaders left in the middle, within epoch 2 and after it."""
     assert_same_bits_after_a_kill([*ODD, "--trainer.limit_train_batches", "20"], batches)
 
 
+MODULE = ["--model", "own_shapes.Segmenter", "--data", "own_shapes.Shared", "--judge", "val/iou:max"]
+MODULE += ["--trainer.use_distributed_sampler", "false"]
+IMAGES = ["--arch", "own_networks.Rows", "--batch_size", "62", "--data.root", "digits"]  # it has dropout
+
+
 @pytest.mark.slow
-def test_two_processes_killed_within_an_epoch_end_with_the_same_bits(workspace: Path) -> None:
+@pytest.mark.parametrize("flags", [MODULE, IMAGES], ids=["module", "images"])
+def test_resume_of_two_processes_killed_within_an_epoch_ends_with_the_same_bits(
+    flags: list[str], own_networks: Path, digits: ImageSets
+) -> None:
+    workspace = own_networks.parent
+    write_digits(workspace / "digits", digits, train=50 * 62, test=200)
     for module in ("shapes", "stop"):
         shutil.copy(Path(any_task.__file__).with_name(f"{module}.py"), f"own_{module}.py")
-    flags = ["--model", "own_shapes.Segmenter", "--datamodule", "own_shapes.Shared", "--judge", "val/iou:max"]
-    flags += ["--epochs", "3", "--threads", "1", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
-    flags += ["--trainer.devices", "2", "--trainer.use_distributed_sampler", "false"]
-    stop = ["--trainer.callbacks", "own_stop.Signal", "--trainer.callbacks.batches"]
-    run_script("fit", *flags, *stop, "1000", "--name", "whole", cwd=workspace)
-    assert run_script("fit", *flags, *stop, "65", "--name", "stopped", cwd=workspace).returncode == 143
+    flags = [*flags, "--epochs", "3", "--threads", "1", "--trainer.accelerator", "cpu", "--trainer.strategy", "ddp"]
+    flags += ["--trainer.devices", "2", "--trainer.callbacks", "own_stop.Signal", "--trainer.callbacks.batches"]
+    run_script("fit", *flags, "1000", "--name", "whole", cwd=workspace)
+    assert run_script("fit", *flags, "65", "--name", "stopped", cwd=workspace).returncode == 143
     run_script("fit", "--name", "stopped", "--resume", cwd=workspace)
-    whole, stopped = RunDirectory("whole"), RunDirectory("stopped")
-    assert_same_weights(whole, stopped)
-    assert metric_rows(whole) == metric_rows(stopped)
+    assert_same_run(RunDirectory("whole"), RunDirectory("stopped"))
 
 
-def test_a_printed_config_trains_the_same_model(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = [*options_of("shapes"), "--model.channels", "4", "--model.lr", "0.1"]
-    with pytest.raises(SystemExit):
-        fit.main([*flags, "--print_config"])
-    Path("printed.yaml").write_text(capsys.readouterr().out)
-    assert Config.parse(["--config", "printed.yaml"]) == Config.parse(flags)
-
-
-def test_an_accuracy_of_another_task_is_written_as_it_is() -> None:
+def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> None:
     judge = Judge.parse("val/acc:max")
     assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == ("97.5", "0.975", "97.50 %")
-
-
-def test_the_text_of_a_judge_is_read_as_it_is_written() -> None:
     assert Judge.parse("val/acc:max:%") == ACCURACY
     assert [str(Judge.parse(text)) for text in ("val/acc:max:%", "val/a:b:min")] == ["val/acc:max:%", "val/a:b:min"]
 
 
-def test_a_run_that_diverges_has_collapsed(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_divergence_of_a_task_is_a_collapse(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit.main([*options_of("shapes"), "--model.lr", "1e30", "--name", "run"])
     result = RunDirectory("run").read_result()
     assert (result.failed, len(result.epochs)) == (True, 1)
     assert "ended by divergence: the loss or a weight was not finite after step 20" in capsys.readouterr().out
 
 
-def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
+def test_run_of_another_task_has_nothing_of_classification(workspace: Path) -> None:
     fit.main([*options_of("shapes", epochs=1), "--name", "run"])
     run = RunDirectory("run")
     assert not run.mistakes.exists()
@@ -121,13 +120,12 @@ def test_nothing_of_classification_is_left_in_a_run(workspace: Path) -> None:
         ([*options_of("shapes"), "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
         ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has none"),
         (options_of("shapes")[:2] + options_of("shapes")[4:], "has no training data: give it --data"),
-        ([*options_of("shapes"), "--model.depth", "2"], "unrecognized arguments: --model.depth=2"),
-        ([*options_of("shapes"), "--data", f"{HERE}.shapes.Drawn"], "is no LightningDataModule"),
-        (["--model", "os.system"], "os.system: it is no LightningModule"),
+        ([*options_of("shapes"), "--data", f"{HERE}.shapes.Drawn"], "is not a LightningDataModule"),
+        (["--model", "os.system"], "os.system: it is not a LightningModule"),
         (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),
     ],
 )
-def test_wrong_usage_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
+def test_task_with_wrong_options_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         fit.main(flags)
     assert "\n" not in str(caught.value)

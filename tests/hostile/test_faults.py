@@ -1,8 +1,12 @@
-"""Faults at a chosen file operation of a run: Python announces each one to an audit hook before it happens."""
+"""At any file operation a run may be killed or not be able to write: it loses nothing that was finished.
+
+Where it cannot write, it says so in one line. Python announces each operation to an audit hook before it happens.
+"""
 
 import errno
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,13 +16,16 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, Literal
 
+import pytest
 import torch
 
 from convblocks.run.directory import RunDirectory
 from tests.core.run.test_fit import assert_same_weights, curves, metric_rows
 from tests.hostile.bounded import run_bounded
 
-Fault = Literal["kill", "full disk", "denied"]
+pytestmark = pytest.mark.slow
+
+Fault = Literal["kill", "full disk"]
 NEVER = sys.maxsize
 
 RUN = ["--config", "short.yaml", "--arch", "mlp", "--name", "hit", "--resume"]
@@ -31,13 +38,52 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir")
 NEEDS_SPACE = ("open", "os.mkdir", "os.rename")
 
 
+@pytest.mark.parametrize(
+    ("fault", "every", "status", "says"),
+    [
+        ("kill", None, -9, ""),
+        pytest.param("kill", 1, -9, "", marks=pytest.mark.nightly),
+        ("full disk", None, 1, "No space left on device"),
+        pytest.param("full disk", 1, 1, "No space left on device", marks=pytest.mark.nightly),
+    ],
+)
+def test_fault_at_a_file_operation_costs_nothing_finished(
+    fault: Fault, every: int | None, status: int, says: str, folder: Path
+) -> None:
+    # To make a folder that is there needs no room.
+    failed = [ended for ended in hit(folder, fault, every) if ended.returncode]
+    for ended in failed:
+        assert ended.returncode == status
+        assert "Traceback" not in ended.stderr, ended.stderr
+        assert says in ended.stderr
+        assert fault == "kill" or ended.stderr.count("\n") == 1
+    assert len(failed) > 15
+
+
+def limit_files(size: int) -> None:
+    """Let no file become larger, in bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_checkpoint_that_does_not_fit_on_the_disk_leaves_the_last_one(folder: Path) -> None:
+    """No file may become larger than half a checkpoint."""
+    run = RunDirectory("run", folder)
+    before = {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()}
+    longer = ["--name", "run", "--resume", "--epochs", "3"]
+    ended = run_bounded("fit", *longer, cwd=folder, prepare=partial(limit_files, len(before["last.ckpt"]) // 2))
+    assert ended.returncode == 1
+    assert re.fullmatch(r"fit.py: cannot write to \S+ \(File too large\); carry on with --resume\n", ended.stderr)
+    assert {path.name: path.read_bytes() for path in run.last_checkpoint.parent.iterdir()} == before
+    assert run_bounded("fit", *longer, cwd=folder).returncode == 0
+
+
 def hit(folder: Path, fault: Fault, every: int | None) -> Iterator[subprocess.CompletedProcess[str]]:
     """Let a run go wrong at one file operation after the other, and yield how it ended; resumed, it ends the same.
 
     Args:
         folder: See ``conftest``.
-        fault: SIGKILL, which leaves a file that is just being put in place half written; a disk that is full for a
-            moment; or a folder that is another user's from then on.
+        fault: SIGKILL, which leaves a file that is just being put in place half written, or a disk that is full for a
+            moment.
         every: At each so many operations; None for the last one of each kind, when there is most to lose.
     """
     _, operations = fit(folder, fault, NEVER)
@@ -67,7 +113,7 @@ def assert_same_end(folder: Path) -> None:
     """Check that the run ended like one that was not hit, and remove it."""
     whole, run = RunDirectory("run", folder), RunDirectory("hit", folder)
     assert_same_weights(whole, run)
-    best = [torch.load(one.best_checkpoint, weights_only=True)["state_dict"] for one in (whole, run)]
+    best = [torch.load(directory.best_checkpoint, weights_only=True)["state_dict"] for directory in (whole, run)]
     torch.testing.assert_close(*best, rtol=0, atol=0)
     assert metric_rows(whole) == metric_rows(run)
     assert whole.read_result().final == run.read_result().final
@@ -88,8 +134,6 @@ def inject(fault: Fault, at: int, operations: Path) -> None:
             return
         os.write(descriptor, f"{event} {path[path.index(BELOW) :]}\n".encode())
         number, seen = seen, seen + 1
-        if fault == "denied" and number >= at:
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
         if fault == "full disk" and number == at:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if fault == "kill" and number == at:
