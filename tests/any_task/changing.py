@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torchmetrics import Metric
 
 from tests.any_task.kinds import Plain
 
@@ -117,35 +116,6 @@ class Replaying(Plain):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         self.replay.append(batch)
         return super().training_step(random.choice(self.replay), batch_idx)
-
-
-class Listing(Metric):
-    """Lists batches in an attribute, which is no state of a metric."""
-
-    full_state_update = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[int] = []
-
-    def update(self, batch: Tensor) -> None:
-        self.batches.append(len(batch))
-
-    def compute(self) -> Tensor:
-        return torch.tensor(float(len(self.batches)))
-
-
-class LoggingList(Plain):
-    """Logs a metric that forgets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listing = Listing()
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        self.listing.update(batch)
-        self.log("train/listed", self.listing.compute())
-        return super().training_step(batch, batch_idx)
 
 
 class Unseeded(Plain):

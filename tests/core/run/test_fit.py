@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
-from convblocks.data.images import ImageSets
-from convblocks.errors import DataError, UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.run import fit
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from tests.conftest import DEBUG, write_digits
+from tests.conftest import DEBUG
 
 Curve = list[tuple[int, float]]
 
@@ -122,14 +120,6 @@ def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
     assert all(RunDirectory(f"mlp/version_{number}").result_after(1) for number in (0, 1))
 
 
-def test_config_of_a_run_has_its_settings_alone(run: RunDirectory) -> None:
-    settings = yaml.safe_load(run.config.read_text())
-    assert settings["model"]["class_path"] == "convblocks.ImageClassifier"
-    assert settings["model"]["init_args"]["arch"] == "mlp"
-    assert (settings["trainer"]["max_epochs"], settings["trainer"]["limit_train_batches"]) == (2, 20)
-    assert "name" not in settings
-
-
 def test_run_that_is_finished_is_left_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     before = run.summary.read_text()
     with pytest.raises(UsageError, match="exists: carry on with --resume, or choose another --name"):
@@ -154,12 +144,6 @@ def test_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[st
     run.summary.unlink()
     with pytest.raises(UsageError, match=f"was begun with .*{flags[0].lstrip('-')}="):
         fit.main(["--name", "run", "--resume", *flags])
-
-
-def test_resume_cannot_extend_a_schedule_over_the_whole_run(workspace: Path) -> None:
-    quick_run("--lr_scheduler", "onecycle")
-    with pytest.raises(UsageError, match=r"was begun with trainer\.max_epochs=2"):
-        fit.main(["--name", "run", "--resume", "--epochs", "3"])
 
 
 def test_validation_split_keeps_the_best_evaluation_and_tests_once(workspace: Path) -> None:
@@ -202,28 +186,3 @@ def test_callback_that_fails_at_the_end_spares_the_others_and_the_summary(worksp
     with pytest.raises(ZeroDivisionError):
         fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run", "--epochs", "1"], [Failing(), Judging()])
     assert RunDirectory("run").read_result().facts["seen"] == ["yes"]
-
-
-def test_data_of_ones_own_are_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
-    write_digits(workspace / "raw", digits)
-    quick_run("--data.root", str(workspace), "--epochs", "1", "--batch_size", "8")
-    assert "100 test images, 1 x 28 x 28 pixels" in capsys.readouterr().out
-
-
-def test_data_root_that_is_wrong_leaves_no_run(workspace: Path) -> None:
-    (workspace / "file").touch()
-    with pytest.raises(DataError, match="there is no folder file"):
-        quick_run("--data.root", "file")
-    assert not (workspace / "lightning_logs").exists()
-
-
-def test_resume_refuses_a_folder_that_is_not_a_run(run: RunDirectory) -> None:
-    shutil.copytree(run.path, RunDirectory("parent/child").path)
-    with pytest.raises(UserError, match=r"cannot read .*config.yaml: it is missing"):
-        quick_run("--resume", name="parent")
-
-
-@pytest.mark.parametrize("option", ["barebones=true", "enable_checkpointing=false", "fast_dev_run=true"])
-def test_trainer_option_that_leaves_no_run_is_refused(option: str, workspace: Path) -> None:
-    with pytest.raises(UsageError, match=option.partition("=")[0]):
-        quick_run(f"--trainer.{option}")
