@@ -33,16 +33,6 @@ class ChangedInHooks(Plain):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
-class Weakening(Plain):
-    """Weakens what it sees with each step that it counts."""
-
-    steps = 0
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        self.steps += 1
-        return super().training_step(batch * (1 + 1 / self.steps), batch_idx)
-
-
 class Steps:
     """A number of steps."""
 
@@ -91,19 +81,6 @@ class Taught(Plain):
         with torch.no_grad():
             teacher.weight.lerp_(self.network.get_parameter("2.weight"), 0.1)
         return loss + super().training_step(batch, batch_idx)
-
-
-class Remembering(Plain):
-    """Feeds what a recurrent layer said of one batch into the next."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.hidden = nn.GRUCell(4, 4), torch.zeros(5, 4)
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        hidden = self.cell(batch, self.hidden)
-        self.hidden = hidden.detach()
-        return super().training_step(hidden, batch_idx)
 
 
 class Replaying(Plain):

@@ -171,26 +171,6 @@ class Noisy(Dataset[Tensor]):
         return POINTS[index] + drawn
 
 
-class Seen(Dataset[Tensor]):
-    """Counts what it has given, and knows it of itself."""
-
-    def __init__(self) -> None:
-        self.seen = [0]
-
-    def __len__(self) -> int:
-        return len(POINTS)
-
-    def __getitem__(self, index: int) -> Tensor:
-        self.seen[0] += 1
-        return POINTS[index] / self.seen[0]
-
-    def state_dict(self) -> dict[str, list[int]]:
-        return {"seen": [*self.seen]}
-
-    def load_state_dict(self, state_dict: dict[str, list[int]]) -> None:
-        self.seen = [*state_dict["seen"]]
-
-
 class Shuffled(Sampler[int]):
     """Draws the order from a generator of its own."""
 
@@ -227,8 +207,6 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "stream": lambda: loader(Stream()),
     "counted": lambda: loader(Counted()),
     "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
-    "seen": lambda: loader(Seen(), shuffle=True),
-    "seen in a worker": lambda: loader(Seen(), shuffle=True, num_workers=1),
     "sampler": lambda: loader(sampler=Shuffled()),
     "collate function": lambda: loader(collate_fn=collate_with(random.Random(0))),
     "workers": lambda: loader(Noisy(), shuffle=True, num_workers=1),

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
@@ -91,19 +90,3 @@ def test_classifier_takes_anybodys_loader(tmp_path: Path, digits: ImageSets) -> 
     fitted.fit(ImageClassifier("mlp"), DataLoader(data, 64, shuffle=True), DataLoader(data, 500))
     assert fitted.callback_metrics["val/acc"] > 0.8
     assert fitted.progress_bar_metrics.keys() >= METRICS
-
-
-@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
-def test_resume_of_a_loader_without_the_data_module_by_lightnings_own_protocol(tmp_path: Path) -> None:
-    def fit(checkpoint: Path | None = None) -> dict[str, Tensor]:
-        torch.manual_seed(0)
-        module, data = ImageClassifier("mlp"), MNISTDataModule()
-        data.setup()
-        keep = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=27, save_top_k=-1)
-        loaders = (data.train_dataloader(), data.val_dataloader())
-        trainer(tmp_path, callbacks=[keep]).fit(module, *loaders, ckpt_path=checkpoint, weights_only=True)
-        return module.state_dict()
-
-    expected = fit()
-    resumed = fit(tmp_path / "step=27.ckpt")
-    assert all(torch.equal(weight, resumed[name]) for name, weight in expected.items())

@@ -97,7 +97,7 @@ SHIFTED = partial(MNISTDataModule, "digits", shift=2.0)
 FINDER = partial(LearningRateFinder, num_training_steps=20, early_stop_threshold=None)
 MODULES = (
     *(kinds.MovingMean, kinds.Scored, kinds.Caching, kinds.Histories, kinds.Sharing),
-    *(changing.Weakening, changing.Scheduled, changing.Remembering, changing.Replaying),
+    *(changing.Scheduled, changing.Replaying),
 )
 
 SUBJECTS = {

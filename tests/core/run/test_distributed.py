@@ -19,7 +19,7 @@ from convblocks.run import preemption, signals
 from convblocks.run.directory import LOGS
 from convblocks.run.preemption import AgreedSignal
 from tests.conftest import DEBUG, REPOSITORY, write_digits
-from tests.core.run.several import COMMON, TORCHRUN, Run, fit_on, on
+from tests.core.run.several import COMMON, Run, fit_on, on
 from tests.quick_python import run_quickly
 
 SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
@@ -116,14 +116,6 @@ def test_resume_on_another_number_of_processes_has_the_same_numbers(
     fit_on(begun, Run([*COMMON, *elastic, *on(begun), "--name", "moved"], stopped_after=step))
     fit_on(resumed, Run(["--name", "moved", "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
     assert_same_numbers(train(1, *elastic), LOGS / "moved", "" if step == 40 else "test/")
-
-
-@pytest.mark.slow
-def test_processes_of_torchrun_do_not_each_train_alone(workspace: Path) -> None:
-    launch = [*TORCHRUN, "--standalone", "--nproc_per_node=2"]
-    finished = run_quickly(*launch, FIT, *COMMON, "--arch", "mlp", cwd=workspace)
-    assert finished.stderr.count("fit.py: torchrun started 2 workers, but --trainer.devices is auto") == 1
-    assert list(workspace.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import csv
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,12 +103,9 @@ def test_run_leaves_its_files_rows_and_summary(run: RunDirectory) -> None:
     assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
 
 
-def test_run_in_a_thread_or_of_the_saved_config_has_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
-    with ThreadPoolExecutor(1) as threads:  # only the main thread of a program can handle signals
-        threads.submit(quick_run, name="in a thread").result()
+def test_run_of_the_saved_config_has_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
     fit.main(["--config", str(run.config), "--name", "again", *QUICK])
-    for name in ("in a thread", "again"):
-        assert_same_weights(RunDirectory(name), run)
+    assert_same_weights(RunDirectory("again"), run)
     another = quick_run("--seed", "1", name="another")
     assert not torch.equal(*(next(iter(weights(directory).values())) for directory in (run, another)))
 
@@ -144,6 +140,12 @@ def test_resume_with_other_settings_is_refused(run: RunDirectory, flags: list[st
     run.summary.unlink()
     with pytest.raises(UsageError, match=f"was begun with .*{flags[0].lstrip('-')}="):
         fit.main(["--name", "run", "--resume", *flags])
+
+
+def test_resume_cannot_extend_a_schedule_over_the_whole_run(workspace: Path) -> None:
+    quick_run("--lr_scheduler", "onecycle")
+    with pytest.raises(UsageError, match=r"was begun with trainer\.max_epochs=2"):
+        fit.main(["--name", "run", "--resume", "--epochs", "3"])
 
 
 def test_validation_split_keeps_the_best_evaluation_and_tests_once(workspace: Path) -> None:

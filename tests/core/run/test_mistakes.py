@@ -10,14 +10,16 @@ from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.run import Run
 from tests.any_task.tasks import HERE, options_of
+from tests.conftest import DEBUG
 from tests.core.run import own_parts
 from tests.core.run.subjects import ODD, unlike
 from tests.core.run.test_callbacks import with_callback
-from tests.core.run.test_fit import quick_run
+from tests.core.run.test_fit import QUICK
 
 PARTS = own_parts.__name__
 SHAPES = options_of("shapes")
 MODEL, DATA, JUDGE = SHAPES[:2], SHAPES[2:4], SHAPES[4:6]
+DIGITS = [*DEBUG, "--arch", "mlp", *QUICK]
 
 # Each with --arch mlp, unless it names a network, a model or nothing.
 MISTAKES = [
@@ -107,28 +109,26 @@ def test_mistake_is_one_line_before_anything_is_written(flags: list[str], messag
         (unlike("Seldom"), r"'val/rmse'.*not find the monitored key.* Where it has no value, log nan"),
         (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
         (unlike("StrictAdapter"), r"Missing key\(s\) in state_dict: .network\.0\.weight"),
+        ([*DIGITS, *with_callback("EarlyStopping", monitor="val/los")], "conditioned on metric `val/los` which"),
+        (
+            [*DIGITS, *with_callback("ModelCheckpoint", monitor="loss")],
+            "could not find the monitored key in the returned metrics",
+        ),
+        (
+            [*DIGITS, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"],
+            "conditioned on metric loss which",
+        ),
+        (
+            [*DIGITS, "--trainer.val_check_interval", "30"],
+            "must be less than or equal to the number of the training batches",
+        ),
     ],
 )
-def test_mistake_in_a_module_is_one_line_of_its_training(flags: list[str], message: str, workspace: Path) -> None:
+def test_mistake_that_shows_in_training_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
     with pytest.raises(UserError, match=message) as caught:
         fit.main([*flags, "--name", "run"])
     assert "\n" not in str(caught.value)
     assert not RunDirectory("run").summary.exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (with_callback("EarlyStopping", monitor="val/los"), "conditioned on metric `val/los` which"),
-        (with_callback("ModelCheckpoint", monitor="loss"), "could not find the monitored key in the returned metrics"),
-        (["--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "conditioned on metric loss which"),
-        (["--trainer.val_check_interval", "30"], "must be less than or equal to the number of the training batches"),
-    ],
-)
-def test_mistake_that_lightning_notices_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
-    with pytest.raises(UserError, match=message) as caught:
-        quick_run(*flags)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("option", ["arch", "loss", "optimizer", "lr_scheduler", "trainer.callbacks", "data.source"])

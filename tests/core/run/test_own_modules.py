@@ -15,10 +15,8 @@ from convblocks.run.printed_rows import heading, printed_columns
 from convblocks.run.run import Run
 from tests.any_task.shapes import Segmenter, Shapes
 from tests.any_task.tasks import TASKS, options_of
-from tests.conftest import DEBUG
 from tests.core.run import own_parts
 from tests.core.run.subjects import unlike
-from tests.core.run.test_fit import QUICK, assert_same_weights, metric_rows, quick_run
 from tests.core.run.test_resume import fit_until
 
 pytestmark = [
@@ -37,7 +35,7 @@ def test_task_is_learned(task: str, workspace: Path, capsys: pytest.CaptureFixtu
     result, (*_, steps, limit) = run.read_result(), TASKS[task]
     assert result.judge.sign * (result.score - limit) > 0
     assert [row["step"] for row in result.epochs] == [steps, 2 * steps, 3 * steps]
-    columns = ["epoch", "step", "seconds", "train/lr", "train/loss", result.judge.name]
+    columns = ["epoch", "step", "seconds", "train/lr", "train/loss", result.judge.metric]
     assert run.metrics.read_text().splitlines()[0].split(",") == columns  # none of classification
     assert f"{result.score_name} {result.judge.text(result.score)}, 3 epochs" in capsys.readouterr().out
 
@@ -54,20 +52,6 @@ def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> 
     assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == ("97.5", "0.975", "97.50 %")
     assert Judge.parse("val/acc:max:%") == ACCURACY
     assert [str(Judge.parse(text)) for text in ("val/acc:max:%", "val/a:b:min")] == ["val/acc:max:%", "val/a:b:min"]
-
-
-def test_judge_of_images_may_be_an_option_as_of_any_task(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = quick_run(name="images")
-    printed = capsys.readouterr().out
-    parts = [*CLASSIFIER, "--data", "convblocks.MNISTDataModule", "--judge", "test/acc:max:%"]
-    fit.main([*DEBUG, *parts, *QUICK, "--name", "task"])
-    task = RunDirectory("task")
-    assert_same_weights(run, task)
-    assert metric_rows(run) == metric_rows(task)
-    expected, result = run.read_result(), task.read_result()
-    assert (result.arch, result.final, result.facts) == (expected.arch, expected.final, expected.facts)
-    score = next(line for line in printed.splitlines() if line.startswith("test accuracy"))
-    assert score.partition(" in ")[0] in capsys.readouterr().out
 
 
 def test_judge_is_what_the_module_says_unless_an_option_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +116,6 @@ def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> No
     ("judge", "monitor", "split", "expected"),
     [
         (ACCURACY, LOSS, "test", "train loss acc test loss acc"),
-        (ACCURACY, LOSS, "val", "train loss acc val loss acc"),
         (IOU, LOSS, "val", "train loss val loss iou"),
         (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train loss val_f1"),
         (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train loss"),
