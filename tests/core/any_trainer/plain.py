@@ -1,4 +1,4 @@
-"""Shared by these tests: an ordinary Trainer, and a callback that watches it."""
+"""An ordinary Trainer, shared by these tests."""
 
 from pathlib import Path
 from typing import Any

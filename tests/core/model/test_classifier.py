@@ -118,15 +118,13 @@ def test_precision_other_than_the_default_trains(tmp_path: Path, precision: str)
 
 # Classes, functions and modules passed in Python.
 
-NAMELESS = "is not imported: import its module first, or pass the class or function itself"
-
 
 @pytest.mark.parametrize(
     ("arch", "network", "name", "problem"),
     [
         (Hidden, {"hidden": 4}, f"{__name__}.Hidden", None),
         (make_hidden, {"hidden": 4}, f"{__name__}.make_hidden", "a checkpoint alone must not call"),
-        (lambda hidden: Hidden(hidden), {"hidden": 4}, f"{__name__}.<lambda>", NAMELESS),
+        (lambda hidden: Hidden(hidden), {"hidden": 4}, f"{__name__}.<lambda>", "import its module first"),
     ],
     ids=["class", "function", "lambda"],
 )

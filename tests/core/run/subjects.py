@@ -118,7 +118,6 @@ SUBJECTS = {
     "images with a finder": images(*with_callback("LearningRateFinder", num_training_steps=60)),
     "images with max_steps": images("--trainer.max_steps", "37"),
     "images overfitted": images("--trainer.overfit_batches", "12", "--data.shift", "2", "--epochs", "3"),
-    "images in bfloat16": images("--trainer.precision", "bf16-true"),
     "images with a plateau of epochs": images(*PLATEAU, "--lr_scheduler.monitor", "train/loss", "--epochs", "3"),
     "images with a plateau of steps": images(*PLATEAU, *OF_STEPS, within=5),
     "images in an own network": images("--arch", "own_networks.Rows", "--network.hidden", "24"),

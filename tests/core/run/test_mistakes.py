@@ -110,18 +110,8 @@ def test_mistake_is_one_line_before_anything_is_written(flags: list[str], messag
         (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
         (unlike("StrictAdapter"), r"Missing key\(s\) in state_dict: .network\.0\.weight"),
         ([*DIGITS, *with_callback("EarlyStopping", monitor="val/los")], "conditioned on metric `val/los` which"),
-        (
-            [*DIGITS, *with_callback("ModelCheckpoint", monitor="loss")],
-            "could not find the monitored key in the returned metrics",
-        ),
-        (
-            [*DIGITS, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"],
-            "conditioned on metric loss which",
-        ),
-        (
-            [*DIGITS, "--trainer.val_check_interval", "30"],
-            "must be less than or equal to the number of the training batches",
-        ),
+        ([*DIGITS, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "on metric loss which"),
+        ([*DIGITS, "--trainer.val_check_interval", "30"], "equal to the number of the training batches"),
     ],
 )
 def test_mistake_that_shows_in_training_is_one_line(flags: list[str], message: str, workspace: Path) -> None:

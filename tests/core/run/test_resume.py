@@ -39,7 +39,7 @@ STEPS = kinds.STEPS
 # Without a mark; all others are slow, and nightly those that only differ a little from others of the images.
 FAST = ("task", "unusual", "unlike", "module")
 FAST += tuple(f"loader {kind}" for kind in ("stream", "counted", "own generator", "sampler", "workers"))
-ALIKE = ("finder", "max_steps", "overfitted", "bfloat16")
+ALIKE = ("finder", "max_steps", "overfitted")
 
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
