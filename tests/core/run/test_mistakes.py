@@ -41,7 +41,6 @@ MISTAKES = [
     (["--trainer.accelerator", "abacus"], "invalid accelerator"),
     (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
     (["--trainer.callbacks", "EarlyStopping"], "--trainer.callbacks: .*required: monitor"),
-    (["--trainer.callbacks", "nosuch.Callback"], "No module named 'nosuch'"),
     # Names of options, configs, and names of runs.
     (["--data.seed", "3"], "unrecognized arguments: --data.seed=3"),
     (["--lrate", "1"], "unrecognized arguments: --lrate=1: did you mean --lr?"),

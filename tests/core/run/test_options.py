@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.profilers import SimpleProfiler
 
 from convblocks import wings
@@ -52,6 +53,7 @@ def test_config_of_the_notebook_spells_out_the_defaults(workspace: Path) -> None
 def test_options_reach_the_parts(workspace: Path) -> None:
     flags = ["--lr", "0.003", "--batch_size", "32", "--epochs", "3", "--seed", "5", "--data.val_size", "1000"]
     flags += ["--trainer.profiler", "simple", "--trainer.limit_train_batches", "1"]
+    flags += ["--trainer.callbacks", "TQDMProgressBar"]
     config = Config.parse(["--arch", "mlp", *flags])
     data, trainer = config.make_data(), make_trainer(config, workspace)
     assert isinstance(data, ImageDataModule)
@@ -59,6 +61,7 @@ def test_options_reach_the_parts(workspace: Path) -> None:
     assert config.make_module(data).hparams["lr"] == 0.003
     assert trainer.max_epochs == 3
     assert repr(config.settings["trainer"]["limit_train_batches"]) == "1"  # 1.0 would be all batches
+    assert isinstance(trainer.progress_bar_callback, TQDMProgressBar)  # in the place of ours
     assert isinstance(trainer.profiler, SimpleProfiler)  # type: ignore[attr-defined]  # Lightning sets it at run time
 
 
