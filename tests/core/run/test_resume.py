@@ -37,7 +37,7 @@ SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 STEPS = kinds.STEPS
 
 # Without a mark; all others are slow, and nightly those that only differ a little from others of the images.
-FAST = ("task", "unusual", "unlike", "module")
+FAST: tuple[str, ...] = ("task", "unusual", "unlike", "module")
 FAST += tuple(f"loader {kind}" for kind in ("stream", "counted", "own generator", "sampler", "workers"))
 ALIKE = ("finder", "max_steps", "overfitted")
 
