@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset, WeightedRandomSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchmetrics import (
     MeanAbsoluteError,
@@ -171,6 +171,26 @@ class Noisy(Dataset[Tensor]):
         return POINTS[index] + drawn
 
 
+class Seen(Dataset[Tensor]):
+    """Counts what it has given, and knows it of itself."""
+
+    def __init__(self) -> None:
+        self.seen = [0]
+
+    def __len__(self) -> int:
+        return len(POINTS)
+
+    def __getitem__(self, index: int) -> Tensor:
+        self.seen[0] += 1
+        return POINTS[index] / self.seen[0]
+
+    def state_dict(self) -> dict[str, list[int]]:
+        return {"seen": [*self.seen]}
+
+    def load_state_dict(self, state_dict: dict[str, list[int]]) -> None:
+        self.seen = [*state_dict["seen"]]
+
+
 class Shuffled(Sampler[int]):
     """Draws the order from a generator of its own."""
 
@@ -207,6 +227,9 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "stream": lambda: loader(Stream()),
     "counted": lambda: loader(Counted()),
     "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
+    "seen": lambda: loader(Seen(), shuffle=True),
+    "seen in a worker": lambda: loader(Seen(), shuffle=True, num_workers=1),
+    "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),
     "sampler": lambda: loader(sampler=Shuffled()),
     "collate function": lambda: loader(collate_fn=collate_with(random.Random(0))),
     "workers": lambda: loader(Noisy(), shuffle=True, num_workers=1),

@@ -110,12 +110,6 @@ def test_run_of_the_saved_config_has_the_same_weights_and_another_seed_others(ru
     assert not torch.equal(*(next(iter(weights(directory).values())) for directory in (run, another)))
 
 
-def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
-    for _ in range(2):
-        train("--arch", "mlp", "--epochs", "1", *QUICK)
-    assert all(RunDirectory(f"mlp/version_{number}").result_after(1) for number in (0, 1))
-
-
 def test_run_that_is_finished_is_left_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     before = run.summary.read_text()
     with pytest.raises(UsageError, match="exists: carry on with --resume, or choose another --name"):

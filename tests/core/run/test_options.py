@@ -15,7 +15,6 @@ from convblocks.data.module import ImageDataModule
 from convblocks.run.config import Config
 from convblocks.run.directory import RunDirectory
 from convblocks.run.parser import SHORT, parser
-from convblocks.run.run import Run
 from convblocks.run.trainer import make_trainer
 from convblocks.text import as_yaml, flatten
 from tests.conftest import REPOSITORY
@@ -200,10 +199,3 @@ def test_config_keeps_arguments_of_any_type(workspace: Path, flags: list[str]) -
     data, same_data = config.make_data(), again.make_data()
     assert config.make_module(data).arguments == again.make_module(same_data).arguments
     assert data.root == same_data.root  # type: ignore[union-attr]  # of the class above
-
-
-def test_option_names_torchs_class_although_a_faster_one_has_the_same_name(workspace: Path) -> None:
-    Path("typed_parts.py").write_text(TYPED)
-    Run(Config.parse(["--arch", "mlp"]))  # imports the speed-ups
-    config = Config.parse(["--model", "typed_parts.Tuned", "--data", "typed_parts.Data", "--model.optimizer", "Adam"])
-    assert config.settings["model"]["init_args"]["optimizer"]["class_path"] == "torch.optim.Adam"

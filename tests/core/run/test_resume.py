@@ -38,7 +38,7 @@ STEPS = kinds.STEPS
 
 # Without a mark; all others are slow, and nightly those that only differ a little from others of the images.
 FAST: tuple[str, ...] = ("task", "unusual", "unlike", "module")
-FAST += tuple(f"loader {kind}" for kind in ("stream", "counted", "own generator", "sampler", "workers"))
+FAST += tuple(f"loader {kind}" for kind in ("stream", "seen", "own generator", "weighted", "workers"))
 ALIKE = ("finder", "max_steps", "overfitted")
 
 

@@ -54,11 +54,6 @@ def test_val_check_interval_gives_a_row_to_each_evaluation(workspace: Path) -> N
     assert (len(result.epochs), len(result.evaluations)) == (2, 6)
 
 
-def test_check_val_every_n_epoch_null_counts_batches_over_epochs(workspace: Path) -> None:
-    rows = metric_rows(quick_run("--trainer.val_check_interval", "30", "--trainer.check_val_every_n_epoch", "null"))
-    assert [(row["step"], bool(row["test/acc"])) for row in rows] == [("20", False), ("30", True), ("40", True)]
-
-
 def test_default_root_dir_holds_the_runs(workspace: Path) -> None:
     scratch = ["--trainer.default_root_dir", "scratch"]
     quick_run("--epochs", "1", *scratch)
