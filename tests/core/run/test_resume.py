@@ -103,9 +103,10 @@ def wholes() -> dict[str, End]:
 
 
 @pytest.fixture(autouse=True)
-def fresh_signals() -> None:
-    forget_signal()
+def fresh_signals() -> Iterator[None]:
     torch.set_num_threads(1)  # those of others are missing in a forked process
+    yield
+    forget_signal()
 
 
 @pytest.mark.parametrize(
