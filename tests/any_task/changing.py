@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torchmetrics import Metric
 
 from tests.any_task.kinds import Plain
 
@@ -32,16 +31,6 @@ class ChangedInHooks(Plain):
         self.schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
         schedule = {"scheduler": self.schedule, "interval": "epoch", "frequency": 99}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-class Weakening(Plain):
-    """Weakens what it sees with each step that it counts."""
-
-    steps = 0
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        self.steps += 1
-        return super().training_step(batch * (1 + 1 / self.steps), batch_idx)
 
 
 class Steps:
@@ -94,19 +83,6 @@ class Taught(Plain):
         return loss + super().training_step(batch, batch_idx)
 
 
-class Remembering(Plain):
-    """Feeds what a recurrent layer said of one batch into the next."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cell, self.hidden = nn.GRUCell(4, 4), torch.zeros(5, 4)
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        hidden = self.cell(batch, self.hidden)
-        self.hidden = hidden.detach()
-        return super().training_step(hidden, batch_idx)
-
-
 class Replaying(Plain):
     """Trains on earlier batches too, from a buffer that it draws from."""
 
@@ -117,35 +93,6 @@ class Replaying(Plain):
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         self.replay.append(batch)
         return super().training_step(random.choice(self.replay), batch_idx)
-
-
-class Listing(Metric):
-    """Lists batches in an attribute, which is no state of a metric."""
-
-    full_state_update = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[int] = []
-
-    def update(self, batch: Tensor) -> None:
-        self.batches.append(len(batch))
-
-    def compute(self) -> Tensor:
-        return torch.tensor(float(len(self.batches)))
-
-
-class LoggingList(Plain):
-    """Logs a metric that forgets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.listing = Listing()
-
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        self.listing.update(batch)
-        self.log("train/listed", self.listing.compute())
-        return super().training_step(batch, batch_idx)
 
 
 class Unseeded(Plain):

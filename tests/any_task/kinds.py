@@ -2,14 +2,12 @@
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
-from torch.ao.quantization import DeQuantStub, QuantStub, get_default_qat_qconfig, prepare_qat
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset, WeightedRandomSampler
 from torchdata.stateful_dataloader import StatefulDataLoader
 from torchmetrics import (
@@ -132,16 +130,6 @@ class Sharing(Plain):
         self.log("val/sum", self.sum)
 
 
-class Quantized(Plain):
-    """Quantization-aware training: its buffers take their shapes from the first batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = nn.Sequential(QuantStub(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1), DeQuantStub())
-        self.network.qconfig = get_default_qat_qconfig("fbgemm")
-        prepare_qat(self.network.train(), inplace=True)
-
-
 class Stream(IterableDataset[Tensor]):
     """Without a length or a state."""
 
@@ -203,19 +191,6 @@ class Seen(Dataset[Tensor]):
         self.seen = [*state_dict["seen"]]
 
 
-@dataclass(frozen=True)
-class Frozen(Dataset[Tensor]):
-    """Lets nobody set an attribute; it draws from a global generator."""
-
-    size: int = len(POINTS)
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> Tensor:
-        return POINTS[index] + random.random()
-
-
 class Shuffled(Sampler[int]):
     """Draws the order from a generator of its own."""
 
@@ -227,17 +202,6 @@ class Shuffled(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         yield from torch.randperm(len(POINTS), generator=self.own).tolist()
-
-
-class Batches(Sampler[list[int]]):
-    """Draws the order of whole batches from Python's generator."""
-
-    def __len__(self) -> int:
-        return STEPS
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = random.sample(range(len(POINTS)), len(POINTS))
-        yield from (order[first : first + 5] for first in range(0, len(POINTS), 5))
 
 
 def collate_with(generator: random.Random) -> Callable[[list[Tensor]], Tensor]:
@@ -255,7 +219,7 @@ def named(points: list[Tensor]) -> Named:
 
 
 def loader(data: Any = POINTS, **arguments: Any) -> Any:
-    return StatefulDataLoader(data, **({} if "batch_sampler" in arguments else {"batch_size": 5}), **arguments)
+    return StatefulDataLoader(data, batch_size=5, **arguments)
 
 
 # How each kind makes its training loader.
@@ -263,13 +227,10 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "stream": lambda: loader(Stream()),
     "counted": lambda: loader(Counted()),
     "own generator": lambda: loader(Noisy(np.random.default_rng(0)), shuffle=True),
-    "own old generator": lambda: loader(Noisy(np.random.RandomState(0)), shuffle=True),
     "seen": lambda: loader(Seen(), shuffle=True),
     "seen in a worker": lambda: loader(Seen(), shuffle=True, num_workers=1),
-    "frozen": lambda: loader(Frozen(), num_workers=1),
-    "sampler": lambda: loader(sampler=Shuffled()),
     "weighted": lambda: loader(sampler=WeightedRandomSampler([1.0] * 40, 40)),
-    "batch sampler": lambda: loader(batch_sampler=Batches()),
+    "sampler": lambda: loader(sampler=Shuffled()),
     "collate function": lambda: loader(collate_fn=collate_with(random.Random(0))),
     "workers": lambda: loader(Noisy(), shuffle=True, num_workers=1),
     "own generator in workers": lambda: loader(Noisy(np.random.default_rng(0)), num_workers=1),

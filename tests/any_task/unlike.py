@@ -1,6 +1,5 @@
 """Modules whose weights, optimizers or metrics are not all there from the start to the end, for errors and resumes."""
 
-import os
 from typing import Any
 
 import torch
@@ -30,13 +29,6 @@ class StrictAdapter(Adapter):
     def __init__(self) -> None:
         super().__init__()
         self.strict_loading = True
-
-
-class RestoredAdapter(StrictAdapter):
-    """It puts the layer back itself."""
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["state_dict"] = self.state_dict() | checkpoint["state_dict"]
 
 
 class Lazy(Curve):
@@ -95,23 +87,3 @@ class Unpicklable(Curve):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["function"] = lambda: 1
-
-
-class Elsewhere(Curve):
-    """Changes the current folder while it is made, which does not last, and in setup, which does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        os.chdir("elsewhere")
-
-    def setup(self, stage: str) -> None:
-        if stage == "fit":
-            os.chdir("elsewhere")
-
-
-class Untyped(Curve):
-    """Takes anything."""
-
-    def __init__(self, anything: Any = None) -> None:
-        super().__init__()
-        self.anything = anything

@@ -42,8 +42,8 @@ def test_check_finds_a_network_exact(tmp_path: Path) -> None:
 
 # What tests/core/run/test_resume.py shows to be exact.
 SURE = [options_of(task) for task in TASKS]
-SURE += [options(f"kinds.{module}") for module in ("MovingMean", "Caching", "Histories", "Sharing", "Quantized")]
-CHANGING = ("ChangedInHooks", "Weakening", "Scheduled", "Remembering", "Replaying", "LoggingList", "Counting")
+SURE += [options(f"kinds.{module}") for module in ("MovingMean", "Caching", "Histories", "Sharing")]
+CHANGING = ("ChangedInHooks", "Scheduled", "Replaying", "Counting")
 SURE += [options(f"changing.{module}") for module in CHANGING]
 SURE += [options("kinds.Plain", loader) for loader in LOADERS if loader not in ("named", "torch")]
 

@@ -1,20 +1,15 @@
 """Every image once an epoch, in an order and with movements determined by (seed, epoch), shared by processes."""
 
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightning import Fabric
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from convblocks import ImageClassifier, MNISTDataModule
 from convblocks.data.images import ImageSets, ImageSpec, LabelledImages
 from convblocks.data.loader import Augmentation, ImageLoader, epoch_draws
-from tests.core.any_trainer.plain import trainer
 
 epochs = st.integers(min_value=0, max_value=1000)
 
@@ -71,11 +66,6 @@ def test_loader_order_depends_only_on_seed_and_epoch_and_each_iteration_is_the_n
     assert [targets.tolist() for _, targets in iterator] == orders[0, 1]
 
 
-def test_loader_for_evaluation_keeps_the_order_of_the_files_each_time() -> None:
-    loader = ImageLoader(numbered(25), 10, shuffle=False)
-    assert numbers(loader) == numbers(loader) == [[*range(10)], [*range(10, 20)], [*range(20, 25)]]
-
-
 @settings(deadline=None)
 @given(st.lists(st.integers(min_value=0, max_value=4), max_size=3), epochs)
 def test_loader_resumes_an_epoch_where_others_stopped(stops: list[int], epoch: int) -> None:
@@ -104,27 +94,6 @@ def test_loader_moves_images_by_their_own_draws_of_the_epoch_and_normalises_them
         images, targets = next(iter(loader))
         assert torch.equal(images, SPEC.normalize(expected))
         assert torch.equal(targets, colourful.labels[order])
-
-
-def test_loader_gives_fabric_its_batches_and_epochs(colourful: LabelledImages) -> None:
-    loader, alone = (ImageLoader(colourful, 30, shuffle=True, image_spec=SPEC) for _ in range(2))
-    set_up = Fabric(accelerator="cpu", devices=1).setup_dataloaders(DataLoader(loader, batch_size=None))
-    assert len(set_up) == len(alone)
-    for _ in range(2):
-        for batch, expected in zip(set_up, alone, strict=True):
-            torch.testing.assert_close(tuple(batch), expected, rtol=0, atol=0)
-
-
-def test_loader_is_kept_by_a_trainer_that_gets_it_without_the_data_module(tmp_path: Path) -> None:
-    """With each option for which Lightning replaces torch's own loaders."""
-    data = MNISTDataModule()
-    data.setup()
-    train, evaluate = data.train_dataloader(), data.val_dataloader()
-    fitted = trainer(tmp_path, overfit_batches=2, log_every_n_steps=1)
-    fitted.fit(ImageClassifier("mlp"), train, evaluate)
-    assert fitted.train_dataloader is train
-    fitted.predict(ImageClassifier("mlp"), evaluate)
-    assert fitted.predict_dataloaders is evaluate
 
 
 # Of each movement the largest, and none of the others.

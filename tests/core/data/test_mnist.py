@@ -74,12 +74,10 @@ def test_mnist_file_that_cannot_be_used_is_named(
         MNISTFiles(small).load()
 
 
-@pytest.mark.parametrize("damage", [flipped(-1), flipped(500), cut(2000)], ids=["length", "bit", "truncated"])
-def test_mnist_archive_that_is_damaged_is_named(small: Path, damage: Callable[[Path], None]) -> None:
+def test_mnist_archive_that_is_damaged_is_named(small: Path) -> None:
     archive = small / f"{TEST_IMAGES}.gz"
-    archive.write_bytes(gzip.compress((small / TEST_IMAGES).read_bytes()))
+    archive.write_bytes(gzip.compress((small / TEST_IMAGES).read_bytes())[:-2000])
     (small / TEST_IMAGES).unlink()
-    damage(archive)
     with pytest.raises(DataError, match=rf"{TEST_IMAGES}\.gz is damaged, .*: put an intact IDX file there"):
         MNISTFiles(small).load()
 

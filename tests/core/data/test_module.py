@@ -1,6 +1,5 @@
 """The data module: images in memory become normalised batches."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from convblocks.data.images import MNIST, ImageSets, ImageSource, LabelledImages
 from convblocks.data.module import MNISTDataModule
 from convblocks.errors import UsageError
+from convblocks.files import machine_lock
 
 
 class Halves(ImageSource):
@@ -78,16 +78,10 @@ def test_data_module_takes_a_source_with_a_load_method(tmp_path: Path) -> None:
 
 
 def test_data_module_prepares_its_source_in_one_process_at_a_time(tmp_path: Path) -> None:
-    """Threads here: the lock is of a file, which either opens for itself."""
-    notes = []
-
-    class Slow(Halves):
-        def prepare(self) -> None:
-            notes.append("begins")
-            time.sleep(0.2)
-            notes.append("ends")
-
-    modules = [MNISTDataModule(str(tmp_path), 4, source=Slow) for _ in range(2)]
+    module = MNISTDataModule(str(tmp_path), 4, source=Halves)
     with ThreadPoolExecutor() as threads:
-        list(threads.map(MNISTDataModule.setup, modules))
-    assert notes == ["begins", "ends"] * 2
+        with machine_lock(tmp_path.resolve()):
+            setup = threads.submit(module.setup)
+            with pytest.raises(TimeoutError):
+                setup.result(timeout=0.3)
+        setup.result()

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from convblocks.errors import UserError
 from convblocks.model.restore import load_network
 from convblocks.run import fit
-from tests.core.run.test_fit import TENSORBOARD, curves, metric_rows, quick_run
+from tests.core.run.test_fit import metric_rows, quick_run
 
 
 def with_callback(name: str, option: str = "--trainer.callbacks", **arguments: Any) -> list[str]:
@@ -48,44 +47,3 @@ def test_callbacks_for_checkpoints_keep_away_from_ours(workspace: Path) -> None:
     assert (run.path / "own_checkpoints" / "last.ckpt").is_file()
     assert {path.name for path in run.last_checkpoint.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
     assert load_network(Path("own/epoch=1.ckpt")).arch == "mlp"
-
-
-def test_callbacks_of_a_command_are_not_added_again_on_a_resume(workspace: Path) -> None:
-    flags = ["--resume", *added("EarlyStopping", monitor="train/loss")]
-    run = quick_run(*flags)
-    run.summary.unlink()
-    quick_run(*flags)
-    assert len(run.read_config()["trainer"]["callbacks"]) == 1
-
-
-@pytest.mark.slow
-def test_callbacks_of_many_kinds_work_beside_ours(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = quick_run(
-        *TENSORBOARD,
-        *added("LearningRateMonitor", logging_interval="epoch"),
-        *added("DeviceStatsMonitor"),
-        *added("TQDMProgressBar", refresh_rate=1, leave=True),
-        *added("RichModelSummary", max_depth=2),
-        *added("GradientAccumulationScheduler", scheduling="{1: 4}"),
-        *added("Timer", duration="00:01:00:00"),
-        *added("OnExceptionCheckpoint", dirpath="exceptions"),
-    )
-    assert run.result_after(2)
-    tags, captured = curves(run), capsys.readouterr()
-    assert "lr-Adam" in tags
-    assert any("DeviceStatsMonitor" in tag for tag in tags)
-    assert "Epoch 1: 100%" in captured.out + captured.err  # of the bar that takes the place of ours
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (with_callback("EarlyStopping", monitor="val/los"), "conditioned on metric `val/los` which"),
-        (with_callback("ModelCheckpoint", monitor="loss"), r"could not find the monitored key in the returned metrics"),
-        (["--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "conditioned on metric loss which"),
-    ],
-)
-def test_callback_that_cannot_work_is_one_line(workspace: Path, flags: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=message) as caught:
-        quick_run(*flags)
-    assert "\n" not in str(caught.value)

@@ -1,31 +1,34 @@
-"""The same numbers on 1, 2 and 4 processes."""
+"""The same numbers on 1, 2 and 4 processes, also after a resume on another number; what a step may cost them."""
 
 import csv
-import subprocess
+import json
+import signal
+import time
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
-from lightning.fabric.plugins.environments.lightning import find_free_network_port
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import distributed
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from convblocks.data.images import ImageSets
+from convblocks.run import preemption, signals
 from convblocks.run.directory import LOGS
+from convblocks.run.preemption import AgreedSignal
 from tests.conftest import DEBUG, REPOSITORY, write_digits
-from tests.core.run.several import COMMON, TORCHRUN, Run, fit_on, on
-from tests.quick_python import environment_of, quick_python, run_quickly
+from tests.core.run.several import COMMON, Run, fit_on, on
+from tests.quick_python import run_quickly
 
-pytestmark = pytest.mark.slow
+SLOW, NIGHTLY = pytest.mark.slow, pytest.mark.nightly
 
 FIT = str(REPOSITORY / "scripts" / "fit.py")
-
-Weights = dict[str, torch.Tensor]
-
-NIGHTLY = pytest.mark.nightly
+TRAIN_IMAGES, TEST_IMAGES = 1600, 200
 
 FLOAT64 = ["--trainer.precision", "64-true"]
 FEW_IMAGES = ["--data.root", "digits", "--trainer.logger", "false"]
-TRAIN_IMAGES, TEST_IMAGES = 1600, 200
-
 LONG = [*FLOAT64, "--batch_size", "8", "--trainer.limit_train_batches", "200"]
 AUGMENTED = ["--data.shift", "2", "--data.rotation", "10", "--data.scale", "0.1"]
 
@@ -39,9 +42,6 @@ CASES = {
     "empty_shares": ["--arch", "batchnorm", *FLOAT64, "--data.val_size", str(TRAIN_IMAGES - 193), *FEW_IMAGES],
 }
 
-# One step of plain gradient descent with learning rate 1: the weights move by the gradient itself.
-GRADIENT = ["--optimizer", "sgd", "--lr", "1", "--trainer.limit_train_batches", "1", *FEW_IMAGES]
-
 
 @pytest.fixture
 def folder(workspace: Path, digits: ImageSets) -> Path:
@@ -50,80 +50,153 @@ def folder(workspace: Path, digits: ImageSets) -> Path:
     return workspace
 
 
-def train(processes: int, *flags: str, name: str = "") -> Path:
-    """Train for one epoch; returns the run's directory."""
-    name = name or f"on_{processes}"
+def train(processes: int, *flags: str) -> Path:
+    """Train for one epoch unless the flags say otherwise; returns the run's directory."""
+    name = f"on_{processes}"
     fit_on(processes, Run(["--epochs", "1", *COMMON, *flags, *on(processes), "--name", name]))
     return LOGS / name
 
 
-def weights(folder: Path) -> Weights:
-    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
-    return {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("network.")}
-
-
-def metrics(folder: Path) -> dict[str, float]:
-    """The last epoch's losses and accuracies."""
+def rows(folder: Path) -> list[dict[str, float]]:
+    """The losses and accuracies of each epoch."""
     with (folder / "metrics.csv").open() as file:
-        *_, last = csv.DictReader(file)
-    return {name: float(value) for name, value in last.items() if "/" in name}
+        return [{name: float(value) for name, value in row.items() if "/" in name} for row in csv.DictReader(file)]
 
 
-def assert_close(first: Weights, second: Weights, tolerance: float) -> None:
-    """Every tensor agrees to a tolerance relative to its largest element."""
-    assert first.keys() == second.keys()
-    for name, expected in first.items():
-        scale = expected.abs().max().clamp(min=1e-12)
-        assert float((second[name] - expected).abs().max() / scale) <= tolerance, name
+def assert_same_numbers(first: Path, second: Path, in_first_epoch: str = "", tolerance: float = 1e-9) -> None:
+    """Every tensor agrees relative to its largest element, and so do metrics; of the first epoch, those of a prefix."""
+    expected, state = (
+        torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+        for folder in (first, second)
+    )
+    assert expected.keys() == state.keys()
+    for name, tensor in expected.items():
+        scale = tensor.abs().max().clamp(min=1e-12)
+        assert float((state[name] - tensor).abs().max() / scale) <= tolerance, name
+    for epoch, (row, same) in enumerate(zip(rows(first), rows(second), strict=True)):
+        names = [name for name in row if epoch > 0 or name.startswith(in_first_epoch)]
+        assert [same[name] for name in names] == pytest.approx([row[name] for name in names], rel=tolerance)
 
 
-def assert_same_numbers(first: Path, second: Path) -> None:
-    assert_close(weights(first), weights(second), tolerance=1e-9)
-    assert metrics(second) == pytest.approx(metrics(first), rel=1e-9)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, pytest.param(4, marks=NIGHTLY)])
 @pytest.mark.parametrize("case", ["mlp", pytest.param("maxpool", marks=NIGHTLY), "batchnorm", "empty_shares"])
 def test_processes_have_the_weights_and_metrics_of_one_in_float64(folder: Path, case: str, processes: int) -> None:
     assert_same_numbers(train(1, *CASES[case]), train(processes, *CASES[case]))
 
 
+@pytest.mark.slow
+def test_processes_move_the_weights_as_one_in_a_step_in_float32(folder: Path) -> None:
+    """Of plain gradient descent with learning rate 1, by the gradient itself; compared with one process in float64."""
+    flags = [
+        "--arch",
+        "batchnorm",
+        "--optimizer",
+        "sgd",
+        "--lr",
+        "1",
+        "--trainer.limit_train_batches",
+        "1",
+        *FEW_IMAGES,
+    ]
+    assert_same_numbers(train(1, *flags, *FLOAT64), train(2, *flags), "train/", tolerance=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arch", "processes"),
-    [
-        ("batchnorm", 2),
-        *[pytest.param("mlp", processes, marks=NIGHTLY) for processes in (1, 2, 4)],
-        *[pytest.param("maxpool", processes, marks=NIGHTLY) for processes in (1, 2)],
-        pytest.param("batchnorm", 4, marks=NIGHTLY),
-    ],
+    ("begun", "step", "resumed"),
+    [(1, 15, 2), (2, 15, 1), pytest.param(2, 40, 1, marks=NIGHTLY), pytest.param(1, 40, 4, marks=NIGHTLY)],
 )
-def test_processes_move_the_weights_as_one_in_a_step_in_float32(folder: Path, arch: str, processes: int) -> None:
-    """Compared with one process in float64: in float32 torch's own batch norm, channels last on CPU, is less exact."""
-    flags = ["--arch", arch, *GRADIENT]
-    exact = {name: value.float() for name, value in weights(train(1, *flags, *FLOAT64, name="exact")).items()}
-    assert_close(exact, weights(train(processes, *flags)), tolerance=1e-5)
+def test_resume_on_another_number_of_processes_has_the_same_numbers(
+    folder: Path, begun: int, step: int, resumed: int
+) -> None:
+    """Stopped in the middle of the first epoch, whose training metrics then begin again, or in its last step."""
+    elastic = [*FLOAT64, *FEW_IMAGES, "--epochs", "2", "--arch", "batchnorm", "--batch_size", "16"]
+    elastic += ["--trainer.limit_train_batches", "40", "--trainer.limit_val_batches", "2"]
+    fit_on(begun, Run([*COMMON, *elastic, *on(begun), "--name", "moved"], stopped_after=step))
+    fit_on(resumed, Run(["--name", "moved", "--resume", *on(resumed, "ddp_find_unused_parameters_true")]))
+    assert_same_numbers(train(1, *elastic), LOGS / "moved", "" if step == 40 else "test/")
 
 
-def test_processes_on_two_nodes_of_torchrun_equal_one(folder: Path) -> None:
-    """Two agents of torchrun, as on two machines, with two processes each."""
-    flags = ["--arch", "batchnorm", *FLOAT64, *FEW_IMAGES]
-    launch = [str(quick_python()), *TORCHRUN, "--nnodes=2", "--nproc_per_node=2"]
-    launch += ["--master_addr=127.0.0.1", f"--master_port={find_free_network_port()}"]
-    script = [FIT, "--epochs", "1", *COMMON, *flags, "--name", "four", *on(2), "--trainer.num_nodes", "2"]
-    nodes = [subprocess.Popen([*launch, f"--node_rank={node}", *script], env=environment_of()) for node in (0, 1)]
-    assert [node.wait(timeout=300) for node in nodes] == [0, 0]
-    assert_same_numbers(train(1, *flags), LOGS / "four")
-
-
-def test_processes_of_torchrun_do_not_each_train_alone(workspace: Path) -> None:
-    launch = [*TORCHRUN, "--standalone", "--nproc_per_node=2"]
-    finished = run_quickly(*launch, FIT, *COMMON, "--arch", "mlp", cwd=workspace)
-    assert finished.stderr.count("fit.py: torchrun started 2 workers, but --trainer.devices is auto") == 1
-    assert list(workspace.iterdir()) == []
-
-
+@pytest.mark.slow
 def test_processes_print_once(tmp_path: Path) -> None:
     finished = run_quickly(FIT, *DEBUG, *COMMON, *on(2), "--arch", "mlp", cwd=tmp_path)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.count("\n1/2 ") == 1
     assert [path.name for path in (tmp_path / LOGS / "mlp").iterdir()] == ["version_0"]
+
+
+class Waits(TorchDispatchMode):
+    """Records operations that need a tensor's values outside the device, or make a tensor of Python's numbers there."""
+
+    WAITS = ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select", "unique_dim", "_unique2")
+    COPIES = ("lift_fresh", "scalar_tensor")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # not in torch's types
+        self.operations: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().removeprefix("aten::").partition(".")[0]
+        if name in self.WAITS + self.COPIES and not is_the_signals_message(args[0]):
+            self.operations.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def is_the_signals_message(argument: Any) -> bool:
+    """Whether this is AgreedSignal's message, which stays on the CPU."""
+    return isinstance(argument, torch.Tensor) and argument.dtype == torch.float64 and argument.shape == (2,)
+
+
+class Waiting(Callback):
+    """Writes the operations of the steps from FIRST to LAST, including fetching batches, to a file per process.
+
+    By default the Trainer logs none of these steps, but the 50th.
+    """
+
+    FIRST, LAST = 5, 45
+
+    def __init__(self) -> None:
+        self.waits = Waits()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx == self.FIRST:
+            self.waits.__enter__()  # type: ignore[no-untyped-call]  # nor here
+        elif batch_idx == self.LAST:
+            self.waits.__exit__(None, None, None)  # type: ignore[no-untyped-call]  # nor here
+            Path(f"waits_of_{trainer.global_rank}.json").write_text(json.dumps(self.waits.operations))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arch", "processes"), [("mlp", 1), ("batchnorm", 2)])
+def test_step_does_not_wait_for_the_device_unless_it_is_logged(folder: Path, arch: str, processes: int) -> None:
+    limits = ["--batch_size", "32", "--trainer.limit_train_batches", "48", *FEW_IMAGES]
+    train(processes, "--arch", arch, *limits, *AUGMENTED, f"--trainer.callbacks={__name__}.{Waiting.__name__}")
+    for process in range(processes):
+        assert json.loads(Path(f"waits_of_{process}.json").read_text()) == []
+
+
+@pytest.mark.parametrize(("seconds_a_step", "most_steps"), [(0.001, 20), (0.25, 8), (5.0, 2)])
+def test_signal_takes_effect_within_twenty_steps_or_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, seconds_a_step: float, most_steps: int
+) -> None:
+    """In an epoch after the first, for several durations of a step; within two steps if they take over a second."""
+    clock = 0.0
+    monkeypatch.setattr(preemption, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(distributed, "all_reduce", lambda *_, **__: Mock())
+    monkeypatch.setattr(time, "perf_counter", lambda: clock)
+    agreed = AgreedSignal()
+    for _ in range(100):
+        clock += seconds_a_step
+        assert agreed.after_step() == 0
+    assert agreed.now() == 0
+    clock += seconds_a_step
+    assert agreed.after_step() == 0
+    monkeypatch.setattr(signals, "received", lambda: signal.SIGTERM)
+    steps, number = 0, 0
+    while not number:
+        clock += seconds_a_step
+        number = agreed.after_step()
+        steps += 1
+    assert steps <= most_steps

@@ -3,24 +3,21 @@
 import csv
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
-from convblocks.data.images import ImageSets
-from convblocks.errors import DataError, UsageError, UserError
+from convblocks.errors import UsageError
 from convblocks.run import fit
 from convblocks.run.callbacks import RunCallback
 from convblocks.run.directory import LOGS, RunDirectory
 from convblocks.run.result import RunResult
 from convblocks.run.run import Run
-from tests.conftest import DEBUG, write_digits
+from tests.conftest import DEBUG
 
 Curve = list[tuple[int, float]]
 
@@ -106,28 +103,11 @@ def test_run_leaves_its_files_rows_and_summary(run: RunDirectory) -> None:
     assert (result.provenance.device, result.provenance.threads) == ("cpu", torch.get_num_threads())
 
 
-def test_run_in_a_thread_or_of_the_saved_config_has_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
-    with ThreadPoolExecutor(1) as threads:  # only the main thread of a program can handle signals
-        threads.submit(quick_run, name="in a thread").result()
+def test_run_of_the_saved_config_has_the_same_weights_and_another_seed_others(run: RunDirectory) -> None:
     fit.main(["--config", str(run.config), "--name", "again", *QUICK])
-    for name in ("in a thread", "again"):
-        assert_same_weights(RunDirectory(name), run)
+    assert_same_weights(RunDirectory("again"), run)
     another = quick_run("--seed", "1", name="another")
     assert not torch.equal(*(next(iter(weights(directory).values())) for directory in (run, another)))
-
-
-def test_runs_without_a_name_are_numbered(workspace: Path) -> None:
-    for _ in range(2):
-        train("--arch", "mlp", "--epochs", "1", *QUICK)
-    assert all(RunDirectory(f"mlp/version_{number}").result_after(1) for number in (0, 1))
-
-
-def test_config_of_a_run_has_its_settings_alone(run: RunDirectory) -> None:
-    settings = yaml.safe_load(run.config.read_text())
-    assert settings["model"]["class_path"] == "convblocks.ImageClassifier"
-    assert settings["model"]["init_args"]["arch"] == "mlp"
-    assert (settings["trainer"]["max_epochs"], settings["trainer"]["limit_train_batches"]) == (2, 20)
-    assert "name" not in settings
 
 
 def test_run_that_is_finished_is_left_alone(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,28 +182,3 @@ def test_callback_that_fails_at_the_end_spares_the_others_and_the_summary(worksp
     with pytest.raises(ZeroDivisionError):
         fit.main([*DEBUG, "--arch", "mlp", *QUICK, "--name", "run", "--epochs", "1"], [Failing(), Judging()])
     assert RunDirectory("run").read_result().facts["seen"] == ["yes"]
-
-
-def test_data_of_ones_own_are_announced(workspace: Path, digits: ImageSets, capsys: pytest.CaptureFixture[str]) -> None:
-    write_digits(workspace / "raw", digits)
-    quick_run("--data.root", str(workspace), "--epochs", "1", "--batch_size", "8")
-    assert "100 test images, 1 x 28 x 28 pixels" in capsys.readouterr().out
-
-
-def test_data_root_that_is_wrong_leaves_no_run(workspace: Path) -> None:
-    (workspace / "file").touch()
-    with pytest.raises(DataError, match="there is no folder file"):
-        quick_run("--data.root", "file")
-    assert not (workspace / "lightning_logs").exists()
-
-
-def test_resume_refuses_a_folder_that_is_not_a_run(run: RunDirectory) -> None:
-    shutil.copytree(run.path, RunDirectory("parent/child").path)
-    with pytest.raises(UserError, match=r"cannot read .*config.yaml: it is missing"):
-        quick_run("--resume", name="parent")
-
-
-@pytest.mark.parametrize("option", ["barebones=true", "enable_checkpointing=false", "fast_dev_run=true"])
-def test_trainer_option_that_leaves_no_run_is_refused(option: str, workspace: Path) -> None:
-    with pytest.raises(UsageError, match=option.partition("=")[0]):
-        quick_run(f"--trainer.{option}")

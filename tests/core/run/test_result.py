@@ -2,12 +2,10 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from convblocks.run.directory import RunDirectory
-from convblocks.run.result import EPOCHS, Row, RunResult
+from convblocks.run.result import Row, RunResult
 from tests.made_up import course, result
 
 
@@ -36,17 +34,3 @@ def test_result_has_the_validation_accuracy_of_the_lowest_loss(losses: tuple[flo
     epochs = tuple(row | more for row, more in zip(course(0.1, 0.2), measured[:2], strict=True))
     assert replace(run_of(0.9, 0.9), epochs=epochs, evaluations=(evaluated(1000, 0.93, losses[2]),)).validation == best
     assert run_of(0.9).validation is None
-
-
-@pytest.mark.parametrize(
-    ("epochs", "ended_by", "is_done"),
-    [(2, EPOCHS, True), (3, EPOCHS, True), (4, EPOCHS, False), (4, "EarlyStopping", True)],
-)
-def test_result_is_that_of_a_done_run_with_all_its_epochs_or_ended_by_something(
-    epochs: int, ended_by: str, is_done: bool, tmp_path: Path
-) -> None:
-    run = RunDirectory("run", tmp_path)
-    run.create()
-    run.config.touch()
-    run.write_result(run_of(0.9, 0.95, 0.97, ended_by=ended_by))
-    assert bool(run.result_after(epochs)) == is_done

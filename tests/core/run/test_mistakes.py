@@ -1,0 +1,131 @@
+"""A mistake in a command line is one line: before anything is written, or where Lightning notices it in training."""
+
+from pathlib import Path
+
+import pytest
+
+from convblocks.errors import UsageError, UserError
+from convblocks.run import fit
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from convblocks.run.run import Run
+from tests.any_task.tasks import HERE, options_of
+from tests.conftest import DEBUG
+from tests.core.run import own_parts
+from tests.core.run.subjects import ODD, unlike
+from tests.core.run.test_callbacks import with_callback
+from tests.core.run.test_fit import QUICK
+
+PARTS = own_parts.__name__
+SHAPES = options_of("shapes")
+MODEL, DATA, JUDGE = SHAPES[:2], SHAPES[2:4], SHAPES[4:6]
+DIGITS = [*DEBUG, "--arch", "mlp", *QUICK]
+
+# Each with --arch mlp, unless it names a network, a model or nothing.
+MISTAKES = [
+    # Values.
+    (["--epochs", "0"], "--epochs and --trainer.max_steps must be at least 1"),
+    (["--trainer.max_steps", "0"], "must be at least 1"),
+    (["--epochs", "many"], "--trainer.max_epochs: Expected a <class 'int'> Given value: many"),
+    (["--config", "lr: high"], "--model.lr: Expected a <class 'float'>. Got value: high"),
+    (["--seed", "-1"], "--seed must be in"),
+    (["--threads", "0"], "--threads must be above 0"),
+    (["--trainer.limit_train_batches", "0"], "limit_train_batches must be above 0"),
+    (["--trainer.limit_test_batches", "0"], "limit_test_batches must be above 0"),
+    (["--trainer.accumulate_grad_batches", "0"], "accumulate_grad_batches must be above 0"),
+    (["--data.size", "28", "28"], "--data.size is for folders of pictures: .* holds MNIST's files"),
+    # The Trainer's options.
+    (["--trainer.barebones", "true"], "every run can be resumed: leave --trainer.barebones"),
+    (["--trainer.enable_checkpointing", "false"], "enable_checkpointing"),
+    (["--trainer.fast_dev_run", "true"], "fast_dev_run"),
+    (["--trainer.accelerator", "abacus"], "invalid accelerator"),
+    (["--trainer.strategy", "ddp_spawn"], "forks are not supported: give --trainer.strategy ddp"),
+    (["--trainer.callbacks", "EarlyStopping"], "--trainer.callbacks: .*required: monitor"),
+    # Names of options, configs, and names of runs.
+    (["--data.seed", "3"], "unrecognized arguments: --data.seed=3"),
+    (["--lrate", "1"], "unrecognized arguments: --lrate=1: did you mean --lr?"),
+    (["--config", "trainer: {max_epoch: 3}"], "did you mean --trainer.max_epochs?"),
+    (["--val_size", "1"], "did you mean --data.val_size?"),
+    (["--learning_rate", "1"], "did you mean --lr?"),
+    (["--config", "a.yaml", "b.yaml"], "--config takes one value, not a.yaml and b.yaml"),
+    (["--config", "missing.yaml"], r"missing\.yaml: No such file"),
+    (["--config", "{epochs: [1"], "--config {epochs: .1: "),
+    (["--config", "data: 3"], "data in a config must hold options"),
+    (["--config", "optimizer: {class_path: sgd, momentum: 0.5}"], "--optimizer must be a name, or a class_path"),
+    (["--name", "/tmp/run"], "below lightning_logs"),
+    (["--name", "../run"], "below lightning_logs"),
+    (["--name=-run"], "begins with no dash"),
+    (["--resume"], "--resume needs the --name"),
+    # Networks.
+    ([], "--arch is required: choose one of mlp"),
+    (["--arch", "resnet"], "unknown architecture 'resnet': choose one of mlp, .* or a class"),
+    (["--arch", "own_networks.Nothing"], "own_networks has no class or function 'Nothing'"),
+    (["--arch", ".Rows"], "'.Rows' is not the name of a class"),
+    (["--arch", "nowhere.Rows"], "cannot import nowhere.Rows: No module named 'nowhere'"),
+    (["--arch", "own_networks.Rows", "--network.depth", "3"], "own_networks.Rows cannot be made .* 'depth'"),
+    (["--arch", "own_networks.SevenClasses"], r"returns \(2, 7\) for images \(2, .*, not logits \(2, 10\)"),
+    (["--arch", "own_networks.Colours"], r"does not take images \(B, 1, 28, 28\): .* 3 channels"),
+    (["--arch", f"{HERE}.shapes.Segmenter"], "whose own steps would be ignored: give it as --model"),
+    # Optimizers, schedules, losses and sources.
+    (["--optimizer", "adma"], "unknown optimizer 'adma': choose one of adam, adamw, sgd, or a class"),
+    (["--optimizer", "own_networks.Lion"], "own_networks.Lion is not a subclass of Optimizer"),
+    (["--optimizer.momentum", "0.9"], "Optimizer torch.optim.Adam cannot be made .* 'momentum'"),
+    (["--optimizer.lr", "0.1"], "--optimizer.lr is set with --lr"),
+    (["--lr_scheduler", "fast"], "unknown lr_scheduler 'fast': choose one of constant, onecycle, cosine"),
+    (["--lr_scheduler.T_max", "7"], "a constant learning rate takes no arguments, but was given T_max"),
+    (["--lr_scheduler", "onecycle", "--trainer.max_time", "00:00:01:00"], "needs --epochs or --trainer.max_steps"),
+    (["--loss", f"{PARTS}.Mean"], r"returns \(\) for 2 images, not \(2,\): one loss per image"),
+    (["--loss", "MSELoss"], r"the loss torch.nn.MSELoss does not take logits \(2, 10\) and targets"),
+    (["--loss", f"{PARTS}.Learned"], "Learned has trainable parameters, which"),
+    (["--loss", "CrossEntropyLoss", "--loss.reduction", "mean"], "--loss.reduction cannot be set"),
+    (["--data.source", "own_networks.Lion"], "--data.source: .*'own_networks.Lion' to be a subclass of .*Source"),
+    # A user's module.
+    ([*MODEL, *DATA], "--model needs the metric to judge it by"),
+    ([*MODEL, *DATA, "--judge", "val/iou"], "--judge val/iou: give a metric and its direction"),
+    ([*MODEL, *DATA, "--judge", "train/loss:min"], "or test/acc:max, not one of training"),
+    ([*MODEL, *JUDGE], "has no training data: give it --data"),
+    ([*MODEL, *JUDGE, "--data", f"{HERE}.shapes.Drawn"], "is not a LightningDataModule"),
+    (["--model", "os.system"], "os.system: it is not a LightningModule"),
+    ([*SHAPES, "--arch", "mlp"], "unrecognized arguments: --model.arch=mlp"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), MISTAKES, ids=lambda part: part if isinstance(part, str) else None)
+def test_mistake_is_one_line_before_anything_is_written(flags: list[str], message: str, own_networks: Path) -> None:
+    arch = ["--arch", "mlp"] if flags and not {"--arch", "--model"} & {*flags} else []
+    with pytest.raises(UsageError, match=message) as caught:
+        Run(Config.parse([*arch, *flags]))
+    assert "\n" not in str(caught.value)
+    assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # by torchdata
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([*MODEL, *DATA, "--judge", "val/dice:max"], "'val/dice'.* could not find the monitored key"),
+        ([*ODD, "--judge", "test/loss:min"], "is of the test, but this run has none"),
+        (unlike("Seldom"), r"'val/rmse'.*not find the monitored key.* Where it has no value, log nan"),
+        (unlike("Unpicklable"), r"the checkpoint cannot be written: .*Unpicklable.*: leave it out"),
+        (unlike("StrictAdapter"), r"Missing key\(s\) in state_dict: .network\.0\.weight"),
+        ([*DIGITS, *with_callback("EarlyStopping", monitor="val/los")], "conditioned on metric `val/los` which"),
+        ([*DIGITS, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss"], "on metric loss which"),
+        ([*DIGITS, "--trainer.val_check_interval", "30"], "equal to the number of the training batches"),
+    ],
+)
+def test_mistake_that_shows_in_training_is_one_line(flags: list[str], message: str, workspace: Path) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        fit.main([*flags, "--name", "run"])
+    assert "\n" not in str(caught.value)
+    assert not RunDirectory("run").summary.exists()
+
+
+@pytest.mark.parametrize("option", ["arch", "loss", "optimizer", "lr_scheduler", "trainer.callbacks", "data.source"])
+@pytest.mark.parametrize("named", ["os.system", "builtins.dict"])
+def test_option_that_names_something_else_calls_nothing(option: str, named: str, workspace: Path) -> None:
+    """A config may come from a stranger."""
+    words = ["--arch", "mlp", f"--{option}", named, *(["--network.command", "touch here"] if option == "arch" else [])]
+    with pytest.raises(UserError, match=r"subclass|denied|[Ee]xpected|no signature|no attribute") as caught:
+        Run(Config.parse(words))
+    assert "\n" not in str(caught.value)
+    assert not list(workspace.iterdir())

@@ -1,0 +1,118 @@
+"""A user's module and data are trained, judged, evaluated, printed and recognised as they say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from convblocks.errors import DataError, UserError
+from convblocks.model.classifier import ImageClassifier
+from convblocks.run import fit
+from convblocks.run.config import Config
+from convblocks.run.directory import RunDirectory
+from convblocks.run.judge import ACCURACY, Judge
+from convblocks.run.printed_rows import heading, printed_columns
+from convblocks.run.run import Run
+from tests.any_task.shapes import Segmenter, Shapes
+from tests.any_task.tasks import TASKS, options_of
+from tests.core.run import own_parts
+from tests.core.run.subjects import unlike
+from tests.core.run.test_resume import fit_until
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # by torchdata
+    pytest.mark.filterwarnings("ignore:.*this fit will run with no optimizer"),
+]
+
+IOU, LOSS = Judge("val/iou", "max"), Judge("val/loss", "min")
+CLASSIFIER = ["--model", "convblocks.ImageClassifier", "--model.arch", "mlp"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_task_is_learned(task: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit.main([*options_of(task), "--name", "run"])
+    run = RunDirectory("run")
+    result, (*_, steps, limit) = run.read_result(), TASKS[task]
+    assert result.judge.sign * (result.score - limit) > 0
+    assert [row["step"] for row in result.epochs] == [steps, 2 * steps, 3 * steps]
+    columns = ["epoch", "step", "seconds", "train/lr", "train/loss", result.judge.metric]
+    assert run.metrics.read_text().splitlines()[0].split(",") == columns  # none of classification
+    assert f"{result.score_name} {result.judge.text(result.score)}, 3 epochs" in capsys.readouterr().out
+
+
+def test_judge_is_written_as_it_is_read_and_in_per_cent_only_if_it_says_so() -> None:
+    judge = Judge.parse("val/acc:max")
+    assert (judge.text(97.5), judge.number(0.975), ACCURACY.text(0.975)) == ("97.5", "0.975", "97.50 %")
+    assert Judge.parse("val/acc:max:%") == ACCURACY
+    assert [str(Judge.parse(text)) for text in ("val/acc:max:%", "val/a:b:min")] == ["val/acc:max:%", "val/a:b:min"]
+
+
+def test_judge_is_what_the_module_says_unless_an_option_does(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config.parse(options_of("shapes"))
+    unjudged = replace(config, settings={name: value for name, value in config.settings.items() if name != "judge"})
+    monkeypatch.setattr(Segmenter, "monitor", "val_loss", raising=False)  # which others use for something else
+    run = Run(config)
+    assert (run.judge, run.monitor) == (IOU, IOU)
+    monkeypatch.setattr(Segmenter, "monitor", "val/loss:min")
+    monkeypatch.setattr(Segmenter, "judge", "val/dice:max:%", raising=False)
+    run = Run(unjudged)
+    assert (run.judge, run.monitor) == (Judge("val/dice", "max", in_percent=True), LOSS)
+    run = Run(config)
+    assert (run.judge, run.monitor, run.keeps_best) == (IOU, LOSS, True)
+    assert (Judge.parse(ImageClassifier.judge), Judge.parse(ImageClassifier.monitor)) == (ACCURACY, LOSS)
+
+
+def test_best_checkpoint_is_not_chosen_by_test_data(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shapes, "evaluation_split", "test", raising=False)
+    assert Run(Config.parse(options_of("shapes"))).keeps_best is False
+    assert Run(Config.parse(["--arch", "mlp"])).keeps_best is False
+    assert Run(Config.parse(["--arch", "mlp", "--data.val_size", "9"])).keeps_best is True
+
+
+def test_resume_recognises_any_data_by_their_fingerprint(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"}, raising=False)
+    fit_until(27, [*options_of("shapes"), "--name", "run"])
+    monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "2"})
+    with pytest.raises(DataError, match="was begun with another masks than Shapes holds: restore the data"):
+        fit.main(["--name", "run", "--resume"])
+    monkeypatch.setattr(Shapes, "fingerprint", {"drawings": "1", "masks": "1"})
+    fit.main(["--name", "run", "--resume"])
+    assert RunDirectory("run").read_result().provenance.data == {"drawings": "1", "masks": "1"}
+
+
+def test_resume_names_a_parameter_group_that_training_adds(workspace: Path) -> None:
+    fit.main([*unlike("Thawing"), "--name", "run"])
+    with pytest.raises(UserError, match=r"parameter groups: what training adds .* must be there again"):
+        fit.main(["--name", "run", "--resume", "--epochs", "4"])
+
+
+def test_image_spec_of_the_data_is_given_to_the_model(workspace: Path) -> None:
+    data = ["--data", "convblocks.ImageDataModule", "--data.source", f"{own_parts.__name__}.Noise"]
+    run = Run(Config.parse([*CLASSIFIER, "--model.arch", "batchnorm", *data]))
+    assert run.module.hparams["image_spec"]["classes"] == ["lying", "standing", "none"]
+
+
+def test_checkpoint_is_kept_of_epochs_without_a_step(workspace: Path) -> None:
+    fit.main([*unlike("Untrained"), "--model.manual", "true", "--name", "run"])
+    assert RunDirectory("run").last_checkpoint.is_file()
+
+
+def test_metric_of_every_other_epoch_is_nan_in_the_others(workspace: Path) -> None:
+    fit.main([*unlike("Seldom"), "--model.nan", "true", "--name", "run"])
+    result, run = RunDirectory("run").read_result(), RunDirectory("run")
+    assert result.final["val/rmse"] == result.epochs[1]["val/rmse"]
+    assert run.best_checkpoint.is_file()
+    assert not result.failed
+
+
+@pytest.mark.parametrize(
+    ("judge", "monitor", "split", "expected"),
+    [
+        (ACCURACY, LOSS, "test", "train loss acc test loss acc"),
+        (IOU, LOSS, "val", "train loss val loss iou"),
+        (Judge("val_f1", "max"), Judge("val_f1", "max"), "val", "train loss val_f1"),
+        (Judge("test/iou", "max"), Judge("test/iou", "max"), "val", "train loss"),
+    ],
+)
+def test_row_has_a_column_of_each_judged_metric(judge: Judge, monitor: Judge, split: str, expected: str) -> None:
+    assert heading(printed_columns(judge, monitor, split), 3).split() == ["epoch", *expected.split(), "time"]
