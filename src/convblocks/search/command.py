@@ -23,7 +23,6 @@ trials.
   --seeds N            number of fresh seeds for each (default: 5)
   --jobs N             parallel trials (default: as many as CPUs)
   --launcher NAME      local, or ray for tasks of a running Ray cluster: RAY_ADDRESS, or that of this machine
-  --storage URL        keep the choices in a database instead of a file, such as postgresql+psycopg://HOST/DB
   --threads N          CPU threads of each trial, part of its settings (default: 1)
   --name NAME          journal, trials and report go to lightning_logs/NAME (default: search)
 
@@ -58,19 +57,16 @@ from convblocks.search import space
 from convblocks.search.config import SearchConfig
 from convblocks.search.confirm import confirm_best, fresh_trials
 from convblocks.search.report import report
-from convblocks.search.storage import storage_errors, without_password
 from convblocks.search.worker import SearchWorker
-from convblocks.text import counted
 
 
-@storage_errors()
 def main(arguments: list[str]) -> None:
     """Train trials until there are as many as wanted, confirm the best, and report.
 
     Raises:
         Stopped: a signal came, or Ctrl-C; the same command carries on.
         UsageError: options or a space that fit does not take.
-        UserError: the storage is of another search, a trial fails again and again, or none has a result.
+        UserError: it is another search, a trial fails again and again, or none has a result.
     """
     quiet_lightning()
     launched = dict(os.environ)
@@ -79,10 +75,6 @@ def main(arguments: list[str]) -> None:
     os.environ.pop(slurm.JOB, None)  # a trial must not requeue the job
     start = launch(options)
     worker = open_search(options)
-    if options.confirm and worker.ended() < options.trials:
-        runs = counted((min(options.confirm, options.trials) + 1) * len(options.seeds), "confirming run")
-        each = f"{runs} of {counted(worker.plan.epochs, 'epoch')}"
-        echo(f"{counted(options.trials, 'trial')}, then {each}: the best settings and the default, with fresh seeds")
     try:
         with friendly_stops():
             train_trials(worker, options.trials, options.jobs, start)
@@ -102,7 +94,6 @@ def parse(arguments: list[str]) -> Namespace:
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
     parser.add_argument("--confirm", type=at_least(0), default=3)
-    parser.add_argument("--storage", default="")
     options = parse_shared(parser, arguments, "search")
     if len(options.archs) != 1:
         raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
@@ -111,8 +102,8 @@ def parse(arguments: list[str]) -> Namespace:
     options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
     default = Trial(options.name, options.archs[0], options.common, (), options.seed, options.option)
     searched = space.parse(options.space, list(dict(options.common)))
-    options.config = SearchConfig(default, searched, options.sampler, options.pruner, options.storage)
-    options.repeat = repeat_of("search", [without_password(word) for word in arguments])
+    options.config = SearchConfig(default, searched, options.sampler, options.pruner)
+    options.repeat = repeat_of("search", arguments)
     return options
 
 

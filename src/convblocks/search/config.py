@@ -22,14 +22,12 @@ class SearchConfig:
         space: The distribution of each option.
         sampler: "tpe" or "random".
         pruner: "median" or "none".
-        storage: The URL of a database; without one the choices are kept in a journal.
     """
 
     default: Trial
     space: Mapping[str, BaseDistribution]
     sampler: str = "tpe"
     pruner: str = "median"
-    storage: str = ""
 
     @property
     def name(self) -> str:

@@ -35,14 +35,14 @@ class SearchWorker:
         plan: Of a trial, for what all have in common: the metric and the number of epochs.
 
     Raises:
-        UserError: the storage cannot be used, or the search was begun with other options.
+        UserError: the search was begun with other options.
     """
 
     def __init__(self, config: SearchConfig, plan: Plan) -> None:
         self.config = config
         self.plan = plan
         config.directory.create()
-        # One process at a time chooses, ends or gives back a trial; with a storage too, since the trials are here.
+        # One process at a time chooses, ends or gives back a trial.
         self._lock = FileLock(config.directory.path / ".journal.lock")
         with self._lock:
             self.study = open_study(config, plan.judge, self._lock)
