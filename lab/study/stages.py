@@ -32,7 +32,7 @@ from functools import partial
 from convblocks.compare.launch import finished, hide_launcher, refuse_missing, train
 from convblocks.compare.options import launch
 from convblocks.compare.options import parse as parse_comparison
-from convblocks.compare.tables import as_row, origin_tables
+from convblocks.compare.tables import as_row
 from convblocks.compare.trials import VAL_SIZE, Trial
 from convblocks.errors import UsageError, UserError
 from convblocks.figures.curves import layers
@@ -54,6 +54,7 @@ from lab.study.report import (
     conclusions,
     decision_tables,
     differences_of,
+    origin_tables,
     winner_sentences,
     winner_titles,
 )

@@ -28,17 +28,9 @@ def context(*modules: str) -> "ForkServerContext | SpawnContext":
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver, resource_tracker
-
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload([*modules, "convblocks.compare.preload"])
-    resource_tracker.ensure_running()  # otherwise forkserver starts it below, which would unblock SIGINT
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C during the server's imports prints a traceback
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return made
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([*modules, "convblocks.compare.preload"])
+    return server
 
 
 def start(words: Sequence[str], log: Path, command: Command | None = None) -> BaseProcess:

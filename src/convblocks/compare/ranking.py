@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
-from convblocks.compare.analysis import Comparison, Difference, best_first
+from convblocks.compare.analysis import Comparison, Difference
 from convblocks.compare.statistics import SIGNIFICANCE
 from convblocks.figures.estimates import Estimate
 
@@ -44,9 +44,11 @@ def over_all_runs(comparison: Comparison) -> list[str]:
 
 def neighbours(comparison: Comparison) -> list[Difference]:
     """Of the three networks with the best means of runs that trained, each minus the next one."""
-    order = best_first(comparison.arms, comparison.results[0].judge.sign)[:3]
+    sign = comparison.results[0].judge.sign
+    means = {arm.arch: sign * arm.score.value for arm in comparison.arms if arm.score}
+    best = sorted(means, key=lambda arch: -means[arch])[:3]
     both = {(way.first, way.second): way for pair in comparison.differences for way in (pair, pair.turned())}
-    return [both[pair] for pair in pairwise(order)]
+    return [both[pair] for pair in pairwise(best)]
 
 
 def lead_text(lead: Estimate) -> str:

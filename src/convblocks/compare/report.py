@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from convblocks.compare.analysis import Comparison, best_settings, compare, edges, option_values, summarise
+from convblocks.compare.analysis import Comparison, best_settings, compare, option_values, summarise
 from convblocks.compare.figure import comparison_figure
 from convblocks.compare.ranking import ranking
-from convblocks.compare.tables import as_row, differences_table, origin_tables, results_table
+from convblocks.compare.tables import as_row, differences_table, results_table
 from convblocks.figures.grouping import grouped
 from convblocks.figures.page import Chart
 from convblocks.figures.report import Report
@@ -43,7 +43,7 @@ def report_of(results: Sequence[RunResult], confirmed: Sequence[RunResult] = (),
         name="comparison",
         tables=tables[:1],
         sentences=conclusions(results, main),
-        details=[*tables[1:], *origin_tables(runs)],
+        details=tables[1:],
         figures={"": Chart(partial(comparison_figure, results, swept), caption)},
         runs=[as_row(run) for run in runs],
         repeat=repeat,
@@ -55,10 +55,9 @@ def conclusions(results: Sequence[RunResult], comparison: Comparison | None) -> 
     if comparison is None:
         how = "add --data.val_size 5000 for images, or a --judge that is measured on such data"
         return [f"Nothing was chosen from the grid, since that takes validation data: {how}."]
-    at_edges, machines = edges(results), sorted({run.provenance.machine for run in results})
+    machines = sorted({run.provenance.machine for run in results})
     return [
         *ranking(comparison),
-        *([f"Extend the grid: the best value lies at its edge for {', '.join(at_edges)}."] if at_edges else []),
         *test_set_note(comparison),
         *([f"These runs are of {len(machines)} machines or versions: {'; '.join(machines)}."] if machines[1:] else []),
     ]

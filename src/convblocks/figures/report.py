@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from textwrap import indent
 from typing import Any
 
-from filelock import FileLock
-
 from convblocks.console import command_words, echo
 from convblocks.figures.page import Chart, page
 from convblocks.figures.style import save
@@ -81,12 +79,12 @@ def publish(report: Report, directory: RunDirectory) -> None:
     files = {".html": report.to_html(title), ".md": report.to_markdown(), ".csv": as_csv(report.runs)}
     if numbers := report.plain_numbers():
         files[".json"] = as_json(numbers)
-    with FileLock(directory.path / ".report.lock"):  # processes that end at the same time take turns
-        for suffix, text in files.items():
-            write(path.with_suffix(suffix), text)
-        for end, chart in report.figures.items():
-            save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
-    echo(f"\nDetails: {as_shown(path)}{', '.join([*files, '.png'])}\n")
+    for suffix, text in files.items():
+        write(path.with_suffix(suffix), text)
+    for end, chart in report.figures.items():
+        save(chart.draw, directory.path / f"{'-'.join(filter(None, [report.name, end]))}.png")
+    endings = [*files, ".png"] if report.figures else files
+    echo(f"\nDetails: {as_shown(path)}{', '.join(endings)}\n")
     to_console(report.tables, terminal())
     for line in report.sentences:
         echo(line)

@@ -42,16 +42,14 @@ from contextlib import closing
 from optuna.trial import TrialState
 
 from convblocks.compare.dry_run import plans_of
-from convblocks.compare.launch import Process, Start, finished, fit_all, friendly_stops, hide_launcher
+from convblocks.compare.launch import Process, Start, end_text, finished, fit_all, friendly_stops, hide_launcher
 from convblocks.compare.options import at_least, launch, parse_shared, shared_parser
-from convblocks.compare.progress import Progress
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
-from convblocks.run.progress import terminal
 from convblocks.run.quiet import quiet_lightning
 from convblocks.search import space
 from convblocks.search.config import SearchConfig
@@ -131,13 +129,11 @@ def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | No
         for trial, process in running.items():
             if worker.should_stop_early(trial):
                 process.terminate()
-        progress.show(running)
 
-    progress = Progress(wanted, lambda trial: worker.plan, terminal(), worker.ended(), worker.so_far)
-    with progress, closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
+    with closing(fit_all(lambda: worker.next_trial(wanted), jobs, watch, start)) as ends:
         for trial, exit_status in ends:
             if (result := worker.tell(trial, exit_status)) is not None:
-                progress.finish(trial, result, worker.ended())
+                echo(end_text(trial, result, worker.ended(), wanted))
 
 
 def finish(worker: SearchWorker, options: Namespace, start: Start | None = None) -> None:
