@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from convblocks.compare.analysis import Comparison
-from convblocks.compare.ranking import sentence
+from convblocks.compare.report import sentence
 from convblocks.compare.statistics import SIGNIFICANCE, holm, least_p_unpaired
 from convblocks.figures.estimates import SHARE, p_text
 from convblocks.figures.grouping import by_arch

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from convblocks.compare.analysis import Comparison, mean_validation, option_values
-from convblocks.compare.ranking import NAMES, lead_text, name_of, ranking, sentence
+from convblocks.compare.analysis import Comparison, mean_validation
+from convblocks.compare.report import NAMES, lead_text, name_of, ranking, sentence
 from convblocks.compare.statistics import mean_interval
 from convblocks.compare.trials import settings_text
 from convblocks.figures.estimates import NOTHING, PERCENT, Estimate, p_text
@@ -16,6 +16,7 @@ from lab.differences import Measured, winner
 from lab.estimates import count_text, spread
 from lab.intervals import Groups
 from lab.notebook import results_table
+from lab.results import option_values
 from lab.statistics import POWER
 from lab.study.decision import EQUIVALENT, PRIMARY, ByImage, Decision, by_cell
 from lab.study.plan import FINALISTS, HELD_OUT, NOTEBOOK, Cell

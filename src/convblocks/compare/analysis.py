@@ -165,21 +165,7 @@ def best_settings(results: Sequence[RunResult]) -> list[RunResult]:
     return best
 
 
-def option_values(results: Iterable[RunResult], least: int = 1) -> dict[str, list[str]]:
-    """The options with at least ``least`` values, and these: numbers in ascending order."""
-    values: dict[str, list[str]] = {}
-    for option, value in dict.fromkeys(pair for run in results for pair in run.overrides):
-        values.setdefault(option, []).append(value)
-    return {
-        option: sorted(texts, key=float) if all(map(is_number, texts)) else texts
-        for option, texts in values.items()
-        if len(texts) >= least
-    }
-
-
-def is_number(text: str) -> bool:
-    """Whether an option's value is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def swept_options(results: Iterable[RunResult]) -> tuple[str, ...]:
+    """The options of a grid: those that have several values."""
+    pairs = dict.fromkeys(pair for run in results for pair in run.overrides)
+    return tuple(option for option, values in grouped(pairs, lambda pair: pair[0]).items() if len(values) > 1)

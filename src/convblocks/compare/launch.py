@@ -72,9 +72,10 @@ def train(
     echo(f"{counted(len(missing), 'trial')} with {settings}")
     with directory.lock(), friendly_stops():
         for ended, (trial, status) in enumerate(fit_all(lambda: next(queue, None), jobs, start=start), start=1):
-            result = trial.result()
-            text = score_text(result) if result and not status else f"FAILED, see {trial.log}"
-            echo(end_text(trial, text, ended, len(missing)))
+            how = f"FAILED, see {trial.log}"
+            if not status and (result := trial.result()):
+                how = f"{result.score_name} {result.judge.text(result.score)}, {result.seconds:.1f} s"
+            echo(end_text(trial, how, ended, len(missing)))
     return finished(trials)
 
 
@@ -167,11 +168,6 @@ def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) 
 def end_text(trial: Trial, how: str, ended: int, total: int) -> str:
     """How a trial ended, and how many have: `` 7/40  maxpool seed 3: test accuracy 97.01 %, 12.3 s``."""
     return printable(f"{ended:>{len(str(total))}}/{total}  {trial.label}: {how}")
-
-
-def score_text(result: RunResult) -> str:
-    """``test accuracy 97.01 %, 12.3 s``."""
-    return f"{result.score_name} {result.judge.text(result.score)}, {result.seconds:.1f} s"
 
 
 def hide_launcher() -> None:

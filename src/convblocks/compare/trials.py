@@ -21,7 +21,7 @@ NO_SETTINGS = (ROOT, *wings.options())
 # The option that holds training images out.
 VAL_SIZE = "data.val_size"
 
-# Options whose values are paths: a trial is found again when the folder above them has moved.
+# Options whose values are paths.
 PATHS = ("config", "data.root")
 
 
@@ -140,6 +140,5 @@ def root_of(options: Overrides) -> Path:
 
 
 def _short(options: Overrides) -> dict[str, str]:
-    """The options that change what is computed, in the order of their names, with the last part of paths only."""
-    settings = sorted(pair for pair in options if pair[0] not in NO_SETTINGS)
-    return {option: Path(value).name if option in PATHS else value.replace("/", "_") for option, value in settings}
+    """The options that change what is computed, in the order of their names."""
+    return {option: value.replace("/", "_") for option, value in sorted(options) if option not in NO_SETTINGS}

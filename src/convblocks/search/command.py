@@ -36,26 +36,41 @@ Examples:
 
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from optuna.trial import TrialState
 
+from convblocks.compare.analysis import Comparison, compare
 from convblocks.compare.dry_run import plans_of
-from convblocks.compare.launch import Process, Start, end_text, finished, fit_all, friendly_stops, hide_launcher
-from convblocks.compare.options import at_least, launch, parse_shared, shared_parser
+from convblocks.compare.launch import (
+    Process,
+    Start,
+    end_text,
+    finished,
+    fit_all,
+    friendly_stops,
+    hide_launcher,
+    refuse_missing,
+    train,
+)
+from convblocks.compare.options import launch, parse_shared, positive, shared_parser
 from convblocks.compare.trials import Trial
 from convblocks.console import echo
 from convblocks.errors import BusyError, Stopped, UsageError, UserError
 from convblocks.figures.report import repeat_of
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run import signals, slurm
+from convblocks.run.directory import RunDirectory
 from convblocks.run.quiet import quiet_lightning
-from convblocks.search import space
-from convblocks.search.config import SearchConfig
-from convblocks.search.confirm import confirm_best, fresh_trials
-from convblocks.search.report import report
+from convblocks.run.result import Overrides
+from convblocks.search.config import SearchConfig, corners, parse_space
+from convblocks.search.report import DEFAULT, report
 from convblocks.search.worker import SearchWorker
+
+# The test set is read once: at the end of a run.
+TEST_ONCE = ("trainer.limit_val_batches", "0")
 
 
 def main(arguments: list[str]) -> None:
@@ -86,20 +101,20 @@ def main(arguments: list[str]) -> None:
 def parse(arguments: list[str]) -> Namespace:
     """The options, with the ``config`` of the search."""
     parser = shared_parser("search", range(5))
-    parser.add_argument("--trials", type=at_least(1), default=40)
+    parser.add_argument("--trials", type=positive, default=40)
     parser.add_argument("--space", action="append", default=[])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sampler", choices=("tpe", "random"), default="tpe")
     parser.add_argument("--pruner", choices=("median", "none"), default="median")
-    parser.add_argument("--confirm", type=at_least(0), default=3)
-    options = parse_shared(parser, arguments, "search")
+    parser.add_argument("--confirm", type=int, default=3)
+    options = parse_shared(parser, arguments)
     if len(options.archs) != 1:
         raise UsageError(f"give one --arch: {', '.join(ARCHITECTURES)}, or a class; or one --model")
     if options.model and not options.space:
         raise UsageError("--model needs a --space, such as model.lr=1e-4..1e-1:log")
     options.seeds = [options.seed + 1 + number for number in range(len(options.seeds))]
     default = Trial(options.name, options.archs[0], options.common, (), options.seed, options.option)
-    searched = space.parse(options.space, list(dict(options.common)))
+    searched = parse_space(options.space, list(dict(options.common)))
     options.config = SearchConfig(default, searched, options.sampler, options.pruner)
     options.repeat = repeat_of("search", arguments)
     return options
@@ -114,12 +129,12 @@ def open_search(options: Namespace) -> SearchWorker:
     """
     config: SearchConfig = options.config
     config.directory.refuse_run()
-    corners = [config.trial(0, point) for point in space.corners(config.space)]
+    trials = [config.trial(0, point) for point in corners(config.space)]
     last = fresh_trials(config.default, options.seeds[-1:] if options.confirm else [])
-    plans = plans_of([*corners, *last], options.jobs)
-    if not all(plans[trial.arm].is_validated for trial in corners):
+    plans = plans_of([*trials, *last], options.jobs)
+    if not all(plans[trial.arm].is_validated for trial in trials):
         raise UsageError("a search chooses by validation data: give --judge a metric of these, or --data.val_size 5000")
-    return SearchWorker(config, plans[corners[0].arm])
+    return SearchWorker(config, plans[trials[0].arm])
 
 
 def train_trials(worker: SearchWorker, wanted: int, jobs: int, start: Start | None = None) -> None:
@@ -155,3 +170,35 @@ def finish(worker: SearchWorker, options: Namespace, start: Start | None = None)
         echo("Another process confirms the best settings, and reports.")
         return
     report(worker, confirmed, options.repeat)
+
+
+def fresh_trials(trial: Trial, seeds: Sequence[int]) -> list[Trial]:
+    """Runs of the settings of a trial, or of the default, with fresh seeds, on all training images."""
+    common = trial.common + ((TEST_ONCE,) if trial.option == "arch" else ())
+    setting = replace(trial, common=common)
+    return [setting.confirming(seed, f"{trial.place or DEFAULT}/seed_{seed}") for seed in seeds]
+
+
+def confirm_best(worker: SearchWorker, options: Namespace, start: Start | None = None) -> Comparison | None:
+    """Train the default and the best settings with fresh seeds, if that is not done, and compare them by their labels.
+
+    Args:
+        worker: Of the search, whose trials have ended.
+        options: How many of the best to ``confirm``, with 0 there is no result; ``seeds``, ``jobs`` and ``root``.
+        start: Of ``fit_all``.
+
+    Raises:
+        BusyError: another process is training them.
+        UserError: some runs failed.
+    """
+    if not options.confirm:
+        return None
+    best: dict[Overrides, Trial] = {}  # of those with equal settings the first
+    for chosen in worker.best():
+        trial = worker.config.trial(chosen.number, chosen.params)
+        best.setdefault(trial.chosen, trial)
+    settings = [worker.config.default, *list(best.values())[: options.confirm]]
+    trials = [fresh for trial in settings for fresh in fresh_trials(trial, options.seeds)]
+    results = train(RunDirectory(trials[0].comparison, options.root), trials, options.jobs, start)
+    refuse_missing(trials, results)
+    return compare([replace(results[trial], arch=trial.place.partition("/")[0]) for trial in trials])

@@ -15,11 +15,13 @@ from convblocks.figures.estimates import p_text
 from convblocks.figures.grouping import by_arch
 from convblocks.figures.report import Report, publish
 from convblocks.figures.tables import Column, Table
-from convblocks.search.confirm import DEFAULT
-from convblocks.search.space import as_overrides
+from convblocks.search.config import as_overrides
 from convblocks.search.worker import SearchWorker, ending_of
 
 BEST = 10
+
+# The label of the settings that were not searched.
+DEFAULT = "default"
 
 
 def report(worker: SearchWorker, confirmed: Comparison | None, repeat: str) -> None:
