@@ -9,23 +9,11 @@ import pytest
 
 from convblocks.compare import command as compare
 from convblocks.run.directory import LOGS
-from tests.compare.test_compare import SHORT, rows_of
-from tests.scripts import is_alive, run_script, start_script, wait_until
+from tests.scripts import is_alive, start_script, wait_until
 
 pytestmark = pytest.mark.slow
 
 PROCESSES = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu"]
-
-
-@pytest.mark.nightly
-def test_trial_may_have_several_processes(workspace: Path) -> None:
-    for name, processes in (("one", []), ("two", PROCESSES)):
-        command = [*SHORT, "--trainer.precision", "64-true", "--arch", "batchnorm", "--seeds", "2", *processes]
-        command += ["--jobs", "2"]  # whose processes meet at ports of their own
-        finished = run_script("compare", *command, "--name", name, cwd=workspace, timeout=300)
-        assert finished.returncode == 0, finished.stderr
-    losses = {name: [float(row["train_loss_last"]) for row in rows_of(name)] for name in ("one", "two")}
-    assert losses["two"] == pytest.approx(losses["one"], rel=1e-9)
 
 
 def test_ctrl_c_leaves_no_process_of_a_trial_and_no_traceback(workspace: Path) -> None:

@@ -11,7 +11,7 @@ from itertools import combinations
 from statistics import fmean, median
 
 from convblocks.compare.statistics import holm, mean_interval, permutation_test, superiority
-from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share, unit_for
+from convblocks.figures.estimates import PERCENT, POINTS, Estimate, Unit, share
 from convblocks.figures.grouping import by_arch, grouped
 from convblocks.model.networks import ARCHITECTURES
 from convblocks.run.result import Overrides, RunResult
@@ -140,11 +140,11 @@ def summarise(results: Sequence[RunResult]) -> Summary:
 
 
 def unit_of(results: Sequence[RunResult], of_difference: bool = False) -> Unit:
-    """How scores of these runs, or differences of them, are written: accuracies in per cent, others as they are."""
-    judge, scores = results[0].judge, [run.score for run in results if not math.isnan(run.score)]
-    if judge.in_percent:
+    """How scores of these runs, or their differences, are written: accuracies in per cent, others with four digits."""
+    if results[0].judge.in_percent:
         return POINTS if of_difference else PERCENT
-    return unit_for(scores)
+    largest = max((abs(run.score) for run in results if math.isfinite(run.score)), default=0.0)
+    return Unit(digits=max(0, 3 - math.floor(math.log10(largest)))) if largest else Unit()
 
 
 def mean_validation(results: Sequence[RunResult]) -> float | None:
