@@ -158,7 +158,7 @@ def finished(trials: Sequence[Trial]) -> dict[Trial, RunResult]:
 
 
 def refuse_missing(trials: Sequence[Trial], results: Mapping[Trial, RunResult]) -> None:
-    """Raise a UserError that names the trials without a result, and the logs of the first ones that ran."""
+    """Raise a UserError that names the trials without a result, and the logs of those that ran."""
     if missing := [trial for trial in trials if trial not in results]:
         names = ", ".join(trial.label for trial in missing)
         logs = "".join(f"; see {log}" for log in [trial.log for trial in missing if trial.log.is_file()])
